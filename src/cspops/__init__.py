@@ -1,0 +1,1 @@
+"""Contrastive Spatial Pre-Training."""

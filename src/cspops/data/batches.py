@@ -1,0 +1,35 @@
+"""What the training loops iterate over: whole sets in memory, batches as row numbers."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from cspops.shapes import Float, Int, Tensor
+
+
+@dataclass(frozen=True)
+class Unlabelled:
+    """Pairs for pre-training. There is no field for a label, so that none can leak in."""
+
+    lonlat: Float[Tensor, "n 2"]
+    image_features: Float[Tensor, "n k"]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Positions with their class for fine-tuning."""
+
+    lonlat: Float[Tensor, "n 2"]
+    label: Int[Tensor, "n"]
+
+
+def epoch_of_rows(n: int, batch_size: int, *, generator: torch.Generator) -> Iterator[Int[Tensor, "b"]]:
+    """Row numbers of one epoch in random order, ``batch_size`` at a time; a last batch of one row is dropped.
+
+    (In-batch negatives need two rows.)
+    """
+    order = torch.randperm(n, generator=generator, device=generator.device)
+    for rows in order.split(batch_size):
+        if len(rows) > 1 or n == 1:
+            yield rows

@@ -1,0 +1,82 @@
+"""Who is unlabelled, few-shot labelled, validation or test.
+
+Roles: every training row is pre-trained on without its label; a few of them, per label ratio and seed, lend their
+label to fine-tuning; `val` chooses; `test` reports; `spatial_val` and `spatial_test` lie in blocks of the map that hold
+no training row.
+"""
+
+from typing import Literal
+
+import numpy as np
+import torch
+
+from cspops.errors import DataError
+from cspops.geo import blocks
+from cspops.seeds import numpy_stream
+from cspops.shapes import Bool, Float, Int, Tensor
+
+ROLES = ("train", "val", "test", "spatial_val", "spatial_test")
+Method = Literal["official", "random"]
+
+
+def assign_roles(
+    *,
+    official: list[str | None],
+    lonlat: Float[Tensor, "n 2"],
+    method: Method,
+    val: float,
+    test: float,
+    spatial_val: float,
+    spatial_test: float,
+    block_degrees: float,
+    seed: int,
+) -> list[str]:
+    """The role of every observation.
+
+    `official` takes the source's own split. `random` holds out whole ``block_degrees`` cells until the shares
+    ``spatial_val`` and ``spatial_test`` of the rows are reached, and divides the other rows at random; rows without
+    a position are never in a spatial role.
+    """
+    if method == "official":
+        for row, role in enumerate(official):
+            if role not in ROLES:
+                raise DataError(
+                    f"row {row} of observations.parquet has the official split {role!r}, not one of {', '.join(ROLES)}",
+                    hint="set split.method to random in params.yaml",
+                )
+        return [str(role) for role in official]
+    n = len(official)
+    roles = np.full(n, "train", dtype=object)
+    free = np.ones(n, dtype=bool)
+    located = ~lonlat.isnan().any(1).numpy()
+    if spatial_val + spatial_test > 0 and located.any():
+        cell = np.full(n, -1)
+        cell[located] = blocks(lonlat[torch.from_numpy(located)], block_degrees).numpy()
+        order = numpy_stream(seed, "split", "blocks").permutation(np.unique(cell[located]))
+        sizes = np.array([(cell == one).sum() for one in order]).cumsum() / n
+        for role, low, high in (("spatial_val", 0, spatial_val), ("spatial_test", spatial_val, spatial_val + spatial_test)):
+            inside = np.isin(cell, order[(sizes > low) & (sizes <= high)])
+            roles[inside], free[inside] = role, False
+    rest = numpy_stream(seed, "split", "random").permutation(np.flatnonzero(free))
+    n_val, n_test = round(val * len(rest)), round(test * len(rest))
+    roles[rest[:n_val]] = "val"
+    roles[rest[n_val : n_val + n_test]] = "test"
+    return [str(role) for role in roles]
+
+
+def few_shot_levels(
+    label: Int[Tensor, "n"], train: Bool[Tensor, "n"], *, ratios: tuple[float, ...], seed: int
+) -> Float[Tensor, "n"]:
+    """The smallest label ratio at which each row lends its label to fine-tuning; nan for never.
+
+    Stratified: of a class with m labelled training rows, max(1, round(m ratio)) are chosen (halves up), at random by
+    ``seed``. Nested by construction: the rows of ratio r are those whose level is at most r.
+    """
+    levels = torch.full((len(label),), float("nan"))
+    stream = numpy_stream(seed, "few-shot")
+    labels, can_lend = label.numpy(), train.numpy() & (label.numpy() >= 0)
+    for one in np.unique(labels[can_lend]):
+        rows = stream.permutation(np.flatnonzero(can_lend & (labels == one)))
+        for ratio in sorted(ratios, reverse=True):
+            levels[torch.from_numpy(rows[: max(1, int(np.floor(len(rows) * ratio + 0.5)))])] = ratio
+    return levels

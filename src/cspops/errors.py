@@ -1,0 +1,36 @@
+"""What can go wrong for a user: one sentence that names the thing, one hint that names the next command.
+
+    CspopsError                 exit code 1   something failed
+    ├── ParamsError             exit code 2   params.yaml (or the command line) asks for something impossible
+    ├── DataError               exit code 3   an input, a model or an artefact is missing, stale or broken
+    └── EnvironmentProblem      exit code 4   this machine lacks something: a device, a package, disk space
+"""
+
+
+class CspopsError(Exception):
+    """A failure with a sentence for the user and, where there is one, the way out."""
+
+    code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class ParamsError(CspopsError):
+    """params.yaml holds a wrong key or value."""
+
+    code = 2
+
+
+class DataError(CspopsError):
+    """Raw inputs, artefacts or weights are missing, stale or broken."""
+
+    code = 3
+
+
+class EnvironmentProblem(CspopsError):
+    """The machine cannot do what a CSPOPS_* setting asks."""
+
+    code = 4

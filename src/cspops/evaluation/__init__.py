@@ -1,0 +1,1 @@
+"""The evaluation room: combining both models, and scoring them."""

@@ -1,0 +1,26 @@
+"""P(y|I, x) from P(y|I) and P(y|x) (paper, section 3.4)."""
+
+from torch.nn.functional import logsigmoid
+
+from cspops.shapes import Bool, Float, Tensor
+
+
+def image_log_p(logits: Float[Tensor, "n q"]) -> Float[Tensor, "n q"]:
+    """log P(y|I), the softmax of the classifier g."""
+    return logits.double().log_softmax(-1)
+
+
+def location_log_p(scores: Float[Tensor, "n q"]) -> Float[Tensor, "n q"]:
+    """log P(y|x) up to a constant: log sigma(e(x) T), normalised over the classes."""
+    return logsigmoid(scores.double()).log_softmax(-1)
+
+
+def combined_log_p(
+    image: Float[Tensor, "n q"], location: Float[Tensor, "n q"], located: Bool[Tensor, "n"]
+) -> Float[Tensor, "n q"]:
+    """log of P(y|I) P(y|x), normalised; the image alone where there is no location.
+
+    Image and location are taken as independent given the class. In log space the product underflows nowhere; rows
+    of ``location`` where ``located`` is false may hold anything, nan too.
+    """
+    return image.where(~located[:, None], (image + location.nan_to_num()).log_softmax(-1))

@@ -1,0 +1,73 @@
+"""Geometry on the sphere. Positions are degrees, longitude first; distances are kilometres on a sphere."""
+
+import math
+
+import torch
+
+from cspops.shapes import Float, Int, LonLat, Tensor
+
+EARTH_RADIUS_KM = 6371.0088
+"""Mean radius of the Earth (IUGG)."""
+
+KM_PER_DEGREE = math.pi * EARTH_RADIUS_KM / 180
+"""Length of a degree of latitude, and of a degree of longitude on the equator."""
+
+
+def wrap_longitude(lon: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+    """Bring longitudes into [-180, 180)."""
+    wrapped = torch.remainder(lon + 180, 360) - 180
+    return torch.where(wrapped >= 180, wrapped - 360, wrapped)  # remainder may round up to 360
+
+
+def unit_vectors(lonlat: LonLat) -> Float[Tensor, "*batch 3"]:
+    """Unit vectors (x to 0E 0N, y to 90E, z to the north pole) of positions in degrees."""
+    lon, lat = torch.deg2rad(lonlat).unbind(-1)
+    return torch.stack((lat.cos() * lon.cos(), lat.cos() * lon.sin(), lat.sin()), -1)
+
+
+def lonlat_of(vectors: Float[Tensor, "*batch 3"]) -> LonLat:
+    """Positions in degrees of vectors of any length above zero; the inverse of :func:`unit_vectors`."""
+    x, y, z = vectors.unbind(-1)
+    lon = torch.rad2deg(torch.atan2(y, x))
+    lat = torch.rad2deg(torch.atan2(z, torch.hypot(x, y)))
+    return torch.stack((wrap_longitude(lon), lat), -1)
+
+
+def haversine(a: LonLat, b: LonLat) -> Float[Tensor, "*batch"]:
+    """Great-circle distance in kilometres between positions (broadcast), stable for near points."""
+    lon_a, lat_a = torch.deg2rad(a).unbind(-1)
+    lon_b, lat_b = torch.deg2rad(b).unbind(-1)
+    h = ((lat_b - lat_a) / 2).sin() ** 2 + lat_a.cos() * lat_b.cos() * ((lon_b - lon_a) / 2).sin() ** 2
+    return 2 * EARTH_RADIUS_KM * torch.asin(h.clamp(0, 1).sqrt())
+
+
+def uniform_on_sphere(
+    *shape: int, generator: torch.Generator, lat_min: float = -90, lat_max: float = 90
+) -> Float[Tensor, "*shape 2"]:
+    """Positions drawn area-uniformly from the sphere, or from the belt between two latitudes.
+
+    By Archimedes' hat-box theorem the sine of the latitude of a uniform point is uniform.
+
+    Args:
+        shape: leading axes of the answer.
+        generator: the stream; the positions are made on its device, in float64.
+        lat_min: southern border, degrees.
+        lat_max: northern border, degrees.
+    """
+    u = torch.rand(*shape, 2, generator=generator, device=generator.device, dtype=torch.float64)
+    low, high = math.sin(math.radians(lat_min)), math.sin(math.radians(lat_max))
+    lat = torch.rad2deg(torch.asin((low + (high - low) * u[..., 1]).clamp(-1, 1)))
+    return torch.stack((360 * u[..., 0] - 180, lat), -1)
+
+
+def blocks(lonlat: LonLat, degrees: float) -> Int[Tensor, "*batch"]:
+    """The number of the ``degrees`` x ``degrees`` longitude-latitude cell that each position lies in.
+
+    Cells are counted west to east, then south to north, from 180 W 90 S.
+    """
+    columns = math.ceil(360 / degrees)
+    column = torch.floor((wrap_longitude(lonlat[..., 0]) + 180) / degrees).long().clamp(0, columns - 1)
+    row = torch.floor((lonlat[..., 1] + 90) / degrees).long().clamp(0, math.ceil(180 / degrees) - 1)
+    return row * columns + column
+
+

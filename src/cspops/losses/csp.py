@@ -1,0 +1,81 @@
+"""Contrastive Spatial Pre-Training: which pairs feed which objective, with which weight and temperature.
+
+| term | pairs                                | mc (Eq. 4)                  | nce (Eq. 3)                  |
+|------|--------------------------------------|-----------------------------|------------------------------|
+| B    | in-batch: location i, image j        | mc(P^X, N^B, tau_batch)     | nce(P^X, N^B)                |
+| L    | image i, random locations            | mc(P^X, N^L, tau_locations) | nce(none, N^L)               |
+| D    | location i, second dropout pass of j | mc(P^D, N^D, tau_dropout)   | nce(P^D, N^D)                |
+
+In NCE, L has no positives because B has counted them; in MC each softmax needs its own.
+Each function answers the named parts and their weighted sum `total`; only what ``terms`` names is computed.
+"""
+
+from cspops.losses import objectives, pairs
+from cspops.shapes import Float, Tensor
+
+Parts = dict[str, Tensor]
+
+
+def mc_loss(
+    loc_emb: Float[Tensor, "n d"],
+    image_emb: Float[Tensor, "n d"],
+    *,
+    neg_loc_emb: Float[Tensor, "n c d"] | None = None,
+    loc_emb_2: Float[Tensor, "n d"] | None = None,
+    terms: str = "BLD",
+    tau_batch: float = 1.0,
+    tau_locations: float = 1.0,
+    tau_dropout: float = 1.0,
+    weight_locations: float = 1.0,
+    weight_dropout: float = 1.0,
+) -> Parts:
+    """Eq. 4: mc(B) + weight_locations mc(L) + weight_dropout mc(D). alpha_1, alpha_2 and tau_0..2 of the paper.
+
+    Args:
+        loc_emb: e(x).
+        image_emb: f(I).
+        neg_loc_emb: e(x-), needed by L.
+        loc_emb_2: e'(x), the second dropout pass, needed by D.
+        terms: `B`, `BL`, `BD` or `BLD`.
+    """
+    pos, neg = pairs.in_batch(loc_emb, image_emb)
+    parts = {"B": objectives.mc(pos, neg, temperature=tau_batch)}
+    total = parts["B"]
+    if "L" in terms:
+        parts["L"] = objectives.mc(
+            *pairs.negative_locations(loc_emb, _given(neg_loc_emb, "L"), image_emb), temperature=tau_locations
+        )
+        total = total + weight_locations * parts["L"]
+    if "D" in terms:
+        parts["D"] = objectives.mc(*pairs.in_batch(loc_emb, _given(loc_emb_2, "D")), temperature=tau_dropout)
+        total = total + weight_dropout * parts["D"]
+    return parts | {"total": total}
+
+
+def nce_loss(
+    loc_emb: Float[Tensor, "n d"],
+    image_emb: Float[Tensor, "n d"],
+    *,
+    neg_loc_emb: Float[Tensor, "n c d"] | None = None,
+    loc_emb_2: Float[Tensor, "n d"] | None = None,
+    terms: str = "BLD",
+    weight_locations: float = 1.0,
+    weight_dropout: float = 1.0,
+) -> Parts:
+    """Eq. 3: nce(B) + weight_locations nce(L) + weight_dropout nce(D). beta_1 and beta_2 of the paper."""
+    parts = {"B": objectives.nce(*pairs.in_batch(loc_emb, image_emb))}
+    total = parts["B"]
+    if "L" in terms:
+        _, neg = pairs.negative_locations(loc_emb, _given(neg_loc_emb, "L"), image_emb)
+        parts["L"] = objectives.nce(None, neg)
+        total = total + weight_locations * parts["L"]
+    if "D" in terms:
+        parts["D"] = objectives.nce(*pairs.in_batch(loc_emb, _given(loc_emb_2, "D")))
+        total = total + weight_dropout * parts["D"]
+    return parts | {"total": total}
+
+
+def _given(embedding: Tensor | None, term: str) -> Tensor:
+    if embedding is None:
+        raise ValueError(f"term {term} needs {'neg_loc_emb' if term == 'L' else 'loc_emb_2'}")
+    return embedding

@@ -1,0 +1,35 @@
+"""Objectives: scores of positive and negative pairs to a number to minimise."""
+
+import torch
+from torch.nn.functional import logsigmoid
+
+from cspops.shapes import Float, Tensor
+
+
+def nce(pos: Float[Tensor, "*p"] | None, neg: Float[Tensor, "*m"] | None) -> Float[Tensor, ""]:
+    """Noise contrastive estimation, Eq. 1: - mean log sigma(pos) - mean log(1 - sigma(neg)).
+
+    An empty set (None) adds nothing. log(1 - sigma(s)) is computed as log sigma(-s).
+
+    Note: the released code takes log(sigma + 1e-5).
+    """
+    parts = [logsigmoid(pos).mean()] if pos is not None else []
+    if neg is not None:
+        parts.append(logsigmoid(-neg).mean())
+    if not parts:
+        raise ValueError("nce needs positive or negative scores")
+    return -torch.stack(parts).sum()
+
+
+def mc(pos: Float[Tensor, "n"], neg: Float[Tensor, "n m"], *, temperature: float) -> Float[Tensor, ""]:
+    """Multi-class classification (InfoNCE), Eq. 2: mean of - log of the positive's softmax among its negatives.
+
+    Note: the paper prints Eq. 2 without the - log; the released code minimises the cross-entropy, as here.
+    """
+    pos, neg = pos / temperature, neg / temperature
+    return (torch.cat((pos[:, None], neg), 1).logsumexp(1) - pos).mean()
+
+
+def mse(predicted: Float[Tensor, "n k"], target: Float[Tensor, "n k"]) -> Float[Tensor, ""]:
+    """Mean squared error of image features regressed from locations (the paper's MSE baseline)."""
+    return (predicted - target).square().mean()

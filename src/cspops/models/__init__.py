@@ -1,0 +1,1 @@
+"""The model room: location encoders, heads, image networks, and how they are written to disk."""

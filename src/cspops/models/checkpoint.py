@@ -1,0 +1,62 @@
+"""A model on disk: model.safetensors and config.json in a folder; no pickles, strict both ways."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from cspops.errors import DataError
+
+
+def save_model(folder: Path, module: nn.Module, config: Mapping[str, Any]) -> None:
+    """Write a module's tensors and the config that rebuilds it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({name: tensor.contiguous().cpu() for name, tensor in module.state_dict().items()}, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
+
+
+def load_config(folder: Path, *, remake: str) -> dict[str, Any]:
+    """Read config.json; DataError with the command ``remake`` when it is missing or broken."""
+    try:
+        config: dict[str, Any] = json.loads((folder / "config.json").read_text())
+    except FileNotFoundError:
+        raise DataError(f"{folder / 'config.json'} is missing", hint=remake) from None
+    except json.JSONDecodeError as error:
+        raise DataError(f"{folder / 'config.json'} is not JSON: {error}", hint=remake) from None
+    return config
+
+
+def load_weights(folder: Path, module: nn.Module, *, remake: str) -> None:
+    """Load model.safetensors into ``module``, every tensor and no other; DataError otherwise."""
+    file = folder / "model.safetensors"
+    try:
+        state = load_file(file)
+        module.load_state_dict(state, strict=True)
+    except FileNotFoundError:
+        raise DataError(f"{file} is missing", hint=remake) from None
+    except SafetensorError as error:
+        raise DataError(f"{file} is no whole safetensors file: {error}", hint=remake) from None
+    except RuntimeError as error:
+        raise DataError(f"{file} does not fit its config.json: {' '.join(str(error).split())}", hint=remake) from None
+
+
+def flat_tensors(state: Mapping[str, Any], prefix: str = "") -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Split a nested state (of an optimiser, say) into tensors by path and the JSON-able rest, for safetensors."""
+    tensors: dict[str, torch.Tensor] = {}
+    rest: dict[str, Any] = {}
+    for key, value in state.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, torch.Tensor):
+            tensors[path] = value.contiguous()
+        elif isinstance(value, Mapping):
+            deeper, other = flat_tensors(value, path + "\x1f")
+            tensors |= deeper
+            rest |= other
+        else:
+            rest[path] = value
+    return tensors, rest

@@ -1,0 +1,75 @@
+"""What is put on top of embeddings and image features."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from cspops.shapes import Float, Tensor
+
+
+class Standardise(nn.Module):
+    """(x - mean) / sd, feature by feature, with statistics that `fit` takes from training rows.
+
+    An affine map before a linear layer changes what it learns first, not what it can express.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("scale", torch.ones(dim))
+        self.mean: Tensor
+        self.scale: Tensor
+
+    @torch.no_grad()
+    def fit(self, x: Float[Tensor, "n k"]) -> "Standardise":
+        """Take mean and standard deviation from ``x``; a constant feature gets scale 1."""
+        sd = x.float().std(0, correction=0)
+        self.mean.copy_(x.float().mean(0))
+        self.scale.copy_(torch.where(sd > 1e-6, sd, torch.ones_like(sd)))
+        return self
+
+    def forward(self, x: Float[Tensor, "*batch k"]) -> Float[Tensor, "*batch k"]:
+        return (x.float() - self.mean) / self.scale
+
+
+class Projection(nn.Module):
+    """W, so that f(I) = W F*(I): one linear layer with bias on standardised image features (paper, section 3.1).
+
+    Note: the paper's appendix calls W a multi-layer perceptron, the released code has one linear layer.
+    """
+
+    def __init__(self, dim_in: int, dim_out: int) -> None:
+        super().__init__()
+        self.standardise = Standardise(dim_in)
+        self.linear = nn.Linear(dim_in, dim_out)
+
+    def forward(self, image_features: Float[Tensor, "n k"]) -> Float[Tensor, "n d"]:
+        out: Tensor = self.linear(self.standardise(image_features))
+        return out
+
+
+class ClassEmbedding(nn.Module):
+    """T in R^(d x q): the score of a class at a place is e(x) T, without bias (paper, section 3.3)."""
+
+    def __init__(self, dim: int, classes: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(dim, classes, bias=False)
+
+    def forward(self, loc_emb: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch q"]:
+        out: Tensor = self.linear(loc_emb)
+        return out
+
+
+class LinearProbe(nn.Module):
+    """The classifier g on frozen features: logits = W standardise(F*(I)) + b."""
+
+    def __init__(self, dim: int, classes: int) -> None:
+        super().__init__()
+        self.config: dict[str, Any] = {"dim": dim, "classes": classes}
+        self.standardise = Standardise(dim)
+        self.linear = nn.Linear(dim, classes)
+
+    def forward(self, image_features: Float[Tensor, "*batch k"]) -> Float[Tensor, "*batch q"]:
+        out: Tensor = self.linear(self.standardise(image_features))
+        return out

@@ -1,0 +1,99 @@
+"""Networks of a location encoder: features of a position encoding to an embedding. Any goes with any encoding.
+
+    >>> from cspops.models.networks import NETWORKS
+    >>> NETWORKS["ffn"](128, 256, hidden=512).dim_out
+    256
+"""
+
+from typing import Literal
+
+from torch import nn
+
+from cspops.shapes import Float, Tensor
+
+Activation = Literal["relu", "leaky_relu", "gelu"]
+
+
+def activation_module(name: Activation) -> nn.Module:
+    """The activations of the paper's search (A.4); the leaky one has slope 0.2, as released."""
+    return {"relu": nn.ReLU(), "leaky_relu": nn.LeakyReLU(0.2), "gelu": nn.GELU()}[name]
+
+
+class Ffn(nn.Module):
+    """`ffn`, the feed-forward network of Space2Vec (paper A.4: one hidden layer of 512, dropout 0.5).
+
+    A hidden layer is LayerNorm(dropout(act(W x + b)) [+ x where the widths agree]); the output layer is W x + b.
+
+    Args:
+        dim_in: width of the encoding.
+        dim_out: width d of the embedding.
+        hidden_layers: 0 or more.
+        hidden: their width.
+        activation: `relu`, `leaky_relu` or `gelu`.
+        dropout: rate in [0, 1).
+        layer_norm: whether hidden layers end in a LayerNorm.
+        output_activation: whether the output layer has activation and dropout too.
+
+    Note: the released code applies activation and dropout to the output layer, the paper does not say so;
+    ``output_activation`` chooses.
+    """
+
+    def __init__(
+        self,
+        dim_in: int,
+        dim_out: int,
+        *,
+        hidden_layers: int = 1,
+        hidden: int = 512,
+        activation: Activation = "leaky_relu",
+        dropout: float = 0.5,
+        layer_norm: bool = True,
+        output_activation: bool = True,
+    ) -> None:
+        super().__init__()
+        self.dim_in, self.dim_out = dim_in, dim_out
+        widths = [dim_in, *[hidden] * hidden_layers]
+        self.hidden_layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.norms = nn.ModuleList(nn.LayerNorm(hidden) if layer_norm else nn.Identity() for _ in range(hidden_layers))
+        self.output = nn.Linear(widths[-1], dim_out)
+        self.activation = activation_module(activation)
+        self.dropout = nn.Dropout(dropout)
+        self.output_activation = output_activation
+        for layer in (*self.hidden_layers, self.output):
+            nn.init.xavier_uniform_(layer.weight)  # type: ignore[arg-type]
+
+    def forward(self, x: Float[Tensor, "*batch dim_in"]) -> Float[Tensor, "*batch dim_out"]:
+        for layer, norm in zip(self.hidden_layers, self.norms, strict=True):
+            y = self.dropout(self.activation(layer(x)))
+            x = norm(x + y if x.shape == y.shape else y)
+        x = self.output(x)
+        return self.dropout(self.activation(x)) if self.output_activation else x
+
+
+class Residual(nn.Module):
+    """`residual`, the network of Mac Aodha et al. (2019): a linear layer, then four residual layers.
+
+    x = relu(W x + b); then ``layers`` times x = x + relu(W2 dropout(relu(W1 x + b1)) + b2). Its width is the
+    embedding's.
+    """
+
+    def __init__(self, dim_in: int, dim_out: int, *, layers: int = 4, dropout: float = 0.5) -> None:
+        super().__init__()
+        self.dim_in, self.dim_out = dim_in, dim_out
+        self.input = nn.Sequential(nn.Linear(dim_in, dim_out), nn.ReLU())
+        self.layers = nn.ModuleList(
+            nn.Sequential(
+                nn.Linear(dim_out, dim_out), nn.ReLU(), nn.Dropout(dropout), nn.Linear(dim_out, dim_out), nn.ReLU()
+            )
+            for _ in range(layers)
+        )
+
+    def forward(self, x: Float[Tensor, "*batch dim_in"]) -> Float[Tensor, "*batch dim_out"]:
+        x = self.input(x)
+        for layer in self.layers:
+            x = x + layer(x)
+        return x
+
+
+NETWORKS: dict[str, type[nn.Module]] = {"ffn": Ffn, "residual": Residual}
+"""The names that `location_encoder.network.name` takes."""
