@@ -5,9 +5,12 @@ label to fine-tuning; `val` chooses; `test` reports; `spatial_val` and `spatial_
 no training row.
 """
 
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 
 from cspops.errors import DataError
@@ -17,6 +20,7 @@ from cspops.shapes import Bool, Float, Int, Tensor
 
 ROLES = ("train", "val", "test", "spatial_val", "spatial_test")
 Method = Literal["official", "random"]
+REMAKE = "dvc repro -f split"
 
 
 def assign_roles(
@@ -80,3 +84,37 @@ def few_shot_levels(
         for ratio in sorted(ratios, reverse=True):
             levels[torch.from_numpy(rows[: max(1, int(np.floor(len(rows) * ratio + 0.5)))])] = ratio
     return levels
+
+
+def read_roles(folder: Path, obs_id: list[str]) -> dict[str, Bool[Tensor, "n"]]:
+    """A mask for each role; DataError when the file speaks of other observations."""
+    table = _read(folder / "roles.parquet", obs_id)
+    role = table["role"].to_numpy()
+    masks = {name: torch.from_numpy(role == name) for name in ROLES}
+    if int(torch.stack(list(masks.values())).sum()) != len(obs_id):
+        raise DataError(f"{folder / 'roles.parquet'} holds a role that is not one of {', '.join(ROLES)}", hint=REMAKE)
+    if not masks["train"].any():
+        raise DataError(f"{folder / 'roles.parquet'} has no training row", hint="change split in params.yaml")
+    return masks
+
+
+def read_few_shot(folder: Path, obs_id: list[str], *, seed: int, ratio: float) -> Bool[Tensor, "n"]:
+    """Which rows lend their label at one seed and label ratio; DataError when there is none."""
+    table = _read(folder / "few_shot.parquet", obs_id)
+    level = table[f"seed_{seed}"].fill_null(np.inf).to_numpy()
+    chosen = torch.from_numpy(level <= np.float32(ratio))
+    if not chosen.any():
+        raise DataError(f"{folder / 'few_shot.parquet'} has no labelled row for seed {seed} at ratio {ratio:g}", hint=REMAKE)
+    return chosen
+
+
+def ratio_key(ratio: float) -> str:
+    """The name of a label ratio in files and metrics: `label_5` for 0.05, `label_0p5` for 0.005 (no dots)."""
+    return f"label_{f'{100 * ratio:.6g}'.replace('.', 'p')}"
+
+
+def _read(file: Path, obs_id: list[str]) -> pa.Table:
+    table = pq.read_table(file)
+    if table["obs_id"].to_pylist() != obs_id:
+        raise DataError(f"{file} speaks of other observations than the catalogue", hint=REMAKE)
+    return table

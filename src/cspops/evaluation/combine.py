@@ -1,5 +1,6 @@
 """P(y|I, x) from P(y|I) and P(y|x) (paper, section 3.4)."""
 
+import torch
 from torch.nn.functional import logsigmoid
 
 from cspops.shapes import Bool, Float, Tensor
@@ -10,9 +11,9 @@ def image_log_p(logits: Float[Tensor, "n q"]) -> Float[Tensor, "n q"]:
     return logits.double().log_softmax(-1)
 
 
-def location_log_p(scores: Float[Tensor, "n q"]) -> Float[Tensor, "n q"]:
-    """log P(y|x) up to a constant: log sigma(e(x) T), normalised over the classes."""
-    return logsigmoid(scores.double()).log_softmax(-1)
+def location_log_p(scores: Float[Tensor, "n q"], located: Bool[Tensor, "n"]) -> Float[Tensor, "n q"]:
+    """log P(y|x): P(y|x) is proportional to sigma(e(x) T); uniform where ``located`` is false."""
+    return logsigmoid(scores.double()).where(located[:, None], 0).log_softmax(-1)
 
 
 def combined_log_p(
@@ -23,4 +24,4 @@ def combined_log_p(
     Image and location are taken as independent given the class. In log space the product underflows nowhere; rows
     of ``location`` where ``located`` is false may hold anything, nan too.
     """
-    return image.where(~located[:, None], (image + location.nan_to_num()).log_softmax(-1))
+    return torch.where(located[:, None], (image + location).log_softmax(-1), image)

@@ -9,6 +9,7 @@ from typing import Literal
 
 from torch import nn
 
+from cspops.models.dropout import Dropout
 from cspops.shapes import Float, Tensor
 
 Activation = Literal["relu", "leaky_relu", "gelu"]
@@ -57,7 +58,7 @@ class Ffn(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(hidden) if layer_norm else nn.Identity() for _ in range(hidden_layers))
         self.output = nn.Linear(widths[-1], dim_out)
         self.activation = activation_module(activation)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output_activation = output_activation
         for layer in (*self.hidden_layers, self.output):
             nn.init.xavier_uniform_(layer.weight)  # type: ignore[arg-type]
@@ -83,7 +84,7 @@ class Residual(nn.Module):
         self.input = nn.Sequential(nn.Linear(dim_in, dim_out), nn.ReLU())
         self.layers = nn.ModuleList(
             nn.Sequential(
-                nn.Linear(dim_out, dim_out), nn.ReLU(), nn.Dropout(dropout), nn.Linear(dim_out, dim_out), nn.ReLU()
+                nn.Linear(dim_out, dim_out), nn.ReLU(), Dropout(dropout), nn.Linear(dim_out, dim_out), nn.ReLU()
             )
             for _ in range(layers)
         )

@@ -1,15 +1,16 @@
 """The classifier g on frozen image features: a multinomial linear probe whose L2 is chosen on validation."""
 
-import warnings
+import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
+from torch.nn.functional import cross_entropy
 
 from cspops.models.heads import LinearProbe
 from cspops.shapes import Float, Int, Tensor
+
+ABSENT = -1e4
+"""The bias of a class that has no label: its probability is 0 in float32 without becoming -inf."""
 
 
 @dataclass(frozen=True)
@@ -33,47 +34,51 @@ def linear_probe(
 ) -> tuple[LinearProbe, list[ProbeChoice]]:
     """Fit softmax regression on standardised features for each ``l2`` and keep the one of least validation NLL.
 
-    The negative log-likelihood chooses, not the accuracy, because the probabilities are multiplied with P(y|x).
+    The negative log-likelihood chooses, not the accuracy, because the probabilities are multiplied with P(y|x). The
+    strengths are tried from strong to weak, each from where the one before ended, until validation has got worse.
 
     Args:
         l2: strengths; the objective is the mean cross-entropy + l2 / 2 |W|^2. The bias is not penalised.
-        max_iterations: of L-BFGS, for each strength, starting where the stronger one before ended.
+        max_iterations: of L-BFGS, for each strength.
     """
-    probe = LinearProbe(features.shape[1], classes)
+    probe = LinearProbe(features.shape[1], classes).to(features.device)
     probe.standardise.fit(features)
-    x, x_val = probe.standardise(features).double().numpy(), probe.standardise(val_features).double().numpy()
-    y, y_val = label.numpy(), val_label.numpy()
-    present = np.unique(y)
+    x, x_val = probe.standardise(features), probe.standardise(val_features)
+    present = label.unique()
+    y = torch.searchsorted(present, label)
+    weight = torch.zeros(len(present), x.shape[1], device=x.device, requires_grad=True)
+    bias = torch.zeros(len(present), device=x.device, requires_grad=True)
     search: list[ProbeChoice] = []
-    model = LogisticRegression(warm_start=True, max_iter=max_iterations, tol=1e-4)
     for strength in sorted(l2, reverse=True):
-        model.C = 1 / (strength * len(y))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # a bounded number of iterations is a setting
-            model.fit(x, y)
-        scores = torch.full((len(y_val), classes), -torch.inf, dtype=torch.float64)
-        scores[:, present] = torch.from_numpy(x_val @ _weights(model).T + _bias(model))
-        # A class without any label has probability 0; its validation rows count as the uniform guess.
-        log_p = scores.log_softmax(1)[torch.arange(len(y_val)), val_label]
-        nll = float(-torch.where(log_p.isinf(), -np.log(classes), log_p).mean())
-        search.append(ProbeChoice(strength, nll, float((scores.argmax(1) == val_label).double().mean())))
-        if nll <= min(choice.val_nll for choice in search):
-            with torch.no_grad():
+        _minimise(weight, bias, x, y, strength, max_iterations)
+        with torch.no_grad():
+            scores = torch.full((len(val_label), classes), ABSENT, device=x.device)
+            scores[:, present] = x_val @ weight.T + bias
+            log_p = scores.double().log_softmax(1).gather(1, val_label[:, None])[:, 0]
+            # A validation row of a class without any label says nothing about L2: it counts as the uniform guess.
+            nll = float(-torch.where(torch.isin(val_label, present), log_p, -math.log(classes)).mean())
+            best = min((choice.val_nll for choice in search), default=math.inf)
+            search.append(ProbeChoice(strength, nll, float((scores.argmax(1) == val_label).double().mean())))
+            if nll > 1.01 * best:
+                break
+            if nll < best:
                 probe.linear.weight.zero_()
-                probe.linear.bias.fill_(-1e4)
-                probe.linear.weight[present] = torch.from_numpy(_weights(model)).float()
-                probe.linear.bias[present] = torch.from_numpy(_bias(model)).float()
-        elif nll > 1.05 * min(choice.val_nll for choice in search):
-            break  # weaker penalties only overfit further
-    return probe, search
+                probe.linear.weight[present] = weight
+                probe.linear.bias.fill_(ABSENT)
+                probe.linear.bias[present] = bias
+    return probe.eval(), search
 
 
-def _weights(model: LogisticRegression) -> np.ndarray:
-    """(q, k); scikit-learn keeps one row for two classes."""
-    coef: np.ndarray = model.coef_
-    return coef if len(coef) > 1 else np.concatenate((-coef / 2, coef / 2))
+def _minimise(weight: Tensor, bias: Tensor, x: Tensor, y: Tensor, l2: float, iterations: int) -> None:
+    """Bring weight and bias (in place) to the minimum of the penalised mean cross-entropy."""
+    optimizer = torch.optim.LBFGS(
+        [weight, bias], max_iter=iterations, tolerance_grad=1e-5, history_size=10, line_search_fn="strong_wolfe"
+    )
 
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        objective = cross_entropy(x @ weight.T + bias, y) + l2 / 2 * weight.square().sum()
+        objective.backward()
+        return objective
 
-def _bias(model: LogisticRegression) -> np.ndarray:
-    bias: np.ndarray = model.intercept_
-    return bias if len(bias) > 1 else np.concatenate((-bias / 2, bias / 2))
+    optimizer.step(closure)  # type: ignore[no-untyped-call]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 import torch
 from torch import nn
 
+from cspops.progress import Report
 from cspops.seeds import global_torch_stream, torch_stream
 from cspops.shapes import Tensor
 from cspops.training.resume import Resume, restore_training_state, training_state
@@ -13,8 +14,6 @@ from cspops.training.resume import Resume, restore_training_state, training_stat
 Curve = list[dict[str, float]]
 """One row an epoch (or interval): its number and the mean of every loss term in force."""
 
-Report = Callable[[str], None]
-"""Takes a line about progress."""
 
 
 def cosine_decay(step: int, steps: int) -> float:

@@ -12,9 +12,10 @@ from cspops.geo import uniform_on_sphere
 from cspops.losses import csp, objectives
 from cspops.models.heads import Projection, Standardise
 from cspops.models.location_encoder import LocationEncoder
+from cspops.progress import Report, silent
 from cspops.seeds import global_torch_stream
 from cspops.shapes import Tensor
-from cspops.training.loop import Curve, Report, run_epochs
+from cspops.training.loop import Curve, run_epochs
 from cspops.training.resume import Resume
 
 Loss = Literal["mc", "nce", "mse"]
@@ -35,7 +36,7 @@ def pretrain(
     seed: int,
     device: torch.device,
     resume: Resume | None = None,
-    report: Report = lambda line: None,
+    report: Report = silent,
 ) -> tuple[LocationEncoder, Curve]:
     """Train a location encoder e and the projection W; F* is locked and W is dropped afterwards.
 

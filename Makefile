@@ -1,0 +1,32 @@
+# `make repro` and `make test` set up what they need: a .venv in this folder, from requirements.lock.
+.PHONY: repro test setup lint clean help
+.DEFAULT_GOAL := help
+VENV := .venv/bin
+IN_VENV := PATH="$(CURDIR)/$(VENV):$$PATH" DVC_NO_ANALYTICS=1
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+setup: .venv/installed  ## make .venv from requirements.lock
+
+.venv/installed: requirements.lock pyproject.toml
+	test -x $(VENV)/python || python3 -m venv .venv
+	$(VENV)/python -m pip install -q --disable-pip-version-check uv
+	$(VENV)/uv pip install -q --python $(VENV)/python -r requirements.lock
+	$(VENV)/uv pip install -q --python $(VENV)/python --no-deps -e .
+	touch $@
+
+repro: .venv/installed  ## run every stage that is due, on the embedded data
+	$(IN_VENV) dvc repro
+
+lint: .venv/installed  ## ruff, mypy, import-linter
+	$(IN_VENV) ruff check .
+	$(IN_VENV) ruff format --check .
+	$(IN_VENV) mypy
+	$(IN_VENV) lint-imports
+
+test: lint  ## lint, then the tests
+	$(IN_VENV) python -m pytest
+
+clean:  ## remove what the stages made (not .venv, not DVC's cache)
+	rm -rf artifacts data

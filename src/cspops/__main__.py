@@ -1,0 +1,36 @@
+"""`python -m cspops`, and the `cspops` command."""
+
+import os
+import sys
+from pathlib import Path
+
+
+def run() -> None:
+    """Make sure that the right code runs, then start the command line."""
+    _prefer_the_checkout_that_dvc_runs_in()
+    # OpenMP threads that wait by spinning slow a shared machine down; asleep, they compute the same.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from cspops.cli import main
+
+    sys.exit(main())
+
+
+def _prefer_the_checkout_that_dvc_runs_in() -> None:
+    """Start again with the sources below the working folder when DVC runs us in another checkout than installed.
+
+    `dvc exp run --queue` runs stages in a copy of the snapshot, but an editable install would import the workspace's
+    present sources: the experiment would record code that it did not run.
+    """
+    here = Path("src/cspops/__init__.py")
+    ours = Path(__file__).parent / "__init__.py"
+    if "DVC_STAGE" not in os.environ or not here.is_file() or here.resolve() == ours.resolve():
+        return
+    source = str(here.parent.parent.resolve())
+    if source in os.environ.get("PYTHONPATH", "").split(os.pathsep):
+        return
+    path = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH"))))
+    os.execve(sys.executable, [sys.executable, "-m", "cspops", *sys.argv[1:]], os.environ | {"PYTHONPATH": path})
+
+
+if __name__ == "__main__":
+    run()

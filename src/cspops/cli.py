@@ -1,0 +1,195 @@
+"""The front door: one subcommand a stage of dvc.yaml, and the commands to look at results.
+
+Heavy packages are imported inside the commands, so that `cspops --help` is instant and a wrong params.yaml is refused
+before anything else happens.
+"""
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cspops.errors import CspopsError
+
+if TYPE_CHECKING:
+    from cspops.host import Host
+    from cspops.params import Params
+
+STAGES = "Stages (what dvc.yaml calls, in the order of the graph)"
+LOOK = "Look at results"
+
+app = typer.Typer(
+    name="cspops",
+    help="Contrastive Spatial Pre-Training of location encoders. `dvc repro` runs every stage that is due.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+    epilog="Settings that change results: params.yaml. Where it runs: CSPOPS_DEVICE, CSPOPS_DATA_ROOT.",
+)
+
+
+def main() -> int:
+    """Run the command line; errors become a sentence, a hint and an exit code (see `errors`)."""
+    try:
+        app()
+    except CspopsError as error:
+        for line in error.message.splitlines():
+            print(f"error: {line}", file=sys.stderr)
+        if error.hint:
+            print(f"hint: {error.hint}", file=sys.stderr)
+        return error.code
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 1
+    return 0
+
+
+def _say(line: str) -> None:
+    """A line of progress; stdout is for results."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def _params() -> "Params":
+    from cspops import params, paths
+
+    return params.load(paths.PARAMS)
+
+
+def _host() -> "Host":
+    from pydantic import ValidationError
+
+    from cspops.errors import EnvironmentProblem
+    from cspops.host import Host
+
+    try:
+        return Host()
+    except ValidationError as error:
+        raise EnvironmentProblem(f"a CSPOPS_* variable is wrong: {error.errors()[0]['msg']}") from None
+
+
+def _run_stage(stage: str) -> None:
+    """Check params and inputs, let `cspops.stages.STAGE.run` fill a new folder, put it in place."""
+    import importlib
+
+    from cspops import params, paths
+    from cspops.stages.site import Site
+
+    checked = _params()
+    inputs = paths.require(stage, checked)
+    facts = {"stage": stage, "params": params.recorded(checked, stage)}
+    module = importlib.import_module(f"cspops.stages.{stage.replace('-', '_')}")
+    with paths.scratch(stage, checked) as scratch, paths.whole_folder(paths.folder_of(stage), facts) as out:
+        site = Site(paths.RAW, inputs, paths.REPORTS, out, scratch, _host(), _say)
+        module.run(params.view(checked, params.VIEWS[stage]), site)
+    paths.publish(paths.folder_of(stage))
+
+
+@app.command(rich_help_panel=STAGES)
+def check() -> None:
+    """Check params.yaml: every key, value and combination. The first stage, so that nothing else is touched."""
+    from cspops import paths
+
+    _params()
+    paths.write_whole(paths.ARTIFACTS / "check.ok", "params.yaml is valid\n")
+
+
+@app.command(rich_help_panel=STAGES)
+def download() -> None:
+    """Make the catalogue of observations from the raw inputs under data/."""
+    _run_stage("download")
+
+
+@app.command(rich_help_panel=STAGES)
+def split() -> None:
+    """Decide who is unlabelled, few-shot labelled, validation or test."""
+    _run_stage("split")
+
+
+@app.command(rich_help_panel=STAGES)
+def pretrain_img() -> None:
+    """Make the frozen image network F*: self-supervised on the training images, random or published."""
+    _run_stage("pretrain-img")
+
+
+@app.command(rich_help_panel=STAGES)
+def featurize() -> None:
+    """Compute the image features F*(I) of every observation, once."""
+    _run_stage("featurize")
+
+
+@app.command(rich_help_panel=STAGES)
+def pretrain() -> None:
+    """Contrast locations with frozen image features: CSP proper, one location encoder a seed."""
+    _run_stage("pretrain")
+
+
+@app.command(rich_help_panel=STAGES)
+def finetune_loc() -> None:
+    """Fine-tune the location encoder with class embeddings, for every seed and label ratio."""
+    _run_stage("finetune-loc")
+
+
+@app.command(rich_help_panel=STAGES)
+def finetune_img() -> None:
+    """Fit the image classifier on the frozen features, for every seed and label ratio."""
+    _run_stage("finetune-img")
+
+
+@app.command(rich_help_panel=STAGES, epilog="Example: cspops evaluate --json | jq .test.label_5.combined.top1")
+def evaluate(
+    json: Annotated[bool, typer.Option("--json", help="Print the metrics as one JSON document.")] = False,
+) -> None:
+    """Score image, location and both combined; write reports/metrics.json and show it as a table."""
+    from cspops import paths
+
+    _run_stage("evaluate")
+    text = (paths.REPORTS / "metrics.json").read_text()
+    if json:
+        print(text, end="")
+        return
+    import json as json_package
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from cspops.report.tables import accuracy_rows
+
+    header, *rows = accuracy_rows(json_package.loads(text))
+    table = Table(title="Top-1 accuracy, per cent, mean (sd) over seeds", header_style="bold")
+    for number, column in enumerate(header):
+        table.add_column(column, justify="left" if number < 2 else "right")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+@app.command(rich_help_panel=STAGES)
+def report() -> None:
+    """Write reports/report.md with tables, curves and the map of observations."""
+    _run_stage("report")
+
+
+@app.command(rich_help_panel=LOOK, epilog="Example: cspops versus main")
+def versus(
+    revision: Annotated[str, typer.Argument(help="A branch, tag, commit or experiment whose predictions are in DVC's cache.")],
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Compare the workspace's predictions with another revision's, row by row, with paired bootstrap intervals."""
+    from cspops import paths
+    from cspops.stages import versus as stage
+
+    rows = stage.run(paths.folder_of("evaluate") / "predictions.parquet", revision)
+    if json:
+        import json as json_package
+
+        print(json_package.dumps(rows, indent=1))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"Top-1, workspace minus {revision}, percentage points, 95 % paired bootstrap", header_style="bold")
+    for number, column in enumerate(("role", "labels", "model", "difference", "low", "high")):
+        table.add_column(column, justify="left" if number < 3 else "right")
+    for row in rows:
+        cells: list[Any] = [row["role"], f"{100 * row['label_ratio']:g} %", row["model"]]
+        table.add_row(*cells, *(f"{row[key]:+.2f}" for key in ("difference", "low", "high")))
+    Console().print(table)

@@ -1,0 +1,135 @@
+"""Where everything lies, how an output appears whole or not at all, and how an input is trusted.
+
+Every stage writes one folder `artifacts/STAGE/` (evaluate and report: files under `reports/` too). The folder is made
+beside its place and renamed when it is complete; `stage.json`, in it, records the params and inputs it was made with.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cspops.errors import DataError
+from cspops.params import Params, recorded
+
+RAW = Path("data")
+ARTIFACTS = Path("artifacts")
+REPORTS = Path("reports")
+PARAMS = Path("params.yaml")
+
+NEEDS: dict[str, tuple[str, ...]] = {
+    "download": (),
+    "split": ("download",),
+    "pretrain-img": ("download", "split"),
+    "featurize": ("download", "pretrain-img"),
+    "pretrain": ("download", "split", "featurize"),
+    "finetune-loc": ("download", "split", "pretrain"),
+    "finetune-img": ("download", "split", "featurize"),
+    "evaluate": ("download", "split", "featurize", "finetune-loc", "finetune-img"),
+    "report": ("download", "split", "pretrain", "finetune-loc", "evaluate"),
+}
+"""The stages whose folders each stage reads."""
+
+
+def folder_of(stage: str) -> Path:
+    """The folder that a stage writes."""
+    return ARTIFACTS / stage.replace("-", "_")
+
+
+def require(stage: str, params: Params) -> dict[str, Path]:
+    """The folders of the stages that ``stage`` reads, checked to be whole and made with the present params.
+
+    DataError names the first one that is missing or stale, all the way up the graph.
+    """
+    for upstream in _all_upstream(stage):
+        folder = folder_of(upstream)
+        command = f"dvc repro {upstream}"
+        try:
+            made_with = json.loads((folder / "stage.json").read_text())["params"]
+        except FileNotFoundError:
+            raise DataError(f"{folder} is missing: stage {stage} reads it", hint=command) from None
+        except (json.JSONDecodeError, KeyError):
+            raise DataError(f"{folder / 'stage.json'} is broken", hint=f"dvc repro -f {upstream}") from None
+        now = json.loads(json.dumps(recorded(params, upstream)))
+        if made_with != now:
+            changed = [key for key in sorted(now.keys() | made_with.keys()) if made_with.get(key) != now.get(key)]
+            raise DataError(f"{folder} was made with another {', '.join(changed)} than params.yaml has", hint=command)
+    return {upstream: folder_of(upstream) for upstream in NEEDS[stage]}
+
+
+def _all_upstream(stage: str) -> list[str]:
+    found: list[str] = []
+    for upstream in NEEDS[stage]:
+        found += [one for one in (*_all_upstream(upstream), upstream) if one not in found]
+    return found
+
+
+@contextmanager
+def whole_folder(target: Path, facts: Mapping[str, Any]) -> Iterator[Path]:
+    """A new folder to write into, which takes the place of ``target`` when the block ends well.
+
+    ``facts`` become its stage.json. After an exception ``target`` is as it was.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for left_over in target.parent.glob(f".{target.name}.*"):
+        shutil.rmtree(left_over)
+    new, old = (target.parent / f".{target.name}.{kind}" for kind in ("new", "old"))
+    new.mkdir()
+    try:
+        yield new
+        (new / "stage.json").write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
+        if target.exists():
+            os.replace(target, old)
+        os.replace(new, target)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def publish(folder: Path) -> None:
+    """Move what a stage wrote under its `reports/` to the project's reports/, each file whole."""
+    made = folder / "reports"
+    for file in sorted(path for path in made.rglob("*") if path.is_file()):
+        target = REPORTS / file.relative_to(made)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(file, target)
+    shutil.rmtree(made, ignore_errors=True)
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Replace a file's text, all of it or nothing."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}.new")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, file)
+
+
+@contextmanager
+def scratch(stage: str, params: Params) -> Iterator[Path]:
+    """A folder for the progress of a long stage, deleted when the block ends well.
+
+    It lies outside the stage's outputs, which DVC empties before a run, and its name is a hash of the stage's params
+    and of the bytes that make its inputs, so that progress made for other ones is never taken up.
+    """
+    inputs = {upstream: _identity(folder_of(upstream)) for upstream in NEEDS[stage]}
+    key = json.dumps([stage, recorded(params, stage), inputs], sort_keys=True)
+    root = Path(os.environ.get("DVC_ROOT", "."))
+    folder = root / ".dvc" / "tmp" / "cspops" / f"{stage}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def _identity(folder: Path) -> list[tuple[str, str]]:
+    """Every file of an artefact with the sha256 of its bytes."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "stage.json")
+    return [(path.relative_to(folder).as_posix(), _sha256(path)) for path in files]
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""The report room: tables, figures and the page that holds them."""

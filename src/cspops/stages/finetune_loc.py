@@ -1,0 +1,50 @@
+"""finetune-loc: a location classifier for every seed and label ratio."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cspops.data.batches import Labelled
+from cspops.data.catalogue import read_observations
+from cspops.data.splits import ratio_key, read_few_shot
+from cspops.models.checkpoint import load_config, load_weights, save_model
+from cspops.models.location_encoder import LocationEncoder
+from cspops.stages.curves import mean_curve, read_curve, write_curve
+from cspops.stages.pieces import make_pieces, piece
+from cspops.stages.site import Site
+from cspops.training.finetune_loc import finetune_loc
+
+if TYPE_CHECKING:
+    from cspops.params import FinetuneLocView
+
+
+def run(view: "FinetuneLocView", site: Site) -> None:
+    """Write seed_S/label_P/ with encoder, class embeddings and curve."""
+    split, pretrain = site.inputs["split"], site.inputs["pretrain"]
+    observations = read_observations(site.inputs["download"])
+
+    def make(seed: int, ratio: float, folder: Path) -> None:
+        remake = "dvc repro -f pretrain"
+        encoder = LocationEncoder(load_config(pretrain / f"seed_{seed}", remake=remake))
+        load_weights(pretrain / f"seed_{seed}", encoder, remake=remake)
+        rows = read_few_shot(split, observations.obs_id, seed=seed, ratio=ratio) & observations.located
+        model, curve = finetune_loc(
+            Labelled(observations.lonlat[rows], observations.label[rows]),
+            encoder,
+            classes=len(observations.classes),
+            steps=view.finetune_loc.steps,
+            batch_size=view.finetune_loc.batch_size,
+            learning_rate=view.finetune_loc.learning_rate,
+            beta=view.finetune_loc.beta,
+            seed=seed,
+            device=site.host.torch_device(),
+        )
+        save_model(folder, model, model.config)
+        write_curve(folder / "curve.tsv", curve, columns=("step", "total"))
+        site.report(f"finetune-loc: seed {seed}, ratio {ratio:g}, {int(rows.sum())} labels, loss {curve[-1]['total']:.4f}")
+
+    make_pieces(view.seeds, view.label_ratios, make, scratch=site.scratch, out=site.out)
+    mean = {ratio: mean_curve([read_curve(site.out / piece(seed, ratio) / "curve.tsv") for seed in view.seeds]) for ratio in view.label_ratios}
+    keys = {ratio_key(ratio): rows for ratio, rows in mean.items()}
+    steps = [row["step"] for row in next(iter(mean.values()))]
+    curve = [{"step": step} | {key: rows[i]["total"] for key, rows in keys.items()} for i, step in enumerate(steps)]
+    write_curve(site.reports / "curves" / "finetune_loc.tsv", curve, columns=("step", *keys))

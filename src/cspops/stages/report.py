@@ -1,0 +1,52 @@
+"""report: report.md and its figures."""
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pyarrow.parquet as pq
+
+from cspops.data.catalogue import read_observations
+from cspops.data.splits import read_few_shot, read_roles
+from cspops.report import figures
+from cspops.report.page import page
+from cspops.stages.curves import read_curve
+from cspops.stages.site import Site
+
+if TYPE_CHECKING:
+    from cspops.params import ReportView
+
+
+def run(view: "ReportView", site: Site) -> None:
+    """Draw the figures and write the page, all under reports/."""
+    observations = read_observations(site.inputs["download"])
+    roles = read_roles(site.inputs["split"], observations.obs_id)
+    metrics = json.loads((site.reports_of_project / "metrics.json").read_text())
+    curves = site.reports_of_project / "curves"
+    figures.accuracy_by_ratio(metrics, site.reports / "figures" / "accuracy.png")
+    titles = {"image network": "pretrain_img", f"location encoder, {view.loss}": "pretrain", "fine-tuning": "finetune_loc"}
+    figures.loss_curves(
+        {title: read_curve(curves / f"{name}.tsv") for title, name in titles.items()}, site.reports / "figures" / "curves.png"
+    )
+    seed, ratio = view.seeds[0], view.label_ratios[0]
+    few = read_few_shot(site.inputs["split"], observations.obs_id, seed=seed, ratio=ratio)
+    groups = {
+        "unlabelled": roles["train"],
+        f"few-shot labelled ({100 * ratio:g} %)": few,
+        "validation": roles["val"],
+        "test": roles["test"],
+        "spatial validation": roles["spatial_val"],
+        "spatial test": roles["spatial_test"],
+    }
+    places = {title: observations.lonlat[mask & observations.located].numpy() for title, mask in groups.items() if mask.any()}
+    figures.observation_map(places, site.reports / "figures" / "observations.png")
+    rejected = Counter(pq.read_table(site.inputs["download"] / "rejected.parquet")["reason"].to_pylist())
+    text = page(
+        loss=view.loss,
+        seeds=view.seeds,
+        metrics=metrics,
+        classes=observations.classes,
+        roles={role: int(mask.sum()) for role, mask in roles.items() if mask.any()},
+        rejected=dict(rejected.most_common()),
+    )
+    (site.reports / "report.md").write_text(text)
