@@ -1,9 +1,9 @@
 """What can go wrong for a user: one sentence that names the thing, one hint that names the next command.
 
-    CspopsError                 exit code 1   something failed
-    ├── ParamsError             exit code 2   params.yaml (or the command line) asks for something impossible
-    ├── DataError               exit code 3   an input, a model or an artefact is missing, stale or broken
-    └── EnvironmentProblem      exit code 4   this machine lacks something: a device, a package, disk space
+CspopsError                 exit code 1   something failed
+├── ParamsError             exit code 2   params.yaml (or the command line) asks for something impossible
+├── DataError               exit code 3   an input, a model or an artefact is missing, stale or broken
+└── EnvironmentProblem      exit code 4   this machine lacks something: a device, a package, disk space
 """
 
 

@@ -69,5 +69,3 @@ def blocks(lonlat: LonLat, degrees: float) -> Int[Tensor, "*batch"]:
     column = torch.floor((wrap_longitude(lonlat[..., 0]) + 180) / degrees).long().clamp(0, columns - 1)
     row = torch.floor((lonlat[..., 1] + 90) / degrees).long().clamp(0, math.ceil(180 / degrees) - 1)
     return row * columns + column
-
-

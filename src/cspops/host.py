@@ -1,7 +1,7 @@
 """Where things run: settings from the environment that never change a result.
 
-    CSPOPS_DEVICE      auto (a GPU where there is one), cpu, cuda, cuda:1 ...
-    CSPOPS_DATA_ROOT   folder of images that the catalogue names by path
+CSPOPS_DEVICE      auto (a GPU where there is one), cpu, cuda, cuda:1 ...
+CSPOPS_DATA_ROOT   folder of images that the catalogue names by path
 """
 
 from pathlib import Path

@@ -388,7 +388,8 @@ def _look_up(params: Params, path: str) -> Any:
 
 def load(file: Path) -> Params:
     """Read and check params.yaml; ParamsError lists everything that is wrong with it."""
-    from ruamel.yaml import YAML, YAMLError
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
 
     try:
         raw = YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))

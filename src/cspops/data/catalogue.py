@@ -89,7 +89,9 @@ def validate(rows: pa.Table, *, min_class_size: int = 1) -> Catalogue:
     labels = pc.cast(full["label"], pa.string())
     good = pa.array(reason == None)  # noqa: E711
     sizes = {
-        item["values"]: item["counts"] for item in pc.value_counts(labels.filter(good)).to_pylist() if item["values"] is not None
+        item["values"]: item["counts"]
+        for item in pc.value_counts(labels.filter(good)).to_pylist()
+        if item["values"] is not None
     }
     small = sorted(name for name, size in sizes.items() if size < min_class_size)
     if small:
@@ -174,7 +176,8 @@ def _column(rows: pa.Table, name: str) -> pa.ChunkedArray:
 
 def _floats(column: pa.ChunkedArray) -> np.ndarray:
     """Numbers with nan for null."""
-    return pc.cast(column, pa.float64()).fill_null(float("nan")).to_numpy().copy()
+    numbers: np.ndarray = pc.cast(column, pa.float64()).fill_null(float("nan")).to_numpy().copy()
+    return numbers
 
 
 def _nullable(values: np.ndarray, null: np.ndarray) -> pa.Array:

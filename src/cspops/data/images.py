@@ -27,7 +27,9 @@ def decode(images: pa.StructArray, *, px: int, root: Path) -> UInt8[Tensor, "n p
             with Image.open(io.BytesIO(data) if data is not None else root / path) as opened:
                 rgb = opened.convert("RGB")
         except FileNotFoundError:
-            raise DataError(f"image {root / path} is missing", hint="set CSPOPS_DATA_ROOT to the folder of the images") from None
+            raise DataError(
+                f"image {root / path} is missing", hint="set CSPOPS_DATA_ROOT to the folder of the images"
+            ) from None
         except (UnidentifiedImageError, OSError) as error:
             raise DataError(f"image {path or f'in row {row}'} cannot be read: {error}") from None
         if rgb.size != (px, px):

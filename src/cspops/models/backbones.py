@@ -46,6 +46,7 @@ def build_image_network(model: str, *, pretrained: bool, px: int, seed: int) -> 
         DataError: the published weights are neither in the cache nor to be had.
     """
     import timm
+    from timm.data.config import resolve_model_data_config
 
     name = model.removeprefix("timm:")
     if not timm.is_model(name):
@@ -61,9 +62,9 @@ def build_image_network(model: str, *, pretrained: bool, px: int, seed: int) -> 
                 f"the published weights of {name} cannot be had: {type(error).__name__}",
                 hint="connect once, or set image_encoder.weights to random in params.yaml",
             ) from error
-    data = timm.data.resolve_model_data_config(network)
+    data = resolve_model_data_config(network)
     config = {"model": model, "px": px, "mean": list(data["mean"]), "sd": list(data["std"])}
-    return ImageNetwork(config, network.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
+    return ImageNetwork(config, network.to(memory_format=torch.channels_last))
 
 
 def rebuild_image_network(config: dict[str, Any]) -> ImageNetwork:

@@ -59,7 +59,7 @@ class Grid(nn.Module):
     def _apply(self, fn, recurse=True):  # type: ignore[no-untyped-def]
         """Move to a device, but keep the frequencies in float64 when the module is cast."""
         kept = self.frequency
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self.frequency = kept.to(self.frequency.device)
         return self
 

@@ -1,10 +1,11 @@
 """Networks of a location encoder: features of a position encoding to an embedding. Any goes with any encoding.
 
-    >>> from cspops.models.networks import NETWORKS
-    >>> NETWORKS["ffn"](128, 256, hidden=512).dim_out
-    256
+>>> from cspops.models.networks import NETWORKS
+>>> NETWORKS["ffn"](128, 256, hidden=512).dim_out
+256
 """
 
+from itertools import pairwise
 from typing import Literal
 
 from torch import nn
@@ -54,14 +55,14 @@ class Ffn(nn.Module):
         super().__init__()
         self.dim_in, self.dim_out = dim_in, dim_out
         widths = [dim_in, *[hidden] * hidden_layers]
-        self.hidden_layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.hidden_layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
         self.norms = nn.ModuleList(nn.LayerNorm(hidden) if layer_norm else nn.Identity() for _ in range(hidden_layers))
         self.output = nn.Linear(widths[-1], dim_out)
         self.activation = activation_module(activation)
         self.dropout = Dropout(dropout)
         self.output_activation = output_activation
         for layer in (*self.hidden_layers, self.output):
-            nn.init.xavier_uniform_(layer.weight)  # type: ignore[arg-type]
+            nn.init.xavier_uniform_(layer.weight)
 
     def forward(self, x: Float[Tensor, "*batch dim_in"]) -> Float[Tensor, "*batch dim_out"]:
         for layer, norm in zip(self.hidden_layers, self.norms, strict=True):
@@ -83,9 +84,7 @@ class Residual(nn.Module):
         self.dim_in, self.dim_out = dim_in, dim_out
         self.input = nn.Sequential(nn.Linear(dim_in, dim_out), nn.ReLU())
         self.layers = nn.ModuleList(
-            nn.Sequential(
-                nn.Linear(dim_out, dim_out), nn.ReLU(), Dropout(dropout), nn.Linear(dim_out, dim_out), nn.ReLU()
-            )
+            nn.Sequential(nn.Linear(dim_out, dim_out), nn.ReLU(), Dropout(dropout), nn.Linear(dim_out, dim_out), nn.ReLU())
             for _ in range(layers)
         )
 

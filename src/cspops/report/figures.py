@@ -15,7 +15,7 @@ from cspops.report.tables import MODELS, TITLES, ratio_title
 # Okabe and Ito's palette: distinguishable with every common colour blindness; markers and dashes say the same in grey.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#8A8A8A"
 STYLES = {"image": (GREY, "s", ":"), "location": (ORANGE, "^", "--"), "combined": (BLUE, "o", "-")}
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -66,10 +66,9 @@ def loss_curves(curves: dict[str, list[dict[str, float]]], file: Path) -> None:
             for number, column in enumerate(columns):
                 colour = (BLUE, ORANGE, GREEN, GREY)[number % 4]
                 name = ratio_title(column) if column.startswith("label_") else column
-                ax.plot(
-                    [row[x] for row in rows], [row[column] for row in rows], color=colour, linestyle=("-", "--", "-.", ":")[number % 4],
-                    marker="." if len(rows) < 5 else None, label=name,
-                )  # fmt: skip
+                line, marker = ("-", "--", "-.", ":")[number % 4], "." if len(rows) < 5 else None
+                heights = [row[column] for row in rows]
+                ax.plot([row[x] for row in rows], heights, color=colour, linestyle=line, marker=marker, label=name)
             ax.set(title=title, xlabel=x, ylabel="loss")
             ax.legend()
         save(figure, file)

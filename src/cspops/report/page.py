@@ -28,7 +28,7 @@ def page(
     parts = [
         "# Report",
         f"Pre-training loss `{loss}`, seeds {', '.join(map(str, seeds))}. Accuracies are per cent: mean over seeds "
-        "(standard deviation). A seed draws its own few-shot labels, pre-trains and fine-tunes; all are tested on the same rows.",
+        "(standard deviation). A seed draws its own few-shot labels, pre-trains and fine-tunes; all meet the same test rows.",
         "## Top-1 accuracy",
         markdown(accuracy_rows(dict(metrics)), text_columns=2),
         "`image`: P(y|I) alone. `location`: P(y|x) alone. `combined`: P(y|I) P(y|x). The spatial test set lies in blocks of "

@@ -45,6 +45,8 @@ def run(view: "FinetuneImgView", site: Site) -> None:
         save_model(folder, probe, probe.config)
         (folder / "search.json").write_text(json.dumps([asdict(choice) for choice in search], indent=1) + "\n")
         best = min(search, key=lambda choice: choice.val_nll)
-        site.report(f"finetune-img: seed {seed}, ratio {ratio:g}, {int(rows.sum())} labels, l2 {best.l2:g}, val NLL {best.val_nll:.3f}")
+        site.report(
+            f"finetune-img: seed {seed}, ratio {ratio:g}, {int(rows.sum())} labels, l2 {best.l2:g}, val NLL {best.val_nll:.3f}"
+        )
 
     make_pieces(view.seeds, view.label_ratios, make, scratch=site.scratch, out=site.out)

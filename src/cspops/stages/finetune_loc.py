@@ -43,7 +43,10 @@ def run(view: "FinetuneLocView", site: Site) -> None:
         site.report(f"finetune-loc: seed {seed}, ratio {ratio:g}, {int(rows.sum())} labels, loss {curve[-1]['total']:.4f}")
 
     make_pieces(view.seeds, view.label_ratios, make, scratch=site.scratch, out=site.out)
-    mean = {ratio: mean_curve([read_curve(site.out / piece(seed, ratio) / "curve.tsv") for seed in view.seeds]) for ratio in view.label_ratios}
+    mean = {
+        ratio: mean_curve([read_curve(site.out / piece(seed, ratio) / "curve.tsv") for seed in view.seeds])
+        for ratio in view.label_ratios
+    }
     keys = {ratio_key(ratio): rows for ratio, rows in mean.items()}
     steps = [row["step"] for row in next(iter(mean.values()))]
     curve = [{"step": step} | {key: rows[i]["total"] for key, rows in keys.items()} for i, step in enumerate(steps)]

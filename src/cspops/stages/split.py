@@ -36,7 +36,9 @@ def run(view: "SplitView", site: Site) -> None:
         f"seed_{seed}": splits.few_shot_levels(observations.label, train, ratios=view.split.label_ratios, seed=seed).numpy()
         for seed in view.seeds
     }
-    table = pa.table({"obs_id": observations.obs_id} | {name: pa.array(column, from_pandas=True) for name, column in levels.items()})
+    table = pa.table(
+        {"obs_id": observations.obs_id} | {name: pa.array(column, from_pandas=True) for name, column in levels.items()}
+    )
     pq.write_table(table, site.out / "few_shot.parquet", compression="zstd")
     for ratio in view.split.label_ratios:
         counts = sorted({int((column <= ratio).sum()) for column in levels.values()})

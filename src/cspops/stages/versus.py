@@ -33,7 +33,9 @@ def run(predictions: Path, revision: str) -> list[dict[str, Any]]:
         ) from None
     mine, its = _hits(pq.read_table(predictions)), _hits(other)
     if not mine.keys() & its.keys():
-        raise DataError(f"{revision!r} has no set and label ratio in common with the workspace", hint="dvc params diff " + revision)
+        raise DataError(
+            f"{revision!r} has no set and label ratio in common with the workspace", hint="dvc params diff " + revision
+        )
     rows = []
     for (role, ratio), (keys, hits) in mine.items():
         if (role, ratio) not in its:
@@ -67,7 +69,7 @@ def _hits(table: pa.Table) -> Hits:
         for one_ratio in np.unique(ratio):
             rows = np.flatnonzero((role == one_role) & (ratio == one_ratio))
             seeds = tuple(int(one) for one in np.unique(seed[rows]))
-            rows = rows[np.argsort(seed[rows], kind="stable")].reshape(len(seeds), -1)
-            hits = {model: torch.from_numpy(top1[model][rows] == label[rows]) for model in MODELS}
-            out[str(one_role), float(one_ratio)] = (seeds, tuple(obs_id[rows[0]])), hits
+            table_rows = rows[np.argsort(seed[rows], kind="stable")].reshape(len(seeds), -1)
+            hits = {model: torch.from_numpy(top1[model][table_rows] == label[table_rows]) for model in MODELS}
+            out[str(one_role), float(one_ratio)] = (seeds, tuple(obs_id[table_rows[0]])), hits
     return out

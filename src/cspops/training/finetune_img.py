@@ -81,4 +81,4 @@ def _minimise(weight: Tensor, bias: Tensor, x: Tensor, y: Tensor, l2: float, ite
         objective.backward()
         return objective
 
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    optimizer.step(closure)

@@ -15,7 +15,6 @@ Curve = list[dict[str, float]]
 """One row an epoch (or interval): its number and the mean of every loss term in force."""
 
 
-
 def cosine_decay(step: int, steps: int) -> float:
     """Half a cosine from 1 at step 0 to 0 at step ``steps``."""
     return 0.5 * (1 + math.cos(math.pi * step / steps))

@@ -105,7 +105,9 @@ def _contrast(
             inputs.append(inputs[0])
         if c:
             inputs.append(encoder.encoding(uniform_on_sphere(n * c, generator=draws)))
-        loc_emb, *others = encoder.network(torch.cat(inputs)).split([n, *([n] if "D" in terms else []), *([n * c] if c else [])])
+        loc_emb, *others = encoder.network(torch.cat(inputs)).split(
+            [n, *([n] if "D" in terms else []), *([n * c] if c else [])]
+        )
         return objective(
             loc_emb,
             projection(features[rows]),

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -94,7 +95,7 @@ def tile_grid(lonlat: Float[Tensor, "n 2"], *, km: float, px: int) -> Float[Tens
 
 def tiles(image: UInt8[Tensor, "h w 3"], lonlat: Float[Tensor, "n 2"], *, km: float, px: int) -> UInt8[Tensor, "n px px 3"]:
     """The tiles of ``km`` x ``km`` around each position, ``px`` x ``px`` pixels, bilinear, wrapping at the date line."""
-    height, width, _ = image.shape
+    width = image.shape[1]
     # Columns are repeated beyond both borders, as many as the widest tile reaches.
     reach = km / KM_PER_DEGREE / 2 / float(torch.deg2rad(lonlat[:, 1]).cos().min().clamp_min(0.01))
     pad = min(width, int(reach * width / 360) + 2)
@@ -167,8 +168,8 @@ def draw(
         generator = torch_stream(seed, "blue_marble", purpose)
         while True:
             lonlat = propose(65536, density=density, lat_min=lat_min, lat_max=lat_max, generator=generator)
-            inside = (lonlat[:, 1] >= lat_min) & (lonlat[:, 1] <= lat_max)
-            lonlat = lonlat[inside & allowed[rasters.zone_at(lonlat)]]
+            in_belt = (lonlat[:, 1] >= lat_min) & (lonlat[:, 1] <= lat_max)
+            lonlat = lonlat[in_belt & allowed[rasters.zone_at(lonlat)]]
             if density == "borders":
                 keep = zone_diversity(rasters, lonlat, km=tile_km).sqrt()
                 lonlat = lonlat[torch.rand(len(lonlat), generator=generator) < keep]
@@ -182,6 +183,9 @@ def draw(
             if have >= n:
                 break
         return torch.cat(parts)[:n]
+
+    def inside(cells: Tensor, lonlat: Tensor) -> Tensor:
+        return torch.isin(blocks(lonlat, block_degrees), cells)
 
     anywhere = torch.ones(256, dtype=torch.bool)
     anywhere[OCEAN] = False
@@ -201,20 +205,18 @@ def draw(
     cells = {"spatial_val": held[:share], "spatial_test": held[share : 2 * share]}
 
     positions, roles = [], []
-    open_cells = torch.cat(list(cells.values()))
+    held_out = torch.cat(list(cells.values()))
     main = first(
         sizes["train"] + sizes["val"] + sizes["test"],
         "random",
         allowed,
-        lambda lonlat: ~torch.isin(blocks(lonlat, block_degrees), open_cells),
+        lambda lonlat: ~inside(held_out, lonlat),
     )
     positions.append(main)
     for role in ("train", "val", "test"):
         roles += [role] * sizes[role]
     for role, cell in cells.items():
-        positions.append(
-            first(sizes[role], role, allowed, lambda lonlat, cell=cell: torch.isin(blocks(lonlat, block_degrees), cell))
-        )
+        positions.append(first(sizes[role], role, allowed, partial(inside, cell)))
         roles += [role] * sizes[role]
     return torch.cat(positions), roles, left_out
 
