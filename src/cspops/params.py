@@ -398,7 +398,8 @@ def load(file: Path) -> Params:
     except (YAMLError, UnicodeDecodeError) as error:
         where = getattr(error, "problem_mark", None)
         line = f" (line {where.line + 1})" if where else ""
-        raise ParamsError(f"{file} is not YAML{line}: {getattr(error, 'problem', None) or error}") from None
+        problem = " ".join(str(getattr(error, "problem", None) or error).split())
+        raise ParamsError(f"{file} is not YAML{line}: {problem}", hint="git restore params.yaml") from None
     if not isinstance(raw, Mapping):
         raise ParamsError(f"{file} holds no keys", hint="git restore params.yaml")
     try:

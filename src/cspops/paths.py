@@ -30,7 +30,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "finetune-loc": ("download", "split", "pretrain"),
     "finetune-img": ("download", "split", "featurize"),
     "evaluate": ("download", "split", "featurize", "finetune-loc", "finetune-img"),
-    "report": ("download", "split", "pretrain", "finetune-loc", "evaluate"),
+    "report": ("download", "split", "pretrain-img", "pretrain", "finetune-loc", "evaluate"),
 }
 """The stages whose folders each stage reads."""
 

@@ -1,0 +1,20 @@
+"""What every test starts from."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent / "laws"))
+
+
+@pytest.fixture(autouse=True)
+def no_settings_of_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests run on the CPU and see no CSPOPS_* variable but the one that names real data for them."""
+    for name in list(os.environ):
+        if name.startswith("CSPOPS_") and not name.startswith("CSPOPS_TEST_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("CSPOPS_DEVICE", "cpu")
+    monkeypatch.delenv("DVC_STAGE", raising=False)
+    monkeypatch.delenv("DVC_ROOT", raising=False)

@@ -1,0 +1,77 @@
+"""dvc.yaml says what the code does: params, sources, commands."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+from closure import closure
+from ruamel.yaml import YAML
+
+from cspops import paths
+from cspops.params import VIEWS
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def stages() -> dict[str, Any]:
+    graph: dict[str, Any] = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
+    return graph
+
+
+def names(entries: list[Any]) -> list[str]:
+    """Paths of deps or outs, some of which carry settings."""
+    return [next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries]
+
+
+def test_the_stages_are_the_registered_ones_and_check_comes_first(stages: dict[str, Any]) -> None:
+    assert list(stages) == ["check", *VIEWS]
+
+
+@pytest.mark.parametrize("stage", VIEWS)
+def test_a_stage_lists_the_params_that_its_view_reads_and_no_other(stages: dict[str, Any], stage: str) -> None:
+    read = [field.metadata["path"] for field in dataclasses.fields(VIEWS[stage])]
+    assert stages[stage].get("params", []) == read
+
+
+@pytest.mark.parametrize("stage", VIEWS)
+def test_a_stage_depends_on_its_import_closure_and_on_no_other_source(stages: dict[str, Any], stage: str) -> None:
+    listed = {dep for dep in stages[stage]["deps"] if dep.endswith(".py")}
+    assert listed == closure(f"cspops.stages.{stage.replace('-', '_')}")
+
+
+@pytest.mark.parametrize("stage", VIEWS)
+def test_a_stage_depends_on_outputs_of_each_stage_it_needs_and_of_no_other(stages: dict[str, Any], stage: str) -> None:
+    folders = {paths.folder_of(other).as_posix(): other for other in VIEWS}
+    needed = {
+        other for dep in stages[stage]["deps"] for folder, other in folders.items() if dep == folder or dep.startswith(f"{folder}/")
+    }
+    published = {out: other for other in VIEWS for kind in ("outs", "plots", "metrics") for out in names(stages[other].get(kind, []))}
+    needed |= {published[dep] for dep in stages[stage]["deps"] if dep.startswith("reports/")}
+    assert needed == set(paths.NEEDS[stage])
+
+
+def test_every_stage_runs_the_subcommand_of_its_name_and_waits_for_check(stages: dict[str, Any]) -> None:
+    for stage, about in stages.items():
+        assert about["cmd"] == f"python -m cspops {stage}"
+        assert about["desc"]
+        if stage != "check":
+            assert "artifacts/check.ok" in about["deps"]
+
+
+def test_what_goes_to_reports_is_in_git_and_the_rest_in_the_cache(stages: dict[str, Any]) -> None:
+    for about in stages.values():
+        for kind in ("outs", "metrics", "plots"):
+            for entry in about.get(kind, []):
+                path = names([entry])[0]
+                settings = entry[path] if isinstance(entry, dict) else {}
+                assert path.startswith("reports/") == (settings.get("cache") is False), path
+
+
+def test_data_dvc_imports_the_embedded_sample_and_is_not_frozen() -> None:
+    about = YAML(typ="safe").load((ROOT / "data.dvc").read_text())
+    assert about["deps"][0]["path"] == "src/cspops/sample"
+    assert about["outs"][0]["path"] == "data"
+    assert "frozen" not in about
+    assert "md5" not in about

@@ -1,0 +1,82 @@
+"""Eq. 5: closed forms, a loop, and its relation to torch's binary cross-entropy."""
+
+import math
+
+import pytest
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits, one_hot
+
+from cspops.losses.presence_absence import presence_absence
+
+
+def example(n: int = 4, m: int = 4, q: int = 3, seed: int = 0):
+    g = torch.Generator().manual_seed(seed)
+    scores, negative = torch.randn(n, q, generator=g).double(), torch.randn(m, q, generator=g).double()
+    return scores, torch.randint(q, (n,), generator=g), negative
+
+
+@pytest.mark.parametrize("beta", [0.02, 1.0, 30.0])
+def test_at_zero_scores_it_is_one_plus_beta_log_two(beta):
+    """Each mean is - log sigma(0) = log 2; the positives count beta times."""
+    got = presence_absence(torch.zeros(5, 3), torch.tensor([0, 1, 2, 1, 0]), torch.zeros(7, 3), beta=beta)
+    assert got.item() == pytest.approx((1 + beta) * math.log(2), rel=1e-6)
+
+
+@pytest.mark.parametrize(("n", "m", "q"), [(4, 4, 3), (2, 7, 5), (6, 1, 2)])
+def test_is_the_loop(n, m, q):
+    """beta E_{P^y} - log sigma + E_{N^y u N^R} - log(1 - sigma), one mean over the union of N^y and N^R."""
+    scores, label, negative = example(n, m, q)
+    log_pos, log_neg = [], []
+    for i in range(n):
+        for j in range(q):
+            p = 1 / (1 + math.exp(-scores[i, j].item()))
+            if j == label[i].item():
+                log_pos.append(math.log(p))
+            else:
+                log_neg.append(math.log(1 - p))
+    log_neg += [math.log(1 - 1 / (1 + math.exp(-negative[i, j].item()))) for i in range(m) for j in range(q)]
+    assert (len(log_pos), len(log_neg)) == (n, n * (q - 1) + m * q)
+    expected = -0.3 * sum(log_pos) / len(log_pos) - sum(log_neg) / len(log_neg)
+    assert presence_absence(scores, label, negative, beta=0.3).item() == pytest.approx(expected, rel=1e-9)
+
+
+def test_beta_of_one_over_2q_minus_1_is_the_unweighted_binary_cross_entropy():
+    """With m = n there are n positives and n (2 q - 1) negatives. Eq. 5 at that beta is (sum of all) / (n (2 q - 1)),
+
+    and torch's mean is (sum of all) / (2 n q): a factor of 2 q / (2 q - 1).
+    """
+    n, q = 6, 4
+    scores, label, negative = example(n, n, q)
+    target = torch.cat((one_hot(label, q), torch.zeros(n, q))).double()
+    bce = binary_cross_entropy_with_logits(torch.cat((scores, negative)), target)
+    got = presence_absence(scores, label, negative, beta=1 / (2 * q - 1))
+    torch.testing.assert_close(got, bce * 2 * q / (2 * q - 1))
+
+
+def test_one_class_has_no_labelled_negatives():
+    """N^y is empty; N^R remains."""
+    got = presence_absence(torch.full((2, 1), 3.0), torch.tensor([0, 0]), torch.full((2, 1), -3.0), beta=1.0)
+    assert got.item() == pytest.approx(2 * math.log(1 + math.exp(-3)), rel=1e-6)
+
+
+def test_huge_scores_have_a_finite_loss_and_gradient():
+    """A label at -1e4 costs 1e4; so does one negative among 2 q - 1 = 3 at 1e4: beta 1e4 + 1e4 / 3."""
+    scores = torch.tensor([[-1e4, 1e4]], requires_grad=True)
+    got = presence_absence(scores, torch.tensor([0]), torch.full((1, 2), -1e4), beta=0.5)
+    got.backward()
+    assert got.item() == pytest.approx(0.5e4 + 1e4 / 3, rel=1e-6)
+    torch.testing.assert_close(scores.grad, torch.tensor([[-0.5, 1 / 3]]))
+
+
+def test_rows_may_come_in_any_order():
+    scores, label, negative = example()
+    order = torch.tensor([2, 0, 3, 1])
+    one = presence_absence(scores, label, negative, beta=0.2)
+    torch.testing.assert_close(presence_absence(scores[order], label[order], negative.flip(0), beta=0.2), one)
+
+
+def test_the_callers_tensors_are_left_alone():
+    scores, label, negative = example()
+    copies = [tensor.clone() for tensor in (scores, label, negative)]
+    presence_absence(scores, label, negative, beta=0.2)
+    assert all(torch.equal(a, b) for a, b in zip(copies, (scores, label, negative), strict=True))

@@ -1,0 +1,156 @@
+"""params.yaml is refused whole, with the key, the value, the choices and the nearest spelling."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from cspops import params
+from cspops.errors import ParamsError
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def good() -> dict[str, Any]:
+    content: dict[str, Any] = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
+    return content
+
+
+def write(folder: Path, content: Any) -> Path:
+    file = folder / "params.yaml"
+    with file.open("w") as opened:
+        YAML().dump(content, opened)
+    return file
+
+
+def changed(content: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+    out = copy.deepcopy(content)
+    *parents, last = path.split(".")
+    at = out
+    for key in parents:
+        at = at[key]
+    at[last] = value
+    return out
+
+
+def test_the_committed_file_is_valid() -> None:
+    assert params.load(ROOT / "params.yaml").loss in ("mc", "nce", "mse", "none")
+
+
+WRONG = [
+    ("loss", "mcc", ["loss: 'mcc' is not one of mc, nce, mse, none", "did you mean `mc`?"]),
+    ("loss", None, ["loss: None is not one of"]),
+    ("losses.mc.tau_batch", -1, ["losses.mc.tau_batch: input should be greater than 0 (got -1)"]),
+    ("losses.mc.tau_batch", 0, ["losses.mc.tau_batch: input should be greater than 0 (got 0)"]),
+    ("losses.mc.tau_batch", float("nan"), ["losses.mc.tau_batch"]),
+    ("losses.mc.tau_batch", float("inf"), ["losses.mc.tau_batch"]),
+    ("losses.mc.terms", "LD", ["losses.mc.terms: 'LD' is not one of B, BL, BD, BLD", "did you mean `BLD`?"]),
+    ("losses.mc.tau_bach", 1.0, ["losses.mc.tau_bach: unknown key; did you mean `tau_batch`?"]),
+    ("losses.mse.terms", "B", ["losses.mse.terms: unknown key; known here: learning_rate"]),
+    ("losses.none.learning_rate", 1.0, ["losses.none.learning_rate: unknown key; known here: none"]),
+    ("losses.mc.weight_dropout", -0.1, ["losses.mc.weight_dropout: input should be greater than or equal to 0"]),
+    ("pretrain.epochs", "abc", ["pretrain.epochs: input should be a valid integer (got 'abc')"]),
+    ("pretrain.epochs", 2.5, ["pretrain.epochs", "(got 2.5)"]),
+    ("pretrain.epochs", True, ["pretrain.epochs: input should be a valid integer (got True)"]),
+    ("pretrain.epochs", "30", ["pretrain.epochs: input should be a valid integer (got '30')"]),
+    ("pretrain.batch_size", 1, ["pretrain.batch_size: input should be greater than or equal to 2"]),
+    ("pretrain", 3, ["pretrain: input should be a valid dictionary"]),
+    ("encodings.wrap.r_min", 0.1, ["encodings.wrap.r_min: unknown key"]),
+    ("encodings.grid.r_min", 400.0, ["encodings.grid: r_min 400.0 must be less than r_max 360.0"]),
+    ("location_encoder.encoding.name", "gird", ["location_encoder.encoding.name: 'gird' is not one of", "did you mean `grid`?"]),
+    ("networks.ffn.dropout", 1.0, ["networks.ffn.dropout: input should be less than 1"]),
+    ("split.label_ratios", [0.1, 0.05], ["split: label_ratios [0.1, 0.05] must increase"]),
+    ("split.label_ratios", [0.1, 0.1], ["must increase, without repeats"]),
+    ("split.label_ratios", [0.1, 2], ["split.label_ratios.1: input should be less than or equal to 1 (got 2)"]),
+    ("split.label_ratios", [], ["split.label_ratios"]),
+    ("split.val", 0.9, ["split: val + test and spatial_val + spatial_test must leave training rows"]),
+    ("seeds", [], ["seeds"]),
+    ("seeds", [0, 0], ["seeds [0, 0] must differ from one another"]),
+    ("seeds", 0, ["seeds: input should be a valid tuple (got 0)"]),
+    ("seeds", [-1], ["seeds.0: input should be greater than or equal to 0 (got -1)"]),
+    ("dataset.source", "bluemarble", ["did you mean `blue_marble`?"]),
+    ("dataset.blue_marble.density", "border", ["did you mean `borders`?"]),
+    ("dataset.blue_marble.lat_min", 84.0, ["dataset.blue_marble: lat_min 84.0 must be less than lat_max 84.0"]),
+    ("dataset.blue_marble.block_share", 0.5, ["dataset.blue_marble.block_share: input should be less than 0.5"]),
+    ("pretrain_img.method", "mocco", ["did you mean `moco`?"]),
+    ("image_encoder.model", "resnet10t", ["image_encoder.model: string should match pattern"]),
+    ("finetune_loc.beta", 0, ["finetune_loc.beta: input should be greater than 0"]),
+    ("finetune_img.l2", [0.1, -1], ["finetune_img.l2.1: input should be greater than 0"]),
+    ("los", "mc", ["los: unknown key; did you mean `loss`?"]),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "says"), WRONG)
+def test_a_wrong_value_is_named(good: dict[str, Any], tmp_path: Path, path: str, value: Any, says: list[str]) -> None:
+    with pytest.raises(ParamsError) as caught:
+        params.load(write(tmp_path, changed(good, path, value)))
+    for words in says:
+        assert words in caught.value.message
+    assert caught.value.message.startswith("params.yaml: ")
+    assert caught.value.code == 2
+
+
+def test_a_missing_section_and_a_missing_key_are_named_together(good: dict[str, Any], tmp_path: Path) -> None:
+    del good["losses"], good["finetune_loc"]["beta"]
+    with pytest.raises(ParamsError) as caught:
+        params.load(write(tmp_path, good))
+    assert "params.yaml: losses: the key is missing" in caught.value.message
+    assert "params.yaml: finetune_loc.beta: the key is missing" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("loss: mc\nloss: nce\n", "is not YAML (line 2)"),
+        ("loss: [mc\n", "is not YAML"),
+        ("", "holds no keys"),
+        ("- 1\n", "holds no keys"),
+        ("loss: \t\x00", "is not YAML"),
+    ],
+)
+def test_a_broken_file_is_one_sentence(tmp_path: Path, text: str, says: str) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_text(text)
+    with pytest.raises(ParamsError) as caught:
+        params.load(file)
+    assert says in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+def test_bytes_that_are_no_text_and_a_missing_file(tmp_path: Path) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_bytes(b"\xff\xfe\x00loss")
+    with pytest.raises(ParamsError, match="is not YAML"):
+        params.load(file)
+    with pytest.raises(ParamsError, match="is missing"):
+        params.load(tmp_path / "none.yaml")
+
+
+def test_yaml_is_read_in_dvcs_dialect(good: dict[str, Any], tmp_path: Path) -> None:
+    """YAML 1.2: `1e-3` is a number (a string in YAML 1.1) and `no` is a word (false in 1.1)."""
+    text = (ROOT / "params.yaml").read_text()
+    file = tmp_path / "params.yaml"
+    file.write_text(text.replace("weight_decay: 0.0005", "weight_decay: 1e-3"))
+    assert params.load(file).pretrain_img.methods.moco.weight_decay == 0.001
+    file.write_text(text.replace("\nseed: 0 ", "\nseed: no "))
+    with pytest.raises(ParamsError, match=r"seed: input should be a valid integer \(got 'no'\)"):
+        params.load(file)
+
+
+def test_a_view_holds_only_what_dvc_lists(good: dict[str, Any], tmp_path: Path) -> None:
+    loaded = params.load(write(tmp_path, good | {"loss": "nce"}))
+    view = params.view(loaded, params.PretrainView)
+    assert view.loss_settings == loaded.losses.nce
+    assert not hasattr(view, "losses")
+    assert set(params.recorded(loaded, "pretrain")) == {
+        "seeds", "location_encoder", "encodings.grid", "networks.ffn", "loss", "losses.nce", "pretrain",
+    }  # fmt: skip
+
+
+def test_params_are_frozen(good: dict[str, Any], tmp_path: Path) -> None:
+    loaded = params.load(write(tmp_path, good))
+    with pytest.raises(ValueError, match="frozen"):
+        loaded.loss = "nce"  # type: ignore[misc]
