@@ -33,7 +33,7 @@ def lonlat_of(vectors: Float[Tensor, "*batch 3"]) -> LonLat:
     return torch.stack((wrap_longitude(lon), lat), -1)
 
 
-def haversine(a: LonLat, b: LonLat) -> Float[Tensor, "*batch"]:
+def haversine(a: Float[Tensor, "*#batch 2"], b: Float[Tensor, "*#batch 2"]) -> Float[Tensor, "*#batch"]:
     """Great-circle distance in kilometres between positions (broadcast), stable for near points."""
     lon_a, lat_a = torch.deg2rad(a).unbind(-1)
     lon_b, lat_b = torch.deg2rad(b).unbind(-1)

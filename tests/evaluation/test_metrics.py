@@ -23,9 +23,7 @@ def test_all_equal_is_the_middle_rank():
     assert score(log_p, torch.tensor([0, 3, 6]))["top1"] == 0
 
 
-@given(
-    st.lists(st.tuples(st.lists(st.integers(0, 3), min_size=6, max_size=6), st.integers(0, 5)), min_size=1, max_size=12)
-)
+@given(st.lists(st.tuples(st.lists(st.integers(0, 3), min_size=6, max_size=6), st.integers(0, 5)), min_size=1, max_size=12))
 @settings(max_examples=60, deadline=None)
 def test_score_is_the_brute_force(table):
     """Small integers as scores, so that ties are common: a class's place is the mean of the places it shares."""

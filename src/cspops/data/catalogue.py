@@ -67,7 +67,7 @@ def validate(rows: pa.Table, *, min_class_size: int = 1) -> Catalogue:
 
     ids = pc.cast(full["obs_id"], pa.string())
     reject(pc.is_null(ids).to_numpy(), "obs_id is missing")
-    codes = pc.dictionary_encode(pc.fill_null(ids, "")).combine_chunks().indices.to_numpy()
+    codes = pc.dictionary_encode(ids, null_encoding="encode").combine_chunks().indices.to_numpy()
     seen_before = np.ones(n, dtype=bool)
     seen_before[np.unique(codes, return_index=True)[1]] = False
     reject(seen_before, "obs_id is used by an earlier row")
@@ -153,6 +153,8 @@ def read_observations(folder: Path) -> Observations:
         raise DataError(f"{file}: a position lies outside [-180, 180) x [-90, 90]", hint=remake)
     if len(label) and int(label.max()) >= len(classes):
         raise DataError(f"{file}: label {int(label.max())} is not among the {len(classes)} of classes.json", hint=remake)
+    if len(label) and bool((table["label"].drop_null().to_numpy() < 0).any()):
+        raise DataError(f"{file}: label {int(label.min())} is below 0", hint=remake)
     return Observations(obs_id, lonlat, label, table["official_split"].to_pylist(), classes)
 
 

@@ -11,6 +11,9 @@ from PIL import Image, UnidentifiedImageError
 from cspops.errors import DataError
 from cspops.shapes import Tensor, UInt8
 
+EIGHT_BIT = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "La", "CMYK", "YCbCr", "HSV", "LAB"}
+"""Pillow's modes that become RGB without losing their range; it would clip the others (`I;16`, `I`, `F`) to white."""
+
 
 def decode(images: pa.StructArray, *, px: int, root: Path) -> UInt8[Tensor, "n px px 3"]:
     """RGB pixels of ``px`` x ``px``: the centre square, resized where its side differs.
@@ -25,12 +28,14 @@ def decode(images: pa.StructArray, *, px: int, root: Path) -> UInt8[Tensor, "n p
         data, path = image["bytes"].as_py(), image["path"].as_py()
         try:
             with Image.open(io.BytesIO(data) if data is not None else root / path) as opened:
+                if opened.mode not in EIGHT_BIT:
+                    raise ValueError(f"its mode {opened.mode} is not 8 bits a channel")
                 rgb = opened.convert("RGB")
         except FileNotFoundError:
             raise DataError(
                 f"image {root / path} is missing", hint="set CSPOPS_DATA_ROOT to the folder of the images"
             ) from None
-        except (UnidentifiedImageError, OSError) as error:
+        except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
             raise DataError(f"image {path or f'in row {row}'} cannot be read: {error}") from None
         if rgb.size != (px, px):
             side = min(rgb.size)

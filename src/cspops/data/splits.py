@@ -82,7 +82,7 @@ def few_shot_levels(
     for one in np.unique(labels[can_lend]):
         rows = stream.permutation(np.flatnonzero(can_lend & (labels == one)))
         for ratio in sorted(ratios, reverse=True):
-            levels[torch.from_numpy(rows[: max(1, int(np.floor(len(rows) * ratio + 0.5)))])] = ratio
+            levels[torch.from_numpy(rows[: max(1, int(np.floor(round(len(rows) * ratio + 0.5, 9))))])] = ratio
     return levels
 
 

@@ -37,6 +37,7 @@ def finetune_loc(
     steps: int,
     batch_size: int,
     learning_rate: float,
+    encoder_rate: float = 1.0,
     beta: float,
     seed: int,
     device: torch.device,
@@ -47,6 +48,8 @@ def finetune_loc(
         labelled: the few-shot subset; as many uniform random locations join it at each step.
         steps: of Adam; the rate decays from ``learning_rate`` to zero along half a cosine.
         batch_size: rows a step, or all rows where there are fewer.
+        learning_rate: of the class embeddings.
+        encoder_rate: the encoder's learning rate as a share of that; below 1 it keeps more of its pre-training.
         beta: weight of the positives.
 
     Returns:
@@ -54,7 +57,11 @@ def finetune_loc(
     """
     with global_torch_stream(seed, "class embedding"):
         model = LocationClassifier(encoder, ClassEmbedding(encoder.dim, classes)).to(device).train()
-    optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True)
+    groups = [
+        {"params": list(model.class_embedding.parameters()), "share": 1.0},
+        {"params": list(model.encoder.parameters()), "share": encoder_rate},
+    ]
+    optimizer = torch.optim.Adam(groups, lr=learning_rate, fused=True)
     encoded = encoder.encoding(labelled.lonlat.to(device))
     label = labelled.label.to(device)
     n = min(batch_size, len(label))
@@ -65,7 +72,7 @@ def finetune_loc(
     with global_torch_stream(seed, "finetune-loc", "dropout"):
         for step in range(steps):
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate * cosine_decay(step, steps)
+                group["lr"] = group["share"] * learning_rate * cosine_decay(step, steps)
             if len(order) < n:
                 order = torch.randperm(len(label), generator=stream, device=device)
             rows, order = order[:n], order[n:]

@@ -124,7 +124,8 @@ def zone_diversity(rasters: Rasters, lonlat: Float[Tensor, "n 2"], *, km: float)
     zones = rasters.zone_at(tile_grid(lonlat, km=km, px=8)).flatten(1)
     counts = torch.zeros(len(lonlat), OCEAN + 1).scatter_add_(1, zones, torch.ones_like(zones, dtype=torch.float32))
     counts[:, OCEAN] = 0
-    return 1 - (counts / counts.sum(1, keepdim=True).clamp_min(1)).square().sum(1)
+    land = counts.sum(1, keepdim=True)
+    return torch.where(land[:, 0] > 0, 1 - (counts / land.clamp_min(1)).square().sum(1), 0.0)
 
 
 def propose(n: int, *, density: Density, lat_min: float, lat_max: float, generator: torch.Generator) -> Float[Tensor, "n 2"]:
@@ -176,10 +177,16 @@ def draw(
             yield lonlat
 
     def first(n: int, purpose: str, allowed: Tensor, only: Callable[[Tensor], Tensor]) -> Tensor:
-        parts, have = [], 0
+        parts, have, in_vain = [], 0, 0
         for lonlat in batches(purpose, allowed):
             parts.append(lonlat[only(lonlat)])
             have += len(parts[-1])
+            in_vain = 0 if len(parts[-1]) else in_vain + 1
+            if in_vain == 50:
+                raise DataError(
+                    f"dataset.blue_marble: 50 x 65536 positions drawn for {purpose!r} and none is usable",
+                    hint="a wider belt (lat_min, lat_max), a larger tile_km, or smaller blocks in params.yaml",
+                )
             if have >= n:
                 break
         return torch.cat(parts)[:n]
@@ -199,9 +206,14 @@ def draw(
             hint="lower it, or draw more points (dataset.blue_marble.train)",
         )
 
-    held = blocks(trial, block_degrees).unique()
+    held = blocks(trial[allowed[rasters.zone_at(trial)]], block_degrees).unique()
     held = held[torch.randperm(len(held), generator=torch_stream(seed, "blue_marble", "blocks"))]
     share = max(1, round(block_share * len(held)))
+    if 2 * share >= len(held):
+        raise DataError(
+            f"dataset.blue_marble: {len(held)} blocks hold land: too few for two spatial roles of {share} and the others",
+            hint="smaller block_degrees or block_share in params.yaml",
+        )
     cells = {"spatial_val": held[:share], "spatial_test": held[share : 2 * share]}
 
     positions, roles = [], []

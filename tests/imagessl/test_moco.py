@@ -1,0 +1,247 @@
+"""MoCo: the queue, the momentum network, the loss at the start, and runs that are interrupted."""
+
+import copy
+import math
+from collections import deque
+
+import pytest
+import torch
+from torch import nn
+
+from cspops.imagessl.moco import Keys, MocoSettings, in_groups, moco
+from cspops.losses import objectives
+from cspops.losses.pairs import unit
+from cspops.models.backbones import ImageNetwork, build_image_network
+from cspops.seeds import torch_stream
+from cspops.training.resume import Resume
+
+CPU = torch.device("cpu")
+
+
+def settings(**changes) -> MocoSettings:
+    defaults = {
+        "epochs": 3,
+        "batch_size": 16,
+        "learning_rate": 0.05,
+        "weight_decay": 0.0005,
+        "momentum": 0.9,
+        "temperature": 0.1,
+        "queue": 16,
+        "dim": 8,
+        "min_scale": 0.7,
+        "colour_jitter": 0.1,
+        "grey": 0.1,
+    }
+    return MocoSettings(**(defaults | changes))
+
+
+def backbone(model: str = "timm:test_resnet") -> ImageNetwork:
+    return build_image_network(model, pretrained=False, px=32, seed=0)
+
+
+def tiles(n: int = 32) -> torch.Tensor:
+    """Random checks of 8 x 8 pixels, so that tiles are easy to tell apart."""
+    blocks = torch.randint(256, (n, 4, 4, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return blocks.repeat_interleave(8, 1).repeat_interleave(8, 2)
+
+
+def run(n: int = 32, *, network: ImageNetwork | None = None, resume=None, report=lambda line: None, seed: int = 0, **changes):
+    network = network or backbone()
+    curve = moco(network, tiles(n), settings(**changes), seed=seed, device=CPU, resume=resume, report=report)
+    return network, curve
+
+
+def keys(size: int = 7, dim: int = 2, network: nn.Module | None = None) -> Keys:
+    return Keys(network or nn.Linear(3, dim), queue=size, dim=dim, generator=torch.Generator().manual_seed(0))
+
+
+def test_the_queue_starts_as_random_unit_vectors():
+    torch.testing.assert_close(keys(50, 16).queue.norm(dim=1), torch.ones(50), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("batches", [[3, 3, 3, 3, 3], [7, 7], [1] * 20, [2, 5, 7, 3, 4], [6, 6, 6]])
+def test_the_queue_is_first_in_first_out(batches):
+    """Against a deque of the same length: after each batch the newest 7 keys are there, in any order."""
+    mine, oracle = keys(), deque(maxlen=7)
+    oracle.extend(tuple(row) for row in mine.queue.tolist())
+    count = 0
+    for n in batches:
+        batch = torch.arange(count, count + n).float()[:, None].expand(n, 2)
+        count += n
+        mine.enqueue(batch)
+        oracle.extend(tuple(row) for row in batch.tolist())
+        assert sorted(map(tuple, mine.queue.tolist())) == sorted(oracle)
+
+
+@pytest.mark.parametrize("n", [8, 14, 20, 200])
+def test_a_batch_longer_than_the_queue_leaves_its_newest_keys(n):
+    mine = keys()
+    mine.enqueue(torch.arange(3.0)[:, None].expand(3, 2))
+    mine.enqueue(torch.arange(float(n))[:, None].expand(n, 2))
+    assert sorted(mine.queue[:, 0].tolist()) == list(range(n - 7, n))
+    mine.enqueue(torch.full((1, 2), -1.0))
+    assert sorted(mine.queue[:, 0].tolist()) == [-1, *range(n - 6, n)]
+
+
+def test_following_is_the_momentum_formula():
+    """theta_k <- m theta_k + (1 - m) theta_q, parameter by parameter; the query network is not touched."""
+    query = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    mine = keys(network=copy.deepcopy(query))
+    with torch.no_grad():
+        for parameter in query.parameters():
+            parameter.add_(torch.randn_like(parameter))
+    before = [parameter.clone() for parameter in mine.network.parameters()]
+    theirs = [parameter.detach().clone() for parameter in query.parameters()]
+    mine.follow(query, 0.9)
+    for now, was, its, query_now in zip(mine.network.parameters(), before, theirs, query.parameters(), strict=True):
+        torch.testing.assert_close(now, 0.9 * was + 0.1 * its)
+        assert torch.equal(query_now, its)
+
+
+def test_momentum_zero_copies():
+    query, mine = nn.Linear(3, 2), keys()
+    mine.follow(query, 0.0)
+    torch.testing.assert_close(mine.network.weight, query.weight)
+
+
+def test_keys_are_a_copy_without_gradients():
+    query = nn.Linear(3, 2)
+    mine = keys(network=query)
+    assert [parameter.requires_grad for parameter in mine.parameters()] == [False, False]
+    assert query.weight.requires_grad
+    assert mine.network.weight.data_ptr() != query.weight.data_ptr()
+    mine.network(torch.ones(1, 3)).sum()
+    assert not mine.network(torch.ones(1, 3)).requires_grad
+
+
+def test_groups_have_statistics_of_their_own():
+    """Batch norm over the two rows of a group answers -1 and 1; over all eight it would not.
+
+    A group's variance is 1/4 at least, so eps = 1e-5 takes 2e-5 off at most.
+    """
+    norm = nn.BatchNorm1d(1, affine=False).train()
+    out = in_groups(norm, torch.arange(8.0)[:, None] ** 2)
+    torch.testing.assert_close(out[:, 0], torch.tensor([-1.0, 1.0] * 4), rtol=0, atol=3e-5)
+
+
+def test_groups_keep_the_order():
+    x = torch.arange(10.0)[:, None]
+    assert torch.equal(in_groups(nn.Identity(), x), x)
+
+
+@pytest.mark.parametrize("queue", [4, 16])
+def test_the_loss_at_the_start_is_log_of_the_candidates_when_the_temperature_is_high(queue):
+    """Scores are cosines within +-1, so each term of the softmax is within e^(+-1/t): the loss is ln(1 + queue) +- 2/t."""
+    _, curve = run(epochs=1, temperature=1000.0, queue=queue, learning_rate=1e-9)
+    assert curve[0]["total"] == pytest.approx(math.log(1 + queue), abs=2 / 1000)
+
+
+def test_the_queue_is_at_most_half_the_tiles():
+    """32 tiles allow 16 keys: with more, a tile's own older keys would be its negatives."""
+    _, curve = run(epochs=1, temperature=1000.0, queue=4096, learning_rate=1e-9)
+    assert curve[0]["total"] == pytest.approx(math.log(17), abs=2 / 1000)
+
+
+def test_learns_to_tell_tiles_apart():
+    """A collapsed network has equal scores, thus ln 33; one that stands still has what its random features give."""
+    plain = {"min_scale": 0.9, "colour_jitter": 0.0, "grey": 0.0}
+
+    def end(rate: float) -> float:
+        _, curve = run(64, epochs=15, queue=32, momentum=0.95, temperature=0.2, learning_rate=rate, **plain)
+        return sum(row["total"] for row in curve[-3:]) / 3
+
+    assert end(0.005) < min(math.log(33), end(1e-9)) - 0.4
+
+
+def test_every_key_enters_the_queue(tmp_path):
+    """32 keys into a queue of 12, by 8: none of the first random ones is left, and the oldest is at 32 mod 12 = 8."""
+    run(epochs=1, batch_size=8, queue=12, resume=Resume(tmp_path))
+    tensors, _ = Resume(tmp_path).load("moco")
+    first = unit(torch.randn(12, 8, generator=torch_stream(0, "moco queue")))
+    queue = tensors["keys.queue"]
+    assert tensors["keys.oldest"].item() == 8
+    assert queue.shape == (12, 8)
+    assert float((queue @ first.T).max()) < 1 - 1e-4
+    torch.testing.assert_close(queue.norm(dim=1), torch.ones(12), rtol=0, atol=1e-5)
+
+
+def test_no_key_is_a_negative_of_its_own_query(monkeypatch):
+    """The keys of a batch enter the queue after its scores: no negative score of a row equals its positive one."""
+    gaps, real = [], objectives.mc
+
+    def recorded(pos, neg, *, temperature):
+        assert neg.shape == (8, 12)
+        gaps.append(float((neg - pos[:, None]).detach().abs().min()))
+        return real(pos, neg, temperature=temperature)
+
+    monkeypatch.setattr(objectives, "mc", recorded)
+    run(epochs=1, batch_size=8, queue=12)
+    assert len(gaps) == 4
+    assert min(gaps) > 1e-6
+
+
+def test_the_network_is_trained_in_place_and_left_in_eval_mode():
+    network = backbone()
+    before = copy.deepcopy(network.state_dict())
+    run(network=network, epochs=1)
+    assert not any(module.training for module in network.modules())
+    changed = {key for key, value in network.state_dict().items() if not torch.equal(value, before[key])}
+    trained = {key for key, parameter in network.named_parameters() if parameter.requires_grad}
+    assert trained <= changed
+    assert set(network.state_dict()) == set(before)
+
+
+def test_an_unlearning_rate_leaves_the_weights():
+    """At a rate of zero nothing but batch-norm statistics moves: keys follow queries that stand still."""
+    network = backbone()
+    before = {key: value.detach().clone() for key, value in network.named_parameters()}
+    run(network=network, epochs=1, learning_rate=0.0)
+    assert all(torch.equal(value, before[key]) for key, value in network.named_parameters())
+
+
+def test_same_seed_same_numbers_whatever_the_global_stream():
+    torch.manual_seed(1)
+    one, curve = run(epochs=1)
+    torch.manual_seed(2)
+    other, its_curve = run(epochs=1)
+    assert curve == its_curve
+    assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
+    assert run(epochs=1, seed=1)[1] != curve
+
+
+@pytest.mark.parametrize("stop", [1, 2])
+def test_an_interrupted_run_ends_bit_identical(tmp_path, stop):
+    """The snapshot holds both networks, the queue with its place, batch-norm statistics and SGD's momentum."""
+    whole, curve = run()
+
+    def breaks(line: str) -> None:
+        if f"epoch {stop + 1} of 3" in line:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(resume=Resume(tmp_path), report=breaks)
+    lines: list[str] = []
+    resumed, its_curve = run(resume=Resume(tmp_path), report=lines.append)
+    assert f"continuing after epoch {stop} of 3" in lines[0]
+    assert its_curve == curve
+    for (key, mine), theirs in zip(resumed.state_dict().items(), whole.state_dict().values(), strict=True):
+        assert torch.equal(mine, theirs), key
+
+
+@pytest.mark.parametrize("n", [18, 19, 21, 25])
+def test_the_last_batch_may_be_short(n):
+    """Its groups must have two rows at least, of which batch norm takes statistics where a tile has shrunk to one pixel."""
+    _, curve = run(n, network=backbone("timm:resnet10t"), epochs=1, queue=4)
+    assert math.isfinite(curve[0]["total"])
+
+
+def test_settings_and_tiles_are_left_alone():
+    pixels = tiles()
+    copied = pixels.clone()
+    moco(backbone(), pixels, settings(epochs=1), seed=0, device=CPU)
+    assert torch.equal(pixels, copied)
+
+
+def test_unit_keys_score_one_with_themselves():
+    k = unit(torch.randn(5, 8, generator=torch.Generator().manual_seed(0)))
+    torch.testing.assert_close((k * k).sum(1), torch.ones(5), rtol=0, atol=1e-6)

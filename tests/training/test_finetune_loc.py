@@ -1,0 +1,153 @@
+"""Fine-tuning of a location encoder: what the presence-absence loss teaches, and that pre-training helps."""
+
+import copy
+
+import pytest
+import torch
+
+from cspops.data.batches import Labelled, Unlabelled
+from cspops.geo import uniform_on_sphere, unit_vectors
+from cspops.models.location_encoder import LocationEncoder
+from cspops.training.finetune_loc import finetune_loc
+from cspops.training.pretrain import pretrain
+
+CPU = torch.device("cpu")
+ENCODER = {
+    "encoding": {"name": "grid", "scales": 8, "r_min": 7.0, "r_max": 360.0},
+    "network": {"name": "ffn", "hidden_layers": 1, "hidden": 64, "dropout": 0.2},
+    "dim": 32,
+}
+
+
+def fresh(seed: int = 0) -> LocationEncoder:
+    torch.manual_seed(seed)
+    return LocationEncoder(ENCODER)
+
+
+def tune(labelled: Labelled, encoder: LocationEncoder | None = None, **changes):
+    settings = {
+        "classes": 4,
+        "steps": 60,
+        "batch_size": 64,
+        "learning_rate": 0.005,
+        "beta": 0.2,
+        "seed": 0,
+        "device": CPU,
+    } | changes
+    return finetune_loc(labelled, encoder or fresh(), **settings)
+
+
+def places(n: int, seed: int = 0, **belt: float) -> torch.Tensor:
+    return uniform_on_sphere(n, generator=torch.Generator().manual_seed(seed), **belt)
+
+
+def quadrants(lonlat: torch.Tensor) -> torch.Tensor:
+    """Four classes: east or west, north or south."""
+    return (lonlat[:, 0] > 0).long() + 2 * (lonlat[:, 1] > 0).long()
+
+
+def test_learns_where_classes_are():
+    train, test = places(200), places(500, seed=1)
+    model, _ = tune(Labelled(train, quadrants(train)))
+    with torch.no_grad():
+        hit = (model(test).argmax(1) == quadrants(test)).double().mean()
+    assert float(hit) > 0.85  # chance is 0.25
+
+
+def test_negative_locations_push_scores_down_where_no_label_is():
+    """One class, labelled in the north only: Eq. 5 has no other negatives than the random places, N^y being empty."""
+    north = places(100, lat_min=30.0)
+    model, _ = tune(Labelled(north, torch.zeros(100, dtype=torch.long)), classes=1, steps=150, beta=0.5)
+    with torch.no_grad():
+        there = model(places(200, seed=1, lat_min=40.0)).sigmoid().mean()
+        elsewhere = model(places(200, seed=2, lat_max=-20.0)).sigmoid().mean()
+    assert float(elsewhere) < 0.1
+    assert float(there) > 0.4
+
+
+def test_a_pre_trained_encoder_beats_a_fresh_one_at_few_labels_and_steps():
+    """Twelve patches of the globe, three classes of four patches each; images of a class look alike, but for noise.
+
+    30 labels do not say what every patch holds, while the 600 unlabelled images say which patches look alike. The two
+    share seeds, labels and steps; the gain is their mean over three seeds.
+    """
+    g = torch.Generator().manual_seed(5)
+    centres, looks = unit_vectors(uniform_on_sphere(12, generator=g)), torch.randn(3, 8, generator=g)
+
+    def class_of(lonlat: torch.Tensor) -> torch.Tensor:
+        return (unit_vectors(lonlat) @ centres.T).argmax(1) % 3
+
+    def accuracy(seed: int, epochs: int) -> float:
+        unlabelled, test = places(600, seed=10 + seed), places(600, seed=20 + seed)
+        noise = torch.randn(600, 8, generator=torch.Generator().manual_seed(seed))
+        tau = dict.fromkeys(("tau_batch", "tau_locations", "tau_dropout"), 0.2)
+        encoder, _ = pretrain(
+            Unlabelled(unlabelled, looks[class_of(unlabelled)] + 0.3 * noise),
+            ENCODER,
+            loss="mc",
+            terms="BLD",
+            loss_settings=tau | {"weight_locations": 1.0, "weight_dropout": 1.0},
+            negative_locations=1,
+            epochs=epochs,
+            batch_size=128,
+            learning_rate=0.005,
+            seed=seed,
+            device=CPU,
+        )
+        labelled = Labelled(unlabelled[:30], class_of(unlabelled[:30]))
+        model, _ = tune(labelled, encoder, classes=3, steps=30, learning_rate=0.003, seed=seed)
+        with torch.no_grad():
+            return float((model(test).argmax(1) == class_of(test)).double().mean())
+
+    gain = sum(accuracy(seed, 40) - accuracy(seed, 0) for seed in range(3)) / 3
+    assert gain > 0.05
+
+
+def test_same_seed_same_numbers_whatever_the_global_stream():
+    data = Labelled(places(30), quadrants(places(30)))
+    encoder = fresh()
+    torch.manual_seed(1)
+    one, curve = tune(data, copy.deepcopy(encoder), steps=5)
+    torch.manual_seed(2)
+    other, its_curve = tune(data, copy.deepcopy(encoder), steps=5)
+    assert curve == its_curve
+    assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
+    assert tune(data, copy.deepcopy(encoder), steps=5, seed=1)[1] != curve
+
+
+def test_the_encoder_is_trained_in_place_and_returned_in_eval_mode():
+    data, encoder = Labelled(places(30), quadrants(places(30))), fresh()
+    before = encoder.network.output.weight.detach().clone()
+    model, _ = tune(data, encoder, steps=3)
+    assert model.encoder is encoder
+    assert not torch.equal(encoder.network.output.weight, before)
+    assert not model.training
+    assert not encoder.training
+
+
+def test_the_config_rebuilds_the_encoder_and_counts_the_classes():
+    model, _ = tune(Labelled(places(10), torch.zeros(10, dtype=torch.long)), steps=1, classes=7)
+    assert model.config == {"encoder": ENCODER, "classes": 7}
+    assert model(places(5)).shape == (5, 7)
+
+
+@pytest.mark.parametrize(("steps", "rows"), [(1, 1), (7, 7), (40, 20), (100, 20)])
+def test_the_curve_has_a_row_for_each_twentieth(steps, rows):
+    _, curve = tune(Labelled(places(10), quadrants(places(10))), steps=steps)
+    assert [row["step"] for row in curve] == [(i + 1) * max(1, steps // 20) for i in range(rows)]
+
+
+def test_the_curve_starts_at_the_loss_of_scores_about_zero_and_falls():
+    """Fresh scores are near 0, where Eq. 5 is (1 + beta) log 2 = 0.83."""
+    train = places(200)
+    _, curve = tune(Labelled(train, quadrants(train)), steps=100, learning_rate=0.001)
+    assert 0.6 < curve[0]["total"] < 1.1
+    assert curve[-1]["total"] < 0.8 * curve[0]["total"]
+
+
+@pytest.mark.parametrize("n", [1, 2, 63, 65])
+def test_any_number_of_labels_trains(n):
+    """Fewer labels than a batch are all taken at each step; a batch never runs short at the end of a pass."""
+    model, curve = tune(Labelled(places(n), quadrants(places(n))), steps=4)
+    assert all(torch.isfinite(p).all() for p in model.parameters())
+    assert len(curve) == 4

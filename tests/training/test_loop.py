@@ -1,0 +1,143 @@
+"""The loop that every training shares, on a model small enough to work out by hand."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from cspops.progress import silent
+from cspops.training.loop import cosine_decay, run_epochs
+from cspops.training.resume import Resume
+
+CPU = torch.device("cpu")
+
+
+class Scalar(nn.Module):
+    """One weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.zeros(()))
+
+
+def train(epochs: int = 2, *, resume=None, report=silent, loss=None, module=None, after_step=lambda: None, seed: int = 0):
+    """Two batches an epoch; the default loss is w itself, so that each SGD step takes the learning rate off w."""
+    module = module or Scalar()
+    curve = run_epochs(
+        name="run",
+        modules={"module": module},
+        optimizer=torch.optim.SGD(module.parameters(), lr=999.0),
+        learning_rate=1.0,
+        epochs=epochs,
+        batches=lambda stream: torch.randperm(4, generator=stream).split(2),
+        batches_per_epoch=2,
+        loss=loss or (lambda rows, draws: {"total": module.w * 1.0}),
+        after_step=after_step,
+        seed=seed,
+        device=CPU,
+        resume=resume,
+        report=report,
+    )
+    return module, curve
+
+
+def test_cosine_decay_at_its_ends_and_middle():
+    assert cosine_decay(0, 8) == 1
+    assert cosine_decay(4, 8) == pytest.approx(0.5)
+    assert cosine_decay(8, 8) == 0
+    assert [cosine_decay(i, 8) for i in range(9)] == sorted((cosine_decay(i, 8) for i in range(9)), reverse=True)
+
+
+def test_steps_follow_the_cosine():
+    """Gradient 1: w ends at minus the sum of the rates, sum over s = 0..3 of (1 + cos(pi s / 4)) / 2 = 2.5."""
+    module, _ = train()
+    assert module.w.item() == pytest.approx(-2.5)
+
+
+def test_the_curve_is_the_mean_of_each_part_over_an_epoch():
+    """w before the four steps: 0, -r0, -r0 - r1, ... with r_s the cosine's rates; an epoch's row is the mean of two."""
+    rate = [0.5 * (1 + math.cos(math.pi * s / 4)) for s in range(4)]
+    w = [-sum(rate[:s]) for s in range(4)]
+    module = Scalar()
+    _, curve = train(module=module, loss=lambda rows, draws: {"B": module.w * 3.0, "total": module.w * 1.0})
+    assert [row["epoch"] for row in curve] == [1, 2]
+    assert [row["total"] for row in curve] == pytest.approx([(w[0] + w[1]) / 2, (w[2] + w[3]) / 2])
+    assert [row["B"] for row in curve] == pytest.approx([3 * (w[0] + w[1]) / 2, 3 * (w[2] + w[3]) / 2])
+    assert set(curve[0]) == {"epoch", "B", "total"}
+
+
+def test_after_step_sees_every_step_after_it():
+    module, seen = Scalar(), []
+    train(module=module, after_step=lambda: seen.append(module.w.item()))
+    assert seen == pytest.approx([-1, -1.853553, -2.353553, -2.5], abs=1e-5)
+
+
+def draws_of(seen: list, module: nn.Module):
+    """A loss that writes down what it is given and adds noise to the gradient."""
+
+    def loss(rows, draws):
+        noise = torch.randn((), generator=draws)
+        seen.append((rows.tolist(), noise.item(), torch.rand(()).item()))
+        return {"total": module.w * noise}
+
+    return loss
+
+
+def test_every_epoch_has_its_own_rows_draws_and_dropout():
+    module, seen = Scalar(), []
+    train(3, module=module, loss=draws_of(seen, module))
+    rows, noise, dropout = zip(*seen, strict=True)
+    assert len(set(noise)) == len(set(dropout)) == 6
+    assert len({str(rows[i : i + 2]) for i in (0, 2, 4)}) == 3
+    assert all(sorted(rows[i] + rows[i + 1]) == [0, 1, 2, 3] for i in (0, 2, 4))
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3])
+def test_an_interrupted_run_draws_and_ends_as_an_undisturbed_one(tmp_path, stop):
+    """Whatever the global generator did meanwhile."""
+    module, seen = Scalar(), []
+    _, curve = train(4, module=module, loss=draws_of(seen, module))
+
+    lines: list[str] = []
+
+    def breaks(line: str) -> None:
+        lines.append(line)
+        if f"epoch {stop + 1} of" in line:
+            raise KeyboardInterrupt
+
+    first, first_seen = Scalar(), []
+    with pytest.raises(KeyboardInterrupt):
+        train(4, module=first, loss=draws_of(first_seen, first), resume=Resume(tmp_path), report=breaks)
+    torch.manual_seed(99)
+    second, second_seen = Scalar(), []
+    _, resumed = train(4, module=second, loss=draws_of(second_seen, second), resume=Resume(tmp_path), report=lines.append)
+    assert any(f"continuing after epoch {stop} of 4" in line for line in lines)
+    assert second_seen == seen[2 * stop :]
+    assert resumed == curve
+    assert second.w.item() == module.w.item()
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path):
+    module, curve = train(resume=Resume(tmp_path))
+
+    def never(rows, draws):
+        raise AssertionError("trained again")
+
+    again, its_curve = train(resume=Resume(tmp_path), loss=never)
+    assert its_curve == curve
+    assert again.w.item() == module.w.item()
+
+
+def test_the_global_stream_is_left_where_it_was():
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    module = Scalar()
+    train(module=module, loss=draws_of([], module))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_modules_are_put_in_train_mode():
+    module = Scalar().eval()
+    train(module=module)
+    assert module.training

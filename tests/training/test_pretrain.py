@@ -1,0 +1,235 @@
+"""Pre-training: what it learns on data where images are a function of location, and that it can be interrupted."""
+
+import dataclasses
+import inspect
+import math
+
+import pytest
+import torch
+
+from cspops.data.batches import Unlabelled
+from cspops.geo import uniform_on_sphere, unit_vectors
+from cspops.losses import csp
+from cspops.losses.pairs import unit
+from cspops.models.location_encoder import LocationEncoder
+from cspops.training.pretrain import pretrain
+from cspops.training.resume import Resume
+
+CPU = torch.device("cpu")
+ENCODER = {
+    "encoding": {"name": "grid", "scales": 6, "r_min": 10.0, "r_max": 360.0},
+    "network": {"name": "ffn", "hidden_layers": 1, "hidden": 48, "dropout": 0.2},
+    "dim": 24,
+}
+MC = {"tau_batch": 0.2, "tau_locations": 0.2, "tau_dropout": 0.2, "weight_locations": 1.0, "weight_dropout": 1.0}
+NCE = {"weight_locations": 1.0, "weight_dropout": 1.0}
+
+
+def world(n: int = 256, seed: int = 0) -> Unlabelled:
+    """Places uniform on the sphere; the image features are fixed waves over it, on scales of thousands of km."""
+    lonlat = uniform_on_sphere(n, generator=torch.Generator().manual_seed(seed))
+    waves = torch.randn(3, 12, generator=torch.Generator().manual_seed(77), dtype=torch.float64)
+    return Unlabelled(lonlat, (3 * unit_vectors(lonlat) @ waves).sin().float() * 5 + 2)
+
+
+def run(loss: str = "mc", terms: str = "BLD", *, data: Unlabelled | None = None, encoder: dict | None = None, **changes):
+    settings = {
+        "loss_settings": {"mc": MC, "nce": NCE, "mse": {}}[loss],
+        "negative_locations": 2,
+        "epochs": 3,
+        "batch_size": 64,
+        "learning_rate": 0.005,
+        "seed": 0,
+        "device": CPU,
+    } | changes
+    return pretrain(data or world(), encoder or ENCODER, loss=loss, terms=terms, **settings)
+
+
+def same(a: torch.nn.Module, b: torch.nn.Module) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+def test_there_is_no_label_to_leak():
+    """Permuting labels cannot change pre-training: neither its data nor its arguments have a place for them."""
+    assert {field.name for field in dataclasses.fields(Unlabelled)} == {"lonlat", "image_features"}
+    assert not [name for name in inspect.signature(pretrain).parameters if "label" in name.replace("unlabelled", "")]
+
+
+@pytest.mark.parametrize(("loss", "terms"), [("mc", "B"), ("mc", "BLD"), ("nce", "BLD")])
+def test_matched_pairs_come_to_score_above_mismatched_ones(loss, terms):
+    """On places never seen: f(I) is not returned, so embeddings are judged by the image features they order.
+
+    Places with near image features must have nearer embeddings than places with far ones, and nearer than they had in
+    the untrained encoder.
+    """
+    held_out = world(200, seed=1)
+    features = unit(held_out.image_features - held_out.image_features.mean(0))
+    likeness = (features @ features.T)[~torch.eye(200, dtype=torch.bool)]
+
+    def agreement(encoder: LocationEncoder) -> float:
+        with torch.no_grad():
+            e = encoder(held_out.lonlat)
+        e = unit(e - e.mean(0))
+        cosines = (e @ e.T)[~torch.eye(200, dtype=torch.bool)]
+        return float(torch.corrcoef(torch.stack((likeness, cosines)))[0, 1])
+
+    trained, curve = run(loss, terms, epochs=25, data=world(512))
+    fresh, _ = run(loss, terms, epochs=0)
+    assert agreement(trained) > agreement(fresh) + 0.2
+    assert curve[-1]["B"] < curve[0]["B"] - 0.1
+
+
+def test_matched_pairs_beat_in_batch_chance():
+    """The B term of a model that cannot tell pairs apart is log n; after training it is well below, train mode and all."""
+    _, curve = run("mc", "B", epochs=25, data=world(512))
+    assert curve[-1]["B"] < math.log(64) - 1
+
+
+def test_shuffled_images_teach_nothing():
+    """The control of the tests above: with images of other places, the B term stays about log n for a held batch."""
+    data = world(512)
+    shuffled = Unlabelled(data.lonlat, data.image_features[torch.randperm(512, generator=torch.Generator().manual_seed(0))])
+    _, with_pairs = run("mc", "B", epochs=10, data=data)
+    _, without = run("mc", "B", epochs=10, data=shuffled)
+    assert with_pairs[-1]["B"] < without[-1]["B"] - 0.5
+
+
+def test_regression_learns_the_features():
+    """The mean squared error of standardised features is 1 for a model that answers the mean."""
+    _, curve = run("mse", "", epochs=25, data=world(512))
+    assert curve[-1]["total"] < 0.6
+
+
+@pytest.mark.parametrize(
+    ("loss", "terms", "columns"),
+    [("mc", "B", "B"), ("mc", "BL", "BL"), ("mc", "BD", "BD"), ("mc", "BLD", "BLD"), ("nce", "BLD", "BLD"), ("mse", "", "")],
+)
+def test_the_curve_has_a_column_for_each_term_in_force(loss, terms, columns):
+    encoder, curve = run(loss, terms, epochs=2)
+    assert [set(row) for row in curve] == [{"epoch", "total", *columns}] * 2
+    assert all(math.isfinite(value) for row in curve for value in row.values())
+    assert not encoder.training
+
+
+def test_the_total_is_the_weighted_sum_of_the_terms():
+    settings = MC | {"weight_locations": 0.5, "weight_dropout": 3.0}
+    _, curve = run("mc", "BLD", epochs=1, loss_settings=settings)
+    row = curve[0]
+    assert row["total"] == pytest.approx(row["B"] + 0.5 * row["L"] + 3 * row["D"], rel=1e-5)
+
+
+def spy(monkeypatch, loss: str = "mc") -> list[dict]:
+    """What each step hands to the loss."""
+    calls: list[dict] = []
+    real = getattr(csp, f"{loss}_loss")
+
+    def recorded(loc_emb, image_emb, **keywords):
+        calls.append({"loc_emb": loc_emb.detach(), "image_emb": image_emb.detach()} | keywords)
+        return real(loc_emb, image_emb, **keywords)
+
+    monkeypatch.setattr(csp, f"{loss}_loss", recorded)
+    return calls
+
+
+def with_dropout(rate: float) -> dict:
+    return ENCODER | {"network": ENCODER["network"] | {"dropout": rate}}
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.5])
+@pytest.mark.parametrize("loss", ["mc", "nce"])
+def test_dropout_positives_are_the_same_places_under_other_masks(monkeypatch, loss, rate):
+    """Without dropout e' is e; with it, it is not."""
+    calls = spy(monkeypatch, loss)
+    run(loss, "BD", epochs=1, encoder=with_dropout(rate))
+    assert len(calls) == 4
+    for call in calls:
+        assert torch.allclose(call["loc_emb"], call["loc_emb_2"], rtol=0, atol=1e-5) is (rate == 0)
+        assert call["neg_loc_emb"] is None
+
+
+def test_negative_locations_are_fresh_and_as_many_as_asked_for(monkeypatch):
+    """Of a network that hardly moves: the same embedding twice would mean the same place twice."""
+    calls = spy(monkeypatch)
+    run("mc", "BL", epochs=2, encoder=with_dropout(0.0), negative_locations=3, learning_rate=1e-9)
+    assert all(call["neg_loc_emb"].shape == (64, 3, 24) and call["loc_emb_2"] is None for call in calls)
+    drawn = torch.cat([call["neg_loc_emb"].detach().flatten(0, 1) for call in calls])
+    assert len(drawn.round(decimals=4).unique(dim=0)) > 0.99 * len(drawn)
+
+
+def test_places_and_images_of_a_step_belong_together(monkeypatch):
+    """The features are the position itself here, of which f(I) is an affine map: over the rows that e(x) tells."""
+    places = world().lonlat
+    data = Unlabelled(places, places.float())
+    calls = spy(monkeypatch)
+    run("mc", "B", data=data, epochs=1, encoder=with_dropout(0.0), learning_rate=1e-12)
+    untrained, _ = run("mc", "B", data=data, epochs=0, encoder=with_dropout(0.0))
+    with torch.no_grad():
+        e = untrained(places)
+    rows = torch.cat([torch.cdist(call["loc_emb"], e).argmin(1) for call in calls])
+    assert sorted(rows.tolist()) == list(range(256))
+    f = torch.cat([call["image_emb"] for call in calls]).double()
+    x = torch.cat((places, torch.ones(256, 1)), 1)[rows]
+    torch.testing.assert_close(x @ torch.linalg.lstsq(x, f).solution, f, rtol=0, atol=1e-4)
+
+
+def test_no_epochs_is_the_untrained_encoder_of_the_seed():
+    one, curve = run(epochs=0)
+    assert curve == []
+    assert not one.training
+    assert same(one, run(epochs=0)[0])
+    assert not same(one, run(epochs=0, seed=1)[0])
+
+
+def test_the_untrained_encoder_does_not_depend_on_the_loss():
+    """Sup. Only and every loss start from the same weights, so that seeds are paired."""
+    assert same(run("mc", epochs=0)[0], run("mse", "", epochs=0)[0])
+
+
+def test_same_seed_same_numbers_whatever_the_global_stream():
+    torch.manual_seed(1)
+    one, curve = run(epochs=1)
+    torch.manual_seed(2)
+    other, its_curve = run(epochs=1)
+    assert same(one, other)
+    assert curve == its_curve
+    assert run(epochs=1, seed=1)[1] != curve
+
+
+@pytest.mark.parametrize(("loss", "terms"), [("mc", "BLD"), ("mse", "")])
+@pytest.mark.parametrize("stop", [1, 2])
+def test_an_interrupted_run_ends_bit_identical(tmp_path, loss, terms, stop):
+    whole, curve = run(loss, terms)
+
+    def breaks(line: str) -> None:
+        if f"epoch {stop + 1} of 3" in line:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(loss, terms, resume=Resume(tmp_path), report=breaks)
+    lines: list[str] = []
+    resumed, its_curve = run(loss, terms, resume=Resume(tmp_path), report=lines.append)
+    assert f"continuing after epoch {stop} of 3" in lines[0]
+    assert its_curve == curve
+    assert same(resumed, whole)
+
+
+def test_seeds_do_not_share_a_snapshot(tmp_path):
+    run(resume=Resume(tmp_path), epochs=1)
+    second, curve = run(resume=Resume(tmp_path), epochs=1, seed=1)
+    alone, its_curve = run(epochs=1, seed=1)
+    assert curve == its_curve
+    assert same(second, alone)
+
+
+def test_the_last_batch_may_have_one_row():
+    """65 rows by 64: in-batch negatives need two, so the odd one waits for the next epoch."""
+    _, curve = run(data=world(65), epochs=2)
+    assert all(math.isfinite(row["total"]) for row in curve)
+
+
+def test_the_callers_data_is_left_alone():
+    data = world()
+    copies = data.lonlat.clone(), data.image_features.clone()
+    run(data=data, epochs=1)
+    assert torch.equal(data.lonlat, copies[0])
+    assert torch.equal(data.image_features, copies[1])
