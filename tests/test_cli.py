@@ -52,7 +52,9 @@ def test_help_imports_nothing_heavy(project: Path) -> None:
         "heavy = {'torch', 'timm', 'torchvision', 'numpy', 'pyarrow', 'sklearn', 'matplotlib', 'dvc', 'pydantic'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT / "src")})
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -65,7 +67,9 @@ def test_whichever_stage_runs_first_refuses_a_wrong_value_and_touches_nothing(pr
     done = cspops(stage, cwd=project)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr.startswith("error: params.yaml: loss: 'mcc' is not one of mc, nce, mse, none; did you mean `mc`?\nhint: ")
+    assert done.stderr.startswith(
+        "error: params.yaml: loss: 'mcc' is not one of mc, nce, mse, none; did you mean `mc`?\nhint: "
+    )
     assert kept.read_text() == "the last good run"
     assert sorted(path.name for path in project.iterdir()) == ["artifacts", "params.yaml"]
 
@@ -108,7 +112,11 @@ def test_a_device_that_is_not_there(project: Path) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
-    [(["evalute"], "Did you mean 'evaluate'"), (["evaluate", "--jsn"], "--json"), (["evaluate", "extra"], "unexpected extra argument")],
+    [
+        (["evalute"], "Did you mean 'evaluate'"),
+        (["evaluate", "--jsn"], "--json"),
+        (["evaluate", "extra"], "unexpected extra argument"),
+    ],
 )
 def test_usage_errors_are_exit_code_2(project: Path, arguments: list[str], says: str) -> None:
     done = cspops(*arguments, cwd=project)
@@ -119,6 +127,10 @@ def test_usage_errors_are_exit_code_2(project: Path, arguments: list[str], says:
 def test_dvc_runs_the_sources_of_the_folder_it_stands_in(project: Path) -> None:
     """A queued experiment runs in a copy of the snapshot: its sources count, not those that are installed."""
     shutil.copytree(ROOT / "src", project / "src", ignore=shutil.ignore_patterns("__pycache__", "sample"))
-    replace(project / "src/cspops/cli.py", '    """Check params.yaml: every', '    print("SNAPSHOT")\n    """Check params.yaml: every')
+    replace(
+        project / "src/cspops/cli.py",
+        '    """Check params.yaml: every',
+        '    print("SNAPSHOT")\n    """Check params.yaml: every',
+    )
     assert "SNAPSHOT" in cspops("check", cwd=project, DVC_STAGE="check").stdout
     assert "SNAPSHOT" not in cspops("check", cwd=project).stdout  # outside DVC: what is installed

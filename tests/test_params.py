@@ -60,7 +60,11 @@ WRONG = [
     ("pretrain", 3, ["pretrain: input should be a valid dictionary"]),
     ("encodings.wrap.r_min", 0.1, ["encodings.wrap.r_min: unknown key"]),
     ("encodings.grid.r_min", 400.0, ["encodings.grid: r_min 400.0 must be less than r_max 360.0"]),
-    ("location_encoder.encoding.name", "gird", ["location_encoder.encoding.name: 'gird' is not one of", "did you mean `grid`?"]),
+    (
+        "location_encoder.encoding.name",
+        "gird",
+        ["location_encoder.encoding.name: 'gird' is not one of", "did you mean `grid`?"],
+    ),
     ("networks.ffn.dropout", 1.0, ["networks.ffn.dropout: input should be less than 1"]),
     ("split.label_ratios", [0.1, 0.05], ["split: label_ratios [0.1, 0.05] must increase"]),
     ("split.label_ratios", [0.1, 0.1], ["must increase, without repeats"]),

@@ -224,6 +224,7 @@ class FinetuneLoc(Section):
     steps: Count
     batch_size: Count
     learning_rate: Positive
+    encoder_rate: Annotated[float, Field(gt=0, le=1)]
     beta: Positive
 
 

@@ -45,9 +45,14 @@ def test_a_stage_depends_on_its_import_closure_and_on_no_other_source(stages: di
 def test_a_stage_depends_on_outputs_of_each_stage_it_needs_and_of_no_other(stages: dict[str, Any], stage: str) -> None:
     folders = {paths.folder_of(other).as_posix(): other for other in VIEWS}
     needed = {
-        other for dep in stages[stage]["deps"] for folder, other in folders.items() if dep == folder or dep.startswith(f"{folder}/")
+        other
+        for dep in stages[stage]["deps"]
+        for folder, other in folders.items()
+        if dep == folder or dep.startswith(f"{folder}/")
     }
-    published = {out: other for other in VIEWS for kind in ("outs", "plots", "metrics") for out in names(stages[other].get(kind, []))}
+    published = {
+        out: other for other in VIEWS for kind in ("outs", "plots", "metrics") for out in names(stages[other].get(kind, []))
+    }
     needed |= {published[dep] for dep in stages[stage]["deps"] if dep.startswith("reports/")}
     assert needed == set(paths.NEEDS[stage])
 

@@ -42,7 +42,11 @@ def run(project: Path, *command: str, check: bool = True) -> subprocess.Complete
 
 def environment() -> dict[str, str]:
     bin_folder = str(Path(sys.executable).parent)
-    return os.environ | {"PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}", "DVC_NO_ANALYTICS": "1", "CSPOPS_DEVICE": "cpu"}
+    return os.environ | {
+        "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
+        "DVC_NO_ANALYTICS": "1",
+        "CSPOPS_DEVICE": "cpu",
+    }
 
 
 def set_params(project: Path, values: dict[str, Any]) -> None:
@@ -61,7 +65,9 @@ def set_params(project: Path, values: dict[str, Any]) -> None:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository of its own with the sources of this one, small params, run once from nothing."""
     folder = tmp_path_factory.mktemp("project")
-    tracked = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True)
+    tracked = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     for name in tracked.stdout.splitlines():
         if name.startswith(("src/", ".dvc", "data.dvc", "dvc.yaml", "params.yaml", ".gitignore")) and (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -144,7 +150,10 @@ def test_two_runs_give_the_same_bytes(project: Path) -> None:
 @pytest.mark.parametrize("value", ["loss=mcc", "losses.mc.tau_batch=-1", "pretrain.epochs=abc", "+los=mc", "~losses.nce"])
 def test_a_wrong_value_stops_dvc_and_every_output_is_still_there(project: Path, value: str) -> None:
     before = {
-        path: path.stat().st_mtime_ns for top in ("artifacts", "reports") for path in (project / top).rglob("*") if path.is_file()
+        path: path.stat().st_mtime_ns
+        for top in ("artifacts", "reports")
+        for path in (project / top).rglob("*")
+        if path.is_file()
     }
     started = time.monotonic()
     done = run(project, "dvc", "exp", "run", "-S", value, check=False)
@@ -153,7 +162,10 @@ def test_a_wrong_value_stops_dvc_and_every_output_is_still_there(project: Path, 
     says = value.split("=")[0].lstrip("+~")
     assert f"error: params.yaml: {says}" in done.stderr
     after = {
-        path: path.stat().st_mtime_ns for top in ("artifacts", "reports") for path in (project / top).rglob("*") if path.is_file()
+        path: path.stat().st_mtime_ns
+        for top in ("artifacts", "reports")
+        for path in (project / top).rglob("*")
+        if path.is_file()
     }
     assert after == before
     run(project, "git", "restore", "params.yaml")
@@ -191,7 +203,8 @@ def test_evaluate_prints_a_table_and_json(project: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stage", "after"), [("pretrain-img", "moco: epoch 1"), ("pretrain", "seed 1: epoch 2"), ("finetune-loc", "seed 0, ratio 1,")]
+    ("stage", "after"),
+    [("pretrain-img", "moco: epoch 1"), ("pretrain", "seed 1: epoch 2"), ("finetune-loc", "seed 0, ratio 1,")],
 )
 def test_a_killed_stage_continues_and_ends_with_the_same_metrics(project: Path, stage: str, after: str) -> None:
     before = (project / "reports/metrics.json").read_bytes()

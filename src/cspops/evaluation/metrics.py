@@ -10,7 +10,7 @@ TOP_K = (1, 3, 5)
 def ranks(log_p: Float[Tensor, "n q"], label: Int[Tensor, "n"]) -> Float[Tensor, "n"]:
     """The rank of the true class, 1 for the best; classes tied with it count half."""
     own = log_p.gather(1, label[:, None])
-    above = (log_p > own).sum(1)
+    above = (~(log_p <= own)).sum(1)
     tied = (log_p == own).sum(1) - 1
     return 1 + above + tied / 2
 

@@ -56,7 +56,9 @@ class Keys(nn.Module):
     def enqueue(self, keys: Float[Tensor, "n d"]) -> None:
         """Replace the oldest keys, around the end of the queue."""
         size = len(self.queue)
-        self.queue[(self.oldest + torch.arange(len(keys), device=keys.device)) % size] = keys
+        newest = keys[-size:]
+        first = self.oldest + len(keys) - len(newest)
+        self.queue[(first + torch.arange(len(newest), device=keys.device)) % size] = newest
         self.oldest.copy_((self.oldest + len(keys)) % size)
 
 
@@ -66,7 +68,7 @@ def in_groups(network: nn.Module, x: Tensor, groups: int = 4) -> Tensor:
     With one batch for queries and keys, statistics would tell which key is whose; MoCo shuffles over devices
     against it, here queries go in order and keys in a random one.
     """
-    return torch.cat([network(part) for part in x.chunk(groups)])
+    return torch.cat([network(part) for part in x.tensor_split(max(1, min(groups, len(x) // 2)))])
 
 
 def moco(
@@ -81,7 +83,8 @@ def moco(
 ) -> Curve:
     """Train ``network`` in place on unlabelled tiles; head, momentum network and queue are dropped afterwards.
 
-    At the start the loss is about ln(1 + queue).
+    While a high temperature levels all scores, the loss is ln(1 + queue). It may rise in the first epoch, as the random
+    queue fills with keys of real tiles.
     """
     network = network.to(device)
     with global_torch_stream(seed, "moco head"):

@@ -32,7 +32,8 @@ def random_views(
     cos, sin = quarter.cos(), quarter.sin()
     rows = (torch.stack((cos * mirror, -sin, shift[:, 0] / side), 1), torch.stack((sin * mirror, cos, shift[:, 1] / side), 1))
     theta = torch.stack(rows, 1) * side[:, None, None]
-    out = grid_sample(pixels, affine_grid(theta, list(pixels.shape), align_corners=False), align_corners=False)
+    grid = affine_grid(theta, list(pixels.shape), align_corners=False)
+    out = grid_sample(pixels, grid, padding_mode="border", align_corners=False)
 
     mean = out.mean((1, 2, 3), keepdim=True)
     out = (out - mean) * uniform(1 - colour_jitter, 1 + colour_jitter, n, 1, 1, 1) + mean

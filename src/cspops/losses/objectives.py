@@ -13,8 +13,8 @@ def nce(pos: Float[Tensor, "*p"] | None, neg: Float[Tensor, "*m"] | None) -> Flo
 
     Note: the released code takes log(sigma + 1e-5).
     """
-    parts = [logsigmoid(pos).mean()] if pos is not None else []
-    if neg is not None:
+    parts = [logsigmoid(pos).mean()] if pos is not None and pos.numel() else []
+    if neg is not None and neg.numel():
         parts.append(logsigmoid(-neg).mean())
     if not parts:
         raise ValueError("nce needs positive or negative scores")

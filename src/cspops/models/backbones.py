@@ -1,5 +1,6 @@
 """The image network F*: a timm model without its classifier."""
 
+import difflib
 from typing import Any
 
 import torch
@@ -22,11 +23,28 @@ class ImageNetwork(nn.Module):
         super().__init__()
         self.config = config
         self.network = network
-        self.dim: int = network.num_features  # type: ignore[assignment]
         self.register_buffer("mean", torch.tensor(config["mean"]).view(3, 1, 1), persistent=False)
         self.register_buffer("sd", torch.tensor(config["sd"]).view(3, 1, 1), persistent=False)
         self.mean: Tensor
         self.sd: Tensor
+        self.dim = self._width()
+
+    @torch.no_grad()
+    def _width(self) -> int:
+        """k, read off an answer: what timm's models say of themselves is not always what they give."""
+        training = self.network.training
+        px = self.config["px"]
+        try:
+            answer = self.network.eval()(torch.zeros(1, 3, px, px))
+        except (AssertionError, RuntimeError, ValueError) as error:
+            raise ParamsError(
+                f"params.yaml: image_encoder: {self.config['model']} does not take images of {px} px: {error}",
+                hint="set image_encoder.px to the side that the model was made for",
+            ) from None
+        finally:
+            self.network.train(training)
+        width: int = answer.shape[1]
+        return width
 
     def forward(self, pixels: UInt8[Tensor, "n h w 3"]) -> Float[Tensor, "n k"]:
         return self.features(pixels.permute(0, 3, 1, 2).float() / 255)
@@ -50,7 +68,7 @@ def build_image_network(model: str, *, pretrained: bool, px: int, seed: int) -> 
 
     name = model.removeprefix("timm:")
     if not timm.is_model(name):
-        near = ", ".join(timm.list_models(f"*{name[:6]}*")[:5]) or "see timm.list_models()"
+        near = ", ".join(difflib.get_close_matches(name, timm.list_models(), n=5, cutoff=0.5)) or "see timm.list_models()"
         raise ParamsError(f"params.yaml: image_encoder.model: timm has no model {name!r}", hint=f"near it: {near}")
     with global_torch_stream(seed, "image network"):
         try:

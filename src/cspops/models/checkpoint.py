@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -26,7 +25,7 @@ def load_config(folder: Path, *, remake: str) -> dict[str, Any]:
         config: dict[str, Any] = json.loads((folder / "config.json").read_text())
     except FileNotFoundError:
         raise DataError(f"{folder / 'config.json'} is missing", hint=remake) from None
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{folder / 'config.json'} is not JSON: {error}", hint=remake) from None
     return config
 
@@ -43,20 +42,3 @@ def load_weights(folder: Path, module: nn.Module, *, remake: str) -> None:
         raise DataError(f"{file} is no whole safetensors file: {error}", hint=remake) from None
     except RuntimeError as error:
         raise DataError(f"{file} does not fit its config.json: {' '.join(str(error).split())}", hint=remake) from None
-
-
-def flat_tensors(state: Mapping[str, Any], prefix: str = "") -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Split a nested state (of an optimiser, say) into tensors by path and the JSON-able rest, for safetensors."""
-    tensors: dict[str, torch.Tensor] = {}
-    rest: dict[str, Any] = {}
-    for key, value in state.items():
-        path = f"{prefix}{key}"
-        if isinstance(value, torch.Tensor):
-            tensors[path] = value.contiguous()
-        elif isinstance(value, Mapping):
-            deeper, other = flat_tensors(value, path + "\x1f")
-            tensors |= deeper
-            rest |= other
-        else:
-            rest[path] = value
-    return tensors, rest

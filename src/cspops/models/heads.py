@@ -26,7 +26,7 @@ class Standardise(nn.Module):
         """Take mean and standard deviation from ``x``; a constant feature gets scale 1."""
         sd = x.float().std(0, correction=0)
         self.mean.copy_(x.float().mean(0))
-        self.scale.copy_(torch.where(sd > 1e-6, sd, torch.ones_like(sd)))
+        self.scale.copy_(torch.where(sd > 1e-6 * self.mean.abs().clamp(min=1), sd, torch.ones_like(sd)))
         return self
 
     def forward(self, x: Float[Tensor, "*batch k"]) -> Float[Tensor, "*batch k"]:

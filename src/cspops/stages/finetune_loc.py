@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from cspops.data.batches import Labelled
 from cspops.data.catalogue import read_observations
 from cspops.data.splits import ratio_key, read_few_shot
+from cspops.errors import DataError
 from cspops.models.checkpoint import load_config, load_weights, save_model
 from cspops.models.location_encoder import LocationEncoder
 from cspops.stages.curves import mean_curve, read_curve, write_curve
@@ -27,6 +28,8 @@ def run(view: "FinetuneLocView", site: Site) -> None:
         encoder = LocationEncoder(load_config(pretrain / f"seed_{seed}", remake=remake))
         load_weights(pretrain / f"seed_{seed}", encoder, remake=remake)
         rows = read_few_shot(split, observations.obs_id, seed=seed, ratio=ratio) & observations.located
+        if not rows.any():
+            raise DataError(f"no labelled row of seed {seed}, ratio {ratio:g} has a position", hint="dvc repro -f split")
         model, curve = finetune_loc(
             Labelled(observations.lonlat[rows], observations.label[rows]),
             encoder,
@@ -34,6 +37,7 @@ def run(view: "FinetuneLocView", site: Site) -> None:
             steps=view.finetune_loc.steps,
             batch_size=view.finetune_loc.batch_size,
             learning_rate=view.finetune_loc.learning_rate,
+            encoder_rate=view.finetune_loc.encoder_rate,
             beta=view.finetune_loc.beta,
             seed=seed,
             device=site.host.torch_device(),

@@ -61,7 +61,7 @@ def linear_probe(
             search.append(ProbeChoice(strength, nll, float((scores.argmax(1) == val_label).double().mean())))
             if nll > 1.01 * best:
                 break
-            if nll < best:
+            if nll < best or len(search) == 1:
                 probe.linear.weight.zero_()
                 probe.linear.weight[present] = weight
                 probe.linear.bias.fill_(ABSENT)

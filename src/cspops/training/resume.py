@@ -54,10 +54,13 @@ def restore_training_state(
     """The inverse of :func:`training_state`."""
     for name, module in modules.items():
         module.load_state_dict({key.removeprefix(f"{name}."): v for key, v in state.items() if key.startswith(f"{name}.")})
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     moments: dict[int, dict[str, torch.Tensor]] = {}
     for key, value in state.items():
         if key.startswith("optimizer."):
             _, index, field = key.split(".", 2)
-            moments.setdefault(int(index), {})[field] = value
+            like = parameters[int(index)]  # safetensors knows no memory format; fused optimisers need that of the weights
+            same = value.shape == like.shape
+            moments.setdefault(int(index), {})[field] = torch.empty_like(like).copy_(value) if same else value
     full = optimizer.state_dict()
     optimizer.load_state_dict({"state": moments, "param_groups": full["param_groups"]})
