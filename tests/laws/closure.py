@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 SRC = Path(__file__).parents[2] / "src"
-PLUMBING = {"cli", "params", "host", "paths", "errors", "__main__", "progress", "stages/site"}
+PLUMBING = {"cli", "host", "paths", "errors", "__main__", "progress", "stages/site"}
 """Modules that cannot change a result: a stage does not run again when they change."""
 
 
@@ -17,7 +17,7 @@ def closure(module: str) -> set[str]:
     queue = [module]
     while queue:
         file = _file(queue.pop())
-        if file is None or file in found or _short(file) in PLUMBING:
+        if file is None or file in found or _short(file) in PLUMBING or _short(file).startswith("params/"):
             continue
         found.add(file)
         queue += _imports(file)

@@ -79,4 +79,3 @@ def test_data_dvc_imports_the_embedded_sample_and_is_not_frozen() -> None:
     assert about["deps"][0]["path"] == "src/cspops/sample"
     assert about["outs"][0]["path"] == "data"
     assert "frozen" not in about
-    assert "md5" not in about

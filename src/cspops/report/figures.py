@@ -8,6 +8,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from cspops.report.tables import MODELS, TITLES, ratio_title
@@ -70,6 +71,7 @@ def loss_curves(curves: dict[str, list[dict[str, float]]], file: Path) -> None:
                 heights = [row[column] for row in rows]
                 ax.plot([row[x] for row in rows], heights, color=colour, linestyle=line, marker=marker, label=name)
             ax.set(title=title, xlabel=x, ylabel="loss")
+            ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
             ax.legend()
         save(figure, file)
 
@@ -78,7 +80,7 @@ def observation_map(groups: dict[str, np.ndarray], file: Path) -> None:
     """One world map a group of positions (n, 2), degrees, over the land of the embedded climate raster."""
     land = _land()
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(8, 4.1 * ((len(groups) + 1) // 2)), layout="constrained")
+        figure = Figure(figsize=(9, 2.2 * ((len(groups) + 1) // 2)), layout="constrained")
         cells = figure.subplots((len(groups) + 1) // 2, 2, squeeze=False).flatten()
         for ax, (title, lonlat) in zip(cells, groups.items(), strict=False):
             _map_axes(ax, land)

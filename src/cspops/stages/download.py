@@ -8,7 +8,7 @@ from cspops.data.sources import blue_marble
 from cspops.stages.site import Site
 
 if TYPE_CHECKING:
-    from cspops.params import DownloadView
+    from cspops.params.views import DownloadView
 
 
 def run(view: "DownloadView", site: Site) -> None:

@@ -22,7 +22,7 @@ from cspops.stages.site import Site
 from cspops.training.finetune_loc import LocationClassifier
 
 if TYPE_CHECKING:
-    from cspops.params import EvaluateView
+    from cspops.params.views import EvaluateView
 
 TOP = 5
 

@@ -14,7 +14,7 @@ from cspops.models.checkpoint import load_config, load_weights
 from cspops.stages.site import Site
 
 if TYPE_CHECKING:
-    from cspops.params import FeaturizeView
+    from cspops.params.views import FeaturizeView
 
 SHARD = 4096
 BATCH = 512

@@ -17,7 +17,7 @@ from cspops.training.finetune_img import ProbeChoice, linear_probe
 
 if TYPE_CHECKING:
     from cspops.models.heads import LinearProbe
-    from cspops.params import FinetuneImgView
+    from cspops.params.views import FinetuneImgView
 
 
 def run(view: "FinetuneImgView", site: Site) -> None:

@@ -15,7 +15,7 @@ from cspops.stages.site import Site
 from cspops.training.finetune_loc import finetune_loc
 
 if TYPE_CHECKING:
-    from cspops.params import FinetuneLocView
+    from cspops.params.views import FinetuneLocView
 
 
 def run(view: "FinetuneLocView", site: Site) -> None:

@@ -15,7 +15,7 @@ from cspops.training.pretrain import pretrain
 from cspops.training.resume import Resume
 
 if TYPE_CHECKING:
-    from cspops.params import PretrainView
+    from cspops.params.views import PretrainView
 
 
 def run(view: "PretrainView", site: Site) -> None:

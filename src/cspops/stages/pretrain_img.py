@@ -15,7 +15,7 @@ from cspops.stages.site import Site
 from cspops.training.resume import Resume
 
 if TYPE_CHECKING:
-    from cspops.params import PretrainImgView
+    from cspops.params.views import PretrainImgView
 
 
 def run(view: "PretrainImgView", site: Site) -> None:

@@ -14,7 +14,7 @@ from cspops.stages.curves import read_curve
 from cspops.stages.site import Site
 
 if TYPE_CHECKING:
-    from cspops.params import ReportView
+    from cspops.params.views import ReportView
 
 
 def run(view: "ReportView", site: Site) -> None:

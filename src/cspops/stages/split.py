@@ -12,7 +12,7 @@ from cspops.data.catalogue import read_observations
 from cspops.stages.site import Site
 
 if TYPE_CHECKING:
-    from cspops.params import SplitView
+    from cspops.params.views import SplitView
 
 
 def run(view: "SplitView", site: Site) -> None:

@@ -1,0 +1,11 @@
+"""params.yaml: the only thing that may change a result, checked as a whole before anything is computed.
+
+`load` answers frozen models; a wrong key or value raises one ParamsError that names each key, its value, the choices and
+the nearest spelling. `view` answers the part that one stage may read.
+"""
+
+from cspops.params.reading import load
+from cspops.params.sections import Params
+from cspops.params.views import VIEWS, DownloadView, PretrainView, recorded, view
+
+__all__ = ["VIEWS", "DownloadView", "Params", "PretrainView", "load", "recorded", "view"]

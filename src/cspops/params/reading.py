@@ -1,0 +1,78 @@
+"""Reading params.yaml in DVC's own YAML dialect, and saying what is wrong with it."""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from cspops.errors import ParamsError
+from cspops.params.sections import Params
+
+
+def load(file: Path) -> Params:
+    """Read and check params.yaml; ParamsError lists everything that is wrong with it."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        raw = YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(f"{file} is missing", hint="run in the project's folder, or git restore params.yaml") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" (line {where.line + 1})" if where else ""
+        problem = " ".join(str(getattr(error, "problem", None) or error).split())
+        raise ParamsError(f"{file} is not YAML{line}: {problem}", hint="git restore params.yaml") from None
+    if not isinstance(raw, Mapping):
+        raise ParamsError(f"{file} holds no keys", hint="git restore params.yaml")
+    try:
+        return Params.model_validate(_tuples(raw))
+    except ValidationError as error:
+        lines = [f"{file.name}: {line}" for line in _explain(error, raw)]
+        raise ParamsError("\n".join(lines), hint="mend params.yaml, or git restore params.yaml") from None
+
+
+def _tuples(value: Any) -> Any:
+    """YAML lists as tuples, which frozen strict models ask for; whole numbers stay whole."""
+    if isinstance(value, Mapping):
+        return {key: _tuples(item) for key, item in value.items()}
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+
+
+def _explain(error: ValidationError, raw: Any) -> Iterator[str]:
+    for problem in error.errors():
+        path = ".".join(str(part) for part in problem["loc"])
+        kind, value = problem["type"], problem["input"]
+        if kind == "extra_forbidden":
+            known = _keys_at(problem["loc"][:-1])
+            near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.5)
+            guess = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(known) or 'none'}"
+            yield f"{path}: unknown key; {guess} (got {_short(value)})"
+        elif kind == "missing":
+            yield f"{path}: the key is missing"
+        elif kind == "literal_error":
+            choices = re.findall(r"'([^']*)'", problem["ctx"]["expected"])
+            near = difflib.get_close_matches(str(value), choices, n=1, cutoff=0.3)
+            guess = f"; did you mean `{near[0]}`?" if near else ""
+            yield f"{path}: {_short(value)} is not one of {', '.join(choices)}{guess}"
+        elif kind == "value_error":
+            prefix = f"{path}: " if path else ""
+            yield f"{prefix}{problem['ctx']['error']}"
+        else:
+            yield f"{path}: {problem['msg'][0].lower()}{problem['msg'][1:]} (got {_short(value)})"
+
+
+def _short(value: Any) -> str:
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _keys_at(path: tuple[int | str, ...]) -> list[str]:
+    """The keys that params.yaml may hold under ``path``."""
+    model: Any = Params
+    for key in path:
+        model = model.model_fields[str(key)].annotation
+    return list(model.model_fields)

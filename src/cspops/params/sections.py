@@ -1,0 +1,246 @@
+"""What params.yaml may hold: one frozen model a section, strict about keys, kinds and ranges."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """Frozen, strict about keys and about kinds: `epochs: "3"`, `epochs: true` and `epochs: 2.5` are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+# --- dataset -----------------------------------------------------------------------------------------------------
+
+
+class BlueMarble(Section):
+    density: Literal["uniform", "observers", "borders"]
+    train: Count
+    val: Count
+    test: Count
+    spatial_val: Count
+    spatial_test: Count
+    tile_km: Annotated[float, Field(gt=0, le=2000)]
+    tile_px: Annotated[int, Field(ge=8, le=512)]
+    lat_min: Annotated[float, Field(ge=-85, le=85)]
+    lat_max: Annotated[float, Field(ge=-85, le=85)]
+    block_degrees: Annotated[float, Field(gt=0, le=60)]
+    block_share: Annotated[float, Field(gt=0, lt=0.5)]
+    min_zone_points: Annotated[int, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _belt(self) -> "BlueMarble":
+        if self.lat_min >= self.lat_max:
+            raise ValueError(f"lat_min {self.lat_min} must be less than lat_max {self.lat_max}")
+        return self
+
+
+class Dataset(Section):
+    source: Literal["blue_marble"]
+    min_class_size: Count
+    blue_marble: BlueMarble
+
+
+class Split(Section):
+    method: Literal["official", "random"]
+    label_ratios: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(min_length=1)
+    val: Share
+    test: Share
+    spatial_val: Share
+    spatial_test: Share
+    block_degrees: Annotated[float, Field(gt=0, le=60)]
+
+    @model_validator(mode="after")
+    def _shares(self) -> "Split":
+        if list(self.label_ratios) != sorted(set(self.label_ratios)):
+            raise ValueError(f"label_ratios {list(self.label_ratios)} must increase, without repeats")
+        if self.val + self.test >= 1 or self.spatial_val + self.spatial_test >= 1:
+            raise ValueError("val + test and spatial_val + spatial_test must leave training rows: sums below 1")
+        return self
+
+
+# --- image network -----------------------------------------------------------------------------------------------
+
+
+class ImageEncoder(Section):
+    model: Annotated[str, Field(pattern=r"^timm:.+")]
+    weights: Literal["random", "pretrained"]
+    px: Annotated[int, Field(ge=8, le=1024)]
+
+
+class Moco(Section):
+    epochs: Count
+    batch_size: Annotated[int, Field(ge=8)]
+    learning_rate: Positive
+    weight_decay: NotNegative
+    momentum: Annotated[float, Field(ge=0, lt=1)]
+    temperature: Positive
+    queue: Count
+    dim: Count
+    min_scale: Annotated[float, Field(gt=0, le=1)]
+    colour_jitter: Annotated[float, Field(ge=0, lt=1)]
+    grey: Share
+
+
+class NoImagePretraining(Section):
+    pass
+
+
+class PretrainImgMethods(Section):
+    moco: Moco
+    none: NoImagePretraining
+
+
+class PretrainImg(Section):
+    method: Literal["moco", "none"]
+    methods: PretrainImgMethods
+
+
+# --- location encoder --------------------------------------------------------------------------------------------
+
+
+class WrapEncoding(Section):
+    pass
+
+
+class GridEncoding(Section):
+    scales: Annotated[int, Field(ge=1, le=1024)]
+    r_min: Positive
+    r_max: Positive
+
+    @model_validator(mode="after")
+    def _order(self) -> "GridEncoding":
+        if self.r_min >= self.r_max and self.scales > 1:
+            raise ValueError(f"r_min {self.r_min} must be less than r_max {self.r_max}")
+        return self
+
+
+class Encodings(Section):
+    wrap: WrapEncoding
+    grid: GridEncoding
+
+
+class FfnNetwork(Section):
+    hidden_layers: Annotated[int, Field(ge=0, le=16)]
+    hidden: Count
+    activation: Literal["relu", "leaky_relu", "gelu"]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    layer_norm: bool
+    output_activation: bool
+
+
+class ResidualNetwork(Section):
+    layers: Annotated[int, Field(ge=0, le=64)]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+
+
+class Networks(Section):
+    ffn: FfnNetwork
+    residual: ResidualNetwork
+
+
+class EncodingChoice(Section):
+    name: Literal["wrap", "grid"]
+
+
+class NetworkChoice(Section):
+    name: Literal["ffn", "residual"]
+
+
+class LocationEncoderSection(Section):
+    encoding: EncodingChoice
+    network: NetworkChoice
+    dim: Count
+
+
+# --- losses ------------------------------------------------------------------------------------------------------
+
+Terms = Literal["B", "BL", "BD", "BLD"]
+
+
+class McLoss(Section):
+    terms: Terms
+    tau_batch: Positive
+    tau_locations: Positive
+    tau_dropout: Positive
+    weight_locations: NotNegative
+    weight_dropout: NotNegative
+    learning_rate: Positive
+
+
+class NceLoss(Section):
+    terms: Terms
+    weight_locations: NotNegative
+    weight_dropout: NotNegative
+    learning_rate: Positive
+
+
+class MseLoss(Section):
+    learning_rate: Positive
+
+
+class NoLoss(Section):
+    pass
+
+
+class Losses(Section):
+    mc: McLoss
+    nce: NceLoss
+    mse: MseLoss
+    none: NoLoss
+
+
+Loss = Literal["mc", "nce", "mse", "none"]
+
+
+# --- training ----------------------------------------------------------------------------------------------------
+
+
+class Pretrain(Section):
+    epochs: Count
+    batch_size: Annotated[int, Field(ge=2)]
+    negative_locations: Count
+
+
+class FinetuneLoc(Section):
+    steps: Count
+    batch_size: Count
+    learning_rate: Positive
+    encoder_rate: Annotated[float, Field(gt=0, le=1)]
+    beta: Positive
+
+
+class FinetuneImg(Section):
+    l2: tuple[Positive, ...] = Field(min_length=1)
+    max_iterations: Count
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    seed: Annotated[int, Field(ge=0)]
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
+    dataset: Dataset
+    split: Split
+    image_encoder: ImageEncoder
+    pretrain_img: PretrainImg
+    location_encoder: LocationEncoderSection
+    encodings: Encodings
+    networks: Networks
+    loss: Loss
+    losses: Losses
+    pretrain: Pretrain
+    finetune_loc: FinetuneLoc
+    finetune_img: FinetuneImg
+
+    @model_validator(mode="after")
+    def _distinct_seeds(self) -> "Params":
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"seeds {list(self.seeds)} must differ from one another")
+        return self

@@ -1,0 +1,153 @@
+"""What each stage may read of params.yaml: the same paths as under `params:` in dvc.yaml.
+
+DVC does not know what a stage reads; it re-runs a stage when a param that dvc.yaml lists for it has changed. So a stage
+is given its view and never `Params`, and a test holds views and dvc.yaml equal: no experiment is recorded that did not run.
+"""
+
+import dataclasses
+import re
+from typing import Any, Literal, TypeVar, cast
+
+from pydantic import BaseModel
+
+from cspops.params.sections import (
+    BlueMarble,
+    FinetuneImg,
+    FinetuneLoc,
+    ImageEncoder,
+    LocationEncoderSection,
+    Loss,
+    McLoss,
+    Moco,
+    MseLoss,
+    NceLoss,
+    NoImagePretraining,
+    NoLoss,
+    Params,
+    Pretrain,
+    Section,
+    Split,
+)
+
+
+def listed(path: str) -> Any:
+    """A field of a view, filled from ``path`` of params.yaml, written as under `params:` in dvc.yaml."""
+    return dataclasses.field(metadata={"path": path})
+
+
+@dataclasses.dataclass(frozen=True)
+class DownloadView:
+    seed: int = listed("seed")
+    source: str = listed("dataset.source")
+    min_class_size: int = listed("dataset.min_class_size")
+    settings: BlueMarble = listed("dataset.${dataset.source}")
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitView:
+    seed: int = listed("seed")
+    seeds: tuple[int, ...] = listed("seeds")
+    split: Split = listed("split")
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainImgView:
+    seed: int = listed("seed")
+    image_encoder: ImageEncoder = listed("image_encoder")
+    method: Literal["moco", "none"] = listed("pretrain_img.method")
+    settings: Moco | NoImagePretraining = listed("pretrain_img.methods.${pretrain_img.method}")
+
+
+@dataclasses.dataclass(frozen=True)
+class FeaturizeView:
+    """Nothing: the image network's config.json says how its images are read."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainView:
+    seeds: tuple[int, ...] = listed("seeds")
+    location_encoder: LocationEncoderSection = listed("location_encoder")
+    encoding: Section = listed("encodings.${location_encoder.encoding.name}")
+    network: Section = listed("networks.${location_encoder.network.name}")
+    loss: Loss = listed("loss")
+    loss_settings: McLoss | NceLoss | MseLoss | NoLoss = listed("losses.${loss}")
+    pretrain: Pretrain = listed("pretrain")
+
+    def encoder_config(self) -> dict[str, Any]:
+        """What `LocationEncoder` takes."""
+        return {
+            "encoding": {"name": self.location_encoder.encoding.name} | self.encoding.model_dump(),
+            "network": {"name": self.location_encoder.network.name} | self.network.model_dump(),
+            "dim": self.location_encoder.dim,
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class FinetuneLocView:
+    seeds: tuple[int, ...] = listed("seeds")
+    label_ratios: tuple[float, ...] = listed("split.label_ratios")
+    finetune_loc: FinetuneLoc = listed("finetune_loc")
+
+
+@dataclasses.dataclass(frozen=True)
+class FinetuneImgView:
+    seeds: tuple[int, ...] = listed("seeds")
+    label_ratios: tuple[float, ...] = listed("split.label_ratios")
+    finetune_img: FinetuneImg = listed("finetune_img")
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateView:
+    seeds: tuple[int, ...] = listed("seeds")
+    label_ratios: tuple[float, ...] = listed("split.label_ratios")
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportView:
+    loss: Loss = listed("loss")
+    seeds: tuple[int, ...] = listed("seeds")
+    label_ratios: tuple[float, ...] = listed("split.label_ratios")
+
+
+VIEWS: dict[str, type] = {
+    "download": DownloadView,
+    "split": SplitView,
+    "pretrain-img": PretrainImgView,
+    "featurize": FeaturizeView,
+    "pretrain": PretrainView,
+    "finetune-loc": FinetuneLocView,
+    "finetune-img": FinetuneImgView,
+    "evaluate": EvaluateView,
+    "report": ReportView,
+}
+"""Stages in the order of the graph. A test holds the paths of each view equal to `params:` in dvc.yaml."""
+
+View = TypeVar("View")
+
+
+def view(params: Params, kind: type[View]) -> View:
+    """The part of params.yaml that one stage may read."""
+    fields = dataclasses.fields(cast(Any, kind))
+    return kind(**{field.name: _look_up(params, field.metadata["path"]) for field in fields})
+
+
+def recorded(params: Params, stage: str) -> dict[str, Any]:
+    """A stage's view as plain values by path: what is written beside its outputs."""
+    return {
+        path: value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+        for path, value in (
+            (_resolve(params, field.metadata["path"]), _look_up(params, field.metadata["path"]))
+            for field in dataclasses.fields(VIEWS[stage])
+        )
+    }
+
+
+def _resolve(params: Params, path: str) -> str:
+    return re.sub(r"\$\{([^}]+)\}", lambda match: str(_look_up(params, match[1])), path)
+
+
+def _look_up(params: Params, path: str) -> Any:
+    value: Any = params
+    for key in _resolve(params, path).split("."):
+        value = getattr(value, key)
+    return value
