@@ -1,6 +1,7 @@
 """Paired bootstrap: is one model better than another on the same rows?"""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 
@@ -28,13 +29,16 @@ def paired_difference(
         a: hits (0 or 1) of one model, for each seed and row.
         b: the same of the other.
     """
-    difference = 100 * (a.double() - b.double())
+    difference = 100 * (a.float() - b.float())
     seeds, n = difference.shape
-    stream = torch_stream(seed, "paired bootstrap")
-    means = torch.empty(draws, dtype=torch.float64)
-    for draw in range(draws):
-        chosen = torch.randint(seeds, (seeds,), generator=stream)
-        weight = torch.bincount(torch.randint(n, (n,), generator=stream), minlength=n).double()
-        means[draw] = (difference[chosen].mean(0) @ weight) / n
+    row_means = _weights(draws, n, seed, "rows") @ difference.T  # (draws, seeds)
+    means = (row_means * _weights(draws, seeds, seed, "seeds")).sum(1).double()
     low, high = torch.quantile(means, torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
-    return Interval(float(difference.mean()), low, high)
+    return Interval(float(difference.double().mean()), low, high)
+
+
+@lru_cache(maxsize=8)
+def _weights(draws: int, n: int, seed: int, what: str) -> Float[Tensor, "draws n"]:
+    """How often each of ``n`` things is drawn in each resample, as a share; a row sums to 1."""
+    drawn = torch.randint(n, (draws, n), generator=torch_stream(seed, "paired bootstrap", what))
+    return torch.zeros(draws, n).scatter_add_(1, drawn, torch.full((), 1 / n).expand(draws, n))
