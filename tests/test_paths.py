@@ -1,6 +1,8 @@
 """Outputs appear whole or not at all; inputs are trusted only when they fit the present params."""
 
+import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,11 +28,12 @@ def make(stage: str, loaded: params.Params) -> Path:
 
 def test_a_folder_takes_the_place_of_the_old_one_with_its_facts(project: params.Params) -> None:
     target = make("download", project)
-    with paths.whole_folder(target, {"params": 1}) as out:
+    with paths.whole_folder(target, {"params": {"a": 1}}) as out:
         (out / "other").write_text("new")
         assert (target / "file").read_text() == "download"  # the old one stands until the new one is whole
     assert sorted(path.name for path in target.iterdir()) == ["other", "stage.json"]
-    assert json.loads((target / "stage.json").read_text()) == {"params": 1}
+    sha256 = hashlib.sha256(b"new").hexdigest()
+    assert json.loads((target / "stage.json").read_text()) == {"params": {"a": 1}, "files": {"other": sha256}}
     assert [path.name for path in target.parent.iterdir()] == ["download"]
 
 
@@ -77,6 +80,38 @@ def test_require_refuses_what_was_made_with_other_params(project: params.Params)
     assert caught.value.hint == "dvc repro split"
 
 
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+def flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[0] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("harm", "says"),
+    [(cut, "is not as stage download wrote it"), (flip, "is not as stage download wrote it"), (Path.unlink, "is missing")],
+)
+def test_require_refuses_a_file_that_is_not_as_it_was_written(
+    project: params.Params, harm: Callable[[Path], None], says: str
+) -> None:
+    harm(make("download", project) / "file")
+    with pytest.raises(DataError) as caught:
+        paths.require("split", project)
+    assert caught.value.message.startswith(f"artifacts/download/file {says}")
+    assert caught.value.hint == "dvc repro download"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"params": {}}', '{"params": 1, "files": {}}', "\x00"])
+def test_require_refuses_a_broken_record(project: params.Params, text: str) -> None:
+    (make("download", project) / "stage.json").write_text(text)
+    with pytest.raises(DataError) as caught:
+        paths.require("split", project)
+    assert caught.value.message == "artifacts/download/stage.json is broken"
+
+
 def test_scratch_outlives_a_failure_belongs_to_its_inputs_and_goes_when_done(
     project: params.Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -89,11 +124,12 @@ def test_scratch_outlives_a_failure_belongs_to_its_inputs_and_goes_when_done(
         raise RuntimeError
     with pytest.raises(RuntimeError), paths.scratch("split", project.model_copy(update={"seeds": (7,)})) as other_params:
         raise RuntimeError
-    (download / "file").write_text("other bytes")
+    with paths.whole_folder(download, {"params": {}}) as out:
+        (out / "file").write_text("other bytes")
     with pytest.raises(RuntimeError), paths.scratch("split", project) as other_input:
         raise RuntimeError
     assert len({first, other_params, other_input}) == 3
-    (download / "file").write_text("download")
+    make("download", project)
     with paths.scratch("split", project) as last:
         assert (last / "progress").read_text() == "1"
     assert not first.exists()

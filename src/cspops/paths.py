@@ -1,7 +1,7 @@
 """Where everything lies, how an output appears whole or not at all, and how an input is trusted.
 
-Every stage writes one folder `artifacts/STAGE/` (evaluate and report: files under `reports/` too). The folder is made
-beside its place and renamed when it is complete; `stage.json`, in it, records the params and inputs it was made with.
+Every stage writes one folder `artifacts/STAGE/` (some of them files under `reports/` too). The folder is made beside its
+place and renamed when it is complete; `stage.json`, in it, records the params it was made with and the sha256 of each file.
 """
 
 import hashlib
@@ -41,23 +41,30 @@ def folder_of(stage: str) -> Path:
 
 
 def require(stage: str, params: Params) -> dict[str, Path]:
-    """The folders of the stages that ``stage`` reads, checked to be whole and made with the present params.
+    """The folders of the stages that ``stage`` reads, each file checked to be as it was written.
 
-    DataError names the first one that is missing or stale, all the way up the graph.
+    DataError names the first stage, all the way up the graph, that has no output or one of other params, and the first
+    file that is missing or differs. So what reads a file need not expect it to be broken.
     """
     for upstream in _all_upstream(stage):
         folder = folder_of(upstream)
         command = f"dvc repro {upstream}"
         try:
-            made_with = json.loads((folder / "stage.json").read_text())["params"]
+            record = json.loads((folder / "stage.json").read_text())
+            made_with, hashes = dict(record["params"]), dict(record["files"])
         except FileNotFoundError:
             raise DataError(f"{folder} is missing: stage {stage} reads it", hint=command) from None
-        except (json.JSONDecodeError, KeyError):
+        except (ValueError, KeyError, TypeError):
             raise DataError(f"{folder / 'stage.json'} is broken", hint=f"dvc repro -f {upstream}") from None
         now = json.loads(json.dumps(recorded(params, upstream)))
         if made_with != now:
             changed = [key for key in sorted(now.keys() | made_with.keys()) if made_with.get(key) != now.get(key)]
             raise DataError(f"{folder} was made with another {', '.join(changed)} than params.yaml has", hint=command)
+        for name, sha256 in hashes.items() if upstream in NEEDS[stage] else ():
+            if not (folder / name).is_file():
+                raise DataError(f"{folder / name} is missing: stage {stage} reads it", hint=command)
+            if _sha256(folder / name) != sha256:
+                raise DataError(f"{folder / name} is not as stage {upstream} wrote it", hint=command)
     return {upstream: folder_of(upstream) for upstream in NEEDS[stage]}
 
 
@@ -72,7 +79,7 @@ def _all_upstream(stage: str) -> list[str]:
 def whole_folder(target: Path, facts: Mapping[str, Any]) -> Iterator[Path]:
     """A new folder to write into, which takes the place of ``target`` when the block ends well.
 
-    ``facts`` become its stage.json. After an exception ``target`` is as it was.
+    ``facts`` and the hashes of its files become its stage.json. After an exception ``target`` is as it was.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     for left_over in target.parent.glob(f".{target.name}.*"):
@@ -81,7 +88,9 @@ def whole_folder(target: Path, facts: Mapping[str, Any]) -> Iterator[Path]:
     new.mkdir()
     try:
         yield new
-        (new / "stage.json").write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
+        files = sorted(path for path in new.rglob("*") if path.is_file() and "reports" not in path.relative_to(new).parts)
+        hashes = {path.relative_to(new).as_posix(): _sha256(path) for path in files}
+        (new / "stage.json").write_text(json.dumps({**facts, "files": hashes}, indent=1, sort_keys=True) + "\n")
         if target.exists():
             os.replace(target, old)
         os.replace(new, target)
@@ -113,21 +122,15 @@ def scratch(stage: str, params: Params) -> Iterator[Path]:
     """A folder for the progress of a long stage, deleted when the block ends well.
 
     It lies outside the stage's outputs, which DVC empties before a run, and its name is a hash of the stage's params
-    and of the bytes that make its inputs, so that progress made for other ones is never taken up.
+    and of the hashes of its inputs (which `require` has checked), so that progress made for other ones is never taken up.
     """
-    inputs = {upstream: _identity(folder_of(upstream)) for upstream in NEEDS[stage]}
+    inputs = {upstream: json.loads((folder_of(upstream) / "stage.json").read_text())["files"] for upstream in NEEDS[stage]}
     key = json.dumps([stage, recorded(params, stage), inputs], sort_keys=True)
     root = Path(os.environ.get("DVC_ROOT", "."))
     folder = root / ".dvc" / "tmp" / "cspops" / f"{stage}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
     folder.mkdir(parents=True, exist_ok=True)
     yield folder
     shutil.rmtree(folder)
-
-
-def _identity(folder: Path) -> list[tuple[str, str]]:
-    """Every file of an artefact with the sha256 of its bytes."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "stage.json")
-    return [(path.relative_to(folder).as_posix(), _sha256(path)) for path in files]
 
 
 def _sha256(file: Path) -> str:

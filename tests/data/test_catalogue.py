@@ -247,7 +247,7 @@ def test_a_broken_catalogue_is_refused(name, tmp_path):
     write_catalogue(Catalogue(stored(*rows), REJECTED_SCHEMA.empty_table(), ["elm", "oak"]), tmp_path)
     with pytest.raises(DataError, match=why) as caught:
         read_observations(tmp_path)
-    assert caught.value.hint == "dvc repro -f download"
+    assert caught.value.hint == "dvc repro download"
 
 
 def test_the_borders_of_the_world_are_inside(tmp_path):

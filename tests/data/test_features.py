@@ -67,7 +67,7 @@ def test_a_matrix_whose_description_was_never_written_is_not_trusted(written):
 def test_features_of_other_observations_are_refused(written, ids):
     with pytest.raises(DataError, match=r"features of other observations") as caught:
         written.read(ids)
-    assert caught.value.hint == "dvc repro -f featurize"
+    assert caught.value.hint == "dvc repro featurize"
 
 
 @pytest.mark.parametrize("shape", [(2, 4), (3, 5), (3,)])

@@ -8,7 +8,7 @@ from torch import nn
 from cspops.errors import DataError
 from cspops.models.checkpoint import load_config, load_weights, save_model
 
-REMAKE = "dvc repro -f pretrain"
+REMAKE = "dvc repro pretrain"
 
 
 def network(seed: int = 0) -> nn.Module:

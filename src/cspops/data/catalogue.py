@@ -146,7 +146,7 @@ def read_observations(folder: Path) -> Observations:
     lonlat = torch.from_numpy(np.stack((_floats(table["lon"]), _floats(table["lat"])), 1))
     label = torch.from_numpy(table["label"].fill_null(-1).to_numpy().astype(np.int64))
     lon, lat = lonlat.unbind(1)
-    remake = "dvc repro -f download"
+    remake = "dvc repro download"
     if len(set(obs_id)) != len(obs_id):
         raise DataError(f"{file}: obs_id is not unique", hint=remake)
     if bool((lon.isnan() != lat.isnan()).any()) or bool(((lon < -180) | (lon >= 180) | (lat.abs() > 90)).any()):

@@ -36,7 +36,7 @@ class FeatureFile:
         about = json.loads(self._json.read_text())
         matrix = np.lib.format.open_memmap(self._npy, mode="r")
         if about["fingerprint"] != fingerprint(obs_id) or matrix.shape != (len(obs_id), about["width"]):
-            raise DataError(f"{self._npy} holds the features of other observations", hint="dvc repro -f featurize")
+            raise DataError(f"{self._npy} holds the features of other observations", hint="dvc repro featurize")
         return matrix
 
     @staticmethod

@@ -20,7 +20,7 @@ from cspops.shapes import Bool, Float, Int, Tensor
 
 ROLES = ("train", "val", "test", "spatial_val", "spatial_test")
 Method = Literal["official", "random"]
-REMAKE = "dvc repro -f split"
+REMAKE = "dvc repro split"
 
 
 def assign_roles(

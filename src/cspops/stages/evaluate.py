@@ -57,14 +57,14 @@ def run(view: "EvaluateView", site: Site) -> None:
 
 
 def _load_probe(folder: Path) -> LinearProbe:
-    remake = "dvc repro -f finetune-img"
+    remake = "dvc repro finetune-img"
     probe = LinearProbe(**load_config(folder, remake=remake))
     load_weights(folder, probe, remake=remake)
     return probe.eval()
 
 
 def _load_classifier(folder: Path) -> LocationClassifier:
-    remake = "dvc repro -f finetune-loc"
+    remake = "dvc repro finetune-loc"
     config = load_config(folder, remake=remake)
     encoder = LocationEncoder(config["encoder"])
     classifier = LocationClassifier(encoder, ClassEmbedding(encoder.dim, config["classes"]))

@@ -24,7 +24,7 @@ BATCH = 512
 def run(view: "FeaturizeView", site: Site) -> None:
     """Write features.npy and features.json; a killed run continues at the shard it was at."""
     download, pretrain_img = site.inputs["download"], site.inputs["pretrain-img"]
-    remake = "dvc repro -f pretrain-img"
+    remake = "dvc repro pretrain-img"
     config = load_config(pretrain_img, remake=remake)
     network = rebuild_image_network(config)
     load_weights(pretrain_img, network, remake=remake)

@@ -24,12 +24,12 @@ def run(view: "FinetuneLocView", site: Site) -> None:
     observations = read_observations(site.inputs["download"])
 
     def make(seed: int, ratio: float, folder: Path) -> None:
-        remake = "dvc repro -f pretrain"
+        remake = "dvc repro pretrain"
         encoder = LocationEncoder(load_config(pretrain / f"seed_{seed}", remake=remake))
         load_weights(pretrain / f"seed_{seed}", encoder, remake=remake)
         rows = read_few_shot(split, observations.obs_id, seed=seed, ratio=ratio) & observations.located
         if not rows.any():
-            raise DataError(f"no labelled row of seed {seed}, ratio {ratio:g} has a position", hint="dvc repro -f split")
+            raise DataError(f"no labelled row of seed {seed}, ratio {ratio:g} has a position", hint="dvc repro split")
         model, curve = finetune_loc(
             Labelled(observations.lonlat[rows], observations.label[rows]),
             encoder,

@@ -73,7 +73,7 @@ def read_rasters(folder: Path) -> Rasters:
         if not file.is_file():
             raise DataError(f"{file} is missing", hint="dvc repro data.dvc")
         if hashlib.sha256(file.read_bytes()).hexdigest() != expected["sha256"]:
-            raise DataError(f"{file} differs from the sha256 in {manifest_file}", hint="dvc repro -f data.dvc")
+            raise DataError(f"{file} differs from the sha256 in {manifest_file}", hint="dvc repro data.dvc")
     with Image.open(folder / "blue_marble.jpg") as image, Image.open(folder / "climate_zones.png") as zones:
         rasters = torch.from_numpy(np.array(image.convert("RGB"))), torch.from_numpy(np.array(zones))
     with (folder / "climate_zones.csv").open(newline="") as file_:
