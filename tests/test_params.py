@@ -70,6 +70,7 @@ WRONG = [
     ("split.label_ratios", [0.1, 0.1], ["must increase, without repeats"]),
     ("split.label_ratios", [0.1, 2], ["split.label_ratios.1: input should be less than or equal to 1 (got 2)"]),
     ("split.label_ratios", [], ["split.label_ratios"]),
+    ("split.val", 0, ["split.val: input should be greater than 0 (got 0)"]),
     ("split.val", 0.9, ["split: val + test and spatial_val + spatial_test must leave training rows"]),
     ("seeds", [], ["seeds"]),
     ("seeds", [0, 0], ["seeds [0, 0] must differ from one another"]),

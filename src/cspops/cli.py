@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cspops.errors import CspopsError
+from cspops.errors import CspopsError, EnvironmentProblem
 
 if TYPE_CHECKING:
     from cspops.host import Host
@@ -38,7 +38,12 @@ def main() -> int:
         if error.hint:
             print(f"hint: {error.hint}", file=sys.stderr)
         return error.code
+    except OSError as error:
+        print(f"error: {error.strerror}: {error.filename}", file=sys.stderr)
+        return EnvironmentProblem.code
     except SystemExit as stop:
+        if stop.code == 130:
+            print("interrupted: the same command continues", file=sys.stderr)
         return stop.code if isinstance(stop.code, int) else 1
     return 0
 
@@ -57,7 +62,6 @@ def _params() -> "Params":
 def _host() -> "Host":
     from pydantic import ValidationError
 
-    from cspops.errors import EnvironmentProblem
     from cspops.host import Host
 
     try:

@@ -50,8 +50,8 @@ class Dataset(Section):
 class Split(Section):
     method: Literal["official", "random"]
     label_ratios: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(min_length=1)
-    val: Share
-    test: Share
+    val: Annotated[float, Field(gt=0, lt=1)]
+    test: Annotated[float, Field(gt=0, lt=1)]
     spatial_val: Share
     spatial_test: Share
     block_degrees: Annotated[float, Field(gt=0, le=60)]

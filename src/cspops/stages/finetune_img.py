@@ -10,6 +10,7 @@ import torch
 from cspops.data.catalogue import read_observations
 from cspops.data.features import FeatureFile
 from cspops.data.splits import read_few_shot, read_roles
+from cspops.errors import DataError
 from cspops.models.checkpoint import save_model
 from cspops.stages.pieces import make_pieces
 from cspops.stages.site import Site
@@ -26,6 +27,10 @@ def run(view: "FinetuneImgView", site: Site) -> None:
     observations = read_observations(site.inputs["download"])
     features = torch.from_numpy(FeatureFile(site.inputs["featurize"]).read(observations.obs_id).astype("float32"))
     val = read_roles(split, observations.obs_id)["val"] & (observations.label >= 0)
+    if not val.any():
+        raise DataError(
+            "no row of role val has a label: the strength of L2 is chosen on them", hint="change split in params.yaml"
+        )
     known: dict[bytes, tuple[LinearProbe, list[ProbeChoice]]] = {}
 
     def make(seed: int, ratio: float, folder: Path) -> None:

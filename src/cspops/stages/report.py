@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 
 from cspops.data.catalogue import read_observations
 from cspops.data.splits import read_few_shot, read_roles
+from cspops.errors import DataError
 from cspops.report import figures
 from cspops.report.page import page
 from cspops.stages.curves import read_curve
@@ -16,18 +17,21 @@ from cspops.stages.site import Site
 if TYPE_CHECKING:
     from cspops.params.views import ReportView
 
+CURVES = {"image network": "pretrain_img", "location encoder, {loss}": "pretrain", "fine-tuning": "finetune_loc"}
+
 
 def run(view: "ReportView", site: Site) -> None:
     """Draw the figures and write the page, all under reports/."""
     observations = read_observations(site.inputs["download"])
     roles = read_roles(site.inputs["split"], observations.obs_id)
-    metrics = json.loads((site.reports_of_project / "metrics.json").read_text())
     curves = site.reports_of_project / "curves"
+    for file in (site.reports_of_project / "metrics.json", *(curves / f"{name}.tsv" for name in CURVES.values())):
+        if not file.is_file():
+            raise DataError(f"{file} is missing: stage report reads it", hint="dvc repro report")
+    metrics = json.loads((site.reports_of_project / "metrics.json").read_text())
     figures.accuracy_by_ratio(metrics, site.reports / "figures" / "accuracy.png")
-    titles = {"image network": "pretrain_img", f"location encoder, {view.loss}": "pretrain", "fine-tuning": "finetune_loc"}
-    figures.loss_curves(
-        {title: read_curve(curves / f"{name}.tsv") for title, name in titles.items()}, site.reports / "figures" / "curves.png"
-    )
+    drawn = {title.format(loss=view.loss): read_curve(curves / f"{name}.tsv") for title, name in CURVES.items()}
+    figures.loss_curves(drawn, site.reports / "figures" / "curves.png")
     seed, ratio = view.seeds[0], view.label_ratios[0]
     few = read_few_shot(site.inputs["split"], observations.obs_id, seed=seed, ratio=ratio)
     groups = {
