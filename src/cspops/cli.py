@@ -39,7 +39,7 @@ def main() -> int:
             print(f"hint: {error.hint}", file=sys.stderr)
         return error.code
     except OSError as error:
-        print(f"error: {error.strerror}: {error.filename}", file=sys.stderr)
+        print(f"error: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", file=sys.stderr)
         return EnvironmentProblem.code
     except SystemExit as stop:
         if stop.code == 130:

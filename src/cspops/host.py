@@ -31,9 +31,9 @@ class Host(BaseSettings):
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
         try:
             device = torch.device(self.device)
-            torch.empty(0, device=device)
+            torch.zeros(1, device=device).item()
         except (RuntimeError, AssertionError) as error:
-            reason = str(error).splitlines()[0]
+            reason = str(error).splitlines()[0][:120]
             raise EnvironmentProblem(
                 f"CSPOPS_DEVICE={self.device} cannot be used: {reason}", hint="set it to cpu, cuda or auto"
             ) from None

@@ -189,6 +189,9 @@ def test_another_loss_runs_from_pretrain_on_and_can_be_compared(project: Path) -
     run(project, "dvc", "checkout", "-q")
     rows = json.loads(run(project, "cspops", "versus", "sup-only", "--json").stdout)
     assert {(row["role"], row["label_ratio"], row["model"]) for row in rows} >= {("test", 0.1, "combined")}
+    for nowhere in ("no-such-branch", "HEAD~1", ""):  # unknown, without predictions, unnamed
+        refused = run(project, "cspops", "versus", nowhere, check=False)
+        assert (refused.returncode, refused.stderr.count("\n")) == (3, 2), refused.stderr
     images = [row for row in rows if row["model"] == "image"]
     assert all(row["difference"] == row["low"] == row["high"] == 0 for row in images)  # same features, same probe
 

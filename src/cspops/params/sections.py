@@ -1,5 +1,6 @@
 """What params.yaml may hold: one frozen model a section, strict about keys, kinds and ranges."""
 
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -30,7 +31,7 @@ class BlueMarble(Section):
     tile_px: Annotated[int, Field(ge=8, le=512)]
     lat_min: Annotated[float, Field(ge=-85, le=85)]
     lat_max: Annotated[float, Field(ge=-85, le=85)]
-    block_degrees: Annotated[float, Field(gt=0, le=60)]
+    block_degrees: Annotated[float, Field(ge=0.1, le=60)]
     block_share: Annotated[float, Field(gt=0, lt=0.5)]
     min_zone_points: Annotated[int, Field(ge=0)]
 
@@ -54,11 +55,11 @@ class Split(Section):
     test: Annotated[float, Field(gt=0, lt=1)]
     spatial_val: Share
     spatial_test: Share
-    block_degrees: Annotated[float, Field(gt=0, le=60)]
+    block_degrees: Annotated[float, Field(ge=0.1, le=60)]
 
     @model_validator(mode="after")
     def _shares(self) -> "Split":
-        if list(self.label_ratios) != sorted(set(self.label_ratios)):
+        if any(a >= b or f"{a:.6g}" == f"{b:.6g}" for a, b in pairwise(self.label_ratios)):
             raise ValueError(f"label_ratios {list(self.label_ratios)} must increase, without repeats")
         if self.val + self.test >= 1 or self.spatial_val + self.spatial_test >= 1:
             raise ValueError("val + test and spatial_val + spatial_test must leave training rows: sums below 1")
@@ -225,7 +226,7 @@ class Params(Section):
     """The whole of params.yaml."""
 
     seed: Annotated[int, Field(ge=0)]
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = Field(min_length=1)
     dataset: Dataset
     split: Split
     image_encoder: ImageEncoder

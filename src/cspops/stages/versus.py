@@ -19,14 +19,17 @@ def run(predictions: Path, revision: str) -> list[dict[str, Any]]:
     """One row a role, label ratio and model: the difference in top-1 with its paired bootstrap interval."""
     import dvc.api
     from dvc.exceptions import DvcException
+    from dvc_data.index.index import DataIndexDirError
     from scmrepo.exceptions import SCMError
 
     if not predictions.is_file():
         raise DataError(f"{predictions} is missing", hint="dvc repro evaluate")
+    if not revision:
+        raise DataError("no revision is named", hint="dvc exp show and git branch list revisions")
     try:
         with dvc.api.open(predictions.as_posix(), rev=revision, mode="rb") as opened:
             other = pq.read_table(io.BytesIO(opened.read()))
-    except (DvcException, SCMError, FileNotFoundError) as error:
+    except (DvcException, SCMError, DataIndexDirError, OSError) as error:
         raise DataError(
             f"the predictions of {revision!r} cannot be read: {error}",
             hint="dvc exp show and git branch list revisions; dvc fetch brings what another machine made",
