@@ -5,7 +5,7 @@ before anything else happens.
 """
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -152,18 +152,9 @@ def evaluate(
         return
     import json as json_package
 
-    from rich.console import Console
-    from rich.table import Table
-
     from cspops.report.tables import accuracy_rows
 
-    header, *rows = accuracy_rows(json_package.loads(text))
-    table = Table(title="Top-1 accuracy, per cent, mean (sd) over seeds", header_style="bold")
-    for number, column in enumerate(header):
-        table.add_column(column, justify="left" if number < 2 else "right")
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+    _show("Top-1 accuracy, per cent, mean (sd) over seeds", accuracy_rows(json_package.loads(text)), text_columns=2)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -187,13 +178,24 @@ def versus(
 
         print(json_package.dumps(rows, indent=1))
         return
+    header = ["role", "labels", "model", "difference", "low", "high"]
+    body = []
+    for row in rows:
+        numbers = [f"{row[key]:+.2f}" for key in header[3:]]
+        body.append([row["role"], f"{100 * row['label_ratio']:g} %", row["model"], *numbers])
+    title = f"Top-1, workspace minus {revision}, percentage points, 95 % paired bootstrap"
+    _show(title, [header, *body], text_columns=3)
+
+
+def _show(title: str, rows: list[list[str]], *, text_columns: int) -> None:
+    """A table on stdout, the header first; the first ``text_columns`` columns are set left, the others right."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"Top-1, workspace minus {revision}, percentage points, 95 % paired bootstrap", header_style="bold")
-    for number, column in enumerate(("role", "labels", "model", "difference", "low", "high")):
-        table.add_column(column, justify="left" if number < 3 else "right")
-    for row in rows:
-        cells: list[Any] = [row["role"], f"{100 * row['label_ratio']:g} %", row["model"]]
-        table.add_row(*cells, *(f"{row[key]:+.2f}" for key in ("difference", "low", "high")))
+    header, *body = rows
+    table = Table(title=title, header_style="bold")
+    for number, column in enumerate(header):
+        table.add_column(column, justify="left" if number < text_columns else "right")
+    for row in body:
+        table.add_row(*row)
     Console().print(table)
