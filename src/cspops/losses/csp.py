@@ -10,7 +10,8 @@ In NCE, L has no positives because B has counted them; in MC each softmax needs 
 Each function answers the named parts and their weighted sum `total`; only what ``terms`` names is computed.
 """
 
-from cspops.losses import objectives, pairs
+from cspops.losses import contrast, objectives
+from cspops.losses.pairs import unit
 from cspops.shapes import Float, Tensor
 
 Parts = dict[str, Tensor]
@@ -38,16 +39,15 @@ def mc_loss(
         loc_emb_2: e'(x), the second dropout pass, needed by D.
         terms: `B`, `BL`, `BD` or `BLD`.
     """
-    pos, neg = pairs.in_batch(loc_emb, image_emb)
-    parts = {"B": objectives.mc(pos, neg, temperature=tau_batch)}
+    loc, image = unit(loc_emb), unit(image_emb)
+    parts = {"B": contrast.mc_in_batch(loc, image, temperature=tau_batch)}
     total = parts["B"]
     if "L" in terms:
-        parts["L"] = objectives.mc(
-            *pairs.negative_locations(loc_emb, _given(neg_loc_emb, "L"), image_emb), temperature=tau_locations
-        )
+        pos, neg = contrast.negative_locations(loc, unit(_given(neg_loc_emb, "L")), image)
+        parts["L"] = objectives.mc(pos, neg, temperature=tau_locations)
         total = total + weight_locations * parts["L"]
     if "D" in terms:
-        parts["D"] = objectives.mc(*pairs.in_batch(loc_emb, _given(loc_emb_2, "D")), temperature=tau_dropout)
+        parts["D"] = contrast.mc_in_batch(loc, unit(_given(loc_emb_2, "D")), temperature=tau_dropout)
         total = total + weight_dropout * parts["D"]
     return parts | {"total": total}
 
@@ -63,14 +63,15 @@ def nce_loss(
     weight_dropout: float = 1.0,
 ) -> Parts:
     """Eq. 3: nce(B) + weight_locations nce(L) + weight_dropout nce(D). beta_1 and beta_2 of the paper."""
-    parts = {"B": objectives.nce(*pairs.in_batch(loc_emb, image_emb))}
+    loc, image = unit(loc_emb), unit(image_emb)
+    parts = {"B": contrast.nce_in_batch(loc, image)}
     total = parts["B"]
     if "L" in terms:
-        _, neg = pairs.negative_locations(loc_emb, _given(neg_loc_emb, "L"), image_emb)
+        _, neg = contrast.negative_locations(loc, unit(_given(neg_loc_emb, "L")), image)
         parts["L"] = objectives.nce(None, neg)
         total = total + weight_locations * parts["L"]
     if "D" in terms:
-        parts["D"] = objectives.nce(*pairs.in_batch(loc_emb, _given(loc_emb_2, "D")))
+        parts["D"] = contrast.nce_in_batch(loc, unit(_given(loc_emb_2, "D")))
         total = total + weight_dropout * parts["D"]
     return parts | {"total": total}
 

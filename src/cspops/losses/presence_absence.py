@@ -1,9 +1,17 @@
 """The presence-absence loss of fine-tuning (Mac Aodha et al. 2019; the paper's Eq. 5)."""
 
-import torch
+from typing import Any
 
+import torch
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import softplus
+
+from cspops.kernels import linear
 from cspops.losses import objectives
 from cspops.shapes import Float, Int, Tensor
+
+CPU_BLOCK, BLOCK = 2**20, 2**26
+"""Scores held at a time: what fits the caches of a CPU core; on other devices, what keeps them busy."""
 
 
 def presence_absence(
@@ -27,3 +35,76 @@ def presence_absence(
     pos = scores[is_label]
     neg = torch.cat((scores[~is_label], neg_scores.flatten()))
     return beta * objectives.nce(pos, None) + objectives.nce(None, neg)
+
+
+def presence_absence_in_blocks(
+    loc_emb: Float[Tensor, "n d"],
+    neg_loc_emb: Float[Tensor, "m d"],
+    class_emb: Float[Tensor, "q d"],
+    label: Int[Tensor, "n"],
+    *,
+    beta: float,
+    block: int | None = None,
+) -> Float[Tensor, ""]:
+    """`presence_absence` of ``loc_emb @ class_emb.T`` and ``neg_loc_emb @ class_emb.T``, never holding all scores.
+
+    The loss and its gradient are formed together, for ``block`` classes at a time.
+
+    Args:
+        loc_emb: e(x) of labelled locations.
+        neg_loc_emb: e(x-) of random locations.
+        class_emb: T, a row a class.
+        label: classes of the labelled locations.
+        beta: weight of the positives.
+        block: classes at a time; None for as many as suit the device.
+
+    Raises:
+        ValueError: for labels that are no rows of ``class_emb`` (on a CPU; elsewhere the check would wait for the device).
+    """
+    if label.device.type == "cpu" and bool(((label < 0) | (label >= len(class_emb))).any()):
+        raise ValueError(f"labels lie in 0..{len(class_emb) - 1}, not {int(label.min())}..{int(label.max())}")
+    rows = torch.cat((loc_emb, neg_loc_emb))
+    if block is None:
+        block = max(1, (CPU_BLOCK if rows.device.type == "cpu" else BLOCK) // max(1, len(rows)))
+    wanted = torch.is_grad_enabled() and (rows.requires_grad or class_emb.requires_grad)
+    out: Tensor = _InBlocks.apply(rows, class_emb, label, beta, block, wanted)  # type: ignore[no-untyped-call]
+    return out
+
+
+class _InBlocks(torch.autograd.Function):
+    """The loss, with the gradients of its two first arguments made on the way."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, rows: Tensor, class_emb: Tensor, label: Tensor, beta: float, block: int, wanted: bool
+    ) -> Float[Tensor, ""]:
+        n, q = len(label), len(class_emb)
+        pos_weight, neg_weight = beta / max(1, n), 1 / max(1, len(rows) * q - n)
+        x, grad_x, grad_classes = rows.detach().requires_grad_(wanted), torch.zeros_like(rows), torch.empty_like(class_emb)
+        parts = []
+        for first in range(0, q, block):
+            own_classes = class_emb.detach()[first : first + block].requires_grad_(wanted)
+            with torch.set_grad_enabled(wanted):
+                graph = linear(x, own_classes)
+            scores = graph.detach()
+            column = label - first
+            here = ((column >= 0) & (column < len(own_classes)))[:, None]
+            column = column.clamp(0, len(own_classes) - 1)[:, None]
+            pos = scores[:n].gather(1, column)
+            loss = softplus(scores)  # - log(1 - sigma); the labels' own do not count
+            loss[:n].scatter_(1, column, loss[:n].gather(1, column).masked_fill_(here, 0))
+            parts += [neg_weight * loss.sum(), pos_weight * softplus(-pos).masked_fill_(~here, 0).sum()]
+            if wanted:
+                grad = scores.sigmoid().mul_(neg_weight)
+                grad[:n].scatter_(1, column, torch.where(here, -pos_weight * (-pos).sigmoid(), grad[:n].gather(1, column)))
+                of_x, of_classes = torch.autograd.grad(graph, (x, own_classes), grad)
+                grad_x += of_x
+                grad_classes[first : first + block] = of_classes
+        ctx.save_for_backward(grad_x, grad_classes)
+        return torch.stack(parts).sum()
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None, None]:
+        grad_x, grad_classes = ctx.saved_tensors
+        return grad * grad_x, grad * grad_classes, None, None, None, None

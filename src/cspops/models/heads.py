@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from cspops.kernels import Linear
 from cspops.shapes import Float, Tensor
 
 
@@ -42,7 +43,7 @@ class Projection(nn.Module):
     def __init__(self, dim_in: int, dim_out: int) -> None:
         super().__init__()
         self.standardise = Standardise(dim_in)
-        self.linear = nn.Linear(dim_in, dim_out)
+        self.linear = Linear(dim_in, dim_out)
 
     def forward(self, image_features: Float[Tensor, "n k"]) -> Float[Tensor, "n d"]:
         out: Tensor = self.linear(self.standardise(image_features))
@@ -54,7 +55,7 @@ class ClassEmbedding(nn.Module):
 
     def __init__(self, dim: int, classes: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(dim, classes, bias=False)
+        self.linear = Linear(dim, classes, bias=False)
 
     def forward(self, loc_emb: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch q"]:
         out: Tensor = self.linear(loc_emb)
@@ -68,7 +69,7 @@ class LinearProbe(nn.Module):
         super().__init__()
         self.config: dict[str, Any] = {"dim": dim, "classes": classes}
         self.standardise = Standardise(dim)
-        self.linear = nn.Linear(dim, classes)
+        self.linear = Linear(dim, classes)
 
     def forward(self, image_features: Float[Tensor, "*batch k"]) -> Float[Tensor, "*batch q"]:
         out: Tensor = self.linear(self.standardise(image_features))

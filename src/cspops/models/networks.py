@@ -8,8 +8,10 @@
 from itertools import pairwise
 from typing import Literal
 
+import torch
 from torch import nn
 
+from cspops.kernels import Linear
 from cspops.models.dropout import Dropout
 from cspops.shapes import Float, Tensor
 
@@ -55,21 +57,38 @@ class Ffn(nn.Module):
         super().__init__()
         self.dim_in, self.dim_out = dim_in, dim_out
         widths = [dim_in, *[hidden] * hidden_layers]
-        self.hidden_layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
+        self.hidden_layers = nn.ModuleList(Linear(a, b) for a, b in pairwise(widths))
         self.norms = nn.ModuleList(nn.LayerNorm(hidden) if layer_norm else nn.Identity() for _ in range(hidden_layers))
-        self.output = nn.Linear(widths[-1], dim_out)
+        self.output = Linear(widths[-1], dim_out)
         self.activation = activation_module(activation)
         self.dropout = Dropout(dropout)
         self.output_activation = output_activation
         for layer in (*self.hidden_layers, self.output):
             nn.init.xavier_uniform_(layer.weight)
 
-    def forward(self, x: Float[Tensor, "*batch dim_in"]) -> Float[Tensor, "*batch dim_out"]:
+    def forward(self, x: Float[Tensor, "*batch dim_in"], repeated: int = 0) -> Float[Tensor, "*again dim_out"]:
+        """Embeddings; with ``repeated``, those of a further pass over the first so many rows come before them."""
         for layer, norm in zip(self.hidden_layers, self.norms, strict=True):
-            y = self.dropout(self.activation(layer(x)))
+            y = self.activation(layer(x))
+            x, y, repeated = _again(x, repeated), _again(y, repeated), 0  # up to here the passes agree
+            y = self.dropout(y)
             x = norm(x + y if x.shape == y.shape else y)
-        x = self.output(x)
+        x = self.output(_again(x, repeated))
         return self.dropout(self.activation(x)) if self.output_activation else x
+
+
+def two_passes(network: nn.Module, x: Float[Tensor, "n dim_in"], repeated: int) -> Float[Tensor, "r_plus_n dim_out"]:
+    """``network(torch.cat((x[:repeated], x)))``: the passes share what precedes the first dropout mask."""
+    out: Tensor = network(x, repeated) if isinstance(network, Ffn) else network(_again(x, repeated))
+    return out
+
+
+def _again(x: Tensor, repeated: int) -> Tensor:
+    """The first rows, then all."""
+    if not repeated:
+        return x
+    first, rest = x.split([repeated, len(x) - repeated])  # whose gradient is cheaper than that of slices that overlap
+    return torch.cat((first, first, rest))
 
 
 class Residual(nn.Module):
@@ -82,9 +101,9 @@ class Residual(nn.Module):
     def __init__(self, dim_in: int, dim_out: int, *, layers: int = 4, dropout: float = 0.5) -> None:
         super().__init__()
         self.dim_in, self.dim_out = dim_in, dim_out
-        self.input = nn.Sequential(nn.Linear(dim_in, dim_out), nn.ReLU())
+        self.input = nn.Sequential(Linear(dim_in, dim_out), nn.ReLU())
         self.layers = nn.ModuleList(
-            nn.Sequential(nn.Linear(dim_out, dim_out), nn.ReLU(), Dropout(dropout), nn.Linear(dim_out, dim_out), nn.ReLU())
+            nn.Sequential(Linear(dim_out, dim_out), nn.ReLU(), Dropout(dropout), Linear(dim_out, dim_out), nn.ReLU())
             for _ in range(layers)
         )
 

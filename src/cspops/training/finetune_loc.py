@@ -5,7 +5,8 @@ from torch import nn
 
 from cspops.data.batches import Labelled
 from cspops.geo import uniform_on_sphere
-from cspops.losses.presence_absence import presence_absence
+from cspops.kernels import keep_freed_memory
+from cspops.losses.presence_absence import presence_absence_in_blocks
 from cspops.models.heads import ClassEmbedding
 from cspops.models.location_encoder import LocationEncoder
 from cspops.seeds import global_torch_stream, torch_stream
@@ -64,6 +65,7 @@ def finetune_loc(
     optimizer = torch.optim.Adam(groups, lr=learning_rate, fused=True)
     encoded = encoder.encoding(labelled.lonlat.to(device))
     label = labelled.label.to(device)
+    keep_freed_memory()
     n = min(batch_size, len(label))
     stream = torch_stream(seed, "finetune-loc", device=device)
     curve: Curve = []
@@ -77,8 +79,8 @@ def finetune_loc(
                 order = torch.randperm(len(label), generator=stream, device=device)
             rows, order = order[:n], order[n:]
             negatives = encoder.encoding(uniform_on_sphere(n, generator=stream))
-            scores, neg_scores = model.class_embedding(encoder.network(torch.cat((encoded[rows], negatives)))).split(n)
-            loss = presence_absence(scores, label[rows], neg_scores, beta=beta)
+            loc_emb, neg_loc_emb = encoder.network(torch.cat((encoded[rows], negatives))).split(n)
+            loss = presence_absence_in_blocks(loc_emb, neg_loc_emb, model.class_embedding.linear.weight, label[rows], beta=beta)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()

@@ -9,9 +9,11 @@ from torch import nn
 
 from cspops.data.batches import Unlabelled, epoch_of_rows
 from cspops.geo import uniform_on_sphere
+from cspops.kernels import keep_freed_memory
 from cspops.losses import csp, objectives
 from cspops.models.heads import Projection, Standardise
 from cspops.models.location_encoder import LocationEncoder
+from cspops.models.networks import two_passes
 from cspops.progress import Report, silent
 from cspops.seeds import global_torch_stream
 from cspops.shapes import Tensor
@@ -55,6 +57,7 @@ def pretrain(
         encoder = LocationEncoder(encoder_config).to(device)
     if epochs == 0:
         return encoder.eval(), []
+    keep_freed_memory()
     encoded = encoder.encoding(unlabelled.lonlat.to(device))
     features = unlabelled.image_features.to(device)
     head, step = (
@@ -94,23 +97,22 @@ def _contrast(
     """The projection W and the step of `mc` and `nce`."""
     with global_torch_stream(seed, "projection"):
         projection = Projection(features.shape[1], encoder.dim).to(features.device)
-    projection.standardise.fit(features)
+    standard = projection.standardise.fit(features)(features)
     c = negative_locations if "L" in terms else 0
     objective = {"mc": csp.mc_loss, "nce": csp.nce_loss}[loss]
 
     def step(rows: Tensor, draws: torch.Generator) -> Mapping[str, Tensor]:
         n = len(rows)
+        again = n if "D" in terms else 0
         inputs = [encoded[rows]]
-        if "D" in terms:
-            inputs.append(inputs[0])
         if c:
             inputs.append(encoder.encoding(uniform_on_sphere(n * c, generator=draws)))
-        loc_emb, *others = encoder.network(torch.cat(inputs)).split(
-            [n, *([n] if "D" in terms else []), *([n * c] if c else [])]
+        loc_emb, *others = two_passes(encoder.network, torch.cat(inputs), repeated=again).split(
+            [n, *([again] if again else []), *([n * c] if c else [])]
         )
         return objective(
             loc_emb,
-            projection(features[rows]),
+            projection.linear(standard[rows]),
             neg_loc_emb=others[-1].view(n, c, -1) if c else None,
             loc_emb_2=others[0] if "D" in terms else None,
             terms=terms,

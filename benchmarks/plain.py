@@ -1,0 +1,85 @@
+"""The plain way to pre-train, fine-tune and evaluate: what the functions of `cspops` are timed against.
+
+A Dataset that indexes one row, a position encoding by numpy in each pass, three separate passes, `torch.nn.Dropout`, the
+whole graph over batch x classes, torch's default Adam, and an evaluation that sorts all classes of one row after another.
+"""
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.functional import logsigmoid, normalize
+from torch.utils.data import Dataset
+
+
+class Rows(Dataset[tuple[np.ndarray, np.ndarray | int]]):
+    """Positions with an image's features, or with a label."""
+
+    def __init__(self, lonlat: np.ndarray, other: np.ndarray) -> None:
+        self.lonlat, self.other = lonlat, other
+
+    def __len__(self) -> int:
+        return len(self.lonlat)
+
+    def __getitem__(self, i: int) -> tuple[np.ndarray, np.ndarray | int]:
+        return self.lonlat[i], self.other[i]
+
+
+class Encoder(nn.Module):
+    """Grid encoding and a network of one hidden layer, with the parameters of `cspops.models.networks.Ffn`."""
+
+    def __init__(self, scales: int, r_min: float, r_max: float, hidden: int, dim: int, dropout: float) -> None:
+        super().__init__()
+        self.frequency = 1 / np.geomspace(r_min, r_max, scales)
+        self.hidden_layers = nn.ModuleList([nn.Linear(4 * scales, hidden)])
+        self.norms = nn.ModuleList([nn.LayerNorm(hidden)])
+        self.output = nn.Linear(hidden, dim)
+        self.activation = nn.LeakyReLU(0.2)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, lonlat: np.ndarray) -> torch.Tensor:
+        phase = lonlat[..., None] * self.frequency
+        encoded = np.stack((np.sin(phase), np.cos(phase)), -1).reshape(len(lonlat), -1).astype(np.float32)
+        x = torch.from_numpy(encoded).to(self.output.weight.device)
+        x = self.norms[0](self.dropout(self.activation(self.hidden_layers[0](x))))
+        return self.dropout(self.activation(self.output(x)))
+
+
+def places(n: int, generator: np.random.Generator) -> np.ndarray:
+    """Uniform on the sphere, degrees."""
+    lon, z = generator.uniform(-180, 180, n), generator.uniform(-1, 1, n)
+    return np.stack((lon, np.degrees(np.arcsin(z))), 1)
+
+
+def pretraining_loss(
+    encoder: Encoder,
+    projection: nn.Module,
+    lonlat: np.ndarray,
+    features: torch.Tensor,
+    negatives: np.ndarray,
+    temperature: float,
+) -> torch.Tensor:
+    """Eq. 4 with weights 1, one temperature and C = 1; `cspops.losses.csp.mc_loss` after three passes."""
+    loc, again, neg = (normalize(encoder(where)) for where in (lonlat, lonlat, negatives))
+    image = normalize(projection(features))
+    own = (loc * image).sum(1)
+    total = -torch.stack((own, (neg * image).sum(1)), 1).div(temperature).log_softmax(1)[:, 0].mean()
+    for other in (image, again):
+        total = total - (loc @ other.T / temperature).log_softmax(1).diagonal().mean()
+    return total
+
+
+def finetuning_loss(
+    encoder: Encoder, classes: nn.Module, lonlat: np.ndarray, label: torch.Tensor, negatives: np.ndarray, beta: float
+) -> torch.Tensor:
+    """Eq. 5; `cspops.losses.presence_absence.presence_absence`."""
+    scores, neg_scores = classes(encoder(lonlat)), classes(encoder(negatives))
+    is_label = torch.zeros_like(scores).scatter_(1, label[:, None], 1)
+    pos = (logsigmoid(scores) * is_label).sum() / len(label)
+    neg = (logsigmoid(-scores) * (1 - is_label)).sum() + logsigmoid(-neg_scores).sum()
+    return -beta * pos - neg / (scores.numel() - len(label) + neg_scores.numel())
+
+
+def top_of_a_row(image_p: np.ndarray, encoder: Encoder, classes: nn.Module, lonlat: np.ndarray, k: int) -> np.ndarray:
+    """The k best classes of P(y|I) sigma(e(x) T), best first; P(y|x) in float64, as the released code has it."""
+    location = classes(encoder(lonlat[None])).sigmoid()[0].cpu().numpy().astype(np.float64)
+    return np.argsort(-(image_p * location))[:k]

@@ -1,0 +1,373 @@
+"""Pairs a second of pre-training, fine-tuning and evaluation, against a plain reference and against the products alone.
+
+    python -m benchmarks.training [--threads 1] [--repeats 5]
+
+run from the project's root; CSPOPS_DEVICE says where. Shapes are the paper's: batch 1024, d 256, grid encoding of 32
+scales, one hidden layer of 512, dropout 0.5, 2048 image features, C 1; 8,142 classes and 24,426 observations evaluated.
+
+`plain` is `benchmarks.plain`. `bound` is the matrix products of a step alone, forward and backward, in float32, each by the
+fastest of torch.mm and the routes to oneDNN. The three are timed in turn, ``repeats`` times; the table shows medians,
+and of ratios the medians of the repeats' own. On a machine with other work compare CPU time: wall time includes waiting.
+"""
+
+import argparse
+import os
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+# threads that spin while they wait slow each other down where cores are shared; read when torch is loaded
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import torch
+from torch import nn
+from torch.nn.functional import conv2d
+from torch.utils.data import DataLoader
+
+from benchmarks import plain
+from cspops.data.batches import Labelled, Unlabelled
+from cspops.evaluation.blocks import combined_in_blocks
+from cspops.geo import uniform_on_sphere
+from cspops.host import Host
+from cspops.models.heads import ClassEmbedding
+from cspops.models.location_encoder import LocationEncoder
+from cspops.seeds import numpy_stream, torch_stream
+from cspops.shapes import Tensor
+from cspops.training.finetune_loc import LocationClassifier, finetune_loc
+from cspops.training.pretrain import pretrain
+
+SETTINGS = {"tau_batch": 0.2, "tau_locations": 0.2, "tau_dropout": 0.2, "weight_locations": 1.0, "weight_dropout": 1.0}
+BETA, TOP, RATE = 0.05, 10, 1e-3
+LONG, PIECE = 4096, 512
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """Sizes of what is timed; the last five say how much of it a repeat does."""
+
+    batch: int = 1024
+    dim: int = 256
+    scales: int = 32
+    hidden: int = 512
+    dropout: float = 0.5
+    features: int = 2048
+    classes: int = 8142
+    observations: int = 24426
+    epochs: int = 4
+    batches: int = 4
+    steps: int = 6
+    plain_steps: int = 3
+    plain_rows: int = 256
+
+    @property
+    def encoder(self) -> dict[str, object]:
+        return {
+            "encoding": {"name": "grid", "scales": self.scales, "r_min": 0.01, "r_max": 360.0},
+            "network": {"name": "ffn", "hidden_layers": 1, "hidden": self.hidden, "dropout": self.dropout},
+            "dim": self.dim,
+        }
+
+
+@dataclass(frozen=True)
+class Run:
+    """A piece of work and how many pairs (or observations) it takes in."""
+
+    do: Callable[[], object]
+    pairs: int
+
+
+@dataclass(frozen=True)
+class Case:
+    """Three ways to the same numbers, or for the bound to a part of them."""
+
+    name: str
+    ours: Run
+    plain: Run
+    bound: Run
+
+
+def pretraining(shapes: Shapes, device: torch.device) -> Case:
+    """`cspops.training.pretrain` as a whole, its set-up too."""
+    n = shapes.batch * shapes.batches
+    data = Unlabelled(places(n), torch.randn(n, shapes.features, generator=torch_stream(0, "features")).abs())
+
+    def ours() -> object:
+        return pretrain(
+            data,
+            shapes.encoder,
+            loss="mc",
+            terms="BLD",
+            loss_settings=SETTINGS,
+            negative_locations=1,
+            epochs=shapes.epochs,
+            batch_size=shapes.batch,
+            learning_rate=RATE,
+            seed=0,
+            device=device,
+        )
+
+    encoder = plain_encoder(shapes).to(device)
+    projection = nn.Linear(shapes.features, shapes.dim).to(device)
+    mean, sd = data.image_features.mean(0).to(device), data.image_features.std(0).to(device)
+    loader = DataLoader(plain.Rows(data.lonlat.numpy(), data.image_features.numpy()), shapes.batch, shuffle=True)
+    draws = numpy_stream(0, "plain")
+
+    def loss(lonlat: Tensor, features: Tensor) -> Tensor:
+        standard = (features.to(device) - mean) / sd
+        negatives = plain.places(len(lonlat), draws)
+        return plain.pretraining_loss(encoder, projection, lonlat.numpy(), standard, negatives, SETTINGS["tau_batch"])
+
+    b, d, h, e = shapes.batch, shapes.dim, shapes.hidden, 4 * shapes.scales
+    products = [Product(2 * b, e, h, 2), Product(3 * b, h, d), Product(b, shapes.features, d, 2), *[Product(b, d, b)] * 2]
+    return Case(
+        "pre-training (mc, BLD)",
+        Run(ours, n * shapes.epochs),
+        plain_training(loader, loss, [*encoder.parameters(), *projection.parameters()], shapes),
+        Run(alone(products, device), b),
+    )
+
+
+def finetuning(shapes: Shapes, device: torch.device) -> Case:
+    """`cspops.training.finetune_loc` as a whole, its set-up too."""
+    n = shapes.batch * shapes.batches
+    label = torch.randint(shapes.classes, (n,), generator=torch_stream(0, "label"))
+    data = Labelled(places(n), label)
+    torch.manual_seed(0)
+    trained = LocationEncoder(shapes.encoder).to(device)
+
+    def ours() -> object:
+        return finetune_loc(
+            data,
+            trained,
+            classes=shapes.classes,
+            steps=shapes.steps,
+            batch_size=shapes.batch,
+            learning_rate=RATE,
+            beta=BETA,
+            seed=0,
+            device=device,
+        )
+
+    encoder = plain_encoder(shapes).to(device)
+    classes = nn.Linear(shapes.dim, shapes.classes, bias=False).to(device)
+    loader = DataLoader(plain.Rows(data.lonlat.numpy(), label.numpy()), shapes.batch, shuffle=True)
+    draws = numpy_stream(0, "plain")
+
+    def loss(lonlat: Tensor, label: Tensor) -> Tensor:
+        negatives = plain.places(len(lonlat), draws)
+        return plain.finetuning_loss(encoder, classes, lonlat.numpy(), label.to(device), negatives, BETA)
+
+    b, d, h, e = shapes.batch, shapes.dim, shapes.hidden, 4 * shapes.scales
+    products = [Product(2 * b, e, h, 2), Product(2 * b, h, d), Product(2 * b, d, shapes.classes)]
+    return Case(
+        "fine-tuning (presence-absence)",
+        Run(ours, shapes.batch * shapes.steps),
+        plain_training(loader, loss, [*encoder.parameters(), *classes.parameters()], shapes),
+        Run(alone(products, device), b),
+    )
+
+
+def evaluation(shapes: Shapes, device: torch.device) -> Case:
+    """Top-10 of the combined scores. Image logits are given, a few rows of them over and over."""
+    torch.manual_seed(0)
+    model = LocationClassifier(LocationEncoder(shapes.encoder), ClassEmbedding(shapes.dim, shapes.classes)).to(device).eval()
+    n = shapes.observations
+    lonlat, located = places(n).to(device), torch.ones(n, dtype=torch.bool, device=device)
+    logits = 3 * torch.randn(min(n, 512), shapes.classes, generator=torch_stream(0, "logits")).to(device)
+
+    def image(rows: slice) -> Tensor:
+        first = rows.start % (len(logits) // 2)
+        return logits[first : first + rows.stop - rows.start]
+
+    @torch.inference_mode()
+    def ours() -> Tensor:
+        blocks = combined_in_blocks(image, lambda rows: model(lonlat[rows]), located)
+        return torch.cat([block.combined.topk(TOP, 1).indices for block in blocks])
+
+    encoder = plain_encoder(shapes).to(device).eval()
+    encoder.load_state_dict(model.encoder.network.state_dict())
+    image_p, rows = logits.softmax(1).cpu().numpy(), lonlat.cpu().numpy()[: shapes.plain_rows]
+
+    @torch.inference_mode()
+    def one_by_one() -> list[object]:
+        return [
+            plain.top_of_a_row(image_p[i % len(image_p)], encoder, model.class_embedding, row, TOP)
+            for i, row in enumerate(rows)
+        ]
+
+    d, h, e = shapes.dim, shapes.hidden, 4 * shapes.scales
+    products = [Product(n, e, h, 1), Product(n, h, d, 1), Product(n, d, shapes.classes, 1)]
+    return Case(
+        f"evaluation (top-{TOP} of {shapes.classes:,})",
+        Run(ours, n),
+        Run(one_by_one, len(rows)),
+        Run(alone(products, device), n),
+    )
+
+
+def places(n: int) -> Tensor:
+    """Uniform on the sphere, degrees."""
+    return uniform_on_sphere(n, generator=torch_stream(0, "places"))
+
+
+def plain_encoder(shapes: Shapes) -> plain.Encoder:
+    """The plain encoder with the settings of ``shapes.encoder``."""
+    return plain.Encoder(shapes.scales, 0.01, 360.0, shapes.hidden, shapes.dim, shapes.dropout)
+
+
+def plain_training(
+    loader: DataLoader[object], loss: Callable[[Tensor, Tensor], Tensor], parameters: list[nn.Parameter], shapes: Shapes
+) -> Run:
+    """A few steps of a plain loop."""
+    optimizer = torch.optim.Adam(parameters, lr=RATE)
+
+    def do() -> None:
+        steps = 0
+        while True:
+            for lonlat, other in loader:
+                optimizer.zero_grad()
+                loss(lonlat, other).backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+                steps += 1
+                if steps == shapes.plain_steps:
+                    return
+
+    return Run(do, shapes.batch * shapes.plain_steps)
+
+
+@dataclass(frozen=True)
+class Product:
+    """(n, i) by (i, o), and with ``times`` of 3 the two products of its gradients, of 2 that of the weights alone."""
+
+    n: int
+    i: int
+    o: int
+    times: int = 3
+
+    @property
+    def parts(self) -> list[tuple[int, int, int]]:
+        """(rows, inner, columns) of the product, of its gradient by the weights, and of that by the input."""
+        return [(self.n, self.i, self.o), (self.i, self.n, self.o), (self.n, self.o, self.i)][: self.times]
+
+
+def alone(products: list[Product], device: torch.device) -> Callable[[], None]:
+    """A function that computes the products and nothing else, each in the way that was fastest when it was made."""
+    return in_turn([fastest(*part, device) for product in products for part in product.parts])
+
+
+def fastest(n: int, i: int, o: int, device: torch.device) -> Callable[[], object]:
+    """The fastest way to multiply (n, i) by (i, o), whole or along a long axis in pieces of 512 that stay in the caches."""
+    a, b = torch.randn(n, i, device=device), torch.randn(i, o, device=device)
+    layouts = [[(a, b)]]
+    if n > LONG:
+        layouts.append([(piece, b) for piece in a.split(PIECE)])
+    if i > LONG:
+        layouts.append([(x.contiguous(), y) for x, y in zip(a.split(PIECE, 1), b.split(PIECE), strict=True)])
+    if o > LONG:
+        layouts.append([(a, piece.contiguous()) for piece in b.split(PIECE, 1)])
+    ways = [by_mm, by_convolution, by_linear_pointwise] if device.type == "cpu" else [by_mm]
+    calls = [in_turn([way(*operands) for operands in pieces]) for way in ways for pieces in layouts]
+    return min(calls, key=lambda call: min(seconds(call, device)[1] for _ in range(5)))
+
+
+def in_turn(calls: list[Callable[[], object]]) -> Callable[[], None]:
+    def do() -> None:
+        for call in calls:
+            call()
+
+    return do
+
+
+def by_mm(a: Tensor, b: Tensor) -> Callable[[], object]:
+    return lambda: torch.mm(a, b)
+
+
+def by_convolution(a: Tensor, b: Tensor) -> Callable[[], object]:
+    image, weight = a[None, :, None].permute(0, 3, 1, 2), b.T.contiguous()[:, :, None, None]
+    return lambda: conv2d(image, weight, dilation=2)
+
+
+def by_linear_pointwise(a: Tensor, b: Tensor) -> Callable[[], object]:
+    """The private operator that compiled graphs call; for the bound only."""
+    weight, operator = b.T.contiguous(), torch.ops.mkldnn._linear_pointwise
+    return lambda: operator(a, weight, None, "none", [], "")
+
+
+def seconds(call: Callable[[], object], device: torch.device) -> tuple[float, float]:
+    """Wall and process-CPU seconds of a call."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    wall, cpu = time.perf_counter(), time.process_time()
+    call()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def peak_mb(device: torch.device) -> float:
+    """The most memory that was ever held: on a GPU by torch, else by the process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1e-6 if sys.platform == "darwin" else 1e-3)
+
+
+WAYS = ("ours", "plain", "bound")
+CASES = (pretraining, finetuning, evaluation)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Pairs a second of each way, a value a repeat."""
+
+    wall: dict[str, list[float]]
+    cpu: dict[str, list[float]]
+
+    def ratio(self, one: str, other: str) -> float:
+        """Median over the repeats of how many times as fast by CPU time ``one`` is."""
+        return statistics.median(a / b for a, b in zip(self.cpu[one], self.cpu[other], strict=True))
+
+
+def measure(case: Case, repeats: int, device: torch.device) -> Timing:
+    """Time the three ways in turn; on a GPU there is no CPU time worth comparing, and wall time stands for both."""
+    timing = Timing({way: [] for way in WAYS}, {way: [] for way in WAYS})
+    for _ in range(repeats):
+        for way in WAYS:
+            run: Run = getattr(case, way)
+            wall, cpu = seconds(run.do, device)
+            timing.wall[way].append(run.pairs / wall)
+            timing.cpu[way].append(run.pairs / (cpu if device.type == "cpu" else wall))
+    return timing
+
+
+def main(shapes: Shapes | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--threads", type=int, default=1, help="threads of torch on a CPU")
+    parser.add_argument("--repeats", type=int, default=5)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    shapes, device = shapes or Shapes(), Host().torch_device()
+    print(f"torch {torch.__version__} on {device}, {arguments.threads} thread(s), medians of {arguments.repeats} repeats")
+    print(f"plain evaluation: {shapes.plain_rows} of {shapes.observations:,} rows, scaled; the others are whole steps\n")
+    print(f"{'pairs a second':32}{'way':>6}{'wall':>10}{'CPU':>10}{'x plain':>9}{'x bound':>9}")
+    memory = {}
+    for make in CASES:
+        case = make(shapes, device)
+        for way in WAYS[:2]:
+            before = peak_mb(device)
+            getattr(case, way).do()
+            memory[case.name, way] = before, peak_mb(device)
+        timing = measure(case, arguments.repeats, device)
+        for way in WAYS:
+            wall, cpu = statistics.median(timing.wall[way]), statistics.median(timing.cpu[way])
+            ratios = "".join(f"{timing.ratio(way, other):9.2f}" for other in ("plain", "bound"))
+            print(f"{case.name if way == 'ours' else '':32}{way:>6}{wall:10,.0f}{cpu:10,.0f}{ratios}", flush=True)
+    print("\npeak memory in MB, before and after the first run of a way (a peak never falls)")
+    for (name, way), (before, after) in memory.items():
+        print(f"{name:32}{way:>6}{before:10,.0f}{after:10,.0f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""What makes a CPU fast at this project's work: matrix products by the faster library, and memory that is kept.
+
+torch has two libraries for float32 products.
+
+`torch.nn.functional.linear` calls MKL, which runs AVX2 kernels on AMD processors; a 1 x 1 convolution calls oneDNN, which
+runs AVX-512 kernels wherever there are any: twice as fast on a Zen 5 core (``python -m benchmarks.training``). The
+results agree to float32 rounding.
+"""
+
+from functools import cache
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from cspops.shapes import Float, Tensor
+
+LEAST_WORK = 2**23
+"""Multiplications (n i o) of a product for which the detour pays; below it costs more than it saves."""
+
+
+def linear(
+    x: Float[Tensor, "*batch i"], weight: Float[Tensor, "o i"], bias: Float[Tensor, "o"] | None = None
+) -> Float[Tensor, "*batch o"]:
+    """x weight^T + bias, as `torch.nn.functional.linear`."""
+    work = x.numel() * len(weight)
+    if work < LEAST_WORK or not (_float32_on_cpu(x) and _float32_on_cpu(weight) and _onednn_is_faster()):
+        return functional.linear(x, weight, bias)
+    rows = x.contiguous().view(1, -1, 1, x.shape[-1])  # one image in channels-last layout, as high as there are rows
+    # dilated, which means nothing for a 1 x 1 filter: plain ones go to MKL when torch runs on one thread
+    out = functional.conv2d(rows.permute(0, 3, 1, 2), weight[:, :, None, None], bias, dilation=2)
+    return out.permute(0, 2, 3, 1).reshape(*x.shape[:-1], len(weight))
+
+
+def product(a: Float[Tensor, "n i"], b: Float[Tensor, "i o"]) -> Float[Tensor, "n o"]:
+    """a b, as `torch.mm`."""
+    return linear(a, b.T)
+
+
+class Linear(nn.Linear):
+    """`torch.nn.Linear` by `linear`."""
+
+    def forward(self, input: Float[Tensor, "*batch i"]) -> Float[Tensor, "*batch o"]:
+        return linear(input, self.weight, self.bias)
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep freed blocks instead of handing them back to the system, to fault in again at every step.
+
+    glibc raises its thresholds for that by the size of the largest block freed, up to 32 MiB (mallopt(3)); a step that
+    only ever frees smaller ones pays a tenth of its time for page faults. Elsewhere this does nothing.
+    """
+    torch.empty(2**25 - 2**16, dtype=torch.uint8)
+
+
+def _float32_on_cpu(x: Tensor) -> bool:
+    return x.dtype == torch.float32 and x.device.type == "cpu"
+
+
+@cache
+def _onednn_is_faster() -> bool:
+    """By the instruction set and nothing measured: the choice must be the same in every run on a machine."""
+    return torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() == "AVX512"
