@@ -41,7 +41,8 @@ class Encoder(nn.Module):
         encoded = np.stack((np.sin(phase), np.cos(phase)), -1).reshape(len(lonlat), -1).astype(np.float32)
         x = torch.from_numpy(encoded).to(self.output.weight.device)
         x = self.norms[0](self.dropout(self.activation(self.hidden_layers[0](x))))
-        return self.dropout(self.activation(self.output(x)))
+        embedding: torch.Tensor = self.dropout(self.activation(self.output(x)))
+        return embedding
 
 
 def places(n: int, generator: np.random.Generator) -> np.ndarray:
@@ -76,10 +77,13 @@ def finetuning_loss(
     is_label = torch.zeros_like(scores).scatter_(1, label[:, None], 1)
     pos = (logsigmoid(scores) * is_label).sum() / len(label)
     neg = (logsigmoid(-scores) * (1 - is_label)).sum() + logsigmoid(-neg_scores).sum()
-    return -beta * pos - neg / (scores.numel() - len(label) + neg_scores.numel())
+    total: torch.Tensor = -beta * pos - neg / (scores.numel() - len(label) + neg_scores.numel())
+    return total
 
 
-def top_of_a_row(image_p: np.ndarray, encoder: Encoder, classes: nn.Module, lonlat: np.ndarray, k: int) -> np.ndarray:
+def top_of_a_row(image_logits: np.ndarray, encoder: Encoder, classes: nn.Module, lonlat: np.ndarray, k: int) -> np.ndarray:
     """The k best classes of P(y|I) sigma(e(x) T), best first; P(y|x) in float64, as the released code has it."""
+    image = np.exp(image_logits - image_logits.max())
     location = classes(encoder(lonlat[None])).sigmoid()[0].cpu().numpy().astype(np.float64)
-    return np.argsort(-(image_p * location))[:k]
+    order: np.ndarray = np.argsort(-(image / image.sum() * location))
+    return order[:k]

@@ -32,6 +32,7 @@ from cspops.data.batches import Labelled, Unlabelled
 from cspops.evaluation.blocks import combined_in_blocks
 from cspops.geo import uniform_on_sphere
 from cspops.host import Host
+from cspops.kernels import product
 from cspops.models.heads import ClassEmbedding
 from cspops.models.location_encoder import LocationEncoder
 from cspops.seeds import numpy_stream, torch_stream
@@ -56,10 +57,10 @@ class Shapes:
     features: int = 2048
     classes: int = 8142
     observations: int = 24426
-    epochs: int = 4
+    epochs: int = 8
     batches: int = 4
-    steps: int = 6
-    plain_steps: int = 3
+    steps: int = 10
+    plain_steps: int = 4
     plain_rows: int = 256
 
     @property
@@ -81,12 +82,14 @@ class Run:
 
 @dataclass(frozen=True)
 class Case:
-    """Three ways to the same numbers, or for the bound to a part of them."""
+    """Two ways to the same numbers, and the products that neither can do without."""
 
     name: str
     ours: Run
     plain: Run
-    bound: Run
+    products: list["Product"]
+    """The matrix products of ``product_pairs`` pairs in ours."""
+    product_pairs: int
 
 
 def pretraining(shapes: Shapes, device: torch.device) -> Case:
@@ -126,7 +129,8 @@ def pretraining(shapes: Shapes, device: torch.device) -> Case:
         "pre-training (mc, BLD)",
         Run(ours, n * shapes.epochs),
         plain_training(loader, loss, [*encoder.parameters(), *projection.parameters()], shapes),
-        Run(alone(products, device), b),
+        products,
+        b,
     )
 
 
@@ -166,7 +170,8 @@ def finetuning(shapes: Shapes, device: torch.device) -> Case:
         "fine-tuning (presence-absence)",
         Run(ours, shapes.batch * shapes.steps),
         plain_training(loader, loss, [*encoder.parameters(), *classes.parameters()], shapes),
-        Run(alone(products, device), b),
+        products,
+        b,
     )
 
 
@@ -184,27 +189,30 @@ def evaluation(shapes: Shapes, device: torch.device) -> Case:
 
     @torch.inference_mode()
     def ours() -> Tensor:
-        blocks = combined_in_blocks(image, lambda rows: model(lonlat[rows]), located)
+        loc_emb = torch.cat([model.encoder(part) for part in lonlat.split(shapes.batch)])
+        blocks = combined_in_blocks(image, lambda rows: model.class_embedding(loc_emb[rows]), located)
         return torch.cat([block.combined.topk(TOP, 1).indices for block in blocks])
 
     encoder = plain_encoder(shapes).to(device).eval()
     encoder.load_state_dict(model.encoder.network.state_dict())
-    image_p, rows = logits.softmax(1).cpu().numpy(), lonlat.cpu().numpy()[: shapes.plain_rows]
+    classes = nn.Linear(shapes.dim, shapes.classes, bias=False).to(device)
+    classes.load_state_dict(model.class_embedding.linear.state_dict())
+    image_logits, rows = logits.cpu().numpy(), lonlat.cpu().numpy()[: shapes.plain_rows]
 
     @torch.inference_mode()
     def one_by_one() -> list[object]:
         return [
-            plain.top_of_a_row(image_p[i % len(image_p)], encoder, model.class_embedding, row, TOP)
-            for i, row in enumerate(rows)
+            plain.top_of_a_row(image_logits[i % len(image_logits)], encoder, classes, row, TOP) for i, row in enumerate(rows)
         ]
 
-    d, h, e = shapes.dim, shapes.hidden, 4 * shapes.scales
-    products = [Product(n, e, h, 1), Product(n, h, d, 1), Product(n, d, shapes.classes, 1)]
+    b, d, h, e = shapes.batch, shapes.dim, shapes.hidden, 4 * shapes.scales
+    products = [Product(b, e, h, 1), Product(b, h, d, 1), Product(b, d, shapes.classes, 1)]
     return Case(
         f"evaluation (top-{TOP} of {shapes.classes:,})",
         Run(ours, n),
         Run(one_by_one, len(rows)),
-        Run(alone(products, device), n),
+        products,
+        b,
     )
 
 
@@ -229,7 +237,7 @@ def plain_training(
         while True:
             for lonlat, other in loader:
                 optimizer.zero_grad()
-                loss(lonlat, other).backward()  # type: ignore[no-untyped-call]
+                loss(lonlat, other).backward()
                 optimizer.step()
                 steps += 1
                 if steps == shapes.plain_steps:
@@ -333,40 +341,47 @@ class Timing:
 def measure(case: Case, repeats: int, device: torch.device) -> Timing:
     """Time the three ways in turn; on a GPU there is no CPU time worth comparing, and wall time stands for both."""
     timing = Timing({way: [] for way in WAYS}, {way: [] for way in WAYS})
+    runs = {"ours": case.ours, "plain": case.plain, "bound": Run(alone(case.products, device), case.product_pairs)}
+    for run in runs.values():
+        run.do()
     for _ in range(repeats):
-        for way in WAYS:
-            run: Run = getattr(case, way)
+        for way, run in runs.items():
             wall, cpu = seconds(run.do, device)
             timing.wall[way].append(run.pairs / wall)
             timing.cpu[way].append(run.pairs / (cpu if device.type == "cpu" else wall))
     return timing
 
 
-def main(shapes: Shapes | None = None) -> None:
+def main(shapes: Shapes | None = None, argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--threads", type=int, default=1, help="threads of torch on a CPU")
     parser.add_argument("--repeats", type=int, default=5)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
     shapes, device = shapes or Shapes(), Host().torch_device()
     print(f"torch {torch.__version__} on {device}, {arguments.threads} thread(s), medians of {arguments.repeats} repeats")
-    print(f"plain evaluation: {shapes.plain_rows} of {shapes.observations:,} rows, scaled; the others are whole steps\n")
+    print(f"plain evaluation: {shapes.plain_rows} of {shapes.observations:,} rows, scaled")
+    a, b = (torch.randn(*size, device=device) for size in ((3 * shapes.batch, shapes.hidden), (shapes.hidden, shapes.dim)))
+    rates = []
+    for multiply in (torch.mm, product):
+        took = statistics.median(seconds(lambda: multiply(a, b), device)[0] for _ in range(20))  # noqa: B023
+        rates.append(2 * len(a) * b.numel() / took / 1e9)
+    print(f"{tuple(a.shape)} by {tuple(b.shape)}: torch.mm {rates[0]:,.0f}, kernels.product {rates[1]:,.0f} GFLOP/s")
+    case, peaks = finetuning(shapes, device), [peak_mb(device)]
+    for run in (case.ours, case.plain):
+        run.do()
+        peaks.append(peak_mb(device))
+    print(
+        f"peak memory: {peaks[0]:,.0f} MB before fine-tuning, {peaks[1]:,.0f} in it, {peaks[2]:,.0f} after the plain way too\n"
+    )
     print(f"{'pairs a second':32}{'way':>6}{'wall':>10}{'CPU':>10}{'x plain':>9}{'x bound':>9}")
-    memory = {}
     for make in CASES:
         case = make(shapes, device)
-        for way in WAYS[:2]:
-            before = peak_mb(device)
-            getattr(case, way).do()
-            memory[case.name, way] = before, peak_mb(device)
         timing = measure(case, arguments.repeats, device)
         for way in WAYS:
             wall, cpu = statistics.median(timing.wall[way]), statistics.median(timing.cpu[way])
             ratios = "".join(f"{timing.ratio(way, other):9.2f}" for other in ("plain", "bound"))
             print(f"{case.name if way == 'ours' else '':32}{way:>6}{wall:10,.0f}{cpu:10,.0f}{ratios}", flush=True)
-    print("\npeak memory in MB, before and after the first run of a way (a peak never falls)")
-    for (name, way), (before, after) in memory.items():
-        print(f"{name:32}{way:>6}{before:10,.0f}{after:10,.0f}")
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def keep_freed_memory() -> None:
     """Let the C library keep freed blocks instead of handing them back to the system, to fault in again at every step.
 
     glibc raises its thresholds for that by the size of the largest block freed, up to 32 MiB (mallopt(3)); a step that
-    only ever frees smaller ones pays a tenth of its time for page faults. Elsewhere this does nothing.
+    only ever frees smaller ones pays for page faults. Elsewhere this does nothing.
     """
     torch.empty(2**25 - 2**16, dtype=torch.uint8)
 

@@ -32,7 +32,23 @@ def test_each_of_the_four_units_of_a_draw_has_the_rate(lane):
     assert abs(float(dropped(0.3)[lane::4].double().mean()) - 0.3) < six_sigma(0.3, N // 4) + 1 / LEVELS
 
 
-@pytest.mark.parametrize("other", [1, 2, 3, 4])
+@pytest.mark.parametrize("lane", range(8))
+@pytest.mark.parametrize("rate", [1 / 256, 0.25, 0.5, 255 / 256])
+def test_a_rate_of_256ths_has_eight_units_of_a_draw(rate, lane):
+    """Exactly the rate: nothing is rounded."""
+    assert abs(float(dropped(rate)[lane::8].double().mean()) - rate) < six_sigma(rate, N // 8)
+
+
+def test_draws_are_eight_or_four_units_long(monkeypatch):
+    sizes = []
+    real = torch.empty
+    monkeypatch.setattr(torch, "empty", lambda *args, **keywords: sizes.append(args[0]) or real(*args, **keywords))
+    for rate in (0.5, 0.3):
+        Dropout(rate).train()(torch.ones(80))
+    assert sizes == [10, 20]
+
+
+@pytest.mark.parametrize("other", [1, 2, 3, 4, 7, 8])
 def test_units_of_a_draw_are_independent(other):
     """P(both dropped) of a unit and its neighbour at this distance is rate^2, in one 64-bit draw and across two."""
     zero = dropped(0.5)
@@ -40,7 +56,7 @@ def test_units_of_a_draw_are_independent(other):
     assert abs(float(both.double().mean()) - 0.25) < six_sigma(0.25, len(both))
 
 
-@pytest.mark.parametrize("rate", [0.1, 0.5, 1 / 3])
+@pytest.mark.parametrize("rate", [0.1, 0.5, 1 / 3, 3 / 4])
 def test_kept_units_are_scaled_by_the_inverse_of_the_exact_share_kept(rate):
     """E[out] = (share kept) x scale = 1, so the scale is LEVELS / (LEVELS - dropped levels) and nothing else."""
     torch.manual_seed(0)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import gelu, layer_norm, leaky_relu, relu
 
-from cspops.models.networks import NETWORKS, Ffn, Residual, activation_module
+from cspops.models.networks import NETWORKS, Ffn, Residual, activation_module, two_passes
 
 
 def inputs(n: int, d: int) -> torch.Tensor:
@@ -77,6 +77,35 @@ def test_residual_is_its_formula():
         one, two = (part for part in layer if isinstance(part, torch.nn.Linear))
         y = y + relu(relu(y @ one.weight.T + one.bias) @ two.weight.T + two.bias)
     torch.testing.assert_close(net(x), y)
+
+
+FFNS = [
+    Ffn(6, 8, hidden_layers=layers, hidden=6, dropout=0.5, output_activation=output)
+    for layers in (0, 1, 2)
+    for output in (True, False)
+]
+
+
+@pytest.mark.parametrize("net", [*FFNS, Residual(6, 8, layers=2)], ids=str)
+@pytest.mark.parametrize("repeated", [0, 3, 5])
+def test_two_passes_are_a_pass_over_stacked_rows(net, repeated):
+    """Under the same seed the masks are the same, unit by unit; gradients too."""
+    x, g = inputs(5, 6), inputs(5 + repeated, 8)
+    results = []
+    for run in (lambda: two_passes(net, x, repeated), lambda: net(torch.cat((x[:repeated], x)))):
+        torch.manual_seed(0)
+        net.zero_grad()
+        out = run()
+        out.backward(g)
+        results.append([out.detach(), *(p.grad.clone() for p in net.parameters())])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_the_two_passes_have_masks_of_their_own():
+    torch.manual_seed(0)
+    first, second = two_passes(Ffn(6, 64).train(), inputs(5, 6), 5).split(5)
+    assert not torch.equal(first, second)
 
 
 @pytest.mark.parametrize("name", sorted(NETWORKS))

@@ -9,7 +9,7 @@ from cspops.evaluation.metrics import ranks
 from cspops.kernels import keep_freed_memory
 from cspops.shapes import Bool, Float, Int, Tensor
 
-ROWS = 512
+ROWS = 256
 
 Scores = Callable[[slice], Tensor]
 """Rows to their scores (b, q)."""

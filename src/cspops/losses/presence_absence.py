@@ -67,7 +67,7 @@ def presence_absence_in_blocks(
     if block is None:
         block = max(1, (CPU_BLOCK if rows.device.type == "cpu" else BLOCK) // max(1, len(rows)))
     wanted = torch.is_grad_enabled() and (rows.requires_grad or class_emb.requires_grad)
-    out: Tensor = _InBlocks.apply(rows, class_emb, label, beta, block, wanted)  # type: ignore[no-untyped-call]
+    out: Tensor = _InBlocks.apply(rows, class_emb, label, beta, block, wanted)
     return out
 
 
@@ -104,7 +104,7 @@ class _InBlocks(torch.autograd.Function):
         return torch.stack(parts).sum()
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None, None]:
         grad_x, grad_classes = ctx.saved_tensors
         return grad * grad_x, grad * grad_classes, None, None, None, None
