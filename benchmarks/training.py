@@ -7,7 +7,8 @@ scales, one hidden layer of 512, dropout 0.5, 2048 image features, C 1; 8,142 cl
 
 `plain` is `benchmarks.plain`. `bound` is the matrix products of a step alone, forward and backward, in float32, each by the
 fastest of torch.mm and the routes to oneDNN. The three are timed in turn, ``repeats`` times; the table shows medians,
-and of ratios the medians of the repeats' own. On a machine with other work compare CPU time: wall time includes waiting.
+and of ratios the medians of the repeats' own. They share a process, so that the plain way too gains from
+`cspops.kernels.keep_freed_memory`. On a machine with other work compare CPU time: wall time includes waiting.
 """
 
 import argparse

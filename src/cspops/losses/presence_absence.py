@@ -10,7 +10,7 @@ from cspops.kernels import linear
 from cspops.losses import objectives
 from cspops.shapes import Float, Int, Tensor
 
-CPU_BLOCK, BLOCK = 2**20, 2**26
+CPU_BLOCK, BLOCK = 2**19, 2**26
 """Scores held at a time: what fits the caches of a CPU core; on other devices, what keeps them busy."""
 
 
@@ -95,12 +95,13 @@ class _InBlocks(torch.autograd.Function):
             loss[:n].scatter_(1, column, loss[:n].gather(1, column).masked_fill_(here, 0))
             parts += [neg_weight * loss.sum(), pos_weight * softplus(-pos).masked_fill_(~here, 0).sum()]
             if wanted:
-                grad = scores.sigmoid().mul_(neg_weight)
-                grad[:n].scatter_(1, column, torch.where(here, -pos_weight * (-pos).sigmoid(), grad[:n].gather(1, column)))
+                grad = scores.sigmoid()  # of the sum of negatives: the weight of their mean comes last
+                of_pos = -pos_weight / neg_weight * (-pos).sigmoid()
+                grad[:n].scatter_(1, column, torch.where(here, of_pos, grad[:n].gather(1, column)))
                 of_x, of_classes = torch.autograd.grad(graph, (x, own_classes), grad)
                 grad_x += of_x
                 grad_classes[first : first + block] = of_classes
-        ctx.save_for_backward(grad_x, grad_classes)
+        ctx.save_for_backward(grad_x.mul_(neg_weight), grad_classes.mul_(neg_weight))
         return torch.stack(parts).sum()
 
     @staticmethod
