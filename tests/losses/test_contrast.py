@@ -47,3 +47,20 @@ def test_negative_locations_are_those_of_the_pairs():
     a, b, c = unit_rows(4, 3), unit_rows(4, 2, 3, seed=1), unit_rows(4, 3, seed=2)
     for one, other in zip(contrast.negative_locations(a, b, c), pairs.negative_locations(a, b, c), strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-7)
+
+
+def test_symmetric_mc_is_the_mean_of_both_directions():
+    def simple(a, b):
+        return (objectives.mc(*pairs.in_batch(a, b), temperature=0.3) + objectives.mc(*pairs.in_batch(b, a), temperature=0.3)) / 2
+
+    def fast(a, b):
+        return contrast.mc_in_batch(a, b, temperature=0.3, symmetric=True)
+
+    agree(fast, simple, unit_rows(6, 5), unit_rows(6, 5, seed=1))
+
+
+def test_a_learned_temperature_gets_the_gradient_of_the_simple_form():
+    a, b, t = unit_rows(6, 5), unit_rows(6, 5, seed=1), torch.tensor(0.4, dtype=torch.float64, requires_grad=True)
+    (one,) = gradients(contrast.mc_in_batch(a, b, temperature=t), t)
+    (other,) = gradients(objectives.mc(*pairs.in_batch(a, b), temperature=t), t)
+    torch.testing.assert_close(one, other, rtol=0, atol=1e-6)

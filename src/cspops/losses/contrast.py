@@ -11,9 +11,16 @@ from cspops.losses.presence_absence import presence_absence_in_blocks
 from cspops.shapes import Float, Tensor
 
 
-def mc_in_batch(a: Float[Tensor, "n d"], b: Float[Tensor, "n d"], *, temperature: float) -> Float[Tensor, ""]:
-    """``objectives.mc(*pairs.in_batch(a, b), temperature=temperature)``: the cross-entropy of row i's own column i."""
-    return cross_entropy(product(a / temperature, b.T), torch.arange(len(a), device=a.device))
+def mc_in_batch(
+    a: Float[Tensor, "n d"], b: Float[Tensor, "n d"], *, temperature: float | Tensor, symmetric: bool = False
+) -> Float[Tensor, ""]:
+    """``objectives.mc(*pairs.in_batch(a, b), temperature=temperature)``: the cross-entropy of row i's own column i.
+
+    With ``symmetric``, the mean of that and of the same with ``a`` and ``b`` exchanged, from one matrix.
+    """
+    scores, own = product(a / temperature, b.T), torch.arange(len(a), device=a.device)
+    loss = cross_entropy(scores, own)
+    return (loss + cross_entropy(scores.T, own)) / 2 if symmetric else loss
 
 
 def nce_in_batch(a: Float[Tensor, "n d"], b: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
