@@ -70,6 +70,8 @@ WRONG = [
     ("split.label_ratios", [0.1, 0.1], ["must increase, without repeats"]),
     ("split.label_ratios", [0.1, 0.1000000001], ["must increase, without repeats"]),
     ("split.block_degrees", 1e-9, ["split.block_degrees: input should be greater than or equal to 0.1"]),
+    ("split.buffer_km", -1.0, ["split.buffer_km: input should be greater than or equal to 0 (got -1.0)"]),
+    ("dataset.blue_marble.buffer_km", 9e9, ["dataset.blue_marble.buffer_km: input should be less than or equal to 5000"]),
     ("seeds", [2**32], ["seeds.0: input should be less than"]),
     ("split.label_ratios", [0.1, 2], ["split.label_ratios.1: input should be less than or equal to 1 (got 2)"]),
     ("split.label_ratios", [], ["split.label_ratios"]),

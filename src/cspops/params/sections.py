@@ -33,6 +33,7 @@ class BlueMarble(Section):
     lat_max: Annotated[float, Field(ge=-85, le=85)]
     block_degrees: Annotated[float, Field(ge=0.1, le=60)]
     block_share: Annotated[float, Field(gt=0, lt=0.5)]
+    buffer_km: Annotated[float, Field(ge=0, le=5000)]
     min_zone_points: Annotated[int, Field(ge=0)]
 
     @model_validator(mode="after")
@@ -56,6 +57,7 @@ class Split(Section):
     spatial_val: Share
     spatial_test: Share
     block_degrees: Annotated[float, Field(ge=0.1, le=60)]
+    buffer_km: Annotated[float, Field(ge=0, le=5000)]
 
     @model_validator(mode="after")
     def _shares(self) -> "Split":

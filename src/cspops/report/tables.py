@@ -3,7 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-TITLES = {"val": "validation", "test": "test", "spatial_val": "spatial validation", "spatial_test": "spatial test"}
+TITLES = {
+    "val": "validation",
+    "test": "test",
+    "spatial_val": "spatial validation",
+    "spatial_test": "spatial test",
+    "buffer": "in the buffer",
+}
 MODELS = ("image", "location", "combined")
 
 

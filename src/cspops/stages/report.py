@@ -41,6 +41,7 @@ def run(view: "ReportView", site: Site) -> None:
         "test": roles["test"],
         "spatial validation": roles["spatial_val"],
         "spatial test": roles["spatial_test"],
+        "buffer": roles["buffer"],
     }
     places = {title: observations.lonlat[mask & observations.located].numpy() for title, mask in groups.items() if mask.any()}
     figures.observation_map(places, site.reports / "figures" / "observations.png")
