@@ -314,6 +314,24 @@ def test_nearness_agrees_with_walking_along_the_borders(degrees, cells, km):
     assert 20 < int(near.sum()) < 230
 
 
+@pytest.mark.parametrize(
+    ("inside", "place", "arc"),
+    [
+        ((179.0, 3.0), (-179.0, 3.0), math.degrees(math.asin(math.cos(math.radians(3)) * math.sin(math.radians(1))))),
+        ((179.0, 3.0), (-177.0, 1.0), math.degrees(math.asin(math.cos(math.radians(1)) * math.sin(math.radians(3))))),
+        ((100.0, 89.0), (-110.0, 87.0), 3.0),
+    ],
+    ids=["one degree beside", "three degrees beside", "beyond the pole"],
+)
+def test_the_last_cells_end_at_the_date_line_and_at_the_pole(inside, place, arc):
+    """Cells of 7 degrees: the last column is 177 E to 180, the row of the first two 1 N to 8 N, the last row
+    85 N to 90. Beside a meridian by d at latitude p the sine of the arc is cos p sin d; over the pole the pole is nearest.
+    """
+    cell, km = cell_of(*inside, 7), arc * KM_PER_DEGREE
+    assert near_blocks(tensor(place), cell, 7.0, km=km * (1 + 1e-9)).tolist() == [True]
+    assert near_blocks(tensor(place), cell, 7.0, km=km * (1 - 1e-9)).tolist() == [False]
+
+
 def test_near_by_nothing_is_inside():
     lonlat = uniform_on_sphere(3000, generator=stream())
     cells = torch.tensor([100, 101, 140, 7])
