@@ -74,5 +74,5 @@ def _keys_at(path: tuple[int | str, ...]) -> list[str]:
     """The keys that params.yaml may hold under ``path``."""
     model: Any = Params
     for key in path:
-        model = model.model_fields[str(key)].annotation
-    return list(model.model_fields)
+        model = model.model_fields[model.fields_by_key()[str(key)]].annotation
+    return list(model.fields_by_key())

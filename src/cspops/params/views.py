@@ -149,5 +149,5 @@ def _resolve(params: Params, path: str) -> str:
 def _look_up(params: Params, path: str) -> Any:
     value: Any = params
     for key in _resolve(params, path).split("."):
-        value = getattr(value, key)
+        value = getattr(value, value.fields_by_key()[key])
     return value
