@@ -66,29 +66,35 @@ def test_every_network_can_be_chosen(good: dict[str, Any], tmp_path: Path, name:
     assert params.recorded(loaded, "pretrain")[f"networks.{name}"] == good["networks"][name]
 
 
-@pytest.mark.parametrize("name", ENCODINGS)
-def test_a_foreign_setting_is_refused(good: dict[str, Any], tmp_path: Path, name: str) -> None:
-    content = copy.deepcopy(good)
-    foreign = "degree" if "r_min" in content["encodings"][name] else "r_min"
-    foreign = "cell" if name == "spherical_harmonics" else foreign
-    content["encodings"][name][foreign] = 1
+def lines_about(folder: Path, content: dict[str, Any]) -> list[str]:
     with pytest.raises(ParamsError) as caught:
-        load(tmp_path, content)
-    assert caught.value.message.startswith(f"params.yaml: encodings.{name}.{foreign}: unknown key; ")
-    assert caught.value.message.endswith("(got 1)")
-    assert len(caught.value.message.splitlines()) == 1
+        load(folder, content)
+    return caught.value.message.splitlines()
 
 
-@pytest.mark.parametrize("name", ENCODINGS)
-def test_a_missing_setting_is_named(good: dict[str, Any], tmp_path: Path, name: str) -> None:
-    if not good["encodings"][name]:
-        pytest.skip("it has no settings")
-    content = copy.deepcopy(good)
-    first = next(iter(content["encodings"][name]))
-    del content["encodings"][name][first]
-    with pytest.raises(ParamsError) as caught:
-        load(tmp_path, content)
-    assert caught.value.message == f"params.yaml: encodings.{name}.{first}: the key is missing"
+def test_a_foreign_setting_is_refused(good: dict[str, Any], tmp_path: Path) -> None:
+    content, foreign = copy.deepcopy(good), {}
+    for name, own in content["encodings"].items():
+        foreign[name] = next(key for key in ("r_min", "degree") if key not in own)
+        own[foreign[name]] = 1
+    lines = lines_about(tmp_path, content)
+    assert len(lines) == len(ENCODINGS)
+    for name, line in zip(ENCODINGS, lines, strict=True):
+        known = ", ".join(good["encodings"][name]) or "none"
+        assert line.startswith(f"params.yaml: encodings.{name}.{foreign[name]}: unknown key; ")
+        assert line.endswith("(got 1)")
+        assert f"known here: {known} " in line or "did you mean `" in line
+
+
+def test_a_missing_setting_is_named(good: dict[str, Any], tmp_path: Path) -> None:
+    content, missing = copy.deepcopy(good), []
+    for name, own in content["encodings"].items():
+        if own:
+            first = next(iter(own))
+            del own[first]
+            missing.append(f"params.yaml: encodings.{name}.{first}: the key is missing")
+    assert len(missing) == len(ENCODINGS) - 3
+    assert lines_about(tmp_path, content) == missing
 
 
 WRONG = [
@@ -116,15 +122,16 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("section", "name", "key", "value", "says"), WRONG)
-def test_a_wrong_setting_is_named(
-    good: dict[str, Any], tmp_path: Path, section: str, name: str, key: str, value: Any, says: str
-) -> None:
-    content = copy.deepcopy(good)
-    content[section][name][key] = value
-    with pytest.raises(ParamsError) as caught:
-        load(tmp_path, content)
-    assert caught.value.message.startswith(f"params.yaml: {says}")
+def test_wrong_settings_are_named(good: dict[str, Any], tmp_path: Path) -> None:
+    for turn in range(2):
+        wanted, content = [], copy.deepcopy(good)
+        for section, name, key, value, says in WRONG[turn::2]:
+            content[section][name][key] = value
+            wanted.append(says)
+        lines = lines_about(tmp_path, content)
+        assert len(lines) == len(wanted)
+        for says in wanted:
+            assert any(line.startswith(f"params.yaml: {says}") for line in lines), (says, lines)
 
 
 def test_a_misspelt_name_gets_the_nearest_one(good: dict[str, Any], tmp_path: Path) -> None:
