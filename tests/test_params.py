@@ -87,8 +87,11 @@ WRONG = [
     ("dataset.blue_marble.block_share", 0.5, ["dataset.blue_marble.block_share: input should be less than 0.5"]),
     ("pretrain_img.method", "mocco", ["did you mean `moco`?"]),
     ("image_encoder.model", "resnet10t", ["image_encoder.model: string should match pattern"]),
-    ("finetune_loc.beta", 0, ["finetune_loc.beta: input should be greater than 0"]),
+    ("finetune_losses.presence_absence.beta", 0, ["presence_absence.beta: input should be greater than 0"]),
+    ("finetune_loc.schedule", "exponential", ["finetune_loc: an exponential schedule needs a last_rate above 0"]),
+    ("pretrain.negatives", "spheer", ["did you mean `sphere`?"]),
     ("finetune_img.l2", [0.1, -1], ["finetune_img.l2.1: input should be greater than 0"]),
+    ("loss", "MC", ["loss: 'MC' is not one of mc, nce, mse, none; did you mean `mc`?"]),
     ("los", "mc", ["los: unknown key; did you mean `loss`?"]),
 ]
 
@@ -103,12 +106,20 @@ def test_a_wrong_value_is_named(good: dict[str, Any], tmp_path: Path, path: str,
     assert caught.value.code == 2
 
 
+def test_a_file_that_refers_to_itself_or_is_a_folder_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("a: &a\n  b: *a\n")
+    with pytest.raises(ParamsError, match="refers to itself"):
+        params.load(tmp_path / "params.yaml")
+    with pytest.raises(ParamsError, match="is a folder"):
+        params.load(tmp_path)
+
+
 def test_a_missing_section_and_a_missing_key_are_named_together(good: dict[str, Any], tmp_path: Path) -> None:
-    del good["losses"], good["finetune_loc"]["beta"]
+    del good["losses"], good["finetune_loc"]["steps"]
     with pytest.raises(ParamsError) as caught:
         params.load(write(tmp_path, good))
     assert "params.yaml: losses: the key is missing" in caught.value.message
-    assert "params.yaml: finetune_loc.beta: the key is missing" in caught.value.message
+    assert "params.yaml: finetune_loc.steps: the key is missing" in caught.value.message
 
 
 @pytest.mark.parametrize(

@@ -224,8 +224,16 @@ def test_runs_are_what_counting_pixels_finds():
 def test_no_land_is_refused():
     with pytest.raises(ValueError, match="no land"):
         LandMask.of(np.zeros((4, 8), dtype=bool))
-    with pytest.raises(ValueError, match="land mask"):
-        negative_sampler("land")
+
+
+def test_land_without_a_mask_is_that_of_the_embedded_raster():
+    """None in the middle of the Indian Ocean, and the Sahara as often as its area says."""
+    lonlat = negative_sampler("land")(20_000, generator=torch.Generator().manual_seed(0))
+    in_the_ocean = (lonlat[:, 0] > 62) & (lonlat[:, 0] < 68) & (lonlat[:, 1] > -45) & (lonlat[:, 1] < -22)
+    assert not in_the_ocean.any()
+    in_the_sahara = (lonlat[:, 0] > 0) & (lonlat[:, 0] < 30) & (lonlat[:, 1] > 18) & (lonlat[:, 1] < 30)
+    # Its area is 30 degrees times sin 30 - sin 18, of all land 4 pi times 0.299: 2.66 %; the sd of the share is 0.11 %.
+    assert float(in_the_sahara.double().mean()) == pytest.approx(0.0266, abs=0.0045)
 
 
 # --- data

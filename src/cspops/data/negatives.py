@@ -45,7 +45,7 @@ def negative_sampler(name: Law, *, land: "LandMask | None" = None, data: Float[T
 
     Args:
         name: which law.
-        land: what `land` draws from; the other laws ignore it.
+        land: what `land` draws from, `read_land()` if none is given; the other laws ignore it.
         data: what `data` draws from, degrees; rows without a position (nan) are passed over. The other laws ignore it.
 
     Raises:
@@ -59,9 +59,7 @@ def negative_sampler(name: Law, *, land: "LandMask | None" = None, data: Float[T
         case "ne_quadrant":
             return ne_quadrant
         case "land":
-            if land is None:
-                raise ValueError("the law `land` needs a land mask")
-            return functools.partial(on_land, functools.cache(land.to))
+            return functools.partial(on_land, functools.cache((land or read_land()).to))
         case "data":
             if data is None:
                 raise ValueError("the law `data` needs positions")

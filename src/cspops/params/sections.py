@@ -261,6 +261,8 @@ Terms = Literal["B", "BL", "BD", "BLD"]
 
 class McLoss(Section):
     terms: Terms
+    symmetric: bool
+    learn_temperature: bool
     tau_batch: Positive
     tau_locations: Positive
     tau_dropout: Positive
@@ -297,18 +299,56 @@ Loss = Literal["mc", "nce", "mse", "none"]
 # --- training ----------------------------------------------------------------------------------------------------
 
 
+Negatives = Literal["sphere", "planar_disk", "ne_quadrant", "land", "data"]
+
+
 class Pretrain(Section):
     epochs: Count
     batch_size: Annotated[int, Field(ge=2)]
     negative_locations: Count
+    negatives: Negatives
+
+
+class PresenceAbsence(Section):
+    beta: Positive
+
+
+class PresenceAbsenceReleased(Section):
+    weight_background: NotNegative
+
+
+class CrossEntropy(Section):
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+
+
+class Focal(Section):
+    gamma: NotNegative
+
+
+class FinetuneLosses(Section):
+    presence_absence: PresenceAbsence
+    presence_absence_released: PresenceAbsenceReleased
+    cross_entropy: CrossEntropy
+    focal: Focal
 
 
 class FinetuneLoc(Section):
+    loss: Literal["presence_absence", "presence_absence_released", "cross_entropy", "focal"]
+    negatives: Negatives
     steps: Count
     batch_size: Count
     learning_rate: Positive
     encoder_rate: Annotated[float, Field(gt=0, le=1)]
-    beta: Positive
+    schedule: Literal["cosine", "exponential"]
+    last_rate: Share
+    patience: Annotated[int, Field(ge=0)]
+    check_every: Count
+
+    @model_validator(mode="after")
+    def _decay(self) -> "FinetuneLoc":
+        if self.schedule == "exponential" and self.last_rate == 0:
+            raise ValueError("an exponential schedule needs a last_rate above 0")
+        return self
 
 
 class FinetuneImg(Section):
@@ -332,6 +372,7 @@ class Params(Section):
     losses: Losses
     pretrain: Pretrain
     finetune_loc: FinetuneLoc
+    finetune_losses: FinetuneLosses
     finetune_img: FinetuneImg
 
     @model_validator(mode="after")

@@ -87,6 +87,7 @@ class FinetuneLocView:
     seeds: tuple[int, ...] = listed("seeds")
     label_ratios: tuple[float, ...] = listed("split.label_ratios")
     finetune_loc: FinetuneLoc = listed("finetune_loc")
+    loss_settings: Section = listed("finetune_losses.${finetune_loc.loss}")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,10 +16,10 @@ from cspops.evaluation import combine, metrics
 from cspops.evaluation.summary import Scores, summarise
 from cspops.models.checkpoint import load_config, load_weights
 from cspops.models.heads import ClassEmbedding, LinearProbe
+from cspops.models.location_classifier import LocationClassifier
 from cspops.models.location_encoder import LocationEncoder
 from cspops.stages.pieces import piece
 from cspops.stages.site import Site
-from cspops.training.finetune_loc import LocationClassifier
 
 if TYPE_CHECKING:
     from cspops.params.views import EvaluateView
