@@ -5,6 +5,7 @@ before anything else happens.
 """
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 STAGES = "Stages (what dvc.yaml calls, in the order of the graph)"
 LOOK = "Look at results"
+OTHERS = "Use what others made"
 
 app = typer.Typer(
     name="cspops",
@@ -200,6 +202,33 @@ def versus(
         body.append([row["role"], f"{100 * row['label_ratio']:g} %", row["model"], *numbers])
     title = f"Top-1, workspace minus {revision}, percentage points, 95 % paired bootstrap"
     _show(title, [header, *body], text_columns=3)
+
+
+IN_PYTHON = """In Python: from cspops.models.loading import load_location_encoder;
+load_location_encoder("FOLDER/encoder")(torch.tensor([[8.5, 47.4]])) embeds places, in degrees, longitude first."""
+
+
+@app.command(rich_help_panel=OTHERS, epilog=IN_PYTHON)
+def import_checkpoint(
+    file: Annotated[Path, typer.Argument(help="A .pth.tar file of the released CSP code.", metavar="FILE")],
+    out: Annotated[Path | None, typer.Option(help="Default: artifacts/imported/NAME.", metavar="FOLDER")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier import in that folder.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print source.json.")] = False,
+) -> None:
+    """Turn a checkpoint of the released CSP code into safetensors and config.json with the same output."""
+    from cspops.stages import import_checkpoint as stage
+
+    folder = out or stage.default_folder(file)
+    source = stage.run(file, folder, force=force)
+    if json:
+        import json as json_package
+
+        print(json_package.dumps(source, indent=1, sort_keys=True))
+        return
+    rows = [["folder", "what", "tensors"], *([f"{folder / part}", what, n] for part, what, n in stage.parts(source))]
+    _show(f"{source['kind']}, epoch {source['epoch']}", rows, text_columns=2)
+    for name, reason in source["left_out"].items():
+        _say(f"left out: {name}: {reason}")
 
 
 def _show(title: str, rows: list[list[str]], *, text_columns: int) -> None:

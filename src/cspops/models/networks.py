@@ -14,12 +14,18 @@ from torch import nn
 from cspops.models.dropout import Dropout
 from cspops.shapes import Float, Tensor
 
-Activation = Literal["relu", "leaky_relu", "gelu"]
+Activation = Literal["relu", "leaky_relu", "gelu", "sigmoid", "tanh"]
 
 
 def activation_module(name: Activation) -> nn.Module:
-    """The activations of the paper's search (A.4); the leaky one has slope 0.2, as released."""
-    return {"relu": nn.ReLU(), "leaky_relu": nn.LeakyReLU(0.2), "gelu": nn.GELU()}[name]
+    """The activations of the paper's search (A.4) and of the released code; the leaky one has slope 0.2, as released."""
+    return {
+        "relu": nn.ReLU(),
+        "leaky_relu": nn.LeakyReLU(0.2),
+        "gelu": nn.GELU(),
+        "sigmoid": nn.Sigmoid(),
+        "tanh": nn.Tanh(),
+    }[name]
 
 
 class Ffn(nn.Module):
@@ -32,7 +38,7 @@ class Ffn(nn.Module):
         dim_out: width d of the embedding.
         hidden_layers: 0 or more.
         hidden: their width.
-        activation: `relu`, `leaky_relu` or `gelu`.
+        activation: `relu`, `leaky_relu`, `gelu`, `sigmoid` or `tanh`.
         dropout: rate in [0, 1).
         layer_norm: whether hidden layers end in a LayerNorm.
         output_activation: whether the output layer has activation and dropout too.

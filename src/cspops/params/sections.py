@@ -212,7 +212,7 @@ class Encodings(Section):
 class FfnNetwork(Section):
     hidden_layers: Annotated[int, Field(ge=0, le=16)]
     hidden: Count
-    activation: Literal["relu", "leaky_relu", "gelu"]
+    activation: Literal["relu", "leaky_relu", "gelu", "sigmoid", "tanh"]
     dropout: Annotated[float, Field(ge=0, lt=1)]
     layer_norm: bool
     output_activation: bool
