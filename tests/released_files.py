@@ -39,10 +39,17 @@ def params(kind: str = "gridcell", **changes: Any) -> dict[str, Any]:
         "loc_encode": "encode_cos_sin",
         "use_date_feats": False,
         "map_range": [-180.0, 180.0, -90.0, 90.0],
+        "rbf_kernal_size": 1.5,
         "unsuper_loss": "contsoftmax",
         "rbf_anchor_pt_ids": None,
         "lr": np.float64(0.001),
     }
+    if "sphere" in kind.lower() or kind == "dft":
+        common |= {"min_radius": 0.01, "max_radius": 1.0}
+    if kind == "rff":  # not in the released params: here for `features`, and `state_dict` writes them
+        rng = np.random.default_rng(7)
+        n = changes.get("frequency_num", common["frequency_num"])
+        common |= {"dirvec": rng.normal(size=(2, n)).astype("float32"), "shift": rng.uniform(0, 6, n).astype("float32")}
     return common | changes
 
 
@@ -60,7 +67,43 @@ def features(of: dict[str, Any], lon: float, lat: float) -> list[float]:
     if kind in ("geo_net", "wrap", "geo_net_fft", "wrap_ffn"):
         x, y = math.pi * lon / 180, math.pi * lat / 90
         return [math.sin(x), math.sin(y), math.cos(x), math.cos(y)]
-    raise ValueError(kind)
+    if kind in ("theory", "theorynorm", "Space2Vec-theory"):
+        if kind == "theorynorm":
+            lon, lat = math.radians(lon), math.radians(lat)
+        turns = [(math.cos(a), math.sin(a)) for a in (0, 2 * math.pi / 3, 4 * math.pi / 3)]
+        return [wave((u * lon + v * lat) * f) for f in frequencies for u, v in turns for wave in (math.sin, math.cos)]
+    if kind in ("naive", "rff"):
+        west, east, south, north = of["map_range"]
+        point = (2 * (lon - west) / (east - west) - 1, 2 * (lat - south) / (north - south) - 1)
+        if kind == "naive":
+            return list(point)
+        rows = zip(*of["dirvec"], of["shift"], strict=True)
+        return [math.sqrt(2 / n) * math.cos(point[0] * u + point[1] * v + b) for u, v, b in rows]
+    la, ph = math.radians(lon), math.radians(lat)
+    unit = (math.cos(ph) * math.cos(la), math.cos(ph) * math.sin(la), math.sin(ph))
+    if kind == "xyz":
+        return list(unit)
+    if kind == "nerf":
+        return [wave(math.pi * 2**k * c) for wave in (math.sin, math.cos) for c in unit for k in range(n)]
+    sin, cos, out = math.sin, math.cos, []
+    if kind == "dft":
+        east_west = [wave(la * f) for wave in (sin, cos) for f in frequencies]
+        out = [a * b for a in east_west for b in [wave(ph * f) for wave in (sin, cos) for f in frequencies]]
+    for f in frequencies:
+        p, l = ph * f, la * f  # noqa: E741
+        single = [sin(p), cos(p), sin(l), cos(l)]
+        mixed = [cos(p) * cos(la), cos(ph) * cos(l), cos(p) * sin(la), cos(ph) * sin(l)]
+        out += {
+            "sphere": [sin(p), cos(p) * cos(l), cos(p) * sin(l)],
+            "Sphere2Vec-sphereC": [sin(p), cos(p) * cos(l), cos(p) * sin(l)],
+            "spheregrid": [*single, cos(p) * cos(l), cos(p) * sin(l)],
+            "Sphere2Vec-sphereC+": [*single, cos(p) * cos(l), cos(p) * sin(l)],
+            "spheremixscale": [sin(p), *mixed],
+            "Sphere2Vec-sphereM": [sin(p), *mixed],
+            "spheregridmixscale": [*single, *mixed],
+            "dft": single,
+        }[kind]
+    return out
 
 
 def activate(name: str, x: np.ndarray) -> np.ndarray:
@@ -132,6 +175,8 @@ def state_dict(of: dict[str, Any], *, seed: int = 0, layer_norm_near: float = 1.
             if i < len(widths) - 2 and of["use_layn"]:
                 inner[f"spa_enc.ffn.layers.{i}.layernorm.weight"] = layer_norm_near + draw(hidden)
                 inner[f"spa_enc.ffn.layers.{i}.layernorm.bias"] = draw(hidden)
+    if of["spa_enc_type"] == "rff":
+        inner |= {f"spa_enc.{one}": torch.from_numpy(of[one]) for one in ("dirvec", "shift")}
     heads = {"class_emb.weight": draw(int(of["num_classes"]), dim), "user_emb.weight": draw(of["num_users"], dim)}
     if of["unsuper_loss"] == "none":
         return OrderedDict(heads | inner)

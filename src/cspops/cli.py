@@ -225,8 +225,8 @@ def import_checkpoint(
 
         print(json_package.dumps(source, indent=1, sort_keys=True))
         return
-    rows = [["folder", "what", "tensors"], *([f"{folder / part}", what, n] for part, what, n in stage.parts(source))]
-    _show(f"{source['kind']}, epoch {source['epoch']}", rows, text_columns=2)
+    print(folder)
+    _show(f"{source['kind']}, epoch {source['epoch']}", [["part", "what", "tensors"], *stage.parts(source)], text_columns=2)
     for name, reason in source["left_out"].items():
         _say(f"left out: {name}: {reason}")
 

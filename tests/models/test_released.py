@@ -25,15 +25,14 @@ def rebuilt(path, of, state=None) -> tuple[Released, dict]:
     return released.rebuild(released.read_checkpoint(file)), tensors
 
 
-def agrees(made: Released, of: dict, state: dict, reorder=None) -> None:
+def agrees(made: Released, of: dict, state: dict) -> None:
     """The encoder and the class scores against the transcription, point by point.
 
     Values are of order 1 and pass at most six float32 layers of fewer than 50 terms: the rounding is below
     6 x 50 x 6e-8 = 2e-5 in the worst case and about its root-mean-square, 1e-6, in practice.
     """
     for (lon, lat), emb in zip(files.POINTS, made.encoder(LONLAT), strict=True):
-        x = files.features(of, lon, lat)
-        want = files.embedding(of, state, x if reorder is None else [x[j] for j in reorder])
+        want = files.embedding(of, state, files.features(of, lon, lat))
         np.testing.assert_allclose(emb.detach().numpy(), want, rtol=1e-5, atol=1e-5)
         assert made.class_embedding is not None
         got = torch.sigmoid(made.class_embedding(emb)).detach().numpy()
@@ -95,21 +94,32 @@ def test_the_projection_is_the_released_linear_layer(tmp_path):
     torch.testing.assert_close(made.projection(image_features).double(), want, rtol=1e-5, atol=1e-5)
 
 
-def test_features_in_another_order_are_brought_back_by_the_first_layers_columns(tmp_path, monkeypatch):
-    """A released encoder that gives our features in the order ``theirs`` (all sines, then all cosines)."""
-
-    def theirs(scales: int) -> list[int]:
-        return [*range(0, 4 * scales, 2), *range(1, 4 * scales, 2)]
-
-    def columns(scales: int) -> list[int]:
-        return [theirs(scales).index(j) for j in range(4 * scales)]
-
-    monkeypatch.setitem(kinds.KINDS, "gridcell", kinds.Kind("grid", kinds.KINDS["gridcell"].settings, columns=columns))
-    of = files.params()
+@pytest.mark.parametrize("map_range", [[-180.0, 180.0, -90.0, 90.0], [-162.0, -59.0, 20.0, 56.0]])
+@pytest.mark.parametrize("kind", ["naive", "rff"])
+@pytest.mark.parametrize("layers", [0, 1])
+def test_coordinates_scaled_on_part_of_the_globe(tmp_path, kind, map_range, layers):
+    """At Sydney a coordinate scaled on the United States is 5, a phase of 6 features is up to 15 there."""
+    of = files.params(kind, map_range=map_range, num_hidden_layer=layers)
     made, state = rebuilt(tmp_path, of)
-    agrees(made, of, state, reorder=theirs(6))
-    with pytest.raises(DataError, match="another order"):
-        rebuilt(tmp_path, files.params(hidden_dim=24))
+    agrees(made, of, state)
+
+
+def test_scaled_coordinates_that_are_added_to_a_layer(tmp_path):
+    whole = files.params("naive", hidden_dim=2)
+    made, state = rebuilt(tmp_path, whole)
+    agrees(made, whole, state)
+    with pytest.raises(DataError, match="hidden_dim is 2"):
+        rebuilt(tmp_path, whole | {"map_range": [-162.0, -59.0, 20.0, 56.0]})
+
+
+def test_torchspatial_keeps_tensors_of_an_encoding_elsewhere(tmp_path):
+    of = files.params("rff", unsuper_loss="none")
+    of["rbf_kernel_size"] = of.pop("rbf_kernal_size")
+    state = files.state_dict(of)
+    for one in ("dirvec", "shift"):
+        state[f"spa_enc.position_encoder.{one}"] = state.pop(f"spa_enc.{one}")
+    made, _ = rebuilt(tmp_path, of, state)
+    agrees(made, of, state)
 
 
 def test_what_is_left_out_is_said(tmp_path):
@@ -265,7 +275,8 @@ class TestUnfit:
     @pytest.mark.parametrize(
         ("changes", "mentions"),
         [
-            ({"spa_enc_type": "hexagridcell"}, ["'hexagridcell'"]),
+            ({"spa_enc_type": "hexagridcell"}, ["'hexagridcell'", "nothing here equals it"]),
+            ({"spa_enc_type": "rbf"}, ["'rbf'", "row numbers"]),
             ({"spa_enc_type": 3}, ["spa_enc_type", "3"]),
             ({"freq_init": "random"}, ["freq_init", "'random'", "geometric"]),
             ({"frequency_num": 0}, ["frequency_num", "0", "whole number"]),
@@ -307,6 +318,23 @@ class TestUnfit:
         file = tmp_path / "model.pth.tar"
         files.write(file, files.params("geo_net") | changes)
         refused(file, *changes)
+
+    @pytest.mark.parametrize(
+        "map_range", [None, [1.0, 2.0], [3.0, 2.0, -90.0, 90.0], [-180.0, 180.0, 5.0, 5.0], [0.0, float("inf"), 0.0, 1.0]]
+    )
+    def test_map_range(self, tmp_path, map_range):
+        file = tmp_path / "model.pth.tar"
+        state = files.state_dict(files.params("naive"))
+        torch.save(files.checkpoint(files.params("naive", map_range=map_range), state), file)
+        refused(file, "map_range", "west, east, south, north")
+
+    @pytest.mark.parametrize("name", ["dirvec", "shift"])
+    def test_tensors_of_the_encoding(self, tmp_path, name):
+        of = files.params("rff", unsuper_loss="none")
+        state = files.state_dict(of)
+        shape = state.pop(f"spa_enc.{name}").shape
+        files.write(tmp_path / "model.pth.tar", of, state)
+        refused(tmp_path / "model.pth.tar", f"lacks spa_enc.{name}", str(tuple(shape)))
 
     @pytest.mark.parametrize("changes", [{"hidden_dim": 24}, {"num_hidden_layer": 2}])
     def test_no_skip_connections_where_ours_has_them(self, tmp_path, changes):

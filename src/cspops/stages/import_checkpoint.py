@@ -82,8 +82,8 @@ def _write(folder: Path, released: Released) -> None:
         save_model(folder / "projection", released.projection, {"dim_in": linear.in_features, "dim_out": linear.out_features})
 
 
-def parts(source: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """(subfolder, what it is, number of the checkpoint's tensors in it) of what `run` wrote."""
+def parts(source: dict[str, Any]) -> list[list[str]]:
+    """Rows of (subfolder, what it is, number of the checkpoint's tensors in it) of what `run` wrote."""
     whats = {
         "encoder": "e: places to embeddings",
         "classifier": "e and class embeddings T: places to scores",
@@ -92,4 +92,4 @@ def parts(source: dict[str, Any]) -> list[tuple[str, str, str]]:
     count = {part: sum(name.startswith(f"{part}.") for name in source["mapped"]) for part in ("encoder", "projection")}
     classes = sum(name.startswith("class_embedding.") for name in source["mapped"])
     count["classifier"] = classes and count["encoder"] + classes
-    return [(part, what, str(count[part])) for part, what in whats.items() if count[part]]
+    return [[part, what, str(count[part])] for part, what in whats.items() if count[part]]

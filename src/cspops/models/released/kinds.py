@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
+
 from cspops.errors import DataError
+from cspops.shapes import Float, Tensor
 
 T = TypeVar("T")
-
-DEGREES_PER_RADIAN = 180 / math.pi
-
 
 class Settings:
     """The `params` of a checkpoint, one checked value at a time; a DataError names file, key, what fits and what was found."""
@@ -57,21 +57,26 @@ class Kind:
     """A released encoder.
 
     Args:
-        encoding: the name of the encoding here that computes the same features.
+        encoding: the name of the encoding here that computes the same features, in the same order.
         settings: the encoding's settings from the checkpoint's params.
         network: `ffn` or `residual`.
-        columns: from the scales s to the order of features: feature j here is feature ``columns(s)[j]`` of the released
-            encoder. None where the order is the same.
+        buffers: tensors of the encoding itself, their names there to their names here.
+        adapt: changes the weights (by their names here, in place) where the encoding here scales its input otherwise.
     """
 
     encoding: str
     settings: Callable[[Settings], dict[str, Any]]
     network: str = "ffn"
-    columns: Callable[[int], list[int]] | None = None
+    buffers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    adapt: Callable[[Settings, dict[str, Tensor]], None] | None = None
 
 
-def _scales(settings: Settings, *, unit: float = 1.0) -> dict[str, Any]:
-    """The geometric scales; ``unit`` converts their radii to this project's unit."""
+def _nothing(settings: Settings) -> dict[str, Any]:
+    return {}
+
+
+def _geometric(settings: Settings, *, unit: float = 1.0) -> dict[str, Any]:
+    """The geometric scales; ``unit`` converts their radii to those of the encoding here."""
     settings.choice("freq_init", {"geometric": True})
     return {
         "scales": settings.count("frequency_num", least=2),
@@ -80,31 +85,105 @@ def _scales(settings: Settings, *, unit: float = 1.0) -> dict[str, Any]:
     }
 
 
-def _wrap(settings: Settings) -> dict[str, Any]:
-    """`geo_net_fft` has one input, whatever the params say; `geo_net` may have others."""
-    return {}
+def _geometric_on_radians(settings: Settings) -> dict[str, Any]:
+    """Radii that divide radians there and degrees here."""
+    return _geometric(settings, unit=180 / math.pi)
 
 
-def _wrap_residual(settings: Settings) -> dict[str, Any]:
+def _doubling(settings: Settings) -> dict[str, Any]:
+    return {"scales": settings.count("frequency_num")}
+
+
+def _random_features(settings: Settings) -> dict[str, Any]:
+    key = "rbf_kernal_size" if "rbf_kernal_size" in settings.params else "rbf_kernel_size"
+    return {"features": settings.count("frequency_num"), "variance": settings.number(key, above=0)}
+
+
+def _wrap_alone(settings: Settings) -> dict[str, Any]:
+    """`geo_net` may have other inputs than `geo_net_fft`."""
     settings.choice("loc_encode", {"encode_cos_sin": True})
     settings.take("use_date_feats", "false: dates are not encoded here", lambda value: True if value in (False, "F") else None)
     return {}
 
 
-_GRID = Kind("grid", _scales)
-_WRAP = Kind("wrap", _wrap_residual, network="residual")
-_WRAP_FFN = Kind("wrap", _wrap)
+def _map_range(settings: Settings) -> tuple[Tensor, Tensor]:
+    """Scale and offset from coordinates over (180, 90) degrees to coordinates scaled to [-1, 1] on `map_range`."""
+
+    def convert(value: Any) -> list[float] | None:
+        fits = isinstance(value, list) and len(value) == 4 and all(map(_finite, value))
+        return value if fits and value[0] < value[1] and value[2] < value[3] else None
+
+    west, east, south, north = settings.take("map_range", "four degrees: west, east, south, north", convert)
+    low, high = torch.tensor([[west / 180, south / 90], [east / 180, north / 90]], dtype=torch.float64)
+    return 2 / (high - low), -(high + low) / (high - low)
+
+
+def _on_globe(
+    settings: Settings, weight: Float[Tensor, "n 2"], bias: Float[Tensor, "n"]
+) -> tuple[Float[Tensor, "n 2"], Float[Tensor, "n"]]:
+    """The linear map of coordinates over (180, 90) degrees that equals one of coordinates scaled on `map_range`."""
+    scale, offset = _map_range(settings)
+    return weight.double() * scale, bias.double() + weight.double() @ offset
+
+
+def _features_on_globe(settings: Settings, weights: dict[str, Tensor]) -> None:
+    """Random Fourier features are cosines of a linear map."""
+    frequency, shift = _on_globe(settings, weights["encoding.frequency"].T, weights["encoding.shift"])
+    weights["encoding.frequency"], weights["encoding.shift"] = frequency.T.contiguous(), shift
+
+
+def _first_layer_on_globe(settings: Settings, weights: dict[str, Tensor]) -> None:
+    stem = "network.hidden_layers.0" if "network.hidden_layers.0.weight" in weights else "network.output"
+    weight, bias = _on_globe(settings, weights[f"{stem}.weight"], weights[f"{stem}.bias"])
+    if stem != "network.output" and len(weight) == 2 and not torch.equal(weight, weights[f"{stem}.weight"].double()):
+        raise DataError(f"{settings.file}: params: hidden_dim is 2, so that coordinates scaled on map_range are added to it")
+    weights[f"{stem}.weight"], weights[f"{stem}.bias"] = weight.float(), bias.float()
+
+
+_GRID = Kind("grid", _geometric)
+_THEORY = Kind("theory", _geometric)
+_WRAP = Kind("wrap", _wrap_alone, network="residual")
+_WRAP_FFN = Kind("wrap", _nothing)
+_SPHERE_C, _SPHERE_C_PLUS, _SPHERE_M = (Kind(name, _geometric) for name in ("sphereC", "sphereC+", "sphereM"))
 
 KINDS: dict[str, Kind] = {
     "gridcell": _GRID,
-    "gridcellnorm": _GRID,  # the conversion to radians comes after the phases there and changes nothing
-    "Space2Vec-grid": _GRID,
+    "gridcellnorm": _GRID,  # its conversion to radians comes after the phases and changes nothing
+    "theory": _THEORY,
+    "theorynorm": Kind("theory", _geometric_on_radians),
     "geo_net": _WRAP,
-    "wrap": _WRAP,
     "geo_net_fft": _WRAP_FFN,
+    "naive": Kind("direct", _nothing, adapt=_first_layer_on_globe),
+    "rff": Kind(
+        "rff",
+        _random_features,
+        buffers={"spa_enc.dirvec": "encoding.frequency", "spa_enc.shift": "encoding.shift"},
+        adapt=_features_on_globe,
+    ),
+    "xyz": Kind("xyz", _nothing),
+    "nerf": Kind("nerf", _doubling),
+    "sphere": _SPHERE_C,
+    "spheregrid": _SPHERE_C_PLUS,
+    "spheremixscale": _SPHERE_M,
+    "spheregridmixscale": Kind("sphereM+", _geometric),
+    "dft": Kind("dfs", _geometric),
+    "Space2Vec-grid": _GRID,
+    "Space2Vec-theory": _THEORY,
+    "wrap": _WRAP,
     "wrap_ffn": _WRAP_FFN,
+    "Sphere2Vec-sphereC": _SPHERE_C,
+    "Sphere2Vec-sphereC+": _SPHERE_C_PLUS,
+    "Sphere2Vec-sphereM": _SPHERE_M,
 }
-"""By `spa_enc_type`: the released CSP and Sphere2Vec code's names, then TorchSpatial's for the same."""
+"""By `spa_enc_type`: the names of the released CSP and Sphere2Vec code, then those of TorchSpatial for the same."""
+
+WITHOUT_EQUAL = {
+    "rbf": "the file names its anchors by row numbers of the training set",
+    "tile_ffn": "its one cell is the whole globe",
+    "Sphere2Vec-sphereM+": "its frequencies are all the same",
+    "Sphere2Vec-dfs": "its frequencies are all the same",
+}
+"""Why some encoders are not imported, where there is more to say than that nothing here equals them."""
 
 ACTIVATIONS = {"relu": "relu", "leakyrelu": "leaky_relu", "gelu": "gelu", "sigmoid": "sigmoid", "tanh": "tanh"}
 """Activations by the released code's names (`spa_f_act`); the leaky one has slope 0.2 in both."""
@@ -132,7 +211,7 @@ def encoder_config(kind: Kind, settings: Settings) -> dict[str, Any]:
     return config | {"network": network}
 
 
-def check_skips(kind: Kind, config: Mapping[str, Any], width: int, settings: Settings) -> None:
+def check_skips(config: Mapping[str, Any], width: int, settings: Settings) -> None:
     """Refuse an FFN without skip connections where `Ffn` has them: at hidden layers as wide as their input.
 
     Args:
@@ -142,13 +221,8 @@ def check_skips(kind: Kind, config: Mapping[str, Any], width: int, settings: Set
     if network["name"] != "ffn":
         return
     layers, hidden = network["hidden_layers"], network["hidden"]
-    first, others = layers >= 1 and width == hidden, layers >= 2
-    if not settings.flag("skip_connection") and (first or others):
+    if not settings.flag("skip_connection") and ((layers >= 1 and width == hidden) or layers >= 2):
         raise DataError(
             f"{settings.file}: params: skip_connection is false with hidden layers as wide as their input ({hidden}): "
-            f"this project's ffn adds its input there"
-        )
-    if first and kind.columns:
-        raise DataError(
-            f"{settings.file}: the first hidden layer adds its input, whose features have another order in this project"
+            f"the ffn here adds its input there"
         )

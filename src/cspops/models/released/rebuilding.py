@@ -9,7 +9,7 @@ from cspops.errors import DataError
 from cspops.models.encodings import ENCODINGS
 from cspops.models.heads import ClassEmbedding, Projection
 from cspops.models.location_encoder import LocationEncoder
-from cspops.models.released.kinds import KINDS, Kind, Settings, check_skips, encoder_config
+from cspops.models.released.kinds import KINDS, WITHOUT_EQUAL, Kind, Settings, check_skips, encoder_config
 from cspops.models.released.reading import Checkpoint
 from cspops.seeds import global_torch_stream
 from cspops.shapes import Tensor
@@ -62,21 +62,25 @@ def rebuild(checkpoint: Checkpoint) -> Released:
     settings = Settings(checkpoint.file, checkpoint.params)
     name = settings.take("spa_enc_type", "the name of an encoder", lambda value: value if isinstance(value, str) else None)
     if name not in KINDS:
-        raise DataError(f"{checkpoint.file}: spa_enc_type {name!r} has no equal here", hint=f"supported: {', '.join(KINDS)}")
+        why = WITHOUT_EQUAL.get(name, "nothing here equals it")
+        supported = f"supported: {', '.join(KINDS)}"
+        raise DataError(f"{checkpoint.file}: encoder {name!r} cannot be imported: {why}", hint=supported)
     kind = KINDS[name]
     config = encoder_config(kind, settings)
     width = _width(config)
-    check_skips(kind, config, width, settings)
+    check_skips(config, width, settings)
     state = _distinct(checkpoint, kind)
     entries = residual_entries(config, width) if kind.network == "residual" else ffn_entries(config, width)
     for entry in entries:
         _check(checkpoint, state, entry.theirs, entry.shape)
     with global_torch_stream(0, "released"):  # initial weights, all replaced below
         encoder = LocationEncoder(config)
-    columns = None if kind.columns is None else kind.columns(config["encoding"]["scales"])
+    for theirs, ours in kind.buffers.items():
+        entries.append(Entry(theirs, tuple(encoder.state_dict()[ours].shape), ours))
+        _check(checkpoint, state, theirs, entries[-1].shape)
     weights = {entry.ours: state.pop(entry.theirs) for entry in entries}
-    if columns is not None:
-        weights[entries[0].ours] = weights[entries[0].ours][:, columns]
+    if kind.adapt:
+        kind.adapt(settings, weights)
     encoder.load_state_dict(weights, strict=True)
     mapped = {f"encoder.{entry.ours}": entry.theirs for entry in entries}
     class_embedding = _class_embedding(checkpoint, settings, state, encoder.dim, mapped)
@@ -91,8 +95,8 @@ def rebuild(checkpoint: Checkpoint) -> Released:
 def _width(config: dict[str, Any]) -> int:
     """Features of the encoding that a config describes."""
     encoding = dict(config["encoding"])
-    width: int = ENCODINGS[encoding.pop("name")](**encoding).dim  # type: ignore[assignment]
-    return width
+    with global_torch_stream(0, "released"):
+        return ENCODINGS[encoding.pop("name")](**encoding).dim
 
 
 def ffn_entries(config: dict[str, Any], width: int) -> list[Entry]:
@@ -127,11 +131,12 @@ def _linear(theirs: str, ours: str, dim_in: int, dim_out: int) -> list[Entry]:
 def _distinct(checkpoint: Checkpoint, kind: Kind) -> dict[str, Tensor]:
     """The tensors in float32, each under one name.
 
-    A model for pre-training holds its location encoder as `loc_enc`, and parts of it under a second name each.
+    A model for pre-training holds its location encoder as `loc_enc`, and parts of it under a second name each; TorchSpatial
+    keeps an encoding's own tensors in a module `position_encoder`.
     """
     state: dict[str, Tensor] = {}
     for full, tensor in checkpoint.state.items():
-        name = full.removeprefix("loc_enc.")
+        name = full.removeprefix("loc_enc.").replace("spa_enc.position_encoder.", "spa_enc.")
         if kind.network == "residual":
             name = name.removeprefix("spa_enc.")
         if not (tensor.is_floating_point() and tensor.isfinite().all()):
