@@ -5,6 +5,7 @@ import io
 import os
 import re
 import zipfile
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -13,8 +14,10 @@ import torch
 
 from cspops.errors import DataError
 from cspops.models import released
+from cspops.models.networks import Activation
 from cspops.models.released import kinds
 from cspops.models.released.rebuilding import Released
+from cspops.params.sections import FfnNetwork
 
 LONLAT = torch.tensor(files.POINTS, dtype=torch.float64)
 
@@ -134,6 +137,11 @@ def test_every_tensor_of_the_file_is_mapped_or_left_out(tmp_path):
         made, state = rebuilt(tmp_path, files.params(kind))
         names = {re.sub(r"^(loc_enc\.|spa_enc\.(?=feats|class|user))", "", name) for name in state}
         assert {*made.mapped.values(), *made.left_out} == {*names, "optimizer"}
+
+
+def test_params_and_networks_know_every_activation():
+    accepted = get_args(FfnNetwork.model_fields["activation"].annotation)
+    assert set(kinds.ACTIVATIONS.values()) == set(get_args(Activation)) == set(accepted)
 
 
 def test_without_class_embeddings_there_is_no_classifier(tmp_path):

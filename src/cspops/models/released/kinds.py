@@ -13,6 +13,7 @@ from cspops.shapes import Float, Tensor
 
 T = TypeVar("T")
 
+
 class Settings:
     """The `params` of a checkpoint, one checked value at a time; a DataError names file, key, what fits and what was found."""
 

@@ -23,7 +23,7 @@ class Checkpoint:
     Args:
         file: where it was read.
         sha256: of the file.
-        epoch: epochs trained, plus one.
+        epoch: of supervised training, plus one; the released trainer does not count those of pre-training.
         state: tensors by the names that the released code gives them.
         params: the released code's command line and what it added.
         others: further keys of the file (`optimizer`).
