@@ -180,9 +180,9 @@ KINDS: dict[str, Kind] = {
 
 WITHOUT_EQUAL = {
     "rbf": "the file names its anchors by row numbers of the training set",
-    "tile_ffn": "its one cell is the whole globe",
-    "Sphere2Vec-sphereM+": "its frequencies are all the same",
-    "Sphere2Vec-dfs": "its frequencies are all the same",
+    "NeRF": "it has 16 scales, whatever its params say",
+    "Sphere2Vec-sphereM+": "its frequencies follow another rule than its params say",
+    "Sphere2Vec-dfs": "its frequencies follow another rule than its params say",
 }
 """Why some encoders are not imported, where there is more to say than that nothing here equals them."""
 
