@@ -356,6 +356,21 @@ class FinetuneImg(Section):
     max_iterations: Count
 
 
+# --- evaluation --------------------------------------------------------------------------------------------------
+
+
+class Priors(Section):
+    pseudo_count: Annotated[float, Field(ge=1e-6, allow_inf_nan=False)]
+    histogram: tuple[Annotated[float, Field(ge=0.1, le=180)], ...] = Field(min_length=1)
+    knn: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = Field(min_length=1)
+    distance_knn: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = Field(min_length=1)
+    kde: tuple[Annotated[float, Field(ge=1, le=20000)], ...] = Field(min_length=1)
+
+
+class Evaluate(Section):
+    priors: Priors
+
+
 class Params(Section):
     """The whole of params.yaml."""
 
@@ -374,6 +389,7 @@ class Params(Section):
     finetune_loc: FinetuneLoc
     finetune_losses: FinetuneLosses
     finetune_img: FinetuneImg
+    evaluate: Evaluate
 
     @model_validator(mode="after")
     def _distinct_seeds(self) -> "Params":

@@ -25,6 +25,7 @@ from cspops.params.sections import (
     NoLoss,
     Params,
     Pretrain,
+    Priors,
     Section,
     Split,
 )
@@ -101,6 +102,7 @@ class FinetuneImgView:
 class EvaluateView:
     seeds: tuple[int, ...] = listed("seeds")
     label_ratios: tuple[float, ...] = listed("split.label_ratios")
+    priors: Priors = listed("evaluate.priors")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -25,10 +25,11 @@ def run(view: "ReportView", site: Site) -> None:
     observations = read_observations(site.inputs["download"])
     roles = read_roles(site.inputs["split"], observations.obs_id)
     curves = site.reports_of_project / "curves"
-    for file in (site.reports_of_project / "metrics.json", *(curves / f"{name}.tsv" for name in CURVES.values())):
+    scored = [site.reports_of_project / f"{name}.json" for name in ("metrics", "intervals", "regions")]
+    for file in (*scored, *(curves / f"{name}.tsv" for name in CURVES.values())):
         if not file.is_file():
             raise DataError(f"{file} is missing: stage report reads it", hint="dvc repro report")
-    metrics = json.loads((site.reports_of_project / "metrics.json").read_text())
+    metrics, intervals, regions = (json.loads(file.read_text()) for file in scored)
     figures.accuracy_by_ratio(metrics, site.reports / "figures" / "accuracy.png")
     drawn = {title.format(loss=view.loss): read_curve(curves / f"{name}.tsv") for title, name in CURVES.items()}
     figures.loss_curves(drawn, site.reports / "figures" / "curves.png")
@@ -50,6 +51,8 @@ def run(view: "ReportView", site: Site) -> None:
         loss=view.loss,
         seeds=view.seeds,
         metrics=metrics,
+        intervals=intervals,
+        regions=regions,
         classes=observations.classes,
         roles={role: int(mask.sum()) for role, mask in roles.items() if mask.any()},
         rejected=dict(rejected.most_common()),
