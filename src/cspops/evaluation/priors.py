@@ -28,7 +28,7 @@ from scipy.spatial import cKDTree
 
 from cspops.evaluation.combine import combined_log_p
 from cspops.geo import EARTH_RADIUS_KM, blocks, unit_vectors
-from cspops.shapes import Bool, Float, Int, LonLat, Tensor
+from cspops.shapes import Bool, Float, Int, Tensor
 
 Prior = Literal["frequency", "histogram", "knn", "distance_knn", "kde"]
 PRIORS: tuple[Prior, ...] = get_args(Prior)
@@ -63,7 +63,7 @@ def smoothed(counts: Float[Tensor, "n q"], frequency: Float[Tensor, "q"], *, pse
     return (counts + pseudo_count * frequency.exp()).log() - total.log()
 
 
-def nearest(known: LonLat, label: Int[Tensor, "m"], lonlat: LonLat, *, k: int) -> Neighbours:
+def nearest(known: Float[Tensor, "m 2"], label: Int[Tensor, "m"], lonlat: Float[Tensor, "n 2"], *, k: int) -> Neighbours:
     """The ``k`` labelled rows nearest to each position: chords of a k-d tree order points as great circles do."""
     k = min(k, len(label))
     if k == 0:
@@ -76,7 +76,7 @@ def nearest(known: LonLat, label: Int[Tensor, "m"], lonlat: LonLat, *, k: int) -
 
 
 def histogram_counts(
-    known: LonLat, label: Int[Tensor, "m"], lonlat: LonLat, *, degrees: float, classes: int
+    known: Float[Tensor, "m 2"], label: Int[Tensor, "m"], lonlat: Float[Tensor, "n 2"], *, degrees: float, classes: int
 ) -> Float[Tensor, "n q"]:
     """How many labelled rows of each class share the ``degrees`` x ``degrees`` cell."""
     cell, own = blocks(known, degrees).numpy(), blocks(lonlat, degrees).numpy()
@@ -93,7 +93,7 @@ def knn_counts(neighbours: Neighbours, *, k: int, classes: int, by_distance: boo
 
 
 def kde_counts(
-    known: LonLat, label: Int[Tensor, "m"], lonlat: LonLat, *, bandwidth_km: float, classes: int
+    known: Float[Tensor, "m 2"], label: Int[Tensor, "m"], lonlat: Float[Tensor, "n 2"], *, bandwidth_km: float, classes: int
 ) -> Float[Tensor, "n q"]:
     """The sum of kernels of each class; exact, in blocks, at a cost of n m whatever the number of classes."""
     counts = torch.zeros(len(lonlat), classes, dtype=torch.float64)
@@ -118,9 +118,9 @@ class LocationPriors:
 
     def __init__(
         self,
-        known: LonLat,
+        known: Float[Tensor, "m 2"],
         label: Int[Tensor, "m"],
-        lonlat: LonLat,
+        lonlat: Float[Tensor, "n 2"],
         located: Bool[Tensor, "n"],
         *,
         classes: int,
