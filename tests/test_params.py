@@ -92,6 +92,9 @@ WRONG = [
     ("pretrain.negatives", "spheer", ["did you mean `sphere`?"]),
     ("finetune_img.l2", [0.1, -1], ["finetune_img.l2.1: input should be greater than 0"]),
     ("loss", "MC", ["loss: 'MC' is not one of mc, nce, mse, none; did you mean `mc`?"]),
+    ("evaluate.priors.knn", [5, 0], ["evaluate.priors.knn.1: input should be greater than or equal to 1 (got 0)"]),
+    ("evaluate.priors.kde", [], ["evaluate.priors.kde: "]),
+    ("evaluate.priors.pseudo_count", 0, ["evaluate.priors.pseudo_count: input should be greater than or equal to"]),
     ("los", "mc", ["los: unknown key; did you mean `loss`?"]),
 ]
 

@@ -91,6 +91,12 @@ def test_calibration_error_of_an_honest_and_of_a_boastful_answer():
     assert expected_calibration_error(torch.ones(4), ~hit).item() == 75
 
 
+def test_a_confidence_on_a_border_is_in_the_lower_bin():
+    """Of 4 bins 0.5 and 0.4 share the second; one of the two is right: |1/2 - 0.45| = 5 %."""
+    got = expected_calibration_error(torch.tensor([0.5, 0.4], dtype=torch.float64), torch.tensor([True, False]), bins=4)
+    assert got.item() == pytest.approx(5)
+
+
 def test_hits_are_those_that_top1_counts():
     log_p = torch.tensor([[3.0, 1.0], [1.0, 3.0], [2.0, 2.0]])
     assert hits(log_p, torch.zeros(3, dtype=torch.long)).tolist() == [True, False, False]
