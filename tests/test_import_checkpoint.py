@@ -15,8 +15,8 @@ from cspops.cli import main
 from cspops.errors import DataError
 from cspops.models.checkpoint import load_config, load_weights
 from cspops.models.heads import Projection
-from cspops.models.loading import load_location_encoder
-from cspops.stages import evaluate, import_checkpoint
+from cspops.models.loading import load_location_classifier, load_location_encoder
+from cspops.stages import import_checkpoint
 
 LONLAT = torch.tensor(files.POINTS)
 
@@ -43,7 +43,7 @@ def test_the_folder_gives_the_released_output(file: Path, tmp_path: Path) -> Non
     state = files.write(file, of)
     import_checkpoint.run(file, tmp_path / "out")
     encoder = load_location_encoder(tmp_path / "out/encoder")
-    classifier = evaluate._load_classifier(tmp_path / "out/classifier")
+    classifier = load_location_classifier(tmp_path / "out/classifier")
     projection = Projection(**load_config(tmp_path / "out/projection", remake=""))
     load_weights(tmp_path / "out/projection", projection, remake="")
     for (lon, lat), point in zip(files.POINTS, LONLAT, strict=True):

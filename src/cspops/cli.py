@@ -176,7 +176,7 @@ def evaluate(
 
 @app.command(rich_help_panel=STAGES)
 def report() -> None:
-    """Write reports/report.md with tables, curves and the map of observations."""
+    """Write reports/report.md with tables, curves and maps."""
     _run_stage("report")
 
 

@@ -103,8 +103,8 @@ def test_predictions_are_those_of_the_models(site: Site) -> None:
     features = torch.from_numpy(FeatureFile(site.inputs["featurize"]).read([f"o{i}" for i in range(N)])[index]).float()
     lonlat = place()[index]
     located = ~lonlat.isnan().any(1)
-    classifier, link = evaluate._load_classifier(site.inputs["finetune-loc"] / piece(1, 0.5))
-    assert link == "sigmoid"
+    classifier = load_location_classifier(site.inputs["finetune-loc"] / piece(1, 0.5))
+    assert classifier.link == "sigmoid"
     with torch.inference_mode():
         image = image_log_p(evaluate._load_probe(folder)(features))
         location = location_log_p(classifier(lonlat.nan_to_num()), located)

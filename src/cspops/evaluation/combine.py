@@ -1,13 +1,10 @@
 """P(y|I, x) from P(y|I) and P(y|x) (paper, section 3.4)."""
 
-from typing import Literal
-
 import torch
 from torch.nn.functional import logsigmoid
 
+from cspops.models.location_classifier import Link
 from cspops.shapes import Bool, Float, Tensor
-
-Link = Literal["sigmoid", "softmax"]
 
 
 def image_log_p(logits: Float[Tensor, "n q"]) -> Float[Tensor, "n q"]:

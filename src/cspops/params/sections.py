@@ -371,6 +371,12 @@ class Evaluate(Section):
     priors: Priors
 
 
+class Report(Section):
+    class_name: str | None = Field(alias="class")
+    clusters: Annotated[int, Field(ge=1, le=30)]
+    grid_degrees: Annotated[float, Field(ge=0.5, le=10)]
+
+
 class Params(Section):
     """The whole of params.yaml."""
 
@@ -390,6 +396,7 @@ class Params(Section):
     finetune_losses: FinetuneLosses
     finetune_img: FinetuneImg
     evaluate: Evaluate
+    report: Report
 
     @model_validator(mode="after")
     def _distinct_seeds(self) -> "Params":

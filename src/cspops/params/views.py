@@ -26,6 +26,7 @@ from cspops.params.sections import (
     Params,
     Pretrain,
     Priors,
+    Report,
     Section,
     Split,
 )
@@ -110,6 +111,7 @@ class ReportView:
     loss: Loss = listed("loss")
     seeds: tuple[int, ...] = listed("seeds")
     label_ratios: tuple[float, ...] = listed("split.label_ratios")
+    report: Report = listed("report")
 
 
 VIEWS: dict[str, type] = {
@@ -137,7 +139,7 @@ def view(params: Params, kind: type[View]) -> View:
 def recorded(params: Params, stage: str) -> dict[str, Any]:
     """A stage's view as plain values by path: what is written beside its outputs."""
     return {
-        path: value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+        path: value.model_dump(mode="json", by_alias=True) if isinstance(value, BaseModel) else value
         for path, value in (
             (_resolve(params, field.metadata["path"]), _look_up(params, field.metadata["path"]))
             for field in dataclasses.fields(VIEWS[stage])

@@ -29,6 +29,7 @@ def page(
     classes: list[str],
     roles: Mapping[str, int],
     rejected: Mapping[str, int],
+    maps: str,
 ) -> str:
     """The whole page as Markdown; figures are named relative to reports/."""
     first = next(iter(metrics["test"]))
@@ -68,6 +69,7 @@ def page(
         "## Observations",
         f"{observations}. {len(classes)} classes: {', '.join(classes)}. Rows set aside: {set_aside}.",
         "![Where the observations are: unlabelled, few-shot labelled, validation and test](figures/observations.png)",
+        maps,
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -87,3 +89,27 @@ def where_sentence(cells: Sequence[Mapping[str, Any]], role: str) -> str:
     if large[-1]["gain"] <= 0:
         return f"{where} location helps in none; it harms most in {least} and least in {most}."
     return f"{where} location helps most in {most} and harms most in {least}."
+
+
+def map_section(encoder: str, name: str, *, clusters: int, kept: float) -> str:
+    """The maps of location embeddings and of P(y|x).
+
+    Args:
+        encoder: what the location encoder has gone through before fine-tuning.
+        name: the class whose P(y|x) is drawn.
+        clusters: of the embeddings.
+        kept: the share of the land that has matched clusters.
+    """
+    parts = [
+        "## Location embeddings",
+        f"The embeddings e(x) of a grid of places on land, in {clusters} clusters (Ward's linkage of embeddings of length 1), "
+        "before and after fine-tuning on the fewest labels. Colours before it run from the poles to the equator; each "
+        "cluster after it has the colour of the one it is matched with, so as to overlap most. "
+        f"{100 * kept:.0f} % of the land keeps its colour.",
+        f"![Two world maps of the clusters: {encoder}, and fine-tuned](figures/clusters.png)",
+        f"## Where `{name}` is",
+        f"P({name} | x), with the labelled observations of the class that the location classifier has seen and those of both "
+        "test sets. Spatial test rows lie in blocks that hold no labelled one.",
+        f"![World maps of P({name} | x) at the smallest and the largest label ratio](figures/class.png)",
+    ]
+    return "\n\n".join(parts)

@@ -18,9 +18,8 @@ from cspops.evaluation.priors import LocationPriors
 from cspops.evaluation.regions import regions
 from cspops.evaluation.summary import MODELS, Scores, summarise
 from cspops.models.checkpoint import load_config, load_weights
-from cspops.models.heads import ClassEmbedding, LinearProbe
-from cspops.models.location_classifier import LocationClassifier
-from cspops.models.location_encoder import LocationEncoder
+from cspops.models.heads import LinearProbe
+from cspops.models.loading import load_location_classifier
 from cspops.stages.pieces import piece
 from cspops.stages.predictions import Judged, predictions, schema
 from cspops.stages.site import Site
@@ -100,8 +99,9 @@ def _learned(
 ) -> tuple[LogP, dict[str, float | int]]:
     """log P of each of ``MODELS``, and how the calibrated product was fitted."""
     image = combine.image_log_p(_load_probe(site.inputs["finetune-img"] / piece(seed, ratio))(features))
-    classifier, link = _load_classifier(site.inputs["finetune-loc"] / piece(seed, ratio))
-    location = combine.location_log_p(classifier(judged.lonlat.nan_to_num()), judged.located, link=link)
+    folder = site.inputs["finetune-loc"] / piece(seed, ratio)
+    classifier = load_location_classifier(folder, remake="dvc repro finetune-loc")
+    location = combine.location_log_p(classifier(judged.lonlat.nan_to_num()), judged.located, link=classifier.link)
     for stage, log_p in (("finetune-img", image), ("finetune-loc", location)):
         if not log_p.isfinite().all():
             folder = site.inputs[stage] / piece(seed, ratio)
@@ -162,17 +162,6 @@ def _load_probe(folder: Path) -> LinearProbe:
     probe = LinearProbe(**load_config(folder, remake=remake))
     load_weights(folder, probe, remake=remake)
     return probe.eval()
-
-
-def _load_classifier(folder: Path) -> tuple[LocationClassifier, combine.Link]:
-    """e and T, and the link from their scores to P(y|x)."""
-    remake = "dvc repro finetune-loc"
-    config = load_config(folder, remake=remake)
-    link: combine.Link = config.get("link", "sigmoid")
-    encoder = LocationEncoder(config["encoder"])
-    classifier = LocationClassifier(encoder, ClassEmbedding(encoder.dim, config["classes"]))
-    load_weights(folder, classifier, remake=remake)
-    return classifier.eval(), link
 
 
 def _write(file: Path, content: Any) -> None:

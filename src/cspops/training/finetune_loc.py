@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import nn
 
 from cspops.data.batches import Labelled
 from cspops.data.negatives import Sampler
+from cspops.evaluation.combine import location_log_p
 from cspops.losses.location_classes import focal, softmax_cross_entropy
 from cspops.losses.presence_absence import presence_absence, presence_absence_released
 from cspops.models.heads import ClassEmbedding
-from cspops.models.location_classifier import LocationClassifier
+from cspops.models.location_classifier import Link, LocationClassifier
 from cspops.models.location_encoder import LocationEncoder
 from cspops.seeds import global_torch_stream, torch_stream
 from cspops.shapes import Int, Tensor
@@ -22,13 +22,13 @@ from cspops.training.loop import Curve, cosine_decay, exponential_decay
 CURVE_ROWS = 20
 
 FinetuneLoss = Literal["presence_absence", "presence_absence_released", "cross_entropy", "focal"]
-LINKS: dict[str, str] = {
+LINKS: dict[FinetuneLoss, Link] = {
     "presence_absence": "sigmoid",
     "presence_absence_released": "sigmoid",
     "cross_entropy": "softmax",
     "focal": "softmax",
 }
-"""How scores become P(y|x): proportional to sigma(e(x) T), or their softmax."""
+"""The link that belongs to each loss."""
 
 
 @dataclass(frozen=True)
@@ -153,9 +153,9 @@ class _Best:
     def is_over(self) -> bool:
         """Judge the model as it is; whether it has got no better ``patience`` times in a row."""
         self.model.eval()
-        scores = self.model.class_embedding(self.model.encoder.embed(self.prepared)).double()
+        scores = self.model.class_embedding(self.model.encoder.embed(self.prepared))
         self.model.train()
-        log_p = (nn.functional.logsigmoid(scores) if self.model.link == "sigmoid" else scores).log_softmax(1)
+        log_p = location_log_p(scores, torch.ones_like(self.label, dtype=torch.bool), link=self.model.link)
         nll = float(-log_p.gather(1, self.label[:, None]).mean())
         if nll < self.least:
             self.least, self.in_vain = nll, 0
