@@ -95,6 +95,10 @@ WRONG = [
     ("evaluate.priors.knn", [5, 0], ["evaluate.priors.knn.1: input should be greater than or equal to 1 (got 0)"]),
     ("evaluate.priors.kde", [], ["evaluate.priors.kde: "]),
     ("evaluate.priors.pseudo_count", 0, ["evaluate.priors.pseudo_count: input should be greater than or equal to"]),
+    ("report.clas", "Csa", ["report.clas: unknown key; did you mean `class`?"]),
+    ("report.class", 3, ["report.class: input should be a valid string (got 3)"]),
+    ("report.clusters", 31, ["report.clusters: input should be less than or equal to 30"]),
+    ("report.grid_degrees", 0.4, ["report.grid_degrees: input should be greater than or equal to 0.5"]),
     ("los", "mc", ["los: unknown key; did you mean `loss`?"]),
 ]
 
@@ -172,6 +176,11 @@ def test_a_view_holds_only_what_dvc_lists(good: dict[str, Any], tmp_path: Path) 
     assert set(params.recorded(loaded, "pretrain")) == {
         "seeds", "location_encoder", "encodings.grid", "networks.ffn", "loss", "losses.nce", "pretrain",
     }  # fmt: skip
+
+
+def test_what_is_recorded_has_the_names_of_params_yaml(good: dict[str, Any], tmp_path: Path) -> None:
+    loaded = params.load(write(tmp_path, good))
+    assert params.recorded(loaded, "report")["report"] == good["report"]
 
 
 def test_params_are_frozen(good: dict[str, Any], tmp_path: Path) -> None:

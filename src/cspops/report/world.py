@@ -14,24 +14,22 @@ CELL = 12
 """Pixels of the raster a cell of the land mask: a third of a degree."""
 
 
-def equal_earth(lonlat: Float[np.ndarray, "*batch 2"]) -> Float[np.ndarray, "*batch 2"]:
+def equal_earth(lonlat: Float[np.ndarray, "*batch n 2"]) -> Float[np.ndarray, "*batch n 2"]:
     """Positions in degrees to the plane, on a sphere of radius 1: equal areas stay equal (Savric, Patterson, Jenny 2018)."""
     lon, lat = np.radians(lonlat[..., 0]), np.radians(lonlat[..., 1])
     angle = np.arcsin(np.sqrt(3) / 2 * np.sin(lat))
     return np.stack((2 * lon * np.cos(angle) / (np.sqrt(3) * _slope(angle)), _height(angle)), -1)
 
 
-def from_equal_earth(xy: Float[np.ndarray, "*batch 2"]) -> Float[np.ndarray, "*batch 2"]:
+def from_equal_earth(xy: Float[np.ndarray, "*batch n 2"]) -> Float[np.ndarray, "*batch n 2"]:
     """The inverse of :func:`equal_earth`; nan outside the globe."""
     x, y = xy[..., 0], xy[..., 1]
-    pole = _height(np.array(np.pi / 3))
-    angle = np.clip(y, -pole, pole)
+    angle = y
     for _ in range(8):  # Newton; the height rises with the angle, nearly in proportion
         angle = angle - (_height(angle) - y) / _slope(angle)
-    sine = 2 / np.sqrt(3) * np.sin(angle)
     lon = x * np.sqrt(3) * _slope(angle) / (2 * np.cos(angle))
-    inside = (np.abs(lon) <= np.pi) & (np.abs(sine) <= 1)
-    lat = np.arcsin(np.clip(sine, -1, 1))
+    lat = np.arcsin(np.clip(2 / np.sqrt(3) * np.sin(angle), -1, 1))
+    inside = (np.abs(lon) <= np.pi) & (np.abs(angle) <= np.pi / 3)
     return np.where(inside[..., None], np.degrees(np.stack((lon, lat), -1)), np.nan)
 
 
@@ -56,8 +54,8 @@ class World:
 
     def __init__(self, south: float, north: float, *, width: int = 800) -> None:
         self.south, self.north = south, north
-        right = float(equal_earth(np.array([180.0, 0.0]))[0])
-        bottom, top = (float(equal_earth(np.array([0.0, lat]))[1]) for lat in (south, north))
+        right = float(equal_earth(np.array([[180.0, 0.0]]))[0, 0])
+        bottom, top = equal_earth(np.array([[0.0, south], [0.0, north]]))[:, 1].tolist()
         side = 2 * right / width
         rows = round((top - bottom) / side)
         self.extent = (-right, right, top - rows * side, top)

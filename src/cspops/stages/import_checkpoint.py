@@ -8,9 +8,9 @@ from typing import Any
 
 from cspops.errors import DataError
 from cspops.models.checkpoint import save_model
+from cspops.models.location_classifier import LocationClassifier
 from cspops.models.released import Released, read_checkpoint, rebuild
 from cspops.paths import ARTIFACTS
-from cspops.training.finetune_loc import LocationClassifier
 
 SOURCE = "source.json"
 """What the folder was made of; no folder without it is ever replaced."""

@@ -51,9 +51,9 @@ def run(view: "ReportView", site: Site) -> None:
     lat = observations.lonlat[observations.located, 1]
     world = World(-60 if float(lat.min()) >= -60 else -90, 84 if float(lat.max()) <= 84 else 90)
     maps.observation_map(places, world, site.reports / "figures" / "observations.png")
-    kept = draw_clusters(view, site, world, site.reports / "figures" / "clusters.png")
+    kept = draw_clusters(view, site.inputs, world, site.reports / "figures" / "clusters.png")
     test = roles["test"] | roles["spatial_test"]
-    draw_class(view, site, world, observations, chosen, test=test, file=site.reports / "figures" / "class.png")
+    draw_class(view, site.inputs, world, observations, chosen, test=test, file=site.reports / "figures" / "class.png")
     rejected = Counter(pq.read_table(site.inputs["download"] / "rejected.parquet")["reason"].to_pylist())
     text = page(
         loss=view.loss,

@@ -1,6 +1,7 @@
 """The maps of stage report that need models: clusters of location embeddings, and P(y|x) of one class."""
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,6 @@ from cspops.report import maps
 from cspops.report.world import World, is_land
 from cspops.shapes import Bool, Tensor
 from cspops.stages.pieces import piece
-from cspops.stages.site import Site
 
 if TYPE_CHECKING:
     from cspops.params.views import ReportView
@@ -44,7 +44,7 @@ def encoder_title(view: "ReportView") -> str:
     return "untrained (loss none)" if view.loss == "none" else f"pre-trained ({view.loss})"
 
 
-def draw_clusters(view: "ReportView", site: Site, world: World, file: Path) -> float:
+def draw_clusters(view: "ReportView", inputs: Mapping[str, Path], world: World, file: Path) -> float:
     """Clusters of the first seed's embeddings before and after fine-tuning on the fewest labels, over land.
 
     Returns:
@@ -54,11 +54,10 @@ def draw_clusters(view: "ReportView", site: Site, world: World, file: Path) -> f
     lonlat = embedding_map.area_fair_grid(view.report.grid_degrees)
     lat = lonlat[:, 1]
     lonlat = lonlat[torch.from_numpy(is_land(lonlat.numpy())) & (lat >= world.south) & (lat <= world.north)]
+    classifier = load_location_classifier(inputs["finetune-loc"] / piece(seed, ratio), remake=FINETUNE)
     encoders = {
-        f"{encoder_title(view)}, seed {seed}": load_location_encoder(site.inputs["pretrain"] / f"seed_{seed}", remake=PRETRAIN),
-        _fine_tuned(ratio, seed): load_location_classifier(
-            site.inputs["finetune-loc"] / piece(seed, ratio), remake=FINETUNE
-        ).encoder,
+        f"{encoder_title(view)}, seed {seed}": load_location_encoder(inputs["pretrain"] / f"seed_{seed}", remake=PRETRAIN),
+        _fine_tuned(ratio, seed): classifier.encoder,
     }
     embeddings = [embedding_map.directions(encoder, lonlat) for encoder in encoders.values()]
     before, after = (embedding_map.hierarchical_clusters(some, view.report.clusters) for some in embeddings)
@@ -71,7 +70,7 @@ def draw_clusters(view: "ReportView", site: Site, world: World, file: Path) -> f
 @torch.inference_mode()
 def draw_class(
     view: "ReportView",
-    site: Site,
+    inputs: Mapping[str, Path],
     world: World,
     observations: Observations,
     chosen: int,
@@ -84,11 +83,11 @@ def draw_class(
     of_class = (observations.label == chosen) & observations.located
     panels = {}
     for ratio in sorted({view.label_ratios[0], view.label_ratios[-1]}):
-        classifier = load_location_classifier(site.inputs["finetune-loc"] / piece(seed, ratio), remake=FINETUNE)
+        classifier = load_location_classifier(inputs["finetune-loc"] / piece(seed, ratio), remake=FINETUNE)
         located = torch.ones(len(lonlat), dtype=torch.bool)
         log_p = [location_log_p(classifier(some), located[: len(some)], link=classifier.link) for some in lonlat.split(8192)]
         p = torch.cat([some[:, chosen].exp() for some in log_p])
-        few = read_few_shot(site.inputs["split"], observations.obs_id, seed=seed, ratio=ratio)
+        few = read_few_shot(inputs["split"], observations.obs_id, seed=seed, ratio=ratio)
         panels[_fine_tuned(ratio, seed)] = maps.ClassPanel(p.numpy(), observations.lonlat[few & of_class].numpy())
     maps.class_map(panels, observations.classes[chosen], observations.lonlat[test & of_class].numpy(), world, file)
 
