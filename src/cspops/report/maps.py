@@ -21,7 +21,9 @@ from cspops.shapes import Float, Int
 
 SEA, LAND, COAST, LINE = "#EEF2F5", "#FFFFFF", "#5F6B73", "#D5DDE3"
 COLOURS = 256
-# Paul Tol's smooth rainbow without its ends: neighbours in order are told apart with every common colour blindness.
+"""Of the palette that a map is saved with."""
+
+# Paul Tol's smooth rainbow without its lightest and darkest ends: a scheme made for colour-blind readers too.
 RAINBOW = (
     "#BEBCE3", "#A49BD1", "#8F7BBE", "#7F5FA9", "#6F4C9B", "#6059A9", "#5568B8", "#4E79C5", "#4D8AC6",
     "#4E96BC", "#549EB3", "#59A5A9", "#60AB9E", "#69B190", "#77B77D", "#8CBC68", "#A6BE54", "#BEBC48", "#D1B541",
@@ -32,7 +34,7 @@ PROBABILITY = LinearSegmentedColormap.from_list(
 )
 
 LEVELS = (0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1)
-"""Steps of the scale of P, for a best P from 0.1 to 1; of smaller ones, as many tenths of these."""
+"""Steps of the scale of P where the best P is above 0.1; a tenth of them where it is above 0.01, and so on."""
 
 
 @dataclass(frozen=True)
