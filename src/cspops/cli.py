@@ -6,11 +6,11 @@ before anything else happens.
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cspops.errors import CspopsError, EnvironmentProblem
+from cspops.errors import CspopsError, EnvironmentProblem, ParamsError
 
 if TYPE_CHECKING:
     from cspops.host import Host
@@ -202,6 +202,55 @@ def versus(
         body.append([row["role"], f"{100 * row['label_ratio']:g} %", row["model"], *numbers])
     title = f"Top-1, workspace minus {revision}, percentage points, 95 % paired bootstrap"
     _show(title, [header, *body], text_columns=3)
+
+
+@app.command(rich_help_panel=LOOK, epilog="Example: cspops tables 1 --queue; dvc queue start; then cspops tables 1")
+def tables(
+    number: Annotated[int | None, typer.Argument(help="1 to 5; without it, the tables are listed.")] = None,
+    queue: Annotated[bool, typer.Option("--queue", help="Queue the runs that are missing as DVC experiments.")] = False,
+    any_code: Annotated[bool, typer.Option("--any-code", help="Use runs by other sources too; they are marked.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Fill a table of the paper from finished experiments, ours beside the paper's; write reports/tables/."""
+    import json as json_package
+
+    from cspops.report import paper_page
+    from cspops.stages import tables as stage
+
+    checked = _params()
+    document: Any
+    if number is None:
+        if queue:
+            raise ParamsError("no table is named whose runs could be queued", hint="cspops tables 1 --queue")
+        document = stage.listing(checked)
+    elif queue:
+        document = stage.queue(number, checked, any_code=any_code, say=_say)
+    else:
+        document = stage.collect(number, checked, any_code=any_code, say=_say)
+    if json:
+        print(json_package.dumps(document, indent=1))
+    elif number is None:
+        header = ["table", "title", "data of the paper", "rows x columns", "with results here"]
+        body = []
+        for one in document:
+            rows, columns = one["rows"], one["columns"]
+            counts = [f"{rows} x {columns}", f"{one['cells_with_results']} of {rows * columns}"]
+            body.append([str(one["table"]), one["title"], one["dataset_of_paper"], *counts])
+        _show("Tables of the paper", [header, *body], text_columns=3)
+    elif queue:
+        for kind in ("queued", "waiting", "finished"):
+            names = [one["name"] if isinstance(one, dict) else one for one in document[kind]]
+            print(f"{kind}: {', '.join(names) or 'none'}")
+        for row, reason in dict.fromkeys((one["row"], one["reason"]) for one in document["unavailable"]):
+            print(f"not queued: {row}: {reason}")
+        if document["queued"] or document["waiting"]:
+            print(f"next: dvc queue start (or dvc exp run --run-all), then cspops tables {number}")
+    else:
+        _show(paper_page.heading(document), paper_page.number_rows(document), text_columns=2)
+        _show("Does the paper's order hold?", paper_page.comparison_rows(document), text_columns=2)
+        print(paper_page.data_sentence(document))
+        for remark in paper_page.remarks(document):
+            print(f"- {remark}")
 
 
 IN_PYTHON = """In Python: from cspops.models.loading import load_location_encoder;

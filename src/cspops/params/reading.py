@@ -14,22 +14,36 @@ from cspops.params.sections import Params
 
 def load(file: Path) -> Params:
     """Read and check params.yaml; ParamsError lists everything that is wrong with it."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
     try:
-        raw = YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ParamsError(f"{file} is missing", hint="run in the project's folder, or git restore params.yaml") from None
     except IsADirectoryError:
         raise ParamsError(f"{file} is a folder", hint="git restore params.yaml") from None
-    except (YAMLError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ParamsError(f"{file} is not YAML: {error}", hint="git restore params.yaml") from None
+    return parse(text, file)
+
+
+def parse(text: str, file: Path) -> Params:
+    """Check the text of a params.yaml, such as another revision's; ``file`` is what errors call it."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        raw = YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f" (line {where.line + 1})" if where else ""
         problem = " ".join(str(getattr(error, "problem", None) or error).split())
         raise ParamsError(f"{file} is not YAML{line}: {problem}", hint="git restore params.yaml") from None
     if not isinstance(raw, Mapping):
         raise ParamsError(f"{file} holds no keys", hint="git restore params.yaml")
+    return checked(raw, file)
+
+
+def checked(raw: Mapping[str, Any], file: Path) -> Params:
+    """Params of plain values; ParamsError lists everything that is wrong with them."""
     try:
         return Params.model_validate(_tuples(raw))
     except RecursionError:
