@@ -5,7 +5,7 @@ from typing import Any
 
 from cspops.report.tables import markdown
 
-OTHER_CODE = "*"
+OTHER_CODE = "†"
 """Marks a number that was computed by other sources than those of the workspace's last run."""
 
 

@@ -38,8 +38,6 @@ def _dvc(*arguments: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"COLUMNS": "200"})
     if done.returncode:
         said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-        raise CspopsError(
-            f"dvc {' '.join(arguments[:2])} failed: {said[-1] if said else f'exit code {done.returncode}'}",
-            hint="dvc queue status",
-        )
+        errors = [line for line in said if line.startswith("ERROR")] or said or [f"exit code {done.returncode}"]
+        raise CspopsError(f"dvc {' '.join(arguments[:2])} failed: {errors[-1]}", hint="dvc queue status")
     return done.stdout

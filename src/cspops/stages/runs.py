@@ -11,7 +11,7 @@ import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +190,7 @@ def read(wanted: Iterable[tuple[str, Path]]) -> dict[tuple[str, Path], bytes | N
     return found
 
 
+@lru_cache(maxsize=256)
 def parsed(text: bytes | None) -> Params | None:
     """Params of another revision; None when they are not of today's form."""
     try:
@@ -237,6 +238,7 @@ def changed_sources(lock: Lock) -> list[str]:
     return sorted(path for path, md5 in lock.sources(STAGES["combined"]).items() if not same(Path(path), md5))
 
 
+@lru_cache(maxsize=256)
 def _lock(text: bytes) -> Lock | None:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError

@@ -63,7 +63,7 @@ def difference(a: Hits, model_a: str, b: Hits, model_b: str) -> Interval:
     """Top-1 of one model minus that of another on the same rows and seeds; DataError when they are not the same."""
     if (a.seeds, a.obs_id) != (b.seeds, b.obs_id):
         raise DataError("tested on other rows or seeds", hint="compare runs of the same dataset, split and seeds")
-    return paired_difference(a.of[model_a], b.of[model_b])
+    return paired_difference(a.of[model_a].float(), b.of[model_b].float())
 
 
 def hits_of(predictions: Path, revision: str) -> HitsByRoleAndRatio:
