@@ -19,6 +19,10 @@ FOLDER = paths.REPORTS / "tables"
 ROUNDING = 1e-3
 """Means are rounded to 4 digits: differences of means that differ by less are of the same runs."""
 
+NUMBER = {"mean", "sd", "key", "code", "revision", "commit", "date"}
+INTERVAL = {"difference", "low", "high", "keys", "codes"}
+"""What a number and an interval in reports/tables/ must hold to be kept."""
+
 
 def listing(params: Params) -> list[dict[str, Any]]:
     """One entry a table: what it is, and how many of its cells have a number of ours."""
@@ -177,9 +181,12 @@ def _kept_documents(number: int) -> list[dict[str, Any]]:
     for text in texts:
         try:
             document = json.loads(text or b"")
-            _ = [cell["ours"] for row in document["rows"] for cell in row["cells"]], document["comparisons"]
-            found.append(document)
-        except (ValueError, KeyError, TypeError):
+            numbers = [cell["ours"] for row in document["rows"] for cell in row["cells"] if row["name"]]
+            intervals = [cell for one in document["comparisons"] for cell in one["cells"] if one["row"] and one["minus"]]
+            whole = all(one.keys() >= NUMBER for one in numbers if one) and all(one.keys() >= INTERVAL for one in intervals)
+            if whole and isinstance(document["columns"], list):
+                found.append(document)
+        except (ValueError, KeyError, TypeError, AttributeError):
             continue
     return found
 
@@ -210,8 +217,8 @@ def _fill(here: _Here, place: _Place, *, any_code: bool) -> tuple[dict[str, Any]
     finished = [run for run in matching if run.finished]
     same = [run for run in finished if run.codes[model] == want.code]
     every_kept = _kept_numbers(here, place)
-    kept = [one for one in every_kept if one.get("key") == want.key]
-    kept_same = [one for one in kept if one.get("code") == want.code]
+    kept = [one for one in every_kept if one["key"] == want.key]
+    kept_same = [one for one in kept if one["code"] == want.code]
     for run in (*same, *(finished if any_code and not kept_same else ())):
         top1 = run.top1(ratio_key(place.column.ratio), model)
         if top1 is None:
@@ -219,11 +226,11 @@ def _fill(here: _Here, place: _Place, *, any_code: bool) -> tuple[dict[str, Any]
         ours = {"mean": top1[0], "sd": top1[1], "key": want.key, "code": run.codes[model]}
         about = {"revision": run.revision.name, "commit": run.revision.commit[:7], "date": run.revision.date}
         # A number that is kept already stays with the revision it was first read from: the file changes with results only.
-        earlier = [one for one in kept if all(one.get(name) == value for name, value in ours.items())]
+        earlier = [one for one in kept if all(one[name] == value for name, value in ours.items())]
         return cell | {"ours": earlier[0] if earlier else ours | about, "other_code": ours["code"] != want.code}, run
     if kept:
         ours = (kept_same or kept)[0]
-        return cell | {"ours": ours, "other_code": ours.get("code") != want.code}, None
+        return cell | {"ours": ours, "other_code": ours["code"] != want.code}, None
     if finished:
         reason = f"run by other sources only ({_names(finished)}); --any-code shows it"
     elif matching:
@@ -314,7 +321,7 @@ class _Comparisons:
         """The interval in reports/tables/ of the same two runs."""
         for document in self.here.kept[self.table.number]:
             for one in document["comparisons"]:
-                if (one.get("row"), one.get("minus")) != (row, minus):
+                if (one["row"], one["minus"]) != (row, minus):
                     continue
                 for title, cell in zip(document["columns"], one["cells"], strict=False):
                     same = title == self.table.columns[column].title and all(cell[of] == now[of] for of in ("keys", "codes"))
