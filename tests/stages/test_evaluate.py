@@ -18,6 +18,7 @@ from cspops.geo import uniform_on_sphere
 from cspops.host import Host
 from cspops.models.checkpoint import save_model
 from cspops.models.heads import ClassEmbedding, LinearProbe
+from cspops.models.loading import load_location_classifier
 from cspops.models.location_encoder import LocationEncoder
 from cspops.params.sections import Priors
 from cspops.params.views import EvaluateView

@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from cspops.stages.loading import load_classifier
 
 from cspops.data.catalogue import Observations
 from cspops.errors import ParamsError
 from cspops.models.checkpoint import save_model
 from cspops.models.heads import ClassEmbedding
+from cspops.models.loading import load_location_classifier
 from cspops.models.location_encoder import LocationEncoder
 from cspops.report.world import World, is_land
 from cspops.stages import report_maps
@@ -97,7 +97,7 @@ def test_p_is_the_normalised_sigmoid_of_the_classifier_named_in_the_title(
     assert list(panels) == ["fine-tuned on 50 % of the labels, seed 3", "fine-tuned on 100 % of the labels, seed 3"]
     for key, panel, rows in zip(("label_50", "label_100"), panels.values(), ([], dogs), strict=True):  # dogs are odd rows
         np.testing.assert_array_equal(panel.labelled, observations.lonlat[rows].numpy())
-        classifier = load_classifier(inputs["finetune-loc"] / "seed_3" / key)
+        classifier = load_location_classifier(inputs["finetune-loc"] / "seed_3" / key)
         assert len(panel.p) == len(WORLD.lonlat)
         for pixel in range(0, len(panel.p), 97):
             with torch.no_grad():

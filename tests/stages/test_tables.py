@@ -180,7 +180,7 @@ def test_the_image_alone_comes_from_any_run_of_the_same_image_line(project: Path
     write_run({}, 53.0, ran={"loss": "nce"})  # HEAD itself is of no use
     git("commit", "-q", "-a", "-m", "broken")
     assert means(collect(), "Img. Only") == NONE
-    experiment("a", SUP_WRAP | {"pretrain.epochs": 3, "finetune_loc.beta": 0.5}, 50.0, 31.0)
+    experiment("a", SUP_WRAP | {"pretrain.epochs": 3, "finetune_losses.presence_absence.beta": 0.5}, 50.0, 31.0)
     assert means(collect(), "Img. Only") == [31.0] * 4
     git("update-ref", "-d", git("for-each-ref", "--format=%(refname)", "refs/exps"))
     Path("reports/tables/table_1.json").unlink()

@@ -15,7 +15,7 @@ Count = Annotated[int, Field(ge=1)]
 class Section(BaseModel):
     """Frozen, strict about keys and about kinds: `epochs: "3"`, `epochs: true` and `epochs: 2.5` are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, serialize_by_alias=True)
 
     @classmethod
     def fields_by_key(cls) -> dict[str, str]:

@@ -139,7 +139,7 @@ def view(params: Params, kind: type[View]) -> View:
 def recorded(params: Params, stage: str) -> dict[str, Any]:
     """A stage's view as plain values by path: what is written beside its outputs."""
     return {
-        path: value.model_dump(mode="json", by_alias=True) if isinstance(value, BaseModel) else value
+        path: value.model_dump(mode="json") if isinstance(value, BaseModel) else value
         for path, value in (
             (_resolve(params, field.metadata["path"]), _look_up(params, field.metadata["path"]))
             for field in dataclasses.fields(VIEWS[stage])
