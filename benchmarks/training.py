@@ -35,10 +35,11 @@ from cspops.geo import uniform_on_sphere
 from cspops.host import Host
 from cspops.kernels import product
 from cspops.models.heads import ClassEmbedding
+from cspops.models.location_classifier import LocationClassifier
 from cspops.models.location_encoder import LocationEncoder
 from cspops.seeds import numpy_stream, torch_stream
 from cspops.shapes import Tensor
-from cspops.training.finetune_loc import LocationClassifier, finetune_loc
+from cspops.training.finetune_loc import finetune_loc
 from cspops.training.pretrain import pretrain
 
 SETTINGS = {"tau_batch": 0.2, "tau_locations": 0.2, "tau_dropout": 0.2, "weight_locations": 1.0, "weight_dropout": 1.0}
@@ -105,6 +106,7 @@ def pretraining(shapes: Shapes, device: torch.device) -> Case:
             loss="mc",
             terms="BLD",
             loss_settings=SETTINGS,
+            negatives=uniform_on_sphere,
             negative_locations=1,
             epochs=shapes.epochs,
             batch_size=shapes.batch,
@@ -148,10 +150,12 @@ def finetuning(shapes: Shapes, device: torch.device) -> Case:
             data,
             trained,
             classes=shapes.classes,
+            loss="presence_absence",
+            loss_settings={"beta": BETA},
+            negatives=uniform_on_sphere,
             steps=shapes.steps,
             batch_size=shapes.batch,
             learning_rate=RATE,
-            beta=BETA,
             seed=0,
             device=device,
         )

@@ -134,3 +134,9 @@ def test_dvc_runs_the_sources_of_the_folder_it_stands_in(project: Path) -> None:
     )
     assert "SNAPSHOT" in cspops("check", cwd=project, DVC_STAGE="check").stdout
     assert "SNAPSHOT" not in cspops("check", cwd=project).stdout  # outside DVC: what is installed
+
+
+def test_version_is_that_of_the_package(project: Path) -> None:
+    from importlib.metadata import version
+
+    assert cspops("--version", cwd=project).stdout == f"cspops {version('cspops')}\n"

@@ -13,6 +13,7 @@ from cspops.geo import (
     blocks,
     haversine,
     lonlat_of,
+    near_blocks,
     uniform_on_sphere,
     unit_vectors,
     wrap_longitude,
@@ -221,3 +222,126 @@ def test_places_in_one_block_are_near():
     assert len(pairs) > 1000
     i, j = torch.tensor(pairs).unbind(1)
     assert haversine(lonlat[i], lonlat[j]).max() <= 20 * math.sqrt(2) * KM_PER_DEGREE
+
+
+# --- near blocks
+
+
+def cell_of(lon, lat, degrees):
+    return blocks(tensor((float(lon), float(lat))), float(degrees))
+
+
+OVER_THE_POLE = math.degrees(
+    math.acos(
+        math.sin(math.radians(80)) * math.sin(math.radians(85))
+        + math.cos(math.radians(80)) * math.cos(math.radians(85)) * math.cos(math.radians(175))
+    )
+)
+"""Degrees from (175 W, 85 N) to (0 E, 80 N), by the law of cosines: nearly over the pole."""
+
+
+@pytest.mark.parametrize(
+    ("south_west", "place", "arc"),
+    [
+        ((0, 0), (4.0, 13.0), 3.0),  # due north
+        ((0, 0), (4.0, -3.0), 3.0),  # due south
+        ((0, 0), (12.0, 0.0), 2.0),  # due east, on the equator
+        ((170, 0), (-178.0, 0.0), 2.0),  # east, across the date line
+        ((-180, 0), (178.0, 0.0), 2.0),  # west, across the date line
+        # The perpendicular from 80 N, 20 degrees from the side, meets it at 80.6 N: sin arc = cos 80 sin 20.
+        ((0, 80), (30.0, 80.0), math.degrees(math.asin(math.cos(math.radians(80)) * math.sin(math.radians(20))))),
+        ((0, 80), (-20.0, 80.0), math.degrees(math.asin(math.cos(math.radians(80)) * math.sin(math.radians(20))))),
+        ((0, -90), (-20.0, -80.0), math.degrees(math.asin(math.cos(math.radians(80)) * math.sin(math.radians(20))))),
+        ((0, 80), (130.0, 88.0), 2.0),  # beyond 90 degrees of longitude the pole itself is nearest
+        ((0, 70), (-175.0, 85.0), OVER_THE_POLE),
+    ],
+)
+def test_distance_to_one_cell(south_west, place, arc):
+    """A cell of 10 degrees: nearer than a hair more than the arc, not than a hair less."""
+    cell, km = cell_of(*south_west, 10), arc * KM_PER_DEGREE
+    assert near_blocks(tensor(place), cell, 10.0, km=km * (1 + 1e-9)).tolist() == [True]
+    assert near_blocks(tensor(place), cell, 10.0, km=km * (1 - 1e-9)).tolist() == [False]
+
+
+SIDES = 250
+"""Points that the oracle sets on each side of a cell."""
+
+
+def distance_to_border(place, cell, degrees):
+    """Shortest of the distances to points along the four sides: too long by at most half their spacing."""
+    columns = math.ceil(360 / degrees)
+    west, south = -180 + (cell % columns) * degrees, -90 + (cell // columns) * degrees
+    east, north = min(west + degrees, 180), min(south + degrees, 90)
+    step = torch.linspace(0, 1, SIDES + 1, dtype=torch.float64)
+    lon, lat = west + (east - west) * step, south + (north - south) * step
+    sides = [(lon, torch.full_like(lon, at)) for at in (south, north)] + [
+        (torch.full_like(lat, at), lat) for at in (west, east)
+    ]
+    return min(float(haversine(torch.stack(side, 1), place).min()) for side in sides)
+
+
+@pytest.mark.parametrize("km", [50.0, 240.0, 1500.0])
+@pytest.mark.parametrize(
+    ("degrees", "cells"),
+    [
+        (5.0, [(-180, 0), (175, 5), (-180, 60)]),  # both sides of the date line
+        (5.0, [(-100, 80), (20, 80), (25, 80), (140, 85), (0, -90)]),  # high latitudes, and both poles
+        (7.0, [(179.9, 12), (-179, 12), (60, 89)]),  # the last column is 3 degrees wide, the last row 5 high
+        (30.0, [(0, 0), (-179, -89), (100, 70)]),
+    ],
+    ids=["date line", "high latitude", "narrow last cells", "large"],
+)
+def test_nearness_agrees_with_walking_along_the_borders(degrees, cells, km):
+    """Half the places are around a cell's corners, so that the answers differ."""
+    cells = torch.cat([cell_of(*corner, degrees) for corner in cells])
+    anywhere = uniform_on_sphere(100, generator=stream())
+    columns = math.ceil(360 / degrees)
+    which = cells[torch.arange(150) % len(cells)]
+    corner = torch.stack(((which % columns) * degrees - 180, (which // columns) * degrees - 90), 1).double()
+    turn = torch.rand(150, 2, generator=stream(1), dtype=torch.float64) * 4 - 2
+    lat = (corner[:, 1] + degrees / 2 + turn[:, 1] * (degrees / 2 + km / KM_PER_DEGREE)).clamp(-90, 90)
+    stretch = torch.deg2rad(lat).cos().clamp_min(0.05)
+    lon = corner[:, 0] + degrees / 2 + turn[:, 0] * (degrees / 2 + km / KM_PER_DEGREE / stretch)
+    lonlat = torch.cat((anywhere, torch.stack((lon, lat), 1)))
+    near = near_blocks(lonlat, cells, degrees, km=km)
+    slack = degrees * KM_PER_DEGREE / SIDES / 2  # half the spacing
+    for place, answer in zip(lonlat, near.tolist(), strict=True):
+        if int(blocks(place, degrees)) in cells.tolist():
+            assert answer
+        else:
+            distance = min(distance_to_border(place, int(cell), degrees) for cell in cells)
+            assert distance < km + slack if answer else distance >= km
+    assert 20 < int(near.sum()) < 230
+
+
+@pytest.mark.parametrize(
+    ("inside", "place", "arc"),
+    [
+        ((179.0, 3.0), (-179.0, 3.0), math.degrees(math.asin(math.cos(math.radians(3)) * math.sin(math.radians(1))))),
+        ((179.0, 3.0), (-177.0, 1.0), math.degrees(math.asin(math.cos(math.radians(1)) * math.sin(math.radians(3))))),
+        ((100.0, 89.0), (-110.0, 87.0), 3.0),
+    ],
+    ids=["one degree beside", "three degrees beside", "beyond the pole"],
+)
+def test_the_last_cells_end_at_the_date_line_and_at_the_pole(inside, place, arc):
+    """Cells of 7 degrees: the last column is 177 E to 180, the row of the first two 1 N to 8 N, the last row
+    85 N to 90. Beside a meridian by d at latitude p the sine of the arc is cos p sin d; over the pole the pole is nearest.
+    """
+    cell, km = cell_of(*inside, 7), arc * KM_PER_DEGREE
+    assert near_blocks(tensor(place), cell, 7.0, km=km * (1 + 1e-9)).tolist() == [True]
+    assert near_blocks(tensor(place), cell, 7.0, km=km * (1 - 1e-9)).tolist() == [False]
+
+
+def test_near_by_nothing_is_inside():
+    lonlat = uniform_on_sphere(3000, generator=stream())
+    cells = torch.tensor([100, 101, 140, 7])
+    assert near_blocks(lonlat, cells, 20.0, km=0.0).equal(torch.isin(blocks(lonlat, 20.0), cells))
+    assert not near_blocks(lonlat, torch.tensor([], dtype=torch.long), 20.0, km=100.0).any()
+
+
+def test_nearness_does_not_depend_on_the_order_of_cells_nor_on_whole_turns():
+    lonlat = uniform_on_sphere(2000, generator=stream())
+    cells = torch.randperm(162, generator=stream(1))[:20]
+    near = near_blocks(lonlat, cells, 20.0, km=300.0)
+    assert near.equal(near_blocks(lonlat, cells.sort().values, 20.0, km=300.0))
+    assert near.equal(near_blocks(lonlat + tensor(360.0, 0.0), cells, 20.0, km=300.0))

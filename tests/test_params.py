@@ -70,6 +70,8 @@ WRONG = [
     ("split.label_ratios", [0.1, 0.1], ["must increase, without repeats"]),
     ("split.label_ratios", [0.1, 0.1000000001], ["must increase, without repeats"]),
     ("split.block_degrees", 1e-9, ["split.block_degrees: input should be greater than or equal to 0.1"]),
+    ("split.buffer_km", -1.0, ["split.buffer_km: input should be greater than or equal to 0 (got -1.0)"]),
+    ("dataset.blue_marble.buffer_km", 9e9, ["dataset.blue_marble.buffer_km: input should be less than or equal to 5000"]),
     ("seeds", [2**32], ["seeds.0: input should be less than"]),
     ("split.label_ratios", [0.1, 2], ["split.label_ratios.1: input should be less than or equal to 1 (got 2)"]),
     ("split.label_ratios", [], ["split.label_ratios"]),
@@ -85,8 +87,18 @@ WRONG = [
     ("dataset.blue_marble.block_share", 0.5, ["dataset.blue_marble.block_share: input should be less than 0.5"]),
     ("pretrain_img.method", "mocco", ["did you mean `moco`?"]),
     ("image_encoder.model", "resnet10t", ["image_encoder.model: string should match pattern"]),
-    ("finetune_loc.beta", 0, ["finetune_loc.beta: input should be greater than 0"]),
+    ("finetune_losses.presence_absence.beta", 0, ["presence_absence.beta: input should be greater than 0"]),
+    ("finetune_loc.schedule", "exponential", ["finetune_loc: an exponential schedule needs a last_rate above 0"]),
+    ("pretrain.negatives", "spheer", ["did you mean `sphere`?"]),
     ("finetune_img.l2", [0.1, -1], ["finetune_img.l2.1: input should be greater than 0"]),
+    ("loss", "MC", ["loss: 'MC' is not one of mc, nce, mse, none; did you mean `mc`?"]),
+    ("evaluate.priors.knn", [5, 0], ["evaluate.priors.knn.1: input should be greater than or equal to 1 (got 0)"]),
+    ("evaluate.priors.kde", [], ["evaluate.priors.kde: "]),
+    ("evaluate.priors.pseudo_count", 0, ["evaluate.priors.pseudo_count: input should be greater than or equal to"]),
+    ("report.clas", "Csa", ["report.clas: unknown key; did you mean `class`?"]),
+    ("report.class", 3, ["report.class: input should be a valid string (got 3)"]),
+    ("report.clusters", 31, ["report.clusters: input should be less than or equal to 30"]),
+    ("report.grid_degrees", 0.4, ["report.grid_degrees: input should be greater than or equal to 0.5"]),
     ("los", "mc", ["los: unknown key; did you mean `loss`?"]),
 ]
 
@@ -101,12 +113,20 @@ def test_a_wrong_value_is_named(good: dict[str, Any], tmp_path: Path, path: str,
     assert caught.value.code == 2
 
 
+def test_a_file_that_refers_to_itself_or_is_a_folder_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("a: &a\n  b: *a\n")
+    with pytest.raises(ParamsError, match="refers to itself"):
+        params.load(tmp_path / "params.yaml")
+    with pytest.raises(ParamsError, match="is a folder"):
+        params.load(tmp_path)
+
+
 def test_a_missing_section_and_a_missing_key_are_named_together(good: dict[str, Any], tmp_path: Path) -> None:
-    del good["losses"], good["finetune_loc"]["beta"]
+    del good["losses"], good["finetune_loc"]["steps"]
     with pytest.raises(ParamsError) as caught:
         params.load(write(tmp_path, good))
     assert "params.yaml: losses: the key is missing" in caught.value.message
-    assert "params.yaml: finetune_loc.beta: the key is missing" in caught.value.message
+    assert "params.yaml: finetune_loc.steps: the key is missing" in caught.value.message
 
 
 @pytest.mark.parametrize(
@@ -156,6 +176,11 @@ def test_a_view_holds_only_what_dvc_lists(good: dict[str, Any], tmp_path: Path) 
     assert set(params.recorded(loaded, "pretrain")) == {
         "seeds", "location_encoder", "encodings.grid", "networks.ffn", "loss", "losses.nce", "pretrain",
     }  # fmt: skip
+
+
+def test_what_is_recorded_has_the_names_of_params_yaml(good: dict[str, Any], tmp_path: Path) -> None:
+    loaded = params.load(write(tmp_path, good))
+    assert params.recorded(loaded, "report")["report"] == good["report"]
 
 
 def test_params_are_frozen(good: dict[str, Any], tmp_path: Path) -> None:

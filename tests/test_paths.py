@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -133,6 +135,20 @@ def test_scratch_outlives_a_failure_belongs_to_its_inputs_and_goes_when_done(
     with paths.scratch("split", project) as last:
         assert (last / "progress").read_text() == "1"
     assert not first.exists()
+
+
+def test_progress_of_other_params_is_kept_for_two_weeks(project: params.Params) -> None:
+    make("download", project)
+    folders = {}
+    for name, seeds in (("old", (7,)), ("recent", (8,))):
+        with pytest.raises(RuntimeError), paths.scratch("split", project.model_copy(update={"seeds": seeds})) as folders[name]:
+            raise RuntimeError
+    long_ago = time.time() - 15 * 24 * 3600
+    os.utime(folders["old"], (long_ago, long_ago))
+    with paths.scratch("split", project):
+        pass
+    assert not folders["old"].exists()
+    assert folders["recent"].exists()
 
 
 def test_publish_moves_reports(project: params.Params) -> None:

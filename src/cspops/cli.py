@@ -5,11 +5,12 @@ before anything else happens.
 """
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cspops.errors import CspopsError, EnvironmentProblem
+from cspops.errors import CspopsError, EnvironmentProblem, ParamsError
 
 if TYPE_CHECKING:
     from cspops.host import Host
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 STAGES = "Stages (what dvc.yaml calls, in the order of the graph)"
 LOOK = "Look at results"
+OTHERS = "Use what others made"
 
 app = typer.Typer(
     name="cspops",
@@ -26,6 +28,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     epilog="Settings that change results: params.yaml. Where it runs: CSPOPS_DEVICE, CSPOPS_DATA_ROOT.",
 )
+
+
+def _version(asked: bool | None) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"cspops {version('cspops')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool | None, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = None,
+) -> None:
+    """Options of the command itself."""
 
 
 def main() -> int:
@@ -159,7 +178,7 @@ def evaluate(
 
 @app.command(rich_help_panel=STAGES)
 def report() -> None:
-    """Write reports/report.md with tables, curves and the map of observations."""
+    """Write reports/report.md with tables, curves and maps."""
     _run_stage("report")
 
 
@@ -185,6 +204,82 @@ def versus(
         body.append([row["role"], f"{100 * row['label_ratio']:g} %", row["model"], *numbers])
     title = f"Top-1, workspace minus {revision}, percentage points, 95 % paired bootstrap"
     _show(title, [header, *body], text_columns=3)
+
+
+@app.command(rich_help_panel=LOOK, epilog="Example: cspops tables 1 --queue; dvc queue start; then cspops tables 1")
+def tables(
+    number: Annotated[int | None, typer.Argument(help="1 to 5; without it, the tables are listed.")] = None,
+    queue: Annotated[bool, typer.Option("--queue", help="Queue the runs that are missing as DVC experiments.")] = False,
+    any_code: Annotated[bool, typer.Option("--any-code", help="Use runs by other sources too; they are marked.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Fill a table of the paper from finished experiments, ours beside the paper's; write reports/tables/."""
+    import json as json_package
+
+    from cspops.report import paper_page
+    from cspops.stages import tables as stage
+
+    checked = _params()
+    document: Any
+    if number is None:
+        if queue:
+            raise ParamsError("no table is named whose runs could be queued", hint="cspops tables 1 --queue")
+        document = stage.listing(checked)
+    elif queue:
+        document = stage.queue(number, checked, any_code=any_code, say=_say)
+    else:
+        document = stage.collect(number, checked, any_code=any_code, say=_say)
+    if json:
+        print(json_package.dumps(document, indent=1))
+    elif number is None:
+        header = ["table", "title", "data of the paper", "rows x columns", "with results here"]
+        body = []
+        for one in document:
+            rows, columns = one["rows"], one["columns"]
+            counts = [f"{rows} x {columns}", f"{one['cells_with_results']} of {rows * columns}"]
+            body.append([str(one["table"]), one["title"], one["dataset_of_paper"], *counts])
+        _show("Tables of the paper", [header, *body], text_columns=3)
+    elif queue:
+        for kind in ("queued", "waiting", "finished"):
+            names = [one["name"] if isinstance(one, dict) else one for one in document[kind]]
+            print(f"{kind}: {', '.join(names) or 'none'}")
+        for row, reason in dict.fromkeys((one["row"], one["reason"]) for one in document["unavailable"]):
+            print(f"not queued: {row}: {reason}")
+        if document["queued"] or document["waiting"]:
+            print(f"next: dvc queue start (or dvc exp run --run-all), then cspops tables {number}")
+    else:
+        _show(paper_page.heading(document), paper_page.number_rows(document), text_columns=2)
+        _show("Does the paper's order hold?", paper_page.comparison_rows(document), text_columns=2)
+        print(paper_page.data_sentence(document))
+        for remark in paper_page.remarks(document):
+            print(f"- {remark}")
+
+
+IN_PYTHON = """In Python: from cspops.models.loading import load_location_encoder;
+load_location_encoder("FOLDER/encoder")(torch.tensor([[8.5, 47.4]])) embeds places, in degrees, longitude first."""
+
+
+@app.command(rich_help_panel=OTHERS, epilog=IN_PYTHON)
+def import_checkpoint(
+    file: Annotated[Path, typer.Argument(help="A .pth.tar file of the released CSP code.", metavar="FILE")],
+    out: Annotated[Path | None, typer.Option(help="Default: artifacts/imported/NAME.", metavar="FOLDER")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier import in that folder.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print source.json.")] = False,
+) -> None:
+    """Turn a checkpoint of the released CSP code into safetensors and config.json with the same output."""
+    from cspops.stages import import_checkpoint as stage
+
+    folder = out or stage.default_folder(file)
+    source = stage.run(file, folder, force=force)
+    if json:
+        import json as json_package
+
+        print(json_package.dumps(source, indent=1, sort_keys=True))
+        return
+    print(folder)
+    _show(f"{source['kind']}, epoch {source['epoch']}", [["part", "what", "tensors"], *stage.parts(source)], text_columns=2)
+    for name, reason in source["left_out"].items():
+        _say(f"left out: {name}: {reason}")
 
 
 def _show(title: str, rows: list[list[str]], *, text_columns: int) -> None:

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from cspops.shapes import Float, Int, LonLat, Tensor
+from cspops.shapes import Bool, Float, Int, LonLat, Tensor
 
 EARTH_RADIUS_KM = 6371.0088
 """Mean radius of the Earth (IUGG)."""
@@ -69,3 +69,45 @@ def blocks(lonlat: LonLat, degrees: float) -> Int[Tensor, "*batch"]:
     column = torch.floor((wrap_longitude(lonlat[..., 0]) + 180) / degrees).long().clamp(0, columns - 1)
     row = torch.floor((lonlat[..., 1] + 90) / degrees).long().clamp(0, math.ceil(180 / degrees) - 1)
     return row * columns + column
+
+
+def near_blocks(lonlat: Float[Tensor, "n 2"], cells: Int[Tensor, "m"], degrees: float, *, km: float) -> Bool[Tensor, "n"]:
+    """Which positions lie in one of the ``degrees`` x ``degrees`` cells, or nearer than ``km`` to one.
+
+    The distance is the great circle's, to the nearest point of the cell, exact but for rounding. On a parallel it
+    grows with the difference of longitude, so of a row of cells only the nearest meridian side counts. Along a side
+    at difference d the cosine of the distance from latitude p to latitude t is
+
+        sin p sin t + cos p cos t cos d = R cos(t - foot),    foot = atan2(sin p, cos p cos d),
+
+    largest at the latitude of the side that is nearest to the foot of the perpendicular.
+
+    Args:
+        lonlat: positions, degrees.
+        cells: numbers of cells, as :func:`blocks` counts them.
+        degrees: side of the cells.
+        km: width of the belt around the cells, less than 10,000 (a quarter of the circumference); 0 asks for the
+            cells alone.
+    """
+    near = torch.isin(blocks(lonlat, degrees), cells)
+    if km <= 0:
+        return near
+    columns = math.ceil(360 / degrees)
+    lon, lat = wrap_longitude(lonlat[:, 0].double()), lonlat[:, 1].double()
+    row_of_cell = cells.div(columns, rounding_mode="floor")
+    for row in row_of_cell.unique().tolist():
+        south, north = -90 + row * degrees, min(-90 + (row + 1) * degrees, 90.0)
+        reach = km / KM_PER_DEGREE + 1e-9  # no farther in latitude; the hair keeps rounding from deciding here
+        some = torch.nonzero(~near & (lat > south - reach) & (lat < north + reach))[:, 0]
+        west = -180 + (cells[row_of_cell == row] % columns).unique().double() * degrees
+        east = (west + degrees).clamp(max=180)
+        x, p = lon[some], lat[some]
+        after = torch.searchsorted(west, x, right=True)
+        before = (after - 1) % len(west)
+        beside = torch.minimum((west[after % len(west)] - x) % 360, (x - east[before]) % 360)
+        d = torch.where((x >= west[before]) & (x <= east[before]), 0.0, beside)
+        angle, height = torch.deg2rad(d), torch.deg2rad(p)
+        foot = torch.rad2deg(torch.atan2(height.sin(), height.cos() * angle.cos()))
+        side = torch.stack((torch.zeros_like(d), foot.clamp(south, north)), 1)
+        near[some] = haversine(torch.stack((d, p), 1), side) < km
+    return near

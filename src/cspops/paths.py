@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,9 @@ RAW = Path("data")
 ARTIFACTS = Path("artifacts")
 REPORTS = Path("reports")
 PARAMS = Path("params.yaml")
+
+KEEP_PROGRESS = 14 * 24 * 3600
+"""Seconds for which the progress of a killed run is kept; it may have had other params, so that nothing else ends it."""
 
 NEEDS: dict[str, tuple[str, ...]] = {
     "download": (),
@@ -131,6 +135,9 @@ def scratch(stage: str, params: Params) -> Iterator[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     yield folder
     shutil.rmtree(folder)
+    for left_over in folder.parent.glob(f"{stage}-" + "[0-9a-f]" * 16):
+        if time.time() - left_over.stat().st_mtime > KEEP_PROGRESS:
+            shutil.rmtree(left_over, ignore_errors=True)
 
 
 def _sha256(file: Path) -> str:

@@ -12,7 +12,7 @@ from scipy.stats import chi2
 
 from cspops.data.splits import ROLES, assign_roles, few_shot_levels, ratio_key, read_few_shot, read_roles
 from cspops.errors import DataError
-from cspops.geo import blocks, uniform_on_sphere
+from cspops.geo import blocks, haversine, near_blocks, uniform_on_sphere
 
 prop = settings(deadline=None, derandomize=True, max_examples=60)
 RATIOS = (0.05, 0.1, 0.2, 1.0)
@@ -26,10 +26,16 @@ def world(n, missing=0, seed=0):
     return lonlat
 
 
-def roles_of(lonlat, *, seed=0, **shares):
+def roles_of(lonlat, *, seed=0, buffer_km=0.0, **shares):
     shares = {"val": 0.15, "test": 0.15, "spatial_val": 0.1, "spatial_test": 0.1} | shares
     return assign_roles(
-        official=[None] * len(lonlat), lonlat=lonlat, method="random", block_degrees=DEGREES, seed=seed, **shares
+        official=[None] * len(lonlat),
+        lonlat=lonlat,
+        method="random",
+        block_degrees=DEGREES,
+        buffer_km=buffer_km,
+        seed=seed,
+        **shares,
     )
 
 
@@ -46,12 +52,13 @@ def official(roles):
         spatial_val=0.1,
         spatial_test=0.1,
         block_degrees=10.0,
+        buffer_km=500.0,
         seed=0,
     )
 
 
 def test_the_official_split_is_taken_as_it_is():
-    given_roles = ["test", "train", "spatial_test", "val", "spatial_val", "train"]
+    given_roles = ["test", "train", "spatial_test", "val", "spatial_val", "buffer", "train"]
     assert official(given_roles) == given_roles
 
 
@@ -73,25 +80,36 @@ def test_an_unknown_official_role_is_refused_by_row(wrong):
     test=st.sampled_from([0.0, 0.2, 0.5]),
     spatial_val=st.sampled_from([0.0, 0.07, 0.2]),
     spatial_test=st.sampled_from([0.0, 0.1, 0.25]),
+    buffer_km=st.sampled_from([0.0, 300.0, 2000.0]),
     seed=st.integers(0, 5),
 )
-def test_random_roles(n, missing, val, test, spatial_val, spatial_test, seed):
-    """Shares of the open rows are exact but for rounding; blocks are whole, closed to others, and below their shares."""
+def test_random_roles(n, missing, val, test, spatial_val, spatial_test, buffer_km, seed):
+    """Shares of the open rows are exact but for rounding; blocks are whole, closed to others, and below their shares;
+    the buffer is what else is near them."""
     lonlat = world(n, min(missing, n))
-    roles = np.array(roles_of(lonlat, val=val, test=test, spatial_val=spatial_val, spatial_test=spatial_test, seed=seed))
+    shares = {"val": val, "test": test, "spatial_val": spatial_val, "spatial_test": spatial_test}
+    roles = np.array(roles_of(lonlat, buffer_km=buffer_km, seed=seed, **shares))
     assert len(roles) == n and set(roles) <= set(ROLES)
 
-    spatial = np.isin(roles, ["spatial_val", "spatial_test"])
-    rest = n - spatial.sum()
+    spatial, buffer = np.isin(roles, ["spatial_val", "spatial_test"]), roles == "buffer"
+    rest = n - spatial.sum() - buffer.sum()
     assert abs((roles == "val").sum() - val * rest) <= 0.5
     assert abs((roles == "test").sum() - test * rest) <= 0.5
 
     located = ~lonlat.isnan().any(1).numpy()
     assert not (spatial & ~located).any(), "a row without a position is in no block"
     cell = blocks(lonlat[torch.from_numpy(located)], DEGREES).numpy()
-    kind = np.where(spatial, roles, "open")[located]
+    kind = np.where(spatial, roles, "open")[located]  # of the buffer or not
     for one in np.unique(cell):
         assert len(set(kind[cell == one])) == 1, "a block holds rows of two kinds"
+
+    # Each block held out has a row, so the rows tell which they are. No row of the rest is near any of their rows.
+    cells = torch.from_numpy(np.unique(cell[spatial[located]]))
+    near = near_blocks(lonlat[torch.from_numpy(located)], cells, DEGREES, km=buffer_km).numpy()
+    assert (near == (spatial | buffer)[located]).all()
+    assert not (buffer & ~located).any(), "a row without a position is near no block"
+    others = lonlat[torch.from_numpy(located & ~spatial & ~buffer)]
+    assert (haversine(others[:, None], lonlat[torch.from_numpy(spatial)]) >= buffer_km).all()
 
     # Whole blocks are taken while they fit, so that both shares together are missed by less than the largest block.
     assert spatial.sum() <= (spatial_val + spatial_test) * n + 1e-9
@@ -100,6 +118,16 @@ def test_random_roles(n, missing, val, test, spatial_val, spatial_test, seed):
         largest = np.bincount(cell).max()
         assert spatial.sum() > (spatial_val + spatial_test) * n - largest - 1e-9
         assert (roles == "spatial_val").sum() > spatial_val * n - largest - 1e-9
+
+
+def test_the_buffer_takes_rows_from_training_and_moves_no_block():
+    lonlat = world(2000)
+    without, narrow, wide = (np.array(roles_of(lonlat, buffer_km=km)) for km in (0.0, 300.0, 900.0))
+    assert not (without == "buffer").any()
+    assert 0 < (narrow == "buffer").sum() < (wide == "buffer").sum()
+    assert ((wide == "buffer") | (narrow != "buffer")).all(), "a wider buffer holds the narrower one"
+    for role in ("spatial_val", "spatial_test"):
+        assert ((without == role) == (wide == role)).all()
 
 
 def test_random_roles_repeat_by_seed_only():
@@ -200,7 +228,7 @@ def test_few_shot_subsets_repeat_by_seed_only():
 
 
 IDS = [f"o{row}" for row in range(6)]
-GOOD_ROLES = ["train", "val", "test", "spatial_val", "spatial_test", "train"]
+GOOD_ROLES = ["train", "val", "test", "spatial_val", "spatial_test", "buffer"]
 
 
 def write_roles(folder, roles=GOOD_ROLES, ids=IDS):
@@ -212,11 +240,12 @@ def test_roles_become_disjoint_masks_that_cover_all_rows(tmp_path):
     masks = read_roles(tmp_path, IDS)
     assert list(masks) == list(ROLES)
     assert {name: mask.nonzero()[:, 0].tolist() for name, mask in masks.items()} == {
-        "train": [0, 5],
+        "train": [0],
         "val": [1],
         "test": [2],
         "spatial_val": [3],
         "spatial_test": [4],
+        "buffer": [5],
     }
 
 

@@ -17,18 +17,19 @@ def example(n: int = 23, q: int = 17, scale: float = 5.0):
     return logits, scores, located
 
 
-def in_blocks(logits, scores, located, rows: int):
-    return list(combined_in_blocks(lambda now: logits[now], lambda now: scores[now], located, rows=rows))
+def in_blocks(logits, scores, located, rows: int, link: str = "sigmoid"):
+    return list(combined_in_blocks(lambda now: logits[now], lambda now: scores[now], located, link=link, rows=rows))
 
 
 @pytest.mark.parametrize("rows", [1, 5, 23, 100])
 @pytest.mark.parametrize("scale", [0.1, 5.0])
-def test_is_combine_in_float64(rows, scale):
+@pytest.mark.parametrize("link", ["sigmoid", "softmax"])
+def test_is_combine_in_float64(rows, scale, link):
     """float32 rounds logits, log sigma and their sum (each below 64, so by 2^-19 at most), and log sum exp likewise."""
     logits, scores, located = example(scale=scale)
-    image, location = combine.image_log_p(logits), combine.location_log_p(scores, located)
+    image, location = combine.image_log_p(logits), combine.location_log_p(scores, located, link=link)
     expected = combine.combined_log_p(image, location, located)
-    blocks = in_blocks(logits, scores, located, rows)
+    blocks = in_blocks(logits, scores, located, rows, link)
     assert [row for block in blocks for row in range(block.rows.start, block.rows.stop)] == list(range(23))
     got = torch.cat([block.combined for block in blocks])
     assert got.dtype == torch.float32

@@ -1,5 +1,7 @@
 """P(y|I, x) against plain probabilities, and at the ends of the range."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -27,6 +29,42 @@ def test_location_p_is_the_normalised_sigmoid():
     location = logits(1)
     expected = location.double().sigmoid() / location.double().sigmoid().sum(1, keepdim=True)
     torch.testing.assert_close(location_log_p(location, EVERYWHERE).exp(), expected)
+
+
+def test_location_p_of_a_softmax_classifier_is_the_softmax():
+    location = logits(1)
+    got = location_log_p(location, EVERYWHERE, link="softmax")
+    torch.testing.assert_close(got.exp(), location.double().softmax(1))
+    assert not torch.allclose(got, location_log_p(location, EVERYWHERE))
+
+
+def test_links_differ_where_the_sigmoid_saturates():
+    """Scores 10 and 20: both sigmoids are 1, so each class has one half; the softmax gives 1 / (1 + e^-10) to the second."""
+    scores, there = torch.tensor([[10.0, 20.0]]), torch.tensor([True])
+    assert location_log_p(scores, there).exp()[0, 1].item() == pytest.approx(0.5, abs=1e-4)
+    got = location_log_p(scores, there, link="softmax").exp()[0, 1].item()
+    assert got == pytest.approx(1 / (1 + math.exp(-10)), abs=1e-12)
+
+
+@pytest.mark.parametrize("link", ["sigmoid", "softmax"])
+@pytest.mark.parametrize("q", [1, 8142])
+def test_one_class_and_thousands_and_scores_at_the_ends(link, q):
+    """A row of -1e4 and 1e4, one of nan without a position: every log P is finite and each row sums to one."""
+    scores = torch.full((2, q), 1e4)
+    scores[0, ::2] = -1e4
+    scores[1] = torch.nan
+    located = torch.tensor([True, False])
+    location = location_log_p(scores, located, link=link)
+    image = image_log_p(scores[[0, 0]].flip(1))
+    for log_p in (location, image, combined_log_p(image, location, located)):
+        assert bool(log_p.isfinite().all())
+        torch.testing.assert_close(log_p.logsumexp(1), torch.zeros(2, dtype=torch.float64), atol=1e-9, rtol=0)
+
+
+def test_without_any_location_the_image_is_untouched():
+    nowhere = torch.zeros(4, dtype=torch.bool)
+    image = image_log_p(logits(0))
+    assert torch.equal(combined_log_p(image, location_log_p(torch.full((4, 5), torch.nan), nowhere), nowhere), image)
 
 
 def test_without_a_location_the_image_decides_alone():

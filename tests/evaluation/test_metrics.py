@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cspops.evaluation.metrics import ranks, score
+from cspops.evaluation.metrics import METRICS, expected_calibration_error, hits, ranks, score
 
 
 def test_ranks_count_ties_half():
@@ -34,11 +34,11 @@ def test_score_is_the_brute_force(table):
         place.append(sum(range(better + 1, better + shared + 1)) / shared)
         by_class.setdefault(label, []).append(place[-1] == 1)
     n = len(table)
-    expected = {f"top{k}": 100 * sum(p <= k for p in place) / n for k in (1, 3, 5)}
+    expected = {f"top{k}": 100 * sum(p <= k for p in place) / n for k in (1, 3, 5, 10)}
     expected["mrr"] = 100 * sum(1 / p for p in place) / n
     expected["balanced_top1"] = 100 * sum(sum(hits) / len(hits) for hits in by_class.values()) / len(by_class)
     got = score(torch.tensor([row for row, _ in table]).double(), torch.tensor([label for _, label in table]))
-    assert got == pytest.approx(expected)
+    assert {name: got[name] for name in expected} == pytest.approx(expected)
 
 
 def test_balanced_top1_weighs_classes_not_rows():
@@ -50,7 +50,56 @@ def test_balanced_top1_weighs_classes_not_rows():
 
 
 def test_perfect_answers_score_a_hundred_everywhere():
-    assert score(torch.eye(6), torch.arange(6)) == dict.fromkeys(("top1", "top3", "top5", "mrr", "balanced_top1"), 100.0)
+    """Class y of row y has P 1 - 5e-9: ranks are perfect, NLL is that of it, and so is the confidence short of 100 %."""
+    log_p = torch.full((6, 6), 1e-9, dtype=torch.float64).fill_diagonal_(1 - 5e-9).log()
+    got = score(log_p, torch.arange(6))
+    assert list(got) == list(METRICS)
+    assert [got[name] for name in METRICS[:-2]] == [100.0] * 6
+    assert got["nll"] == pytest.approx(5e-9, rel=1e-6)
+    assert got["ece"] == pytest.approx(5e-7, rel=1e-6)
+
+
+def test_nll_of_a_uniform_answer_is_log_q_and_its_error_is_what_accuracy_misses():
+    """P = 1/4 for each class: NLL log 4; the confidence is 1/4 in one bin, and ties hit nothing: the error is 25 %."""
+    got = score(torch.full((8, 4), 0.25, dtype=torch.float64).log(), torch.arange(8) % 4)
+    assert got["nll"] == pytest.approx(math.log(4))
+    assert got["ece"] == pytest.approx(25)
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=40), st.sampled_from([1, 3, 15]))
+@settings(max_examples=60, deadline=None)
+def test_calibration_error_is_the_brute_force(rows, bins):
+    """A row at a time into bins ((b-1)/bins, b/bins], 0 into the first; then the weighted mean of the bins' gaps."""
+    members = {}
+    for confidence, hit in rows:
+        number = next(b for b in range(1, bins + 1) if confidence * bins <= b)
+        members.setdefault(number, []).append((confidence, hit))
+    expected = 0.0
+    for inside in members.values():
+        accuracy = sum(hit for _, hit in inside) / len(inside)
+        confidence = sum(one for one, _ in inside) / len(inside)
+        expected += len(inside) / len(rows) * abs(accuracy - confidence)
+    confidence = torch.tensor([one for one, _ in rows], dtype=torch.float64)
+    got = expected_calibration_error(confidence, torch.tensor([hit for _, hit in rows]), bins=bins)
+    assert got.item() == pytest.approx(100 * expected, abs=1e-9)
+
+
+def test_calibration_error_of_an_honest_and_of_a_boastful_answer():
+    """Confidence 0.75, three of four right: 0. Confidence 1, one of four right: 75 %."""
+    hit = torch.tensor([True, True, True, False])
+    assert expected_calibration_error(torch.full((4,), 0.75), hit).item() == 0
+    assert expected_calibration_error(torch.ones(4), ~hit).item() == 75
+
+
+def test_a_confidence_on_a_border_is_in_the_lower_bin():
+    """Of 4 bins 0.5 and 0.4 share the second; one of the two is right: |1/2 - 0.45| = 5 %."""
+    got = expected_calibration_error(torch.tensor([0.5, 0.4], dtype=torch.float64), torch.tensor([True, False]), bins=4)
+    assert got.item() == pytest.approx(5)
+
+
+def test_hits_are_those_that_top1_counts():
+    log_p = torch.tensor([[3.0, 1.0], [1.0, 3.0], [2.0, 2.0]])
+    assert hits(log_p, torch.zeros(3, dtype=torch.long)).tolist() == [True, False, False]
 
 
 def test_mrr_of_the_second_place_is_a_half():
@@ -58,7 +107,15 @@ def test_mrr_of_the_second_place_is_a_half():
 
 
 def test_fewer_classes_than_k_always_hit():
-    assert score(torch.tensor([[1.0, 0.0]]), torch.tensor([1]))["top3"] == 100
+    got = score(torch.tensor([[1.0, 0.0]]), torch.tensor([1]))
+    assert (got["top1"], got["top3"], got["top5"], got["top10"]) == (0, 100, 100, 100)
+
+
+def test_logits_at_the_ends_have_a_finite_nll():
+    """log softmax of (0, -1e4) is (0, -1e4): a wrong answer costs 1e4 nats, not infinity."""
+    got = score(torch.tensor([[0.0, -1e4]]).double().log_softmax(1), torch.tensor([1]))
+    assert got["nll"] == pytest.approx(1e4)
+    assert all(map(math.isfinite, got.values()))
 
 
 def test_an_empty_set_is_nan():
@@ -68,7 +125,9 @@ def test_an_empty_set_is_nan():
 def test_the_order_of_rows_and_a_shift_of_a_row_do_not_matter():
     g = torch.Generator().manual_seed(0)
     log_p, label = torch.randn(20, 4, generator=g).double(), torch.randint(4, (20,), generator=g)
-    assert score(log_p.flip(0) + torch.arange(20.0).flip(0)[:, None], label.flip(0)) == pytest.approx(score(log_p, label))
+    shifted, got = score(log_p.flip(0) + torch.arange(20.0).flip(0)[:, None], label.flip(0)), score(log_p, label)
+    for name in METRICS[:-2]:  # nll and ece speak of P itself, not of its order
+        assert shifted[name] == pytest.approx(got[name])
 
 
 def test_a_row_of_nan_is_no_hit():

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from cspops.errors import DataError
 from cspops.evaluation.summary import MODELS, summarise
 
 
@@ -57,3 +58,18 @@ def test_the_tree_keeps_the_order_asked_for():
 def test_a_run_that_is_missing_is_an_error():
     with pytest.raises(KeyError):
         summarise(runs({0: 1.0}), roles=["test"], ratios=["r05"], seeds=[0, 1])
+
+
+def test_only_the_models_asked_for_are_there_and_each_has_its_own_metrics():
+    scores = {("test", "r05", "kde", 0): {"nll": 1.5}, ("test", "r05", "image", 0): {"top1": 2.0, "nll": 3.0}}
+    got = summarise(scores, roles=["test"], ratios=["r05"], seeds=[0], models=["image", "kde"])["test"]["r05"]
+    assert {model: list(metrics) for model, metrics in got.items()} == {"image": ["top1", "nll"], "kde": ["nll"]}
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf])
+def test_one_number_that_is_not_finite_is_an_error_that_names_it(broken):
+    """A role without rows is nan in every metric and run; anything less is a fault, not a gap."""
+    scores = runs({0: 1.0, 1: 2.0})
+    scores["test", "r05", "location", 1] = {"top1": 1.0, "mrr": broken}
+    with pytest.raises(DataError, match="mrr of location on test, r05"):
+        summarise(scores, roles=["test"], ratios=["r05"], seeds=[0, 1])

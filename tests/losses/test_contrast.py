@@ -51,7 +51,9 @@ def test_negative_locations_are_those_of_the_pairs():
 
 def test_symmetric_mc_is_the_mean_of_both_directions():
     def simple(a, b):
-        return (objectives.mc(*pairs.in_batch(a, b), temperature=0.3) + objectives.mc(*pairs.in_batch(b, a), temperature=0.3)) / 2
+        return (
+            objectives.mc(*pairs.in_batch(a, b), temperature=0.3) + objectives.mc(*pairs.in_batch(b, a), temperature=0.3)
+        ) / 2
 
     def fast(a, b):
         return contrast.mc_in_batch(a, b, temperature=0.3, symmetric=True)

@@ -167,3 +167,27 @@ def test_without_dropout_the_dropout_positives_have_cosine_one():
     unit = b.loc / b.loc.norm(dim=1, keepdim=True)
     expected = ((unit @ unit.T / 0.5).logsumexp(1) - 1 / 0.5).mean()
     torch.testing.assert_close(parts["D"], expected, rtol=1e-7, atol=0)
+
+
+def test_the_symmetric_variant_is_the_mean_of_both_directions():
+    """B of (location, image) and B of (image, location), pair by pair; L and D have no other direction."""
+    b = batch()
+    naive = naive_parts(b, "mc")
+    swapped = naive_parts(b._replace(loc=b.image, image=b.loc), "mc")
+    got = csp.mc_loss(b.loc, b.image, **b.keywords("BLD"), **MC, symmetric=True)
+    both = (naive["B"] + swapped["B"]) / 2
+    assert got["B"].item() == pytest.approx(both, rel=1e-7)
+    assert abs(both - naive["B"]) > 1e-3
+    assert got["total"].item() == pytest.approx(both + 0.6 * naive["L"] + 2.5 * naive["D"], rel=1e-7)
+
+
+def test_a_temperature_that_is_a_tensor_gets_the_gradient_of_its_number():
+    """Against central differences in tau."""
+    b, h = batch(), 1e-6
+    for name in ("tau_batch", "tau_locations", "tau_dropout"):
+        tau = torch.tensor(MC[name], dtype=torch.float64, requires_grad=True)
+        csp.mc_loss(b.loc, b.image, **b.keywords("BLD"), **MC | {name: tau})["total"].backward()
+        up, down = (
+            csp.mc_loss(b.loc, b.image, **b.keywords("BLD"), **MC | {name: MC[name] + step})["total"].item() for step in (h, -h)
+        )
+        assert tau.grad.item() == pytest.approx((up - down) / (2 * h), rel=1e-6)

@@ -8,7 +8,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, one_hot
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from cspops.losses.presence_absence import presence_absence, presence_absence_in_blocks
+from cspops.losses.presence_absence import presence_absence, presence_absence_in_blocks, presence_absence_released
 
 
 def example(n: int = 4, m: int = 4, q: int = 3, seed: int = 0):
@@ -157,3 +157,30 @@ class TestInBlocks:
         loc, negative, classes, _ = embeddings(2, 2, 4)
         with pytest.raises(ValueError, match=r"labels lie in 0\.\.3"):
             presence_absence_in_blocks(loc, negative, classes, torch.tensor([0, wrong]), beta=0.3)
+
+
+@pytest.mark.parametrize("weight", [0.0, 1.0, 2.5])
+@pytest.mark.parametrize(("n", "m", "q"), [(4, 4, 3), (3, 5, 2), (2, 3, 1)])
+def test_the_released_weighting_is_its_loop(n, m, q, weight):
+    """Mean over n q entries, q times - log sigma at the label and - log(1 - sigma) elsewhere; plus weight times the mean
+
+    of - log(1 - sigma) over the m q random entries (the released code without its 1e-5).
+    """
+    scores, label, negative = example(n, m, q)
+    total = 0.0
+    for i in range(n):
+        for j in range(q):
+            p = 1 / (1 + math.exp(-scores[i, j].item()))
+            total -= q * math.log(p) if j == label[i].item() else math.log(1 - p)
+    background = [-math.log(1 - 1 / (1 + math.exp(-s))) for s in negative.flatten().tolist()]
+    expected = total / (n * q) + weight * sum(background) / len(background)
+    got = presence_absence_released(scores, label, negative, weight_background=weight)
+    assert got.item() == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("q", [2, 5, 30])
+def test_the_released_weighting_is_a_multiple_of_eq_5(q):
+    """n positives with weight 1 / n, n (2 q - 1) negatives with weight 1 / (n q): (2 q - 1) / q times Eq. 5."""
+    scores, label, negative = example(6, 6, q)
+    got = presence_absence_released(scores, label, negative)
+    torch.testing.assert_close(got, (2 * q - 1) / q * presence_absence(scores, label, negative, beta=q / (2 * q - 1)))

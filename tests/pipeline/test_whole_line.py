@@ -103,18 +103,41 @@ def test_the_keys_of_the_metrics_are_these(project: Path) -> None:
     for ratios in found.values():
         assert list(ratios) == ["label_10", "label_100"]
         for models in ratios.values():
-            assert list(models) == ["image", "location", "combined"]
-            for scores in models.values():
-                assert list(scores) == ["top1", "top3", "top5", "mrr", "balanced_top1"]
-                for value in scores.values():
+            assert list(models) == [*LEARNED, *PRIORS, *(f"image_x_{name}" for name in PRIORS)]
+            for model, scores in models.items():
+                assert list(scores) == (LEARNED_METRICS if model in LEARNED else PRIOR_METRICS)
+                for metric, value in scores.items():
                     assert list(value) == ["mean", "sd"]
-                    assert 0 <= value["mean"] <= 100
+                    assert 0 <= value["mean"] <= (100 if metric != "nll" else 1000)
+
+
+LEARNED = ["image", "location", "combined", "calibrated"]
+PRIORS = ["frequency", "histogram", "knn", "distance_knn", "kde"]
+LEARNED_METRICS = ["top1", "top3", "top5", "top10", "mrr", "balanced_top1", "nll", "ece"]
+PRIOR_METRICS = ["top1", "top5", "mrr", "balanced_top1", "nll"]
+
+
+def test_intervals_and_regions_are_of_the_same_rows_as_the_metrics(project: Path) -> None:
+    intervals, regions = (json.loads((project / f"reports/{name}.json").read_text()) for name in ("intervals", "regions"))
+    assert list(intervals) == ["test", "spatial_test", "val", "spatial_val"]
+    for role, ratios in metrics(project).items():
+        for ratio, models in ratios.items():
+            gain = models["combined"]["top1"]["mean"] - models["image"]["top1"]["mean"]
+            found = intervals[role][ratio]["combined_minus_image"]
+            assert found["mean"] == pytest.approx(gain, abs=1e-3)
+            assert found["low"] <= found["mean"] <= found["high"]
+            for rows in regions[role][ratio].values():  # each kind of region cuts all rows into parts
+                assert sum(row["rows"] for row in rows) == pytest.approx(found["rows"])
+                assert sum(row["rows"] * row["gain"] for row in rows) / found["rows"] == pytest.approx(gain, abs=1e-3)
+    fitted = json.loads((project / "artifacts/evaluate/calibration.json").read_text())
+    assert set(fitted["label_10"]) == {"seed_0", "seed_1"}
+    assert set(fitted["label_10"]["seed_0"]["priors"]) == set(PRIORS[1:])
 
 
 def test_the_metrics_are_those_of_the_predictions(project: Path) -> None:
     """Top-1 counted again from predictions.parquet, a row at a time."""
     rows = pq.read_table(project / "artifacts/evaluate/predictions.parquet").to_pylist()
-    for model in ("image", "location", "combined"):
+    for model in LEARNED:
         mine = [row for row in rows if row["role"] == "test" and row["label_ratio"] == 0.1]
         by_seed = [100 * sum(r[model][0] == r["label"] for r in mine if r["seed"] == seed) / 200 for seed in (0, 1)]
         mean = sum(by_seed) / 2
@@ -123,6 +146,8 @@ def test_the_metrics_are_those_of_the_predictions(project: Path) -> None:
             "mean": pytest.approx(mean, abs=1e-3),
             "sd": pytest.approx(sd, abs=1e-3),
         }
+        nll = sum(-row[f"{model}_log_p"] for row in mine) / len(mine)
+        assert metrics(project)["test"]["label_10"][model]["nll"]["mean"] == pytest.approx(nll, abs=1e-3)
 
 
 def test_nothing_of_the_test_rows_reaches_training(project: Path) -> None:

@@ -8,7 +8,7 @@ import torch
 from cspops.data.batches import Labelled, Unlabelled
 from cspops.geo import uniform_on_sphere, unit_vectors
 from cspops.models.location_encoder import LocationEncoder
-from cspops.training.finetune_loc import finetune_loc
+from cspops.training.finetune_loc import LINKS, EarlyStopping, finetune_loc
 from cspops.training.pretrain import pretrain
 
 CPU = torch.device("cpu")
@@ -30,7 +30,9 @@ def tune(labelled: Labelled, encoder: LocationEncoder | None = None, **changes):
         "steps": 60,
         "batch_size": 64,
         "learning_rate": 0.005,
-        "beta": 0.2,
+        "loss": "presence_absence",
+        "loss_settings": {"beta": 0.2},
+        "negatives": uniform_on_sphere,
         "seed": 0,
         "device": CPU,
     } | changes
@@ -57,7 +59,7 @@ def test_learns_where_classes_are():
 def test_negative_locations_push_scores_down_where_no_label_is():
     """One class, labelled in the north only: Eq. 5 has no other negatives than the random places, N^y being empty."""
     north = places(100, lat_min=30.0)
-    model, _ = tune(Labelled(north, torch.zeros(100, dtype=torch.long)), classes=1, steps=150, beta=0.5)
+    model, _ = tune(Labelled(north, torch.zeros(100, dtype=torch.long)), classes=1, steps=150, loss_settings={"beta": 0.5})
     with torch.no_grad():
         there = model(places(200, seed=1, lat_min=40.0)).sigmoid().mean()
         elsewhere = model(places(200, seed=2, lat_max=-20.0)).sigmoid().mean()
@@ -87,6 +89,7 @@ def test_a_pre_trained_encoder_beats_a_fresh_one_at_few_labels_and_steps():
             loss="mc",
             terms="BLD",
             loss_settings=tau | {"weight_locations": 1.0, "weight_dropout": 1.0},
+            negatives=uniform_on_sphere,
             negative_locations=1,
             epochs=epochs,
             batch_size=128,
@@ -127,7 +130,7 @@ def test_the_encoder_is_trained_in_place_and_returned_in_eval_mode():
 
 def test_the_config_rebuilds_the_encoder_and_counts_the_classes():
     model, _ = tune(Labelled(places(10), torch.zeros(10, dtype=torch.long)), steps=1, classes=7)
-    assert model.config == {"encoder": ENCODER, "classes": 7}
+    assert model.config == {"encoder": ENCODER, "classes": 7, "link": "sigmoid"}
     assert model(places(5)).shape == (5, 7)
 
 
@@ -151,3 +154,86 @@ def test_any_number_of_labels_trains(n):
     model, curve = tune(Labelled(places(n), quadrants(places(n))), steps=4)
     assert all(torch.isfinite(p).all() for p in model.parameters())
     assert len(curve) == 4
+
+
+SETTINGS = {
+    "presence_absence": {"beta": 0.2},
+    "presence_absence_released": {"weight_background": 1.0},
+    "cross_entropy": {"label_smoothing": 0.1},
+    "focal": {"gamma": 2.0},
+}
+
+
+@pytest.mark.parametrize("loss", sorted(LINKS))
+def test_every_loss_learns_where_classes_are_and_says_how_scores_become_probabilities(loss):
+    train, test = places(200), places(500, seed=1)
+    model, _ = tune(Labelled(train, quadrants(train)), loss=loss, loss_settings=SETTINGS[loss])
+    with torch.no_grad():
+        hit = (model(test).argmax(1) == quadrants(test)).double().mean()
+    assert float(hit) > 0.85  # chance is 0.25
+    assert model.config["link"] == model.link == LINKS[loss]
+
+
+def test_random_locations_come_from_the_law_that_is_given():
+    """One class, labelled in the north; random places in the east only: it is pushed down there and not in the west."""
+
+    def east(n, *, generator):
+        lonlat = uniform_on_sphere(n, generator=generator)
+        return torch.stack((lonlat[:, 0].abs(), lonlat[:, 1]), 1)
+
+    north = places(100, lat_min=60.0)
+    data = Labelled(north, torch.zeros(100, dtype=torch.long))
+    model, _ = tune(data, classes=1, steps=200, loss_settings={"beta": 0.5}, negatives=east)
+    south = places(300, seed=3, lat_min=-60.0, lat_max=0.0)
+    with torch.no_grad():
+        there = model(torch.stack((20 + 140 * south[:, 0].abs() / 180, south[:, 1]), 1)).sigmoid().mean()
+        elsewhere = model(torch.stack((-160 + 140 * south[:, 0].abs() / 180, south[:, 1]), 1)).sigmoid().mean()
+    assert float(elsewhere) > 2 * float(there)
+
+
+def test_an_exponential_schedule_ends_otherwise_than_a_cosine():
+    train = places(50)
+    data = Labelled(train, quadrants(train))
+    last = {
+        schedule: tune(data, fresh(), schedule=schedule, last_rate=0.0176)[0].class_embedding.linear.weight
+        for schedule in ("cosine", "exponential")
+    }
+    assert not torch.allclose(last["cosine"], last["exponential"])
+
+
+def test_early_stopping_keeps_the_weights_of_the_least_validation_nll():
+    """Labels that mean nothing: the longer it trains, the worse on other rows. It must stop, and be as good as the best."""
+
+    def nll(model) -> float:
+        with torch.no_grad():
+            log_p = torch.nn.functional.logsigmoid(model(val.lonlat).double()).log_softmax(1)
+        return float(-log_p.gather(1, val.label[:, None]).mean())
+
+    noise = torch.randint(4, (90,), generator=torch.Generator().manual_seed(3))
+    train, val = Labelled(places(40), noise[:40]), Labelled(places(50, seed=1), noise[40:])
+    rule = EarlyStopping(val, patience=2, every=5)
+    stopped, curve = tune(train, steps=200, early_stopping=rule)
+    assert curve[-1]["step"] < 100
+    lengths = [tune(train, steps=200, early_stopping=EarlyStopping(val, patience=1, every=k))[0] for k in (5, 200)]
+    to_the_end, _ = tune(train, steps=200)
+    assert nll(stopped) < nll(to_the_end)
+    assert nll(stopped) <= nll(lengths[0])
+    assert nll(lengths[1]) == nll(to_the_end)  # one check, at the end
+    assert not stopped.training
+
+
+def test_early_stopping_that_never_stops_trains_the_same_way():
+    train, val = places(100), places(100, seed=1)
+    data = Labelled(train, quadrants(train))
+    rule = EarlyStopping(Labelled(val, quadrants(val)), patience=1000, every=20)
+    with_rule, curve = tune(data, steps=40, early_stopping=rule)
+    without, its_curve = tune(data, steps=40)
+    assert curve == its_curve
+    assert torch.equal(with_rule.class_embedding.linear.weight, without.class_embedding.linear.weight)
+
+
+def test_a_stop_before_the_first_row_of_the_curve_leaves_one():
+    """Without a rate nothing gets better, so that the second check ends it, at step 2 of 200."""
+    data = Labelled(places(20), quadrants(places(20)))
+    _, curve = tune(data, steps=200, learning_rate=1e-12, early_stopping=EarlyStopping(data, patience=1, every=1))
+    assert len(curve) >= 1 and curve[0]["step"] <= 20

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from cspops.progress import silent
-from cspops.training.loop import cosine_decay, run_epochs
+from cspops.training.loop import cosine_decay, exponential_decay, run_epochs
 from cspops.training.resume import Resume
 
 CPU = torch.device("cpu")
@@ -141,3 +141,12 @@ def test_modules_are_put_in_train_mode():
     module = Scalar().eval()
     train(module=module)
     assert module.training
+
+
+def test_decays_start_at_one_and_end_at_the_last_rate():
+    for decay in (cosine_decay, exponential_decay):
+        assert decay(0, 10, last=0.1) == pytest.approx(1)
+        assert decay(10, 10, last=0.1) == pytest.approx(0.1)
+    assert exponential_decay(5, 10, last=0.04) == pytest.approx(0.2)  # the square root, half way
+    assert cosine_decay(5, 10, last=0.04) == pytest.approx(0.52)  # the mean, half way
+    assert exponential_decay(1, 200, last=0.98**200) == pytest.approx(0.98)  # the released decay, an epoch a step

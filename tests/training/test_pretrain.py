@@ -12,7 +12,7 @@ from cspops.geo import uniform_on_sphere, unit_vectors
 from cspops.losses import csp
 from cspops.losses.pairs import unit
 from cspops.models.location_encoder import LocationEncoder
-from cspops.training.pretrain import pretrain
+from cspops.training.pretrain import curve_columns, pretrain
 from cspops.training.resume import Resume
 
 CPU = torch.device("cpu")
@@ -35,6 +35,7 @@ def world(n: int = 256, seed: int = 0) -> Unlabelled:
 def run(loss: str = "mc", terms: str = "BLD", *, data: Unlabelled | None = None, encoder: dict | None = None, **changes):
     settings = {
         "loss_settings": {"mc": MC, "nce": NCE, "mse": {}}[loss],
+        "negatives": uniform_on_sphere,
         "negative_locations": 2,
         "epochs": 3,
         "batch_size": 64,
@@ -233,3 +234,33 @@ def test_the_callers_data_is_left_alone():
     run(data=data, epochs=1)
     assert torch.equal(data.lonlat, copies[0])
     assert torch.equal(data.image_features, copies[1])
+
+
+def test_negative_locations_come_from_the_law_that_is_given(monkeypatch):
+    """A law of one place: all negatives of an encoder without dropout are its embedding, whatever it is at that step."""
+    calls = spy(monkeypatch)
+    run(
+        "mc",
+        "BL",
+        epochs=1,
+        encoder=with_dropout(0.0),
+        negatives=lambda n, *, generator: torch.tensor([[10.0, 20.0]], dtype=torch.float64).expand(n, 2),
+    )
+    assert all(torch.allclose(call["neg_loc_emb"], call["neg_loc_emb"][:1, :1], atol=1e-6) for call in calls)
+
+
+def test_learned_temperatures_start_where_they_are_told_and_move(monkeypatch):
+    """Only those of the terms in force; they are in the curve, which `curve_columns` names."""
+    calls = spy(monkeypatch)
+    _, curve = run("mc", "BD", loss_settings=MC | {"learn_temperature": True, "symmetric": True}, epochs=4)
+    assert calls[0]["tau_batch"].item() == pytest.approx(0.2, rel=1e-6)
+    assert calls[0]["tau_locations"] == 0.2  # not in force: the number as given
+    assert all(call["symmetric"] is True for call in calls)
+    assert tuple(curve[0]) == curve_columns("BD", learned=True) == ("epoch", "B", "D", "total", "tau_batch", "tau_dropout")
+    assert abs(curve[-1]["tau_batch"] - 0.2) > 1e-3
+    assert calls[-1]["tau_batch"].item() != calls[0]["tau_batch"].item()
+
+
+def test_fixed_temperatures_are_not_in_the_curve():
+    _, curve = run("mc", "BLD", loss_settings=MC | {"learn_temperature": False, "symmetric": False}, epochs=1)
+    assert tuple(curve[0]) == curve_columns("BLD", learned=False) == ("epoch", "B", "L", "D", "total")

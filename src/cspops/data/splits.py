@@ -2,7 +2,7 @@
 
 Roles: every training row is pre-trained on without its label; a few of them, per label ratio and seed, lend their
 label to fine-tuning; `val` chooses; `test` reports; `spatial_val` and `spatial_test` lie in blocks of the map that hold
-no training row.
+no training row; `buffer` lies too near to those blocks and is neither trained nor tested on.
 """
 
 from pathlib import Path
@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 import torch
 
 from cspops.errors import DataError
-from cspops.geo import blocks
+from cspops.geo import blocks, near_blocks
 from cspops.seeds import numpy_stream
 from cspops.shapes import Bool, Float, Int, Tensor
 
-ROLES = ("train", "val", "test", "spatial_val", "spatial_test")
+ROLES = ("train", "val", "test", "spatial_val", "spatial_test", "buffer")
 Method = Literal["official", "random"]
 REMAKE = "dvc repro split"
 
@@ -33,13 +33,15 @@ def assign_roles(
     spatial_val: float,
     spatial_test: float,
     block_degrees: float,
+    buffer_km: float,
     seed: int,
 ) -> list[str]:
     """The role of every observation.
 
     `official` takes the source's own split. `random` holds out whole ``block_degrees`` cells until the shares
-    ``spatial_val`` and ``spatial_test`` of the rows are reached, and divides the other rows at random; rows without
-    a position are never in a spatial role.
+    ``spatial_val`` and ``spatial_test`` of the rows are reached, sets aside as `buffer` the other rows nearer than
+    ``buffer_km`` to a cell held out, and divides the rest at random: ``val`` and ``test`` are shares of that rest.
+    Rows without a position are never in a spatial role, nor in the buffer.
     """
     if method == "official":
         for row, role in enumerate(official):
@@ -61,6 +63,10 @@ def assign_roles(
         for role, low, high in (("spatial_val", 0, spatial_val), ("spatial_test", spatial_val, spatial_val + spatial_test)):
             inside = np.isin(cell, order[(sizes > low) & (sizes <= high)])
             roles[inside], free[inside] = role, False
+        held_out = torch.from_numpy(np.unique(cell[~free]))
+        beside = free & located
+        beside[beside] = near_blocks(lonlat[torch.from_numpy(beside)], held_out, block_degrees, km=buffer_km).numpy()
+        roles[beside], free[beside] = "buffer", False
     rest = numpy_stream(seed, "split", "random").permutation(np.flatnonzero(free))
     n_val, n_test = round(val * len(rest)), round(test * len(rest))
     roles[rest[:n_val]] = "val"

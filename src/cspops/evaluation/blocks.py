@@ -7,6 +7,7 @@ from torch.nn.functional import logsigmoid
 
 from cspops.evaluation.metrics import ranks
 from cspops.kernels import keep_freed_memory
+from cspops.models.location_classifier import Link
 from cspops.shapes import Bool, Float, Int, Tensor
 
 ROWS = 256
@@ -22,12 +23,14 @@ class Block(NamedTuple):
     image: Float[Tensor, "b q"]
     """Logits of the classifier g, of which log P(y|I) is the log_softmax."""
     location: Float[Tensor, "b q"]
-    """log sigma(e(x) T), of which log P(y|x) is the log_softmax; 0 where there is no location."""
+    """log sigma(e(x) T) (e(x) T with the link `softmax`), of which log P(y|x) is the log_softmax; 0 without a location."""
     combined: Float[Tensor, "b q"]
     """log P(y|I) P(y|x), normalised (paper, section 3.4)."""
 
 
-def combined_in_blocks(image: Scores, location: Scores, located: Bool[Tensor, "n"], *, rows: int = ROWS) -> Iterator[Block]:
+def combined_in_blocks(
+    image: Scores, location: Scores, located: Bool[Tensor, "n"], *, link: Link = "sigmoid", rows: int = ROWS
+) -> Iterator[Block]:
     """`combine.combined_log_p` without its intermediate steps: log_softmax(logits + log sigma(e(x) T)).
 
     What the two softmaxes divide by is the same for every class and falls out of the last one. In float32 a log P within
@@ -37,13 +40,16 @@ def combined_in_blocks(image: Scores, location: Scores, located: Bool[Tensor, "n
         image: logits of g.
         location: e(x) T; may hold anything, nan too, where ``located`` is false.
         located: which observations have a location.
+        link: as in `combine.location_log_p`.
         rows: observations at a time.
     """
     keep_freed_memory()
     everywhere = bool(located.all())
     for first in range(0, len(located), rows):
         now = slice(first, min(first + rows, len(located)))
-        logits, prior = image(now), logsigmoid(location(now))
+        logits, prior = image(now), location(now)
+        if link == "sigmoid":
+            prior = logsigmoid(prior)
         if not everywhere:
             prior = prior.where(located[now, None], 0)
         yield Block(now, logits, prior, (logits + prior).log_softmax(-1))

@@ -6,7 +6,9 @@ from functools import lru_cache
 import torch
 
 from cspops.seeds import torch_stream
-from cspops.shapes import Float, Tensor
+from cspops.shapes import Bool, Float, Tensor
+
+Hits = Bool[Tensor, "seeds n"] | Float[Tensor, "seeds n"]
 
 
 @dataclass(frozen=True)
@@ -18,15 +20,13 @@ class Interval:
     high: float
 
 
-def paired_difference(
-    a: Float[Tensor, "seeds n"], b: Float[Tensor, "seeds n"], *, draws: int = 2000, seed: int = 0
-) -> Interval:
+def paired_difference(a: Hits, b: Hits, *, draws: int = 2000, seed: int = 0) -> Interval:
     """The mean of a - b with a percentile interval, resampling seeds and rows.
 
     Row i and seed s are the same test row and the same few-shot subset in both, so their difference is taken first.
 
     Args:
-        a: hits (0 or 1) of one model, for each seed and row.
+        a: hits (true and false, or 1 and 0) of one model, for each seed and row.
         b: the same of the other.
     """
     difference = 100 * (a.float() - b.float())

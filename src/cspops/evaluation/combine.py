@@ -3,6 +3,7 @@
 import torch
 from torch.nn.functional import logsigmoid
 
+from cspops.models.location_classifier import Link
 from cspops.shapes import Bool, Float, Tensor
 
 
@@ -11,9 +12,15 @@ def image_log_p(logits: Float[Tensor, "n q"]) -> Float[Tensor, "n q"]:
     return logits.double().log_softmax(-1)
 
 
-def location_log_p(scores: Float[Tensor, "n q"], located: Bool[Tensor, "n"]) -> Float[Tensor, "n q"]:
-    """log P(y|x): P(y|x) is proportional to sigma(e(x) T); uniform where ``located`` is false."""
-    return logsigmoid(scores.double()).where(located[:, None], 0).log_softmax(-1)
+def location_log_p(scores: Float[Tensor, "n q"], located: Bool[Tensor, "n"], *, link: Link = "sigmoid") -> Float[Tensor, "n q"]:
+    """log P(y|x) of the scores e(x) T; uniform where ``located`` is false.
+
+    Args:
+        link: `sigmoid`, P(y|x) proportional to sigma(e(x) T) (paper); `softmax`, for a classifier that was trained with
+            the cross-entropy over classes.
+    """
+    scores = scores.double().where(located[:, None], 0)
+    return (logsigmoid(scores) if link == "sigmoid" else scores).log_softmax(-1)
 
 
 def combined_log_p(

@@ -24,9 +24,10 @@ def mc_loss(
     neg_loc_emb: Float[Tensor, "n c d"] | None = None,
     loc_emb_2: Float[Tensor, "n d"] | None = None,
     terms: str = "BLD",
-    tau_batch: float = 1.0,
-    tau_locations: float = 1.0,
-    tau_dropout: float = 1.0,
+    symmetric: bool = False,
+    tau_batch: float | Tensor = 1.0,
+    tau_locations: float | Tensor = 1.0,
+    tau_dropout: float | Tensor = 1.0,
     weight_locations: float = 1.0,
     weight_dropout: float = 1.0,
 ) -> Parts:
@@ -38,9 +39,13 @@ def mc_loss(
         neg_loc_emb: e(x-), needed by L.
         loc_emb_2: e'(x), the second dropout pass, needed by D.
         terms: `B`, `BL`, `BD` or `BLD`.
+        symmetric: whether B is the mean of both directions, each location among the images (Eq. 4) and each image
+            among the locations, as CLIP has it.
+
+    Note: the released symmetric variant adds both directions: its B is twice this one.
     """
     loc, image = unit(loc_emb), unit(image_emb)
-    parts = {"B": contrast.mc_in_batch(loc, image, temperature=tau_batch)}
+    parts = {"B": contrast.mc_in_batch(loc, image, temperature=tau_batch, symmetric=symmetric)}
     total = parts["B"]
     if "L" in terms:
         pos, neg = contrast.negative_locations(loc, unit(_given(neg_loc_emb, "L")), image)
@@ -62,7 +67,10 @@ def nce_loss(
     weight_locations: float = 1.0,
     weight_dropout: float = 1.0,
 ) -> Parts:
-    """Eq. 3: nce(B) + weight_locations nce(L) + weight_dropout nce(D). beta_1 and beta_2 of the paper."""
+    """Eq. 3: nce(B) + weight_locations nce(L) + weight_dropout nce(D). beta_1 and beta_2 of the paper.
+
+    NCE looks at each pair alone, so B has no direction.
+    """
     loc, image = unit(loc_emb), unit(image_emb)
     parts = {"B": contrast.nce_in_batch(loc, image)}
     total = parts["B"]

@@ -21,7 +21,7 @@ def nce(pos: Float[Tensor, "*p"] | None, neg: Float[Tensor, "*m"] | None) -> Flo
     return -torch.stack(parts).sum()
 
 
-def mc(pos: Float[Tensor, "n"], neg: Float[Tensor, "n m"], *, temperature: float) -> Float[Tensor, ""]:
+def mc(pos: Float[Tensor, "n"], neg: Float[Tensor, "n m"], *, temperature: float | Tensor) -> Float[Tensor, ""]:
     """Multi-class classification (InfoNCE), Eq. 2: mean of - log of the positive's softmax among its negatives.
 
     Note: the paper prints Eq. 2 without the - log; the released code minimises the cross-entropy, as here.

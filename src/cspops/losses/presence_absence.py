@@ -109,3 +109,22 @@ class _InBlocks(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None, None]:
         grad_x, grad_classes = ctx.saved_tensors
         return grad * grad_x, grad * grad_classes, None, None, None, None
+
+
+def presence_absence_released(
+    scores: Float[Tensor, "n q"],
+    label: Int[Tensor, "n"],
+    neg_scores: Float[Tensor, "m q"],
+    *,
+    weight_background: float = 1.0,
+) -> Float[Tensor, ""]:
+    """The released weighting: mean over n q entries with pos_weight q, and a mean of its own for random locations.
+
+    - mean_i log sigma(s_iy) - 1 / (n q) sum_{c != y} log(1 - sigma(s_ic)) - weight_background mean log(1 - sigma(s-)).
+    With ``weight_background`` 1 and m = n it is (2 q - 1) / q times Eq. 5 with beta = q / (2 q - 1).
+
+    Note: the released code takes log(sigma + 1e-5).
+    """
+    is_label = torch.zeros_like(scores, dtype=torch.bool).scatter_(1, label[:, None], True)
+    absent = objectives.nce(None, scores[~is_label]) * (1 - 1 / scores.shape[1]) if scores.shape[1] > 1 else 0.0
+    return objectives.nce(scores[is_label], None) + absent + weight_background * objectives.nce(None, neg_scores)

@@ -1,20 +1,25 @@
 """The location encoder e(x) = network(encoding(x)), the thing the whole project trains."""
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import nn
 
 from cspops.models.encodings import ENCODINGS
-from cspops.models.networks import NETWORKS
+from cspops.models.networks import NETWORKS, two_passes
 from cspops.shapes import Float, LonLat, Tensor
+
+ROWS_AT_ONCE = 2**16
+"""Positions encoded at once by `prepare`, which bounds the memory of the phases in float64."""
 
 
 class LocationEncoder(nn.Module):
     """Positions in degrees, longitude first, to embeddings.
 
-    ``encoder(lonlat)`` is ``encoder.network(encoder.encoding(lonlat))``: where the same positions come again and
-    again, encode them once.
+    ``encoder(lonlat)`` is ``encoder.embed(encoder.prepare(lonlat))``: where the same positions come again and again,
+    prepare them once. Prepared rows may be indexed and concatenated.
 
     Args:
         config: ``{"encoding": {"name": ..., settings}, "network": {"name": ..., settings}, "dim": d}``; it is kept in
@@ -23,12 +28,47 @@ class LocationEncoder(nn.Module):
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__()
-        self.config = {key: dict(value) if isinstance(value, Mapping) else value for key, value in config.items()}
+        self.config = {key: copy.deepcopy(value) for key, value in config.items()}
         encoding, network = dict(config["encoding"]), dict(config["network"])
         self.encoding = ENCODINGS[encoding.pop("name")](**encoding)
-        self.network = NETWORKS[network.pop("name")](self.encoding.dim, config["dim"], **network)
+        name, widths = network.pop("name"), self.encoding.widths
+        networks = [NETWORKS[name](width, config["dim"], **network) for width in widths]
+        self.network = networks[0] if len(networks) == 1 else SumOfParts(networks, widths)
         self.dim: int = config["dim"]
 
-    def forward(self, lonlat: LonLat) -> Float[Tensor, "*batch d"]:
-        embedding: Tensor = self.network(self.encoding(lonlat))
+    def fit(self, lonlat: Float[Tensor, "n 2"], generator: torch.Generator) -> None:
+        """Let the encoding take what it needs from the training positions (anchors of `rbf`), before any `prepare`."""
+        self.encoding.fit(lonlat, generator)
+
+    def prepare(self, lonlat: LonLat) -> Float[Tensor, "*batch w"]:
+        """What training leaves unchanged: the encoding, or the positions in float64 where the encoding is learned."""
+        if self.encoding.learnable:
+            return lonlat.double()
+        if lonlat.numel() <= 2 * ROWS_AT_ONCE:
+            encoded: Tensor = self.encoding(lonlat)
+        else:
+            blocks = lonlat.reshape(-1, 2).split(ROWS_AT_ONCE)
+            encoded = torch.cat([self.encoding(block) for block in blocks]).reshape(*lonlat.shape[:-1], -1)
+        return encoded
+
+    def embed(self, prepared: Float[Tensor, "*batch w"], repeated: int = 0) -> Float[Tensor, "*again d"]:
+        """Embeddings of prepared positions; see `two_passes` for ``repeated``."""
+        encoded: Tensor = self.encoding(prepared) if self.encoding.learnable else prepared
+        embedding: Tensor = two_passes(self.network, encoded, repeated) if repeated else self.network(encoded)
         return embedding
+
+    def forward(self, lonlat: LonLat) -> Float[Tensor, "*batch d"]:
+        return self.embed(self.prepare(lonlat))
+
+
+class SumOfParts(nn.Module):
+    """A network for each part of an encoding, their outputs summed (GeoCLIP: one part a scale)."""
+
+    def __init__(self, networks: Sequence[nn.Module], widths: Sequence[int]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(networks)
+        self.widths = tuple(widths)
+
+    def forward(self, x: Float[Tensor, "*batch w"]) -> Float[Tensor, "*batch d"]:
+        outputs = [network(part) for network, part in zip(self.parts, x.split(self.widths, -1), strict=True)]
+        return torch.stack(outputs).sum(0)

@@ -5,6 +5,7 @@
 256
 """
 
+import math
 from itertools import pairwise
 from typing import Literal
 
@@ -15,12 +16,18 @@ from cspops.kernels import Linear
 from cspops.models.dropout import Dropout
 from cspops.shapes import Float, Tensor
 
-Activation = Literal["relu", "leaky_relu", "gelu"]
+Activation = Literal["relu", "leaky_relu", "gelu", "sigmoid", "tanh"]
 
 
 def activation_module(name: Activation) -> nn.Module:
-    """The activations of the paper's search (A.4); the leaky one has slope 0.2, as released."""
-    return {"relu": nn.ReLU(), "leaky_relu": nn.LeakyReLU(0.2), "gelu": nn.GELU()}[name]
+    """The activations of the paper's search (A.4) and of the released code; the leaky one has slope 0.2, as released."""
+    return {
+        "relu": nn.ReLU(),
+        "leaky_relu": nn.LeakyReLU(0.2),
+        "gelu": nn.GELU(),
+        "sigmoid": nn.Sigmoid(),
+        "tanh": nn.Tanh(),
+    }[name]
 
 
 class Ffn(nn.Module):
@@ -33,7 +40,7 @@ class Ffn(nn.Module):
         dim_out: width d of the embedding.
         hidden_layers: 0 or more.
         hidden: their width.
-        activation: `relu`, `leaky_relu` or `gelu`.
+        activation: `relu`, `leaky_relu`, `gelu`, `sigmoid` or `tanh`.
         dropout: rate in [0, 1).
         layer_norm: whether hidden layers end in a LayerNorm.
         output_activation: whether the output layer has activation and dropout too.
@@ -114,5 +121,54 @@ class Residual(nn.Module):
         return x
 
 
-NETWORKS: dict[str, type[nn.Module]] = {"ffn": Ffn, "residual": Residual}
+class Siren(nn.Module):
+    """`siren` (Sitzmann et al. 2020): hidden layers with a sine, the network of SatCLIP.
+
+    x = sin(w0 dropout(W x + b)) in the first hidden layer, x = sin(w0_hidden dropout(W x + b)) in the others; the output
+    layer is W x + b. Weights and biases are uniform within 1 / n in the first layer, and within
+    sqrt(6 / n) / w0_hidden in the others, n the width of a layer's input.
+
+    Args:
+        dim_in: width of the encoding.
+        dim_out: width d of the embedding.
+        hidden_layers: 1 or more.
+        hidden: their width.
+        w0: frequency of the first layer.
+        w0_hidden: frequency of the other hidden layers: 1 in SatCLIP, 30 in the paper.
+        dropout: rate in [0, 1), before the sine, as in SatCLIP.
+    """
+
+    def __init__(
+        self,
+        dim_in: int,
+        dim_out: int,
+        *,
+        hidden_layers: int = 2,
+        hidden: int = 256,
+        w0: float = 30.0,
+        w0_hidden: float = 1.0,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        if hidden_layers < 1:
+            raise ValueError(f"a siren has at least one hidden layer, not {hidden_layers}")
+        self.dim_in, self.dim_out = dim_in, dim_out
+        widths = [dim_in, *[hidden] * hidden_layers]
+        self.hidden_layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
+        self.output = nn.Linear(hidden, dim_out)
+        self.dropout = Dropout(dropout)
+        self.w0, self.w0_hidden = w0, w0_hidden
+        for k, layer in enumerate((*self.hidden_layers, self.output)):
+            bound = math.sqrt(6 / hidden) / w0_hidden if k else 1 / dim_in
+            nn.init.uniform_(layer.weight, -bound, bound)
+            nn.init.uniform_(layer.bias, -bound, bound)
+
+    def forward(self, x: Float[Tensor, "*batch dim_in"]) -> Float[Tensor, "*batch dim_out"]:
+        for k, layer in enumerate(self.hidden_layers):
+            x = ((self.w0_hidden if k else self.w0) * self.dropout(layer(x))).sin()
+        out: Tensor = self.output(x)
+        return out
+
+
+NETWORKS: dict[str, type[nn.Module]] = {"ffn": Ffn, "residual": Residual, "siren": Siren}
 """The names that `location_encoder.network.name` takes."""

@@ -14,22 +14,42 @@ from cspops.params.sections import Params
 
 def load(file: Path) -> Params:
     """Read and check params.yaml; ParamsError lists everything that is wrong with it."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ParamsError(f"{file} is missing", hint="run in the project's folder, or git restore params.yaml") from None
+    except IsADirectoryError:
+        raise ParamsError(f"{file} is a folder", hint="git restore params.yaml") from None
+    except UnicodeDecodeError as error:
+        raise ParamsError(f"{file} is not YAML: {error}", hint="git restore params.yaml") from None
+    return parse(text, file)
+
+
+def parse(text: str, file: Path) -> Params:
+    """Check the text of a params.yaml, such as another revision's; ``file`` is what errors call it."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
-        raw = YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ParamsError(f"{file} is missing", hint="run in the project's folder, or git restore params.yaml") from None
-    except (YAMLError, UnicodeDecodeError) as error:
+        raw = YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f" (line {where.line + 1})" if where else ""
         problem = " ".join(str(getattr(error, "problem", None) or error).split())
         raise ParamsError(f"{file} is not YAML{line}: {problem}", hint="git restore params.yaml") from None
     if not isinstance(raw, Mapping):
         raise ParamsError(f"{file} holds no keys", hint="git restore params.yaml")
+    return checked(raw, file)
+
+
+def checked(raw: Mapping[str, Any], file: Path) -> Params:
+    """Params of plain values; ParamsError lists everything that is wrong with them."""
     try:
         return Params.model_validate(_tuples(raw))
+    except RecursionError:
+        raise ParamsError(
+            f"{file} refers to itself: an alias (*) inside its own anchor (&)", hint="git restore params.yaml"
+        ) from None
     except ValidationError as error:
         lines = [f"{file.name}: {line}" for line in _explain(error, raw)]
         raise ParamsError("\n".join(lines), hint="mend params.yaml, or git restore params.yaml") from None
@@ -48,21 +68,28 @@ def _explain(error: ValidationError, raw: Any) -> Iterator[str]:
         kind, value = problem["type"], problem["input"]
         if kind == "extra_forbidden":
             known = _keys_at(problem["loc"][:-1])
-            near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.5)
-            guess = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(known) or 'none'}"
+            near = _nearest(str(problem["loc"][-1]), known, cutoff=0.5)
+            guess = f"did you mean `{near}`?" if near else f"known here: {', '.join(known) or 'none'}"
             yield f"{path}: unknown key; {guess} (got {_short(value)})"
         elif kind == "missing":
             yield f"{path}: the key is missing"
         elif kind == "literal_error":
             choices = re.findall(r"'([^']*)'", problem["ctx"]["expected"])
-            near = difflib.get_close_matches(str(value), choices, n=1, cutoff=0.3)
-            guess = f"; did you mean `{near[0]}`?" if near else ""
+            near = _nearest(str(value), choices, cutoff=0.3)
+            guess = f"; did you mean `{near}`?" if near else ""
             yield f"{path}: {_short(value)} is not one of {', '.join(choices)}{guess}"
         elif kind == "value_error":
             prefix = f"{path}: " if path else ""
             yield f"{prefix}{problem['ctx']['error']}"
         else:
             yield f"{path}: {problem['msg'][0].lower()}{problem['msg'][1:]} (got {_short(value)})"
+
+
+def _nearest(word: str, known: list[str], *, cutoff: float) -> str | None:
+    """The known word most like ``word``, whatever the case of its letters."""
+    lower = {one.lower(): one for one in known}
+    near = difflib.get_close_matches(word.lower(), lower, n=1, cutoff=cutoff)
+    return lower[near[0]] if near else None
 
 
 def _short(value: Any) -> str:
@@ -74,5 +101,5 @@ def _keys_at(path: tuple[int | str, ...]) -> list[str]:
     """The keys that params.yaml may hold under ``path``."""
     model: Any = Params
     for key in path:
-        model = model.model_fields[str(key)].annotation
-    return list(model.model_fields)
+        model = model.model_fields[model.fields_by_key()[str(key)]].annotation
+    return list(model.fields_by_key())

@@ -1,5 +1,6 @@
 """What params.yaml may hold: one frozen model a section, strict about keys, kinds and ranges."""
 
+import math
 from itertools import pairwise
 from typing import Annotated, Literal
 
@@ -14,7 +15,12 @@ Count = Annotated[int, Field(ge=1)]
 class Section(BaseModel):
     """Frozen, strict about keys and about kinds: `epochs: "3"`, `epochs: true` and `epochs: 2.5` are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, serialize_by_alias=True)
+
+    @classmethod
+    def fields_by_key(cls) -> dict[str, str]:
+        """Keys as params.yaml spells them, to names of fields: they differ where a key is no Python name (`sphereC+`)."""
+        return {field.alias or name: name for name, field in cls.model_fields.items()}
 
 
 # --- dataset -----------------------------------------------------------------------------------------------------
@@ -33,6 +39,7 @@ class BlueMarble(Section):
     lat_max: Annotated[float, Field(ge=-85, le=85)]
     block_degrees: Annotated[float, Field(ge=0.1, le=60)]
     block_share: Annotated[float, Field(gt=0, lt=0.5)]
+    buffer_km: Annotated[float, Field(ge=0, le=5000)]
     min_zone_points: Annotated[int, Field(ge=0)]
 
     @model_validator(mode="after")
@@ -56,6 +63,7 @@ class Split(Section):
     spatial_val: Share
     spatial_test: Share
     block_degrees: Annotated[float, Field(ge=0.1, le=60)]
+    buffer_km: Annotated[float, Field(ge=0, le=5000)]
 
     @model_validator(mode="after")
     def _shares(self) -> "Split":
@@ -106,31 +114,105 @@ class PretrainImg(Section):
 # --- location encoder --------------------------------------------------------------------------------------------
 
 
-class WrapEncoding(Section):
+Degrees = Annotated[float, Field(gt=0, le=360)]
+
+
+class NoSettings(Section):
     pass
 
 
-class GridEncoding(Section):
+class TileEncoding(Section):
+    cell: Annotated[float, Field(ge=0.1, le=90)]
+    features: Count
+
+    @model_validator(mode="after")
+    def _size(self) -> "TileEncoding":
+        size = math.ceil(360 / self.cell) * math.ceil(180 / self.cell) * self.features
+        if size > 10**8:
+            raise ValueError(f"cell {self.cell} and features {self.features} make a table of {size} numbers, at most 10^8 fit")
+        return self
+
+
+class NerfEncoding(Section):
+    scales: Annotated[int, Field(ge=1, le=32)]
+
+
+class RbfEncoding(Section):
+    anchors: Count
+    sigma: Degrees
+
+
+class RffEncoding(Section):
+    features: Count
+    variance: Positive
+
+
+class ScalesEncoding(Section):
     scales: Annotated[int, Field(ge=1, le=1024)]
     r_min: Positive
     r_max: Positive
 
     @model_validator(mode="after")
-    def _order(self) -> "GridEncoding":
+    def _order(self) -> "ScalesEncoding":
         if self.r_min >= self.r_max and self.scales > 1:
             raise ValueError(f"r_min {self.r_min} must be less than r_max {self.r_max}")
         return self
 
 
+class GridEncoding(ScalesEncoding):
+    pass
+
+
+class TheoryEncoding(ScalesEncoding):
+    pass
+
+
+class Sphere2VecEncoding(ScalesEncoding):
+    pass
+
+
+class DfsEncoding(ScalesEncoding):
+    scales: Annotated[int, Field(ge=1, le=64)]
+
+
+class SphericalHarmonicsEncoding(Section):
+    degree: Annotated[int, Field(ge=0, le=128)]
+
+
+class EqualEarthRffEncoding(Section):
+    features: Count
+    sigmas: tuple[Positive, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _distinct(self) -> "EqualEarthRffEncoding":
+        if any(a >= b for a, b in pairwise(self.sigmas)):
+            raise ValueError(f"sigmas {list(self.sigmas)} must increase, without repeats")
+        return self
+
+
 class Encodings(Section):
-    wrap: WrapEncoding
+    direct: NoSettings
+    tile: TileEncoding
+    wrap: NoSettings
+    xyz: NoSettings
+    nerf: NerfEncoding
+    rbf: RbfEncoding
+    rff: RffEncoding
     grid: GridEncoding
+    theory: TheoryEncoding
+    sphereC: Sphere2VecEncoding
+    sphereC_plus: Sphere2VecEncoding = Field(alias="sphereC+")
+    sphereM: Sphere2VecEncoding
+    sphereM_plus: Sphere2VecEncoding = Field(alias="sphereM+")
+    dfs: DfsEncoding
+    spherical_harmonics: SphericalHarmonicsEncoding
+    equal_earth_rff: EqualEarthRffEncoding
 
 
 class FfnNetwork(Section):
     hidden_layers: Annotated[int, Field(ge=0, le=16)]
     hidden: Count
-    activation: Literal["relu", "leaky_relu", "gelu"]
+    activation: Literal["relu", "leaky_relu", "gelu", "sigmoid", "tanh"]
     dropout: Annotated[float, Field(ge=0, lt=1)]
     layer_norm: bool
     output_activation: bool
@@ -141,17 +223,29 @@ class ResidualNetwork(Section):
     dropout: Annotated[float, Field(ge=0, lt=1)]
 
 
+class SirenNetwork(Section):
+    hidden_layers: Annotated[int, Field(ge=1, le=16)]
+    hidden: Count
+    w0: Positive
+    w0_hidden: Positive
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+
+
 class Networks(Section):
     ffn: FfnNetwork
     residual: ResidualNetwork
+    siren: SirenNetwork
 
 
 class EncodingChoice(Section):
-    name: Literal["wrap", "grid"]
+    name: Literal[
+        "direct", "tile", "wrap", "xyz", "nerf", "rbf", "rff", "grid", "theory",
+        "sphereC", "sphereC+", "sphereM", "sphereM+", "dfs", "spherical_harmonics", "equal_earth_rff",
+    ]  # fmt: skip
 
 
 class NetworkChoice(Section):
-    name: Literal["ffn", "residual"]
+    name: Literal["ffn", "residual", "siren"]
 
 
 class LocationEncoderSection(Section):
@@ -167,6 +261,8 @@ Terms = Literal["B", "BL", "BD", "BLD"]
 
 class McLoss(Section):
     terms: Terms
+    symmetric: bool
+    learn_temperature: bool
     tau_batch: Positive
     tau_locations: Positive
     tau_dropout: Positive
@@ -203,23 +299,82 @@ Loss = Literal["mc", "nce", "mse", "none"]
 # --- training ----------------------------------------------------------------------------------------------------
 
 
+Negatives = Literal["sphere", "planar_disk", "ne_quadrant", "land", "data"]
+
+
 class Pretrain(Section):
     epochs: Count
     batch_size: Annotated[int, Field(ge=2)]
     negative_locations: Count
+    negatives: Negatives
+
+
+class PresenceAbsence(Section):
+    beta: Positive
+
+
+class PresenceAbsenceReleased(Section):
+    weight_background: NotNegative
+
+
+class CrossEntropy(Section):
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+
+
+class Focal(Section):
+    gamma: NotNegative
+
+
+class FinetuneLosses(Section):
+    presence_absence: PresenceAbsence
+    presence_absence_released: PresenceAbsenceReleased
+    cross_entropy: CrossEntropy
+    focal: Focal
 
 
 class FinetuneLoc(Section):
+    loss: Literal["presence_absence", "presence_absence_released", "cross_entropy", "focal"]
+    negatives: Negatives
     steps: Count
     batch_size: Count
     learning_rate: Positive
     encoder_rate: Annotated[float, Field(gt=0, le=1)]
-    beta: Positive
+    schedule: Literal["cosine", "exponential"]
+    last_rate: Share
+    patience: Annotated[int, Field(ge=0)]
+    check_every: Count
+
+    @model_validator(mode="after")
+    def _decay(self) -> "FinetuneLoc":
+        if self.schedule == "exponential" and self.last_rate == 0:
+            raise ValueError("an exponential schedule needs a last_rate above 0")
+        return self
 
 
 class FinetuneImg(Section):
     l2: tuple[Positive, ...] = Field(min_length=1)
     max_iterations: Count
+
+
+# --- evaluation --------------------------------------------------------------------------------------------------
+
+
+class Priors(Section):
+    pseudo_count: Annotated[float, Field(ge=1e-6, allow_inf_nan=False)]
+    histogram: tuple[Annotated[float, Field(ge=0.1, le=180)], ...] = Field(min_length=1)
+    knn: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = Field(min_length=1)
+    distance_knn: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = Field(min_length=1)
+    kde: tuple[Annotated[float, Field(ge=1, le=20000)], ...] = Field(min_length=1)
+
+
+class Evaluate(Section):
+    priors: Priors
+
+
+class Report(Section):
+    class_name: str | None = Field(alias="class")
+    clusters: Annotated[int, Field(ge=1, le=30)]
+    grid_degrees: Annotated[float, Field(ge=0.5, le=10)]
 
 
 class Params(Section):
@@ -238,7 +393,10 @@ class Params(Section):
     losses: Losses
     pretrain: Pretrain
     finetune_loc: FinetuneLoc
+    finetune_losses: FinetuneLosses
     finetune_img: FinetuneImg
+    evaluate: Evaluate
+    report: Report
 
     @model_validator(mode="after")
     def _distinct_seeds(self) -> "Params":

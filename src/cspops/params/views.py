@@ -25,6 +25,8 @@ from cspops.params.sections import (
     NoLoss,
     Params,
     Pretrain,
+    Priors,
+    Report,
     Section,
     Split,
 )
@@ -87,6 +89,7 @@ class FinetuneLocView:
     seeds: tuple[int, ...] = listed("seeds")
     label_ratios: tuple[float, ...] = listed("split.label_ratios")
     finetune_loc: FinetuneLoc = listed("finetune_loc")
+    loss_settings: Section = listed("finetune_losses.${finetune_loc.loss}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +103,7 @@ class FinetuneImgView:
 class EvaluateView:
     seeds: tuple[int, ...] = listed("seeds")
     label_ratios: tuple[float, ...] = listed("split.label_ratios")
+    priors: Priors = listed("evaluate.priors")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,6 +111,7 @@ class ReportView:
     loss: Loss = listed("loss")
     seeds: tuple[int, ...] = listed("seeds")
     label_ratios: tuple[float, ...] = listed("split.label_ratios")
+    report: Report = listed("report")
 
 
 VIEWS: dict[str, type] = {
@@ -149,5 +154,5 @@ def _resolve(params: Params, path: str) -> str:
 def _look_up(params: Params, path: str) -> Any:
     value: Any = params
     for key in _resolve(params, path).split("."):
-        value = getattr(value, key)
+        value = getattr(value, value.fields_by_key()[key])
     return value

@@ -1,12 +1,11 @@
 """Figures of the report, drawn without a display and written with the same bytes each time."""
 
-from importlib.resources import files
+import io
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
@@ -29,13 +28,21 @@ STYLE: Any = {
     "savefig.dpi": 120,
     "svg.hashsalt": "cspops",
 }
-OCEAN = 32
 
 
-def save(figure: Figure, file: Path) -> None:
-    """Write a PNG that does not name its maker, so that equal figures are equal bytes."""
+def save(figure: Figure, file: Path, *, colours: int | None = None) -> None:
+    """Write a PNG that does not name its maker, so that equal figures are equal bytes.
+
+    With ``colours`` it holds a palette of so many, at most 256: a third of the size where much is drawn.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file, metadata={"Software": None}, bbox_inches="tight")
+    with io.BytesIO() as drawn:
+        figure.savefig(drawn, metadata={"Software": None}, bbox_inches="tight")
+        if colours is None:
+            file.write_bytes(drawn.getvalue())
+        else:
+            with Image.open(drawn) as image:
+                image.convert("RGB").quantize(colours, dither=Image.Dither.NONE).save(file, optimize=True)
 
 
 def accuracy_by_ratio(summary: dict[str, Any], file: Path) -> None:
@@ -74,33 +81,3 @@ def loss_curves(curves: dict[str, list[dict[str, float]]], file: Path) -> None:
             ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
             ax.legend()
         save(figure, file)
-
-
-def observation_map(groups: dict[str, np.ndarray], file: Path) -> None:
-    """One world map a group of positions (n, 2), degrees, over the land of the embedded climate raster."""
-    land = _land()
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(9, 2.2 * ((len(groups) + 1) // 2)), layout="constrained")
-        cells = figure.subplots((len(groups) + 1) // 2, 2, squeeze=False).flatten()
-        for ax, (title, lonlat) in zip(cells, groups.items(), strict=False):
-            _map_axes(ax, land)
-            size = float(np.clip(4000 / max(len(lonlat), 1), 0.4, 6))
-            ax.scatter(lonlat[:, 0], lonlat[:, 1], s=size, color=BLUE, linewidths=0, alpha=0.7, rasterized=True)
-            ax.set_title(f"{title}: {len(lonlat):,}")
-        for ax in cells[len(groups) :]:
-            ax.remove()
-        save(figure, file)
-
-
-def _map_axes(ax: Axes, land: np.ndarray) -> None:
-    ax.imshow(land, extent=(-180, 180, -90, 90), cmap="Greys", vmin=0, vmax=6, interpolation="nearest", zorder=0)
-    ax.set(xlim=(-180, 180), ylim=(-62, 86), xticks=[-120, 0, 120], yticks=[-30, 0, 30, 60], aspect="equal")
-    ax.tick_params(length=0, labelsize=8)
-    ax.grid(linewidth=0.4)
-
-
-def _land() -> np.ndarray:
-    """1 for land, 0 for sea, every tenth pixel of the embedded climate raster."""
-    with files("cspops").joinpath("sample/climate_zones.png").open("rb") as opened, Image.open(opened) as image:
-        land: np.ndarray = (np.asarray(image)[5::10, 5::10] != OCEAN).astype(np.uint8)
-    return land

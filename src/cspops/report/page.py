@@ -1,15 +1,22 @@
 """report.md: the tables and figures of one run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cspops.report.tables import (
     TITLES,
     accuracy_rows,
+    interval_rows,
     markdown,
     metric_rows,
     ratio_title,
+    region_rows,
+    region_title,
 )
+
+LEAST_ROWS = 50
+"""Regions of fewer rows are not named in a sentence."""
+PRIORS = ("frequency", "histogram", "knn", "distance_knn", "kde")
 
 
 def page(
@@ -17,12 +24,17 @@ def page(
     loss: str,
     seeds: tuple[int, ...],
     metrics: Mapping[str, Any],
+    intervals: Mapping[str, Any],
+    regions: Mapping[str, Any],
     classes: list[str],
     roles: Mapping[str, int],
     rejected: Mapping[str, int],
+    maps: str,
 ) -> str:
     """The whole page as Markdown; figures are named relative to reports/."""
     first = next(iter(metrics["test"]))
+    places = {role: ratios[first] for role, ratios in regions.items()}
+    products = ("combined", *(f"image_x_{name}" for name in PRIORS))
     observations = ", ".join(f"{count:,} {TITLES.get(role, role)}" for role, count in roles.items())
     set_aside = "; ".join(f"{count} ({why})" for why, count in rejected.items()) or "none"
     parts = [
@@ -31,15 +43,73 @@ def page(
         "(standard deviation). A seed draws its own few-shot labels, pre-trains and fine-tunes; all meet the same test rows.",
         "## Top-1 accuracy",
         markdown(accuracy_rows(dict(metrics)), text_columns=2),
-        "`image`: P(y|I) alone. `location`: P(y|x) alone. `combined`: P(y|I) P(y|x). The spatial test set lies in blocks of "
-        "the map that hold no training row.",
+        "`image`: P(y|I) alone. `location`: P(y|x) alone. `combined`: P(y|I) P(y|x). `calibrated`: softmax(z_I / T) P(y|x)^w "
+        "with T and w of least negative log-likelihood on validation. The spatial test set lies in blocks of the map that "
+        "hold no training row.",
         "![Top-1 accuracy against the share of labels, for image, location and combined](figures/accuracy.png)",
         f"## All metrics at {ratio_title(first)} labels, test",
         markdown(metric_rows(metrics["test"][first]), text_columns=1),
+        "Per cent, but `nll` (mean negative log-likelihood) in nats; `ece`: expected calibration error of the top class.",
+        "## Differences",
+        "Top-1 in percentage points with 95 % paired bootstrap intervals over rows and seeds.",
+        markdown(interval_rows(dict(intervals)), text_columns=2),
+        "## Location priors without learning",
+        "Top-1 of priors that only count the labelled positions, beside the learned `location` and `combined`. Their "
+        "neighbours, cells and bandwidths are those of least negative log-likelihood of image x prior on validation.",
+        markdown(accuracy_rows(dict(metrics), models=("location", *PRIORS)), text_columns=2),
+        markdown(accuracy_rows(dict(metrics), models=products), text_columns=2),
+        f"## Where location helps and where it harms, {ratio_title(first)} labels",
+        *(where_sentence(kinds["cell"], role) for role, kinds in places.items()),
+        "By distance to the nearest labelled row; top-1 over all rows of all seeds, rows a seed:",
+        markdown(region_rows(places, "distance"), text_columns=2),
+        "By latitude:",
+        markdown(region_rows(places, "latitude"), text_columns=2),
         "## Training",
         "![Loss of each term against epochs or steps, for each training stage](figures/curves.png)",
         "## Observations",
         f"{observations}. {len(classes)} classes: {', '.join(classes)}. Rows set aside: {set_aside}.",
         "![Where the observations are: unlabelled, few-shot labelled, validation and test](figures/observations.png)",
+        maps,
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def where_sentence(cells: Sequence[Mapping[str, Any]], role: str) -> str:
+    """In which of the 30-degree cells with ``LEAST_ROWS`` rows combined - image is greatest, and in which it is least."""
+    large = sorted((row for row in cells if row["rows"] >= LEAST_ROWS), key=lambda row: row["gain"])
+    where = f"On the {TITLES[role]} set, of the 30-degree cells with at least {LEAST_ROWS} rows,"
+    if not large:
+        return f"{where} there is none."
+    least, most = (
+        f"{region_title(dict(row), 'cell')} ({row['gain']:+.2f} points over the image alone, {row['rows']:,.0f} rows)"
+        for row in (large[0], large[-1])
+    )
+    if large[0]["gain"] >= 0:
+        return f"{where} location harms in none; it helps most in {most} and least in {least}."
+    if large[-1]["gain"] <= 0:
+        return f"{where} location helps in none; it harms most in {least} and least in {most}."
+    return f"{where} location helps most in {most} and harms most in {least}."
+
+
+def map_section(encoder: str, name: str, *, clusters: int, kept: float) -> str:
+    """The maps of location embeddings and of P(y|x).
+
+    Args:
+        encoder: what the location encoder has gone through before fine-tuning.
+        name: the class whose P(y|x) is drawn.
+        clusters: of the embeddings.
+        kept: the share of the land that has matched clusters.
+    """
+    parts = [
+        "## Location embeddings",
+        f"The embeddings e(x) of a grid of places on land, in {clusters} clusters (Ward's linkage of embeddings of length 1), "
+        "before and after fine-tuning on the fewest labels. Colours before it run from the poles to the equator; each "
+        "cluster after it has the colour of the one it is matched with, so as to overlap most. "
+        f"{100 * kept:.0f} % of the land keeps its colour.",
+        f"![Two world maps of the clusters: {encoder}, and fine-tuned](figures/clusters.png)",
+        f"## Where `{name}` is",
+        f"P({name} | x), with the labelled observations of the class that the location classifier has seen and those of both "
+        "test sets. Spatial test rows lie in blocks that hold no labelled one.",
+        f"![World maps of P({name} | x) at the smallest and the largest label ratio](figures/class.png)",
+    ]
+    return "\n\n".join(parts)

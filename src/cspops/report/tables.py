@@ -3,7 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-TITLES = {"val": "validation", "test": "test", "spatial_val": "spatial validation", "spatial_test": "spatial test"}
+TITLES = {
+    "val": "validation",
+    "test": "test",
+    "spatial_val": "spatial validation",
+    "spatial_test": "spatial test",
+    "buffer": "in the buffer",
+}
 MODELS = ("image", "location", "combined")
 
 
@@ -17,19 +23,57 @@ def cell(value: dict[str, float]) -> str:
     return f"{value['mean']:.2f} ({value['sd']:.2f})"
 
 
-def accuracy_rows(summary: dict[str, Any], metric: str = "top1") -> list[list[str]]:
-    """A header and a row for each set and label ratio: image, location and combined."""
-    rows = [["set", "labels", *MODELS]]
+def accuracy_rows(
+    summary: dict[str, Any], metric: str = "top1", models: Sequence[str] = (*MODELS, "calibrated")
+) -> list[list[str]]:
+    """A header and a row for each set and label ratio: the metric of each model."""
+    rows = [["set", "labels", *models]]
     for role, ratios in summary.items():
-        for ratio, models in ratios.items():
-            rows.append([TITLES[role], ratio_title(ratio), *(cell(models[model][metric]) for model in MODELS)])
+        for ratio, scores in ratios.items():
+            rows.append([TITLES[role], ratio_title(ratio), *(cell(scores[model][metric]) for model in models)])
     return rows
 
 
 def metric_rows(models: dict[str, Any]) -> list[list[str]]:
-    """A header and a row a model: every metric of one set and label ratio."""
+    """A header and a row a model: every metric of one set and label ratio; a dash where a model has not all of them."""
     names = list(models["combined"])
-    return [["model", *names], *([model, *(cell(models[model][name]) for name in names)] for model in MODELS)]
+    body = [[model, *(cell(scores[name]) if name in scores else "-" for name in names)] for model, scores in models.items()]
+    return [["model", *names], *body]
+
+
+def interval_rows(intervals: dict[str, Any]) -> list[list[str]]:
+    """A header and a row for each set and label ratio: each difference with its interval."""
+    names = list(next(iter(next(iter(intervals.values())).values())))
+    rows = [["set", "labels", "rows", *(name.replace("_", " ") for name in names)]]
+    for role, ratios in intervals.items():
+        for ratio, found in ratios.items():
+            spans = [f"{one['mean']:+.2f} [{one['low']:+.2f}, {one['high']:+.2f}]" for one in (found[name] for name in names)]
+            rows.append([TITLES[role], ratio_title(ratio), f"{found[names[0]]['rows']:,}", *spans])
+    return rows
+
+
+def region_rows(places: dict[str, Any], kind: str) -> list[list[str]]:
+    """A header and a row for each set and region of a kind (`latitude`, `cell` or `distance`) at one label ratio."""
+    rows = [["set", kind, "rows", *MODELS, "combined - image"]]
+    for role, kinds in places.items():
+        for row in kinds[kind]:
+            scores = [f"{row[model]:.2f}" for model in MODELS]
+            rows.append([TITLES[role], region_title(row, kind), f"{row['rows']:,.0f}", *scores, f"{row['gain']:+.2f}"])
+    return rows
+
+
+def region_title(row: dict[str, Any], kind: str) -> str:
+    """`30 S - 15 S`, `50 - 100 km` or `60 E - 90 E, 30 N - 60 N`."""
+    if kind == "distance":
+        return f"{row['from']:g} - {row['to']:g} km" if row["to"] is not None else f"{row['from']:g} km or more"
+    if kind == "latitude":
+        return f"{_degrees(row['from'], 'NS')} - {_degrees(row['to'], 'NS')}"
+    lon = f"{_degrees(row['west'], 'EW')} - {_degrees(row['east'], 'EW')}"
+    return f"{lon}, {_degrees(row['south'], 'NS')} - {_degrees(row['north'], 'NS')}"
+
+
+def _degrees(value: int, sides: str) -> str:
+    return f"{abs(value)} {sides[value < 0]}" if value else "0"
 
 
 def markdown(rows: Sequence[Sequence[str]], *, text_columns: int) -> str:

@@ -8,9 +8,12 @@ from cspops.training.loop import Curve
 
 
 def write_curve(file: Path, curve: Curve, *, columns: Sequence[str]) -> None:
-    """One line a row of the curve, under a header; the header alone when nothing was trained."""
+    """One line a row of the curve, under a header; the header alone when nothing was trained.
+
+    A column that a row does not have is left empty.
+    """
     lines = ["\t".join(columns)]
-    lines += ["\t".join(f"{row[column]:.6g}" for column in columns) for row in curve]
+    lines += ["\t".join(f"{row[column]:.6g}" if column in row else "" for column in columns) for row in curve]
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("\n".join(lines) + "\n")
 
@@ -18,9 +21,11 @@ def write_curve(file: Path, curve: Curve, *, columns: Sequence[str]) -> None:
 def read_curve(file: Path) -> Curve:
     """The inverse of :func:`write_curve`."""
     with file.open(newline="") as opened:
-        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(opened, delimiter="\t")]
+        return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(opened, delimiter="\t")]
 
 
 def mean_curve(curves: Sequence[Curve]) -> Curve:
-    """The mean of curves of equal length and columns, row by row."""
-    return [{key: sum(row[key] for row in rows) / len(rows) for key in rows[0]} for rows in zip(*curves, strict=True)]
+    """The mean of curves of equal columns, row by row, over those that have not ended (early stopping ends some sooner)."""
+    longest = max(curves, key=len)
+    still = [[curve[number] for curve in curves if number < len(curve)] for number in range(len(longest))]
+    return [{key: sum(row[key] for row in rows) / len(rows) for key in rows[0]} for rows in still]

@@ -24,6 +24,7 @@ def run(view: "DownloadView", site: Site) -> None:
         lat_max=settings.lat_max,
         block_degrees=settings.block_degrees,
         block_share=settings.block_share,
+        buffer_km=settings.buffer_km,
         min_zone_points=settings.min_zone_points,
         seed=view.seed,
     )

@@ -1,59 +1,160 @@
-"""evaluate: image alone, location alone and combined, on validation and on both test sets."""
+"""evaluate: image, location and both combined, beside priors without learning, on validation and on both test sets."""
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from cspops.data.catalogue import read_observations
+from cspops.data.catalogue import Observations, read_observations
 from cspops.data.features import FeatureFile
-from cspops.data.splits import ratio_key, read_roles
-from cspops.evaluation import combine, metrics
-from cspops.evaluation.summary import Scores, summarise
+from cspops.data.splits import ratio_key, read_few_shot, read_roles
+from cspops.errors import DataError
+from cspops.evaluation import calibration, combine, metrics, priors
+from cspops.evaluation.bootstrap import paired_difference
+from cspops.evaluation.priors import LocationPriors
+from cspops.evaluation.regions import regions
+from cspops.evaluation.summary import MODELS, Scores, summarise
 from cspops.models.checkpoint import load_config, load_weights
-from cspops.models.heads import ClassEmbedding, LinearProbe
-from cspops.models.location_encoder import LocationEncoder
+from cspops.models.heads import LinearProbe
+from cspops.models.loading import load_location_classifier
 from cspops.stages.pieces import piece
+from cspops.stages.predictions import Judged, predictions, schema
 from cspops.stages.site import Site
-from cspops.training.finetune_loc import LocationClassifier
 
 if TYPE_CHECKING:
+    from cspops.params.sections import Priors
     from cspops.params.views import EvaluateView
 
-TOP = 5
+VALIDATION, TEST = ("val", "spatial_val"), ("test", "spatial_test")
+DIFFERENCES = (("combined", "image"), ("calibrated", "combined"))
+LogP = dict[str, torch.Tensor]
 
 
 @torch.inference_mode()
 def run(view: "EvaluateView", site: Site) -> None:
-    """Write predictions.parquet, and metrics.json (test sets) and validation.json for reports/."""
+    """Write predictions.parquet and calibration.json, and metrics, validation, intervals and regions for reports/."""
     observations = read_observations(site.inputs["download"])
-    roles = read_roles(site.inputs["split"], observations.obs_id)
-    judged = ~roles["train"] & (observations.label >= 0)
-    rows = {role: mask[judged] for role, mask in roles.items() if role != "train"}
-    features = torch.from_numpy(FeatureFile(site.inputs["featurize"]).read(observations.obs_id)[judged.numpy()]).float()
-    lonlat, located, label = observations.lonlat[judged], observations.located[judged], observations.label[judged]
-    obs_id = pa.array(observations.obs_id).filter(judged.numpy())
+    judged, features = _judged(observations, site)
     scores: Scores = {}
-    with pq.ParquetWriter(site.out / "predictions.parquet", _schema(), compression="zstd") as writer:
-        for seed in view.seeds:
-            for ratio in view.label_ratios:
-                probe = _load_probe(site.inputs["finetune-img"] / piece(seed, ratio))
-                image = combine.image_log_p(probe(features))
-                classifier = _load_classifier(site.inputs["finetune-loc"] / piece(seed, ratio))
-                location = combine.location_log_p(classifier(lonlat.nan_to_num()), located)
-                models = {"image": image, "location": location, "combined": combine.combined_log_p(image, location, located)}
-                for role, mask in rows.items():
-                    for model, log_p in models.items():
-                        scores[role, ratio_key(ratio), model, seed] = metrics.score(log_p[mask], label[mask])
-                writer.write_table(_predictions(obs_id, label, rows, seed, ratio, models))
-    ratios = [ratio_key(ratio) for ratio in view.label_ratios]
-    for file, of_roles in (("metrics.json", ("test", "spatial_test")), ("validation.json", ("val", "spatial_val"))):
-        summary = summarise(scores, roles=of_roles, ratios=ratios, seeds=view.seeds)
-        (site.reports / file).write_text(json.dumps(summary, indent=1) + "\n")
+    settings: dict[str, dict[str, Any]] = {}
+    intervals: dict[str, dict[str, Any]] = {}
+    places: dict[str, dict[str, Any]] = {}
+    with pq.ParquetWriter(site.out / "predictions.parquet", schema(MODELS), compression="zstd") as writer:
+        for ratio in view.label_ratios:
+            key = ratio_key(ratio)
+            hits: dict[str, list[torch.Tensor]] = {model: [] for model in MODELS}
+            nearest_km: list[torch.Tensor] = []
+            labelled, of_labelled = None, None
+            for seed in view.seeds:
+                few = read_few_shot(site.inputs["split"], observations.obs_id, seed=seed, ratio=ratio) & observations.located
+                if of_labelled is None or labelled is None or not torch.equal(few, labelled):  # one set at ratio 1
+                    labelled, of_labelled = few, _location_priors(observations, few, judged, view.priors)
+                learned, fitted = _learned(site, judged, features, seed, ratio)
+                baselines, chosen = _baselines(of_labelled, view.priors, learned["image"], judged)
+                settings.setdefault(key, {})[f"seed_{seed}"] = fitted | {"priors": chosen}
+                for role, mask in judged.roles.items():
+                    for model, log_p in (learned | baselines).items():
+                        every = metrics.score(log_p[mask], judged.label[mask])
+                        kept = metrics.METRICS if model in MODELS else priors.METRICS
+                        scores[role, key, model, seed] = {name: every[name] for name in kept}
+                writer.write_table(predictions(judged, learned, seed=seed, ratio=ratio))
+                nearest_km.append(of_labelled.nearest_km)
+                for model in MODELS:
+                    hits[model].append(metrics.hits(learned[model], judged.label))
+            of_ratio = {model: torch.stack(of_seeds) for model, of_seeds in hits.items()}
+            for role, mask in judged.roles.items():
+                if mask.any():
+                    intervals.setdefault(role, {})[key] = _intervals(of_ratio, mask)
+                if role in TEST and mask.any():
+                    three = {model: hit[:, mask] for model, hit in of_ratio.items() if model != "calibrated"}
+                    places.setdefault(role, {})[key] = regions(three, judged.lonlat[mask], torch.stack(nearest_km)[:, mask])
+    ratios, models = [ratio_key(ratio) for ratio in view.label_ratios], [*MODELS, *priors.PRIORS, *priors.PRODUCTS]
+    for file, roles in (("metrics.json", TEST), ("validation.json", VALIDATION)):
+        _write(site.reports / file, summarise(scores, roles=roles, ratios=ratios, seeds=view.seeds, models=models))
+    _write(site.reports / "intervals.json", {role: intervals[role] for role in (*TEST, *VALIDATION) if role in intervals})
+    _write(site.reports / "regions.json", places)
+    _write(site.out / "calibration.json", settings)
+
+
+def _judged(observations: Observations, site: Site) -> tuple[Judged, torch.Tensor]:
+    """The labelled rows of validation and test, and their image features."""
+    roles = read_roles(site.inputs["split"], observations.obs_id)
+    kept = torch.stack([roles[role] for role in (*VALIDATION, *TEST)]).any(0) & (observations.label >= 0)
+    features = torch.from_numpy(FeatureFile(site.inputs["featurize"]).read(observations.obs_id)[kept.numpy()]).float()
+    judged = Judged(
+        pa.array(observations.obs_id).filter(kept.numpy()),
+        observations.label[kept],
+        observations.lonlat[kept],
+        observations.located[kept],
+        {role: roles[role][kept] for role in (*VALIDATION, *TEST)},
+    )
+    return judged, features
+
+
+def _learned(
+    site: Site, judged: Judged, features: torch.Tensor, seed: int, ratio: float
+) -> tuple[LogP, dict[str, float | int]]:
+    """log P of each of ``MODELS``, and how the calibrated product was fitted."""
+    image = combine.image_log_p(_load_probe(site.inputs["finetune-img"] / piece(seed, ratio))(features))
+    folder = site.inputs["finetune-loc"] / piece(seed, ratio)
+    classifier = load_location_classifier(folder, remake="dvc repro finetune-loc")
+    location = combine.location_log_p(classifier(judged.lonlat.nan_to_num()), judged.located, link=classifier.link)
+    for stage, log_p in (("finetune-img", image), ("finetune-loc", location)):
+        if not log_p.isfinite().all():
+            folder = site.inputs[stage] / piece(seed, ratio)
+            raise DataError(f"the model in {folder} gives scores that are not finite", hint=f"dvc repro -f {stage}")
+    rows = judged.roles["val"] & judged.located
+    fitted = calibration.fit(image[rows], location[rows], judged.label[rows])
+    models = {
+        "image": image,
+        "location": location,
+        "combined": combine.combined_log_p(image, location, judged.located),
+        "calibrated": calibration.calibrated_log_p(image, location, judged.located, fitted),
+    }
+    numbers = {"temperature": round(fitted.temperature, 6), "location_weight": round(fitted.location_weight, 6)}
+    return models, numbers | {"rows": int(rows.sum())}
+
+
+def _location_priors(observations: Observations, few: torch.Tensor, judged: Judged, params: "Priors") -> LocationPriors:
+    return LocationPriors(
+        observations.lonlat[few],
+        observations.label[few],
+        judged.lonlat,
+        judged.located,
+        classes=len(observations.classes),
+        pseudo_count=params.pseudo_count,
+        most_neighbours=max(*params.knn, *params.distance_knn),
+    )
+
+
+def _baselines(
+    of_labelled: LocationPriors, params: "Priors", image: torch.Tensor, judged: Judged
+) -> tuple[LogP, dict[str, float]]:
+    """log P of each prior and of its product with the image, and the setting that validation chose."""
+    settings = {"histogram": params.histogram, "knn": params.knn, "distance_knn": params.distance_knn, "kde": params.kde}
+    models: LogP = {}
+    chosen: dict[str, float] = {}
+    for name in priors.PRIORS:
+        setting = 0.0
+        if name in settings:
+            setting = of_labelled.choose(name, settings[name], image=image, label=judged.label, chooser=judged.roles["val"])
+            chosen[name] = setting
+        models[name] = of_labelled.log_p(name, setting)
+        models[f"image_x_{name}"] = combine.combined_log_p(image, models[name], judged.located)
+    return models, chosen
+
+
+def _intervals(hits: dict[str, torch.Tensor], mask: torch.Tensor) -> dict[str, dict[str, float | int]]:
+    """Of each of ``DIFFERENCES`` on the rows of ``mask``: points of top-1 with a 95 % paired bootstrap interval."""
+    out: dict[str, dict[str, float | int]] = {}
+    for a, b in DIFFERENCES:
+        found = paired_difference(hits[a][:, mask], hits[b][:, mask])
+        numbers = {"mean": round(found.mean, 4), "low": round(found.low, 4), "high": round(found.high, 4)}
+        out[f"{a}_minus_{b}"] = numbers | {"rows": int(mask.sum()), "seeds": len(hits[a])}
+    return out
 
 
 def _load_probe(folder: Path) -> LinearProbe:
@@ -63,56 +164,5 @@ def _load_probe(folder: Path) -> LinearProbe:
     return probe.eval()
 
 
-def _load_classifier(folder: Path) -> LocationClassifier:
-    remake = "dvc repro finetune-loc"
-    config = load_config(folder, remake=remake)
-    encoder = LocationEncoder(config["encoder"])
-    classifier = LocationClassifier(encoder, ClassEmbedding(encoder.dim, config["classes"]))
-    load_weights(folder, classifier, remake=remake)
-    return classifier.eval()
-
-
-def _schema() -> pa.Schema:
-    top = pa.list_(pa.int32())
-    models = [pa.field(model, top) for model in ("image", "location", "combined")]
-    return pa.schema(
-        [
-            ("seed", pa.int32()),
-            ("label_ratio", pa.float64()),
-            ("role", pa.string()),
-            ("obs_id", pa.string()),
-            ("label", pa.int32()),
-            *models,
-            ("combined_p", pa.float32()),
-        ]
-    )
-
-
-def _predictions(
-    obs_id: pa.Array,
-    label: torch.Tensor,
-    rows: dict[str, torch.Tensor],
-    seed: int,
-    ratio: float,
-    models: dict[str, torch.Tensor],
-) -> pa.Table:
-    """One row an observation: the ``TOP`` best classes of each model, best first, and the combined best one's P."""
-    n, k = len(label), min(TOP, models["image"].shape[1])
-    role = np.empty(n, dtype=object)
-    for name, mask in rows.items():
-        role[mask.numpy()] = name
-    best = {model: log_p.topk(k, dim=1).indices.int() for model, log_p in models.items()}
-    offsets = pa.array(range(0, n * k + 1, k), pa.int32())
-    columns = {model: pa.ListArray.from_arrays(offsets, pa.array(top.flatten().numpy())) for model, top in best.items()}
-    return pa.table(
-        {
-            "seed": pa.array([seed] * n, pa.int32()),
-            "label_ratio": pa.array([ratio] * n),
-            "role": role,
-            "obs_id": obs_id,
-            "label": pa.array(label.int().numpy()),
-            **columns,
-            "combined_p": pa.array(models["combined"].max(1).values.exp().float().numpy()),
-        },
-        schema=_schema(),
-    )
+def _write(file: Path, content: Any) -> None:
+    file.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")

@@ -5,14 +5,15 @@ from typing import TYPE_CHECKING
 
 from cspops.data.batches import Labelled
 from cspops.data.catalogue import read_observations
-from cspops.data.splits import ratio_key, read_few_shot
+from cspops.data.negatives import negative_sampler
+from cspops.data.splits import ratio_key, read_few_shot, read_roles
 from cspops.errors import DataError
 from cspops.models.checkpoint import load_config, load_weights, save_model
 from cspops.models.location_encoder import LocationEncoder
 from cspops.stages.curves import mean_curve, read_curve, write_curve
 from cspops.stages.pieces import make_pieces, piece
 from cspops.stages.site import Site
-from cspops.training.finetune_loc import finetune_loc
+from cspops.training.finetune_loc import EarlyStopping, finetune_loc
 
 if TYPE_CHECKING:
     from cspops.params.views import FinetuneLocView
@@ -22,6 +23,18 @@ def run(view: "FinetuneLocView", site: Site) -> None:
     """Write seed_S/label_P/ with encoder, class embeddings and curve."""
     split, pretrain = site.inputs["split"], site.inputs["pretrain"]
     observations = read_observations(site.inputs["download"])
+    settings, roles = view.finetune_loc, read_roles(split, observations.obs_id)
+    negatives = negative_sampler(settings.negatives, data=observations.lonlat[roles["train"] & observations.located])
+    early_stopping = None
+    if settings.patience:
+        val = roles["val"] & observations.located & (observations.label >= 0)
+        if not val.any():
+            raise DataError(
+                "no row of role val has a label and a position: early stopping looks at them",
+                hint="set finetune_loc.patience to 0, or change split, in params.yaml",
+            )
+        rows = Labelled(observations.lonlat[val], observations.label[val])
+        early_stopping = EarlyStopping(rows, patience=settings.patience, every=settings.check_every)
 
     def make(seed: int, ratio: float, folder: Path) -> None:
         remake = "dvc repro pretrain"
@@ -34,11 +47,16 @@ def run(view: "FinetuneLocView", site: Site) -> None:
             Labelled(observations.lonlat[rows], observations.label[rows]),
             encoder,
             classes=len(observations.classes),
-            steps=view.finetune_loc.steps,
-            batch_size=view.finetune_loc.batch_size,
-            learning_rate=view.finetune_loc.learning_rate,
-            encoder_rate=view.finetune_loc.encoder_rate,
-            beta=view.finetune_loc.beta,
+            loss=settings.loss,
+            loss_settings=view.loss_settings.model_dump(),
+            negatives=negatives,
+            steps=settings.steps,
+            batch_size=settings.batch_size,
+            learning_rate=settings.learning_rate,
+            encoder_rate=settings.encoder_rate,
+            schedule=settings.schedule,
+            last_rate=settings.last_rate,
+            early_stopping=early_stopping,
             seed=seed,
             device=site.host.torch_device(),
         )
@@ -52,6 +70,9 @@ def run(view: "FinetuneLocView", site: Site) -> None:
         for ratio in view.label_ratios
     }
     keys = {ratio_key(ratio): rows for ratio, rows in mean.items()}
-    steps = [row["step"] for row in next(iter(mean.values()))]
-    curve = [{"step": step} | {key: rows[i]["total"] for key, rows in keys.items()} for i, step in enumerate(steps)]
+    steps = [row["step"] for row in max(mean.values(), key=len)]
+    curve = [
+        {"step": step} | {key: rows[number]["total"] for key, rows in keys.items() if number < len(rows)}
+        for number, step in enumerate(steps)
+    ]
     write_curve(site.reports / "curves" / "finetune_loc.tsv", curve, columns=("step", *keys))

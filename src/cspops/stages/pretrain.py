@@ -7,11 +7,12 @@ import torch
 from cspops.data.batches import Unlabelled
 from cspops.data.catalogue import read_observations
 from cspops.data.features import FeatureFile
+from cspops.data.negatives import negative_sampler
 from cspops.data.splits import read_roles
 from cspops.models.checkpoint import save_model
 from cspops.stages.curves import mean_curve, write_curve
 from cspops.stages.site import Site
-from cspops.training.pretrain import pretrain
+from cspops.training.pretrain import curve_columns, pretrain
 from cspops.training.resume import Resume
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def run(view: "PretrainView", site: Site) -> None:
     rows = read_roles(site.inputs["split"], observations.obs_id)["train"] & observations.located
     features = torch.from_numpy(FeatureFile(site.inputs["featurize"]).read(observations.obs_id)[rows.numpy()]).float()
     unlabelled = Unlabelled(observations.lonlat[rows], features)
+    negatives = negative_sampler(view.pretrain.negatives, data=unlabelled.lonlat)
     settings = view.loss_settings.model_dump()
     learning_rate, terms = settings.pop("learning_rate", 0.0), settings.pop("terms", "")
     curves = []
@@ -34,6 +36,7 @@ def run(view: "PretrainView", site: Site) -> None:
             loss="mse" if view.loss == "none" else view.loss,
             terms=terms,
             loss_settings=settings,
+            negatives=negatives,
             negative_locations=view.pretrain.negative_locations,
             epochs=0 if view.loss == "none" else view.pretrain.epochs,
             batch_size=view.pretrain.batch_size,
@@ -45,5 +48,5 @@ def run(view: "PretrainView", site: Site) -> None:
         )
         save_model(site.out / f"seed_{seed}", encoder, encoder.config)
         curves.append(curve)
-    columns = ("epoch", *terms, "total")
+    columns = curve_columns(terms, learned=settings.get("learn_temperature", False))
     write_curve(site.reports / "curves" / "pretrain.tsv", mean_curve(curves), columns=columns)

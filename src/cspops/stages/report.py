@@ -9,9 +9,11 @@ import pyarrow.parquet as pq
 from cspops.data.catalogue import read_observations
 from cspops.data.splits import read_few_shot, read_roles
 from cspops.errors import DataError
-from cspops.report import figures
-from cspops.report.page import page
+from cspops.report import figures, maps
+from cspops.report.page import map_section, page
+from cspops.report.world import World
 from cspops.stages.curves import read_curve
+from cspops.stages.report_maps import class_of_map, draw_class, draw_clusters, encoder_title
 from cspops.stages.site import Site
 
 if TYPE_CHECKING:
@@ -25,10 +27,12 @@ def run(view: "ReportView", site: Site) -> None:
     observations = read_observations(site.inputs["download"])
     roles = read_roles(site.inputs["split"], observations.obs_id)
     curves = site.reports_of_project / "curves"
-    for file in (site.reports_of_project / "metrics.json", *(curves / f"{name}.tsv" for name in CURVES.values())):
+    scored = [site.reports_of_project / f"{name}.json" for name in ("metrics", "intervals", "regions")]
+    for file in (*scored, *(curves / f"{name}.tsv" for name in CURVES.values())):
         if not file.is_file():
             raise DataError(f"{file} is missing: stage report reads it", hint="dvc repro report")
-    metrics = json.loads((site.reports_of_project / "metrics.json").read_text())
+    metrics, intervals, regions = (json.loads(file.read_text()) for file in scored)
+    chosen = class_of_map(view.report.class_name, observations)
     figures.accuracy_by_ratio(metrics, site.reports / "figures" / "accuracy.png")
     drawn = {title.format(loss=view.loss): read_curve(curves / f"{name}.tsv") for title, name in CURVES.items()}
     figures.loss_curves(drawn, site.reports / "figures" / "curves.png")
@@ -41,16 +45,25 @@ def run(view: "ReportView", site: Site) -> None:
         "test": roles["test"],
         "spatial validation": roles["spatial_val"],
         "spatial test": roles["spatial_test"],
+        "buffer": roles["buffer"],
     }
     places = {title: observations.lonlat[mask & observations.located].numpy() for title, mask in groups.items() if mask.any()}
-    figures.observation_map(places, site.reports / "figures" / "observations.png")
+    lat = observations.lonlat[observations.located, 1]
+    world = World(-60 if float(lat.min()) >= -60 else -90, 84 if float(lat.max()) <= 84 else 90)
+    maps.observation_map(places, world, site.reports / "figures" / "observations.png")
+    kept = draw_clusters(view, site.inputs, world, site.reports / "figures" / "clusters.png")
+    test = roles["test"] | roles["spatial_test"]
+    draw_class(view, site.inputs, world, observations, chosen, test=test, file=site.reports / "figures" / "class.png")
     rejected = Counter(pq.read_table(site.inputs["download"] / "rejected.parquet")["reason"].to_pylist())
     text = page(
         loss=view.loss,
         seeds=view.seeds,
         metrics=metrics,
+        intervals=intervals,
+        regions=regions,
         classes=observations.classes,
         roles={role: int(mask.sum()) for role, mask in roles.items() if mask.any()},
         rejected=dict(rejected.most_common()),
+        maps=map_section(encoder_title(view), observations.classes[chosen], clusters=view.report.clusters, kept=kept),
     )
     (site.reports / "report.md").write_text(text)

@@ -27,9 +27,14 @@ def run(view: "SplitView", site: Site) -> None:
         spatial_val=view.split.spatial_val,
         spatial_test=view.split.spatial_test,
         block_degrees=view.split.block_degrees,
+        buffer_km=view.split.buffer_km,
         seed=view.seed,
     )
-    site.report(f"roles: {dict(Counter(roles))}")
+    counts_of_roles = Counter(roles)
+    site.report(f"roles: {dict(counts_of_roles)}")
+    if set_aside := counts_of_roles["buffer"]:
+        km = view.split.buffer_km
+        site.report(f"{set_aside} rows nearer than {km:g} km to the held-out blocks are neither trained nor tested on")
     pq.write_table(pa.table({"obs_id": observations.obs_id, "role": roles}), site.out / "roles.parquet", compression="zstd")
     train = torch.tensor([role == "train" for role in roles])
     levels = {

@@ -1,33 +1,46 @@
 """Supervised fine-tuning of a location encoder and class embeddings T on few labels (paper, section 3.3)."""
 
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
 import torch
-from torch import nn
 
 from cspops.data.batches import Labelled
-from cspops.geo import uniform_on_sphere
+from cspops.data.negatives import Sampler
+from cspops.evaluation.combine import location_log_p
 from cspops.kernels import keep_freed_memory
-from cspops.losses.presence_absence import presence_absence_in_blocks
+from cspops.losses.location_classes import focal, softmax_cross_entropy
+from cspops.losses.presence_absence import presence_absence_in_blocks, presence_absence_released
 from cspops.models.heads import ClassEmbedding
+from cspops.models.location_classifier import Link, LocationClassifier
 from cspops.models.location_encoder import LocationEncoder
 from cspops.seeds import global_torch_stream, torch_stream
-from cspops.shapes import Float, LonLat, Tensor
-from cspops.training.loop import Curve, cosine_decay
+from cspops.shapes import Int, Tensor
+from cspops.training.loop import Curve, cosine_decay, exponential_decay
 
 CURVE_ROWS = 20
 
+FinetuneLoss = Literal["presence_absence", "presence_absence_released", "cross_entropy", "focal"]
+LINKS: dict[FinetuneLoss, Link] = {
+    "presence_absence": "sigmoid",
+    "presence_absence_released": "sigmoid",
+    "cross_entropy": "softmax",
+    "focal": "softmax",
+}
+"""The link that belongs to each loss."""
 
-class LocationClassifier(nn.Module):
-    """e and T together: positions to a score for each class."""
 
-    def __init__(self, encoder: LocationEncoder, class_embedding: ClassEmbedding) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.class_embedding = class_embedding
-        self.config = {"encoder": encoder.config, "classes": class_embedding.linear.out_features}
+@dataclass(frozen=True)
+class EarlyStopping:
+    """Validation rows that say when to stop and which weights to keep. Never test rows."""
 
-    def forward(self, lonlat: LonLat) -> Float[Tensor, "*batch q"]:
-        scores: Tensor = self.class_embedding(self.encoder(lonlat))
-        return scores
+    val: Labelled
+    patience: int
+    """Checks without a smaller negative log-likelihood of P(y|x) before the end."""
+    every: int
+    """Steps between two checks."""
 
 
 def finetune_loc(
@@ -35,57 +48,126 @@ def finetune_loc(
     encoder: LocationEncoder,
     *,
     classes: int,
+    loss: FinetuneLoss,
+    loss_settings: Mapping[str, Any],
+    negatives: Sampler,
     steps: int,
     batch_size: int,
     learning_rate: float,
     encoder_rate: float = 1.0,
-    beta: float,
+    schedule: Literal["cosine", "exponential"] = "cosine",
+    last_rate: float = 0.0,
+    early_stopping: EarlyStopping | None = None,
     seed: int,
     device: torch.device,
 ) -> tuple[LocationClassifier, Curve]:
-    """Train ``encoder`` (in place) and fresh class embeddings with the presence-absence loss, Eq. 5.
+    """Train ``encoder`` (in place) and fresh class embeddings.
 
     Args:
-        labelled: the few-shot subset; as many uniform random locations join it at each step.
-        steps: of Adam; the rate decays from ``learning_rate`` to zero along half a cosine.
+        labelled: the few-shot subset.
+        loss: `presence_absence` (Eq. 5) or `presence_absence_released`, which as many random locations join at each
+            step as there are rows; `cross_entropy` or `focal`, which have no random locations.
+        loss_settings: keywords of that loss.
+        negatives: the law that random locations are drawn from.
+        steps: of Adam.
         batch_size: rows a step, or all rows where there are fewer.
-        learning_rate: of the class embeddings.
+        learning_rate: of the class embeddings, at the first step.
         encoder_rate: the encoder's learning rate as a share of that; below 1 it keeps more of its pre-training.
-        beta: weight of the positives.
+        schedule: half a cosine, or exponential.
+        last_rate: the learning rate at the end as a share of that at the start.
+        early_stopping: the weights of the check with the least validation NLL are kept.
 
     Returns:
-        the classifier in eval mode, and the loss averaged over each twentieth of the steps.
+        the classifier in eval mode, and the loss averaged over each twentieth of the steps that were made.
     """
     with global_torch_stream(seed, "class embedding"):
-        model = LocationClassifier(encoder, ClassEmbedding(encoder.dim, classes)).to(device).train()
+        class_embedding = ClassEmbedding(encoder.dim, classes)
+    model = LocationClassifier(encoder, class_embedding, link=LINKS[loss]).to(device).train()
     groups = [
         {"params": list(model.class_embedding.parameters()), "share": 1.0},
         {"params": list(model.encoder.parameters()), "share": encoder_rate},
     ]
     optimizer = torch.optim.Adam(groups, lr=learning_rate, fused=True)
-    encoded = encoder.encoding(labelled.lonlat.to(device))
-    label = labelled.label.to(device)
     keep_freed_memory()
+    decay = {"cosine": cosine_decay, "exponential": exponential_decay}[schedule]
+    prepared, label = encoder.prepare(labelled.lonlat.to(device)), labelled.label.to(device)
     n = min(batch_size, len(label))
     stream = torch_stream(seed, "finetune-loc", device=device)
+    objective = _objective(model, loss, loss_settings, negatives)
+    best = _Best(model, early_stopping, device) if early_stopping else None
     curve: Curve = []
     every = max(1, steps // CURVE_ROWS)
     total, order = torch.zeros((), device=device), torch.empty(0, dtype=torch.long, device=device)
     with global_torch_stream(seed, "finetune-loc", "dropout"):
         for step in range(steps):
             for group in optimizer.param_groups:
-                group["lr"] = group["share"] * learning_rate * cosine_decay(step, steps)
+                group["lr"] = group["share"] * learning_rate * decay(step, steps, last=last_rate)
             if len(order) < n:
                 order = torch.randperm(len(label), generator=stream, device=device)
             rows, order = order[:n], order[n:]
-            negatives = encoder.encoding(uniform_on_sphere(n, generator=stream))
-            loc_emb, neg_loc_emb = encoder.network(torch.cat((encoded[rows], negatives))).split(n)
-            loss = presence_absence_in_blocks(loc_emb, neg_loc_emb, model.class_embedding.linear.weight, label[rows], beta=beta)
+            value = objective(prepared[rows], label[rows], stream)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            value.backward()
             optimizer.step()
-            total += loss.detach()
+            total += value.detach()
             if (step + 1) % every == 0:
                 curve.append({"step": step + 1, "total": float(total) / every})
                 total.zero_()
+            if best and (step + 1) % best.every == 0 and best.is_over():
+                if not curve:
+                    curve.append({"step": step + 1, "total": float(total) / (step + 1)})
+                break
+    if best:
+        best.restore()
     return model.eval(), curve
+
+
+def _objective(
+    model: LocationClassifier, loss: FinetuneLoss, settings: Mapping[str, Any], negatives: Sampler
+) -> Callable[[Tensor, Int[Tensor, "n"], torch.Generator], Tensor]:
+    """The loss of one batch, given its prepared positions and labels."""
+    encoder, class_embedding = model.encoder, model.class_embedding
+    if LINKS[loss] == "softmax":
+        of_classes: Callable[..., Tensor] = softmax_cross_entropy if loss == "cross_entropy" else focal
+        return lambda inputs, label, _: of_classes(class_embedding(encoder.embed(inputs)), label, **settings)
+
+    def with_random_locations(inputs: Tensor, label: Int[Tensor, "n"], stream: torch.Generator) -> Tensor:
+        n = len(label)
+        random = encoder.prepare(negatives(n, generator=stream))
+        loc_emb, neg_loc_emb = encoder.embed(torch.cat((inputs, random))).split(n)
+        if loss == "presence_absence":
+            return presence_absence_in_blocks(loc_emb, neg_loc_emb, class_embedding.linear.weight, label, **settings)
+        return presence_absence_released(class_embedding(loc_emb), label, class_embedding(neg_loc_emb), **settings)
+
+    return with_random_locations
+
+
+class _Best:
+    """The weights of the least validation NLL so far."""
+
+    def __init__(self, model: LocationClassifier, rule: EarlyStopping, device: torch.device) -> None:
+        self.model, self.patience, self.every = model, rule.patience, rule.every
+        self.prepared = model.encoder.prepare(rule.val.lonlat.to(device))
+        self.label = rule.val.label.to(device)
+        self.least, self.in_vain = float("inf"), 0
+        self.weights = copy.deepcopy(model.state_dict())
+
+    @torch.no_grad()
+    def is_over(self) -> bool:
+        """Judge the model as it is; whether it has got no better ``patience`` times in a row."""
+        self.model.eval()
+        scores = self.model.class_embedding(self.model.encoder.embed(self.prepared))
+        self.model.train()
+        log_p = location_log_p(scores, torch.ones_like(self.label, dtype=torch.bool), link=self.model.link)
+        nll = float(-log_p.gather(1, self.label[:, None]).mean())
+        if nll < self.least:
+            self.least, self.in_vain = nll, 0
+            self.weights = copy.deepcopy(self.model.state_dict())
+        else:
+            self.in_vain += 1
+        return self.in_vain >= self.patience
+
+    def restore(self) -> None:
+        """Give the model the best weights seen."""
+        self.is_over()
+        self.model.load_state_dict(self.weights)

@@ -15,9 +15,14 @@ Curve = list[dict[str, float]]
 """One row an epoch (or interval): its number and the mean of every loss term in force."""
 
 
-def cosine_decay(step: int, steps: int) -> float:
-    """Half a cosine from 1 at step 0 to 0 at step ``steps``."""
-    return 0.5 * (1 + math.cos(math.pi * step / steps))
+def cosine_decay(step: int, steps: int, *, last: float = 0.0) -> float:
+    """Half a cosine from 1 at step 0 to ``last`` at step ``steps``."""
+    return last + (1 - last) * 0.5 * (1 + math.cos(math.pi * step / steps))
+
+
+def exponential_decay(step: int, steps: int, *, last: float) -> float:
+    """A constant factor a step, from 1 at step 0 to ``last`` (above 0) at step ``steps``."""
+    return float(last ** (step / steps))
 
 
 def run_epochs(

@@ -29,7 +29,7 @@ from cspops.data.sources.blue_marble import (
     zone_diversity,
 )
 from cspops.errors import DataError
-from cspops.geo import EARTH_RADIUS_KM, KM_PER_DEGREE, blocks, haversine, uniform_on_sphere, wrap_longitude
+from cspops.geo import EARTH_RADIUS_KM, KM_PER_DEGREE, blocks, haversine, near_blocks, uniform_on_sphere, wrap_longitude
 from cspops.seeds import torch_stream
 
 SAMPLE = Path(blue_marble.__file__).parents[2] / "sample"
@@ -55,6 +55,7 @@ def drawn(rasters, **change):
         **BELT,
         "block_degrees": 20.0,
         "block_share": 0.1,
+        "buffer_km": 0.0,
         "min_zone_points": 0,
         "seed": 0,
     }
@@ -479,6 +480,32 @@ def test_each_spatial_role_gets_its_share_of_the_blocks(stripes):
     assert {role: len(cells) for role, cells in held.items()} == {"spatial_val": 18, "spatial_test": 18}
     free = blocks(lonlat[:3000], 20.0).unique()
     assert len(free) == 90 - 36
+
+
+@pytest.mark.parametrize("density", ["uniform", "observers", "borders"])
+def test_train_val_and_test_keep_their_distance_from_the_spatial_blocks(real, density):
+    """A held-out point is no nearer than its block. The buffer is no wider than asked: the belt from one to one and a half
+    of it, 120 km around some 80 blocks of 1000 km with their buffers, is 80 x 4 x 1000 x 120 km^2, a quarter of the
+    130 million km^2 of land, less where belts overlap or lie in the sea; a twentieth is far below, none is a wider buffer.
+    """
+    km = 240.0
+    sizes = SIZES | {"train": 2400, "val": 300, "test": 300, "spatial_val": 300, "spatial_test": 300}
+    lonlat, roles, _ = drawn(real, density=density, sizes=sizes, block_degrees=5.0, block_share=0.05, buffer_km=km, tile_km=km)
+    main, spatial = lonlat[:3000], lonlat[3000:]
+    held = blocks(spatial, 5.0).unique()
+    assert haversine(main[:, None], spatial).min() >= km
+    assert not near_blocks(main, held, 5.0, km=km).any()
+    for role in ("train", "val", "test"):
+        rows = lonlat[torch.from_numpy(roles_array(roles) == role)]
+        assert near_blocks(rows, held, 5.0, km=1.5 * km).float().mean() > 0.05
+    reached = tile_grid(lonlat[:2400], km=km, px=16)
+    assert not torch.isin(blocks(reached, 5.0), held).any(), "a training tile reaches into a spatial block"
+
+
+def test_a_buffer_that_leaves_no_land_is_a_data_error(stripes):
+    with at_most(20), pytest.raises(DataError, match="'random' and none is usable") as caught:
+        drawn(stripes, block_share=0.2, buffer_km=5000.0)
+    assert "buffer_km" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -1,0 +1,11 @@
+"""Checkpoints of the released CSP code and of its sisters (Sphere2Vec, TorchSpatial), in this project's modules.
+
+`reading` opens the file without running anything that it holds, `kinds` is the table of encoders, `rebuilding` makes modules
+that give the same output.
+"""
+
+from cspops.models.released.kinds import KINDS
+from cspops.models.released.reading import Checkpoint, read_checkpoint
+from cspops.models.released.rebuilding import Released, rebuild
+
+__all__ = ["KINDS", "Checkpoint", "Released", "read_checkpoint", "rebuild"]

@@ -1,0 +1,137 @@
+"""World maps of the report: observations, clusters of location embeddings, P(y|x) of one class."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection, PathCollection
+from matplotlib.colors import BoundaryNorm, LinearSegmentedColormap, to_rgb
+from matplotlib.figure import Figure
+from scipy.spatial import cKDTree
+
+from cspops.geo import unit_vectors
+from cspops.report.figures import BLUE, STYLE, save
+from cspops.report.world import World, equal_earth
+from cspops.shapes import Float, Int
+
+SEA, LAND, COAST, LINE = "#EEF2F5", "#FFFFFF", "#5F6B73", "#D5DDE3"
+COLOURS = 256
+"""Of the palette that a map is saved with."""
+
+# Paul Tol's smooth rainbow without its lightest and darkest ends: a scheme made for colour-blind readers too.
+RAINBOW = (
+    "#BEBCE3", "#A49BD1", "#8F7BBE", "#7F5FA9", "#6F4C9B", "#6059A9", "#5568B8", "#4E79C5", "#4D8AC6",
+    "#4E96BC", "#549EB3", "#59A5A9", "#60AB9E", "#69B190", "#77B77D", "#8CBC68", "#A6BE54", "#BEBC48", "#D1B541",
+    "#DDAA3C", "#E49C39", "#E78C35", "#E67932", "#E4632D", "#DF4828", "#DA2222", "#B8221E", "#95211B", "#721E17",
+)  # fmt: skip
+PROBABILITY = LinearSegmentedColormap.from_list(
+    "probability", ["#F7F5EF", "#F6DDA8", "#EFA64F", "#C75A32", "#7C2230", "#3A0F2A"]
+)
+
+LEVELS = (0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1)
+"""Steps of the scale of P where the best P is above 0.1; a tenth of them where it is above 0.01, and so on."""
+
+
+@dataclass(frozen=True)
+class ClassPanel:
+    """P(y|x) of one class by one classifier."""
+
+    p: Float[np.ndarray, "n"]
+    """At each land pixel of the world."""
+    labelled: Float[np.ndarray, "m 2"]
+    """Where the class's labelled observations are that the classifier was trained on, degrees."""
+
+
+def observation_map(groups: Mapping[str, np.ndarray], world: World, file: Path) -> None:
+    """One world map a group of positions (n, 2), degrees."""
+    with mpl.rc_context(STYLE):
+        figure, cells = _panels(len(groups), world)
+        for ax, (title, lonlat) in zip(cells, groups.items(), strict=True):
+            _ground(ax, world)
+            size = float(np.clip(6000 / max(len(lonlat), 1), 0.5, 7))
+            _dots(ax, lonlat, color=BLUE, s=size, alpha=0.75)
+            ax.set_title(f"{title}: {len(lonlat):,}")
+        save(figure, file, colours=COLOURS)
+
+
+def cluster_map(panels: Mapping[str, Int[np.ndarray, "n"]], points: Float[np.ndarray, "n 2"], world: World, file: Path) -> None:
+    """One world map a clustering of ``points`` (degrees); a land pixel has the colour of the nearest point's cluster."""
+    _, nearest = cKDTree(unit_vectors(torch.from_numpy(points))).query(unit_vectors(torch.from_numpy(world.lonlat)))
+    count = 1 + max(int(labels.max()) for labels in panels.values())
+    rainbow = LinearSegmentedColormap.from_list("rainbow", RAINBOW)
+    colours = rainbow(np.linspace(0, 1, count))[:, :3]
+    with mpl.rc_context(STYLE):
+        figure, cells = _panels(len(panels), world)
+        for ax, (title, labels) in zip(cells, panels.items(), strict=True):
+            _ground(ax, world)
+            _picture(ax, world, colours[labels[nearest]])
+            ax.set_title(title)
+        save(figure, file, colours=COLOURS)
+
+
+def class_map(panels: Mapping[str, ClassPanel], name: str, test: Float[np.ndarray, "m 2"], world: World, file: Path) -> None:
+    """One world map a classifier, one below the other: P(``name`` | x) over land, labelled and test observations as dots."""
+    top = max(float(panel.p.max()) for panel in panels.values())
+    levels = 10.0 ** np.ceil(np.log10(min(max(top, 1e-9), 1))) * np.array(LEVELS)
+    shade = BoundaryNorm(levels, PROBABILITY.N)
+    with mpl.rc_context(STYLE):
+        figure, cells = _panels(len(panels), world, columns=1, width=9.0)
+        for ax, (title, panel) in zip(cells, panels.items(), strict=True):
+            _ground(ax, world)
+            _picture(ax, world, PROBABILITY(shade(panel.p))[:, :3])
+            size = float(np.clip(2400 / max(len(panel.labelled), 1), 4, 14))
+            _dots(ax, panel.labelled, color=BLUE, s=size, edge=0.3, label=f"labelled ({len(panel.labelled):,})")
+            _dots(ax, test, color="#000000", s=3.5, edge=0.3, label=f"test ({len(test):,})")
+            ax.set_title(title)
+            legend = ax.legend(loc="lower left", bbox_to_anchor=(0.13, 0.01), handletextpad=0.1)
+            for handle in legend.legend_handles:
+                if isinstance(handle, PathCollection):
+                    handle.set_sizes([16])
+        bar = figure.colorbar(ScalarMappable(shade, PROBABILITY), ax=cells, location="bottom", shrink=0.6, aspect=40, pad=0.01)
+        bar.set_ticks(levels, labels=[f"{level:g}" for level in levels])
+        bar.set_label(f"P({name} | x)")
+        save(figure, file, colours=COLOURS)
+
+
+def _panels(count: int, world: World, *, columns: int = 2, width: float = 5.4) -> tuple[Figure, list[Axes]]:
+    """A figure with ``count`` maps of ``width`` inches."""
+    columns = min(count, columns)
+    rows = -(-count // columns)
+    left, right, bottom, top = world.extent
+    figure = Figure(figsize=(width * columns, rows * (0.35 + width * (top - bottom) / (right - left))), layout="constrained")
+    cells = figure.subplots(rows, columns, squeeze=False).flatten().tolist()
+    for ax in cells[count:]:
+        ax.remove()
+    return figure, cells[:count]
+
+
+def _ground(ax: Axes, world: World) -> None:
+    left, right, bottom, top = world.extent
+    ax.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
+    ax.axis("off")
+    outline = world.outline()
+    ax.fill(*outline.T, facecolor=SEA, edgecolor="none", zorder=0)
+    ax.add_collection(LineCollection(world.graticule(), colors=LINE, linewidths=0.5, zorder=1))
+    _picture(ax, world, np.tile(to_rgb(LAND), (len(world.lonlat), 1)))
+    ax.add_collection(LineCollection(world.coasts(), colors=COAST, linewidths=0.35, zorder=4))
+    ax.plot(*outline.T, color=COAST, linewidth=0.6, clip_on=False, zorder=5)
+
+
+def _picture(ax: Axes, world: World, colours: Float[np.ndarray, "n 3"]) -> None:
+    """Colour the land pixels."""
+    picture = np.zeros((*world.land.shape, 4))
+    picture[world.land] = np.concatenate((colours, np.ones((len(colours), 1))), 1)
+    ax.imshow(picture, extent=world.extent, interpolation="nearest", zorder=2)
+
+
+def _dots(
+    ax: Axes, lonlat: np.ndarray, *, color: str, s: float, alpha: float = 1.0, edge: float = 0.0, label: str | None = None
+) -> None:
+    """Dots of ``s`` square points, in a white ring ``edge`` points wide."""
+    x, y = equal_earth(lonlat).T
+    ax.scatter(x, y, s=s, color=color, alpha=alpha, linewidths=edge, edgecolors="#FFFFFF", label=label, zorder=6)

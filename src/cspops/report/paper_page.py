@@ -1,0 +1,127 @@
+"""A table of the paper beside ours, as rows of text: what `cspops tables` shows and writes to reports/tables/."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from cspops.report.tables import markdown
+
+OTHER_CODE = "†"
+"""Marks a number that was computed by other sources than those of the workspace's last run."""
+
+
+def heading(document: dict[str, Any]) -> str:
+    """`Table 1: ...`."""
+    return f"Table {document['table']}: {document['title']}"
+
+
+def data_sentence(document: dict[str, Any]) -> str:
+    """On which data ours and the paper's numbers were measured."""
+    ours, papers = document["dataset"], document["paper"]["dataset"]
+    if ours.casefold() == papers.casefold():
+        return f"Ours and the paper's numbers were measured on {papers}."
+    return (
+        f"Ours were measured on {ours}, the paper's on {papers}: the numbers are of different data and cannot be compared, "
+        "only their orders can."
+    )
+
+
+def number_rows(document: dict[str, Any]) -> list[list[str]]:
+    """A header, then two rows of text for each row of the table: ours and the paper's."""
+    out = [["model", "", *document["columns"]]]
+    for row in document["rows"]:
+        out.append([row["name"], "ours", *(_ours(cell) for cell in row["cells"])])
+        out.append(["", "paper", *(_number(cell["paper"]) for cell in row["cells"])])
+    return out
+
+
+def comparison_rows(document: dict[str, Any]) -> list[list[str]]:
+    """A header, then for each pair of rows our difference with its interval, the paper's, and whether its order holds."""
+    out = [["difference", "", *document["columns"]]]
+    for one in document["comparisons"]:
+        out.append([f"{one['row']} minus {one['minus']}", "ours", *(_interval(cell) for cell in one["cells"])])
+        out.append(["", "paper", *(f"{cell['paper']:+.2f}" for cell in one["cells"])])
+        out.append(["", "order", *(cell["verdict"] or "-" for cell in one["cells"])])
+    return out
+
+
+def remarks(document: dict[str, Any]) -> list[str]:
+    """What else a reader must know: what is missing and why, what other code measured, where numbers come from."""
+    return [*document["notes"], *_other_code(document), *_missing(document), *_without_interval(document)]
+
+
+def page(document: dict[str, Any]) -> str:
+    """The whole page as Markdown."""
+    parts = [
+        f"# {heading(document)}",
+        f"{data_sentence(document)} Top-1 on the test set, per cent: ours mean (standard deviation) over "
+        f"{len(document['seeds'])} seeds; the paper's spread: {document['paper']['spread']}.",
+        markdown(number_rows(document), text_columns=2),
+        "## Does the paper's order hold?",
+        "Differences in percentage points on the same test rows, with 95 % paired bootstrap intervals. The paper's order "
+        "holds where the interval lies on its side of 0, and does not where it lies on the other.",
+        markdown(comparison_rows(document), text_columns=2),
+        "## Remarks",
+        "\n".join(f"- {remark}" for remark in remarks(document)) or "None.",
+        "## Runs",
+        markdown(_run_rows(document), text_columns=4),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _ours(cell: dict[str, Any]) -> str:
+    return "-" if cell["ours"] is None else _number(cell["ours"]) + (OTHER_CODE if cell["other_code"] else "")
+
+
+def _number(value: dict[str, Any]) -> str:
+    return f"{value['mean']:.2f}" if value["sd"] is None else f"{value['mean']:.2f} ({value['sd']:.2f})"
+
+
+def _interval(cell: dict[str, Any]) -> str:
+    if cell["difference"] is None:
+        return "-"
+    interval = "" if cell["low"] is None else f" [{cell['low']:+.2f}, {cell['high']:+.2f}]"
+    return f"{cell['difference']:+.2f}{interval}"
+
+
+def _cells(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for row in document["rows"]:
+        for column, cell in zip(document["columns"], row["cells"], strict=True):
+            yield row["name"], column, cell
+
+
+def _grouped(pairs: list[tuple[str, str, str]]) -> list[str]:
+    """`name (5 %, 10 %): reason`, the columns of one name and reason together."""
+    columns: dict[tuple[str, str], list[str]] = {}
+    for name, column, reason in pairs:
+        columns.setdefault((name, reason), []).append(column)
+    return [f"{name} ({', '.join(of)}): {reason}" for (name, reason), of in columns.items()]
+
+
+def _missing(document: dict[str, Any]) -> list[str]:
+    missing = [(name, column, cell["missing"]) for name, column, cell in _cells(document) if cell["missing"]]
+    return [f"Missing: {line}" for line in _grouped(missing)]
+
+
+def _other_code(document: dict[str, Any]) -> list[str]:
+    marked = [name for name, _, cell in _cells(document) if cell["other_code"]]
+    names = ", ".join(dict.fromkeys(marked))
+    return [f"{OTHER_CODE} measured with other sources than those of dvc.lock: {names}"] if marked else []
+
+
+def _without_interval(document: dict[str, Any]) -> list[str]:
+    found = [
+        (f"{one['row']} minus {one['minus']}", column, cell["why"])
+        for one in document["comparisons"]
+        for column, cell in zip(document["columns"], one["cells"], strict=True)
+        if cell["difference"] is not None and cell["why"]
+    ]
+    return [f"No interval: {line}" for line in _grouped(found)]
+
+
+def _run_rows(document: dict[str, Any]) -> list[list[str]]:
+    rows = {
+        (name, cell["ours"]["revision"], cell["ours"]["commit"], cell["ours"]["date"]): None
+        for name, _, cell in _cells(document)
+        if cell["ours"] is not None
+    }
+    return [["model", "revision", "commit", "date"], *(list(row) for row in rows)]

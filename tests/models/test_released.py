@@ -1,0 +1,384 @@
+"""Released checkpoints: imported modules give what the released network gives, unfit files are refused in a sentence."""
+
+import argparse
+import io
+import os
+import re
+import zipfile
+from typing import get_args
+
+import numpy as np
+import pytest
+import released_files as files
+import torch
+
+from cspops.errors import DataError
+from cspops.models import released
+from cspops.models.networks import Activation
+from cspops.models.released import kinds
+from cspops.models.released.rebuilding import Released
+from cspops.params.sections import FfnNetwork
+
+LONLAT = torch.tensor(files.POINTS, dtype=torch.float64)
+
+
+def rebuilt(path, of, state=None) -> tuple[Released, dict]:
+    file = path / "model.pth.tar"
+    tensors = files.write(file, of, state)
+    return released.rebuild(released.read_checkpoint(file)), tensors
+
+
+def agrees(made: Released, of: dict, state: dict) -> None:
+    """The encoder and the class scores against the transcription, point by point.
+
+    Values are of order 1 and pass at most six float32 layers of fewer than 50 terms: the rounding is below
+    6 x 50 x 6e-8 = 2e-5 in the worst case and about its root-mean-square, 1e-6, in practice.
+    """
+    for (lon, lat), emb in zip(files.POINTS, made.encoder(LONLAT), strict=True):
+        want = files.embedding(of, state, files.features(of, lon, lat))
+        np.testing.assert_allclose(emb.detach().numpy(), want, rtol=1e-5, atol=1e-5)
+        assert made.class_embedding is not None
+        got = torch.sigmoid(made.class_embedding(emb)).detach().numpy()
+        np.testing.assert_allclose(got, files.scores(state, want), rtol=1e-5, atol=1e-5)
+
+
+ALL_KINDS = sorted(kinds.KINDS)
+
+
+@pytest.mark.parametrize("loss", ["contsoftmax", "l2regress", "none"])
+@pytest.mark.parametrize("kind", ALL_KINDS)
+def test_every_kind_in_every_layout_gives_the_released_output(tmp_path, kind, loss):
+    of = files.params(kind, unsuper_loss=loss)
+    made, state = rebuilt(tmp_path, of)
+    agrees(made, of, state)
+    assert made.kind == kind
+    assert (made.projection is not None) == (loss == "contsoftmax")
+    assert not made.encoder.training
+
+
+@pytest.mark.parametrize("activation", ["relu", "leakyrelu", "gelu", "sigmoid", "tanh"])
+@pytest.mark.parametrize("layers", [-1, 0, 1, 2, 3])
+@pytest.mark.parametrize("layer_norm", [True, False])
+def test_every_ffn(tmp_path, activation, layers, layer_norm):
+    of = files.params(spa_f_act=activation, num_hidden_layer=layers, use_layn=layer_norm)
+    made, state = rebuilt(tmp_path, of)
+    agrees(made, of, state)
+
+
+def test_the_first_hidden_layer_adds_its_input_where_the_widths_agree(tmp_path):
+    of = files.params(hidden_dim=24)
+    assert files.width(of) == 24
+    made, state = rebuilt(tmp_path, of)
+    agrees(made, of, state)
+
+
+def test_the_output_layer_adds_nothing(tmp_path):
+    of = files.params(hidden_dim=5)
+    made, state = rebuilt(tmp_path, of)
+    agrees(made, of, state)
+
+
+def test_without_skip_connections_where_there_could_be_none(tmp_path):
+    of = files.params(skip_connection=False)
+    made, state = rebuilt(tmp_path, of)
+    agrees(made, of, state)
+
+
+def test_flags_as_on_the_command_line(tmp_path):
+    of = files.params(skip_connection="T", use_layn="T")
+    made, state = rebuilt(tmp_path, of)
+    agrees(made, of | {"skip_connection": True, "use_layn": True}, state)
+
+
+def test_the_projection_is_the_released_linear_layer(tmp_path):
+    made, state = rebuilt(tmp_path, files.params())
+    image_features = torch.from_numpy(np.random.default_rng(1).normal(size=(4, 7))).float()
+    want = image_features.double() @ state["img_dec.weight"].double().T + state["img_dec.bias"].double()
+    torch.testing.assert_close(made.projection(image_features).double(), want, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("map_range", [[-180.0, 180.0, -90.0, 90.0], [-162.0, -59.0, 20.0, 56.0]])
+@pytest.mark.parametrize("kind", ["naive", "rff"])
+@pytest.mark.parametrize("layers", [0, 1])
+def test_coordinates_scaled_on_part_of_the_globe(tmp_path, kind, map_range, layers):
+    """At Sydney a coordinate scaled on the United States is 5, a phase of 6 features is up to 15 there."""
+    of = files.params(kind, map_range=map_range, num_hidden_layer=layers)
+    made, state = rebuilt(tmp_path, of)
+    agrees(made, of, state)
+
+
+def test_scaled_coordinates_that_are_added_to_a_layer(tmp_path):
+    whole = files.params("naive", hidden_dim=2)
+    made, state = rebuilt(tmp_path, whole)
+    agrees(made, whole, state)
+    with pytest.raises(DataError, match="hidden_dim is 2"):
+        rebuilt(tmp_path, whole | {"map_range": [-162.0, -59.0, 20.0, 56.0]})
+
+
+def test_torchspatial_keeps_tensors_of_an_encoding_elsewhere(tmp_path):
+    of = files.params("rff", unsuper_loss="none")
+    of["rbf_kernel_size"] = of.pop("rbf_kernal_size")
+    state = files.state_dict(of)
+    for one in ("dirvec", "shift"):
+        state[f"spa_enc.position_encoder.{one}"] = state.pop(f"spa_enc.{one}")
+    made, _ = rebuilt(tmp_path, of, state)
+    agrees(made, of, state)
+
+
+def test_what_is_left_out_is_said(tmp_path):
+    made, _ = rebuilt(tmp_path, files.params())
+    assert set(made.left_out) == {"user_emb.weight", "optimizer"}
+    made, _ = rebuilt(tmp_path, files.params(unsuper_loss="l2regress"))
+    assert set(made.left_out) == {"user_emb.weight", "optimizer", "loc_dec.weight", "loc_dec.bias"}
+
+
+def test_every_tensor_of_the_file_is_mapped_or_left_out(tmp_path):
+    for kind in ALL_KINDS:
+        made, state = rebuilt(tmp_path, files.params(kind))
+        names = {re.sub(r"^(loc_enc\.|spa_enc\.(?=feats|class|user))", "", name) for name in state}
+        assert {*made.mapped.values(), *made.left_out} == {*names, "optimizer"}
+
+
+def test_params_and_networks_know_every_activation():
+    accepted = get_args(FfnNetwork.model_fields["activation"].annotation)
+    assert set(kinds.ACTIVATIONS.values()) == set(get_args(Activation)) == set(accepted)
+
+
+def test_without_class_embeddings_there_is_no_classifier(tmp_path):
+    of = files.params(unsuper_loss="none")
+    state = {name: tensor for name, tensor in files.state_dict(of).items() if name != "class_emb.weight"}
+    assert rebuilt(tmp_path, of, state)[0].class_embedding is None
+
+
+def test_the_callers_random_numbers_are_not_touched(tmp_path):
+    file = tmp_path / "model.pth.tar"
+    files.write(file, files.params())
+    before = torch.random.get_rng_state()
+    released.rebuild(released.read_checkpoint(file))
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+class TestReading:
+    def test_numpy_values_become_plain_numbers(self, tmp_path):
+        anchors = [np.int64(3), np.int64(5)]
+        array = np.array([[0.5, 1.5]], dtype=np.float32)
+        file = tmp_path / "model.pth.tar"
+        files.write(file, files.params(rbf_anchor_pt_ids=anchors, array=array, yes=np.bool_(True), name=np.str_("x")))
+        params = released.read_checkpoint(file).params
+        assert params["rbf_anchor_pt_ids"] == [3, 5]
+        assert params["array"] == [[0.5, 1.5]]
+        assert (params["yes"], params["name"], params["num_classes"]) == (True, "x", 3)
+        assert {type(params[key]) for key in ("num_classes", "lr", "yes", "name")} == {int, float, bool, str}
+
+    @pytest.mark.parametrize("zipped", [True, False])
+    def test_files_of_old_torch_and_numpy(self, tmp_path, zipped):
+        """numpy 1 names its module `numpy.core`, torch before 1.6 wrote no zip archive, Python 3.7 pickled by protocol 2."""
+        of = files.params(array=np.arange(3.0))
+        content = files.checkpoint(of)
+        new, file = io.BytesIO(), tmp_path / "model.pth.tar"
+        torch.save(content, new, pickle_protocol=2, _use_new_zipfile_serialization=zipped)
+        if zipped:
+            with zipfile.ZipFile(new) as source, zipfile.ZipFile(file, "w") as target:
+                for name in source.namelist():
+                    target.writestr(name, renamed(source.read(name)) if name.endswith("data.pkl") else source.read(name))
+        else:
+            file.write_bytes(renamed(new.getvalue()))
+        read = released.read_checkpoint(file)
+        assert read.params["array"] == [0.0, 1.0, 2.0]
+        agrees(released.rebuild(read), of, content["state_dict"])
+
+    def test_half_precision_is_read(self, tmp_path):
+        of = files.params()
+        halves = {name: tensor.half() for name, tensor in files.state_dict(of).items()}
+        made, state = rebuilt(tmp_path, of, halves)
+        agrees(made, of, state)
+
+    def test_what_identifies_the_file(self, tmp_path):
+        file = tmp_path / "model.pth.tar"
+        files.write(file, files.params())
+        read = released.read_checkpoint(file)
+        assert (read.epoch, read.others) == (31, ("optimizer",))
+        assert len(read.sha256) == 64
+
+
+def renamed(pickled: bytes) -> bytes:
+    assert b"numpy._core." in pickled
+    return pickled.replace(b"numpy._core.", b"numpy.core.")
+
+
+class Code:
+    """Pickles as a call of os.system."""
+
+    def __reduce__(self):
+        return os.system, ("touch was_run",)
+
+
+def refused(file, *mentions: str) -> None:
+    with pytest.raises(DataError) as caught:
+        released.rebuild(released.read_checkpoint(file))
+    message = caught.value.message
+    assert str(file) in message
+    assert "\n" not in message
+    assert len(message) < 300 + len(str(file))
+    for mention in mentions:
+        assert mention in message
+
+
+class TestBadFiles:
+    @pytest.mark.parametrize("junk", [b"", b"hello world", b"\x80\x02", b"\x80\x02}q\x00.", b"PK\x03\x04" + b"0" * 60])
+    def test_no_file_of_torch(self, tmp_path, junk):
+        file = tmp_path / "model.pth.tar"
+        file.write_bytes(junk)
+        refused(file, "no whole file of torch.save")
+
+    def test_cut(self, tmp_path):
+        file = tmp_path / "model.pth.tar"
+        files.write(file, files.params())
+        file.write_bytes(file.read_bytes()[:-200])
+        refused(file, "no whole file of torch.save")
+
+    def test_missing(self, tmp_path):
+        refused(tmp_path / "model.pth.tar", "missing")
+
+    def test_folder(self, tmp_path):
+        refused(tmp_path, "is a folder")
+
+    @pytest.mark.parametrize("zipped", [True, False])
+    def test_code_is_named_and_not_run(self, tmp_path, monkeypatch, zipped):
+        monkeypatch.chdir(tmp_path)
+        file = tmp_path / "model.pth.tar"
+        torch.save(files.checkpoint(files.params()) | {"x": Code()}, file, _use_new_zipfile_serialization=zipped)
+        refused(file, "system", "refused")
+        assert not (tmp_path / "was_run").exists()
+
+    def test_objects_are_named(self, tmp_path):
+        file = tmp_path / "model.pth.tar"
+        torch.save(files.checkpoint(files.params()) | {"params": argparse.Namespace(**files.params())}, file)
+        refused(file, "argparse.Namespace")
+
+    def test_arrays_of_objects_are_refused(self, tmp_path):
+        file = tmp_path / "model.pth.tar"
+        torch.save({"params": np.array([Code()], dtype=object)}, file)
+        refused(file)
+
+    @pytest.mark.parametrize("content", [torch.ones(3), [1, 2], "text"])
+    def test_no_table(self, tmp_path, content):
+        file = tmp_path / "model.pth.tar"
+        torch.save(content, file)
+        refused(file, type(content).__name__)
+
+    def test_a_state_dict_alone(self, tmp_path):
+        file = tmp_path / "model.pth.tar"
+        torch.save(files.state_dict(files.params()), file)
+        refused(file, "lacks epoch, state_dict, params", "loc_enc.class_emb.weight")
+
+    @pytest.mark.parametrize("change", [{"state_dict": {}}, {"state_dict": {"a": 1}}, {"params": 3}, {"epoch": "x"}])
+    def test_keys_of_another_kind(self, tmp_path, change):
+        file = tmp_path / "model.pth.tar"
+        torch.save(files.checkpoint(files.params()) | change, file)
+        refused(file, next(iter(change)))
+
+
+class TestUnfit:
+    @pytest.mark.parametrize(
+        ("changes", "mentions"),
+        [
+            ({"spa_enc_type": "hexagridcell"}, ["'hexagridcell'", "nothing here equals it"]),
+            ({"spa_enc_type": "rbf"}, ["'rbf'", "row numbers"]),
+            ({"spa_enc_type": 3}, ["spa_enc_type", "3"]),
+            ({"freq_init": "random"}, ["freq_init", "'random'", "geometric"]),
+            ({"frequency_num": 0}, ["frequency_num", "0", "whole number"]),
+            ({"frequency_num": 2.5}, ["frequency_num", "2.5"]),
+            ({"frequency_num": 10**30}, ["frequency_num"]),
+            ({"min_radius": 0.0}, ["min_radius", "above 0"]),
+            ({"max_radius": float("nan")}, ["max_radius", "nan"]),
+            ({"spa_f_act": "mish"}, ["spa_f_act", "'mish'", "leakyrelu"]),
+            ({"spa_f_act": ["relu"]}, ["spa_f_act"]),
+            ({"dropout": 1.0}, ["dropout", "1.0"]),
+            ({"use_layn": "yes"}, ["use_layn", "'yes'"]),
+            ({"num_hidden_layer": True}, ["num_hidden_layer", "True"]),
+            ({"hidden_dim": 12}, ["spa_enc.ffn.layers.0.linear.weight", "(11, 24)", "(12, 24)"]),
+            ({"frequency_num": 7}, ["spa_enc.ffn.layers.0.linear.weight", "(11, 24)", "(11, 28)"]),
+            ({"num_filts": 6}, ["spa_enc.ffn.layers.1.linear.weight", "(5, 11)", "(6, 11)"]),
+            ({"num_hidden_layer": 2}, ["spa_enc.ffn.layers.1.linear.weight", "(5, 11)", "(11, 11)"]),
+            ({"num_hidden_layer": 0}, ["spa_enc.ffn.layers.0.linear.weight"]),
+            ({"use_layn": False}, ["layernorm"]),
+            ({"num_classes": 4}, ["class_emb.weight", "(3, 5)", "(4, 5)"]),
+            ({"cnn_feat_dim": 8}, ["img_dec.weight", "(5, 7)", "(5, 8)"]),
+        ],
+    )
+    def test_params_that_do_not_fit_name_key_or_entry(self, tmp_path, changes, mentions):
+        file = tmp_path / "model.pth.tar"
+        state = files.state_dict(files.params())
+        torch.save(files.checkpoint(files.params() | changes, state), file)
+        refused(file, *mentions)
+
+    @pytest.mark.parametrize("key", ["spa_enc_type", "frequency_num", "max_radius", "spa_f_act", "use_layn", "num_filts"])
+    def test_missing_params(self, tmp_path, key):
+        file = tmp_path / "model.pth.tar"
+        of = files.params()
+        state = files.state_dict(of)
+        torch.save(files.checkpoint({name: value for name, value in of.items() if name != key}, state), file)
+        refused(file, f"params lacks {key}")
+
+    @pytest.mark.parametrize("changes", [{"loc_encode": "encode_3D"}, {"use_date_feats": True}])
+    def test_wrap_with_other_inputs(self, tmp_path, changes):
+        file = tmp_path / "model.pth.tar"
+        files.write(file, files.params("geo_net") | changes)
+        refused(file, *changes)
+
+    @pytest.mark.parametrize(
+        "map_range", [None, [1.0, 2.0], [3.0, 2.0, -90.0, 90.0], [-180.0, 180.0, 5.0, 5.0], [0.0, float("inf"), 0.0, 1.0]]
+    )
+    def test_map_range(self, tmp_path, map_range):
+        file = tmp_path / "model.pth.tar"
+        state = files.state_dict(files.params("naive"))
+        torch.save(files.checkpoint(files.params("naive", map_range=map_range), state), file)
+        refused(file, "map_range", "west, east, south, north")
+
+    @pytest.mark.parametrize("name", ["dirvec", "shift"])
+    def test_tensors_of_the_encoding(self, tmp_path, name):
+        of = files.params("rff", unsuper_loss="none")
+        state = files.state_dict(of)
+        shape = state.pop(f"spa_enc.{name}").shape
+        files.write(tmp_path / "model.pth.tar", of, state)
+        refused(tmp_path / "model.pth.tar", f"lacks spa_enc.{name}", str(tuple(shape)))
+
+    @pytest.mark.parametrize("changes", [{"hidden_dim": 24}, {"num_hidden_layer": 2}])
+    def test_no_skip_connections_where_ours_has_them(self, tmp_path, changes):
+        file = tmp_path / "model.pth.tar"
+        files.write(file, files.params(skip_connection=False, **changes))
+        refused(file, "skip_connection")
+
+    def test_unsupported_kind_lists_the_supported_ones(self, tmp_path):
+        file = tmp_path / "model.pth.tar"
+        state = files.state_dict(files.params())
+        torch.save(files.checkpoint(files.params("hexagridcell"), state), file)
+        with pytest.raises(DataError) as caught:
+            released.rebuild(released.read_checkpoint(file))
+        assert all(kind in str(caught.value.hint) for kind in kinds.KINDS)
+
+    def test_missing_tensor(self, tmp_path):
+        of = files.params(unsuper_loss="none")
+        state = files.state_dict(of)
+        del state["spa_enc.ffn.layers.0.layernorm.bias"]
+        files.write(tmp_path / "model.pth.tar", of, state)
+        refused(tmp_path / "model.pth.tar", "lacks spa_enc.ffn.layers.0.layernorm.bias", "(11,)")
+
+    def test_strange_tensor(self, tmp_path):
+        of = files.params()
+        files.write(tmp_path / "model.pth.tar", of, files.state_dict(of) | {"spa_enc.post_linear.weight": torch.ones(2, 2)})
+        refused(tmp_path / "model.pth.tar", "spa_enc.post_linear.weight")
+
+    def test_two_names_for_two_tensors(self, tmp_path):
+        of = files.params()
+        files.write(tmp_path / "model.pth.tar", of, files.state_dict(of) | {"class_emb.weight": torch.ones(3, 5)})
+        refused(tmp_path / "model.pth.tar", "class_emb.weight", "differs")
+
+    @pytest.mark.parametrize("value", [float("nan"), float("inf")])
+    def test_values_that_are_no_numbers(self, tmp_path, value):
+        of = files.params(unsuper_loss="none")
+        state = files.state_dict(of)
+        state["class_emb.weight"][1, 2] = value
+        files.write(tmp_path / "model.pth.tar", of, state)
+        refused(tmp_path / "model.pth.tar", "class_emb.weight", "finite")

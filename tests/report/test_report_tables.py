@@ -1,0 +1,81 @@
+"""Tables and sentences of the report from small trees of numbers."""
+
+from typing import Any
+
+import pytest
+
+from cspops.report.page import where_sentence
+from cspops.report.tables import accuracy_rows, interval_rows, metric_rows, region_rows, region_title
+
+ONE = {"mean": 50.0, "sd": 1.25}
+
+
+def cell(west: int, south: int, rows: float, gain: float) -> dict[str, Any]:
+    return {"west": west, "east": west + 30, "south": south, "north": south + 30, "rows": rows, "gain": gain}
+
+
+def test_accuracy_has_a_column_for_each_model_asked_for() -> None:
+    models = {
+        name: {"top1": {"mean": float(i), "sd": 0.0}} for i, name in enumerate(("image", "location", "combined", "calibrated"))
+    }
+    assert accuracy_rows({"spatial_test": {"label_0p5": models}}) == [
+        ["set", "labels", "image", "location", "combined", "calibrated"],
+        ["spatial test", "0.5 %", "0.00 (0.00)", "1.00 (0.00)", "2.00 (0.00)", "3.00 (0.00)"],
+    ]
+    assert accuracy_rows({"test": {"label_5": models}}, models=("location",))[1] == ["test", "5 %", "1.00 (0.00)"]
+
+
+def test_a_model_without_a_metric_has_a_dash() -> None:
+    rows = metric_rows({"combined": {"top1": ONE, "ece": ONE}, "kde": {"top1": ONE}})
+    assert rows == [["model", "top1", "ece"], ["combined", "50.00 (1.25)", "50.00 (1.25)"], ["kde", "50.00 (1.25)", "-"]]
+
+
+def test_differences_have_signs_and_intervals() -> None:
+    found = {"combined_minus_image": {"mean": 1.234, "low": -0.5, "high": 3.0, "rows": 5000, "seeds": 5}}
+    assert interval_rows({"test": {"label_5": found}}) == [
+        ["set", "labels", "rows", "combined minus image"],
+        ["test", "5 %", "5,000", "+1.23 [-0.50, +3.00]"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "kind", "title"),
+    [
+        ({"from": -30, "to": -15}, "latitude", "30 S - 15 S"),
+        ({"from": -15, "to": 0}, "latitude", "15 S - 0"),
+        ({"from": 0, "to": 15}, "latitude", "0 - 15 N"),
+        ({"from": 50.0, "to": 100.0}, "distance", "50 - 100 km"),
+        ({"from": 800.0, "to": None}, "distance", "800 km or more"),
+        (cell(-180, 30, 1, 1), "cell", "180 W - 150 W, 30 N - 60 N"),
+        (cell(-30, -30, 1, 1), "cell", "30 W - 0, 30 S - 0"),
+    ],
+)
+def test_regions_are_named_with_sides_of_the_map(row: dict[str, Any], kind: str, title: str) -> None:
+    assert region_title(row, kind) == title
+
+
+def test_a_row_of_regions_for_each_set() -> None:
+    row = {"from": 0.0, "to": 50.0, "rows": 1234.5, "image": 40.0, "location": 50.0, "combined": 38.0, "gain": -2.0}
+    rows = region_rows({"test": {"distance": [row]}, "spatial_test": {"distance": []}}, "distance")
+    assert rows == [
+        ["set", "distance", "rows", "image", "location", "combined", "combined - image"],
+        ["test", "0 - 50 km", "1,234", "40.00", "50.00", "38.00", "-2.00"],
+    ]
+
+
+def test_the_sentence_names_the_extremes_among_cells_with_rows_enough() -> None:
+    """The cells of 49 rows have the greatest and the least gain, and are not named."""
+    cells = [cell(0, 0, 49, 99), cell(30, 0, 50, 20), cell(60, 0, 400, 5), cell(90, 0, 80, -3.5), cell(120, 0, 49, -99)]
+    assert where_sentence(cells, "test") == (
+        "On the test set, of the 30-degree cells with at least 50 rows, location helps most in 30 E - 60 E, 0 - 30 N "
+        "(+20.00 points over the image alone, 50 rows) and harms most in 90 E - 120 E, 0 - 30 N "
+        "(-3.50 points over the image alone, 80 rows)."
+    )
+
+
+def test_the_sentence_does_not_speak_of_harm_where_there_is_none() -> None:
+    cells = [cell(0, 0, 60, 3), cell(30, 0, 60, 1)]
+    assert "location harms in none; it helps most in 0 - 30 E" in where_sentence(cells, "test")
+    cells = [cell(0, 0, 60, -3), cell(30, 0, 60, -1)]
+    assert "location helps in none; it harms most in 0 - 30 E" in where_sentence(cells, "test")
+    assert where_sentence([cell(0, 0, 49, 3)], "spatial_test").endswith("there is none.")

@@ -1,0 +1,187 @@
+"""The stage on a catalogue of a few dozen rows made by hand: which rows are judged, what is written, that it is finite."""
+
+import json
+import math
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from cspops.data import splits
+from cspops.data.catalogue import SCHEMA
+from cspops.data.features import FeatureFile
+from cspops.errors import DataError
+from cspops.evaluation.combine import combined_log_p, image_log_p, location_log_p
+from cspops.geo import uniform_on_sphere
+from cspops.host import Host
+from cspops.models.checkpoint import save_model
+from cspops.models.heads import ClassEmbedding, LinearProbe
+from cspops.models.loading import load_location_classifier
+from cspops.models.location_encoder import LocationEncoder
+from cspops.params.sections import Priors
+from cspops.params.views import EvaluateView
+from cspops.stages import evaluate
+from cspops.stages.pieces import piece
+from cspops.stages.site import Site
+from cspops.training.finetune_loc import LocationClassifier
+
+N, Q, SEEDS, RATIOS = 60, 3, (0, 1), (0.5, 1.0)
+ROLES = ["train"] * 20 + ["val"] * 12 + ["test"] * 12 + ["spatial_val"] * 6 + ["spatial_test"] * 6 + ["buffer"] * 4
+UNLOCATED, UNLABELLED = (20, 33, 34), (35, 50)
+ENCODER = {
+    "encoding": {"name": "wrap"},
+    "network": {"name": "ffn", "hidden_layers": 0, "hidden": 8, "activation": "relu", "dropout": 0.0}
+    | {"layer_norm": False, "output_activation": False},
+    "dim": 4,
+}  # fmt: skip
+VIEW = EvaluateView(
+    SEEDS, RATIOS, Priors(pseudo_count=1.0, histogram=(10.0, 60.0), knn=(1, 5), distance_knn=(3,), kde=(500.0, 5000.0))
+)
+
+
+def place() -> torch.Tensor:
+    lonlat = uniform_on_sphere(N, generator=torch.Generator().manual_seed(0))
+    lonlat[list(UNLOCATED)] = torch.nan
+    return lonlat
+
+
+def write_models(folder: Path, seed: int, ratio: float, **config: str) -> None:
+    torch.manual_seed(seed + round(10 * ratio))
+    probe, encoder = LinearProbe(5, Q), LocationEncoder(ENCODER)
+    classifier = LocationClassifier(encoder, ClassEmbedding(encoder.dim, Q))
+    save_model(folder / "finetune-img" / piece(seed, ratio), probe, probe.config)
+    save_model(folder / "finetune-loc" / piece(seed, ratio), classifier, classifier.config | config)
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    monkeypatch.setattr(splits, "ROLES", tuple(dict.fromkeys((*splits.ROLES, "buffer"))))
+    for name in ("download", "split", "featurize", "out", "scratch"):
+        (tmp_path / name).mkdir()
+    obs_id, lonlat = [f"o{i}" for i in range(N)], place()
+    label = [None if i in UNLABELLED else i % Q for i in range(N)]
+    lon, lat = ([None if math.isnan(x) else x for x in column.tolist()] for column in lonlat.unbind(1))
+    rows = {"obs_id": obs_id, "lon": lon, "lat": lat, "label": label}
+    rest = {field.name: pa.nulls(N, field.type) for field in SCHEMA if field.name not in rows}
+    table = pa.table({name: (rows | rest)[name] for name in SCHEMA.names}).cast(SCHEMA)
+    pq.write_table(table, tmp_path / "download" / "observations.parquet")
+    (tmp_path / "download" / "classes.json").write_text(json.dumps(["a", "b", "c"]))
+    pq.write_table(pa.table({"obs_id": obs_id, "role": ROLES}), tmp_path / "split" / "roles.parquet")
+    level = [(0.5 if i % 2 else 1.0) if ROLES[i] == "train" else None for i in range(N)]
+    few = {f"seed_{seed}": pa.array(level, pa.float32()) for seed in SEEDS}
+    pq.write_table(pa.table({"obs_id": obs_id} | few), tmp_path / "split" / "few_shot.parquet")
+    features = FeatureFile(tmp_path / "featurize").create(obs_id, 5)
+    features[:] = torch.randn(N, 5, generator=torch.Generator().manual_seed(1)).numpy()
+    features.flush()
+    for seed in SEEDS:
+        for ratio in RATIOS:
+            write_models(tmp_path, seed, ratio)
+    stages = ("download", "split", "featurize", "finetune-loc", "finetune-img")
+    inputs = {name: tmp_path / name for name in stages}
+    return Site(tmp_path, inputs, tmp_path / "reports", tmp_path / "out", tmp_path / "scratch", Host(), print)
+
+
+def test_judged_are_the_labelled_rows_of_the_four_roles_and_no_buffer(site: Site) -> None:
+    evaluate.run(VIEW, site)
+    rows = pq.read_table(site.out / "predictions.parquet").to_pylist()
+    assert len(rows) == len(SEEDS) * len(RATIOS) * (36 - len(UNLABELLED))
+    want = {(f"o{i}", role, i % Q) for i, role in enumerate(ROLES) if role not in ("train", "buffer") and i not in UNLABELLED}
+    assert {(row["obs_id"], row["role"], row["label"]) for row in rows} == want
+
+
+def test_predictions_are_those_of_the_models(site: Site) -> None:
+    """All three classes, best first (there are fewer than ten), and log P of the true one; image alone without a place."""
+    evaluate.run(VIEW, site)
+    rows = [
+        row
+        for row in pq.read_table(site.out / "predictions.parquet").to_pylist()
+        if (row["seed"], row["label_ratio"]) == (1, 0.5)
+    ]
+    index = [int(row["obs_id"][1:]) for row in rows]
+    folder = site.inputs["finetune-img"] / piece(1, 0.5)
+    features = torch.from_numpy(FeatureFile(site.inputs["featurize"]).read([f"o{i}" for i in range(N)])[index]).float()
+    lonlat = place()[index]
+    located = ~lonlat.isnan().any(1)
+    classifier = load_location_classifier(site.inputs["finetune-loc"] / piece(1, 0.5))
+    assert classifier.link == "sigmoid"
+    with torch.inference_mode():
+        image = image_log_p(evaluate._load_probe(folder)(features))
+        location = location_log_p(classifier(lonlat.nan_to_num()), located)
+    for model, log_p in {"image": image, "location": location, "combined": combined_log_p(image, location, located)}.items():
+        for row, one in zip(rows, log_p, strict=True):
+            assert row[f"{model}_log_p"] == pytest.approx(float(one[row["label"]]), abs=1e-6)
+            if row["obs_id"] not in ("o20", "o33", "o34") or model != "location":  # uniform there: any order
+                assert row[model] == one.argsort(descending=True).tolist()
+    for row in rows:
+        if row["obs_id"] in ("o20", "o33", "o34"):
+            assert row["combined"] == row["image"] == row["calibrated"]
+            assert row["location_log_p"] == pytest.approx(-math.log(Q))
+
+
+def test_everything_written_is_finite_and_complete(site: Site) -> None:
+    evaluate.run(VIEW, site)
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    found = {}
+    for file in (
+        site.out / "calibration.json",
+        *(site.reports / f"{n}.json" for n in ("metrics", "validation", "intervals", "regions")),
+    ):
+        found[file.stem] = json.loads(file.read_text(), parse_constant=refuse)
+    assert (list(found["metrics"]), list(found["validation"])) == (["test", "spatial_test"], ["val", "spatial_val"])
+    assert list(found["metrics"]["test"]["label_50"]) == [
+        *("image", "location", "combined", "calibrated", "frequency", "histogram", "knn", "distance_knn", "kde"),
+        *(f"image_x_{name}" for name in ("frequency", "histogram", "knn", "distance_knn", "kde")),
+    ]
+    assert list(found["regions"]) == ["test", "spatial_test"]
+    assert found["calibration"]["label_50"]["seed_0"]["rows"] == 11  # 12 validation rows, one of which has no place
+    assert found["intervals"]["test"]["label_50"]["combined_minus_image"]["rows"] == 11  # one has no label
+    for kind in found["regions"]["test"]["label_50"].values():
+        assert sum(row["rows"] for row in kind) == 9  # and two have no place
+
+
+def test_a_set_without_rows_is_left_out(site: Site) -> None:
+    file = site.inputs["split"] / "roles.parquet"
+    roles = ["train" if role.startswith("spatial") else role for role in ROLES]
+    pq.write_table(pa.table({"obs_id": [f"o{i}" for i in range(N)], "role": roles}), file)
+    evaluate.run(VIEW, site)
+    for name, there in (("metrics", ["test"]), ("validation", ["val"]), ("intervals", ["test", "val"]), ("regions", ["test"])):
+        assert list(json.loads((site.reports / f"{name}.json").read_text())) == there
+
+
+def test_without_validation_rows_the_calibrated_product_is_the_plain_one(site: Site) -> None:
+    file = site.inputs["split"] / "roles.parquet"
+    roles = ["train" if role == "val" else role for role in ROLES]
+    pq.write_table(pa.table({"obs_id": [f"o{i}" for i in range(N)], "role": roles}), file)
+    evaluate.run(VIEW, site)
+    metrics = json.loads((site.reports / "metrics.json").read_text())["test"]["label_50"]
+    assert metrics["calibrated"] == metrics["combined"]
+    fitted = json.loads((site.out / "calibration.json").read_text())["label_50"]["seed_0"]
+    assert fitted == {
+        "temperature": 1.0, "location_weight": 1.0, "rows": 0,
+        "priors": {"histogram": 10.0, "knn": 1, "distance_knn": 3, "kde": 500.0},
+    }  # fmt: skip
+
+
+def test_the_link_is_that_of_the_saved_classifier(site: Site) -> None:
+    def location_nll() -> float:
+        evaluate.run(VIEW, site)
+        return float(json.loads((site.reports / "metrics.json").read_text())["test"]["label_50"]["location"]["nll"]["mean"])
+
+    paper = location_nll()
+    for seed in SEEDS:
+        write_models(site.scratch.parent, seed, 0.5, link="softmax")
+    assert location_nll() != paper
+
+
+def test_a_model_that_gives_nan_is_named(site: Site) -> None:
+    folder = site.inputs["finetune-img"] / piece(1, 1.0)
+    probe = LinearProbe(5, Q)
+    torch.nn.init.constant_(probe.linear.bias, math.nan)
+    save_model(folder, probe, probe.config)
+    with pytest.raises(DataError, match=r"seed_1/label_100 gives scores that are not finite"):
+        evaluate.run(VIEW, site)
