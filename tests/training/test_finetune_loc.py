@@ -1,16 +1,20 @@
 """Fine-tuning of a location encoder: what the presence-absence loss teaches, and that pre-training helps."""
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
 
 from cspops.data.batches import Labelled, Unlabelled
 from cspops.geo import uniform_on_sphere, unit_vectors
+from cspops.models.encodings import ENCODINGS
 from cspops.models.location_encoder import LocationEncoder
+from cspops.params import load
 from cspops.training.finetune_loc import LINKS, EarlyStopping, finetune_loc
 from cspops.training.pretrain import pretrain
 
+ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
 ENCODER = {
     "encoding": {"name": "grid", "scales": 8, "r_min": 7.0, "r_max": 360.0},
@@ -237,3 +241,33 @@ def test_a_stop_before_the_first_row_of_the_curve_leaves_one():
     data = Labelled(places(20), quadrants(places(20)))
     _, curve = tune(data, steps=200, learning_rate=1e-12, early_stopping=EarlyStopping(data, patience=1, every=1))
     assert len(curve) >= 1 and curve[0]["step"] <= 20
+
+
+@pytest.mark.parametrize("name", sorted(ENCODINGS))
+def test_every_encoding_pre_trains_and_fine_tunes(name):
+    """With the settings of params.yaml, through both loops; learned encodings learn in both, and stay as they are else."""
+    encoding = load(ROOT / "params.yaml").encodings.model_dump()[name]
+    config = {"encoding": {"name": name} | encoding, "network": {"name": "ffn", "hidden": 32}, "dim": 16}
+    lonlat = places(64)
+    taus = dict.fromkeys(("tau_batch", "tau_locations", "tau_dropout"), 0.2)
+    encoder, curve = pretrain(
+        Unlabelled(lonlat, torch.randn(64, 8, generator=torch.Generator().manual_seed(0))),
+        config,
+        loss="mc",
+        terms="BLD",
+        loss_settings=taus | {"weight_locations": 1.0, "weight_dropout": 1.0},
+        negatives=uniform_on_sphere,
+        negative_locations=1,
+        epochs=2,
+        batch_size=32,
+        learning_rate=0.01,
+        seed=0,
+        device=CPU,
+    )
+    before = copy.deepcopy(encoder.encoding.state_dict())
+    model, _ = tune(Labelled(lonlat, quadrants(lonlat)), encoder, steps=5, batch_size=32)
+    assert all(torch.isfinite(torch.tensor(list(row.values()))).all() for row in curve)
+    assert bool(model(lonlat).isfinite().all())
+    after = model.encoder.encoding.state_dict()
+    same = all(torch.equal(before[key], after[key]) for key in before)
+    assert same != encoder.encoding.learnable

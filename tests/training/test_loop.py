@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from cspops.errors import CspopsError
 from cspops.progress import silent
 from cspops.training.loop import cosine_decay, exponential_decay, run_epochs
 from cspops.training.resume import Resume
@@ -150,3 +151,9 @@ def test_decays_start_at_one_and_end_at_the_last_rate():
     assert exponential_decay(5, 10, last=0.04) == pytest.approx(0.2)  # the square root, half way
     assert cosine_decay(5, 10, last=0.04) == pytest.approx(0.52)  # the mean, half way
     assert exponential_decay(1, 200, last=0.98**200) == pytest.approx(0.98)  # the released decay, an epoch a step
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_ends_the_training(value):
+    with pytest.raises(CspopsError, match=r"run: the loss is (nan|inf) at epoch 1: training has diverged"):
+        train(3, loss=lambda rows, draws: {"total": torch.tensor(value, requires_grad=True)})

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from cspops.data import catalogue
 from cspops.data.sources import blue_marble
+from cspops.errors import DataError
 from cspops.stages.site import Site
 
 if TYPE_CHECKING:
@@ -33,6 +34,12 @@ def run(view: "DownloadView", site: Site) -> None:
         site.report(f"zones with fewer than {settings.min_zone_points} points in a trial draw, left out: {named}")
     rows = blue_marble.as_table(rasters, lonlat, roles, tile_km=settings.tile_km, tile_px=settings.tile_px)
     made = catalogue.validate(rows, min_class_size=view.min_class_size)
+    if made.reasons() and not made.classes:
+        commonest = next(iter(made.reasons()))
+        raise DataError(
+            f"no class is left: {len(made.rejected)} of {len(rows)} rows were set aside, most because {commonest}",
+            hint="lower dataset.min_class_size in params.yaml, or mend the source's rows",
+        )
     catalogue.write_catalogue(made, site.out)
     sizes = Counter(made.observations["official_split"].to_pylist())
     site.report(f"{len(made.observations)} observations of {len(made.classes)} classes: {dict(sizes)}")

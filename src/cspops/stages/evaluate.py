@@ -1,6 +1,7 @@
 """evaluate: image, location and both combined, beside priors without learning, on validation and on both test sets."""
 
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,13 +54,13 @@ def run(view: "EvaluateView", site: Site) -> None:
                 if of_labelled is None or labelled is None or not torch.equal(few, labelled):  # one set at ratio 1
                     labelled, of_labelled = few, _location_priors(observations, few, judged, view.priors)
                 learned, fitted = _learned(site, judged, features, seed, ratio)
-                baselines, chosen = _baselines(of_labelled, view.priors, learned["image"], judged)
+                for model, log_p in learned.items():
+                    _score(scores, judged, log_p, metrics.METRICS, key, model, seed)
+                chosen: dict[str, float] = {}
+                for model, log_p, setting in _baselines(of_labelled, view.priors, learned["image"], judged):
+                    _score(scores, judged, log_p, priors.METRICS, key, model, seed)
+                    chosen |= {} if setting is None else {model: setting}
                 settings.setdefault(key, {})[f"seed_{seed}"] = fitted | {"priors": chosen}
-                for role, mask in judged.roles.items():
-                    for model, log_p in (learned | baselines).items():
-                        every = metrics.score(log_p[mask], judged.label[mask])
-                        kept = metrics.METRICS if model in MODELS else priors.METRICS
-                        scores[role, key, model, seed] = {name: every[name] for name in kept}
                 writer.write_table(predictions(judged, learned, seed=seed, ratio=ratio))
                 nearest_km.append(of_labelled.nearest_km)
                 for model in MODELS:
@@ -132,19 +133,23 @@ def _location_priors(observations: Observations, few: torch.Tensor, judged: Judg
 
 def _baselines(
     of_labelled: LocationPriors, params: "Priors", image: torch.Tensor, judged: Judged
-) -> tuple[LogP, dict[str, float]]:
-    """log P of each prior and of its product with the image, and the setting that validation chose."""
+) -> Iterator[tuple[str, torch.Tensor, float | None]]:
+    """Name and log P of each prior with the setting that validation chose, and of its product with the image."""
     settings = {"histogram": params.histogram, "knn": params.knn, "distance_knn": params.distance_knn, "kde": params.kde}
-    models: LogP = {}
-    chosen: dict[str, float] = {}
     for name in priors.PRIORS:
-        setting = 0.0
+        setting = None
         if name in settings:
             setting = of_labelled.choose(name, settings[name], image=image, label=judged.label, chooser=judged.roles["val"])
-            chosen[name] = setting
-        models[name] = of_labelled.log_p(name, setting)
-        models[f"image_x_{name}"] = combine.combined_log_p(image, models[name], judged.located)
-    return models, chosen
+        log_p = of_labelled.log_p(name, setting or 0.0)
+        yield name, log_p, setting
+        yield f"image_x_{name}", combine.combined_log_p(image, log_p, judged.located), None
+
+
+def _score(scores: Scores, judged: Judged, log_p: torch.Tensor, kept: Sequence[str], ratio: str, model: str, seed: int) -> None:
+    """Put the metrics ``kept`` of one model on every role into ``scores``."""
+    for role, mask in judged.roles.items():
+        every = metrics.score(log_p[mask], judged.label[mask])
+        scores[role, ratio, model, seed] = {name: every[name] for name in kept}
 
 
 def _intervals(hits: dict[str, torch.Tensor], mask: torch.Tensor) -> dict[str, dict[str, float | int]]:

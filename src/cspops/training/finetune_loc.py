@@ -18,7 +18,7 @@ from cspops.models.location_classifier import Link, LocationClassifier
 from cspops.models.location_encoder import LocationEncoder
 from cspops.seeds import global_torch_stream, torch_stream
 from cspops.shapes import Int, Tensor
-from cspops.training.loop import Curve, cosine_decay, exponential_decay
+from cspops.training.loop import Curve, cosine_decay, exponential_decay, refuse_divergence
 
 CURVE_ROWS = 20
 
@@ -112,6 +112,7 @@ def finetune_loc(
             total += value.detach()
             if (step + 1) % every == 0:
                 curve.append({"step": step + 1, "total": float(total) / every})
+                refuse_divergence(f"fine-tuning, seed {seed}", curve)
                 total.zero_()
             if best and (step + 1) % best.every == 0 and best.is_over():
                 if not curve:

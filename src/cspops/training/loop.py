@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 import torch
 from torch import nn
 
+from cspops.errors import CspopsError
 from cspops.progress import Report
 from cspops.seeds import global_torch_stream, torch_stream
 from cspops.shapes import Tensor
@@ -23,6 +24,16 @@ def cosine_decay(step: int, steps: int, *, last: float = 0.0) -> float:
 def exponential_decay(step: int, steps: int, *, last: float) -> float:
     """A constant factor a step, from 1 at step 0 to ``last`` (above 0) at step ``steps``."""
     return float(last ** (step / steps))
+
+
+def refuse_divergence(name: str, curve: Curve) -> None:
+    """CspopsError when the last row of the curve is not finite: what would come after it is worth nothing."""
+    if not math.isfinite(curve[-1]["total"]):
+        number, where = next(iter(curve[-1].items()))
+        raise CspopsError(
+            f"{name}: the loss is {curve[-1]['total']} at {number} {where:g}: training has diverged",
+            hint="a smaller learning rate, or a larger temperature, in params.yaml",
+        )
 
 
 def run_epochs(
@@ -83,6 +94,7 @@ def run_epochs(
                 for key, value in parts.items():
                     sums[key] = sums.get(key, torch.zeros((), device=device)) + value.detach()
         curve.append({"epoch": epoch + 1} | {key: float(value) / (step + 1) for key, value in sums.items()})
+        refuse_divergence(name, curve)
         report(f"{name}: epoch {epoch + 1} of {epochs}, loss {curve[-1]['total']:.4f}")
         if resume:
             resume.save(name, training_state(modules, optimizer), {"curve": curve})

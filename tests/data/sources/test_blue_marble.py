@@ -137,6 +137,14 @@ def test_a_raw_file_of_which_one_bit_changed_is_named(tmp_path, name):
         read_rasters(tmp_path)
 
 
+@pytest.mark.parametrize("text", ["", "[]", '{"blue_marble.jpg": 3}', "{"])
+def test_a_broken_manifest_is_named(tmp_path, text):
+    linked(tmp_path, leave_out="manifest.json")
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(DataError, match=r"manifest\.json is broken"):
+        read_rasters(tmp_path)
+
+
 def test_an_altered_manifest_is_noticed(tmp_path):
     linked(tmp_path, leave_out="manifest.json")
     manifest = json.loads((SAMPLE / "manifest.json").read_text())

@@ -68,11 +68,15 @@ def read_rasters(folder: Path) -> Rasters:
     manifest_file = folder / "manifest.json"
     if not manifest_file.is_file():
         raise DataError(f"{manifest_file} is missing", hint="dvc repro data.dvc")
-    for name, expected in json.loads(manifest_file.read_text()).items():
+    try:
+        sums = {name: about["sha256"] for name, about in json.loads(manifest_file.read_text()).items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise DataError(f"{manifest_file} is broken", hint="dvc repro -f data.dvc") from None
+    for name, expected in sums.items():
         file = folder / name
         if not file.is_file():
             raise DataError(f"{file} is missing", hint="dvc repro data.dvc")
-        if hashlib.sha256(file.read_bytes()).hexdigest() != expected["sha256"]:
+        if hashlib.sha256(file.read_bytes()).hexdigest() != expected:
             raise DataError(f"{file} differs from the sha256 in {manifest_file}", hint="dvc repro data.dvc")
     with Image.open(folder / "blue_marble.jpg") as image, Image.open(folder / "climate_zones.png") as zones:
         rasters = torch.from_numpy(np.array(image.convert("RGB"))), torch.from_numpy(np.array(zones))
