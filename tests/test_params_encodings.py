@@ -12,7 +12,7 @@ from cspops.errors import ParamsError
 from cspops.models.encodings import ENCODINGS
 from cspops.models.location_encoder import LocationEncoder
 from cspops.models.networks import NETWORKS
-from cspops.params.sections import EncodingChoice, Encodings, NetworkChoice, Networks
+from cspops.params.location_encoders import EncodingChoice, Encodings, NetworkChoice, Networks
 
 ROOT = Path(__file__).parents[1]
 

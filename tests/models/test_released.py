@@ -17,7 +17,7 @@ from cspops.models import released
 from cspops.models.networks import Activation
 from cspops.models.released import kinds
 from cspops.models.released.rebuilding import Released
-from cspops.params.sections import FfnNetwork
+from cspops.params.location_encoders import FfnNetwork
 
 LONLAT = torch.tensor(files.POINTS, dtype=torch.float64)
 

@@ -10,12 +10,13 @@ from typing import Any, Literal, TypeVar, cast
 
 from pydantic import BaseModel
 
+from cspops.params.location_encoders import LocationEncoderSection
+from cspops.params.section import Section
 from cspops.params.sections import (
     BlueMarble,
     FinetuneImg,
     FinetuneLoc,
     ImageEncoder,
-    LocationEncoderSection,
     Loss,
     McLoss,
     Moco,
@@ -27,7 +28,6 @@ from cspops.params.sections import (
     Pretrain,
     Priors,
     Report,
-    Section,
     Split,
 )
 

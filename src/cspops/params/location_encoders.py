@@ -1,0 +1,148 @@
+"""Sections of the location encoder: one model an encoding and one a network, so that a foreign setting is an error."""
+
+import math
+from itertools import pairwise
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from cspops.params.section import Count, Positive, Section
+
+Degrees = Annotated[float, Field(gt=0, le=360)]
+
+
+class NoSettings(Section):
+    pass
+
+
+class TileEncoding(Section):
+    cell: Annotated[float, Field(ge=0.1, le=90)]
+    features: Count
+
+    @model_validator(mode="after")
+    def _size(self) -> "TileEncoding":
+        size = math.ceil(360 / self.cell) * math.ceil(180 / self.cell) * self.features
+        if size > 10**8:
+            raise ValueError(f"cell {self.cell} and features {self.features} make a table of {size} numbers, at most 10^8 fit")
+        return self
+
+
+class NerfEncoding(Section):
+    scales: Annotated[int, Field(ge=1, le=32)]
+
+
+class RbfEncoding(Section):
+    anchors: Count
+    sigma: Degrees
+
+
+class RffEncoding(Section):
+    features: Count
+    variance: Positive
+
+
+class ScalesEncoding(Section):
+    scales: Annotated[int, Field(ge=1, le=1024)]
+    r_min: Positive
+    r_max: Positive
+
+    @model_validator(mode="after")
+    def _order(self) -> "ScalesEncoding":
+        if self.r_min >= self.r_max and self.scales > 1:
+            raise ValueError(f"r_min {self.r_min} must be less than r_max {self.r_max}")
+        return self
+
+
+class GridEncoding(ScalesEncoding):
+    pass
+
+
+class TheoryEncoding(ScalesEncoding):
+    pass
+
+
+class Sphere2VecEncoding(ScalesEncoding):
+    pass
+
+
+class DfsEncoding(ScalesEncoding):
+    scales: Annotated[int, Field(ge=1, le=64)]
+
+
+class SphericalHarmonicsEncoding(Section):
+    degree: Annotated[int, Field(ge=0, le=128)]
+
+
+class EqualEarthRffEncoding(Section):
+    features: Count
+    sigmas: tuple[Positive, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _distinct(self) -> "EqualEarthRffEncoding":
+        if any(a >= b for a, b in pairwise(self.sigmas)):
+            raise ValueError(f"sigmas {list(self.sigmas)} must increase, without repeats")
+        return self
+
+
+class Encodings(Section):
+    direct: NoSettings
+    tile: TileEncoding
+    wrap: NoSettings
+    xyz: NoSettings
+    nerf: NerfEncoding
+    rbf: RbfEncoding
+    rff: RffEncoding
+    grid: GridEncoding
+    theory: TheoryEncoding
+    sphereC: Sphere2VecEncoding
+    sphereC_plus: Sphere2VecEncoding = Field(alias="sphereC+")
+    sphereM: Sphere2VecEncoding
+    sphereM_plus: Sphere2VecEncoding = Field(alias="sphereM+")
+    dfs: DfsEncoding
+    spherical_harmonics: SphericalHarmonicsEncoding
+    equal_earth_rff: EqualEarthRffEncoding
+
+
+class FfnNetwork(Section):
+    hidden_layers: Annotated[int, Field(ge=0, le=16)]
+    hidden: Count
+    activation: Literal["relu", "leaky_relu", "gelu", "sigmoid", "tanh"]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    layer_norm: bool
+    output_activation: bool
+
+
+class ResidualNetwork(Section):
+    layers: Annotated[int, Field(ge=0, le=64)]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+
+
+class SirenNetwork(Section):
+    hidden_layers: Annotated[int, Field(ge=1, le=16)]
+    hidden: Count
+    w0: Positive
+    w0_hidden: Positive
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+
+
+class Networks(Section):
+    ffn: FfnNetwork
+    residual: ResidualNetwork
+    siren: SirenNetwork
+
+
+class EncodingChoice(Section):
+    name: Literal[
+        "direct", "tile", "wrap", "xyz", "nerf", "rbf", "rff", "grid", "theory",
+        "sphereC", "sphereC+", "sphereM", "sphereM+", "dfs", "spherical_harmonics", "equal_earth_rff",
+    ]  # fmt: skip
+
+
+class NetworkChoice(Section):
+    name: Literal["ffn", "residual", "siren"]
+
+
+class LocationEncoderSection(Section):
+    encoding: EncodingChoice
+    network: NetworkChoice
+    dim: Count

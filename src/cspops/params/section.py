@@ -1,0 +1,21 @@
+"""What every section of params.yaml shares: strictness, and the kinds of numbers."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """Frozen, strict about keys and about kinds: `epochs: "3"`, `epochs: true` and `epochs: 2.5` are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, serialize_by_alias=True)
+
+    @classmethod
+    def fields_by_key(cls) -> dict[str, str]:
+        """Keys as params.yaml spells them, to names of fields: they differ where a key is no Python name (`sphereC+`)."""
+        return {field.alias or name: name for name, field in cls.model_fields.items()}
