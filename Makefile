@@ -28,5 +28,6 @@ lint: .venv/installed  ## ruff, mypy, import-linter
 test: lint  ## lint, then the tests
 	$(IN_VENV) python -m pytest
 
-clean:  ## remove what the stages made (not .venv, not DVC's cache)
-	rm -rf artifacts data
+clean:  ## remove what the stages made (not .venv, not DVC's cache, not artifacts/imported)
+	rm -rf data
+	test ! -d artifacts || find artifacts -mindepth 1 -maxdepth 1 ! -name imported -exec rm -rf {} +

@@ -32,7 +32,7 @@ def changed(content: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
     at = out
     for key in parents:
         at = at[key]
-    at[last] = value
+    at[last] = at[last] | value if isinstance(value, dict) else value
     return out
 
 
@@ -79,7 +79,7 @@ WRONG = [
     ("split.val", 0.9, ["split: val + test and spatial_val + spatial_test must leave training rows"]),
     ("seeds", [], ["seeds"]),
     ("seeds", [0, 0], ["seeds [0, 0] must differ from one another"]),
-    ("seeds", 0, ["seeds: input should be a valid tuple (got 0)"]),
+    ("seeds", 0, ["seeds: input should be a list (got 0)"]),
     ("seeds", [-1], ["seeds.0: input should be greater than or equal to 0 (got -1)"]),
     ("dataset.source", "bluemarble", ["did you mean `blue_marble`?"]),
     ("dataset.blue_marble.density", "border", ["did you mean `borders`?"]),
@@ -99,6 +99,10 @@ WRONG = [
     ("report.class", 3, ["report.class: input should be a valid string (got 3)"]),
     ("report.clusters", 31, ["report.clusters: input should be less than or equal to 30"]),
     ("report.grid_degrees", 0.4, ["report.grid_degrees: input should be greater than or equal to 0.5"]),
+    ("finetune_loc", {"patience": 3, "check_every": 5000}, ["finetune_loc: check_every 5000 must be less than steps"]),
+    ("losses.mc", {"learn_temperature": True, "tau_batch": 0.001}, ["losses.mc: a temperature that is learned starts at 0.01"]),
+    ("location_encoder.dim", 10**9, ["location_encoder.dim: input should be less than or equal to 65536"]),
+    ("encodings.grid.r_min", 1e-320, ["encodings.grid.r_min: input should be greater than or equal to 0.000000001"]),
     ("los", "mc", ["los: unknown key; did you mean `loss`?"]),
 ]
 
@@ -111,6 +115,17 @@ def test_a_wrong_value_is_named(good: dict[str, Any], tmp_path: Path, path: str,
         assert words in caught.value.message
     assert caught.value.message.startswith("params.yaml: ")
     assert caught.value.code == 2
+
+
+@pytest.mark.parametrize("value", [["a"], [float("nan")], [0]])
+def test_a_wrong_entry_of_a_list_is_named_once(good: dict[str, Any], tmp_path: Path, value: list[Any]) -> None:
+    """Not a second time as a list that is too short."""
+    with pytest.raises(ParamsError) as caught:
+        params.load(write(tmp_path, changed(good, "encodings.equal_earth_rff.sigmas", value)))
+    assert len(caught.value.message.splitlines()) == 1
+    assert "encodings.equal_earth_rff.sigmas.0: " in caught.value.message
+    with pytest.raises(ParamsError, match="sigmas: list should have at least 1 item, not 0"):
+        params.load(write(tmp_path, changed(good, "encodings.equal_earth_rff.sigmas", [])))
 
 
 def test_a_file_that_refers_to_itself_or_is_a_folder_is_one_sentence(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_require_refuses_what_was_made_with_other_params(project: params.Params)
     other = project.model_copy(update={"seeds": (7,)})
     with pytest.raises(DataError) as caught:
         paths.require("pretrain", other)
-    assert caught.value.message == "artifacts/split was made with another seeds than params.yaml has"
+    assert caught.value.message == "artifacts/split was made with other values than params.yaml has of seeds"
     assert caught.value.hint == "dvc repro split"
 
 

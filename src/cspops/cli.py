@@ -266,7 +266,7 @@ def import_checkpoint(
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier import in that folder.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print source.json.")] = False,
 ) -> None:
-    """Turn a checkpoint of the released CSP code into safetensors and config.json with the same output."""
+    """Turn a checkpoint of the released CSP, Sphere2Vec or TorchSpatial code into safetensors with the same output."""
     from cspops.stages import import_checkpoint as stage
 
     folder = out or stage.default_folder(file)

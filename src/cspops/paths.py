@@ -63,7 +63,7 @@ def require(stage: str, params: Params) -> dict[str, Path]:
         now = json.loads(json.dumps(recorded(params, upstream)))
         if made_with != now:
             changed = [key for key in sorted(now.keys() | made_with.keys()) if made_with.get(key) != now.get(key)]
-            raise DataError(f"{folder} was made with another {', '.join(changed)} than params.yaml has", hint=command)
+            raise DataError(f"{folder} was made with other values than params.yaml has of {', '.join(changed)}", hint=command)
         for name, sha256 in hashes.items() if upstream in NEEDS[stage] else ():
             if not (folder / name).is_file():
                 raise DataError(f"{folder / name} is missing: stage {stage} reads it", hint=command)

@@ -1,6 +1,13 @@
-"""The losses: pairs make scores, objectives turn scores into a number, `csp` is the table that joins them.
+"""The losses, on plain tensors with settings as keywords.
 
-Everything here takes plain tensors and keywords:
+| module             | what                                                                                          |
+|--------------------|-----------------------------------------------------------------------------------------------|
+| `csp`              | `mc_loss` (Eq. 4), `nce_loss` (Eq. 3): the table of pairs, objectives, weights, temperatures   |
+| `pairs`            | which embeddings are compared: positive and negative scores                                   |
+| `objectives`       | scores to a number: `nce` (Eq. 1), `mc` (Eq. 2), `mse`                                        |
+| `contrast`         | the same for whole batches, without copies of the scores; what `csp` calls                    |
+| `presence_absence` | Eq. 5, the same in blocks of classes, and the released weighting                              |
+| `location_classes` | cross-entropy and focal loss over the classes at a place                                      |
 
     >>> from cspops.losses import csp
     >>> parts = csp.mc_loss(loc_emb, image_emb, neg_loc_emb=neg, loc_emb_2=again, terms="BLD")

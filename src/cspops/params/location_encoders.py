@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from cspops.params.section import Count, Positive, Section
+from cspops.params.section import Positive, Scale, Section, Width
 
-Degrees = Annotated[float, Field(gt=0, le=360)]
+Degrees = Annotated[float, Field(ge=1e-6, le=360)]
 
 
 class NoSettings(Section):
@@ -17,7 +17,7 @@ class NoSettings(Section):
 
 class TileEncoding(Section):
     cell: Annotated[float, Field(ge=0.1, le=90)]
-    features: Count
+    features: Width
 
     @model_validator(mode="after")
     def _size(self) -> "TileEncoding":
@@ -32,19 +32,19 @@ class NerfEncoding(Section):
 
 
 class RbfEncoding(Section):
-    anchors: Count
+    anchors: Width
     sigma: Degrees
 
 
 class RffEncoding(Section):
-    features: Count
+    features: Width
     variance: Positive
 
 
 class ScalesEncoding(Section):
     scales: Annotated[int, Field(ge=1, le=1024)]
-    r_min: Positive
-    r_max: Positive
+    r_min: Scale
+    r_max: Scale
 
     @model_validator(mode="after")
     def _order(self) -> "ScalesEncoding":
@@ -74,7 +74,7 @@ class SphericalHarmonicsEncoding(Section):
 
 
 class EqualEarthRffEncoding(Section):
-    features: Count
+    features: Width
     sigmas: tuple[Positive, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -105,7 +105,7 @@ class Encodings(Section):
 
 class FfnNetwork(Section):
     hidden_layers: Annotated[int, Field(ge=0, le=16)]
-    hidden: Count
+    hidden: Width
     activation: Literal["relu", "leaky_relu", "gelu", "sigmoid", "tanh"]
     dropout: Annotated[float, Field(ge=0, lt=1)]
     layer_norm: bool
@@ -119,7 +119,7 @@ class ResidualNetwork(Section):
 
 class SirenNetwork(Section):
     hidden_layers: Annotated[int, Field(ge=1, le=16)]
-    hidden: Count
+    hidden: Width
     w0: Positive
     w0_hidden: Positive
     dropout: Annotated[float, Field(ge=0, lt=1)]
@@ -145,4 +145,4 @@ class NetworkChoice(Section):
 class LocationEncoderSection(Section):
     encoding: EncodingChoice
     network: NetworkChoice
-    dim: Count
+    dim: Width

@@ -2,11 +2,12 @@
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from cspops.errors import ParamsError
 from cspops.params.sections import Params
@@ -63,7 +64,10 @@ def _tuples(value: Any) -> Any:
 
 
 def _explain(error: ValidationError, raw: Any) -> Iterator[str]:
-    for problem in error.errors():
+    problems = error.errors()
+    for problem in problems:
+        if problem["type"] == "too_short" and _inside(problem["loc"], problems):
+            continue  # pydantic counts the entries that are right
         path = ".".join(str(part) for part in problem["loc"])
         kind, value = problem["type"], problem["input"]
         if kind == "extra_forbidden":
@@ -82,7 +86,13 @@ def _explain(error: ValidationError, raw: Any) -> Iterator[str]:
             prefix = f"{path}: " if path else ""
             yield f"{prefix}{problem['ctx']['error']}"
         else:
-            yield f"{path}: {problem['msg'][0].lower()}{problem['msg'][1:]} (got {_short(value)})"
+            said = problem["msg"].replace("valid tuple", "list").replace("Tuple", "List").replace(" after validation", "")
+            yield f"{path}: {said[0].lower()}{said[1:]} (got {_short(value)})"
+
+
+def _inside(path: tuple[int | str, ...], problems: Sequence[ErrorDetails]) -> bool:
+    """Whether a problem lies below ``path``."""
+    return any(one["loc"][: len(path)] == path and len(one["loc"]) > len(path) for one in problems)
 
 
 def _nearest(word: str, known: list[str], *, cutoff: float) -> str | None:

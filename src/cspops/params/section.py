@@ -8,6 +8,10 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+Width = Annotated[int, Field(ge=1, le=65536)]
+"""Of a layer, an embedding or an encoding: no larger one is meant, and memory would end first."""
+Scale = Annotated[float, Field(ge=1e-9, le=1e9)]
+"""A length that divides coordinates: float64 phases mean something within this range."""
 
 
 class Section(BaseModel):

@@ -112,6 +112,13 @@ class McLoss(Section):
     weight_dropout: NotNegative
     learning_rate: Positive
 
+    @model_validator(mode="after")
+    def _learned(self) -> "McLoss":
+        taus = {"B": self.tau_batch, "L": self.tau_locations, "D": self.tau_dropout}
+        if self.learn_temperature and min(taus[term] for term in self.terms) < 0.01:
+            raise ValueError("a temperature that is learned starts at 0.01 or more (learn_temperature)")
+        return self
+
 
 class NceLoss(Section):
     terms: Terms
@@ -147,7 +154,7 @@ Negatives = Literal["sphere", "planar_disk", "ne_quadrant", "land", "data"]
 class Pretrain(Section):
     epochs: Count
     batch_size: Annotated[int, Field(ge=2)]
-    negative_locations: Count
+    negative_locations: Annotated[int, Field(ge=1, le=4096)]
     negatives: Negatives
 
 
@@ -190,6 +197,8 @@ class FinetuneLoc(Section):
     def _decay(self) -> "FinetuneLoc":
         if self.schedule == "exponential" and self.last_rate == 0:
             raise ValueError("an exponential schedule needs a last_rate above 0")
+        if self.patience and self.check_every >= self.steps:
+            raise ValueError(f"check_every {self.check_every} must be less than steps {self.steps}, or patience be 0")
         return self
 
 

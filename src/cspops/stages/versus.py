@@ -76,7 +76,12 @@ def hits_of(predictions: Path, revision: str) -> HitsByRoleAndRatio:
     try:
         with dvc.api.open(predictions.as_posix(), rev=revision, mode="rb") as opened:
             return _hits(pq.read_table(io.BytesIO(opened.read())))
-    except (DvcException, SCMError, DataIndexDirError, OSError) as error:
+    except DataIndexDirError:
+        raise DataError(
+            f"the predictions of {revision!r} are not in DVC's cache here",
+            hint="dvc fetch brings what another machine made; dvc repro makes those of the workspace",
+        ) from None
+    except (DvcException, SCMError, OSError) as error:
         raise DataError(
             f"the predictions of {revision!r} cannot be read: {error}",
             hint="dvc exp show and git branch list revisions; dvc fetch brings what another machine made",

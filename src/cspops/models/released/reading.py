@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -48,10 +49,10 @@ def read_checkpoint(file: Path) -> Checkpoint:
     with file.open("rb") as opened:
         sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
     try:
-        with torch.serialization.safe_globals(_numpy_globals()):
+        with torch.serialization.safe_globals(_numpy_globals()), warnings.catch_warnings(action="ignore"):
             content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # an unpickler may raise anything at bytes that are no pickle
-        raise DataError(_refusal(file, error)) from None
+        raise DataError(_refusal(file, error), hint=FORMAT) from None
     if not isinstance(content, Mapping):
         raise DataError(f"{file} holds a {type(content).__name__}, not a checkpoint", hint=FORMAT)
     lacking = [key for key in ("epoch", "state_dict", "params") if key not in content]
