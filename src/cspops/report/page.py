@@ -44,8 +44,8 @@ def page(
         "## Top-1 accuracy",
         markdown(accuracy_rows(dict(metrics)), text_columns=2),
         "`image`: P(y|I) alone. `location`: P(y|x) alone. `combined`: P(y|I) P(y|x). `calibrated`: softmax(z_I / T) P(y|x)^w "
-        "with T and w of least negative log-likelihood on the labelled validation rows, which may be more than the labels of a "
-        "small ratio. The spatial test set lies in blocks of the map that hold no training row and have none near. At 100 % "
+        "with T and w of least negative log-likelihood on the labelled validation rows, which may be more than the labels of "
+        "a small ratio. The spatial test set lies in blocks of the map that hold no training row and have none near. At 100 % "
         "every seed has the same labels, so that the image model, which draws nothing else, has no deviation.",
         "![Top-1 accuracy against the share of labels, for image, location and combined](figures/accuracy.png)",
         f"## All metrics at {ratio_title(first)} labels, test",
@@ -57,9 +57,9 @@ def page(
         markdown(interval_rows(dict(intervals)), text_columns=2),
         "## Location priors without learning",
         "Top-1 of priors that only count the labelled positions, beside the learned `location` and `combined`: the classes' "
-        "`frequency`, a longitude-latitude `histogram`, the nearest neighbours (`knn`; `distance_knn` weighs them by 1 / distance) "
-        "and a kernel density (`kde`), each smoothed towards the frequency. Their neighbours, cells and bandwidths are those of "
-        "least negative log-likelihood of image x prior on validation.",
+        "`frequency`, a longitude-latitude `histogram`, the nearest neighbours (`knn`; `distance_knn` weighs them by "
+        "1 / distance) and a kernel density (`kde`), each smoothed towards the frequency. Their neighbours, cells and "
+        "bandwidths are those of least negative log-likelihood of image x prior on validation.",
         *(best_prior_sentence(ratios, role) for role, ratios in metrics.items()),
         markdown(accuracy_rows(dict(metrics), models=("location", *PRIORS)), text_columns=2),
         markdown(accuracy_rows(dict(metrics), models=products), text_columns=2),
