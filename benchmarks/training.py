@@ -30,7 +30,7 @@ from torch.utils.data import DataLoader
 
 from benchmarks import plain
 from cspops.data.batches import Labelled, Unlabelled
-from cspops.evaluation.blocks import combined_in_blocks
+from cspops.evaluation.blocks import top_in_blocks
 from cspops.geo import uniform_on_sphere
 from cspops.host import Host
 from cspops.kernels import product
@@ -186,7 +186,7 @@ def evaluation(shapes: Shapes, device: torch.device) -> Case:
     model = LocationClassifier(LocationEncoder(shapes.encoder), ClassEmbedding(shapes.dim, shapes.classes)).to(device).eval()
     n = shapes.observations
     lonlat, located = places(n).to(device), torch.ones(n, dtype=torch.bool, device=device)
-    logits = 3 * torch.randn(min(n, 512), shapes.classes, generator=torch_stream(0, "logits")).to(device)
+    logits = 3 * torch.randn(min(n, 2048), shapes.classes, generator=torch_stream(0, "logits")).to(device)
 
     def image(rows: slice) -> Tensor:
         first = rows.start % (len(logits) // 2)
@@ -195,8 +195,7 @@ def evaluation(shapes: Shapes, device: torch.device) -> Case:
     @torch.inference_mode()
     def ours() -> Tensor:
         loc_emb = torch.cat([model.encoder(part) for part in lonlat.split(shapes.batch)])
-        blocks = combined_in_blocks(image, lambda rows: model.class_embedding(loc_emb[rows]), located)
-        return torch.cat([block.combined.topk(TOP, 1).indices for block in blocks])
+        return top_in_blocks(image, lambda rows: model.class_embedding(loc_emb[rows]), located, TOP)
 
     encoder = plain_encoder(shapes).to(device).eval()
     encoder.load_state_dict(model.encoder.network.state_dict())

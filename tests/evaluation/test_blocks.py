@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cspops.evaluation import combine
-from cspops.evaluation.blocks import combined_in_blocks, ranks_and_top
+from cspops.evaluation.blocks import combined_in_blocks, ranks_and_top, top, top_in_blocks
 
 
 def example(n: int = 23, q: int = 17, scale: float = 5.0):
@@ -73,3 +73,32 @@ def test_ranks_and_top_are_those_of_sorting():
         assert got == sum(places) / len(places)
         assert [row[j] for j in best] == sorted(row, reverse=True)[:2]
     assert ranks_and_top(scores, label, 10)[1].shape == (2, 4)
+
+
+@pytest.mark.parametrize("q", [3, 17, 640, 641, 1300, 8142])
+@pytest.mark.parametrize("k", [1, 5, 10])
+def test_top_is_that_of_sorting(q, k):
+    scores = torch.randn(7, q, generator=torch.Generator().manual_seed(q)).double()
+    expected = torch.tensor([sorted(range(q), key=lambda j: -row[j])[:k] for row in scores.tolist()])
+    assert torch.equal(top(scores, k), expected)
+
+
+@pytest.mark.parametrize("link", ["sigmoid", "softmax"])
+@pytest.mark.parametrize("q", [4, 1500])
+def test_the_best_classes_are_those_of_combine_in_float64(q, link):
+    logits, scores, located = example(23, q)
+    image, location = combine.image_log_p(logits), combine.location_log_p(scores, located, link=link)
+    expected = combine.combined_log_p(image, location, located).topk(min(5, q), 1).indices
+    got = top_in_blocks(lambda now: logits[now], lambda now: scores[now], located, 5, link=link, rows=8)
+    assert torch.equal(got, expected)
+
+
+@pytest.mark.parametrize("q", [40, 2000])
+def test_classes_whose_probability_underflows_are_ranked_by_its_logarithm(q):
+    """Logits and scores down to -400, where softmax and sigma are 0 in float32: only the logarithms tell them apart."""
+    g = torch.Generator().manual_seed(1)
+    logits, scores = 400 * torch.rand(9, q, generator=g) - 400, 400 * torch.rand(9, q, generator=g) - 400
+    located = torch.ones(9, dtype=torch.bool)
+    got = top_in_blocks(lambda now: logits[now], lambda now: scores[now], located, 20, rows=4)
+    expected = (logits.double() + torch.nn.functional.logsigmoid(scores.double())).topk(20, 1).indices
+    assert torch.equal(got, expected)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+import torch
 from torch.nn.functional import logsigmoid
 
 from cspops.evaluation.metrics import ranks
@@ -10,7 +11,11 @@ from cspops.kernels import keep_freed_memory
 from cspops.models.location_classifier import Link
 from cspops.shapes import Bool, Float, Int, Tensor
 
-ROWS = 256
+ROWS = 512
+GROUP = 64
+"""Columns of which the largest is looked for first."""
+SMALL = 1e-30
+"""Products of probabilities above it have float32's full precision, whatever their factors."""
 
 Scores = Callable[[slice], Tensor]
 """Rows to their scores (b, q)."""
@@ -59,4 +64,44 @@ def ranks_and_top(
     scores: Float[Tensor, "b q"], label: Int[Tensor, "b"], k: int
 ) -> tuple[Float[Tensor, "b"], Int[Tensor, "b top"]]:
     """The rank of the true class as in `metrics.ranks`, and the k best classes (all where there are fewer), best first."""
-    return ranks(scores, label), scores.topk(min(k, scores.shape[1]), dim=1).indices
+    return ranks(scores, label), top(scores, k)
+
+
+def top_in_blocks(
+    image: Scores, location: Scores, located: Bool[Tensor, "n"], k: int, *, link: Link = "sigmoid", rows: int = ROWS
+) -> Int[Tensor, "n top"]:
+    """The k classes of the largest P(y|I) P(y|x), all where there are fewer, best first; arguments as above.
+
+    With the link `sigmoid` probabilities are multiplied, which is quicker than adding their logarithms. Where the last
+    of the k is so small that others may have underflowed, the row is done again with logarithms.
+    """
+    keep_freed_memory()
+    everywhere, best = bool(located.all()), []
+    for first in range(0, len(located), rows):
+        now = slice(first, min(first + rows, len(located)))
+        logits, prior = image(now), location(now)
+        if not everywhere:
+            prior = prior.where(located[now, None], 0)
+        if link == "softmax":
+            best.append(top(logits + prior, k))
+            continue
+        p = logits.softmax(-1).mul_(prior.sigmoid())
+        chosen = top(p, k)
+        small = p.gather(1, chosen[:, -1:])[:, 0] < SMALL
+        if bool(small.any()):
+            chosen[small] = top(logits[small] + logsigmoid(prior[small]), k)
+        best.append(chosen)
+    return torch.cat(best)
+
+
+def top(scores: Float[Tensor, "b q"], k: int) -> Int[Tensor, "b top"]:
+    """The k columns of the largest scores, best first: those of the k best groups of columns hold them all."""
+    q = scores.shape[1]
+    groups = q // GROUP
+    if groups < 2 * k:
+        return scores.topk(min(k, q), dim=1).indices
+    best = scores[:, : groups * GROUP].unflatten(1, (groups, GROUP)).amax(2).topk(k, dim=1).indices
+    columns = (best[:, :, None] * GROUP + torch.arange(GROUP, device=scores.device)).flatten(1)
+    rest = torch.arange(groups * GROUP, q, device=scores.device).expand(len(scores), -1)
+    columns = torch.cat((columns, rest), 1)
+    return columns.gather(1, scores.gather(1, columns).topk(k, dim=1).indices)
