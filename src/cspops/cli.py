@@ -4,6 +4,7 @@ Heavy packages are imported inside the commands, so that `cspops --help` is inst
 before anything else happens.
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -293,4 +294,6 @@ def _show(title: str, rows: list[list[str]], *, text_columns: int) -> None:
         table.add_column(column, justify="left" if number < text_columns else "right")
     for row in body:
         table.add_row(*row)
-    Console().print(table)
+    # Into a file or a pipe rich would wrap at 80 columns; a terminal, or COLUMNS, says its width.
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 200
+    Console(width=width).print(table)

@@ -221,6 +221,29 @@ def test_another_loss_runs_from_pretrain_on_and_can_be_compared(project: Path) -
     assert all(row["difference"] == row["low"] == row["high"] == 0 for row in images)  # same features, same probe
 
 
+def test_other_encodings_negatives_and_losses_run_as_experiments(project: Path) -> None:
+    """A name with a plus sign, and settings of both training stages at once."""
+    changes = {
+        "location_encoder.encoding.name": "sphereC+",
+        "location_encoder.network.name": "siren",
+        "losses.mc.symmetric": "true",
+        "losses.mc.learn_temperature": "true",
+        "pretrain.negatives": "land",
+        "finetune_loc.loss": "cross_entropy",
+        "finetune_loc.patience": "2",
+        "finetune_loc.check_every": "5",
+    }
+    settings = [word for key, value in changes.items() for word in ("-S", f"{key}={value}")]
+    done = run(project, "dvc", "exp", "run", *settings, "-n", "siren")
+    assert stages_run(done.stdout) == ["check", "pretrain", "finetune-loc", "evaluate", "report"]
+    config = json.loads((project / "artifacts/finetune_loc/seed_0/label_10/config.json").read_text())
+    assert (config["link"], config["encoder"]["encoding"]["name"]) == ("softmax", "sphereC+")
+    header = (project / "reports/curves/pretrain.tsv").read_text().splitlines()[0].split("\t")
+    assert header == ["epoch", "B", "L", "D", "total", "tau_batch", "tau_locations", "tau_dropout"]
+    run(project, "git", "restore", ".")
+    run(project, "dvc", "checkout", "-q")
+
+
 def test_evaluate_prints_a_table_and_json(project: Path) -> None:
     table = run(project, "cspops", "evaluate").stdout
     assert "combined" in table

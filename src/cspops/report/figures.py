@@ -1,6 +1,7 @@
 """Figures of the report, drawn without a display and written with the same bytes each time."""
 
 import io
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def loss_curves(curves: dict[str, list[dict[str, float]]], file: Path) -> None:
                 colour = (BLUE, ORANGE, GREEN, GREY)[number % 4]
                 name = ratio_title(column) if column.startswith("label_") else column
                 line, marker = ("-", "--", "-.", ":")[number % 4], "." if len(rows) < 5 else None
-                heights = [row[column] for row in rows]
+                heights = [row.get(column, nan) for row in rows]  # a curve that ended early lacks the last rows
                 ax.plot([row[x] for row in rows], heights, color=colour, linestyle=line, marker=marker, label=name)
             ax.set(title=title, xlabel=x, ylabel="loss")
             ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
