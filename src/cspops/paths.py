@@ -85,16 +85,23 @@ def whole_folder(target: Path, facts: Mapping[str, Any]) -> Iterator[Path]:
 
     ``facts`` and the hashes of its files become its stage.json. After an exception ``target`` is as it was.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
     for left_over in target.parent.glob(f".{target.name}.*"):
         shutil.rmtree(left_over)
-    new, old = (target.parent / f".{target.name}.{kind}" for kind in ("new", "old"))
-    new.mkdir()
-    try:
+    with replaced(target) as new:
         yield new
         files = sorted(path for path in new.rglob("*") if path.is_file() and "reports" not in path.relative_to(new).parts)
         hashes = {path.relative_to(new).as_posix(): _sha256(path) for path in files}
         (new / "stage.json").write_text(json.dumps({**facts, "files": hashes}, indent=1, sort_keys=True) + "\n")
+
+
+@contextmanager
+def replaced(target: Path) -> Iterator[Path]:
+    """A new folder beside ``target`` that takes its place when the block ends well; else ``target`` is as it was."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    new, old = (target.parent / f".{target.name}.{kind}-{os.getpid()}" for kind in ("new", "old"))
+    new.mkdir()
+    try:
+        yield new
         if target.exists():
             os.replace(target, old)
         os.replace(new, target)

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from cspops.evaluation import combine
-from cspops.evaluation.blocks import combined_in_blocks, ranks_and_top, top, top_in_blocks
+from cspops.evaluation.blocks import combined_in_blocks, top, top_in_blocks
+from cspops.evaluation.metrics import ranks
 
 
 def example(n: int = 23, q: int = 17, scale: float = 5.0):
@@ -67,12 +68,12 @@ def test_ranks_and_top_are_those_of_sorting():
     """Without ties the rank is the place in the sorted row; with ties the mean of the places."""
     scores = torch.tensor([[0.1, 0.9, 0.5, 0.2], [3.0, 1.0, 2.0, 2.0]])
     label = torch.tensor([3, 2])
-    rank, top = ranks_and_top(scores, label, 2)
-    for row, own, got, best in zip(scores.tolist(), label.tolist(), rank.tolist(), top.tolist(), strict=True):
+    rank, best_two = ranks(scores, label), top(scores, 2)
+    for row, own, got, best in zip(scores.tolist(), label.tolist(), rank.tolist(), best_two.tolist(), strict=True):
         places = [place for place, value in enumerate(sorted(row, reverse=True), 1) if value == row[own]]
         assert got == sum(places) / len(places)
         assert [row[j] for j in best] == sorted(row, reverse=True)[:2]
-    assert ranks_and_top(scores, label, 10)[1].shape == (2, 4)
+    assert top(scores, 10).shape == (2, 4)
 
 
 @pytest.mark.parametrize("q", [3, 17, 640, 641, 1300, 8142])

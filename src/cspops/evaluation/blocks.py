@@ -6,7 +6,6 @@ from typing import NamedTuple
 import torch
 from torch.nn.functional import logsigmoid
 
-from cspops.evaluation.metrics import ranks
 from cspops.kernels import keep_freed_memory
 from cspops.models.location_classifier import Link
 from cspops.shapes import Bool, Float, Int, Tensor
@@ -48,23 +47,9 @@ def combined_in_blocks(
         link: as in `combine.location_log_p`.
         rows: observations at a time.
     """
-    keep_freed_memory()
-    everywhere = bool(located.all())
-    for first in range(0, len(located), rows):
-        now = slice(first, min(first + rows, len(located)))
-        logits, prior = image(now), location(now)
-        if link == "sigmoid":
-            prior = logsigmoid(prior)
-        if not everywhere:
-            prior = prior.where(located[now, None], 0)
+    log_prior = logsigmoid if link == "sigmoid" else _as_it_is
+    for now, logits, prior in _parts(image, location, located, rows, log_prior):
         yield Block(now, logits, prior, (logits + prior).log_softmax(-1))
-
-
-def ranks_and_top(
-    scores: Float[Tensor, "b q"], label: Int[Tensor, "b"], k: int
-) -> tuple[Float[Tensor, "b"], Int[Tensor, "b top"]]:
-    """The rank of the true class as in `metrics.ranks`, and the k best classes (all where there are fewer), best first."""
-    return ranks(scores, label), top(scores, k)
 
 
 def top_in_blocks(
@@ -75,13 +60,8 @@ def top_in_blocks(
     With the link `sigmoid` probabilities are multiplied, which is quicker than adding their logarithms. Where the last
     of the k is so small that others may have underflowed, the row is done again with logarithms.
     """
-    keep_freed_memory()
-    everywhere, best = bool(located.all()), []
-    for first in range(0, len(located), rows):
-        now = slice(first, min(first + rows, len(located)))
-        logits, prior = image(now), location(now)
-        if not everywhere:
-            prior = prior.where(located[now, None], 0)
+    best = []
+    for _, logits, prior in _parts(image, location, located, rows, _as_it_is):
         if link == "softmax":
             best.append(top(logits + prior, k))
             continue
@@ -92,6 +72,22 @@ def top_in_blocks(
             chosen[small] = top(logits[small] + logsigmoid(prior[small]), k)
         best.append(chosen)
     return torch.cat(best)
+
+
+def _parts(
+    image: Scores, location: Scores, located: Bool[Tensor, "n"], rows: int, change: Callable[[Tensor], Tensor]
+) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """Some rows at a time: which, their logits of g, and ``change`` of their e(x) T, 0 where there is no location."""
+    keep_freed_memory()
+    everywhere = bool(located.all())
+    for first in range(0, len(located), rows):
+        now = slice(first, min(first + rows, len(located)))
+        logits, prior = image(now), change(location(now))
+        yield now, logits, prior if everywhere else prior.where(located[now, None], 0)
+
+
+def _as_it_is(scores: Tensor) -> Tensor:
+    return scores
 
 
 def top(scores: Float[Tensor, "b q"], k: int) -> Int[Tensor, "b top"]:

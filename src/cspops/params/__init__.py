@@ -6,6 +6,6 @@ the nearest spelling. `view` answers the part that one stage may read.
 
 from cspops.params.reading import checked, load, parse
 from cspops.params.sections import Params
-from cspops.params.views import VIEWS, DownloadView, PretrainView, recorded, view
+from cspops.params.views import VIEWS, DownloadView, PretrainView, recorded, value_at, view
 
-__all__ = ["VIEWS", "DownloadView", "Params", "PretrainView", "checked", "load", "parse", "recorded", "view"]
+__all__ = ["VIEWS", "DownloadView", "Params", "PretrainView", "checked", "load", "parse", "recorded", "value_at", "view"]

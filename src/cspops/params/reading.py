@@ -52,7 +52,7 @@ def checked(raw: Mapping[str, Any], file: Path) -> Params:
             f"{file} refers to itself: an alias (*) inside its own anchor (&)", hint="git restore params.yaml"
         ) from None
     except ValidationError as error:
-        lines = [f"{file.name}: {line}" for line in _explain(error, raw)]
+        lines = [f"{file.name}: {line}" for line in _explain(error)]
         raise ParamsError("\n".join(lines), hint="mend params.yaml, or git restore params.yaml") from None
 
 
@@ -63,7 +63,7 @@ def _tuples(value: Any) -> Any:
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
 
-def _explain(error: ValidationError, raw: Any) -> Iterator[str]:
+def _explain(error: ValidationError) -> Iterator[str]:
     problems = error.errors()
     for problem in problems:
         if problem["type"] == "too_short" and _inside(problem["loc"], problems):

@@ -133,7 +133,7 @@ View = TypeVar("View")
 def view(params: Params, kind: type[View]) -> View:
     """The part of params.yaml that one stage may read."""
     fields = dataclasses.fields(cast(Any, kind))
-    return kind(**{field.name: _look_up(params, field.metadata["path"]) for field in fields})
+    return kind(**{field.name: value_at(params, field.metadata["path"]) for field in fields})
 
 
 def recorded(params: Params, stage: str) -> dict[str, Any]:
@@ -141,17 +141,18 @@ def recorded(params: Params, stage: str) -> dict[str, Any]:
     return {
         path: value.model_dump(mode="json") if isinstance(value, BaseModel) else value
         for path, value in (
-            (_resolve(params, field.metadata["path"]), _look_up(params, field.metadata["path"]))
+            (_resolve(params, field.metadata["path"]), value_at(params, field.metadata["path"]))
             for field in dataclasses.fields(VIEWS[stage])
         )
     }
 
 
 def _resolve(params: Params, path: str) -> str:
-    return re.sub(r"\$\{([^}]+)\}", lambda match: str(_look_up(params, match[1])), path)
+    return re.sub(r"\$\{([^}]+)\}", lambda match: str(value_at(params, match[1])), path)
 
 
-def _look_up(params: Params, path: str) -> Any:
+def value_at(params: Params, path: str) -> Any:
+    """The value at a path as under `params:` in dvc.yaml, such as `losses.mc.terms` or `losses.${loss}`."""
     value: Any = params
     for key in _resolve(params, path).split("."):
         value = getattr(value, value.fields_by_key()[key])

@@ -1,8 +1,6 @@
 """Not a stage of the graph: a released checkpoint, once, into a folder of this project's models."""
 
 import json
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +8,7 @@ from cspops.errors import DataError
 from cspops.models.checkpoint import save_model
 from cspops.models.location_classifier import LocationClassifier
 from cspops.models.released import Released, read_checkpoint, rebuild
-from cspops.paths import ARTIFACTS
+from cspops.paths import ARTIFACTS, replaced
 
 SOURCE = "source.json"
 """What the folder was made of; no folder without it is ever replaced."""
@@ -48,18 +46,9 @@ def run(file: Path, folder: Path, *, force: bool = False) -> dict[str, Any]:
         "mapped": released.mapped,
         "left_out": released.left_out,
     }
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    new, old = (folder.parent / f".{folder.name}.{kind}-{os.getpid()}" for kind in ("new", "old"))
-    new.mkdir()
-    try:
+    with replaced(folder) as new:
         _write(new, released)
         (new / SOURCE).write_text(json.dumps(source, indent=1, sort_keys=True, default=repr) + "\n")
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(new, folder)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
     return source
 
 

@@ -211,14 +211,6 @@ def with_values(params: Params, values: Iterable[tuple[str, Any]]) -> Params:
     return checked(raw, paths.PARAMS)
 
 
-def value_at(params: Params, path: str) -> Any:
-    """The value at a path such as `losses.mc.terms`."""
-    value: Any = params
-    for name in path.split("."):
-        value = getattr(value, name)
-    return value
-
-
 def differs_from_head(*files: Path) -> list[str]:
     """Those of the files (or folders) whose content is not that of HEAD."""
     return [str(file) for file in files if _lines("status", "--porcelain", "--untracked-files=no", "--", str(file))]

@@ -8,7 +8,7 @@ from typing import Any
 from cspops import paths
 from cspops.data.splits import ratio_key
 from cspops.errors import DataError, ParamsError
-from cspops.params import Params
+from cspops.params import Params, value_at
 from cspops.report.paper import TABLES, Column, Overrides, Row, Table
 from cspops.report.paper_page import page
 from cspops.stages import queue as dvc_queue
@@ -101,7 +101,7 @@ def queue(number: int, params: Params, *, any_code: bool, say: Callable[[str], N
             waiting.append(place.run_name)
         else:
             name = _free_name(place.run_name, taken)
-            changed = {path: value for path, value in want.overrides if git.value_at(params, path) != value}
+            changed = {path: value for path, value in want.overrides if value_at(params, path) != value}
             dvc_queue.add(name, changed)
             settings = ", ".join(f"{path}={value}" for path, value in changed.items())
             say(f"queued {name}: {settings or 'params.yaml as it is'}")
