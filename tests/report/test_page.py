@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from cspops.report.page import PRIORS, best_prior_sentence, map_section
+from cspops.evaluation.priors import PRIORS
+from cspops.report.page import best_prior_sentence, map_section
 
 
 def test_the_maps_come_with_words_and_alternative_texts() -> None:

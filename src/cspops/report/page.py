@@ -16,7 +16,8 @@ from cspops.report.tables import (
 
 LEAST_ROWS = 50
 """Regions of fewer rows are not named in a sentence."""
-PRIORS = ("frequency", "histogram", "knn", "distance_knn", "kde")
+PRODUCT = "image_x_"
+"""What metrics.json calls the product of the image with a prior without learning, before the prior's name."""
 
 
 def page(
@@ -34,7 +35,8 @@ def page(
     """The whole page as Markdown; figures are named relative to reports/."""
     first = next(iter(metrics["test"]))
     places = {role: ratios[first] for role, ratios in regions.items()}
-    products = ("combined", *(f"image_x_{name}" for name in PRIORS))
+    priors = _priors(metrics["test"][first])
+    products = ("combined", *(f"{PRODUCT}{name}" for name in priors))
     observations = ", ".join(f"{count:,} {TITLES.get(role, role)}" for role, count in roles.items())
     set_aside = "; ".join(f"{count} ({why})" for why, count in rejected.items()) or "none"
     parts = [
@@ -61,7 +63,7 @@ def page(
         "1 / distance) and a kernel density (`kde`), each smoothed towards the frequency. Their neighbours, cells and "
         "bandwidths are those of least negative log-likelihood of image x prior on validation.",
         *(best_prior_sentence(ratios, role) for role, ratios in metrics.items()),
-        markdown(accuracy_rows(dict(metrics), models=("location", *PRIORS)), text_columns=2),
+        markdown(accuracy_rows(dict(metrics), models=("location", *priors)), text_columns=2),
         markdown(accuracy_rows(dict(metrics), models=products), text_columns=2),
         f"## Where location helps and where it harms, {ratio_title(first)} labels",
         *(where_sentence(kinds["cell"], role) for role, kinds in places.items()),
@@ -77,6 +79,11 @@ def page(
         maps,
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _priors(models: Mapping[str, Any]) -> list[str]:
+    """The priors that were scored, in the order of metrics.json."""
+    return [name.removeprefix(PRODUCT) for name in models if name.startswith(PRODUCT)]
 
 
 def where_sentence(cells: Sequence[Mapping[str, Any]], role: str) -> str:
@@ -104,8 +111,8 @@ def best_prior_sentence(ratios: Mapping[str, Any], role: str) -> str:
 
     above = []
     for ratio, models in ratios.items():
-        best = max(PRIORS, key=lambda name: top1(models, f"image_x_{name}"))
-        gain = top1(models, f"image_x_{best}") - top1(models, "combined")
+        best = max(_priors(models), key=lambda name: top1(models, f"{PRODUCT}{name}"))
+        gain = top1(models, f"{PRODUCT}{best}") - top1(models, "combined")
         if gain > 0:
             above.append(f"at {ratio_title(ratio)} labels (image x `{best}`, {gain:+.2f} points)")
     what = f"On the {TITLES[role]} set a prior without learning beats the learned location model in the product"
