@@ -34,14 +34,92 @@ class BlueMarble(Section):
         return self
 
 
+class Columns(Section):
+    """Names of a table's columns; null: recognised by the names that such columns usually have."""
+
+    obs_id: str | None
+    lon: str | None
+    lat: str | None
+    label: str | None
+    image: str | None
+    captured_at: str | None
+    location_id: str | None
+    split: str | None
+
+
+class ImageReading(Section):
+    """How images of more than 8 bits or other than three bands become RGB."""
+
+    bands: tuple[Annotated[int, Field(ge=1, le=10000)], ...] | None
+    black: Annotated[float, Field(allow_inf_nan=False)]
+    white: Annotated[float, Field(allow_inf_nan=False)] | None
+
+    @model_validator(mode="after")
+    def _range(self) -> "ImageReading":
+        if self.bands is not None and len(self.bands) not in (1, 3):
+            raise ValueError(f"bands {list(self.bands)} must be three (red, green, blue), or one (grey), or null")
+        if self.white is not None and self.white <= self.black:
+            raise ValueError(f"white {self.white:g} must be above black {self.black:g}")
+        return self
+
+
+Root = Literal["data", "data_root"]
+Inspection = Literal["decode", "exists", "none"]
+
+
+class Folder(Section):
+    root: Root
+    pattern: Annotated[str, Field(min_length=1)]
+    label: Literal["folder", "column", "none"]
+    sidecar: str | None
+    columns: Columns
+    inspection: Inspection
+    images: ImageReading
+
+    @model_validator(mode="after")
+    def _column(self) -> "Folder":
+        if self.label == "column" and self.sidecar is None:
+            raise ValueError("label: column needs a sidecar, the table that has the column")
+        return self
+
+
+class Table(Section):
+    root: Root
+    file: str | None
+    columns: Columns
+    inspection: Inspection
+    images: ImageReading
+
+
+class Inat2018(Section):
+    form: Literal["images", "features"]
+    inspection: Inspection
+
+
+class Fmow(Section):
+    form: Literal["images", "features"]
+    inspection: Inspection
+    false_detections: Literal["set_aside", "class"]
+    test: Literal["val", "test"]
+
+
 class Dataset(Section):
-    source: Literal["blue_marble"]
+    source: Literal["blue_marble", "folder", "table", "inat2018", "fmow"]
     min_class_size: Count
+    max_rejected: Share
+    bad_position: Literal["set_aside", "without_position"]
+    duplicate_images: Literal["set_aside", "keep"]
+    merge_labels: bool
     blue_marble: BlueMarble
+    folder: Folder
+    table: Table
+    inat2018: Inat2018
+    fmow: Fmow
 
 
 class Split(Section):
     method: Literal["official", "random"]
+    unit: Literal["observation", "location_id"]
     label_ratios: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(min_length=1)
     val: Annotated[float, Field(gt=0, lt=1)]
     test: Annotated[float, Field(gt=0, lt=1)]

@@ -16,7 +16,10 @@ from cspops.params.sections import (
     BlueMarble,
     FinetuneImg,
     FinetuneLoc,
+    Fmow,
+    Folder,
     ImageEncoder,
+    Inat2018,
     Loss,
     McLoss,
     Moco,
@@ -29,6 +32,7 @@ from cspops.params.sections import (
     Priors,
     Report,
     Split,
+    Table,
 )
 
 
@@ -42,7 +46,11 @@ class DownloadView:
     seed: int = listed("seed")
     source: str = listed("dataset.source")
     min_class_size: int = listed("dataset.min_class_size")
-    settings: BlueMarble = listed("dataset.${dataset.source}")
+    max_rejected: float = listed("dataset.max_rejected")
+    bad_position: Literal["set_aside", "without_position"] = listed("dataset.bad_position")
+    duplicate_images: Literal["set_aside", "keep"] = listed("dataset.duplicate_images")
+    merge_labels: bool = listed("dataset.merge_labels")
+    settings: BlueMarble | Folder | Table | Inat2018 | Fmow = listed("dataset.${dataset.source}")
 
 
 @dataclasses.dataclass(frozen=True)
