@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 
+from cspops.data.rows import CROP, GIVEN_FEATURES, IMAGE
 from cspops.errors import DataError
 from cspops.shapes import Float, Int, Tensor
 
@@ -27,12 +28,24 @@ SCHEMA = pa.schema(
         pa.field("captured_at", pa.timestamp("ms", tz="UTC")),
         pa.field("location_id", pa.string()),
         pa.field("official_split", pa.string()),
-        pa.field("image", pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])),
+        pa.field("image", IMAGE),
     ]
 )
 """Longitude in [-180, 180) and latitude in [-90, 90], degrees WGS84, or both null; label dense from 0, or null."""
 
-REJECTED_SCHEMA = pa.schema([("row", pa.int64()), ("obs_id", pa.string()), ("reason", pa.string())])
+OPTIONAL = pa.schema([("image_sha256", pa.string()), ("crop", CROP), ("image_features", GIVEN_FEATURES)])
+"""Further columns of a catalogue, each there only when its source gives it; described in `rows`."""
+
+REJECTED_SCHEMA = pa.schema(
+    [
+        ("row", pa.int64()),
+        ("where", pa.string()),
+        ("obs_id", pa.string()),
+        ("reason", pa.string()),
+        ("detail", pa.string()),
+    ]
+)
+"""`row` counts the source's rows from 0; `where`, `reason` and `detail` are described in `rows.ROWS`."""
 
 
 @dataclass(frozen=True)
@@ -158,18 +171,20 @@ def read_observations(folder: Path) -> Observations:
     return Observations(obs_id, lonlat, label, table["official_split"].to_pylist(), classes)
 
 
-def read_images(folder: Path, rows: range) -> pa.StructArray:
-    """The image structs of consecutive rows."""
+def read_images(folder: Path, rows: range) -> pa.Table:
+    """Columns image and, where the catalogue has them, crop and image_features of consecutive rows."""
     file = pq.ParquetFile(folder / "observations.parquet")
+    columns = [name for name in ("image", "crop", "image_features") if name in file.schema_arrow.names]
     parts, start = [], 0
     for group in range(file.num_row_groups):
         stop = start + file.metadata.row_group(group).num_rows
         if start < rows.stop and rows.start < stop:
-            column = file.read_row_group(group, columns=["image"])["image"]
+            table = file.read_row_group(group, columns=columns)
             low, high = max(rows.start, start) - start, min(rows.stop, stop) - start
-            parts.append(column.slice(low, high - low))
+            parts.append(table.slice(low, high - low))
         start = stop
-    return pa.chunked_array([chunk for part in parts for chunk in part.chunks], SCHEMA.field("image").type).combine_chunks()
+    empty = pa.table({name: pa.array([], file.schema_arrow.field(name).type) for name in columns})
+    return pa.concat_tables([empty, *parts]).combine_chunks()
 
 
 def _column(rows: pa.Table, name: str) -> pa.ChunkedArray:
