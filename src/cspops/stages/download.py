@@ -1,11 +1,15 @@
 """download: raw inputs to the catalogue of observations."""
 
-from collections import Counter
-from typing import TYPE_CHECKING
+import json
+from functools import partial
+from typing import TYPE_CHECKING, Literal
 
-from cspops.data import catalogue
-from cspops.data.sources import blue_marble
-from cspops.errors import DataError
+from cspops.data.ingest import ingest
+from cspops.data.pixels import inspect_images
+from cspops.data.published import ensure
+from cspops.data.rows import Inspect, Source, image_root
+from cspops.data.workers import ordered_map
+from cspops.stages.open_source import PUBLISHED, open_source
 from cspops.stages.site import Site
 
 if TYPE_CHECKING:
@@ -13,34 +17,39 @@ if TYPE_CHECKING:
 
 
 def run(view: "DownloadView", site: Site) -> None:
-    """Draw or read the source's rows, set the bad ones aside, write the catalogue."""
-    settings = view.settings
-    rasters = blue_marble.read_rasters(site.raw)
-    lonlat, roles, left_out = blue_marble.draw(
-        rasters,
-        density=settings.density,
-        sizes={role: getattr(settings, role) for role in ("train", "val", "test", "spatial_val", "spatial_test")},
-        tile_km=settings.tile_km,
-        lat_min=settings.lat_min,
-        lat_max=settings.lat_max,
-        block_degrees=settings.block_degrees,
-        block_share=settings.block_share,
-        buffer_km=settings.buffer_km,
-        min_zone_points=settings.min_zone_points,
-        seed=view.seed,
+    """Fetch what is missing of a published set, sort the source's rows, write the catalogue and reports/data.json."""
+    data_root = site.host.data_root
+    fetched = {}
+    if view.source in PUBLISHED:
+        fetched = ensure(view.source, view.settings.model_dump()["form"], data_root / view.source, report=site.report)
+    workers = site.host.decoding_workers(by_path=True)
+    source = open_source(view, raw=site.raw, data_root=data_root, workers=workers, report=site.report)
+    source.files |= fetched
+    account = ingest(
+        source,
+        site.out,
+        inspect=inspector(source, site, workers),
+        scratch=site.scratch,
+        min_class_size=view.min_class_size,
+        max_rejected=view.max_rejected,
+        bad_position=view.bad_position,
+        duplicate_images=view.duplicate_images,
+        merge_labels=view.merge_labels,
+        report=site.report,
     )
-    if left_out:
-        named = ", ".join(f"{zone} ({count})" for zone, count in left_out.items())
-        site.report(f"zones with fewer than {settings.min_zone_points} points in a trial draw, left out: {named}")
-    rows = blue_marble.as_table(rasters, lonlat, roles, tile_km=settings.tile_km, tile_px=settings.tile_px)
-    made = catalogue.validate(rows, min_class_size=view.min_class_size)
-    if made.reasons() and not made.classes:
-        commonest = next(iter(made.reasons()))
-        raise DataError(
-            f"no class is left: {len(made.rejected)} of {len(rows)} rows were set aside, most because {commonest}",
-            hint="lower dataset.min_class_size in params.yaml, or mend the source's rows",
-        )
-    catalogue.write_catalogue(made, site.out)
-    sizes = Counter(made.observations["official_split"].to_pylist())
-    site.report(f"{len(made.observations)} observations of {len(made.classes)} classes: {dict(sizes)}")
-    site.report(f"{len(made.rejected)} rows set aside" + "".join(f"; {count}: {why}" for why, count in made.reasons().items()))
+    (site.out / "released.json").write_text(json.dumps(source.predictions, indent=1) + "\n")
+    (site.reports / "data.json").write_text(json.dumps(account.as_json(), indent=1, ensure_ascii=False) + "\n")
+
+
+def inspector(source: Source, site: Site, workers: int) -> Inspect | None:
+    """What looks at the images of each batch; None where the source is trusted."""
+    if source.inspection == "none":
+        return None
+    how: Literal["decode", "exists"] = source.inspection
+    return partial(
+        inspect_images,
+        root=image_root(source.reading, raw=site.raw, data_root=site.host.data_root),
+        reading=source.reading,
+        how=how,
+        map=partial(ordered_map, workers=workers if how == "decode" else 0),
+    )
