@@ -30,7 +30,7 @@ from cspops.data.sources.blue_marble import (
     zone_diversity,
 )
 from cspops.errors import DataError
-from cspops.geo import EARTH_RADIUS_KM, KM_PER_DEGREE, blocks, haversine, near_blocks, uniform_on_sphere, wrap_longitude
+from cspops.geo import EARTH_RADIUS_KM, KM_PER_DEGREE, blocks, haversine, near_blocks, uniform_on_sphere
 from cspops.seeds import torch_stream
 
 SAMPLE = Path(blue_marble.__file__).parents[2] / "sample"
