@@ -106,4 +106,3 @@ def _floats(column: pa.ChunkedArray) -> np.ndarray:
     """Numbers with nan for null."""
     numbers: np.ndarray = pc.cast(column, pa.float64()).fill_null(float("nan")).to_numpy().copy()
     return numbers
-

@@ -37,7 +37,9 @@ def read_dates(text: pa.Array) -> Dates:
     if not given.any():
         return Dates(pa.nulls(len(text), pa.timestamp("ms", tz="UTC")), given)
     parts = pc.extract_regex(text, DATE)
-    year, month, day, hour, minute, second = (_integers(parts, name) for name in ("year", "month", "day", "hour", "minute", "second"))
+    year, month, day, hour, minute, second = (
+        _integers(parts, name) for name in ("year", "month", "day", "hour", "minute", "second")
+    )
     fraction = pc.utf8_rpad(pc.utf8_slice_codeunits(_part(parts, "fraction"), 0, 3), 3, "0")
     zone_hour, zone_minute = _integers(parts, "zone_hour"), _integers(parts, "zone_minute")
     east = np.where(is_true(pc.equal(_part(parts, "sign"), "-")), -1, 1) * (zone_hour * 60 + zone_minute)

@@ -158,7 +158,9 @@ def _read(source: Source, spool: Path, *, inspect: Inspect | None, bad_position:
             given, swappable = _read_batch(batch, parts, inspect=inspect, bad_position=bad_position)
             given_positions += given
             exchangeable += swappable
-            writer.write_batch(batch.select(SPOOLED.names).cast(SPOOLED))
+            heavy = batch.select(SPOOLED.names).cast(SPOOLED)
+            for start in range(0, len(heavy), ROW_GROUP):  # pieces of which the second pass holds one at a time
+                writer.write_batch(heavy.slice(start, ROW_GROUP))
     has = {name: parts.array(f"has_{name}").astype(bool) for name in OPTIONAL.names}
     label, crop = parts.array("label"), parts.array("crop").reshape(-1, 4)
     sha256, path = parts.column("sha256"), parts.column("path")
@@ -456,8 +458,7 @@ def _row_groups(tables: Iterator[pa.Table], schema: pa.Schema) -> Iterator[pa.Ta
     """The same rows in tables of `ROW_GROUP` rows, or fewer where their images have `ROW_GROUP_BYTES`; at least one."""
     waiting, rows, size, some = [schema.empty_table()], 0, 0, False
     for table in tables:
-        content = pc.struct_field(table["image"].combine_chunks(), "bytes")
-        lengths = pc.binary_length(content).fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
+        lengths = pc.binary_length(pc.struct_field(table["image"], "bytes")).fill_null(0).to_numpy().astype(np.int64)
         start = 0
         while start < len(table):
             # the row after which the group has so many bytes is its last

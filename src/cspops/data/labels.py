@@ -76,7 +76,9 @@ def about_case(names: list[str], counts: np.ndarray, replaced: dict[int, int], *
     pairs = sorted((names[best], names[code], best, code) for code, best in replaced.items())
     named = listed(f"{other!r} ({counts[code]}) and {kept!r} ({counts[best]})" for kept, other, best, code in pairs)
     if merged:
-        return f"{len(pairs)} labels differ in case only from another and became one class with it, spelt as the second: {named}"
+        return (
+            f"{len(pairs)} labels differ in case only from another and became one class with it, spelt as the second: {named}"
+        )
     return f"{len(pairs)} labels differ in case only from another and are classes of their own (dataset.merge_labels): {named}"
 
 

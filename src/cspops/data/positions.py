@@ -183,7 +183,7 @@ SEXAGESIMAL = re.compile(
         (?P<minute_mark>\s*(?:'|m(?:in)?|:))?
         (?:
             (?(minute_mark)\s*|\s+)(?P<seconds>[0-9]+(?:[.,][0-9]*)?)
-            (?:\s*(?:"|''|(?(d)s(?:ec)?|(?!))))?
+            (?P<second_mark>\s*(?:"|''|(?(d)s(?:ec)?|(?!))))?
         )?
     )?
     \s*(?P<after>[NSEWnsew])?
@@ -219,7 +219,7 @@ def degrees(text: str, axis: Axis) -> Degrees:
         return Degrees(np.nan, fault=NO_NUMBER[axis])
     parts = [found[name] for name in ("degrees", "minutes", "seconds") if found[name] is not None]
     letters = [found[name] for name in ("before", "after") if found[name] is not None]
-    undecided = found["seconds"] is not None and found["after"] == "s" and not found["d"]  # seconds, or south?
+    undecided = found["seconds"] is not None and not found["second_mark"] and found["after"] == "s"  # seconds, or south?
     if len(letters) == 2 or undecided or any(not part.isdigit() for part in parts[:-1]):
         return Degrees(np.nan, fault=NO_NUMBER[axis])
     letter = letters[0].upper() if letters else ""

@@ -3,9 +3,10 @@
 Two pieces of evidence. (a) Latitudes that cannot be one, beside longitudes that could: of a set that spans the world and
 is exchanged these are half the rows or more, of one that is not, only slips of the pen; the line is drawn at a
 twentieth. (b) Where exchanging leaves every position on the map, as for a set of Europe or Africa: the share on land.
-Geo-tagged images are taken on land (the embedded one's definition of it, some coast and Antarctica included), so less than
-`LITTLE` of the places on land as given, and `MORE` more of them when exchanged, has no better explanation, unless the set is
-of the sea. What lies on land both ways (Nigeria and Saudi Arabia, say) cannot be told.
+Geo-tagged images are mostly taken on land (here: what has a climate zone in the embedded raster), so a set of which `LITTLE` or
+less of the places lie on land as given and `MOST` or more when exchanged is suspected. Land of Europe keeps some 0.57 of it
+when exchanged, of France 0.43, of Britain, India and Brazil 0.2 or less; but of Poland 0.93 and of Nigeria 0.96: there the
+map cannot tell.
 """
 
 from importlib.resources import files
@@ -22,8 +23,8 @@ BEYOND = 0.01
 """Share of the positions east or west of 90 degrees: exchanged they would be no positions, which speaks against (b)."""
 PLACES = 10
 """Pixels of the raster (3 km) that (b) needs; many rows at one place are one."""
-LITTLE = 0.6
-MORE = 0.3
+LITTLE = 0.8
+MOST = 0.9
 
 REMEDY = "if so, exchange lon and lat under `columns` (dataset.table.columns, dataset.folder.columns) in params.yaml"
 
@@ -53,7 +54,7 @@ def look_exchanged(lon: np.ndarray, lat: np.ndarray, *, given: int, exchangeable
         return None
     lon, lat = lon[cells], lat[cells]
     as_given, exchanged = (float(land.flat[_pixel(x, y, height, width)].mean()) for x, y in ((lon, lat), (lat, lon)))
-    if as_given >= LITTLE or exchanged - as_given < MORE:
+    if as_given > LITTLE or exchanged < MOST:
         return None
     return (
         f"latitude and longitude look exchanged: {as_given:.0%} of {len(cells)} places lie on land as given, {exchanged:.0%} when "

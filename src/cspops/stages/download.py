@@ -1,10 +1,11 @@
 """download: raw inputs to the catalogue of observations."""
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
-from cspops.data.ingest import ingest
-from cspops.data.rows import Source, batch
+from cspops.data import catalogue
 from cspops.data.sources import blue_marble
+from cspops.errors import DataError
 from cspops.stages.site import Site
 
 if TYPE_CHECKING:
@@ -32,17 +33,14 @@ def run(view: "DownloadView", site: Site) -> None:
         named = ", ".join(f"{zone} ({count})" for zone, count in left_out.items())
         site.report(f"zones with fewer than {settings.min_zone_points} points in a trial draw, left out: {named}")
     rows = blue_marble.as_table(rasters, lonlat, roles, tile_km=settings.tile_km, tile_px=settings.tile_px)
-    columns = {name: rows[name].combine_chunks() for name in rows.column_names}
-    source = Source(batches=iter([batch(columns | {"where": columns["obs_id"]})]), inspection="none")
-    ingest(
-        source,
-        site.out,
-        inspect=None,
-        scratch=site.scratch,
-        min_class_size=view.min_class_size,
-        max_rejected=view.max_rejected,
-        bad_position=view.bad_position,
-        duplicate_images=view.duplicate_images,
-        merge_labels=view.merge_labels,
-        report=site.report,
-    )
+    made = catalogue.validate(rows, min_class_size=view.min_class_size)
+    if made.reasons() and not made.classes:
+        commonest = next(iter(made.reasons()))
+        raise DataError(
+            f"no class is left: {len(made.rejected)} of {len(rows)} rows were set aside, most because {commonest}",
+            hint="lower dataset.min_class_size in params.yaml, or mend the source's rows",
+        )
+    catalogue.write_catalogue(made, site.out)
+    sizes = Counter(made.observations["official_split"].to_pylist())
+    site.report(f"{len(made.observations)} observations of {len(made.classes)} classes: {dict(sizes)}")
+    site.report(f"{len(made.rejected)} rows set aside" + "".join(f"; {count}: {why}" for why, count in made.reasons().items()))
