@@ -93,12 +93,7 @@ def square(image: Image.Image, px: int) -> np.ndarray:
 def _rgb(content: bytes, reading: Reading) -> Image.Image:
     tags = tiff_tags(content)
     with reasons(content, tags):
-        try:
-            image: Image.Image | None = Image.open(io.BytesIO(content), formats=FORMATS)
-        except UnidentifiedImageError:
-            if not tags:
-                raise
-            image = None
+        image = _opened(content, tags)
         if image is None:
             orientation, made = tags.get(ORIENTATION, 1), by_rasterio(content, reading)
         elif _needs_rasterio(image, reading, tags):
@@ -109,6 +104,18 @@ def _rgb(content: bytes, reading: Reading) -> Image.Image:
             orientation = _orientation(image)  # after `load`, which turns a TIFF and takes its tag away
             made = _by_pillow(image, reading, tags)
         return made.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else made
+
+
+def _opened(content: bytes, tags: Mapping[int, Any]) -> Image.Image | None:
+    """By Pillow; None for a TIFF that it does not take."""
+    if tags.get(SAMPLES, 1) > 4:
+        return None
+    try:
+        return Image.open(io.BytesIO(content), formats=FORMATS)
+    except UnidentifiedImageError:
+        if not tags:
+            raise
+        return None
 
 
 def _needs_rasterio(image: Image.Image, reading: Reading, tags: Mapping[int, Any]) -> bool:
