@@ -1,21 +1,18 @@
 """One file from the network: resumed where a connection broke, held to its size and checksums, whole or not there.
 
-The bytes go to `NAME.part`; `NAME.part.json` says where they come from (address; ETag or Last-Modified), so that a later
-run can go on with them. HTTP semantics: RFC 9110, sections 13.1.5 (If-Range), 14.4 (Content-Range), 15.5.17 (416).
+A part that is left goes on in a later run. HTTP: RFC 9110, sections 13.1.5 (If-Range), 14.4 (Content-Range), 15.5.17 (416).
 """
 
-import hashlib
-import json
-import os
 import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from cspops.data.meter import Meter
+from cspops.data.part import Fetched, Part
 from cspops.errors import DataError, EnvironmentProblem
 from cspops.progress import Report, silent
 
@@ -39,14 +36,6 @@ class Patience:
     """After the first failure; doubled after each further one."""
     longest_pause: float = 60.0
     sleep: Callable[[float], object] = time.sleep
-
-
-class Fetched(NamedTuple):
-    """A file that has arrived."""
-
-    size: int
-    sha256: str
-    url: str
 
 
 class Stopped(Exception):
@@ -103,7 +92,7 @@ def fetch(
     reasons: dict[str, _GiveUp] = {}
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        part = _Part(target, {**(checksums or {})}, size)
+        part = Part(target, {**(checksums or {})}, size)
         try:
             with Meter(target.name, size, report) as meter:
                 for url in urls:
@@ -132,82 +121,12 @@ def fetch(
     raise EnvironmentProblem(f"{target.name} is not to be had: {told}", hint=hint)
 
 
-class _Part:
-    """The bytes of a file that are there, and where they come from."""
-
-    def __init__(self, target: Path, checksums: dict[str, str], size: int | None) -> None:
-        self.target, self.checksums, self.size = target, checksums, size
-        self.path = target.with_name(f"{target.name}.part")
-        self.about = target.with_name(f"{target.name}.part.json")
-        try:
-            known = json.loads(self.about.read_text(encoding="utf-8"))
-            self.url, self.validator = known["url"], known["validator"]
-        except (OSError, ValueError, KeyError, TypeError):
-            self.url, self.validator = None, None
-        self.file: BinaryIO = self.path.open("r+b" if self.path.exists() else "w+b")
-        self.resumed = False
-        self._read_again()
-
-    def _read_again(self) -> None:
-        self.length, self.hashes = 0, {name: hashlib.new(name) for name in {"sha256", *self.checksums}}
-        self.file.seek(0)
-        while block := self.file.read(1 << 20):
-            self._count(block)
-
-    def _count(self, block: bytes) -> None:
-        for digest in self.hashes.values():
-            digest.update(block)
-        self.length += len(block)
-
-    def may_go_on(self, url: str) -> bool:
-        """Whether the bytes are the beginning of what ``url`` gives: same address and version, or to be checked at the end."""
-        known = bool(self.checksums) or (self.url == url and self.validator is not None)
-        return 0 < self.length and known and (self.size is None or self.length <= self.size)
-
-    def from_zero(self, url: str | None = None, validator: str | None = None) -> None:
-        """Drop what is there; what comes now is from ``url``."""
-        self.file.seek(0)
-        self.file.truncate()
-        self._read_again()
-        self.url, self.validator, self.resumed = url, validator, False
-        self.about.write_text(json.dumps({"url": url, "validator": validator}) + "\n", encoding="utf-8")
-
-    def write(self, block: bytes) -> None:
-        self.file.write(block)
-        self._count(block)
-
-    def wrong(self) -> str | None:
-        """What does not agree with what is published."""
-        if self.size is not None and self.length != self.size:
-            return f"{self.length} bytes, not {self.size}"
-        for name, published in self.checksums.items():
-            if self.hashes[name].hexdigest() != published:
-                return f"{name} {self.hashes[name].hexdigest()}, not {published}"
-        return None
-
-    def finish(self, url: str) -> Fetched:
-        self.file.close()
-        os.replace(self.path, self.target)
-        self.about.unlink(missing_ok=True)
-        return Fetched(self.length, self.hashes["sha256"].hexdigest(), url)
-
-    def discard(self) -> None:
-        self.from_zero()
-
-    def close(self) -> None:
-        empty = self.length == 0
-        self.file.close()
-        if empty:
-            self.path.unlink(missing_ok=True)
-            self.about.unlink(missing_ok=True)
-
-
 @dataclass
 class _Job:
     """One mirror, tried until it has given the file or been given up."""
 
     url: str
-    part: _Part
+    part: Part
     patience: Patience
     session: Any
     meter: Meter
@@ -279,7 +198,9 @@ class _Job:
 
         patience = self.patience
         try:
-            response = self.session.get(self.url, headers=headers, stream=True, timeout=(patience.connect, patience.read))
+            response: Response = self.session.get(
+                self.url, headers=headers, stream=True, timeout=(patience.connect, patience.read)
+            )
         except exceptions.ConnectTimeout:
             raise _TryAgain(f"no answer within {patience.connect:g} s") from None
         except exceptions.Timeout:

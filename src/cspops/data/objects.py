@@ -149,7 +149,7 @@ def _known(log: Path) -> Mapping[str, str]:
     """The sha256 of each object in the log. A line that a kill cut short is passed over."""
     if not log.is_file():
         return {}
-    known = {}
+    known: dict[str, str] = {}
     for line in log.read_text(encoding="utf-8").split("\n"):
         sha256, _, rest = line.partition(" ")
         _, _, name = rest.partition(" ")

@@ -1,6 +1,5 @@
-"""The published data sets: what their files are, under which licence, and how they come to lie below CSPOPS_DATA_ROOT.
+"""How the files of a published data set come to lie below CSPOPS_DATA_ROOT; `manifest` says which they are.
 
-`published/NAME.json` says for each file of a set where it is, how long, with which checksums, and what it unpacks to.
 `checksums.json`, in the set's folder, records what has arrived, so that nothing is fetched twice; where the publisher gives
 no checksum, it holds later downloads to the bytes of the first.
 """
@@ -9,96 +8,20 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cspops.data.fetching import AGAIN, Patience, fetch
+from cspops.data.manifest import MANIFESTS, Published, PublishedFile, read_manifest
 from cspops.data.meter import in_bytes
 from cspops.data.objects import fetch_objects, listed, missing_of
 from cspops.data.unpacking import unpack
 from cspops.errors import DataError, EnvironmentProblem
 from cspops.progress import Report, silent
 
-MANIFESTS = Path(__file__).parent / "published"
 RECORD = "checksums.json"
-
-
-@dataclass(frozen=True)
-class Licence:
-    """What a set may be used for."""
-
-    name: str
-    terms: str
-    address: str
-    non_commercial: bool
-
-
-@dataclass(frozen=True)
-class Objects:
-    """What a listing names."""
-
-    bases: Sequence[str]
-    """Addresses below which the objects are, in order of preference."""
-    patterns: Sequence[str]
-    """Which of its names are wanted; `*` matches across folders."""
-    about: int
-    """Bytes of all of them, at most; for the check of the disk."""
-
-
-@dataclass(frozen=True)
-class PublishedFile:
-    """One file of a set, as its publisher gives it."""
-
-    name: str
-    """Its place below the set's folder."""
-    forms: Sequence[str]
-    """The forms of the set that need it."""
-    urls: Sequence[str] = ()
-    """Mirrors, in order."""
-    size: int | None = None
-    """Bytes; null: not published."""
-    checksums: Mapping[str, str] | None = None
-    """Hexadecimal, by algorithm."""
-    gives: Sequence[str] = ()
-    """The files and folders it unpacks to. Once they are there, it is never fetched."""
-    members: Sequence[str] = ("*",)
-    merge: bool = False
-    """See `unpack`."""
-    grows: float = 1.0
-    """How many times its own size these have, at most: an estimate, for the check of the disk."""
-    objects: Objects | None = None
-    part: str | None = None
-    """Only wanted when this part of the set is asked for."""
-    by_hand: str | None = None
-    """How to get it, where there is no address of the file itself."""
-    optional: bool = False
-
-
-@dataclass(frozen=True)
-class Published:
-    """A data set."""
-
-    name: str
-    title: str
-    page: str
-    licence: Licence
-    citation: str
-    sources: str
-    """Where the sizes and checksums come from."""
-    files: Sequence[PublishedFile]
-
-
-def read_manifest(name: str, *, manifests: Path = MANIFESTS) -> Published:
-    """What is known of the set called ``name``."""
-    about = json.loads((manifests / f"{name}.json").read_text(encoding="utf-8"))
-    files = []
-    for file in about.pop("files"):
-        objects = file.pop("objects", None)
-        files.append(PublishedFile(**file, objects=Objects(**objects) if objects else None))
-    return Published(**{**about, "licence": Licence(**about["licence"])}, files=files)
 
 
 def ensure(
@@ -205,7 +128,7 @@ def _is_there(file: PublishedFile, root: Path, record: _Record) -> bool:
 def _checked(file: PublishedFile, place: Path, first_sha256: str | None) -> dict[str, Any]:
     """Facts about a file that is there. DataError when it is not the published one."""
     sums = dict(file.checksums or ({"sha256": first_sha256} if first_sha256 else {}))
-    hashes = {algorithm: hashlib.new(algorithm) for algorithm in {"sha256", *sums}}
+    hashes = {algorithm: hashlib.new(algorithm, usedforsecurity=False) for algorithm in {"sha256", *sums}}
     size = place.stat().st_size
     hint = f"delete {place} and run `cspops download` again" if file.urls else f"{file.by_hand}"
     if file.size not in (None, size):

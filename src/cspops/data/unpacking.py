@@ -190,7 +190,7 @@ def _entries(archive: Path, most: float) -> Iterator[Iterator[_Entry]]:
             with zipfile.ZipFile(archive) as opened:
                 yield _of_zip(opened)
         else:
-            with _Watched(archive, most) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
+            with _Watched(archive, most) as stream, tarfile.open(fileobj=cast(IO[bytes], stream), mode="r:") as tar:
                 yield _of_tar(archive, tar, stream)
     except (
         EOFError,
@@ -226,13 +226,20 @@ def _of_tar(archive: Path, tar: tarfile.TarFile, stream: "_Watched") -> Iterator
             trouble = "a link"
         elif not (member.isreg() or member.isdir()) or member.issparse():
             trouble = "no plain file"
-        yield _Entry(member.name, member.isdir(), trouble, lambda member=member: tar.extractfile(member))  # type: ignore[misc]
-        tar.members.clear()  # it would keep them all
+        yield _Entry(member.name, member.isdir(), trouble, lambda member=member: _inside(tar, member))  # type: ignore[misc]
+        tar.members.clear()  # type: ignore[attr-defined]  # it would keep them all
     # tarfile takes a cut between two members, and a broken header, for the end.
     if stream.last != bytes(BLOCK):
         raise DataError(f"{archive.name} is cut or broken: it has no end mark", hint=_hint(archive))
     while stream.read(CHUNK):  # the checksum of the compressed bytes comes last
         pass
+
+
+def _inside(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
+    found = tar.extractfile(member)
+    if found is None:
+        raise tarfile.ReadError(f"{member.name} holds nothing")
+    return found
 
 
 class _Watched:
