@@ -181,7 +181,7 @@ class _Job:
                 part.from_zero(self.url, _validator(response))
             limit = part.size if total is None else total
             self.meter.to(part.length, limit)
-            for block in _blocks(response) if response.status_code != 416 else ():
+            for block in _blocks(response, total) if response.status_code != 416 else ():
                 part.write(block)
                 self.meter.to(part.length)
                 if self.stopped.is_set():
@@ -272,7 +272,8 @@ def _validator(response: "Response") -> str | None:
     return str(modified) if modified else None
 
 
-def _blocks(response: "Response") -> Iterator[bytes]:
+def _blocks(response: "Response", total: int | None) -> Iterator[bytes]:
+    """What comes, as it comes. Ends early where the connection breaks, if ``total`` lets that be seen."""
     from urllib3 import exceptions
 
     try:
@@ -280,7 +281,8 @@ def _blocks(response: "Response") -> Iterator[bytes]:
     except exceptions.ReadTimeoutError:
         raise _TryAgain("the server fell silent") from None
     except (exceptions.HTTPError, OSError) as error:
-        raise _TryAgain(f"the connection broke ({_shortened(error)})") from None
+        if total is None:
+            raise _TryAgain(f"the connection broke ({_shortened(error)})") from None
 
 
 def _shortened(error: Exception) -> str:

@@ -116,6 +116,8 @@ def _is_there(file: PublishedFile, root: Path, record: _Record) -> bool:
         if not all((root / given).exists() for given in file.gives):
             return False
         if not known.get("unpacked"):
+            if known.get("url") is not None:
+                place.unlink(missing_ok=True)  # a kill came between unpacking and deleting
             record.note(file.name, **{"size": None, "sha256": None, "url": None, **known, "unpacked": True})
         return True
     if not place.is_file():
@@ -191,16 +193,15 @@ def _must_fit(
     """EnvironmentProblem when the disk is too small for what is to come, archives being deleted one after the other."""
     peak, lasting = 0.0, 0.0
     for file in missing:
-        archive = file.size or 0
         part = root / f"{file.name}.part"
-        here = archive if (root / file.name).exists() else part.stat().st_size if part.exists() else 0
-        unpacked = archive * file.grows if file.gives else 0.0
+        here = part.stat().st_size if part.exists() else 0
+        archive = 0 if (root / file.name).exists() else max((file.size or 0) - here, 0)
+        unpacked = (file.size or 0) * file.grows if file.gives else 0.0
         if file.objects is not None and not any((root / pattern.split("/")[0]).exists() for pattern in file.objects.patterns):
             unpacked = float(file.objects.about)
-        peak = max(peak, lasting + archive - here + unpacked)
-        lasting += unpacked if file.gives or file.objects else archive
-        lasting -= here
-    _need(f"{published.title} ({form})", max(peak, lasting), root, free)
+        peak = max(peak, lasting + archive + unpacked)
+        lasting += unpacked if file.gives else archive + unpacked
+    _need(f"{published.title} ({form})", peak, root, free)
 
 
 def _need(what: str, needed: float, root: Path, free: Callable[[Path], int]) -> None:

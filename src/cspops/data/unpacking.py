@@ -6,6 +6,7 @@ than the disk has. Data sets need none of these: whatever is no plain file or fo
 
 import bz2
 import gzip
+import io
 import lzma
 import os
 import re
@@ -47,7 +48,7 @@ class _Entry(NamedTuple):
     name: str
     folder: bool
     trouble: str | None
-    open: Callable[[], IO[bytes]]
+    open: Callable[[], io.BufferedIOBase]
 
 
 def unpack(
@@ -216,7 +217,7 @@ def _of_zip(opened: zipfile.ZipFile) -> Iterator[_Entry]:
         trouble = "encrypted" if info.flag_bits & 1 else None
         if kind and not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
             trouble = "a link" if stat.S_ISLNK(kind) else "no plain file"
-        yield _Entry(info.filename, info.is_dir(), trouble, lambda info=info: opened.open(info))  # type: ignore[misc]
+        yield _Entry(info.filename, info.is_dir(), trouble, lambda info=info: opened.open(info))  # type: ignore[misc,arg-type]
 
 
 def _of_tar(archive: Path, tar: tarfile.TarFile, stream: "_Watched") -> Iterator[_Entry]:
@@ -235,11 +236,11 @@ def _of_tar(archive: Path, tar: tarfile.TarFile, stream: "_Watched") -> Iterator
         pass
 
 
-def _inside(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
+def _inside(tar: tarfile.TarFile, member: tarfile.TarInfo) -> io.BufferedIOBase:
     found = tar.extractfile(member)
     if found is None:
         raise tarfile.ReadError(f"{member.name} holds nothing")
-    return found
+    return cast(io.BufferedIOBase, found)
 
 
 class _Watched:
@@ -265,11 +266,11 @@ class _Watched:
         self.stream.close()
 
 
-def _decompressed(archive: Path) -> IO[bytes]:
+def _decompressed(archive: Path) -> io.BufferedIOBase:
     with archive.open("rb") as opened:
         start = opened.read(6)
     if start.startswith(b"\x1f\x8b"):
-        return cast(IO[bytes], gzip.open(archive))
+        return gzip.open(archive)
     if start.startswith(b"BZh"):
         return bz2.open(archive)
     if start == b"\xfd7zXZ\x00":
