@@ -167,7 +167,7 @@ def test_hostile_and_broken_archives_leave_nothing(tmp_path: Path, case: str) ->
     archive = written(tmp_path, "f.archive", data)
     with pytest.raises(DataError, match=told) as caught:
         unpack(archive, into, ["set"], limits=SMALL)
-    assert "f.archive" in caught.value.message and "cspops download" in (caught.value.hint or "")
+    assert "f.archive" in caught.value.message and "dvc repro download" in (caught.value.hint or "")
     assert below(tmp_path) == {"f.archive": data}
     assert list(into.iterdir()) == []
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from requests import Response, Session
 
 CHUNK = 1 << 17
-AGAIN = "run `cspops download` again: it goes on where it stopped"
+AGAIN = "dvc repro download: it goes on where it stopped"
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ def listed(listing: Path, patterns: Sequence[str]) -> list[str]:
 
     `*` matches across folders. DataError when it is no such list, or a name leads out of the folder.
     """
-    hint = f"delete {listing} and run `cspops download` again"
+    hint = f"delete {listing}, then dvc repro download"
     try:
         text = bz2.decompress(listing.read_bytes()) if listing.suffix == ".bz2" else listing.read_bytes()
         names = json.loads(text)

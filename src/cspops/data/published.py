@@ -132,7 +132,7 @@ def _checked(file: PublishedFile, place: Path, first_sha256: str | None) -> dict
     sums = dict(file.checksums or ({"sha256": first_sha256} if first_sha256 else {}))
     hashes = {algorithm: hashlib.new(algorithm, usedforsecurity=False) for algorithm in {"sha256", *sums}}
     size = place.stat().st_size
-    hint = f"delete {place} and run `cspops download` again" if file.urls else f"{file.by_hand}"
+    hint = f"delete {place}, then dvc repro download" if file.urls else f"{file.by_hand}"
     if file.size not in (None, size):
         raise DataError(f"{place} has {size} bytes, the published file {file.size}", hint=hint)
     with place.open("rb") as opened:

@@ -180,7 +180,7 @@ def _bomb(archive: Path, most: float) -> DataError:
 
 
 def _hint(archive: Path) -> str:
-    return f"delete {archive} and run `cspops download` again, or unpack it yourself if you trust it"
+    return f"delete {archive}, then dvc repro download; or unpack it yourself if you trust it"
 
 
 @contextmanager
