@@ -4,6 +4,7 @@ import difflib
 import re
 from collections.abc import Mapping, Sequence
 
+from cspops.data.records import shortened
 from cspops.errors import DataError
 
 USUAL: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -113,5 +114,5 @@ def _nearest(name: str, names: Sequence[str]) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:20])
+    shown = ", ".join(shortened(name, 40) for name in names[:20])
     return f"its columns are {shown}" + (f" and {len(names) - 20} more" if len(names) > 20 else "")

@@ -11,7 +11,7 @@ first line is given up and reading goes on with the next. In tables with tabs, w
 import csv
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,9 @@ import pyarrow as pa
 from cspops.data.records import Records, shortened
 from cspops.data.text_lines import read_lines
 from cspops.errors import DataError
+
+if TYPE_CHECKING:
+    import _csv
 
 DELIMITERS = (",", ";", "\t", "|")
 
@@ -134,7 +137,7 @@ class Delimited:
             spans = end - start > 1
             if row is None and cut_off and not last and end == len(lines) and end - start < MOST_LINES:
                 break
-            if row is None or (spans and len(row) != len(self.names)):
+            if row is None or (spans and (len(row) != len(self.names) or self._are_rows(lines[start:end]))):
                 row, reason, note = self._alone(lines[start])
                 if reason:
                     reasons[len(rows)] = (reason, shortened(lines[start]))
@@ -146,6 +149,10 @@ class Delimited:
             at.append(start)
             start = end
         return _Parsed(rows, at, reasons, notes, start)
+
+    def _are_rows(self, lines: list[str]) -> bool:
+        """Whether in a table with tabs each line is a row when quotation marks mean nothing."""
+        return self.delimiter == "\t" and all(line.count("\t") + 1 == len(self.names) for line in lines)
 
     def _alone(self, line: str) -> tuple[list[str], str | None, str | None]:
         """Fields, reason and note of a line whose quotation marks are out of order."""
@@ -182,7 +189,7 @@ class Delimited:
                 parsed.reasons[i] = (MORE if len(row) > width else FEWER, f"{len(row)} fields, the header has {width}")
                 rows[i] = (row + [""] * width)[:width]
 
-    def _reader(self, lines: list[str], start: int) -> "csv._reader":
+    def _reader(self, lines: list[str], start: int) -> "_csv.Reader":
         rest = map(lines.__getitem__, range(start, len(lines))) if start else iter(lines)
         return csv.reader(rest, delimiter=self.delimiter, skipinitialspace=True, strict=True)
 
@@ -190,14 +197,18 @@ class Delimited:
 def sniff(lines: list[str]) -> str:
     """The delimiter of a table by its header and the lines below, at least one line."""
 
-    def fields(line: str, delimiter: str) -> int:
+    def fields(lines: list[str], delimiter: str) -> int:
         try:
-            return len(next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), []))
+            return len(next(csv.reader(lines, delimiter=delimiter, skipinitialspace=True), []))
         except csv.Error:
             return 0
 
+    quotes = np.cumsum([line.count('"') for line in lines])
+    header = lines[: int((quotes % 2 == 0).argmax()) + 1]  # up to where every quotation mark has its second
+
     def fit(delimiter: str) -> tuple[int, int, int]:
-        header = fields(lines[0], delimiter)
-        return header, sum(fields(line, delimiter) == header for line in lines[1:]), -DELIMITERS.index(delimiter)
+        width = fields(header, delimiter)
+        alike = sum(fields([line], delimiter) == width for line in lines[len(header) :])
+        return width, alike, -DELIMITERS.index(delimiter)
 
     return max(DELIMITERS, key=fit)

@@ -6,9 +6,10 @@ names one. JSON lines that are no features, such as the `metadata.jsonl` of imag
 
 import json
 from collections.abc import Collection, Iterator
+from io import BufferedIOBase
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -43,7 +44,7 @@ class GeoJson:
         for value in first:
             names.update(dict.fromkeys(_properties(value)))
         self.names = list(names)
-        self.has_geometry = any("geometry" in value for value in first)
+        self.has_geometry = any(value.get("geometry") is not None for value in first)
 
     def records(self, wanted: Collection[str]) -> Iterator[Records]:
         """Yield all features."""
@@ -173,7 +174,7 @@ def _crs(file: Path) -> str | None:
     return None
 
 
-def _json_bytes(file: Path) -> IO[bytes]:
+def _json_bytes(file: Path) -> BufferedIOBase:
     stream = open_bytes(file)
     if stream.read(3) != b"\xef\xbb\xbf":
         stream.seek(0)

@@ -32,7 +32,10 @@ class ParquetTable:
         twice = sorted({name for name in self.names if self.names.count(name) > 1})
         if twice:
             raise DataError(f"{file.name} has the column {twice[0]!r} more than once", hint="rename one of them")
-        self.geometry, self.degrees = self._read_geo(geo) if geo is not None else (None, None)
+        self.geometry: str | None = None
+        self.degrees: ToDegrees | None = None
+        if geo is not None:
+            self.geometry, self.degrees = self._read_geo(geo)
         self.has_geometry = self.geometry is not None
 
     def _read_geo(self, geo: bytes) -> tuple[str, ToDegrees | None]:

@@ -4,9 +4,9 @@ import codecs
 import gzip
 import zlib
 from collections.abc import Iterator
-from io import StringIO
+from io import BufferedIOBase, StringIO
 from pathlib import Path
-from typing import IO, NamedTuple, cast
+from typing import NamedTuple
 
 from cspops.errors import DataError
 
@@ -34,11 +34,11 @@ class Lines(NamedTuple):
     """Whether the file ends here."""
 
 
-def open_bytes(file: Path) -> IO[bytes]:
+def open_bytes(file: Path) -> BufferedIOBase:
     """The file's bytes, unpacked where it is gzip (by its first bytes)."""
     with file.open("rb") as stream:
         packed = stream.read(2) == b"\x1f\x8b"
-    return cast(IO[bytes], gzip.open(file)) if packed else file.open("rb")
+    return gzip.open(file) if packed else file.open("rb")
 
 
 def read_lines(file: Path, remarks: list[str]) -> Iterator[Lines]:
@@ -105,9 +105,9 @@ def _utf8(file: Path, remarks: list[str]) -> Iterator[bytes]:
 
 
 def _bare_utf16(head: bytes) -> str | None:
-    """UTF-16 without a mark: every other byte of Latin text is zero."""
+    """UTF-16 without a mark: every other byte of Latin text is zero. A few bytes tell nothing."""
     head = head[:1000]
-    pairs = max(len(head) // 2, 1)
+    pairs = max(len(head) // 2, 8)
     high, low = head[1::2].count(0) / pairs, head[0::2].count(0) / pairs
     if high > 0.4 and low < 0.1:
         return "utf-16-le"
