@@ -34,10 +34,10 @@ USUAL: dict[str, tuple[tuple[str, ...], ...]] = {
     "captured_at": (
         ("captured_at",),
         ("eventDate",),
-        ("datetime_original", "date_time_original"),
+        ("datetime_original",),
         ("observed_on",),
         ("time_observed_at",),
-        ("timestamp", "datetime", "date_time", "taken_at", "date_taken", "acquired", "acquisition_date"),
+        ("timestamp", "datetime", "taken_at", "date_taken", "acquired", "acquisition_date"),
         ("date", "time"),
     ),
     "location_id": (("location_id",), ("site_id", "station_id", "plot_id", "place_id"), ("site", "station", "plot")),

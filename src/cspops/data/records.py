@@ -3,7 +3,7 @@
 import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 
@@ -24,6 +24,7 @@ class Records:
     """Of rows that are odd and kept, by their index in this batch."""
 
 
+@runtime_checkable
 class Table(Protocol):
     """A table file whose columns are known and whose rows have not been read."""
 
