@@ -29,7 +29,7 @@ def format_of(head: bytes) -> Format | None:
 def read_exif(file: Path) -> Exif | None:
     """The tags of an image file; None where there are none or the file is of another kind.
 
-    Broken blocks raise whatever Pillow's and struct's readers raise, OSError where the file cannot be read.
+    Broken blocks raise whatever Pillow's and struct's readers raise, cut ones EOFError, files that cannot be read OSError.
     """
     with file.open("rb") as stream:
         kind = format_of(stream.read(12))
@@ -73,7 +73,7 @@ def _in_jpeg(stream: BinaryIO) -> bytes | None:
         if length < 0:
             return None
         if marker[1] == 0xE1:
-            payload = stream.read(length)
+            payload = _whole(stream, length)
             if payload.startswith(b"Exif\0"):
                 return payload[6:]
         else:
@@ -86,7 +86,7 @@ def _in_png(stream: BinaryIO) -> bytes | None:
     while len(head := stream.read(8)) == 8:
         length = int.from_bytes(head[:4], "big")
         if head[4:] == b"eXIf":
-            return stream.read(length)
+            return _whole(stream, length)
         if head[4:] == b"IEND":
             break
         stream.seek(length + 4, 1)  # and its checksum
@@ -99,6 +99,14 @@ def _in_webp(stream: BinaryIO) -> bytes | None:
     while len(head := stream.read(8)) == 8:
         length = int.from_bytes(head[4:], "little")
         if head[:4] == b"EXIF":
-            return stream.read(length)
+            return _whole(stream, length)
         stream.seek(length + length % 2, 1)
     return None
+
+
+def _whole(stream: BinaryIO, length: int) -> bytes:
+    """A block of which nothing is missing: of half a block, a date without its zone would be believed."""
+    block = stream.read(length)
+    if len(block) < length:
+        raise EOFError("the file ends inside its EXIF")
+    return block

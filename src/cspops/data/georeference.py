@@ -1,6 +1,7 @@
 """Where on Earth a GeoTIFF lies: its centre, from the georeference in the file itself, in WGS84."""
 
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -40,7 +41,11 @@ def centre(file: Path) -> tuple[tuple[float, float] | None, list[str]]:
     # Without its own look around, GDAL neither lists folders of 10^6 files nor lets a neighbour change the answer.
     surroundings = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO"}
     try:
-        with rasterio.Env(**surroundings), rasterio.open(file, driver="GTiff") as opened:
+        with (
+            warnings.catch_warnings(action="ignore", category=rasterio.errors.NotGeoreferencedWarning),
+            rasterio.Env(**surroundings),
+            rasterio.open(file, driver="GTiff") as opened,
+        ):
             crs, transform, (points, points_crs) = opened.crs, opened.transform, opened.gcps
             width, height, rpcs = opened.width, opened.height, opened.rpcs
             if transform.is_identity and points:
@@ -55,7 +60,8 @@ def centre(file: Path) -> tuple[tuple[float, float] | None, list[str]]:
     to_wgs84 = _transformer(wkt)
     if to_wgs84 is None:
         return None, [UNKNOWN_CRS]
-    lon, lat = to_wgs84(*(transform @ (width / 2, height / 2)))
+    a, b, c, d, e, f = transform[:6]
+    lon, lat = to_wgs84(a * width / 2 + b * height / 2 + c, d * width / 2 + e * height / 2 + f)
     return ((lon, lat), []) if math.isfinite(lon) and math.isfinite(lat) else (None, [UNKNOWN_CRS])
 
 

@@ -57,7 +57,8 @@ def _read(file: Path, wanted: bool) -> Metadata:
     if tags is None:
         return Metadata(None, None, ())
     photo, gps = tags.get_ifd(0x8769), tags.get_ifd(0x8825)
-    lonlat, notes = None, []
+    lonlat: tuple[float, float] | None = None
+    notes: list[str] = []
     if wanted and georeference.is_geotiff(tags):
         lonlat, notes = georeference.centre(file)
     if wanted and lonlat is None:

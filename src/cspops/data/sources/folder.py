@@ -78,7 +78,8 @@ def open_folder(
         )
     said = remarks(tree, pattern)
     split = _official_split(tree.images, said)
-    joined, files = None, {}
+    joined: Joined | None = None
+    files: dict[str, Mapping[str, Any]] = {}
     if sidecar is not None:
         joined, files[sidecar] = _read_sidecar(root, sidecar, columns, tree)
         has_labels = joined.rows["label"].null_count < len(joined.rows)

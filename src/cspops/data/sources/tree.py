@@ -136,7 +136,7 @@ def _sort_in(tree: Tree, entry: os.DirEntry[str], path: str, *, fits: bool) -> N
 
 def _starts_as_image(path: str) -> bool:
     try:
-        with open(path, "rb") as stream:
+        with Path(path).open("rb") as stream:
             return format_of(stream.read(12)) is not None
     except OSError:
         return False
