@@ -95,7 +95,12 @@ def test_a_rotated_grid(tmp_path):
 
 @pytest.mark.parametrize(
     ("crs", "x", "y"),
-    [("EPSG:3035", 4.2e6, 2.9e6), ("EPSG:2263", 980000.0, 200000.0), ("EPSG:3577", 1.5e6, -3.9e6), ("EPSG:32756", 334000.0, 6252000.0)],
+    [
+        ("EPSG:3035", 4.2e6, 2.9e6),
+        ("EPSG:2263", 980000.0, 200000.0),
+        ("EPSG:3577", 1.5e6, -3.9e6),
+        ("EPSG:32756", 334000.0, 6252000.0),
+    ],
 )
 def test_other_systems_agree_with_gdal(tmp_path, crs, x, y):
     """Equal-area, US survey feet, southern Albers, UTM 56 south, by GDAL's own way through its own PROJ."""

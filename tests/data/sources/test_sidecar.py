@@ -11,7 +11,7 @@ from cspops.data.sources.sidecar import AMBIGUOUS, NO_NAME, NOT_LOOKED_AT, NOT_T
 
 def rows(*names, lon=None):
     given = {"where": [f"t.csv:{line}" for line in range(2, 2 + len(names))], "image": [{"path": name} for name in names]}
-    return batch(given | ({} if lon is None else {"lon": lon}))
+    return batch(given | ({} if lon is None else {"lon": lon, "lat": lon}))
 
 
 def joined(names, images, *, folder="", there=()):

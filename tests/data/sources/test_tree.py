@@ -101,7 +101,10 @@ def test_the_pattern(tmp_path, pattern):
     assert tree.images == PATTERNS[pattern]
     assert tree.left_out == 4 - len(PATTERNS[pattern])
     if tree.left_out:
-        assert remarks(tree, pattern)[-1] == f"images that dataset.folder.pattern {pattern!r} does not fit, left out: {tree.left_out}"
+        assert (
+            remarks(tree, pattern)[-1]
+            == f"images that dataset.folder.pattern {pattern!r} does not fit, left out: {tree.left_out}"
+        )
 
 
 @pytest.mark.parametrize("pattern", ["/photos/*", "../*", "a//b", "a/", "./*"])

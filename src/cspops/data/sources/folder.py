@@ -81,7 +81,7 @@ def open_folder(
     joined: Joined | None = None
     files: dict[str, Mapping[str, Any]] = {}
     if sidecar is not None:
-        joined, files[sidecar] = _read_sidecar(root, sidecar, columns, tree)
+        joined, files[sidecar] = _read_sidecar(root, sidecar, columns, tree, said)
         has_labels = joined.rows["label"].null_count < len(joined.rows)
         if label == "column" and not has_labels:
             raise DataError(
@@ -112,9 +112,9 @@ def _official_split(images: Sequence[str], said: list[str]) -> dict[str, str]:
     return roles
 
 
-def _read_sidecar(root: Path, sidecar: str, columns: Mapping[str, str | None], tree: Tree) -> tuple[Joined, dict[str, Any]]:
-    from cspops.data.sources.table import read_sidecar
-
+def _read_sidecar(
+    root: Path, sidecar: str, columns: Mapping[str, str | None], tree: Tree, said: list[str]
+) -> tuple[Joined, dict[str, Any]]:
     if PurePosixPath(sidecar).is_absolute() or ".." in PurePosixPath(sidecar).parts:
         raise ParamsError(f"params.yaml: dataset.folder.sidecar {sidecar!r} leads out of {root}")
     file = root / sidecar
@@ -125,11 +125,16 @@ def _read_sidecar(root: Path, sidecar: str, columns: Mapping[str, str | None], t
             f"the side-car {file} is missing" + (f"; did you mean {near[0]}?" if near else ""),
             hint="dataset.folder.sidecar in params.yaml is a path below the folder",
         )
+    from cspops.data.sources.table import read_sidecar
+
     with file.open("rb") as stream:
         about = {"size": file.stat().st_size, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
     texts = [path for path in tree.images if path == printable(path)]
     found = attach(
-        read_sidecar(file, columns=columns), texts, folder=dirname(sidecar), exists=lambda path: (root / path).is_file()
+        read_sidecar(file, columns=columns, remarks=said),
+        texts,
+        folder=dirname(sidecar),
+        exists=lambda path: (root / path).is_file(),
     )
     return found, about
 

@@ -32,7 +32,7 @@ class Joined(NamedTuple):
 def attach(batches: Iterable[pa.RecordBatch], images: Sequence[str], *, folder: str, exists: Callable[[str], bool]) -> Joined:
     """Find the image of each row of a side-car.
 
-    An image is found by its path below the root or below the side-car's own folder; else, among the images that no row
+    An image is found by its path below the side-car's own folder or below the root; else, among the images that no row
     names so, by a file name that only one image has; a name without an image's suffix is compared with the names
     without theirs. Unicode forms never matter, upper and lower case do not matter for names.
 
@@ -54,7 +54,7 @@ def attach(batches: Iterable[pa.RecordBatch], images: Sequence[str], *, folder: 
             lost[row] = NO_NAME
             continue
         text = unicodedata.normalize("NFC", name.strip())
-        for candidate in (normpath(text), normpath(join(folder, text))):
+        for candidate in (normpath(join(folder, text)), normpath(text)):
             found = exact.get(candidate) or (None if _has_suffix(text) else without_suffix.get(candidate))
             if found:
                 of_image[found].append(row)
