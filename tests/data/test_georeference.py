@@ -44,7 +44,7 @@ def meridian_arc(lat):
 
 
 def polar_radius(lat, true_scale):
-    """Metres from the pole in a polar stereographic map with a latitude of true scale: Snyder 1987, (15-9), (14-15), (21-34)."""
+    """Metres from the pole in a polar stereographic map of a latitude of true scale: Snyder 1987, (15-9), (14-15), (21-34)."""
 
     def t(phi):
         e_sin = math.sqrt(E2) * math.sin(phi)

@@ -129,7 +129,7 @@ def test_without_exif(tmp_path, form):
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_any_part_of_a_file_gives_its_metadata_or_none(tmp_path, form):
-    """Truncated anywhere, the answer is the right one or none; of a TIFF, whose tags lie apart, the zone of the date may be lost."""
+    """The right answer or none; of a TIFF, whose tags lie apart, the zone of the date may be lost."""
     data = picture(form)
     whole = asked(tmp_path, data)
     for stop in range(0, len(data), 7):

@@ -103,7 +103,7 @@ def test_a_row_of_each_image(tmp_path):
 
 
 def test_batches_are_cut_anywhere(tmp_path, monkeypatch):
-    root = planted(tmp_path, {f"{n % 3}/{n}.jpg": jpeg(float(n), 1.0) for n in range(10)} | {"9.gif": b""})
+    root = planted(tmp_path, {f"{n % 3}/{n}.jpg": jpeg(float(n), 1.0) for n in range(10)} | {"9.heic": b""})
     whole = pa.Table.from_batches(opened(root).batches)
     for size in (1, 3, 10, 11):
         monkeypatch.setattr(folder, "ROWS_PER_BATCH", size)
@@ -135,8 +135,10 @@ def test_labels(tmp_path, label, labels):
 
 SPLITS = {
     "all three": (["train/oak/1.jpg", "val/oak/2.jpg", "test/elm/3.jpg"], {"train": "train", "val": "val", "test": "test"}),
-    "other spellings": (["Training/oak/1.jpg", "VALID/oak/2.jpg", "testing/elm/3.jpg"], {"Training": "train", "VALID": "val", "testing": "test"}),
-    "more spellings": (["TRAIN/oak/1.jpg", "dev/oak/2.jpg", "validation/elm/3.jpg"], {"TRAIN": "train", "dev": "val", "validation": "val"}),
+    "other spellings": (["Training/a/1.jpg", "VALID/a/2.jpg", "testing/a/3.jpg"],
+                        {"Training": "train", "VALID": "val", "testing": "test"}),
+    "more spellings": (["TRAIN/a/1.jpg", "dev/a/2.jpg", "validation/a/3.jpg"],
+                       {"TRAIN": "train", "dev": "val", "validation": "val"}),
     "two": (["train/oak/1.jpg", "validate/oak/2.jpg"], {"train": "train", "validate": "val"}),
     "only one": (["train/oak/1.jpg", "train/elm/2.jpg"], {}),
     "no train": (["val/oak/1.jpg", "test/elm/2.jpg"], {}),
@@ -255,7 +257,7 @@ def test_rows_and_images_that_do_not_meet(tmp_path, table, monkeypatch):
 
 
 def test_a_file_that_has_nothing_to_add_is_not_opened(tmp_path, table):
-    root = planted(tmp_path, {f"{n}.jpg": jpeg(11.0, 43.0, "2020:05:06 07:08:09") for n in range(4)} | {"5.gif": b""})
+    root = planted(tmp_path, {f"{n}.jpg": jpeg(11.0, 43.0, "2020:05:06 07:08:09") for n in range(4)} | {"5.heic": b""})
     table(
         root,
         image=["0.jpg", "1.jpg", "2.jpg", "3.jpg"],

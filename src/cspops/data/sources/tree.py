@@ -11,28 +11,11 @@ from posixpath import splitext
 from cspops.data.exif_blocks import format_of
 from cspops.errors import DataError, ParamsError
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp"})
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif"})
 
-UNREAD_SUFFIXES = frozenset(
-    {
-        ".arw",
-        ".avif",
-        ".bmp",
-        ".cr2",
-        ".cr3",
-        ".dng",
-        ".gif",
-        ".heic",
-        ".heif",
-        ".j2k",
-        ".jp2",
-        ".jxl",
-        ".nef",
-        ".orf",
-        ".raf",
-        ".rw2",
-    }
-)
+UNREAD_SUFFIXES = frozenset({
+    ".arw", ".avif", ".cr2", ".cr3", ".dng", ".heic", ".heif", ".j2k", ".jp2", ".jxl", ".nef", ".orf", ".raf", ".rw2",
+})  # fmt: skip
 """Of images in other formats: they become rows with a reason, lest a photo library lose its half in silence."""
 
 SKIPPED = frozenset({"__macosx", "thumbs.db", "desktop.ini", "@eadir"})
