@@ -207,16 +207,14 @@ def _positions(part: Part, ids: pa.Array, remarks: list[str]) -> tuple[pa.Array,
     row = pa.array(first).take(at)
     numeric = all(type(value) in (int, float, type(None)) for name in ("lon", "lat") for value in given[name])
     lon, lat = (
-        pa.array(map(_float, given[name]), pa.float64()) if numeric else _as_text(given[name]) for name in ("lon", "lat")
+        pa.array([None if value is None else float(value) for value in given[name]], pa.float64())
+        if numeric
+        else _as_text(given[name])
+        for name in ("lon", "lat")
     )
     texts = pa.array([[], [NO_ENTRY], [SEVERAL_POSITIONS]], pa.list_(pa.string()))
     which = pc.if_else(pc.is_null(at), 1, pc.if_else(pc.fill_null(pa.array(several).take(at), False), 2, 0))
     return lon.take(row), lat.take(row), _as_text(given["date"]).take(row), texts.take(which)
-
-
-def _float(value: float | None) -> float | None:
-    """Whole numbers of json have no limit."""
-    return None if value is None else float(value) if abs(value) < 1e300 else float("inf")
 
 
 def _columns(file: Path, prefix: str, names: tuple[str, ...]) -> dict[str, list[Any]]:

@@ -65,7 +65,7 @@ def read_scene(scene: Scene, *, false_detections: str) -> Described:
         scene: the files.
         false_detections: `set_aside` or `class`.
     """
-    common = {
+    common: dict[str, Any] = {
         "where": scene.json or scene.image,
         "location_id": f"{scene.split}/{scene.place}",
         "official_split": scene.role,
@@ -91,12 +91,12 @@ def read_scene(scene: Scene, *, false_detections: str) -> Described:
     objects = [box for box in boxes if isinstance(box, dict) and box.get("ID") != -1]
     if not objects:
         return given_up(NO_BOXES)
-    size = about.get("img_width"), about.get("img_height")
+    size: tuple[Any, Any] = about.get("img_width"), about.get("img_height")
     if not all(_is_number(side) and side >= 1 for side in size):
         return given_up(NO_SIZE, str(size))
 
     wkt, stamp = about.get("raw_location"), about.get("timestamp")
-    common["captured_at"] = stamp if isinstance(stamp, str) else None
+    common["captured_at"] = stamp if _is_text(stamp) else None
     notes = []
     if wkt is not None:
         centre = centroid(wkt) if isinstance(wkt, str) else None
@@ -114,14 +114,14 @@ def _object(
     """What is a box's own in its row."""
     number, category, sides = box.get("ID"), box.get("category", scene.category), box.get("box")
     row: dict[str, Any] = {
-        "where": f"{scene.json}: box {number}",
-        "obs_id": None if number is None else f"{scene.split}/{scene.name}/{number}",
+        "where": f"{scene.json}: box {number!r}",
+        "obs_id": f"{scene.split}/{scene.name}/{number}" if _is_number(number) or _is_text(number) else None,
         "notes": notes + ([NOT_VISIBLE] if str(box.get("visible", True)).lower() == "false" else []),
     }
-    if number is None:
+    if row["obs_id"] is None:
         return row | {"reason": NO_ID}
-    if not isinstance(category, str):
-        return row | {"reason": NO_CATEGORY, "detail": str(category)[:120]}
+    if not _is_text(category):
+        return row | {"reason": NO_CATEGORY, "detail": repr(category)[:120]}
     row["label"] = category
     if category == FALSE_DETECTION and false_detections == "set_aside":
         return row | {"reason": FALSE}
@@ -193,4 +193,10 @@ def _share(part: float) -> float:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """A number of json that may count pixels: not true or false, NaN or beyond all images."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9
+
+
+def _is_text(value: Any) -> bool:
+    """Text without control characters and half surrogates, which json may spell and Arrow cannot hold."""
+    return isinstance(value, str) and value.isprintable() and value != ""
