@@ -183,7 +183,7 @@ def _hold_out(
     for role, low, high in ((SPATIAL_VAL, 0.0, shares[0]), (SPATIAL_TEST, shares[0], shares[0] + shares[1])):
         roles[np.isin(cell, order[(sizes > low) & (sizes <= high)])] = role
     if not roles.any():
-        report(f"no block is held out: each of the {len(numbers)} has too many rows (split.block_degrees, split.spatial_*)")
+        report(f"no block is held out: the first of {len(numbers)} has too many rows (split.block_degrees, split.spatial_*)")
         return roles
     open_rows = located[roles[place[located]] == TRAIN]
     held_out = torch.from_numpy(np.unique(cell[roles != TRAIN]))
@@ -193,7 +193,9 @@ def _hold_out(
     others, taken = np.isin(role_of_row, (TRAIN, BUFFER)).sum(), (role_of_row == BUFFER).sum()
     left = len(np.unique(place[labelled & (roles[place] == TRAIN)]))
     if taken > MOST_BUFFER * others or left < 3:
-        why = f"its buffer would take {taken} of the other {others} labelled rows" if left >= 3 else "too few rows would be left"
+        why = (
+            f"its buffer would take {taken} of the other {others} labelled rows" if left >= 3 else "too few rows would be left"
+        )
         report(f"no block is held out: {why} (split.block_degrees, split.buffer_km)")
         roles[:] = TRAIN
     return roles
@@ -215,9 +217,8 @@ def _count(place: np.ndarray) -> int:
 
 
 def _remedy(by_place: bool) -> str:
-    if by_place:
-        return "set split.unit to observation, or lower split.spatial_val, split.spatial_test and split.buffer_km, in params.yaml"
-    return "at least three rows with a label must be outside the blocks: lower split.spatial_val, split.spatial_test, split.buffer_km"
+    shares = "lower split.spatial_val, split.spatial_test or split.buffer_km in params.yaml"
+    return f"set split.unit to observation, or {shares}" if by_place else f"{shares}, or give more rows a label"
 
 
 def _require_all(roles: np.ndarray, labelled: np.ndarray, subject: str, hint: str) -> None:
