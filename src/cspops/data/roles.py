@@ -193,9 +193,7 @@ def _hold_out(
     others, taken = np.isin(role_of_row, (TRAIN, BUFFER)).sum(), (role_of_row == BUFFER).sum()
     left = len(np.unique(place[labelled & (roles[place] == TRAIN)]))
     if taken > MOST_BUFFER * others or left < 3:
-        why = (
-            f"its buffer would take {taken} of the other {others} labelled rows" if left >= 3 else "too few rows would be left"
-        )
+        why = f"the buffer would take {taken} of the other {others} labelled rows" if taken else "too few rows would be left"
         report(f"no block is held out: {why} (split.block_degrees, split.buffer_km)")
         roles[:] = TRAIN
     return roles
