@@ -53,9 +53,9 @@ def test_roles_and_subsets_are_written_and_the_subsets_are_those_of_their_hashes
     train = read_roles(out, obs_id)["train"]
     assert train.tolist() == [role == "train" for role in COLUMNS["official_split"]]
     described = json.loads((out / "subsets.json").read_text())
-    assert {seed: list(ratios) for seed, ratios in described.items()} == dict.fromkeys(
-        ("seed_0", "seed_1"), ["label_20", "label_100"]
-    )
+    assert [(seed, list(ratios)) for seed, ratios in described.items()] == [
+        (seed, ["label_20", "label_100"]) for seed in ("seed_0", "seed_1")
+    ]
     for seed in (0, 1):
         for ratio, key in ((0.2, "label_20"), (1.0, "label_100")):
             chosen = read_few_shot(out, obs_id, seed=seed, ratio=ratio)
