@@ -21,7 +21,11 @@ def with_value(text: str, path: tuple[str | int, ...], value: str | int | float 
             node = node.value[key]
         else:
             node = None
-    if not isinstance(node, ScalarNode) or node.start_mark.line != node.end_mark.line:
+    if (
+        not isinstance(node, ScalarNode)
+        or node.start_mark.line != node.end_mark.line
+        or node.start_mark.column == node.end_mark.column
+    ):
         raise KeyError(".".join(map(str, path)))
     lines = text.splitlines(keepends=True)
     number, start, stop = node.start_mark.line, node.start_mark.column, node.end_mark.column
@@ -45,4 +49,5 @@ def _scalar(value: str | int | float | bool | None) -> str:
             return value
     except YAMLError:
         pass
-    return json.dumps(value)
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(one if one.isprintable() else f"\\U{ord(one):08x}" for one in escaped) + '"'

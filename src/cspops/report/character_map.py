@@ -112,4 +112,4 @@ def _counted(
 
 def _degrees(value: float, letters: str) -> str:
     """Such as 7.4E."""
-    return f"{abs(value):.4g}{letters[value < 0]}"
+    return f"{abs(value):.4g}{letters[int(value < 0)]}"

@@ -47,11 +47,9 @@ def reason_rows(document: Mapping[str, Any]) -> list[list[str]]:
     examples = document["examples"]["reasons"]
     rows = []
     for reason, count in document["reasons"].items():
-        named = [
-            clean(one["where"] or "?") + (f" ({clean(one['detail'])})" if one["detail"] else "") for one in examples[reason]
-        ]
-        rows.append([clean(reason), f"{count:,}", _some(named, count)])
-    return [["set aside because", "rows", "where"], *rows]
+        named = [f"{one['where']} ({one['detail']})" if one["detail"] else f"{one['where']}" for one in examples[reason]]
+        rows.append([clean(reason), _some(named, count), f"{count:,}"])
+    return [["set aside because", "where", "rows"], *rows]
 
 
 def note_rows(document: Mapping[str, Any]) -> list[list[str]]:

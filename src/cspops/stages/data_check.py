@@ -12,13 +12,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cspops import paths
-from cspops.data.rows import Account, Source, image_root
+from cspops.data.rows import Account
 from cspops.errors import DataError, ParamsError
 from cspops.host import Host
-from cspops.params import Params
+from cspops.params import DownloadView, Params, view
 from cspops.progress import Report
 from cspops.report.character_map import bounding_box, cells
 from cspops.stages import data_dvc, data_use
+from cspops.stages.site import Site
 
 EXAMPLES = 3
 OWN = ("folder", "table")
@@ -79,19 +80,19 @@ def run(params: Params, host: Host, *, path: Path | None, source: str | None, re
         `dates` (first, last, rows); `box` (west, south, east, north; east above 180 across the antimeridian) and `map`
         (degrees, cells of west, south and rows), of the positions.
     """
-    name, params, raw, data_root = _what_to_read(params, host, path, source)
+    settings, raw, data_root = _what_to_read(params, host, path, source)
     with tempfile.TemporaryDirectory(prefix="cspops-check-") as temporary:
         out, scratch = Path(temporary, "out"), Path(temporary, "scratch")
         out.mkdir()
         scratch.mkdir()
-        account, seen = _ingest(params, name, raw=raw, data_root=data_root, out=out, scratch=scratch, report=report)
+        there = host.model_copy(update={"data_root": data_root})
+        account, seen = _ingest(settings, Site(raw, {}, paths.REPORTS, out, scratch, there, report))
         table = pq.read_table(out / "observations.parquet", columns=["lon", "lat", "captured_at"])
         rejected = pq.read_table(out / "rejected.parquet", columns=["where", "reason", "detail"])
     lonlat = np.stack([table[axis].drop_null().to_numpy() for axis in ("lon", "lat")], 1)
     dates = pc.min_max(table["captured_at"]).as_py()
     box, (degrees, counted) = bounding_box(lonlat), cells(lonlat)
-    shown = raw if name in OWN and getattr(params.dataset, name).root == "data" else data_root
-    document = {"source": name, "path": shown.as_posix()} | account.as_json()
+    document = {"source": settings.source, "path": raw.as_posix()} | account.as_json()
     document |= {
         "share_rejected": account.rejected / max(account.rows, 1),
         "max_rejected": params.dataset.max_rejected,
@@ -119,56 +120,50 @@ def draw(found: Found, file: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _what_to_read(params: Params, host: Host, path: Path | None, source: str | None) -> tuple[str, Params, Path, Path]:
-    """The source's name, params, the folder that stands for data/ and the one for CSPOPS_DATA_ROOT."""
-    name = source or params.dataset.source
-    if path is None:
-        if name in OWN and getattr(params.dataset, name).root == "data_root":
-            return name, params, paths.RAW, host.data_root
+def _what_to_read(params: Params, host: Host, path: Path | None, source: str | None) -> tuple[DownloadView, Path, Path]:
+    """The settings, the folder that stands for data/ and the one that stands for CSPOPS_DATA_ROOT."""
+    name, table = source or params.dataset.source, None
+    raw = data_root = host.data_root
+    if path is not None:
+        raw, table = data_use.folder_and_table(path)
+        data_root = raw
+        if source is None and (name not in OWN or (table is not None and name == "folder")):
+            name = data_use.detect(raw, table, data_use.look_into(raw, params), None)
+        if name not in OWN:
+            raise ParamsError(f"source {name} reads its own files, not {path}", hint=f"cspops data check --source {name}")
+        if name == "folder" and table is not None:
+            raise ParamsError(f"{path} is a table, not a folder of images", hint="--source table, or name its folder")
+    elif name not in OWN or getattr(params.dataset, name).root == "data":
         raw = Path(data_dvc.imported_folder())
         if not raw.exists():
             raise DataError(f"{raw}, which data.dvc names, does not exist", hint="cspops data use PATH names another folder")
-        return name, params, raw, host.data_root
-    folder, table = data_use.folder_and_table(path)
-    if source is None and (name not in OWN or (table is not None and name == "folder")):
-        name = data_use.detect(folder, table, data_use.look_into(folder, params), None)
-    if name not in OWN:
-        raise ParamsError(f"source {name} reads its own files, not {path}", hint=f"cspops data check --source {name}")
+    changed: dict[str, Any] = {"source": name}
     if table is not None:
-        if name == "folder":
-            raise ParamsError(f"{path} is a table, not a folder of images", hint="--source table, or name its folder")
-        dataset = params.dataset.model_copy(update={"table": params.dataset.table.model_copy(update={"file": table})})
-        params = params.model_copy(update={"dataset": dataset})
-    return name, params, folder, folder
+        changed["table"] = params.dataset.table.model_copy(update={"file": table})
+    dataset = params.dataset.model_copy(update=changed)
+    return view(params.model_copy(update={"dataset": dataset}), DownloadView), raw, data_root
 
 
-def _ingest(
-    params: Params, name: str, *, raw: Path, data_root: Path, out: Path, scratch: Path, report: Report
-) -> tuple[Account, _NotesSeen]:
+def _ingest(view: DownloadView, site: Site) -> tuple[Account, _NotesSeen]:
     from cspops.data.ingest import ingest
-    from cspops.data.pixels import inspect_images
+    from cspops.stages.download import inspector
     from cspops.stages.open_source import open_source
 
-    dataset, seen = params.dataset, _NotesSeen()
-    source: Source = open_source(params, source=name, raw=raw, data_root=data_root, report=report)
+    workers = site.host.decoders(by_path=True)
+    source = open_source(view, raw=site.raw, data_root=site.host.data_root, workers=workers, report=site.report)
+    seen = _NotesSeen()
     source.batches = seen.watch(source.batches)
-    root = image_root(source.reading, raw=raw, data_root=data_root)
-    how = source.inspection
-
-    def inspect(images: pa.StructArray) -> Any:
-        return inspect_images(images, root=root, reading=source.reading, how=how, map=map)
-
     account = ingest(
         source,
-        out,
-        inspect=None if how == "none" else inspect,
-        scratch=scratch,
-        min_class_size=dataset.min_class_size,
+        site.out,
+        inspect=inspector(source, site, workers),
+        scratch=site.scratch,
+        min_class_size=view.min_class_size,
         max_rejected=None,
-        bad_position=dataset.bad_position,
-        duplicate_images=dataset.duplicate_images,
-        merge_labels=dataset.merge_labels,
-        report=report,
+        bad_position=view.bad_position,
+        duplicate_images=view.duplicate_images,
+        merge_labels=view.merge_labels,
+        report=site.report,
     )
     return account, seen
 
