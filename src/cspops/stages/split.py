@@ -1,5 +1,6 @@
 """split: who is unlabelled, few-shot labelled, validation or test."""
 
+import json
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -7,8 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from cspops.data import splits
 from cspops.data.catalogue import read_observations
+from cspops.data.few_shot import describe_subsets, few_shot_levels
+from cspops.data.roles import assign_roles
+from cspops.data.splits import ratio_key
 from cspops.stages.site import Site
 
 if TYPE_CHECKING:
@@ -16,35 +19,43 @@ if TYPE_CHECKING:
 
 
 def run(view: "SplitView", site: Site) -> None:
-    """Write roles.parquet and few_shot.parquet: one row an observation, in the catalogue's order."""
-    observations = read_observations(site.inputs["download"])
-    roles = splits.assign_roles(
+    """Write roles.parquet and few_shot.parquet, one row an observation in the catalogue's order, and subsets.json."""
+    split, folder = view.split, site.inputs["download"]
+    observations = read_observations(folder)
+    by_place = split.unit == "location_id"
+    roles = assign_roles(
         official=observations.official_split,
+        labelled=observations.label >= 0,
         lonlat=observations.lonlat,
-        method=view.split.method,
-        val=view.split.val,
-        test=view.split.test,
-        spatial_val=view.split.spatial_val,
-        spatial_test=view.split.spatial_test,
-        block_degrees=view.split.block_degrees,
-        buffer_km=view.split.buffer_km,
+        location_id=pq.read_table(folder / "observations.parquet", columns=["location_id"])[0] if by_place else None,
+        method=split.method,
+        val=split.val,
+        test=split.test,
+        spatial_val=split.spatial_val,
+        spatial_test=split.spatial_test,
+        block_degrees=split.block_degrees,
+        buffer_km=split.buffer_km,
         seed=view.seed,
+        report=site.report,
     )
     counts_of_roles = Counter(roles)
     site.report(f"roles: {dict(counts_of_roles)}")
     if set_aside := counts_of_roles["buffer"]:
-        km = view.split.buffer_km
+        km = split.buffer_km
         site.report(f"{set_aside} rows nearer than {km:g} km to the held-out blocks are neither trained nor tested on")
     pq.write_table(pa.table({"obs_id": observations.obs_id, "role": roles}), site.out / "roles.parquet", compression="zstd")
     train = torch.tensor([role == "train" for role in roles])
+    taught = observations.label[train & (observations.label >= 0)].unique()
+    if untaught := len(observations.classes) - len(taught):
+        site.report(f"{untaught} of {len(observations.classes)} classes have no labelled training row")
     levels = {
-        f"seed_{seed}": splits.few_shot_levels(observations.label, train, ratios=view.split.label_ratios, seed=seed).numpy()
-        for seed in view.seeds
+        f"seed_{seed}": few_shot_levels(observations.label, train, ratios=split.label_ratios, seed=seed) for seed in view.seeds
     }
-    table = pa.table(
-        {"obs_id": observations.obs_id} | {name: pa.array(column, from_pandas=True) for name, column in levels.items()}
-    )
+    columns = {name: pa.array(column.numpy(), from_pandas=True) for name, column in levels.items()}
+    table = pa.table({"obs_id": observations.obs_id} | columns)
     pq.write_table(table, site.out / "few_shot.parquet", compression="zstd")
-    for ratio in view.split.label_ratios:
-        counts = sorted({int((column <= ratio).sum()) for column in levels.values()})
+    subsets = describe_subsets(observations.obs_id, observations.label, levels, ratios=split.label_ratios)
+    (site.out / "subsets.json").write_text(json.dumps(subsets, indent=1) + "\n")
+    for ratio in split.label_ratios:
+        counts = sorted({subsets[seed][ratio_key(ratio)]["rows"] for seed in levels})
         site.report(f"label ratio {ratio:g}: {' or '.join(map(str, counts))} labelled rows")

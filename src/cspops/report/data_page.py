@@ -1,0 +1,69 @@
+"""What `cspops data check` found, as rows of tables: text only, safe for a terminal."""
+
+from collections.abc import Mapping
+from typing import Any
+
+MOST_CLASSES = 20
+WIDE = 60
+
+
+def overview_rows(document: Mapping[str, Any]) -> list[list[str]]:
+    """Counts of the set."""
+    sizes = sorted(document["classes"].values())
+    dates, box = document["dates"], document["box"]
+    shares = f"{100 * document['share_rejected']:.1f} %, {100 * document['max_rejected']:g} % allowed"
+    rows = [
+        ["rows", f"{document['rows']:,}"],
+        ["observations", f"{document['observations']:,}"],
+        ["set aside", f"{document['rejected']:,} ({shares})"],
+        ["without position", f"{document['without_position']:,}"],
+        ["without label", f"{document['without_label']:,}"],
+        ["classes", f"{len(sizes):,}"],
+    ]
+    if sizes:
+        rows.append(["rows of a class", f"{sizes[0]:,} to {sizes[-1]:,}, median {sizes[len(sizes) // 2]:,}"])
+        rows.append(["classes with one row", f"{document['single_classes']:,}"])
+    split = ", ".join(f"{role} {count:,}" for role, count in document["official_split"].items())
+    rows.append(["split of its own", clean(split) or "none"])
+    if dates["rows"]:
+        rows.append(["taken", f"{dates['first'][:10]} to {dates['last'][:10]} ({dates['rows']:,} rows)"])
+    if box:
+        rows.append(["longitudes", f"{box['west']:.5g} to {(box['east'] + 180) % 360 - 180:.5g} degrees"])
+        rows.append(["latitudes", f"{box['south']:.5g} to {box['north']:.5g} degrees"])
+    return [["what", "how many"], *rows]
+
+
+def class_rows(document: Mapping[str, Any]) -> list[list[str]]:
+    """The largest classes, the others counted in a last row."""
+    largest = sorted(document["classes"].items(), key=lambda item: (-item[1], item[0]))
+    rows = [[clean(name), f"{size:,}"] for name, size in largest[:MOST_CLASSES]]
+    if rest := largest[MOST_CLASSES:]:
+        rows.append([f"{len(rest):,} other classes", f"{sum(size for _, size in rest):,}"])
+    return [["class", "rows"], *rows]
+
+
+def reason_rows(document: Mapping[str, Any]) -> list[list[str]]:
+    """Why rows are set aside, commonest first, with the first places."""
+    examples = document["examples"]["reasons"]
+    rows = []
+    for reason, count in document["reasons"].items():
+        named = [f"{one['where']} ({one['detail']})" if one["detail"] else f"{one['where']}" for one in examples[reason]]
+        rows.append([clean(reason), _some(named, count), f"{count:,}"])
+    return [["set aside because", "where", "rows"], *rows]
+
+
+def note_rows(document: Mapping[str, Any]) -> list[list[str]]:
+    """What was odd about rows that are kept, commonest first."""
+    examples = document["examples"]["notes"]
+    rows = [[clean(note), _some(examples.get(note, []), count), f"{count:,}"] for note, count in document["notes"].items()]
+    return [["kept, with a note", "where", "rows"], *rows]
+
+
+def clean(text: str, *, wide: int = WIDE) -> str:
+    """One line that cannot steer a terminal, shortened."""
+    safe = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+    return safe if len(safe) <= wide else f"{safe[: wide - 3]}..."
+
+
+def _some(named: list[str], count: int) -> str:
+    return "\n".join([*map(clean, named), *(["..."] if named and count > len(named) else [])])
