@@ -12,8 +12,8 @@ LOW = torch.tensor([1e-6, 0.0], dtype=torch.float64)
 HIGH = torch.tensor([1e3, 1e2], dtype=torch.float64)
 """Bounds of 1 / T and w: where the rows can be told apart without error the least NLL lies at infinity."""
 STEPS = 100
-KEPT = 2**25
-"""Numbers that are held between steps (256 MB in float64): two for each row and class."""
+KEPT = 2**24
+"""Numbers that are held between steps (128 MB in float64): two for each row and class."""
 
 Answers = Callable[[Int[Tensor, "b"]], tuple[Tensor, Tensor]]
 """Row numbers to their log P(y|I) and log P(y|x), each (b, q)."""
@@ -74,9 +74,7 @@ def fit_in_blocks(answers: Answers, label: Int[Tensor, "n"], rows: Int[Tensor, "
     return found
 
 
-def _features(
-    image: Float[Tensor, "n q"], location: Float[Tensor, "n q"], label: Int[Tensor, "n"]
-) -> Float[Tensor, "n q 2"]:
+def _features(image: Float[Tensor, "n q"], location: Float[Tensor, "n q"], label: Int[Tensor, "n"]) -> Float[Tensor, "n q 2"]:
     """Both log-probabilities, less those of the true class, which has (0, 0)."""
     features = torch.stack((image, location), -1).double()
     return features - features.gather(1, label[:, None, None].expand(-1, -1, 2))

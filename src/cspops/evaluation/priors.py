@@ -40,7 +40,7 @@ METRICS = ("top1", "top5", "mrr", "balanced_top1", "nll")
 BLOCK = 500_000
 """Kernel values held at once."""
 
-KEPT = 2**28
+KEPT = 2**27
 """Bytes of kernel sums that are kept, for the next seed with the same labelled rows."""
 
 LEAST_EXPONENT = -80.0

@@ -6,7 +6,6 @@ Tables of rows and classes are made some rows at a time (`evaluation.blocks.row_
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +28,7 @@ from cspops.evaluation.regions import regions
 from cspops.evaluation.summary import MODELS, Scores, summarise
 from cspops.kernels import keep_freed_memory
 from cspops.shapes import Bool, Int, Tensor
-from cspops.stages.learned import ImageModel, LocationModel
+from cspops.stages.learned import ImageModel, LocationModel, LogP, once
 from cspops.stages.pieces import piece
 from cspops.stages.predictions import TOP, Answers, Judged, predictions, schema
 from cspops.stages.released_predictions import predicted, read_released
@@ -145,8 +144,8 @@ def _location_priors(observations: Observations, few: torch.Tensor, judged: Judg
 class _Models:
     """Every model of one seed and label ratio, and what validation chose for them."""
 
-    image: ImageModel
-    location: LocationModel
+    image: LogP
+    location: LogP
     of_labelled: LocationPriors
     located: Bool[Tensor, "n"]
     calibration: Calibration
@@ -184,18 +183,16 @@ def _models(
     Of rows without a P(y|I) none choose T and w, which stay 1; the priors' settings are then those of the least NLL of
     P(y|x) alone.
     """
-    image = ImageModel(site.inputs["finetune-img"] / piece(seed, ratio), judged, features, classes=of_labelled.classes)
-    location = LocationModel(site.inputs["finetune-loc"] / piece(seed, ratio), judged)
+    classes, folder = of_labelled.classes, piece(seed, ratio)
+    image = once(ImageModel(site.inputs["finetune-img"] / folder, judged, features, classes=classes), judged, classes=classes)
+    location = once(LocationModel(site.inputs["finetune-loc"] / folder, judged), judged, classes=classes)
     val = judged.roles["val"] & judged.located
     rows = (val & judged.imaged).nonzero()[:, 0]
-    fitted = calibration.fit_in_blocks(
-        lambda some: (image(some), location(some)), judged.label, rows, classes=of_labelled.classes
-    )
+    fitted = calibration.fit_in_blocks(lambda some: (image(some), location(some)), judged.label, rows, classes=classes)
     settings: dict[Prior, Sequence[float]] = {
         "histogram": params.histogram, "knn": params.knn, "distance_knn": params.distance_knn, "kde": params.kde,
     }  # fmt: skip
-    nothing = partial(torch.zeros, of_labelled.classes, dtype=torch.float64)
-    of_image = image if len(rows) else lambda some: nothing().expand(len(some), -1)
+    of_image = image if len(rows) else lambda some: torch.zeros(len(some), classes, dtype=torch.float64)
     chosen = of_labelled.choose(settings, image=of_image, label=judged.label, chooser=val)
     return _Models(image, location, of_labelled, judged.located, fitted, len(rows), chosen)
 
@@ -213,9 +210,7 @@ def _judge(models: _Models, judged: Judged) -> tuple[dict[str, Judgement], dict[
     return judgements, {name: Answers(torch.cat(some), judgements[name].own) for name, some in best.items()}
 
 
-def _score(
-    scores: Scores, judged: Judged, found: Judgement, ratio: str, model: str, seed: int, *, classes: int
-) -> None:
+def _score(scores: Scores, judged: Judged, found: Judgement, ratio: str, model: str, seed: int, *, classes: int) -> None:
     """Put the metrics of one model on every role into ``scores``: fewer for what was not learned."""
     kept = metrics.METRICS if model in MODELS else priors.METRICS
     for role, mask in judged.roles.items():

@@ -1,5 +1,6 @@
 """What the models of one seed and label ratio say about the judged rows, some rows at a time."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -7,12 +8,25 @@ import torch
 
 from cspops.errors import DataError
 from cspops.evaluation import combine
+from cspops.evaluation.blocks import row_blocks
 from cspops.models.checkpoint import load_config, load_weights
 from cspops.models.heads import LinearProbe
 from cspops.models.loading import load_location_classifier
 from cspops.shapes import Float, Int, Tensor
 from cspops.stages.predictions import Judged
 from cspops.stages.released_predictions import read_released, released_log_p
+
+LogP = Callable[[Int[Tensor, "b"]], Tensor]
+"""Numbers of judged rows to log P (b, q)."""
+
+
+def once(model: LogP, judged: Judged, *, classes: int) -> LogP:
+    """``model`` itself, or where all judged rows make one block a look-up in its answer to them all."""
+    blocks = row_blocks(torch.arange(len(judged.label)), classes)
+    if len(blocks) > 1:
+        return model
+    every = model(blocks[0])
+    return lambda rows: every[rows]
 
 
 class ImageModel:
