@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cspops.evaluation import combine
-from cspops.evaluation.blocks import TABLE, combined_in_blocks, row_blocks, top, top_in_blocks
+from cspops.evaluation.blocks import combined_in_blocks, top, top_in_blocks
 from cspops.evaluation.metrics import ranks
 
 
@@ -103,11 +103,3 @@ def test_classes_whose_probability_underflows_are_ranked_by_its_logarithm(q):
     got = top_in_blocks(lambda now: logits[now], lambda now: scores[now], located, 20, rows=4)
     expected = (logits.double() + torch.nn.functional.logsigmoid(scores.double())).topk(20, 1).indices
     assert torch.equal(got, expected)
-
-
-@pytest.mark.parametrize(("n", "q"), [(0, 5), (1, 5), (23, 5), (23, 4000), (3, 2**22)])
-def test_row_blocks_are_all_rows_in_order_and_no_larger_than_a_table(n, q):
-    rows = torch.arange(n) * 2
-    parts = row_blocks(rows, q)
-    assert torch.equal(torch.cat([torch.empty(0, dtype=torch.long), *parts]), rows)
-    assert all(len(part) > 0 and (len(part) * q <= TABLE or len(part) == 1) for part in parts)

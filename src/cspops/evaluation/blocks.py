@@ -13,8 +13,6 @@ from cspops.shapes import Bool, Float, Int, Tensor
 ROWS = 512
 GROUP = 64
 """Columns of which the largest is looked for first."""
-TABLE = 2**21
-"""Numbers of a table of rows and classes that is made at once: 16 MB in float64."""
 SMALL = 1e-30
 """Products of probabilities above it have float32's full precision, whatever their factors."""
 
@@ -74,11 +72,6 @@ def top_in_blocks(
             chosen[small] = top(logits[small] + logsigmoid(prior[small]), k)
         best.append(chosen)
     return torch.cat(best)
-
-
-def row_blocks(rows: Int[Tensor, "n"], classes: int) -> list[Int[Tensor, "b"]]:
-    """``rows`` in parts of which a table with a column a class has at most ``TABLE`` numbers; none where there is no row."""
-    return [part for part in rows.split(max(1, TABLE // classes)) if len(part)]
 
 
 def _parts(

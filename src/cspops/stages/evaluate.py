@@ -19,12 +19,12 @@ from cspops.data.features import FeatureFile
 from cspops.data.splits import ratio_key, read_few_shot, read_roles
 from cspops.errors import DataError
 from cspops.evaluation import calibration, combine, metrics, priors
-from cspops.evaluation.blocks import row_blocks
 from cspops.evaluation.bootstrap import paired_difference
 from cspops.evaluation.calibration import Calibration
 from cspops.evaluation.metrics import Judgement
 from cspops.evaluation.priors import LocationPriors, Prior
 from cspops.evaluation.regions import regions
+from cspops.evaluation.row_blocks import row_blocks
 from cspops.evaluation.summary import MODELS, Scores, summarise
 from cspops.kernels import keep_freed_memory
 from cspops.shapes import Bool, Int, Tensor

@@ -8,7 +8,7 @@ import torch
 
 from cspops.errors import DataError
 from cspops.evaluation import combine
-from cspops.evaluation.blocks import row_blocks
+from cspops.evaluation.row_blocks import row_blocks
 from cspops.models.checkpoint import load_config, load_weights
 from cspops.models.heads import LinearProbe
 from cspops.models.loading import load_location_classifier
