@@ -10,6 +10,7 @@ from cspops.data.sources.fmow import open_fmow
 from cspops.data.sources.folder import open_folder
 from cspops.data.sources.inat2018 import open_inat2018
 from cspops.data.sources.table import open_table
+from cspops.data.workers import Map
 from cspops.errors import DataError
 from cspops.progress import Report
 
@@ -20,14 +21,14 @@ PUBLISHED = ("inat2018", "fmow")
 """Sources whose files `cspops download` fetches."""
 
 
-def open_source(view: "DownloadView", *, raw: Path, data_root: Path, workers: int, report: Report) -> Source:
+def open_source(view: "DownloadView", *, raw: Path, data_root: Path, map: Map = map, report: Report) -> Source:
     """The rows of ``view.source``, about to be read.
 
     Args:
         view: what stage download reads of params.yaml.
         raw: the folder that data.dvc brings.
         data_root: the folder of files that DVC does not track.
-        workers: processes that read the images' metadata.
+        map: applies a function to items in order; a map over worker processes makes reading many files quicker.
         report: told what a source says before its rows.
     """
     settings: Mapping[str, Any] = view.settings.model_dump()
@@ -42,6 +43,7 @@ def open_source(view: "DownloadView", *, raw: Path, data_root: Path, workers: in
             inspection=settings["inspection"],
             false_detections=settings["false_detections"],
             test=settings["test"],
+            map=map,
         )
     images = settings["images"]
     reading = Reading(root=settings["root"], bands=images["bands"], black=images["black"], white=images["white"])
@@ -58,7 +60,7 @@ def open_source(view: "DownloadView", *, raw: Path, data_root: Path, workers: in
             columns=settings["columns"],
             inspection=settings["inspection"],
             reading=reading,
-            workers=workers,
+            map=map,
         )
     file = None if settings["file"] is None else root / settings["file"]
     return open_table(file, root=root, columns=settings["columns"], inspection=settings["inspection"], reading=reading)
