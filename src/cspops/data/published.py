@@ -78,6 +78,11 @@ def ensure(
     return facts
 
 
+def begun(root: Path) -> bool:
+    """Whether `ensure` has begun to fetch into this folder; otherwise what is there was put there by hand."""
+    return (root / RECORD).exists() or any(root.glob("*.part"))
+
+
 class _Record:
     """checksums.json of a set's folder: what has arrived."""
 

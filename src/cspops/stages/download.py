@@ -3,9 +3,10 @@
 import json
 from typing import TYPE_CHECKING
 
-from cspops.data.published import ensure
-from cspops.errors import EnvironmentProblem
-from cspops.stages.open_source import PUBLISHED
+from cspops.data.published import begun, ensure
+from cspops.errors import DataError, EnvironmentProblem
+from cspops.progress import silent
+from cspops.stages.open_source import PUBLISHED, open_source
 from cspops.stages.site import Site
 from cspops.stages.take_in import take_in
 
@@ -29,7 +30,19 @@ def _fetch(view: "DownloadView", site: Site) -> dict[str, dict[str, object]]:
             f"CSPOPS_DATA_ROOT is not set: the files of {view.source} are looked for, and put, in a folder below it",
             hint="export CSPOPS_DATA_ROOT=/a/disk/with/room",
         )
+    root = site.host.data_root / view.source
+    if not begun(root) and _opens(view, site):
+        site.report(f"{view.source}: taken as it lies in {root}")
+        return {}
     settings = view.settings.model_dump()
     parts = ("test",) if settings.get("test") == "test" else ()
-    root = site.host.data_root / view.source
     return ensure(view.source, settings["form"], root, parts=parts, report=site.report)
+
+
+def _opens(view: "DownloadView", site: Site) -> bool:
+    """Whether the source finds all its files."""
+    try:
+        open_source(view, raw=site.raw, data_root=site.host.data_root, report=silent)
+    except DataError:
+        return False
+    return True
