@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from cspops.data.duplicates import PRECEDENCE, find_duplicates
 from cspops.data.official_roles import OFFICIAL
 
-prop = settings(deadline=None, derandomize=True, max_examples=300)
+prop = settings(deadline=None, derandomize=True, max_examples=150)
 
 rows_of_any_kind = st.lists(
     st.tuples(

@@ -42,7 +42,7 @@ def find_duplicates(
         candidate: (n,) mask of the rows that are looked at.
     """
     n = len(image)
-    found = Duplicates(*(np.zeros(n, bool) for _ in range(3)), of=np.full(n, -1, np.int64))
+    found = Duplicates(np.zeros(n, bool), np.zeros(n, bool), np.zeros(n, bool), np.full(n, -1, np.int64))
     rows = np.flatnonzero(candidate & (image >= 0))
     rows = rows[np.bincount(image[rows])[image[rows]] > 1]
     if not len(rows):
