@@ -73,7 +73,7 @@ def find_duplicates(
     found.of[rows[bad]] = np.where(label[rows] == of_first, against, first)[bad]
 
     extra = ~bad & (rows != best)
-    leaks = extra & (role[rows] >= 0) & (role[best] >= 0) & (role[rows] != role[best])
+    leaks = extra & (role[rows] >= 0) & (role[rows] != role[best])
     found.leakage[rows[leaks]] = True
     found.again[rows[extra & ~leaks]] = True
     found.of[rows[extra]] = best[extra]
