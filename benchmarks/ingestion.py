@@ -4,8 +4,8 @@
 
 run from the project's root. The table is synthetic: positions as text (some with a decimal comma, some wrong), a thousand
 names, dates, three roles, paths of images that nobody looks at, a few ids and images repeated. `ingest` sorts the rows and
-writes the catalogue, `read` is `read_observations`; seconds are of CPU time. Each size runs in a process of its own, whose peak memory (all of it,
-what Python and its packages take included) is shown; the last line is the ratio of the times: 2 is linear.
+writes the catalogue, `read` is `read_observations`; seconds are of CPU time. Each size runs in a process of its own, whose peak
+memory (all of it, what Python and its packages take included) is shown; the last line is the ratio of the times: 2 is linear.
 """
 
 import argparse
@@ -65,7 +65,7 @@ def synthetic(rows: int, *, seed: int = 0) -> Iterator[pa.RecordBatch]:
 
 
 def measured(rows: int, folder: Path) -> dict[str, float]:
-    """Seconds of CPU time of each part (of `ingest` without what making the rows takes), and the peak memory of this process in bytes."""
+    """CPU seconds of each part (of `ingest` without the making of the rows), and this process's peak memory in bytes."""
     from cspops.data.catalogue import read_observations
     from cspops.data.ingest import ingest
     from cspops.data.rows import Source

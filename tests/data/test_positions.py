@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from cspops.data import positions
 from cspops.data.positions import BLANKS, COMMA, DMS, MARKS, WRAPPED, degrees, read_positions
 
-prop = settings(deadline=None, derandomize=True, max_examples=200)
+prop = settings(deadline=None, derandomize=True, max_examples=80)
 nan, inf = float("nan"), float("inf")
 LAT = 43 + 28 / 60 + 2.8 / 3600
 
@@ -207,7 +207,7 @@ axis_texts = st.one_of(
 )
 
 
-@prop
+@settings(prop, max_examples=25)
 @given(st.lists(st.tuples(axis_texts, axis_texts), max_size=12))
 def test_a_batch_is_read_as_its_rows_are_one_by_one(rows):
     whole = read_positions(*(pa.array([row[axis] for row in rows], pa.string()) for axis in (0, 1)))

@@ -1,10 +1,20 @@
 """Towns and capitals of the world, as they are and exchanged."""
 
+import functools
+
 import numpy as np
 import pytest
 
 from cspops.data import swapped
 from cspops.data.swapped import IMPOSSIBLE, PLACES, look_exchanged
+
+LAND = functools.cache(swapped.read_land)
+
+
+@pytest.fixture(autouse=True)
+def read_once(monkeypatch):
+    monkeypatch.setattr(swapped, "read_land", LAND)
+
 
 EUROPE = [
     (2.3, 48.9), (13.4, 52.5), (16.4, 48.2), (21.0, 52.2), (19.0, 47.5), (14.4, 50.1), (26.1, 44.4), (23.3, 42.7), (30.5, 50.4),
@@ -64,7 +74,8 @@ def test_towns_that_lie_on_land_both_ways_cannot_be_told():
     assert look_exchanged(lat, lon, given=10, exchangeable=0) is None
 
 
-def test_many_rows_at_few_places_are_no_evidence():
+def test_many_rows_at_few_places_are_no_evidence(monkeypatch):
+    monkeypatch.setattr(swapped, "read_land", lambda: pytest.fail("the raster is read"))
     lon, lat = (np.tile(axis[: PLACES - 1], 20) for axis in axes(EUROPE))
     assert look_exchanged(lat, lon, given=len(lon), exchangeable=0) is None
 
@@ -89,6 +100,7 @@ def test_nothing_given_is_nothing_suspected():
 
 
 def test_pixels_are_those_of_the_raster():
-    """A corner of the map, its middle and its last pixel, at 2 x 4 pixels of 90 degrees."""
-    lon, lat = np.array([-180.0, 0.0, 179.99, -90.0]), np.array([90.0, 0.0, -90.0, 0.1])
-    assert swapped._pixel(lon, lat, 2, 4).tolist() == [0, 6, 7, 1]
+    """100 arc seconds each, 12960 in a row: the first, that south-east of 0 E 0 N, the last, the first of the second row."""
+    assert swapped.read_land().shape == (6480, 12960)
+    lon, lat = np.array([-180.0, 0.0, 179.99, -180.0]), np.array([90.0, 0.0, -90.0, 90 - 1.5 / 36])
+    assert swapped._pixel(lon, lat).tolist() == [0, 3240 * 12960 + 6480, 6480 * 12960 - 1, 12960]

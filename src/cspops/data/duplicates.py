@@ -42,7 +42,7 @@ def find_duplicates(
         candidate: (n,) mask of the rows that are looked at.
     """
     n = len(image)
-    found = Duplicates(*(np.zeros(n, bool) for _ in range(3)), of=np.full(n, -1, np.int64))
+    found = Duplicates(np.zeros(n, bool), np.zeros(n, bool), np.zeros(n, bool), np.full(n, -1, np.int64))
     rows = np.flatnonzero(candidate & (image >= 0))
     rows = rows[np.bincount(image[rows])[image[rows]] > 1]
     if not len(rows):
@@ -73,7 +73,7 @@ def find_duplicates(
     found.of[rows[bad]] = np.where(label[rows] == of_first, against, first)[bad]
 
     extra = ~bad & (rows != best)
-    leaks = extra & (role[rows] >= 0) & (role[best] >= 0) & (role[rows] != role[best])
+    leaks = extra & (role[rows] >= 0) & (role[rows] != role[best])
     found.leakage[rows[leaks]] = True
     found.again[rows[extra & ~leaks]] = True
     found.of[rows[extra]] = best[extra]

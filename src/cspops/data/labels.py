@@ -1,6 +1,7 @@
 """Names of classes: one spelling for what is one class."""
 
 import unicodedata
+from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
@@ -64,7 +65,7 @@ def spellings(names: list[str], counts: np.ndarray) -> dict[int, int]:
     alike: dict[str, list[int]] = {}
     for code in np.flatnonzero(counts).tolist():
         alike.setdefault(names[code].casefold(), []).append(code)
-    replaced = {}
+    replaced: dict[int, int] = {}
     for codes in alike.values():
         best, *others = sorted(codes, key=lambda code: (-counts[code], names[code]))
         replaced |= dict.fromkeys(others, best)
@@ -90,7 +91,7 @@ def about_singles(classes: dict[str, int]) -> str | None:
     return f"{len(single)} of {len(classes)} classes have one observation: {listed(map(repr, single))}"
 
 
-def listed(names: "map[str] | list[str]") -> str:
+def listed(names: Iterable[str]) -> str:
     """The first ten of some names, and how many more there are."""
     every = list(names)
     more = len(every) - NAMED

@@ -161,9 +161,11 @@ def _numbers(column: pa.Array, axis: Axis) -> _Numbers:
 TRANSLATION = str.maketrans(
     {
         "\N{MINUS SIGN}": "-", "\N{EN DASH}": "-", "\N{EM DASH}": "-", "\N{HYPHEN}": "-", "\N{NON-BREAKING HYPHEN}": "-",
-        "\N{FIGURE DASH}": "-", "\N{SMALL HYPHEN-MINUS}": "-", "\N{FULLWIDTH HYPHEN-MINUS}": "-", "\N{FULLWIDTH PLUS SIGN}": "+",
+        "\N{FIGURE DASH}": "-", "\N{SMALL HYPHEN-MINUS}": "-", "\N{FULLWIDTH HYPHEN-MINUS}": "-",
+        "\N{FULLWIDTH PLUS SIGN}": "+",
         "\N{MASCULINE ORDINAL INDICATOR}": "°", "\N{RING ABOVE}": "°",
-        "\N{PRIME}": "'", "\N{RIGHT SINGLE QUOTATION MARK}": "'", "\N{LEFT SINGLE QUOTATION MARK}": "'", "\N{ACUTE ACCENT}": "'",
+        "\N{PRIME}": "'", "\N{RIGHT SINGLE QUOTATION MARK}": "'", "\N{LEFT SINGLE QUOTATION MARK}": "'",
+        "\N{ACUTE ACCENT}": "'",
         "\N{GRAVE ACCENT}": "'", "\N{MODIFIER LETTER PRIME}": "'",
         "\N{DOUBLE PRIME}": '"', "\N{RIGHT DOUBLE QUOTATION MARK}": '"', "\N{LEFT DOUBLE QUOTATION MARK}": '"',
         "\N{MODIFIER LETTER DOUBLE PRIME}": '"',

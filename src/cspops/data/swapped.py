@@ -16,6 +16,8 @@ from PIL import Image
 
 SEA = 32
 """The code of the embedded climate raster that is not a land zone."""
+PER_DEGREE = 36
+"""Pixels of the raster."""
 
 IMPOSSIBLE = 0.05
 """Share of the given positions."""
@@ -46,31 +48,31 @@ def look_exchanged(lon: np.ndarray, lat: np.ndarray, *, given: int, exchangeable
     beyond = np.abs(lon) > 90
     if len(lon) < PLACES or beyond.mean() > BEYOND:
         return None
-    land = read_land()
-    height, width = land.shape
     lon, lat = lon[~beyond], lat[~beyond]
-    cells = np.unique(_pixel(lon, lat, height, width), return_index=True)[1]
-    if len(cells) < PLACES:
+    places = np.unique(_pixel(lon, lat), return_index=True)[1]
+    if len(places) < PLACES:
         return None
-    lon, lat = lon[cells], lat[cells]
-    as_given, exchanged = (float(land.flat[_pixel(x, y, height, width)].mean()) for x, y in ((lon, lat), (lat, lon)))
+    lon, lat = lon[places], lat[places]
+    land = read_land()
+    as_given, exchanged = (float(land.flat[_pixel(*position)].mean()) for position in ((lon, lat), (lat, lon)))
     if as_given > LITTLE or exchanged < MOST:
         return None
     return (
-        f"latitude and longitude look exchanged: {as_given:.0%} of {len(cells)} places lie on land as given, {exchanged:.0%} when "
-        f"exchanged (of images taken at sea that says nothing); {REMEDY}"
+        f"latitude and longitude look exchanged: {as_given:.0%} of {len(places)} places lie on land as given, {exchanged:.0%} "
+        f"when exchanged (of images taken at sea that says nothing); {REMEDY}"
     )
 
 
 def read_land() -> np.ndarray:
-    """(h, w) mask of the embedded climate raster: 100 arc seconds a pixel, north up, first pixel at 180 W 90 N."""
+    """Mask of the embedded climate raster, a row for 100 arc seconds, north up, first pixel at 180 W 90 N."""
     with files("cspops").joinpath("sample/climate_zones.png").open("rb") as opened, Image.open(opened) as image:
         land: np.ndarray = np.asarray(image) != SEA
     return land
 
 
-def _pixel(lon: np.ndarray, lat: np.ndarray, height: int, width: int) -> np.ndarray:
-    column = ((lon + 180) * (width / 360)).astype(np.int64).clip(0, width - 1)
-    row = ((90 - lat) * (height / 180)).astype(np.int64).clip(0, height - 1)
-    pixel: np.ndarray = row * width + column
+def _pixel(lon: np.ndarray, lat: np.ndarray) -> np.ndarray:
+    """Which pixel of the raster each position lies in, row by row."""
+    column = ((lon + 180) * PER_DEGREE).astype(np.int64).clip(0, 360 * PER_DEGREE - 1)
+    row = ((90 - lat) * PER_DEGREE).astype(np.int64).clip(0, 180 * PER_DEGREE - 1)
+    pixel: np.ndarray = row * (360 * PER_DEGREE) + column
     return pixel

@@ -1,1 +1,1 @@
-"""One file a source; each turns raw inputs into the rows that `catalogue.validate` takes."""
+"""One file a source; each turns raw inputs into the rows that `ingest` takes."""
