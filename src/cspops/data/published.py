@@ -245,7 +245,7 @@ def _bring(
         record.note(file.name, size=got.size, sha256=got.sha256, url=got.url)
     if file.gives:
         report(f"unpacking {file.name}")
-        unpack(place, root, file.gives, members=file.members, merge=file.merge, free=free)
+        unpack(place, root, file.gives, members=file.members, whole=file.whole, free=free)
         record.note(file.name, unpacked=True)
         if record.of(file.name)["url"] is not None:
             place.unlink()
