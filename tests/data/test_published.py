@@ -260,6 +260,15 @@ def test_what_was_unpacked_by_hand_is_taken(site: Site) -> None:
     assert facts["pictures.tar.gz"] == {"size": None, "sha256": None, "url": None, "licence": "L"}
 
 
+def test_files_that_are_shared_for_reading_alone_are_taken(site: Site) -> None:
+    """The record cannot be written (a folder stands in its way, which stops root too)."""
+    (site.root / "pictures").mkdir(parents=True)
+    (site.root / "places.json").write_bytes(b"[2]")
+    (site.root / "table.csv").write_bytes(TABLE)
+    (site.root / ".checksums.json.new").mkdir()
+    assert site.ensure("images")["table.csv"]["size"] == len(TABLE) and site.asked == []
+
+
 def test_a_file_without_an_address_is_asked_for_before_anything_is_fetched(site: Site) -> None:
     error = site.fails("features", DataError)
     assert str(site.root / "feats.npy") in error.message and "preds.npz" not in error.message
