@@ -7,7 +7,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,11 +132,13 @@ class _Job:
     meter: Meter
     report: Report
     stopped: threading.Event
-    fresh_starts: int = field(default=0)
+    furthest: int = 0
+    failures: int = 0
+    pieces_failed: bool = False
 
     def run(self) -> None:
         part, patience = self.part, self.patience
-        furthest, failures = part.length if part.may_go_on(self.url) else 0, 0
+        self.furthest = part.length if part.may_go_on(self.url) else 0
         while True:
             if self.stopped.is_set():
                 raise Stopped
@@ -146,15 +148,11 @@ class _Job:
             except _TryAgain as trouble:
                 if trouble.from_zero:
                     part.from_zero()
-                    self.fresh_starts += 1
-                    if self.fresh_starts > 2:
-                        raise _GiveUp(str(trouble)) from None
-                failures = 0 if part.length > furthest else failures
-                furthest = max(furthest, part.length)
-                failures += 1
-                if failures >= patience.attempts:
-                    raise _GiveUp(f"{trouble}, {failures} times") from None
-                wait = patience.pause * 2 ** (failures - 1) if trouble.wait is None else trouble.wait
+                self.failures = 1 if part.length > self.furthest else self.failures + 1
+                self.furthest = max(self.furthest, part.length)
+                if self.failures >= patience.attempts:
+                    raise _GiveUp(f"{trouble}, {self.failures} times") from None
+                wait = patience.pause * 2 ** (self.failures - 1) if trouble.wait is None else trouble.wait
                 wait = min(wait, patience.longest_pause)
                 self.report(f"{part.target.name}: {trouble}; again in {wait:.0f} s, from byte {part.length}")
                 patience.sleep(wait)
@@ -241,7 +239,8 @@ class _Job:
         wrong = self.part.wrong()
         if wrong is None:
             return
-        if self.part.resumed:
+        if self.part.resumed and not self.pieces_failed:
+            self.pieces_failed, self.furthest, self.failures = True, 0, 0
             raise _TryAgain(f"the pieces do not make the published file ({wrong})", from_zero=True)
         raise _GiveUp(wrong, wrong_bytes=True)
 

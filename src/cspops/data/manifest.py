@@ -48,7 +48,7 @@ class PublishedFile:
     gives: Sequence[str] = ()
     """The files and folders it unpacks to. Once they are there, it is never fetched."""
     members: Sequence[str] = ("*",)
-    merge: bool = False
+    whole: bool = False
     """See `unpack`."""
     grows: float = 1.0
     """How many times its own size these have, at most: an estimate, for the check of the disk."""

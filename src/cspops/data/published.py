@@ -100,13 +100,15 @@ class _Record:
     def of(self, name: str) -> dict[str, Any]:
         return self.entries.get(name, {})
 
-    def note(self, name: str, **facts: Any) -> None:
+    def note(self, name: str, *, must: bool = True, **facts: Any) -> None:
         self.entries[name] = {**self.of(name), **facts}
         new = self.file.with_name(f".{RECORD}.new")
         try:
             new.write_text(json.dumps(self.entries, indent=1, sort_keys=True) + "\n", encoding="utf-8")
             os.replace(new, self.file)
         except OSError as error:
+            if not must:  # files that somebody shares, for reading alone
+                return
             raise EnvironmentProblem(
                 f"{self.file} cannot be written: {error.strerror}", hint="see who may write there"
             ) from None
@@ -123,16 +125,16 @@ def _is_there(file: PublishedFile, root: Path, record: _Record) -> bool:
         if not known.get("unpacked"):
             if known.get("url") is not None:
                 place.unlink(missing_ok=True)  # a kill came between unpacking and deleting
-            record.note(file.name, **{"size": None, "sha256": None, "url": None, **known, "unpacked": True})
+            record.note(file.name, must=False, **{"size": None, "sha256": None, "url": None, **known, "unpacked": True})
         return True
     if not place.is_file():
         return False
     if place.stat().st_size != known.get("size"):
-        record.note(file.name, **_checked(file, place, known.get("sha256")))
+        record.note(file.name, must=False, **_checked(file, place, root, known.get("sha256")))
     return True
 
 
-def _checked(file: PublishedFile, place: Path, first_sha256: str | None) -> dict[str, Any]:
+def _checked(file: PublishedFile, place: Path, root: Path, first_sha256: str | None) -> dict[str, Any]:
     """Facts about a file that is there. DataError when it is not the published one."""
     sums = dict(file.checksums or ({"sha256": first_sha256} if first_sha256 else {}))
     hashes = {algorithm: hashlib.new(algorithm, usedforsecurity=False) for algorithm in {"sha256", *sums}}
@@ -148,7 +150,7 @@ def _checked(file: PublishedFile, place: Path, first_sha256: str | None) -> dict
         found = hashes[algorithm].hexdigest()
         if found != expected:
             if not file.checksums:
-                hint = f"if that is right, remove its entry from {place.parent / RECORD}; else {hint}"
+                hint = f"if that is right, remove its entry from {root / RECORD}; else {hint}"
             raise DataError(f"{place} has {algorithm} {found}, not {expected}", hint=hint)
     return {"size": size, "sha256": hashes["sha256"].hexdigest(), "url": None}
 
@@ -231,7 +233,7 @@ def _bring(
     """Fetch a file, if it is not there, and unpack it or fetch what it lists."""
     place, first = root / file.name, record.of(file.name).get("sha256")
     if place.is_file():
-        facts = _checked(file, place, first)
+        facts = _checked(file, place, root, first)
         fetched_here = record.of(file.name).get("url") is not None
         record.note(file.name, **{**facts, **({"url": record.of(file.name)["url"]} if fetched_here else {})})
     else:
@@ -250,7 +252,7 @@ def _bring(
         record.note(file.name, size=got.size, sha256=got.sha256, url=got.url)
     if file.gives:
         report(f"unpacking {file.name}")
-        unpack(place, root, file.gives, members=file.members, merge=file.merge, free=free)
+        unpack(place, root, file.gives, members=file.members, whole=file.whole, free=free)
         record.note(file.name, unpacked=True)
         if record.of(file.name)["url"] is not None:
             place.unlink()

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple, cast
 
@@ -29,6 +30,10 @@ BLOCK = 512
 CHUNK = 1 << 20
 LONGEST_HEADER = 1 << 22
 """Bytes; tarfile holds a header in memory, however long the archive says it is."""
+
+
+Wanted = Callable[[PurePosixPath], PurePosixPath | None]
+"""Where a path of the archive goes, below the new folder; None: nowhere."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ def unpack(
     gives: Sequence[str],
     *,
     members: Sequence[str] = ("*",),
-    merge: bool = False,
+    whole: bool = False,
     limits: Limits | None = None,
     free: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
 ) -> None:
@@ -69,7 +74,7 @@ def unpack(
     Args:
         into: the folder that gets them.
         members: patterns of the paths, from ``gives`` on, that are wanted; `*` matches across folders.
-        merge: put the files into folders that are there, one by one, over those of the same name.
+        whole: ``gives`` is one folder, which gets all that the archive holds.
         free: bytes free on the disk of a folder.
 
     Raises:
@@ -83,14 +88,13 @@ def unpack(
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir()
         try:
-            _write(archive, new, set(gives), members, limits, free)
+            wanted = partial(_in_folder, folder=gives[0]) if whole else partial(_from_one_of, gives=set(gives))
+            _write(archive, new, wanted, members, limits, free)
             for name in gives:
                 if not (new / name).exists():
                     raise DataError(f"{archive.name} does not hold {name}", hint=_hint(archive))
             for name in gives:
-                if merge and (new / name).is_dir():
-                    _merge(new / name, into / name)
-                elif not (into / name).exists():
+                if not (into / name).exists():
                     os.replace(new / name, into / name)
         finally:
             shutil.rmtree(new, ignore_errors=True)
@@ -110,7 +114,7 @@ def safe_path(name: str) -> PurePosixPath | None:
 
 
 def _write(
-    archive: Path, new: Path, gives: set[str], members: Sequence[str], limits: Limits, free: Callable[[Path], int]
+    archive: Path, new: Path, wanted: Wanted, members: Sequence[str], limits: Limits, free: Callable[[Path], int]
 ) -> None:
     most = max(limits.floor, limits.ratio * archive.stat().st_size)
     written, looked_at, room = 0, 0, free(new) - limits.spare
@@ -124,7 +128,7 @@ def _write(
                 raise _refused(archive, f"the path {entry.name!r} leads out of the folder")
             if entry.trouble is not None:
                 raise _refused(archive, f"{entry.name!r} is {entry.trouble}")
-            path = _from_wanted(path, gives)
+            path = wanted(path)
             if path is None or (not entry.folder and not any(fnmatchcase(path.as_posix(), pattern) for pattern in members)):
                 continue
             if entry.folder:
@@ -148,7 +152,7 @@ def _write(
                     out.write(block)
 
 
-def _from_wanted(path: PurePosixPath, gives: set[str]) -> PurePosixPath | None:
+def _from_one_of(path: PurePosixPath, gives: set[str]) -> PurePosixPath | None:
     """The path from the first part that is one of ``gives`` on."""
     for place, part in enumerate(path.parts):
         if part in gives:
@@ -156,19 +160,15 @@ def _from_wanted(path: PurePosixPath, gives: set[str]) -> PurePosixPath | None:
     return None
 
 
+def _in_folder(path: PurePosixPath, folder: str) -> PurePosixPath:
+    return path if path.parts[:1] == (folder,) else folder / path
+
+
 def _make(archive: Path, folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise _refused(archive, f"{folder.name!r} is a file and a folder at once") from None
-
-
-def _merge(new: Path, old: Path) -> None:
-    for folder, _, files in os.walk(new):
-        target = old / Path(folder).relative_to(new)
-        target.mkdir(parents=True, exist_ok=True)
-        for name in files:
-            os.replace(Path(folder) / name, target / name)
 
 
 def _refused(archive: Path, why: str) -> DataError:
