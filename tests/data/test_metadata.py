@@ -177,8 +177,8 @@ def test_exif_that_is_none(tmp_path):
 def test_one_bad_tag_does_not_cost_the_others(tmp_path):
     """The maker's name claims 4 GiB; Pillow warns and skips it."""
     block = tags().tobytes()
-    at = block.index(b"\x0f\x01\x02\x00") + 4
-    assert block[at : at + 4] == struct.pack("<L", len("a maker") + 1)
+    at = block.index(b"\x01\x0f\x00\x02") + 4
+    assert block[at : at + 4] == struct.pack(">L", len("a maker") + 1)
     assert is_that_of_the_tags(asked(tmp_path, picture("jpeg", exif=block[:at] + b"\xff" * 4 + block[at + 4 :])))
 
 
