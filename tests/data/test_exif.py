@@ -124,6 +124,7 @@ DATES = {
     "GPS wins over a date without zone": (photo(), GPS, SATELLITE, []),
     "GPS alone": ({}, GPS, SATELLITE, []),
     "whole seconds of GPS": ({}, clock(14, 27, 7), "2008-10-22T14:27:07Z", []),
+    "milliseconds of GPS that float64 cuts short": ({}, clock(14, 27, R(1001, 1000)), "2008-10-22T14:27:01.001Z", []),
     "no zone at all": (photo(), {}, "2008-10-22T16:28:39Z", [exif.NO_ZONE]),
     "a GPS date without time": (photo(), {29: "2008:10:22"}, "2008-10-22T16:28:39Z", [exif.NO_ZONE]),
     "a GPS time without date": (photo(), {7: (14, 27, 7)}, "2008-10-22T16:28:39Z", [exif.NO_ZONE]),

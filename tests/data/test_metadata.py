@@ -122,6 +122,20 @@ def test_a_jpeg_with_other_segments_and_fill_bytes_first(tmp_path):
     assert is_that_of_the_tags(asked(tmp_path, data[:at] + xmp + b"\xff\xff" + data[at:]))
 
 
+def test_a_webp_with_a_chunk_of_odd_length_first(tmp_path):
+    """Chunks are padded to even lengths, and the padding is not counted."""
+    data = picture("webp")
+    at = data.index(b"EXIF")
+    odd = b"ODD " + struct.pack("<L", 3) + b"odd\0"
+    assert is_that_of_the_tags(asked(tmp_path, data[:at] + odd + data[at:]))
+
+
+def test_a_date_among_the_main_tags(tmp_path):
+    exif = Image.Exif()
+    exif.update({0x9003: "2008:10:22 16:28:39", 0x9011: "+02:00"})
+    assert asked(tmp_path, picture("jpeg", exif=exif.tobytes())) == Metadata(None, DATE, ())
+
+
 @pytest.mark.parametrize("form", FORMATS)
 def test_without_exif(tmp_path, form):
     assert asked(tmp_path, picture(form, exif=b"")) == Metadata(None, None, ())
@@ -158,6 +172,14 @@ def test_what_is_no_image_or_not_there(tmp_path):
 
 def test_exif_that_is_none(tmp_path):
     assert asked(tmp_path, picture("jpeg", exif=b"Exif\0\0rubbish")).notes == (metadata.BROKEN,)
+
+
+def test_one_bad_tag_does_not_cost_the_others(tmp_path):
+    """The maker's name claims 4 GiB; Pillow warns and skips it."""
+    block = tags().tobytes()
+    at = block.index(b"\x01\x0f\x00\x02") + 4
+    assert block[at : at + 4] == struct.pack(">L", len("a maker") + 1)
+    assert is_that_of_the_tags(asked(tmp_path, picture("jpeg", exif=block[:at] + b"\xff" * 4 + block[at + 4 :])))
 
 
 def test_the_position_only_if_wanted(tmp_path):

@@ -38,19 +38,18 @@ def centre(file: Path) -> tuple[tuple[float, float] | None, list[str]]:
     import rasterio
     from rasterio.transform import from_gcps
 
-    # Without its own look around, GDAL neither lists folders of 10^6 files nor lets a neighbour change the answer.
-    surroundings = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO"}
+    # Unless it is told that nothing else is there, GDAL lists the folder for every file, and a neighbour changes the answer.
     try:
         with (
             warnings.catch_warnings(action="ignore", category=rasterio.errors.NotGeoreferencedWarning),
-            rasterio.Env(**surroundings),
+            rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"),
             rasterio.open(file, driver="GTiff") as opened,
         ):
             crs, transform, (points, points_crs) = opened.crs, opened.transform, opened.gcps
             width, height, rpcs = opened.width, opened.height, opened.rpcs
             if transform.is_identity and points:
                 crs, transform = points_crs, from_gcps(points)
-            wkt = crs.to_wkt(version="WKT2_2019") if crs else None
+            wkt = crs.to_wkt() if crs else None
     except (rasterio.errors.RasterioError, ValueError):
         return None, [BROKEN]
     if transform.is_identity:

@@ -51,9 +51,11 @@ def test_which_row_speaks_of_which_image(case):
     assert (made.lost, made.by_name) == (lost, by_name)
 
 
-def test_paths_below_the_side_cars_own_folder():
-    made = joined(["img/1.jpg", "../other/2.jpg"], ["set/img/1.jpg", "other/2.jpg", "img/2.jpg"], folder="set")
-    assert made.of_image == {"set/img/1.jpg": [0], "other/2.jpg": [1]}
+def test_paths_below_the_side_cars_own_folder_or_the_root():
+    images = ["img/1.jpg", "img/2.jpg", "other/2.jpg", "set/img/1.jpg"]
+    made = joined(["img/1.jpg", "../other/2.jpg", "img/2.jpg"], images, folder="set")
+    assert made.of_image == {"set/img/1.jpg": [0], "other/2.jpg": [1], "img/2.jpg": [2]}
+    assert made.by_name == set()
 
 
 def test_unicode_forms_do_not_matter():

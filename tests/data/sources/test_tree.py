@@ -102,6 +102,7 @@ def test_the_pattern(tmp_path, pattern):
     tree = walk(tmp_path, pattern)
     assert tree.images == PATTERNS[pattern]
     assert tree.left_out == 4 - len(PATTERNS[pattern])
+    assert tree.others[".txt"] == (pattern in ("**/*", "*", "**"))
     if tree.left_out:
         assert (
             remarks(tree, pattern)[-1]
