@@ -75,7 +75,7 @@ def test_views_of_a_place_are_sorted_as_text(tmp_path: Path) -> None:
     for number in range(12):
         view(tmp_path, f"val/zoo/zoo_1/zoo_1_{number}_rgb")
     names = [row["obs_id"] for row in rows_of(opened(tmp_path)) if row["location_id"] == "val/zoo_1"]
-    assert names == [f"val/zoo_1_{number}_rgb/1" for number in (0, 1, 10, 11, *range(2, 10))]
+    assert names == [f"val/zoo_1_{number}_rgb/1" for number in (0, 10, 11, *range(1, 10))]  # 0 stands before _
 
 
 def test_files_of_another_kind_are_no_rows(tmp_path: Path) -> None:
