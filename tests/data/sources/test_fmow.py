@@ -70,6 +70,14 @@ def test_views_come_in_the_order_of_their_names_with_place_and_role(tmp_path: Pa
     assert (source.reading, source.inspection, source.remarks) == (Reading("data_root", "fmow"), "exists", [])
 
 
+def test_views_of_a_place_are_sorted_as_text(tmp_path: Path) -> None:
+    small(tmp_path)
+    for number in range(12):
+        view(tmp_path, f"val/zoo/zoo_1/zoo_1_{number}_rgb")
+    names = [row["obs_id"] for row in rows_of(opened(tmp_path)) if row["location_id"] == "val/zoo_1"]
+    assert names == [f"val/zoo_1_{number}_rgb/1" for number in (0, 10, 11, *range(1, 10))]  # 0 stands before _
+
+
 def test_files_of_another_kind_are_no_rows(tmp_path: Path) -> None:
     small(tmp_path)
     place = tmp_path / "train/zoo/zoo_0"
@@ -116,7 +124,8 @@ def test_json_files_of_the_ground_truth_are_preferred(tmp_path: Path) -> None:
     source = opened(tmp_path)
     assert [row["lon"] is None for row in rows_of(source)] == [False] * 4 + [True]
     assert source.remarks == [
-        "1 of 5 json files have no raw_location, as those of the challenge: groundtruth.tar.bz2, unpacked into groundtruth/, has them"
+        "1 of 5 json files have no raw_location, as those of the challenge: groundtruth.tar.bz2, unpacked into groundtruth/, "
+        "has them"
     ]
 
 

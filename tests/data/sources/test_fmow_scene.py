@@ -97,7 +97,10 @@ def test_the_centroid_is_the_polygons(case: str) -> None:
 NO_POLYGONS = ["", "POLYGON", "POLYGON ((1 2))", "POINT (1 2)", "POLYGON EMPTY", "11.5, 48.1", "LINESTRING (0 0, 1 1)"]
 
 
-@pytest.mark.parametrize("wkt", [*NO_POLYGONS, "POLYGON ((nan nan, nan nan, nan nan, nan nan))"])
+NOT_FINITE = ["POLYGON ((nan nan, nan nan, nan nan, nan nan))", "POLYGON ((0 inf, 1 2, 3 4, 0 inf))"]
+
+
+@pytest.mark.parametrize("wkt", [*NO_POLYGONS, *NOT_FINITE])
 def test_what_is_no_polygon_has_no_centroid(wkt: str) -> None:
     assert centroid(wkt) is None
 

@@ -53,6 +53,19 @@ def ask(root: Path, rows: Any, classes: list[str], ratio: float = 1.0) -> np.nda
     return made.toarray()
 
 
+def test_a_path_without_a_row_has_no_prediction(tmp_path: Path) -> None:
+    released(tmp_path)
+    column = pa.array([{"path": VAL, "row": None}, {"path": VAL, "row": 2}], GIVEN_FEATURES)
+    assert ask(tmp_path, column, ["fir"]).tolist() == [[0], [1]]
+
+
+def test_values_too_small_for_float32_are_not_stored(tmp_path: Path) -> None:
+    released(tmp_path, np.array([[1e-60, 0, 0, 1.0]]), dense=True)
+    found = read_released(tmp_path / "download", data_root=tmp_path)
+    assert found is not None
+    assert found.probabilities(1.0, rows=[(VAL, 0)], classes=["oak", "fir"]).nnz == 1
+
+
 @pytest.mark.parametrize("dense", [False, True])
 def test_rows_and_columns_are_those_asked_for_in_their_order(tmp_path: Path, dense: bool) -> None:
     released(tmp_path, dense=dense)
@@ -138,6 +151,15 @@ def test_a_ratio_without_a_file_is_named_with_the_file_and_the_key(tmp_path: Pat
         ask(tmp_path, [(VAL, 0)], ["oak"], 0.1)
     assert caught.value.message.endswith("there are those for 0.05, 1")
     assert "take 0.1 out of split.label_ratios" in (caught.value.hint or "")
+
+
+def test_the_file_of_ratio_1_is_named_too(tmp_path: Path) -> None:
+    released(tmp_path)
+    about = json.loads((tmp_path / "download/released.json").read_text())
+    del about["files"]["1"]
+    (tmp_path / "download/released.json").write_text(json.dumps(about))
+    with pytest.raises(DataError, match=r"label ratio 1 of split.label_ratios: .*/set/full.npz was not there"):
+        ask(tmp_path, [(VAL, 0)], ["oak"])
 
 
 def test_a_file_that_is_gone_is_named_with_the_ratio(tmp_path: Path) -> None:
