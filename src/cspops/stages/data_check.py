@@ -16,7 +16,7 @@ from cspops.data.rows import Account
 from cspops.errors import DataError, ParamsError
 from cspops.host import Host
 from cspops.params import DownloadView, Params, view
-from cspops.progress import Report
+from cspops.progress import Report, silent
 from cspops.report.character_map import bounding_box, cells
 from cspops.stages import data_dvc, data_use
 from cspops.stages.site import Site
@@ -163,7 +163,7 @@ def _ingest(view: DownloadView, site: Site) -> tuple[Account, _NotesSeen]:
         bad_position=view.bad_position,
         duplicate_images=view.duplicate_images,
         merge_labels=view.merge_labels,
-        report=site.report,
+        report=silent,  # the account says it all
     )
     return account, seen
 
