@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent / "laws"))
+sys.path[:0] = [str(Path(__file__).parent / "laws"), str(Path(__file__).parent)]
 
 
 @pytest.fixture(autouse=True)

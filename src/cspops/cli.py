@@ -28,7 +28,7 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
-    epilog="Settings that change results: params.yaml. Where it runs: CSPOPS_DEVICE, CSPOPS_DATA_ROOT.",
+    epilog="Settings that change results: params.yaml. Where it runs: CSPOPS_DEVICE, CSPOPS_WORKERS, CSPOPS_DATA_ROOT.",
 )
 
 

@@ -2,8 +2,11 @@
 
 CSPOPS_DEVICE      auto (a GPU where there is one), cpu, cuda, cuda:1 ...
 CSPOPS_DATA_ROOT   folder of images that the catalogue names by path
+CSPOPS_WORKERS     processes that decode images: auto (one a core for images in files, none for images in the catalogue),
+                   0 (decode in the stage's own process), 1, 2 ...
 """
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +25,7 @@ class Host(BaseSettings):
 
     device: str = "auto"
     data_root: Path = Path()
+    workers: str = "auto"
 
     def torch_device(self) -> "torch.device":
         """The device to compute on; EnvironmentProblem when CSPOPS_DEVICE names one that is not there."""
@@ -38,3 +42,14 @@ class Host(BaseSettings):
                 f"CSPOPS_DEVICE={self.device} cannot be used: {reason}", hint="set it to cpu, cuda or auto"
             ) from None
         return device
+
+    def decoders(self, *, by_path: bool) -> int:
+        """How many processes decode images that lie in files, or else in the catalogue; EnvironmentProblem for nonsense."""
+        if self.workers == "auto":
+            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+            return cores if by_path else 0
+        if not (self.workers.isascii() and self.workers.isdecimal()):
+            raise EnvironmentProblem(
+                f"CSPOPS_WORKERS={self.workers} is no number of processes", hint="set it to auto, 0, 1, 2 ..."
+            )
+        return int(self.workers)

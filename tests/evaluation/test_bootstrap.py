@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from cspops.evaluation import bootstrap
 from cspops.evaluation.bootstrap import paired_difference
 
 
@@ -67,3 +68,13 @@ def test_same_seed_same_interval():
     a, b = hits(0.7, 2, 60), hits(0.5, 2, 60, seed=1)
     assert paired_difference(a, b, draws=50, seed=4) == paired_difference(a, b, draws=50, seed=4)
     assert paired_difference(a, b, draws=50, seed=4) != paired_difference(a, b, draws=50, seed=5)
+
+
+@pytest.mark.parametrize("weights", [1, 130, 60 * 101])
+def test_some_resamples_at_a_time_are_the_same_resamples(monkeypatch, weights):
+    """The stream gives the same numbers in parts; sums of 60 float32 differ by rounding alone, 60 x 2^-24 of 100."""
+    a, b = hits(0.7, 2, 60), hits(0.5, 2, 60, seed=1)
+    whole = paired_difference(a, b, draws=101)
+    monkeypatch.setattr(bootstrap, "WEIGHTS", weights)
+    parts = paired_difference(a, b, draws=101)
+    assert (parts.mean, parts.low, parts.high) == pytest.approx((whole.mean, whole.low, whole.high), abs=100 * 60 * 2**-24)

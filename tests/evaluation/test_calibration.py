@@ -6,7 +6,8 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
-from cspops.evaluation.calibration import HIGH, LOW, Calibration, calibrated_log_p, fit
+from cspops.evaluation import calibration, row_blocks
+from cspops.evaluation.calibration import HIGH, LOW, Calibration, calibrated_log_p, fit, fit_in_blocks
 from cspops.evaluation.combine import combined_log_p, image_log_p, location_log_p
 
 
@@ -127,3 +128,33 @@ def test_the_order_of_rows_does_not_matter():
     one, other = fit(image, location, label), fit(image.flip(0), location.flip(0), label.flip(0))
     assert one.temperature == pytest.approx(other.temperature, rel=1e-5)
     assert one.location_weight == pytest.approx(other.location_weight, rel=1e-5)
+
+
+@pytest.mark.parametrize("scale", [0.3, 2.0, 20.0])
+@pytest.mark.parametrize("kept", [2**24, 2 * 5 * 20])
+def test_in_blocks_it_is_the_same_minimum(monkeypatch, scale, kept):
+    """60 rows of 5 classes, 7 at a time; held, or made anew at each step after a start on 20 of them.
+
+    Both stop where the NLL may still fall by 1e-12 of itself, or by 1e-12.
+    """
+    monkeypatch.setattr(row_blocks, "TABLE", 7 * 5)
+    monkeypatch.setattr(calibration, "KEPT", kept)
+    image, location, label = table(1, scale=scale)
+    asked: list[int] = []
+
+    def answers(rows):
+        asked.append(len(rows))
+        return image[rows], location[rows]
+
+    rows = torch.arange(60)[10:]
+    got = fit_in_blocks(answers, label, rows, classes=5)
+    want = fit(image[rows], location[rows], label[rows])
+    assert max(asked) <= 7
+    assert (sum(asked) == 50) == (kept == 2**24)
+    least, found = (nll(image[rows], location[rows], label[rows], one) for one in (want, got))
+    assert found == pytest.approx(least, abs=4e-12 * max(1, least))
+
+
+def test_in_blocks_of_no_rows_it_is_the_plain_product():
+    nobody = torch.empty(0, dtype=torch.long)
+    assert fit_in_blocks(lambda rows: (torch.zeros(0, 3),) * 2, torch.zeros(4).long(), nobody, classes=3) == Calibration()

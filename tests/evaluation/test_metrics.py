@@ -7,7 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cspops.evaluation.metrics import METRICS, expected_calibration_error, hits, ranks, score
+from cspops.evaluation.metrics import METRICS, expected_calibration_error, judge, ranks, score, together
+
+
+def scored(log_p: torch.Tensor, label: torch.Tensor) -> dict[str, float]:
+    return score(judge(log_p, label), label, classes=log_p.shape[1])
 
 
 def test_ranks_count_ties_half():
@@ -20,7 +24,7 @@ def test_all_equal_is_the_middle_rank():
     """A constant answer has the mean rank of a random one, (q + 1) / 2, and hits nothing at the top."""
     log_p = torch.zeros(3, 7)
     assert ranks(log_p, torch.tensor([0, 3, 6])).tolist() == [4.0, 4.0, 4.0]
-    assert score(log_p, torch.tensor([0, 3, 6]))["top1"] == 0
+    assert scored(log_p, torch.tensor([0, 3, 6]))["top1"] == 0
 
 
 @given(st.lists(st.tuples(st.lists(st.integers(0, 3), min_size=6, max_size=6), st.integers(0, 5)), min_size=1, max_size=12))
@@ -37,14 +41,14 @@ def test_score_is_the_brute_force(table):
     expected = {f"top{k}": 100 * sum(p <= k for p in place) / n for k in (1, 3, 5, 10)}
     expected["mrr"] = 100 * sum(1 / p for p in place) / n
     expected["balanced_top1"] = 100 * sum(sum(hits) / len(hits) for hits in by_class.values()) / len(by_class)
-    got = score(torch.tensor([row for row, _ in table]).double(), torch.tensor([label for _, label in table]))
+    got = scored(torch.tensor([row for row, _ in table]).double(), torch.tensor([label for _, label in table]))
     assert {name: got[name] for name in expected} == pytest.approx(expected)
 
 
 def test_balanced_top1_weighs_classes_not_rows():
     """Nine rows of class 0 are right, one of class 1 is wrong: top1 is 90, balanced (100 + 0) / 2; class 2 is absent."""
     log_p = torch.tensor([[0.0, -1.0, -2.0]]).expand(10, 3)
-    got = score(log_p, torch.tensor([0] * 9 + [1]))
+    got = scored(log_p, torch.tensor([0] * 9 + [1]))
     assert got["top1"] == pytest.approx(90)
     assert got["balanced_top1"] == pytest.approx(50)
 
@@ -52,7 +56,7 @@ def test_balanced_top1_weighs_classes_not_rows():
 def test_perfect_answers_score_a_hundred_everywhere():
     """Class y of row y has P 1 - 5e-9: ranks are perfect, NLL is that of it, and so is the confidence short of 100 %."""
     log_p = torch.full((6, 6), 1e-9, dtype=torch.float64).fill_diagonal_(1 - 5e-9).log()
-    got = score(log_p, torch.arange(6))
+    got = scored(log_p, torch.arange(6))
     assert list(got) == list(METRICS)
     assert [got[name] for name in METRICS[:-2]] == [100.0] * 6
     assert got["nll"] == pytest.approx(5e-9, rel=1e-6)
@@ -61,7 +65,7 @@ def test_perfect_answers_score_a_hundred_everywhere():
 
 def test_nll_of_a_uniform_answer_is_log_q_and_its_error_is_what_accuracy_misses():
     """P = 1/4 for each class: NLL log 4; the confidence is 1/4 in one bin, and ties hit nothing: the error is 25 %."""
-    got = score(torch.full((8, 4), 0.25, dtype=torch.float64).log(), torch.arange(8) % 4)
+    got = scored(torch.full((8, 4), 0.25, dtype=torch.float64).log(), torch.arange(8) % 4)
     assert got["nll"] == pytest.approx(math.log(4))
     assert got["ece"] == pytest.approx(25)
 
@@ -99,33 +103,33 @@ def test_a_confidence_on_a_border_is_in_the_lower_bin():
 
 def test_hits_are_those_that_top1_counts():
     log_p = torch.tensor([[3.0, 1.0], [1.0, 3.0], [2.0, 2.0]])
-    assert hits(log_p, torch.zeros(3, dtype=torch.long)).tolist() == [True, False, False]
+    assert judge(log_p, torch.zeros(3, dtype=torch.long)).hits.tolist() == [True, False, False]
 
 
 def test_mrr_of_the_second_place_is_a_half():
-    assert score(torch.tensor([[1.0, 0.0, -1.0]]), torch.tensor([1]))["mrr"] == 50
+    assert scored(torch.tensor([[1.0, 0.0, -1.0]]), torch.tensor([1]))["mrr"] == 50
 
 
 def test_fewer_classes_than_k_always_hit():
-    got = score(torch.tensor([[1.0, 0.0]]), torch.tensor([1]))
+    got = scored(torch.tensor([[1.0, 0.0]]), torch.tensor([1]))
     assert (got["top1"], got["top3"], got["top5"], got["top10"]) == (0, 100, 100, 100)
 
 
 def test_logits_at_the_ends_have_a_finite_nll():
     """log softmax of (0, -1e4) is (0, -1e4): a wrong answer costs 1e4 nats, not infinity."""
-    got = score(torch.tensor([[0.0, -1e4]]).double().log_softmax(1), torch.tensor([1]))
+    got = scored(torch.tensor([[0.0, -1e4]]).double().log_softmax(1), torch.tensor([1]))
     assert got["nll"] == pytest.approx(1e4)
     assert all(map(math.isfinite, got.values()))
 
 
 def test_an_empty_set_is_nan():
-    assert all(math.isnan(value) for value in score(torch.empty(0, 3), torch.empty(0, dtype=torch.long)).values())
+    assert all(math.isnan(value) for value in scored(torch.empty(0, 3), torch.empty(0, dtype=torch.long)).values())
 
 
 def test_the_order_of_rows_and_a_shift_of_a_row_do_not_matter():
     g = torch.Generator().manual_seed(0)
     log_p, label = torch.randn(20, 4, generator=g).double(), torch.randint(4, (20,), generator=g)
-    shifted, got = score(log_p.flip(0) + torch.arange(20.0).flip(0)[:, None], label.flip(0)), score(log_p, label)
+    shifted, got = scored(log_p.flip(0) + torch.arange(20.0).flip(0)[:, None], label.flip(0)), scored(log_p, label)
     for name in METRICS[:-2]:  # nll and ece speak of P itself, not of its order
         assert shifted[name] == pytest.approx(got[name])
 
@@ -134,4 +138,21 @@ def test_a_row_of_nan_is_no_hit():
     """nan compares false with everything: counted naively it would be better than the first place."""
     log_p = torch.full((1, 4), torch.nan)
     assert ranks(log_p, torch.tensor([2])).item() >= 1
-    assert score(log_p, torch.tensor([2]))["top1"] == 0
+    assert scored(log_p, torch.tensor([2]))["top1"] == 0
+
+
+def test_judgements_of_parts_are_those_of_the_whole_and_of_some_rows_those_rows():
+    g = torch.Generator().manual_seed(3)
+    log_p, label = torch.randn(11, 4, generator=g).double().log_softmax(1), torch.randint(4, (11,), generator=g)
+    whole, parts = judge(log_p, label), together([judge(log_p[:5], label[:5]), judge(log_p[5:], label[5:])])
+    rows = torch.arange(11) % 3 == 0
+    for one, other, numbers in zip(whole, parts, whole.of(rows), strict=True):
+        assert torch.equal(one, other)
+        assert torch.equal(one[rows], numbers)
+
+
+def test_each_class_that_occurs_counts_once_however_many_there_are():
+    """Of 40 classes two occur, one always right and one always wrong: 50 %, whatever the other 38."""
+    log_p = torch.zeros(6, 40).double()
+    log_p[:, 3] = 1
+    assert scored(log_p, torch.tensor([3, 3, 3, 3, 3, 7]))["balanced_top1"] == pytest.approx(50)

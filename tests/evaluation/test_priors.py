@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from cspops.evaluation import priors
+from cspops.evaluation import priors, row_blocks
 from cspops.evaluation.combine import combined_log_p
 from cspops.evaluation.priors import LocationPriors
 from cspops.geo import EARTH_RADIUS_KM, haversine, uniform_on_sphere
@@ -63,6 +63,11 @@ def make(known, known_label, lonlat, located=None, **changes) -> LocationPriors:
     return LocationPriors(known, known_label, lonlat, located, **settings)
 
 
+def log_p(made: LocationPriors, name: str, setting: float) -> torch.Tensor:
+    """Of every judged row."""
+    return made.log_p(name, setting, torch.arange(len(made.lonlat)))
+
+
 CASES = [("frequency", 0.0), ("histogram", 10.0), ("histogram", 45.0), ("knn", 1), ("knn", 7), ("knn", 50)]
 CASES += [("distance_knn", 3), ("distance_knn", 50), ("kde", 60.0), ("kde", 500.0), ("kde", 4000.0)]
 
@@ -71,23 +76,24 @@ CASES += [("distance_knn", 3), ("distance_knn", 50), ("kde", 60.0), ("kde", 500.
 def test_a_prior_is_the_naive_double_loop(name, setting):
     """30 labelled rows, 24 judged ones. The kernel is computed in float32: 1e-6 relative, and so is its smoothed sum."""
     known, known_label, lonlat = places(30, 0), labels(30, 1), places(24, 2)
-    got = make(known, known_label, lonlat).log_p(name, setting)
+    got = log_p(make(known, known_label, lonlat), name, setting)
     want = torch.tensor([expected(weights_of(name, setting, x, known), known_label, 0.7) for x in lonlat], dtype=torch.float64)
     torch.testing.assert_close(got.exp(), want, rtol=3e-6 if name == "kde" else 1e-9, atol=1e-12)
 
 
 def test_the_kernel_is_the_same_in_small_blocks(monkeypatch):
     known, known_label, lonlat = places(30, 0), labels(30, 1), places(24, 2)
-    whole = priors.kde_counts(known, known_label, lonlat, bandwidth_km=500.0, classes=Q)
+    of = priors.Sorted.of(known, known_label)
+    whole = priors.kde_counts(of, lonlat, bandwidth_km=500.0, classes=Q)
     monkeypatch.setattr(priors, "BLOCK", 70)
-    torch.testing.assert_close(priors.kde_counts(known, known_label, lonlat, bandwidth_km=500.0, classes=Q), whole)
+    torch.testing.assert_close(priors.kde_counts(of, lonlat, bandwidth_km=500.0, classes=Q), whole)
 
 
 def test_a_kernel_far_from_every_label_leaves_the_frequency():
     """At 20,000 km with a bandwidth of 1 km: exp(-80) at most, next to a pseudo-count of 0.7."""
     known, known_label = torch.tensor([[0.0, 0.0]]).double(), torch.tensor([1])
     got = make(known, known_label, torch.tensor([[180.0 - 1e-9, 0.0]]).double())
-    torch.testing.assert_close(got.log_p("kde", 1.0)[0], got.frequency, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(log_p(got, "kde", 1.0)[0], got.frequency, rtol=1e-12, atol=1e-12)
 
 
 def test_neighbours_are_those_of_sorted_great_circles_over_the_date_line_and_the_pole():
@@ -111,8 +117,8 @@ def test_distance_to_the_nearest_label():
 def test_a_row_without_a_position_has_the_frequency_of_classes(name):
     lonlat = torch.cat((places(4, 2), torch.full((2, 2), torch.nan).double()))
     got = make(places(20, 0), labels(20, 1), lonlat, ~lonlat.isnan().any(1))
-    assert bool(got.log_p(name, 5).isfinite().all())
-    torch.testing.assert_close(got.log_p(name, 5)[4:].exp()[0].tolist(), frequency(labels(20, 1)))
+    assert bool(log_p(got, name, 5).isfinite().all())
+    torch.testing.assert_close(log_p(got, name, 5)[4:].exp()[0].tolist(), frequency(labels(20, 1)))
 
 
 @pytest.mark.parametrize("name", priors.PRIORS)
@@ -120,7 +126,7 @@ def test_a_row_without_a_position_has_the_frequency_of_classes(name):
 def test_few_labels_and_many_classes_stay_finite_and_normalised(name, m, q):
     """No labelled row at all: every class is equally likely."""
     known, lonlat = places(m, 0), places(3, 1)
-    got = make(known, torch.zeros(m, dtype=torch.long), lonlat, classes=q).log_p(name, 5)
+    got = log_p(make(known, torch.zeros(m, dtype=torch.long), lonlat, classes=q), name, 5)
     assert bool(got.isfinite().all())
     torch.testing.assert_close(got.logsumexp(1), torch.zeros(3, dtype=torch.float64), atol=1e-9, rtol=0)
     if m == 0:
@@ -131,8 +137,8 @@ def test_nearer_neighbours_weigh_more():
     """One label of class 0 at 0 km, two of class 1 at 110 km: by number class 1 wins, by distance class 0."""
     known = torch.tensor([[0.0, 0.0], [1.0, 0.0], [-1.0, 0.0]]).double()
     got = make(known, torch.tensor([0, 1, 1]), torch.zeros(1, 2).double(), pseudo_count=1e-6)
-    assert got.log_p("knn", 3).argmax().item() == 1
-    assert got.log_p("distance_knn", 3).argmax().item() == 0
+    assert log_p(got, "knn", 3).argmax().item() == 1
+    assert log_p(got, "distance_knn", 3).argmax().item() == 0
 
 
 def test_the_setting_chosen_is_that_of_least_nll_of_the_product_on_chooser_rows():
@@ -144,14 +150,14 @@ def test_the_setting_chosen_is_that_of_least_nll_of_the_product_on_chooser_rows(
     for name, settings in (("histogram", (5.0, 40.0, 180.0)), ("knn", (1, 5, 30)), ("kde", (50.0, 1000.0, 5000.0))):
         nll = []
         for setting in settings:
-            product = combined_log_p(image, got.log_p(name, setting), located)
+            product = combined_log_p(image, log_p(got, name, setting), located)
             rows = [i for i in range(20) if located[i]]
             nll.append(-sum(float(product[i, label[i]]) for i in rows) / len(rows))
         assert min(nll) < sorted(nll)[1]
-        chosen = got.choose(name, settings, image=image, label=label, chooser=chooser)
-        assert chosen == settings[nll.index(min(nll))]
+        chosen = got.choose({name: settings}, image=image.__getitem__, label=label, chooser=chooser)
+        assert chosen == {name: settings[nll.index(min(nll))]}
     nobody = torch.zeros(30, dtype=torch.bool)
-    assert got.choose("knn", (5, 1), image=image, label=label, chooser=nobody) == 5
+    assert got.choose({"knn": (5, 1)}, image=image.__getitem__, label=label, chooser=nobody) == {"knn": 5}
 
 
 def test_the_choice_is_made_anew_for_other_answers():
@@ -163,4 +169,56 @@ def test_the_choice_is_made_anew_for_other_answers():
     image = torch.zeros(40, Q, dtype=torch.float64).log_softmax(1)
     turned = torch.tensor([1, 3, 0, 0])[known_label]
     for label, best in ((known_label, 1), (turned, 40), (known_label, 1)):
-        assert got.choose("knn", (1, 40), image=image, label=label, chooser=everywhere) == best
+        chosen = got.choose({"knn": (1, 40)}, image=image.__getitem__, label=label, chooser=everywhere)
+        assert chosen == {"knn": best}
+
+
+@pytest.mark.parametrize("name", ["histogram", "knn", "distance_knn", "kde"])
+@pytest.mark.parametrize("concentration", [0.0, 3.0, 200.0])
+def test_the_nll_that_chooses_is_that_of_the_normalised_product(monkeypatch, name, concentration):
+    """Sums over counts that are not 0, against the whole table's log_softmax; images so sure too that exp underflows.
+
+    Both are sums of at most 30 + q terms in float64, of numbers up to 200 x 5: 1e-10 is far above their rounding.
+    """
+    monkeypatch.setattr(row_blocks, "TABLE", 5 * Q)
+    made = make(places(30, 0), labels(30, 1), places(24, 2))
+    label, g = labels(24, 3), torch.Generator().manual_seed(4)
+    image = (concentration * torch.randn(24, Q, generator=g, dtype=torch.float64)).log_softmax(1)
+    means: list[float] = []
+    monkeypatch.setattr(priors.np, "argmin", lambda numbers: means.extend(numbers) or 0)
+    everywhere = torch.ones(24, dtype=torch.bool)
+    made.choose({name: (7, 300)}, image=image.__getitem__, label=label, chooser=everywhere)
+    want = [
+        float(-combined_log_p(image, log_p(made, name, setting), everywhere).gather(1, label[:, None]).mean())
+        for setting in (7, 300)
+    ]
+    assert means == pytest.approx(want, rel=1e-10, abs=1e-10)
+
+
+def test_zeros_for_the_image_choose_by_the_location_alone():
+    """exp(0) = 1 of each class is a constant: the product is P(y|x) itself."""
+    made, label = make(places(40, 0), labels(40, 1), places(30, 2)), labels(30, 3)
+    everywhere = torch.ones(30, dtype=torch.bool)
+    settings = (50.0, 1000.0, 5000.0)
+    nll = [float(-log_p(made, "kde", one).gather(1, label[:, None]).mean()) for one in settings]
+    image = torch.zeros(30, Q, dtype=torch.float64)
+    chosen = made.choose({"kde": settings}, image=image.__getitem__, label=label, chooser=everywhere)
+    assert chosen == {"kde": settings[nll.index(min(nll))]}
+    assert min(nll) < sorted(nll)[1]
+
+
+@pytest.mark.parametrize(("name", "setting"), CASES)
+def test_some_rows_are_those_rows_of_all(name, setting):
+    made = make(places(30, 0), labels(30, 1), places(24, 2))
+    rows = torch.tensor([3, 4, 20])
+    torch.testing.assert_close(made.log_p(name, setting, rows), log_p(made, name, setting)[rows], rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("limit", [0, 10 * Q * 8, 2**27])
+def test_kernel_sums_are_kept_up_to_the_limit_and_the_same_again(monkeypatch, limit):
+    monkeypatch.setattr(priors, "KEPT", limit)
+    made = make(places(30, 0), labels(30, 1), places(24, 2))
+    first = [made.log_p("kde", 500.0, rows).clone() for rows in torch.arange(24).split(10)]
+    assert sum(one.nbytes for one in made._kernel_sums.values()) <= limit
+    for rows, before in zip(torch.arange(24).split(10), first, strict=True):
+        assert torch.equal(made.log_p("kde", 500.0, rows), before)

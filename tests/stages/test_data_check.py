@@ -126,7 +126,7 @@ def test_the_tables_and_the_map_are_shown(project: Path, check: Check) -> None:
     lines = out.splitlines()
     assert max(len(line) for line in lines if not line.startswith("warning: ")) <= 100
     assert out.count("look exchanged") == 1
-    assert err == ""
+    assert err == f"reading {project.parent / 'mine'} as table\n"
     frame = [number for number, line in enumerate(lines) if line.strip().startswith("+--")]
     assert "o" in "".join(lines[frame[0] : frame[1]])
     narrow = check(columns=60)[1].splitlines()

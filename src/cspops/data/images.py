@@ -1,45 +1,57 @@
-"""From the catalogue's image structs to pixels."""
+"""From the catalogue's images to pixels for a network."""
 
-import io
+import json
+from collections.abc import Iterator
+from dataclasses import fields
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
-from PIL import Image, UnidentifiedImageError
 
+from cspops.data.decoding import squares
+from cspops.data.rows import Reading
+from cspops.data.workers import Map
 from cspops.errors import DataError
 from cspops.shapes import Tensor, UInt8
 
-EIGHT_BIT = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "La", "CMYK", "YCbCr", "HSV", "LAB"}
-"""Pillow's modes that become RGB without losing their range; it would clip the others (`I;16`, `I`, `F`) to white."""
+
+def read_reading(folder: Path) -> Reading:
+    """How the images of the catalogue in ``folder`` are read: its images.json."""
+    file = folder / "images.json"
+    remake = "dvc repro -f download"
+    try:
+        about: dict[str, Any] = json.loads(file.read_text())
+        names = {field.name for field in fields(Reading)}
+        if about.keys() != names:
+            raise DataError(f"{file} holds {', '.join(sorted(about))}, not {', '.join(sorted(names))}", hint=remake)
+        bands = about["bands"]
+        return Reading(**about | {"bands": None if bands is None else tuple(int(band) for band in bands)})
+    except FileNotFoundError:
+        raise DataError(f"{file} is missing", hint=remake) from None
+    except (ValueError, TypeError, AttributeError):
+        raise DataError(f"{file} is broken", hint=remake) from None
 
 
-def decode(images: pa.StructArray, *, px: int, root: Path) -> UInt8[Tensor, "n px px 3"]:
-    """RGB pixels of ``px`` x ``px``: the centre square, resized where its side differs.
+def by_path(folder: Path) -> bool:
+    """Whether the catalogue in ``folder`` names its images by path and holds no bytes."""
+    about = pq.read_metadata(folder / "observations.parquet")
+    place = next(i for i in range(about.num_columns) if about.schema.column(i).path == "image.bytes")
+    columns = [about.row_group(group).column(place) for group in range(about.num_row_groups)]
+    return all(one.statistics is not None and one.statistics.num_values == 0 for one in columns)
 
-    Args:
-        images: structs of `bytes` and `path`; a path is taken under ``root``.
-        px: side in pixels.
-        root: folder of images that the catalogue names by path.
-    """
-    out = np.empty((len(images), px, px, 3), dtype=np.uint8)
-    for row, image in enumerate(images):
-        data, path = image["bytes"].as_py(), image["path"].as_py()
-        try:
-            with Image.open(io.BytesIO(data) if data is not None else root / path) as opened:
-                if opened.mode not in EIGHT_BIT:
-                    raise ValueError(f"its mode {opened.mode} is not 8 bits a channel")
-                rgb = opened.convert("RGB")
-        except FileNotFoundError:
-            raise DataError(
-                f"image {root / path} is missing", hint="set CSPOPS_DATA_ROOT to the folder of the images"
-            ) from None
-        except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
-            raise DataError(f"image {path or f'in row {row}'} cannot be read: {error}") from None
-        if rgb.size != (px, px):
-            side = min(rgb.size)
-            left, top = (rgb.width - side) // 2, (rgb.height - side) // 2
-            rgb = rgb.resize((px, px), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
-        out[row] = np.asarray(rgb)
+
+def decode(images: pa.Table, *, px: int, root: Path, reading: Reading, map: Map = map) -> UInt8[Tensor, "n px px 3"]:
+    """The centre square of every image, see `decoding.squares`; rows are counted from 0."""
+    return stacked(squares([(range(len(images)), images)], px=px, root=root, reading=reading, map=map), len(images), px)
+
+
+def stacked(pixels: Iterator[np.ndarray], n: int, px: int) -> UInt8[Tensor, "n px px 3"]:
+    """The next ``n`` squares as one tensor."""
+    out = np.empty((n, px, px, 3), np.uint8)
+    for row, image in enumerate(islice(pixels, n)):
+        out[row] = image
     return torch.from_numpy(out)

@@ -1,5 +1,6 @@
 """Paired bootstrap: is one model better than another on the same rows?"""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -7,6 +8,9 @@ import torch
 
 from cspops.seeds import torch_stream
 from cspops.shapes import Bool, Float, Tensor
+
+WEIGHTS = 2**24
+"""Numbers of a table of draws and rows that is made at once, and kept where it is the whole: 64 MB."""
 
 Hits = Bool[Tensor, "seeds n"] | Float[Tensor, "seeds n"]
 
@@ -31,14 +35,28 @@ def paired_difference(a: Hits, b: Hits, *, draws: int = 2000, seed: int = 0) -> 
     """
     difference = 100 * (a.float() - b.float())
     seeds, n = difference.shape
-    row_means = _weights(draws, n, seed, "rows") @ difference.T  # (draws, seeds)
-    means = (row_means * _weights(draws, seeds, seed, "seeds")).sum(1).double()
+    row_means = torch.cat([weights @ difference.T for weights in _weights(draws, n, seed, "rows")])  # (draws, seeds)
+    means = (row_means * torch.cat(list(_weights(draws, seeds, seed, "seeds")))).sum(1).double()
     low, high = torch.quantile(means, torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
     return Interval(float(difference.double().mean()), low, high)
 
 
-@lru_cache(maxsize=8)
-def _weights(draws: int, n: int, seed: int, what: str) -> Float[Tensor, "draws n"]:
-    """How often each of ``n`` things is drawn in each resample, as a share; a row sums to 1."""
-    drawn = torch.randint(n, (draws, n), generator=torch_stream(seed, "paired bootstrap", what))
+def _weights(draws: int, n: int, seed: int, what: str) -> Iterator[Float[Tensor, "some n"]]:
+    """How often each of ``n`` things is drawn in each resample, as a share, some resamples at a time; a row sums to 1."""
+    if draws * n <= WEIGHTS:
+        yield _all_weights(draws, n, seed, what)
+        return
+    stream = torch_stream(seed, "paired bootstrap", what)
+    at_once = max(1, WEIGHTS // n)
+    for first in range(0, draws, at_once):
+        yield _draw(min(at_once, draws - first), n, stream)
+
+
+@lru_cache(maxsize=4)
+def _all_weights(draws: int, n: int, seed: int, what: str) -> Float[Tensor, "draws n"]:
+    return _draw(draws, n, torch_stream(seed, "paired bootstrap", what))
+
+
+def _draw(draws: int, n: int, stream: torch.Generator) -> Float[Tensor, "draws n"]:
+    drawn = torch.randint(n, (draws, n), generator=stream)
     return torch.zeros(draws, n).scatter_add_(1, drawn, torch.full((), 1 / n).expand(draws, n))

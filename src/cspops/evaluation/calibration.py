@@ -1,15 +1,22 @@
 """The calibrated product: how far the image is trusted, and how much a location weighs, from validation rows."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
 
+from cspops.evaluation.row_blocks import row_blocks
 from cspops.shapes import Bool, Float, Int, Tensor
 
 LOW = torch.tensor([1e-6, 0.0], dtype=torch.float64)
 HIGH = torch.tensor([1e3, 1e2], dtype=torch.float64)
 """Bounds of 1 / T and w: where the rows can be told apart without error the least NLL lies at infinity."""
 STEPS = 100
+KEPT = 2**24
+"""Numbers that are held between steps (128 MB in float64): two for each row and class."""
+
+Answers = Callable[[Int[Tensor, "b"]], tuple[Tensor, Tensor]]
+"""Row numbers to their log P(y|I) and log P(y|x), each (b, q)."""
 
 
 @dataclass(frozen=True)
@@ -42,36 +49,82 @@ def fit(image: Float[Tensor, "n q"], location: Float[Tensor, "n q"], label: Int[
     """
     if len(label) == 0:
         return Calibration()
-    features = torch.stack((image, location), -1).double()  # (n, q, 2)
-    features = features - features.gather(1, label[:, None, None].expand(-1, -1, 2))  # the true class has (0, 0)
-    at = torch.ones(2, dtype=torch.float64)
-    nll = _nll(features, at)
+    return _minimise(lambda: [_features(image, location, label)], torch.ones(2, dtype=torch.float64))
+
+
+def fit_in_blocks(answers: Answers, label: Int[Tensor, "n"], rows: Int[Tensor, "m"], *, classes: int) -> Calibration:
+    """`fit` on the rows numbered ``rows``, of which never more than ``KEPT`` numbers are held.
+
+    Where all would be more, the tables are made anew at each step, and the steps begin where those of some evenly
+    spaced rows have ended. That saves steps; the minimum is that of all rows.
+    """
+
+    def features(some: Int[Tensor, "b"]) -> Float[Tensor, "b q 2"]:
+        return _features(*answers(some), label[some])
+
+    if len(rows) == 0:
+        return Calibration()
+    few = rows[:: -(-len(rows) * 2 * classes // KEPT)]
+    held = [features(part) for part in row_blocks(few, classes)]
+    found = _minimise(lambda: held, torch.ones(2, dtype=torch.float64))
+    if len(few) < len(rows):
+        held.clear()
+        at = torch.tensor([1 / found.temperature, found.location_weight], dtype=torch.float64).clamp(LOW, HIGH)
+        found = _minimise(lambda: map(features, row_blocks(rows, classes)), at)
+    return found
+
+
+def _features(image: Float[Tensor, "n q"], location: Float[Tensor, "n q"], label: Int[Tensor, "n"]) -> Float[Tensor, "n q 2"]:
+    """Both log-probabilities, less those of the true class, which has (0, 0)."""
+    features = torch.stack((image, location), -1).double()
+    return features - features.gather(1, label[:, None, None].expand(-1, -1, 2))
+
+
+@dataclass(frozen=True)
+class _Look:
+    """The mean NLL at a point, and its derivatives."""
+
+    nll: float
+    gradient: Float[Tensor, "2"]
+    hessian: Float[Tensor, "2 2"]
+
+
+def _minimise(passes: Callable[[], Iterable[Tensor]], at: Float[Tensor, "2"]) -> Calibration:
+    """From ``at`` to the least NLL of the features that each call of ``passes`` yields, some rows at a time."""
+    here = _look(passes(), at)
     for _ in range(STEPS):
-        step, expected_fall = _newton_step(features, at)
-        if not expected_fall > 1e-12 * max(1.0, nll):
+        step, expected_fall = _newton_step(here, at)
+        if not expected_fall > 1e-12 * max(1.0, here.nll):
             break
         for halvings in range(60):
             candidate = torch.clamp(at + 0.5**halvings * step, LOW, HIGH)
-            candidate_nll = _nll(features, candidate)
-            if candidate_nll < nll:
+            there = _look(passes(), candidate)
+            if there.nll < here.nll:
                 break
         else:
             break
-        at, nll = candidate, candidate_nll
+        at, here = candidate, there
     inverse_temperature, weight = at.tolist()
     return Calibration(1 / inverse_temperature, weight)
 
 
-def _nll(features: Float[Tensor, "n q 2"], at: Float[Tensor, "2"]) -> float:
-    return float((features @ at).logsumexp(1).mean())
+def _look(blocks: Iterable[Tensor], at: Float[Tensor, "2"]) -> _Look:
+    nll, means, hessian = [], [], torch.zeros(2, 2, dtype=torch.float64)
+    for features in blocks:
+        scores = features @ at
+        nll.append(scores.logsumexp(1))
+        p = scores.softmax(1)[..., None]
+        mean = (p * features).sum(1)
+        centred = features - mean[:, None]
+        hessian += torch.einsum("nqa,nqb->ab", p * centred, centred)
+        means.append(mean)
+    every = torch.cat(nll)
+    return _Look(float(every.mean()), torch.cat(means).mean(0), hessian / len(every))
 
 
-def _newton_step(features: Float[Tensor, "n q 2"], at: Float[Tensor, "2"]) -> tuple[Float[Tensor, "2"], float]:
+def _newton_step(look: _Look, at: Float[Tensor, "2"]) -> tuple[Float[Tensor, "2"], float]:
     """The step towards the minimum, of coordinates that are free to move, and the fall in NLL that it promises."""
-    p = (features @ at).softmax(1)[..., None]
-    mean = (p * features).sum(1)
-    centred = features - mean[:, None]
-    gradient, hessian = mean.mean(0), torch.einsum("nqa,nqb->ab", p * centred, centred) / len(features)
+    gradient, hessian = look.gradient, look.hessian
     free = ~(((at <= LOW) & (gradient > 0)) | ((at >= HIGH) & (gradient < 0)))
     both_free = free[:, None] & free[None, :]
     ridge = torch.diag(torch.where(free, 1e-12 * hessian.diagonal() + 1e-12, 1.0))

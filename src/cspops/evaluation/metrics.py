@@ -1,4 +1,10 @@
-"""Metrics of P(y|.): ranks of the true class in per cent, its negative log-likelihood, and the calibration error."""
+"""Metrics of P(y|.): ranks of the true class in per cent, its negative log-likelihood, and the calibration error.
+
+They are means over rows of what `judge` says about each: three numbers a row instead of one a class.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 
@@ -17,9 +23,35 @@ def ranks(log_p: Float[Tensor, "n q"], label: Int[Tensor, "n"]) -> Float[Tensor,
     return 1 + above + tied / 2
 
 
-def hits(log_p: Float[Tensor, "n q"], label: Int[Tensor, "n"]) -> Bool[Tensor, "n"]:
-    """Whether the true class comes first; a tie for the first place is no hit."""
-    return ranks(log_p, label) < 1.5
+class Judgement(NamedTuple):
+    """What the metrics need to know of each row."""
+
+    rank: Float[Tensor, "n"]
+    """Of the true class, as `ranks` has it."""
+    own: Float[Tensor, "n"]
+    """log P of the true class."""
+    confidence: Float[Tensor, "n"]
+    """P of the top class."""
+
+    @property
+    def hits(self) -> Bool[Tensor, "n"]:
+        """Whether the true class comes first; a tie for the first place is no hit."""
+        return self.rank < 1.5
+
+    def of(self, rows: Bool[Tensor, "n"]) -> "Judgement":
+        """Those rows alone."""
+        return Judgement(*(numbers[rows] for numbers in self))
+
+
+def judge(log_p: Float[Tensor, "n q"], label: Int[Tensor, "n"]) -> Judgement:
+    """The judgement of each row, some rows of an evaluation or all."""
+    own = log_p.double().gather(1, label[:, None])[:, 0]
+    return Judgement(ranks(log_p, label), own, log_p.double().amax(1).exp().nan_to_num())
+
+
+def together(parts: Sequence[Judgement]) -> Judgement:
+    """The judgements of consecutive rows as one."""
+    return Judgement(*(torch.cat(numbers) for numbers in zip(*parts, strict=True)))
 
 
 def expected_calibration_error(
@@ -36,21 +68,19 @@ def expected_calibration_error(
     return 100 * gap.abs().sum() / len(hit)
 
 
-def score(log_p: Float[Tensor, "n q"], label: Int[Tensor, "n"]) -> dict[str, float]:
+def score(judged: Judgement, label: Int[Tensor, "n"], *, classes: int) -> dict[str, float]:
     """Every metric of ``METRICS``.
 
     top1 to top10, mrr (mean reciprocal rank), balanced_top1 (mean of the classes' own top1) and ece are per cent, nll
     is the mean of -log P(true class) in nats. nan for an empty set. Classes that do not occur in ``label`` do not count
     in balanced_top1. Where there are fewer than k classes every row hits the top k.
     """
-    rank = ranks(log_p, label).double()
-    hit = hits(log_p, label)
-    classes = log_p.shape[1]
+    rank, hit = judged.rank.double(), judged.hits
     of_class = torch.bincount(label, minlength=classes)
     hits_of_class = torch.zeros(classes, dtype=torch.float64).index_add_(0, label, hit.double())
     per_class = (hits_of_class / of_class)[of_class > 0]
     out = {f"top{k}": 100 * (rank < k + 0.5).double().mean() for k in TOP_K}
     out |= {"mrr": 100 * (1 / rank).mean(), "balanced_top1": 100 * per_class.mean()}
-    out["nll"] = -log_p.double().gather(1, label[:, None]).mean()
-    out["ece"] = expected_calibration_error(log_p.double().amax(1).exp().nan_to_num(), hit)
+    out["nll"] = -judged.own.mean()
+    out["ece"] = expected_calibration_error(judged.confidence, hit)
     return {name: float(value) for name, value in out.items()}

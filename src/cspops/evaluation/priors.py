@@ -17,16 +17,17 @@ with w_i at most 1 and the pseudo-count a > 0, so that it is finite everywhere a
 Mac Aodha et al. 2019 compare their learned prior with baselines like these. Distances are along great circles.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
 from scipy.sparse import coo_array
 from scipy.spatial import cKDTree
 
-from cspops.evaluation.combine import combined_log_p
+from cspops.evaluation.row_blocks import row_blocks
 from cspops.geo import EARTH_RADIUS_KM, blocks, unit_vectors
 from cspops.shapes import Bool, Float, Int, Tensor
 
@@ -38,6 +39,9 @@ METRICS = ("top1", "top5", "mrr", "balanced_top1", "nll")
 
 BLOCK = 500_000
 """Kernel values held at once."""
+
+KEPT = 2**27
+"""Bytes of kernel sums that are kept, for the next seed with the same labelled rows."""
 
 LEAST_EXPONENT = -80.0
 """exp of it is 2e-35, next to nothing: below -87 the numbers are subnormal in float32, and ten times slower."""
@@ -75,46 +79,81 @@ def nearest(known: Float[Tensor, "m 2"], label: Int[Tensor, "m"], lonlat: Float[
     return Neighbours(torch.from_numpy(km), label[torch.from_numpy(row)])
 
 
-def histogram_counts(
-    known: Float[Tensor, "m 2"], label: Int[Tensor, "m"], lonlat: Float[Tensor, "n 2"], *, degrees: float, classes: int
-) -> Float[Tensor, "n q"]:
-    """How many labelled rows of each class share the ``degrees`` x ``degrees`` cell."""
-    cell, own = blocks(known, degrees).numpy(), blocks(lonlat, degrees).numpy()
-    shape = (1 + max(cell.max(initial=0), own.max(initial=0)), classes)
-    table = coo_array((np.ones(len(cell)), (cell, label.numpy())), shape=shape).tocsr()
-    return torch.from_numpy(table[own].toarray())
+class Entries(NamedTuple):
+    """Counts that are not 0, of some judged rows: entry i adds ``weight[i]`` to a class of a row."""
+
+    row: Int[Tensor, "e"]
+    label: Int[Tensor, "e"]
+    weight: Float[Tensor, "e"]
+
+    def dense(self, rows: int, classes: int) -> Float[Tensor, "n q"]:
+        """All counts."""
+        counts = torch.zeros(rows * classes, dtype=torch.float64)
+        return counts.scatter_add_(0, self.row * classes + self.label, self.weight).view(rows, classes)
 
 
-def knn_counts(neighbours: Neighbours, *, k: int, classes: int, by_distance: bool = False) -> Float[Tensor, "n q"]:
-    """How many of the ``k`` nearest are of each class, or the sum of their weights by distance."""
+def in_cells(known: Float[Tensor, "m 2"], label: Int[Tensor, "m"], *, degrees: float, classes: int) -> Any:
+    """How many labelled rows of each class lie in each ``degrees`` x ``degrees`` cell: a scipy csr array (cells, q)."""
+    cell = blocks(known, degrees).numpy()
+    shape = (math.ceil(360 / degrees) * math.ceil(180 / degrees), classes)
+    return coo_array((np.ones(len(cell)), (cell, label.numpy())), shape=shape).tocsr()
+
+
+def histogram_entries(table: Any, lonlat: Float[Tensor, "n 2"], *, degrees: float) -> Entries:
+    """How many labelled rows of each class share the cell; ``table`` is that of `in_cells`."""
+    found = table[blocks(lonlat, degrees).numpy()]
+    row = np.repeat(np.arange(len(lonlat)), np.diff(found.indptr))
+    return Entries(torch.from_numpy(row), torch.from_numpy(found.indices).long(), torch.from_numpy(found.data))
+
+
+def knn_entries(neighbours: Neighbours, *, k: int, by_distance: bool = False) -> Entries:
+    """How many of the ``k`` nearest are of each class, or their weights by distance."""
     km, label = neighbours.km[:, :k], neighbours.label[:, :k]
     weight = (km[:, :1] + 1) / (km + 1) if by_distance else torch.ones_like(km)
-    return torch.zeros(len(km), classes, dtype=torch.float64).scatter_add_(1, label, weight)
+    row = torch.arange(len(km))[:, None].expand_as(label)
+    return Entries(row.flatten(), label.flatten(), weight.flatten())
 
 
-def kde_counts(
-    known: Float[Tensor, "m 2"], label: Int[Tensor, "m"], lonlat: Float[Tensor, "n 2"], *, bandwidth_km: float, classes: int
-) -> Float[Tensor, "n q"]:
+@dataclass(frozen=True)
+class Sorted:
+    """Labelled rows in the order of their classes."""
+
+    vectors: Float[Tensor, "m 3"]
+    present: Int[Tensor, "c"]
+    """The classes that occur."""
+    starts: Int[np.ndarray, "c"]
+    """The first row of each of them."""
+
+    @classmethod
+    def of(cls, known: Float[Tensor, "m 2"], label: Int[Tensor, "m"]) -> "Sorted":
+        """By ``label``, from positions in degrees."""
+        order = label.argsort(stable=True)
+        present, sizes = label.unique(return_counts=True)
+        return cls(unit_vectors(known[order].double()), present, (sizes.cumsum(0) - sizes).numpy())
+
+
+def kde_counts(known: Sorted, lonlat: Float[Tensor, "n 2"], *, bandwidth_km: float, classes: int) -> Float[Tensor, "n q"]:
     """The sum of kernels of each class; exact, in blocks, at a cost of n m whatever the number of classes."""
     counts = torch.zeros(len(lonlat), classes, dtype=torch.float64)
-    if len(label) == 0:
+    m = len(known.vectors)
+    if m == 0:
         return counts
-    order = label.argsort(stable=True)
-    present, sizes = label.unique(return_counts=True)
-    starts = (sizes.cumsum(0) - sizes).numpy()  # of each class in rows sorted by class
     concentration = (EARTH_RADIUS_KM / bandwidth_km) ** 2
-    known_vectors = (concentration * unit_vectors(known[order].double())).T.contiguous()
+    known_vectors = (concentration * known.vectors).T.contiguous()
     done = 0
-    for part in unit_vectors(lonlat.double()).split(max(1, BLOCK // len(label))):
+    for part in unit_vectors(lonlat.double()).split(max(1, BLOCK // m)):
         kernel = (part @ known_vectors).sub_(concentration).float().clamp_(min=LEAST_EXPONENT).exp_()
-        sums = np.add.reduceat(kernel.numpy(), starts, axis=1)
-        counts[done : done + len(part), present] = torch.from_numpy(sums).double()
+        sums = np.add.reduceat(kernel.numpy(), known.starts, axis=1)
+        counts[done : done + len(part), known.present] = torch.from_numpy(sums).double()
         done += len(part)
     return counts
 
 
 class LocationPriors:
-    """The priors of one set of labelled positions, at one set of positions to judge; each is computed once."""
+    """The priors of one set of labelled positions, at one set of positions to judge, some rows at a time.
+
+    What it holds is the neighbours, 16 bytes for each judged row and neighbour, and at most ``KEPT`` bytes of kernel sums.
+    """
 
     def __init__(
         self,
@@ -140,8 +179,9 @@ class LocationPriors:
         self.lonlat, self.located = lonlat.double().where(located[:, None], 0), located
         self.frequency = log_frequency(label, classes=classes)
         self.neighbours = nearest(self.known, label, self.lonlat, k=max(1, most_neighbours))
-        self._made: dict[tuple[Prior, float], Tensor] = {}
-        self._tried: dict[tuple[Prior, float], Tensor] = {}
+        self._sorted = Sorted.of(self.known, label)
+        self._in_cells: dict[float, Any] = {}
+        self._kernel_sums: dict[tuple[float, bytes], Tensor] = {}
 
     @property
     def nearest_km(self) -> Float[Tensor, "n"]:
@@ -150,43 +190,75 @@ class LocationPriors:
         first = km[:, 0] if km.shape[1] else km.new_full((len(km),), torch.inf)
         return first.where(self.located, torch.nan)
 
-    def log_p(self, name: Prior, setting: float) -> Float[Tensor, "n q"]:
-        """log P(y|x) of every judged row."""
-        if (name, setting) not in self._made:
-            log_p = self._log_p(name, setting, torch.ones_like(self.located))
-            self._made[name, setting] = self.frequency.where(~self.located[:, None], log_p)
-        return self._made[name, setting]
+    def log_p(self, name: Prior, setting: float, rows: Int[Tensor, "b"]) -> Float[Tensor, "b q"]:
+        """log P(y|x) of the judged rows numbered ``rows``."""
+        counts = self._counts(name, setting, rows)
+        dense = counts.dense(len(rows), self.classes) if isinstance(counts, Entries) else counts
+        log_p = smoothed(dense, self.frequency, pseudo_count=self.pseudo_count)
+        return self.frequency.where(~self.located[rows, None], log_p)
 
     def choose(
         self,
-        name: Prior,
-        settings: Sequence[float],
+        settings: Mapping[Prior, Sequence[float]],
         *,
-        image: Float[Tensor, "n q"],
+        image: Callable[[Int[Tensor, "b"]], Tensor],
         label: Int[Tensor, "n"],
         chooser: Bool[Tensor, "n"],
-    ) -> float:
-        """The setting of least NLL of P(y|I) P(y|x) on the located rows of ``chooser``; the first one if there are none."""
-        rows = chooser & self.located
-        if len(settings) == 1 or not rows.any():
-            return settings[0]
-        nll = []
-        for setting in settings:
-            if (name, setting) not in self._tried:
-                self._tried[name, setting] = self._log_p(name, setting, rows)
-            product = combined_log_p(image[rows], self._tried[name, setting], rows[rows])
-            nll.append(float(-product.gather(1, label[rows, None]).mean()))
-        return settings[int(np.argmin(nll))]
+    ) -> dict[Prior, float]:
+        """Of each prior the setting of least NLL of P(y|I) P(y|x) on the located rows of ``chooser``.
 
-    def _log_p(self, name: Prior, setting: float, rows: Bool[Tensor, "n"]) -> Float[Tensor, "m q"]:
-        at, classes = self.lonlat[rows], self.classes
+        It is the first where a prior has one setting, or no row chooses.
+
+        Args:
+            settings: those to choose from.
+            image: row numbers to log P(y|I); zeros make it the NLL of P(y|x) alone.
+            label: of every judged row.
+            chooser: which judged rows choose.
+        """
+        tried = [(name, one) for name, some in settings.items() if len(some) > 1 for one in some]
+        nll: dict[tuple[Prior, float], list[Tensor]] = {one: [] for one in tried}
+        for rows in row_blocks((chooser & self.located).nonzero()[:, 0], self.classes) if tried else ():
+            log_image = image(rows)
+            own, p_image = log_image.gather(1, label[rows, None])[:, 0], log_image.exp()
+            background = p_image @ self.frequency.exp()
+            for name, setting in tried:
+                of_own, mean = self._counts_under(p_image, label[rows], self._counts(name, setting, rows))
+                smooth = of_own + self.pseudo_count * self.frequency[label[rows]].exp()
+                nll[name, setting].append((mean + self.pseudo_count * background).log() - smooth.log() - own)
+        chosen = {}
+        for name, some in settings.items():
+            means = [float(torch.cat(nll[name, one]).mean()) if nll.get((name, one)) else 0.0 for one in some]
+            chosen[name] = some[int(np.argmin(means))]
+        return chosen
+
+    @staticmethod
+    def _counts_under(
+        p: Float[Tensor, "b q"], label: Int[Tensor, "b"], counts: Entries | Tensor
+    ) -> tuple[Float[Tensor, "b"], Float[Tensor, "b"]]:
+        """The count of each row's label, and the mean count under ``p``: what a normalised product needs of its sum."""
+        if not isinstance(counts, Entries):
+            return counts.gather(1, label[:, None])[:, 0], (p * counts).sum(1)
+        row, of, weight = counts
+        own, mean = torch.zeros(2, len(p), dtype=torch.float64)
+        own.index_add_(0, row, weight * (of == label[row]))
+        return own, mean.index_add_(0, row, weight * p[row, of])
+
+    def _counts(self, name: Prior, setting: float, rows: Int[Tensor, "b"]) -> Entries | Tensor:
+        """The weighted counts of each class at some judged rows: those that are not 0, or a table of kernel sums."""
+        if name == "kde":
+            return self._kernel(setting, rows)
+        if name == "histogram":
+            if setting not in self._in_cells:
+                self._in_cells[setting] = in_cells(self.known, self.label, degrees=setting, classes=self.classes)
+            return histogram_entries(self._in_cells[setting], self.lonlat[rows], degrees=setting)
         near = Neighbours(self.neighbours.km[rows], self.neighbours.label[rows])
-        if name == "frequency":
-            counts = torch.zeros(len(at), classes, dtype=torch.float64)
-        elif name == "histogram":
-            counts = histogram_counts(self.known, self.label, at, degrees=setting, classes=classes)
-        elif name == "kde":
-            counts = kde_counts(self.known, self.label, at, bandwidth_km=setting, classes=classes)
-        else:
-            counts = knn_counts(near, k=int(setting), classes=classes, by_distance=name == "distance_knn")
-        return smoothed(counts, self.frequency, pseudo_count=self.pseudo_count)
+        return knn_entries(near, k=0 if name == "frequency" else int(setting), by_distance=name == "distance_knn")
+
+    def _kernel(self, setting: float, rows: Int[Tensor, "b"]) -> Float[Tensor, "b q"]:
+        key = (setting, rows.numpy().tobytes())
+        if key in self._kernel_sums:
+            return self._kernel_sums[key]
+        sums = kde_counts(self._sorted, self.lonlat[rows], bandwidth_km=setting, classes=self.classes)
+        if sum(table.nbytes for table in self._kernel_sums.values()) + sums.nbytes <= KEPT:
+            self._kernel_sums[key] = sums
+        return sums

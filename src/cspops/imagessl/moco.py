@@ -83,6 +83,8 @@ def moco(
 ) -> Curve:
     """Train ``network`` in place on unlabelled tiles; head, momentum network and queue are dropped afterwards.
 
+    Tiles stay where they are, on a device or in a memory-mapped file; ``device`` gets a batch at a time.
+
     While a high temperature levels all scores, the loss is ln(1 + queue). It may rise in the first epoch, as the random
     queue fills with keys of real tiles.
     """
@@ -94,11 +96,11 @@ def moco(
     query = nn.Sequential(Features(network), head)
     queue = min(settings.queue, len(pixels) // 2)
     keys = Keys(query, queue=queue, dim=settings.dim, generator=torch_stream(seed, "moco queue")).to(device).train()
-    data = pixels.permute(0, 3, 1, 2).contiguous().to(device)
 
     def view(rows: Tensor, draws: torch.Generator) -> Tensor:
+        batch = pixels[rows.to(pixels.device)].to(device)
         return random_views(
-            data[rows].float() / 255,
+            batch.permute(0, 3, 1, 2).contiguous().float() / 255,
             min_scale=settings.min_scale,
             colour_jitter=settings.colour_jitter,
             grey=settings.grey,
@@ -126,8 +128,8 @@ def moco(
         optimizer=optimizer,
         learning_rate=settings.learning_rate,
         epochs=settings.epochs,
-        batches=lambda stream: epoch_of_rows(len(data), settings.batch_size, generator=stream),
-        batches_per_epoch=-(-len(data) // settings.batch_size),
+        batches=lambda stream: epoch_of_rows(len(pixels), settings.batch_size, generator=stream),
+        batches_per_epoch=-(-len(pixels) // settings.batch_size),
         loss=step,
         seed=seed,
         device=device,

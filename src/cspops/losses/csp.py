@@ -15,6 +15,7 @@ from cspops.losses.pairs import unit
 from cspops.shapes import Float, Tensor
 
 Parts = dict[str, Tensor]
+TERMS = ("B", "BL", "BD", "BLD")
 
 
 def mc_loss(
@@ -42,8 +43,12 @@ def mc_loss(
         symmetric: whether B is the mean of both directions, each location among the images (Eq. 4) and each image
             among the locations, as CLIP has it.
 
+    Raises:
+        ValueError: for other ``terms``, or an embedding that one of them needs and that is not given.
+
     Note: the released symmetric variant adds both directions: its B is twice this one.
     """
+    _check(terms)
     loc, image = unit(loc_emb), unit(image_emb)
     parts = {"B": contrast.mc_in_batch(loc, image, temperature=tau_batch, symmetric=symmetric)}
     total = parts["B"]
@@ -69,8 +74,9 @@ def nce_loss(
 ) -> Parts:
     """Eq. 3: nce(B) + weight_locations nce(L) + weight_dropout nce(D). beta_1 and beta_2 of the paper.
 
-    NCE looks at each pair alone, so B has no direction.
+    NCE looks at each pair alone, so B has no direction. Raises ValueError as `mc_loss`.
     """
+    _check(terms)
     loc, image = unit(loc_emb), unit(image_emb)
     parts = {"B": contrast.nce_in_batch(loc, image)}
     total = parts["B"]
@@ -82,6 +88,11 @@ def nce_loss(
         parts["D"] = contrast.nce_in_batch(loc, unit(_given(loc_emb_2, "D")))
         total = total + weight_dropout * parts["D"]
     return parts | {"total": total}
+
+
+def _check(terms: str) -> None:
+    if terms not in TERMS:
+        raise ValueError(f"terms {terms!r} is not one of {', '.join(TERMS)}")
 
 
 def _given(embedding: Tensor | None, term: str) -> Tensor:

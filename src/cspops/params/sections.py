@@ -281,6 +281,7 @@ class FinetuneLoc(Section):
 
 
 class FinetuneImg(Section):
+    predictions: Literal["fitted", "released"]
     l2: tuple[Positive, ...] = Field(min_length=1)
     max_iterations: Count
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cspops.report.data_section import data_section
 from cspops.report.tables import (
     TITLES,
     accuracy_rows,
@@ -27,9 +28,8 @@ def page(
     metrics: Mapping[str, Any],
     intervals: Mapping[str, Any],
     regions: Mapping[str, Any],
-    classes: list[str],
     roles: Mapping[str, int],
-    rejected: Mapping[str, int],
+    account: Mapping[str, Any],
     maps: str,
 ) -> str:
     """The whole page as Markdown; figures are named relative to reports/."""
@@ -38,7 +38,6 @@ def page(
     priors = _priors(metrics["test"][first])
     products = ("combined", *(f"{PRODUCT}{name}" for name in priors))
     observations = ", ".join(f"{count:,} {TITLES.get(role, role)}" for role, count in roles.items())
-    set_aside = "; ".join(f"{count} ({why})" for why, count in rejected.items()) or "none"
     parts = [
         "# Report",
         f"Pre-training loss `{loss}`, seeds {', '.join(map(str, seeds))}. Accuracies are per cent: mean over seeds "
@@ -73,8 +72,8 @@ def page(
         markdown(region_rows(places, "latitude"), text_columns=2),
         "## Training",
         "![Loss of each term against epochs or steps, for each training stage](figures/curves.png)",
-        "## Observations",
-        f"{observations}. {len(classes)} classes: {', '.join(classes)}. Rows set aside: {set_aside}.",
+        data_section(account),
+        f"{observations}.",
         "![Where the observations are: unlabelled, few-shot labelled, validation and test](figures/observations.png)",
         maps,
     ]

@@ -20,6 +20,7 @@ from cspops.progress import Report, silent
 from cspops.report.character_map import bounding_box, cells
 from cspops.stages import data_dvc, data_use
 from cspops.stages.site import Site
+from cspops.stages.take_in import take_in
 
 EXAMPLES = 3
 OWN = ("folder", "table")
@@ -39,7 +40,7 @@ class Found:
         """DataError when stage download would stop: too many rows set aside, or none left."""
         rows, rejected, limit = (self.document[key] for key in ("rows", "rejected", "max_rejected"))
         if self.document["observations"] == 0:
-            raise DataError(f"none of {rows} rows can be used", hint="the reasons are in the table above")
+            raise DataError(f"none of {rows} rows can be used", hint="the reasons are above")
         if rejected > limit * rows:
             raise DataError(
                 f"{rejected} of {rows} rows ({100 * rejected / rows:.1f} %) would be set aside, more than dataset.max_rejected "
@@ -81,12 +82,15 @@ def run(params: Params, host: Host, *, path: Path | None, source: str | None, re
         (degrees, cells of west, south and rows), of the positions.
     """
     settings, raw, data_root = _what_to_read(params, host, path, source)
+    report(f"reading {raw} as {settings.source}")
     with tempfile.TemporaryDirectory(prefix="cspops-check-") as temporary:
         out, scratch = Path(temporary, "out"), Path(temporary, "scratch")
         out.mkdir()
         scratch.mkdir()
         there = host.model_copy(update={"data_root": data_root})
-        account, seen = _ingest(settings, Site(raw, {}, paths.REPORTS, out, scratch, there, report))
+        seen = _NotesSeen()
+        site = Site(raw, {}, paths.REPORTS, out, scratch, there, silent)  # the account says it all
+        account, _ = take_in(settings, site, max_rejected=None, watch=seen.watch)
         table = pq.read_table(out / "observations.parquet", columns=["lon", "lat", "captured_at"])
         rejected = pq.read_table(out / "rejected.parquet", columns=["where", "reason", "detail"])
     lonlat = np.stack([table[axis].drop_null().to_numpy() for axis in ("lon", "lat")], 1)
@@ -142,30 +146,6 @@ def _what_to_read(params: Params, host: Host, path: Path | None, source: str | N
         changed["table"] = params.dataset.table.model_copy(update={"file": table})
     dataset = params.dataset.model_copy(update=changed)
     return view(params.model_copy(update={"dataset": dataset}), DownloadView), raw, data_root
-
-
-def _ingest(view: DownloadView, site: Site) -> tuple[Account, _NotesSeen]:
-    from cspops.data.ingest import ingest
-    from cspops.stages.download import inspector
-    from cspops.stages.open_source import open_source
-
-    workers = site.host.decoders(by_path=True)
-    source = open_source(view, raw=site.raw, data_root=site.host.data_root, workers=workers, report=site.report)
-    seen = _NotesSeen()
-    source.batches = seen.watch(source.batches)
-    account = ingest(
-        source,
-        site.out,
-        inspect=inspector(source, site, workers),
-        scratch=site.scratch,
-        min_class_size=view.min_class_size,
-        max_rejected=None,
-        bad_position=view.bad_position,
-        duplicate_images=view.duplicate_images,
-        merge_labels=view.merge_labels,
-        report=silent,  # the account says it all
-    )
-    return account, seen
 
 
 def _examples(rejected: pa.Table, account: Account) -> dict[str, list[dict[str, str | None]]]:

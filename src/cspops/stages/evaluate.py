@@ -1,10 +1,15 @@
-"""evaluate: image, location and both combined, beside priors without learning, on validation and on both test sets."""
+"""evaluate: image, location and both combined, beside priors without learning, on validation and on both test sets.
+
+Tables of rows and classes are made some rows at a time (`evaluation.blocks.row_blocks`) and leave a few numbers a row.
+"""
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
@@ -15,14 +20,18 @@ from cspops.data.splits import ratio_key, read_few_shot, read_roles
 from cspops.errors import DataError
 from cspops.evaluation import calibration, combine, metrics, priors
 from cspops.evaluation.bootstrap import paired_difference
-from cspops.evaluation.priors import LocationPriors
+from cspops.evaluation.calibration import Calibration
+from cspops.evaluation.metrics import Judgement
+from cspops.evaluation.priors import LocationPriors, Prior
 from cspops.evaluation.regions import regions
+from cspops.evaluation.row_blocks import row_blocks
 from cspops.evaluation.summary import MODELS, Scores, summarise
-from cspops.models.checkpoint import load_config, load_weights
-from cspops.models.heads import LinearProbe
-from cspops.models.loading import load_location_classifier
+from cspops.kernels import keep_freed_memory
+from cspops.shapes import Bool, Int, Tensor
+from cspops.stages.learned import ImageModel, LocationModel, LogP, once
 from cspops.stages.pieces import piece
-from cspops.stages.predictions import Judged, predictions, schema
+from cspops.stages.predictions import TOP, Answers, Judged, predictions, schema
+from cspops.stages.released_predictions import predicted, read_released
 from cspops.stages.site import Site
 
 if TYPE_CHECKING:
@@ -31,14 +40,17 @@ if TYPE_CHECKING:
 
 VALIDATION, TEST = ("val", "spatial_val"), ("test", "spatial_test")
 DIFFERENCES = (("combined", "image"), ("calibrated", "combined"))
-LogP = dict[str, torch.Tensor]
+IMAGELESS = ("location", *priors.PRIORS)
+"""The models that know nothing of the image."""
 
 
 @torch.inference_mode()
 def run(view: "EvaluateView", site: Site) -> None:
     """Write predictions.parquet and calibration.json, and metrics, validation, intervals and regions for reports/."""
     observations = read_observations(site.inputs["download"])
-    judged, features = _judged(observations, site)
+    judged = _judged(observations, view, site)
+    features = FeatureFile(site.inputs["featurize"]).read(observations.obs_id)
+    keep_freed_memory()
     scores: Scores = {}
     settings: dict[str, dict[str, Any]] = {}
     intervals: dict[str, dict[str, Any]] = {}
@@ -52,71 +64,68 @@ def run(view: "EvaluateView", site: Site) -> None:
             for seed in view.seeds:
                 few = read_few_shot(site.inputs["split"], observations.obs_id, seed=seed, ratio=ratio) & observations.located
                 if of_labelled is None or labelled is None or not torch.equal(few, labelled):  # one set at ratio 1
+                    of_labelled = None  # before the next: what it holds may be much
                     labelled, of_labelled = few, _location_priors(observations, few, judged, view.priors)
-                learned, fitted = _learned(site, judged, features, seed, ratio)
-                for model, log_p in learned.items():
-                    _score(scores, judged, log_p, metrics.METRICS, key, model, seed)
-                chosen: dict[str, float] = {}
-                for model, log_p, setting in _baselines(of_labelled, view.priors, learned["image"], judged):
-                    _score(scores, judged, log_p, priors.METRICS, key, model, seed)
-                    chosen |= {} if setting is None else {model: setting}
-                settings.setdefault(key, {})[f"seed_{seed}"] = fitted | {"priors": chosen}
-                writer.write_table(predictions(judged, learned, seed=seed, ratio=ratio))
+                models = _models(site, judged, features, of_labelled, view.priors, seed, ratio)
+                settings.setdefault(key, {})[f"seed_{seed}"] = models.settings()
+                judgements, answers = _judge(models, judged)
+                for model, found in judgements.items():
+                    _score(scores, judged, found, key, model, seed, classes=len(observations.classes))
+                writer.write_table(predictions(judged, answers, seed=seed, ratio=ratio))
                 nearest_km.append(of_labelled.nearest_km)
                 for model in MODELS:
-                    hits[model].append(metrics.hits(learned[model], judged.label))
+                    hits[model].append(judgements[model].hits)
             of_ratio = {model: torch.stack(of_seeds) for model, of_seeds in hits.items()}
             for role, mask in judged.roles.items():
-                if mask.any():
+                if (mask & judged.imaged).any():
                     intervals.setdefault(role, {})[key] = _intervals(of_ratio, mask)
                 if role in TEST and mask.any():
                     three = {model: hit[:, mask] for model, hit in of_ratio.items() if model != "calibrated"}
                     places.setdefault(role, {})[key] = regions(three, judged.lonlat[mask], torch.stack(nearest_km)[:, mask])
-    ratios, models = [ratio_key(ratio) for ratio in view.label_ratios], [*MODELS, *priors.PRIORS, *priors.PRODUCTS]
+    ratios, names = [ratio_key(ratio) for ratio in view.label_ratios], [*MODELS, *priors.PRIORS, *priors.PRODUCTS]
     for file, roles in (("metrics.json", TEST), ("validation.json", VALIDATION)):
-        _write(site.reports / file, summarise(scores, roles=roles, ratios=ratios, seeds=view.seeds, models=models))
+        _write(site.reports / file, summarise(scores, roles=roles, ratios=ratios, seeds=view.seeds, models=names))
     _write(site.reports / "intervals.json", {role: intervals[role] for role in (*TEST, *VALIDATION) if role in intervals})
     _write(site.reports / "regions.json", places)
     _write(site.out / "calibration.json", settings)
 
 
-def _judged(observations: Observations, site: Site) -> tuple[Judged, torch.Tensor]:
-    """The labelled rows of validation and test, and their image features."""
+def _judged(observations: Observations, view: "EvaluateView", site: Site) -> Judged:
+    """The labelled rows of validation and test that have a P(y|I).
+
+    A validation set of which no row has one is judged all the same, by what knows nothing of the image.
+    """
     roles = read_roles(site.inputs["split"], observations.obs_id)
-    kept = torch.stack([roles[role] for role in (*VALIDATION, *TEST)]).any(0) & (observations.label >= 0)
-    features = torch.from_numpy(FeatureFile(site.inputs["featurize"]).read(observations.obs_id)[kept.numpy()]).float()
-    judged = Judged(
+    n, classes, labelled = len(observations.obs_id), len(observations.classes), observations.label >= 0
+    imaged = torch.ones(n, dtype=torch.bool)
+    for folder in (site.inputs["finetune-img"] / piece(seed, ratio) for seed in view.seeds for ratio in view.label_ratios):
+        released = read_released(folder, (n, classes))
+        if released is not None:
+            imaged &= predicted(released)
+    masks = {}
+    for role in (*VALIDATION, *TEST):
+        labelled_role = roles[role] & labelled
+        both = labelled_role & imaged
+        masks[role] = labelled_role if role in VALIDATION and not both.any() else both
+        if without := int((labelled_role & ~imaged).sum()):
+            what = "judged by location alone" if torch.equal(masks[role], labelled_role) else "not judged"
+            site.report(f"evaluate: {without} rows of role {role} have no released prediction: {what}")
+    if not (masks["test"] | masks["spatial_test"]).any():
+        lacking = "a label and a released prediction" if bool((~imaged).any()) else "a label"
+        raise DataError(
+            f"no row of role test or spatial_test has {lacking}: there is nothing to report on",
+            hint="change split in params.yaml" + (", or finetune_img.predictions" if bool((~imaged).any()) else ""),
+        )
+    kept = torch.stack(list(masks.values())).any(0)
+    return Judged(
+        kept.nonzero()[:, 0],
         pa.array(observations.obs_id).filter(kept.numpy()),
         observations.label[kept],
         observations.lonlat[kept],
         observations.located[kept],
-        {role: roles[role][kept] for role in (*VALIDATION, *TEST)},
+        imaged[kept],
+        {role: mask[kept] for role, mask in masks.items()},
     )
-    return judged, features
-
-
-def _learned(
-    site: Site, judged: Judged, features: torch.Tensor, seed: int, ratio: float
-) -> tuple[LogP, dict[str, float | int]]:
-    """log P of each of ``MODELS``, and how the calibrated product was fitted."""
-    image = combine.image_log_p(_load_probe(site.inputs["finetune-img"] / piece(seed, ratio))(features))
-    folder = site.inputs["finetune-loc"] / piece(seed, ratio)
-    classifier = load_location_classifier(folder, remake="dvc repro finetune-loc")
-    location = combine.location_log_p(classifier(judged.lonlat.nan_to_num()), judged.located, link=classifier.link)
-    for stage, log_p in (("finetune-img", image), ("finetune-loc", location)):
-        if not log_p.isfinite().all():
-            folder = site.inputs[stage] / piece(seed, ratio)
-            raise DataError(f"the model in {folder} gives scores that are not finite", hint=f"dvc repro -f {stage}")
-    rows = judged.roles["val"] & judged.located
-    fitted = calibration.fit(image[rows], location[rows], judged.label[rows])
-    models = {
-        "image": image,
-        "location": location,
-        "combined": combine.combined_log_p(image, location, judged.located),
-        "calibrated": calibration.calibrated_log_p(image, location, judged.located, fitted),
-    }
-    numbers = {"temperature": round(fitted.temperature, 6), "location_weight": round(fitted.location_weight, 6)}
-    return models, numbers | {"rows": int(rows.sum())}
 
 
 def _location_priors(observations: Observations, few: torch.Tensor, judged: Judged, params: "Priors") -> LocationPriors:
@@ -131,24 +140,82 @@ def _location_priors(observations: Observations, few: torch.Tensor, judged: Judg
     )
 
 
-def _baselines(
-    of_labelled: LocationPriors, params: "Priors", image: torch.Tensor, judged: Judged
-) -> Iterator[tuple[str, torch.Tensor, float | None]]:
-    """Name and log P of each prior with the setting that validation chose, and of its product with the image."""
-    settings = {"histogram": params.histogram, "knn": params.knn, "distance_knn": params.distance_knn, "kde": params.kde}
-    for name in priors.PRIORS:
-        setting = None
-        if name in settings:
-            setting = of_labelled.choose(name, settings[name], image=image, label=judged.label, chooser=judged.roles["val"])
-        log_p = of_labelled.log_p(name, setting or 0.0)
-        yield name, log_p, setting
-        yield f"image_x_{name}", combine.combined_log_p(image, log_p, judged.located), None
+@dataclass(frozen=True)
+class _Models:
+    """Every model of one seed and label ratio, and what validation chose for them."""
+
+    image: LogP
+    location: LogP
+    of_labelled: LocationPriors
+    located: Bool[Tensor, "n"]
+    calibration: Calibration
+    calibration_rows: int
+    chosen: dict[Prior, float]
+
+    def settings(self) -> dict[str, Any]:
+        """What calibration.json says."""
+        return {
+            "temperature": round(self.calibration.temperature, 6),
+            "location_weight": round(self.calibration.location_weight, 6),
+            "rows": self.calibration_rows,
+            "priors": self.chosen,
+        }
+
+    def log_p(self, rows: Int[Tensor, "b"]) -> Iterator[tuple[str, Tensor]]:
+        """Name and log P of each model, of the judged rows numbered ``rows``; one table after another."""
+        located = self.located[rows]
+        image, location = self.image(rows), self.location(rows)
+        yield "image", image
+        yield "location", location
+        yield "combined", combine.combined_log_p(image, location, located)
+        yield "calibrated", calibration.calibrated_log_p(image, location, located, self.calibration)
+        for name in priors.PRIORS:
+            log_p = self.of_labelled.log_p(name, self.chosen.get(name, 0.0), rows)
+            yield name, log_p
+            yield f"image_x_{name}", combine.combined_log_p(image, log_p, located)
 
 
-def _score(scores: Scores, judged: Judged, log_p: torch.Tensor, kept: Sequence[str], ratio: str, model: str, seed: int) -> None:
-    """Put the metrics ``kept`` of one model on every role into ``scores``."""
+def _models(
+    site: Site, judged: Judged, features: np.ndarray, of_labelled: LocationPriors, params: "Priors", seed: int, ratio: float
+) -> _Models:
+    """The models, with T, w and the priors' settings of least NLL on the located rows of role val.
+
+    Of rows without a P(y|I) none choose T and w, which stay 1; the priors' settings are then those of the least NLL of
+    P(y|x) alone.
+    """
+    classes, folder = of_labelled.classes, piece(seed, ratio)
+    image = once(ImageModel(site.inputs["finetune-img"] / folder, judged, features, classes=classes), judged, classes=classes)
+    location = once(LocationModel(site.inputs["finetune-loc"] / folder, judged), judged, classes=classes)
+    val = judged.roles["val"] & judged.located
+    rows = (val & judged.imaged).nonzero()[:, 0]
+    fitted = calibration.fit_in_blocks(lambda some: (image(some), location(some)), judged.label, rows, classes=classes)
+    settings: dict[Prior, Sequence[float]] = {
+        "histogram": params.histogram, "knn": params.knn, "distance_knn": params.distance_knn, "kde": params.kde,
+    }  # fmt: skip
+    of_image = image if len(rows) else lambda some: torch.zeros(len(some), classes, dtype=torch.float64)
+    chosen = of_labelled.choose(settings, image=of_image, label=judged.label, chooser=val)
+    return _Models(image, location, of_labelled, judged.located, fitted, len(rows), chosen)
+
+
+def _judge(models: _Models, judged: Judged) -> tuple[dict[str, Judgement], dict[str, Answers]]:
+    """What every model says about every judged row, and of ``MODELS`` what predictions.parquet holds."""
+    parts: dict[str, list[Judgement]] = {}
+    best: dict[str, list[torch.Tensor]] = {}
+    for rows in row_blocks(torch.arange(len(judged.label)), models.of_labelled.classes):
+        for name, log_p in models.log_p(rows):
+            parts.setdefault(name, []).append(metrics.judge(log_p, judged.label[rows]))
+            if name in MODELS:
+                best.setdefault(name, []).append(log_p.topk(min(TOP, log_p.shape[1]), dim=1).indices.int())
+    judgements = {name: metrics.together(some) for name, some in parts.items()}
+    return judgements, {name: Answers(torch.cat(some), judgements[name].own) for name, some in best.items()}
+
+
+def _score(scores: Scores, judged: Judged, found: Judgement, ratio: str, model: str, seed: int, *, classes: int) -> None:
+    """Put the metrics of one model on every role into ``scores``: fewer for what was not learned."""
+    kept = metrics.METRICS if model in MODELS else priors.METRICS
     for role, mask in judged.roles.items():
-        every = metrics.score(log_p[mask], judged.label[mask])
+        rows = mask if model in IMAGELESS else mask & judged.imaged
+        every = metrics.score(found.of(rows), judged.label[rows], classes=classes)
         scores[role, ratio, model, seed] = {name: every[name] for name in kept}
 
 
@@ -160,13 +227,6 @@ def _intervals(hits: dict[str, torch.Tensor], mask: torch.Tensor) -> dict[str, d
         numbers = {"mean": round(found.mean, 4), "low": round(found.low, 4), "high": round(found.high, 4)}
         out[f"{a}_minus_{b}"] = numbers | {"rows": int(mask.sum()), "seeds": len(hits[a])}
     return out
-
-
-def _load_probe(folder: Path) -> LinearProbe:
-    remake = "dvc repro finetune-img"
-    probe = LinearProbe(**load_config(folder, remake=remake))
-    load_weights(folder, probe, remake=remake)
-    return probe.eval()
 
 
 def _write(file: Path, content: Any) -> None:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import torch
+
+from cspops.shapes import Bool, Float, Int, Tensor
 
 TOP = 10
 
@@ -14,12 +15,16 @@ TOP = 10
 class Judged:
     """The rows that are judged, in the catalogue's order."""
 
+    row: Int[Tensor, "n"]
+    """Its number in the catalogue."""
     obs_id: pa.Array
-    label: torch.Tensor
-    lonlat: torch.Tensor
-    located: torch.Tensor
-    roles: Mapping[str, torch.Tensor]
-    """A mask for each role; they cut the rows into parts."""
+    label: Int[Tensor, "n"]
+    lonlat: Float[Tensor, "n 2"]
+    located: Bool[Tensor, "n"]
+    imaged: Bool[Tensor, "n"]
+    """Whether there is a P(y|I): always but where predictions are the released ones, which may lack rows."""
+    roles: Mapping[str, Bool[Tensor, "n"]]
+    """A mask for each role; they cut the rows into parts, each all imaged or not at all."""
 
     def role(self) -> np.ndarray:
         """The name of each row's role."""
@@ -44,20 +49,30 @@ def schema(models: tuple[str, ...]) -> pa.Schema:
     )
 
 
-def predictions(judged: Judged, models: Mapping[str, torch.Tensor], *, seed: int, ratio: float) -> pa.Table:
-    """The rows of one seed and label ratio; the ``TOP`` best classes (or all), best first."""
-    n, q = next(iter(models.values())).shape
-    k = min(TOP, q)
+@dataclass(frozen=True)
+class Answers:
+    """What predictions.parquet holds of one model on every judged row."""
+
+    best: Int[Tensor, "n top"]
+    """The ``TOP`` best classes, or all, best first."""
+    own: Float[Tensor, "n"]
+    """log P of the true class."""
+
+
+def predictions(judged: Judged, models: Mapping[str, Answers], *, seed: int, ratio: float) -> pa.Table:
+    """The rows of one seed and label ratio, those without a P(y|I) left out."""
+    there = judged.imaged
+    n, k = int(there.sum()), next(iter(models.values())).best.shape[1]
     offsets = pa.array(np.arange(0, n * k + 1, k, dtype=np.int32))
-    best = {model: log_p.topk(k, dim=1).indices.int().flatten() for model, log_p in models.items()}
-    own = {model: log_p.gather(1, judged.label[:, None])[:, 0].float() for model, log_p in models.items()}
+    best = {model: answers.best[there].int().flatten() for model, answers in models.items()}
+    own = {model: answers.own[there].float() for model, answers in models.items()}
     return pa.table(
         {
             "seed": pa.array([seed] * n, pa.int32()),
             "label_ratio": pa.array([ratio] * n, pa.float64()),
-            "role": judged.role(),
-            "obs_id": judged.obs_id,
-            "label": pa.array(judged.label.int().numpy()),
+            "role": judged.role()[there.numpy()],
+            "obs_id": judged.obs_id.filter(there.numpy()),
+            "label": pa.array(judged.label[there].int().numpy()),
             **{model: pa.ListArray.from_arrays(offsets, pa.array(classes.numpy())) for model, classes in best.items()},
             **{f"{model}_log_p": pa.array(log_p.numpy()) for model, log_p in own.items()},
         },

@@ -1,10 +1,7 @@
 """report: report.md and its figures."""
 
 import json
-from collections import Counter
 from typing import TYPE_CHECKING
-
-import pyarrow.parquet as pq
 
 from cspops.data.catalogue import read_observations
 from cspops.data.splits import read_few_shot, read_roles
@@ -27,11 +24,11 @@ def run(view: "ReportView", site: Site) -> None:
     observations = read_observations(site.inputs["download"])
     roles = read_roles(site.inputs["split"], observations.obs_id)
     curves = site.reports_of_project / "curves"
-    scored = [site.reports_of_project / f"{name}.json" for name in ("metrics", "intervals", "regions")]
+    scored = [site.reports_of_project / f"{name}.json" for name in ("metrics", "intervals", "regions", "data")]
     for file in (*scored, *(curves / f"{name}.tsv" for name in CURVES.values())):
         if not file.is_file():
             raise DataError(f"{file} is missing: stage report reads it", hint="dvc repro report")
-    metrics, intervals, regions = (json.loads(file.read_text()) for file in scored)
+    metrics, intervals, regions, account = (json.loads(file.read_text()) for file in scored)
     chosen = class_of_map(view.report.class_name, observations)
     figures.accuracy_by_ratio(metrics, site.reports / "figures" / "accuracy.png")
     drawn = {title.format(loss=view.loss): read_curve(curves / f"{name}.tsv") for title, name in CURVES.items()}
@@ -54,16 +51,14 @@ def run(view: "ReportView", site: Site) -> None:
     kept = draw_clusters(view, site.inputs, world, site.reports / "figures" / "clusters.png")
     test = roles["test"] | roles["spatial_test"]
     draw_class(view, site.inputs, world, observations, chosen, test=test, file=site.reports / "figures" / "class.png")
-    rejected = Counter(pq.read_table(site.inputs["download"] / "rejected.parquet")["reason"].to_pylist())
     text = page(
         loss=view.loss,
         seeds=view.seeds,
         metrics=metrics,
         intervals=intervals,
         regions=regions,
-        classes=observations.classes,
         roles={role: int(mask.sum()) for role, mask in roles.items() if mask.any()},
-        rejected=dict(rejected.most_common()),
+        account=account,
         maps=map_section(encoder_title(view), observations.classes[chosen], clusters=view.report.clusters, kept=kept),
     )
     (site.reports / "report.md").write_text(text)

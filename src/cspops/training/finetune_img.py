@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import cross_entropy
 
+from cspops.evaluation.row_blocks import row_blocks
 from cspops.models.heads import LinearProbe
-from cspops.shapes import Float, Int, Tensor
+from cspops.shapes import Bool, Float, Int, Tensor
 
 ABSENT = -1e4
 """The bias of a class that has no label: its probability is 0 in float32 without becoming -inf."""
@@ -49,16 +50,16 @@ def linear_probe(
     weight = torch.zeros(len(present), x.shape[1], device=x.device, requires_grad=True)
     bias = torch.zeros(len(present), device=x.device, requires_grad=True)
     search: list[ProbeChoice] = []
+    val_rows = row_blocks(torch.arange(len(val_label), device=x.device), classes)
     for strength in sorted(l2, reverse=True):
         _minimise(weight, bias, x, y, strength, max_iterations)
         with torch.no_grad():
-            scores = torch.full((len(val_label), classes), ABSENT, device=x.device)
-            scores[:, present] = x_val @ weight.T + bias
-            log_p = scores.double().log_softmax(1).gather(1, val_label[:, None])[:, 0]
+            found = [_judged(x_val[rows] @ weight.T + bias, val_label[rows], present, classes) for rows in val_rows]
+            log_p, right = (torch.cat(parts) for parts in zip(*found, strict=True))
             # A validation row of a class without any label says nothing about L2: it counts as the uniform guess.
             nll = float(-torch.where(torch.isin(val_label, present), log_p, -math.log(classes)).mean())
             best = min((choice.val_nll for choice in search), default=math.inf)
-            search.append(ProbeChoice(strength, nll, float((scores.argmax(1) == val_label).double().mean())))
+            search.append(ProbeChoice(strength, nll, float(right.double().mean())))
             if nll > 1.01 * best:
                 break
             if nll < best or len(search) == 1:
@@ -67,6 +68,15 @@ def linear_probe(
                 probe.linear.bias.fill_(ABSENT)
                 probe.linear.bias[present] = bias
     return probe.eval(), search
+
+
+def _judged(
+    scores: Float[Tensor, "v c"], label: Int[Tensor, "v"], present: Int[Tensor, "c"], classes: int
+) -> tuple[Float[Tensor, "v"], Bool[Tensor, "v"]]:
+    """log P of the true class of each row, and whether it comes first, given the scores of the classes ``present``."""
+    every = torch.full((len(label), classes), ABSENT, device=scores.device)
+    every[:, present] = scores
+    return every.double().log_softmax(1).gather(1, label[:, None])[:, 0], every.argmax(1) == label
 
 
 def _minimise(weight: Tensor, bias: Tensor, x: Tensor, y: Tensor, l2: float, iterations: int) -> None:

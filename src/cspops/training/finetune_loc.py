@@ -10,6 +10,7 @@ import torch
 from cspops.data.batches import Labelled
 from cspops.data.negatives import Sampler
 from cspops.evaluation.combine import location_log_p
+from cspops.evaluation.row_blocks import row_blocks
 from cspops.kernels import keep_freed_memory
 from cspops.losses.location_classes import focal, softmax_cross_entropy
 from cspops.losses.presence_absence import presence_absence_in_blocks, presence_absence_released
@@ -17,7 +18,7 @@ from cspops.models.heads import ClassEmbedding
 from cspops.models.location_classifier import Link, LocationClassifier
 from cspops.models.location_encoder import LocationEncoder
 from cspops.seeds import global_torch_stream, torch_stream
-from cspops.shapes import Int, Tensor
+from cspops.shapes import Float, Int, Tensor
 from cspops.training.loop import Curve, cosine_decay, exponential_decay, refuse_divergence
 
 CURVE_ROWS = 20
@@ -150,6 +151,8 @@ class _Best:
         self.model, self.patience, self.every = model, rule.patience, rule.every
         self.prepared = model.encoder.prepare(rule.val.lonlat.to(device))
         self.label = rule.val.label.to(device)
+        classes = model.class_embedding.linear.out_features
+        self.blocks = row_blocks(torch.arange(len(self.label), device=device), classes)
         self.least, self.in_vain = float("inf"), 0
         self.weights = copy.deepcopy(model.state_dict())
 
@@ -157,16 +160,22 @@ class _Best:
     def is_over(self) -> bool:
         """Judge the model as it is; whether it has got no better ``patience`` times in a row."""
         self.model.eval()
-        scores = self.model.class_embedding(self.model.encoder.embed(self.prepared))
+        own = torch.cat([self._log_p(rows) for rows in self.blocks])
         self.model.train()
-        log_p = location_log_p(scores, torch.ones_like(self.label, dtype=torch.bool), link=self.model.link)
-        nll = float(-log_p.gather(1, self.label[:, None]).mean())
+        nll = float(-own.mean())
         if nll < self.least:
             self.least, self.in_vain = nll, 0
             self.weights = copy.deepcopy(self.model.state_dict())
         else:
             self.in_vain += 1
         return self.in_vain >= self.patience
+
+    def _log_p(self, rows: Int[Tensor, "b"]) -> Float[Tensor, "b"]:
+        """log P(y|x) of the true class of some rows."""
+        label = self.label[rows]
+        scores = self.model.class_embedding(self.model.encoder.embed(self.prepared[rows]))
+        log_p = location_log_p(scores, torch.ones_like(label, dtype=torch.bool), link=self.model.link)
+        return log_p.gather(1, label[:, None])[:, 0]
 
     def restore(self) -> None:
         """Give the model the best weights seen."""

@@ -7,29 +7,30 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2, kstest
 
-from cspops.data.catalogue import validate
 from cspops.data.images import decode
+from cspops.data.rows import Reading
 from cspops.data.sources import blue_marble
 from cspops.data.sources.blue_marble import (
     OBSERVER_SPREAD_KM,
     OCEAN,
     Rasters,
-    as_table,
     draw,
     propose,
     read_rasters,
+    rows,
     tile_grid,
     tiles,
     zone_diversity,
 )
 from cspops.errors import DataError
-from cspops.geo import EARTH_RADIUS_KM, KM_PER_DEGREE, blocks, haversine, near_blocks, uniform_on_sphere, wrap_longitude
+from cspops.geo import EARTH_RADIUS_KM, KM_PER_DEGREE, blocks, haversine, near_blocks, uniform_on_sphere
 from cspops.seeds import torch_stream
 
 SAMPLE = Path(blue_marble.__file__).parents[2] / "sample"
@@ -620,21 +621,23 @@ def test_a_block_of_left_out_zones_alone_does_not_hang_the_draw():
         assert (rasters.zone_at(lonlat) == 1).all()
 
 
-# --- as_table
+# --- rows
 
 
-def test_the_table_is_all_observations(real):
+def test_the_rows_are_all_observations(real, monkeypatch):
+    monkeypatch.setattr(blue_marble, "BATCH", 25)  # several batches, the last one shorter
     sizes = dict.fromkeys(SIZES, 12)
     lonlat, roles, _ = drawn(real, sizes=sizes, seed=1)
-    rows = as_table(real, lonlat, roles, tile_km=240.0, tile_px=16)
-    made = validate(rows)
-    assert len(made.rejected) == 0 and len(made.observations) == 60
-    assert made.observations["official_split"].to_pylist() == roles
-    assert made.observations["lat"].to_pylist() == lonlat[:, 1].tolist()
-    assert wrap_longitude(lonlat[:, 0]).tolist() == made.observations["lon"].to_pylist()
+    batches = list(rows(real, lonlat, roles, tile_km=240.0, tile_px=16))
+    assert [len(one) for one in batches] == [25, 25, 10]
+    table = pa.Table.from_batches(batches)
+    assert table["obs_id"].to_pylist() == table["where"].to_pylist() == [f"bm{row:06d}" for row in range(60)]
+    assert table["official_split"].to_pylist() == roles
+    assert table["lon"].to_pylist() == lonlat[:, 0].tolist() and table["lat"].to_pylist() == lonlat[:, 1].tolist()
     zones = [real.zone_names[zone] for zone in real.zone_at(lonlat).tolist()]
-    assert [made.classes[label] for label in made.observations["label"].to_pylist()] == zones
-    images = made.observations["image"].combine_chunks()
-    pixels = decode(images, px=16, root=Path("nowhere"))
+    assert table["label"].to_pylist() == zones
+    assert table["reason"].null_count == 60
+    images = table["image"].combine_chunks()
+    pixels = decode(pa.table({"image": images}), px=16, root=Path("nowhere"), reading=Reading())
     assert pixels.equal(tiles(real.image, lonlat, km=240.0, px=16)), "the bytes are not the tile"
     assert len({one["bytes"] for one in images.to_pylist()}) > 50

@@ -8,24 +8,31 @@ zones meet (`borders`).
 import csv
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import torch
 from PIL import Image
 
+from cspops.data.rows import Source, batch
 from cspops.errors import DataError
 from cspops.geo import KM_PER_DEGREE, blocks, near_blocks, uniform_on_sphere, wrap_longitude
+from cspops.progress import Report
 from cspops.seeds import torch_stream
 from cspops.shapes import Float, Int, LonLat, Tensor, UInt8
 
 OCEAN = 32
 """The code of the climate raster that is not a land zone."""
+
+ROLES = ("train", "val", "test", "spatial_val", "spatial_test")
+
+BATCH = 8192
+"""Rows of a batch."""
 
 Density = Literal["uniform", "observers", "borders"]
 
@@ -243,22 +250,49 @@ def draw(
     return torch.cat(positions), roles, left_out
 
 
-def as_table(rasters: Rasters, lonlat: Float[Tensor, "n 2"], roles: list[str], *, tile_km: float, tile_px: int) -> pa.Table:
-    """The raw rows for `catalogue.validate`: tiles as uncompressed PPM bytes (Parquet compresses), zones as labels."""
-    pixels = tiles(rasters.image, lonlat, km=tile_km, px=tile_px).numpy()
+def open_blue_marble(raw: Path, settings: Mapping[str, Any], *, seed: int, report: Report) -> Source:
+    """Draw the observations that `dataset.blue_marble` of params.yaml asks for."""
+    rasters = read_rasters(raw)
+    lonlat, roles, left_out = draw(
+        rasters,
+        density=settings["density"],
+        sizes={role: settings[role] for role in ROLES},
+        tile_km=settings["tile_km"],
+        lat_min=settings["lat_min"],
+        lat_max=settings["lat_max"],
+        block_degrees=settings["block_degrees"],
+        block_share=settings["block_share"],
+        buffer_km=settings["buffer_km"],
+        min_zone_points=settings["min_zone_points"],
+        seed=seed,
+    )
+    if left_out:
+        named = ", ".join(f"{zone} ({count})" for zone, count in left_out.items())
+        report(f"zones with fewer than {settings['min_zone_points']} points in a trial draw, left out: {named}")
+    batches = rows(rasters, lonlat, roles, tile_km=settings["tile_km"], tile_px=settings["tile_px"])
+    return Source(batches, inspection="none")
+
+
+def rows(
+    rasters: Rasters, lonlat: Float[Tensor, "n 2"], roles: list[str], *, tile_km: float, tile_px: int
+) -> Iterator[pa.RecordBatch]:
+    """The rows for `ingest`: tiles as uncompressed PPM bytes (Parquet compresses), zones as labels."""
     header = f"P6 {tile_px} {tile_px} 255\n".encode()
-    zones = rasters.zone_at(lonlat).tolist()
-    n = len(lonlat)
-    image = pa.StructArray.from_arrays(
-        [pa.array([header + tile.tobytes() for tile in pixels], pa.binary()), pa.nulls(n, pa.string())], ["bytes", "path"]
-    )
-    return pa.table(
-        {
-            "obs_id": [f"bm{row:06d}" for row in range(n)],
-            "lon": lonlat[:, 0].numpy(),
-            "lat": lonlat[:, 1].numpy(),
-            "label": [rasters.zone_names[zone] for zone in zones],
-            "official_split": roles,
-            "image": image,
-        }
-    )
+    pixels = tiles(rasters.image, lonlat, km=tile_km, px=tile_px).numpy()
+    for start in range(0, len(lonlat), BATCH):
+        part = lonlat[start : start + BATCH]
+        ids = [f"bm{row:06d}" for row in range(start, start + len(part))]
+        image = [header + tile.tobytes() for tile in pixels[start : start + BATCH]]
+        yield batch(
+            {
+                "where": ids,
+                "obs_id": ids,
+                "lon": pa.array(part[:, 0].numpy()),
+                "lat": pa.array(part[:, 1].numpy()),
+                "label": [rasters.zone_names[zone] for zone in rasters.zone_at(part).tolist()],
+                "official_split": roles[start : start + len(part)],
+                "image": pa.StructArray.from_arrays(
+                    [pa.array(image, pa.binary()), pa.nulls(len(part), pa.string())], ["bytes", "path"]
+                ),
+            }
+        )

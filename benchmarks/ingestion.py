@@ -1,0 +1,145 @@
+"""Rows a second and peak memory from a table of image paths to the catalogue and back, for a number of rows and twice as many.
+
+    python -m benchmarks.ingestion [--rows 500000] [--folder FOLDER]
+
+run from the project's root. The table is synthetic: positions as text (some with a decimal comma, some wrong), a thousand
+names, dates, three roles, paths of images that nobody looks at, a few ids and images repeated. `ingest` sorts the rows and
+writes the catalogue, `read` is `read_observations`; seconds are of CPU time. Each size runs in a process of its own, whose peak memory (all of it,
+what Python and its packages take included) is shown; the last line is the ratio of the times: 2 is linear.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+BATCH = 65536
+"""Rows of a batch of the source."""
+
+
+def synthetic(rows: int, *, seed: int = 0) -> Iterator[pa.RecordBatch]:
+    """Batches as a source of a CSV file yields them: of 1000 rows 2 have no position, 1 a wrong one, 1 a used id."""
+    from cspops.data.rows import batch
+
+    names = pa.array([f"Genus{n // 10} species{n}" for n in range(1000)])
+    roles = pa.array(["train", "val", "test"])
+    stream = np.random.default_rng(seed)
+    for start in range(0, rows, BATCH):
+        n = min(BATCH, rows - start)
+        number = np.arange(start, start + n)
+        lon, lat = stream.uniform(-180, 180, n).round(6), stream.uniform(-85, 85, n).round(6)
+        lat[number % 1000 == 7] += 200
+        missing = pa.array(np.isin(number % 1000, (3, 4)))
+        text = [
+            pc.if_else(missing, pa.scalar(None, pa.string()), pc.cast(pa.array(values), pa.string())) for values in (lon, lat)
+        ]
+        comma = pa.array(number % 100 == 5)
+        text = [pc.if_else(comma, pc.replace_substring(one, ".", ","), one) for one in text]
+        line = pc.cast(pa.array(number + 2), pa.string())
+        used = np.where(number % 1000 == 9, np.maximum(number - 1, 0), number)
+        path = pc.binary_join_element_wise("photos/2017/", pc.cast(pa.array(number), pa.string()), ".jpg", "")
+        yield batch(
+            {
+                "where": pc.binary_join_element_wise("table.csv:", line, ""),
+                "obs_id": pc.binary_join_element_wise("https://example.org/", pc.cast(pa.array(used), pa.string()), ""),
+                "lon": text[0],
+                "lat": text[1],
+                "label": names.take(pa.array((1000 * stream.random(n) ** 2).astype(np.int64))),
+                "captured_at": pa.array(np.datetime64("2010-01-01T00:00:00") + stream.integers(0, 3 * 10**8, n)).cast(
+                    pa.string()
+                ),
+                "location_id": pc.cast(pa.array(number // 4), pa.string()),
+                "official_split": roles.take(pa.array(stream.choice(3, n, p=(0.8, 0.1, 0.1)))),
+                "image": pa.StructArray.from_arrays([pa.nulls(n, pa.binary()), path], ["bytes", "path"]),
+            }
+        )
+
+
+def measured(rows: int, folder: Path) -> dict[str, float]:
+    """Seconds of CPU time of each part (of `ingest` without what making the rows takes), and the peak memory of this process in bytes."""
+    from cspops.data.catalogue import read_observations
+    from cspops.data.ingest import ingest
+    from cspops.data.rows import Source
+    from cspops.progress import silent
+
+    times = {"make": 0.0}
+
+    def timed() -> Iterator[pa.RecordBatch]:
+        batches = synthetic(rows)
+        before = time.process_time()
+        for one in batches:
+            times["make"] += time.process_time() - before
+            yield one
+            before = time.process_time()
+
+    before = time.process_time()
+    account = ingest(
+        Source(timed(), inspection="none"),
+        folder,
+        inspect=None,
+        scratch=folder / "scratch",
+        min_class_size=1,
+        max_rejected=0.1,
+        bad_position="set_aside",
+        duplicate_images="set_aside",
+        merge_labels=True,
+        report=silent,
+    )
+    times["ingest"] = time.process_time() - before - times["make"]
+    before = time.process_time()
+    observations = read_observations(folder)
+    times["read"] = time.process_time() - before
+    if len(observations.obs_id) != account.observations or account.observations + account.rejected != rows:
+        raise RuntimeError(f"{rows} rows became {account.observations} observations and {account.rejected} rejected rows")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return times | {"peak": float(peak), "rejected": float(account.rejected)}
+
+
+def in_its_own_process(rows: int, folder: Path) -> dict[str, float]:
+    """`measured` in a new process."""
+    command = [sys.executable, "-m", "benchmarks.ingestion", "--one", str(rows), "--folder", str(folder)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+def table(rows: int, folder: Path) -> str:
+    """The measurements at ``rows`` and twice as many, as lines."""
+    lines = [f"{'rows':>10}{'set aside':>11}{'ingest':>10}{'rows/s':>10}{'read':>8}{'rows/s':>10}{'peak memory':>13}"]
+    both = []
+    for size in (rows, 2 * rows):
+        with tempfile.TemporaryDirectory(dir=folder) as here:
+            found = in_its_own_process(size, Path(here))
+        both.append(found["ingest"] + found["read"])
+        lines.append(
+            f"{size:>10,}{found['rejected']:>11,.0f}{found['ingest']:>8.1f} s{size / found['ingest']:>10,.0f}"
+            f"{found['read']:>6.1f} s{size / found['read']:>10,.0f}{found['peak'] / 2**20:>9,.0f} MiB"
+        )
+    lines.append(f"twice the rows take {both[1] / both[0]:.2f} times as long")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=500_000)
+    parser.add_argument("--folder", type=Path, help="for the temporary catalogue")
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.one is None:
+        print(table(given.rows, given.folder))
+    else:
+        print(json.dumps(measured(given.one, given.folder)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""A source is opened, its images are looked at, and its rows are sorted: what `download` and `cspops data check` share."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from cspops.data.ingest import ingest
+from cspops.data.inspection import inspect_images
+from cspops.data.rows import Account, Source, image_root
+from cspops.data.workers import Workers
+from cspops.stages.open_source import open_source
+from cspops.stages.site import Site
+
+if TYPE_CHECKING:
+    from cspops.params.views import DownloadView
+
+Watch = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
+
+
+def take_in(
+    view: "DownloadView", site: Site, *, max_rejected: float | None, watch: Watch = lambda batches: batches
+) -> tuple[Account, Source]:
+    """Write the catalogue of ``view.source`` into ``site.out``; ``watch`` sees the rows go by."""
+    with Workers(site.host.decoders(by_path=True)) as workers:
+        source = open_source(view, raw=site.raw, data_root=site.host.data_root, map=workers.map, report=site.report)
+        source.batches = watch(source.batches)
+        inspect = None
+        if source.inspection != "none":
+            inspect = partial(
+                inspect_images,
+                root=image_root(source.reading, raw=site.raw, data_root=site.host.data_root),
+                reading=source.reading,
+                how=source.inspection,
+                map=workers.map,
+            )
+        account = ingest(
+            source,
+            site.out,
+            inspect=inspect,
+            scratch=site.scratch,
+            min_class_size=view.min_class_size,
+            max_rejected=max_rejected,
+            bad_position=view.bad_position,
+            duplicate_images=view.duplicate_images,
+            merge_labels=view.merge_labels,
+            report=site.report,
+        )
+    return account, source

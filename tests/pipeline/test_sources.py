@@ -1,0 +1,146 @@
+"""Every source through every stage: download to report, small, one process."""
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from photos import write_photos
+from published_sets import write_fmow, write_fmow_features, write_inat2018, write_inat2018_features
+from ruamel.yaml import YAML
+from typer.testing import CliRunner
+
+from cspops.cli import app
+from cspops.params import VIEWS
+
+ROOT = Path(__file__).parents[2]
+
+SMALL: dict[str, Any] = {
+    "seeds": [0, 1],
+    "split.label_ratios": [0.1, 1.0],
+    "pretrain_img.method": "none",
+    "pretrain.epochs": 3,
+    "pretrain.batch_size": 64,
+    "finetune_loc.steps": 40,
+    "finetune_img.max_iterations": 20,
+    "report.grid_degrees": 5.0,
+}
+
+
+def set_params(project: Path, values: dict[str, Any]) -> None:
+    yaml = YAML()
+    content = yaml.load(project / "params.yaml")
+    for path, value in values.items():
+        *parents, last = path.split(".")
+        at = content
+        for key in parents:
+            at = at[key]
+        at[last] = value
+    yaml.dump(content, project / "params.yaml")
+
+
+def write_folder(data: Path, host: Path) -> dict[str, Any]:
+    write_photos(data, 120, exif=True)
+    return {"dataset.source": "folder"}
+
+
+def write_table(data: Path, host: Path) -> dict[str, Any]:
+    photos = write_photos(data / "images", 120, exif=False)
+    with (data / "sightings.csv").open("w", newline="") as file:
+        writer = csv.writer(file, delimiter=";")
+        writer.writerow(["occurrenceID", "decimalLatitude", "decimalLongitude", "scientificName", "image", "locationID"])
+        for number, photo in enumerate(photos):
+            position = ["", ""] if number % 10 == 0 else [f"{photo.lat}".replace(".", ","), f"{photo.lon}".replace(".", ",")]
+            label = "" if number % 7 == 0 else photo.label
+            writer.writerow([f"o{number}", *position, label, f"images/{photo.path}", f"place {number // 4}"])
+    columns = {"dataset.table.columns.location_id": "locationID"}
+    return {"dataset.source": "table", "split.unit": "location_id"} | columns
+
+
+def write_inat(data: Path, host: Path) -> dict[str, Any]:
+    write_inat2018(host / "inat2018")
+    return {"dataset.source": "inat2018"}
+
+
+def write_inat_features(data: Path, host: Path) -> dict[str, Any]:
+    write_inat2018_features(host / "inat2018")
+    return {"dataset.source": "inat2018", "dataset.inat2018.form": "features"}
+
+
+def write_inat_predictions(data: Path, host: Path) -> dict[str, Any]:
+    write_inat2018_features(host / "inat2018")
+    released = {"finetune_img.predictions": "released", "split.label_ratios": [0.05, 1.0]}
+    return {"dataset.source": "inat2018", "dataset.inat2018.form": "features"} | released
+
+
+def write_fmow_images(data: Path, host: Path) -> dict[str, Any]:
+    write_fmow(host / "fmow")
+    return {"dataset.source": "fmow", "split.unit": "location_id"}
+
+
+def write_fmow_given(data: Path, host: Path) -> dict[str, Any]:
+    write_fmow_features(host / "fmow")
+    return {"dataset.source": "fmow", "dataset.fmow.form": "features"}
+
+
+SOURCES: dict[str, Callable[[Path, Path], dict[str, Any]]] = {
+    "folder": write_folder,
+    "table": write_table,
+    "inat2018": write_inat,
+    "inat2018, features": write_inat_features,
+    "inat2018, released predictions": write_inat_predictions,
+    "fmow": write_fmow_images,
+    "fmow, features": write_fmow_given,
+}
+
+
+def stage(name: str) -> str:
+    """Run one subcommand in this process."""
+    done = CliRunner().invoke(app, [name])
+    assert done.exit_code == 0, (name, done.exception, done.output[-2000:])
+    return done.output
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty project folder, with a data root beside it."""
+    folder = tmp_path / "project"
+    (folder / "data").mkdir(parents=True)
+    (tmp_path / "host").mkdir()
+    shutil.copy(ROOT / "params.yaml", folder / "params.yaml")
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("CSPOPS_DATA_ROOT", str(tmp_path / "host"))
+    monkeypatch.setenv("CSPOPS_WORKERS", "0")
+    return folder
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_source_goes_through_every_stage(source: str, project: Path, tmp_path: Path) -> None:
+    set_params(project, SMALL | SOURCES[source](project / "data", tmp_path / "host"))
+    for name in VIEWS:
+        stage(name)
+    account = json.loads((project / "reports/data.json").read_text())
+    observations = pq.read_table(project / "artifacts/download/observations.parquet")
+    rejected = pq.read_table(project / "artifacts/download/rejected.parquet")
+    assert account["rows"] == account["observations"] + account["rejected"]
+    assert (account["observations"], account["rejected"]) == (len(observations), len(rejected))
+    assert len(observations) >= 100
+    metrics = json.loads((project / "reports/metrics.json").read_text())["test"]
+    chance = 100 / len(account["classes"])
+    combined = metrics["label_100"]["combined"]["top1"]["mean"]
+    assert combined > 1.5 * chance, (combined, chance)
+    text = (project / "reports/report.md").read_text()
+    assert f"{account['observations']:,} observations" in text
+    if source == "table":
+        assert account["without_position"] == 12
+        assert account["without_label"] == 18
+        assert any("decimal comma" in note for note in account["notes"])
+        roles = pq.read_table(project / "artifacts/split/roles.parquet")["role"].to_pylist()
+        places: dict[str, set[str]] = {}
+        for place, role in zip(observations["location_id"].to_pylist(), roles, strict=True):
+            places.setdefault(place, set()).add(role)
+        assert max(map(len, places.values())) == 1, "a place is in two roles"
