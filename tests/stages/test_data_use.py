@@ -16,7 +16,6 @@ from cspops.cli import main
 from cspops.params import load
 from cspops.stages import data_use
 
-pytest.importorskip("cspops.data.sources.table")
 ROOT = Path(__file__).parents[2]
 Use = Callable[..., tuple[int, str, str]]
 
