@@ -242,6 +242,15 @@ def test_of_few_rows_every_role_has_one(n):
         assert min(roles.count(role) for role in ("train", "val", "test")) >= 1
 
 
+def test_no_block_is_held_out_that_would_leave_fewer_than_three_rows():
+    """Rows in blocks of their own: one of three fits a share of 0.4 and would leave two, of four it leaves three."""
+    for n, held in ((3, 0), (4, 1)):
+        lonlat = torch.tensor([[float(60 * row), 10.0] for row in range(n)])
+        roles = roles_of(lonlat, spatial_val=0.0, spatial_test=0.4)
+        assert roles.count("spatial_test") == held
+        assert {"train", "val", "test"} <= set(roles)
+
+
 @pytest.mark.parametrize("n", [0, 1, 2])
 def test_fewer_rows_than_roles_are_refused(n):
     with pytest.raises(DataError, match=r"no labelled (val|test) row|no observation has a label"):

@@ -73,7 +73,7 @@ def assign_roles(
             _refuse_split_places(roles, place, location_id)
         if not (roles == VAL).any():
             drawn = _draw(place, (roles == TRAIN) & can_tell, (val,), numpy_stream(seed, "split", "official val"))[0]
-            roles[drawn[place] & (roles == TRAIN)] = VAL
+            roles[drawn[place]] = VAL
             report(f"the source's split has no val: {(roles == VAL).sum()} of its training rows are taken (split.val)")
         _require_all(roles, can_tell, "the source's split has", RANDOM)
     else:

@@ -12,6 +12,8 @@ LEAST_SPAN = 0.02
 """Degrees across which a map is drawn of one place."""
 WORLD_SPAN = 180.0
 """Degrees of longitude above which the whole globe is drawn."""
+LAND_FROM = 0.2
+"""Degrees of a character from which on land is drawn: its mask has cells of a third of a degree."""
 TALL = 2.0
 """Height of a character over its width."""
 STEPS = (30.0, 20.0, 10.0, 5.0, 2.0, 1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
@@ -80,7 +82,8 @@ def character_map(lonlat: Float[np.ndarray, "n 2"], *, width: int, height: int =
     lon = box.west + side * (np.arange(columns) + 0.5)
     lat = box.north - side * stretch * (np.arange(rows) + 0.5)
     middles = np.stack(np.meshgrid((lon + 180) % 360 - 180, lat.clip(-90, 90)), -1).reshape(-1, 2)
-    grid[is_land(middles).reshape(rows, columns)] = "."
+    if side >= LAND_FROM:
+        grid[is_land(middles).reshape(rows, columns)] = "."
     for least, glyph in ((1, "o"), (10, "O"), (100, "@")):
         grid[counts >= least] = glyph
     bar = "+" + "-" * columns + "+"

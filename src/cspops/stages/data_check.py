@@ -16,7 +16,7 @@ from cspops.data.rows import Account
 from cspops.errors import DataError, ParamsError
 from cspops.host import Host
 from cspops.params import DownloadView, Params, view
-from cspops.progress import Report
+from cspops.progress import Report, silent
 from cspops.report.character_map import bounding_box, cells
 from cspops.stages import data_dvc, data_use
 from cspops.stages.site import Site
@@ -40,7 +40,7 @@ class Found:
         """DataError when stage download would stop: too many rows set aside, or none left."""
         rows, rejected, limit = (self.document[key] for key in ("rows", "rejected", "max_rejected"))
         if self.document["observations"] == 0:
-            raise DataError(f"none of {rows} rows can be used", hint="the reasons are in the table above")
+            raise DataError(f"none of {rows} rows can be used", hint="the reasons are above")
         if rejected > limit * rows:
             raise DataError(
                 f"{rejected} of {rows} rows ({100 * rejected / rows:.1f} %) would be set aside, more than dataset.max_rejected "
@@ -82,13 +82,14 @@ def run(params: Params, host: Host, *, path: Path | None, source: str | None, re
         (degrees, cells of west, south and rows), of the positions.
     """
     settings, raw, data_root = _what_to_read(params, host, path, source)
+    report(f"reading {raw} as {settings.source}")
     with tempfile.TemporaryDirectory(prefix="cspops-check-") as temporary:
         out, scratch = Path(temporary, "out"), Path(temporary, "scratch")
         out.mkdir()
         scratch.mkdir()
         there = host.model_copy(update={"data_root": data_root})
         seen = _NotesSeen()
-        site = Site(raw, {}, paths.REPORTS, out, scratch, there, report)
+        site = Site(raw, {}, paths.REPORTS, out, scratch, there, silent)  # the account says it all
         account, _ = take_in(settings, site, max_rejected=None, watch=seen.watch)
         table = pq.read_table(out / "observations.parquet", columns=["lon", "lat", "captured_at"])
         rejected = pq.read_table(out / "rejected.parquet", columns=["where", "reason", "detail"])
