@@ -47,7 +47,7 @@ def root(tmp_path):
         ("a/good.png", png(2)),
         ("empty.png", b""),
         ("text.png", b"text"),
-        ("half.png", png(3, 64)[:150]),
+        ("half.png", png(3, 64)[:90]),
     ):
         (folder / name).write_bytes(data)
     (folder / "link.png").symlink_to(tmp_path / "secret.png")
