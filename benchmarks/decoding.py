@@ -44,7 +44,8 @@ def plain(folder: Path, images: int, px: int) -> np.ndarray:
             image = opened.convert("RGB")
         side = min(image.size)
         left, top = (image.width - side) // 2, (image.height - side) // 2
-        out[number] = image.resize((px, px), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
+        resized = image.resize((px, px), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
+        out[number] = np.asarray(resized)
     return out
 
 
