@@ -1,24 +1,38 @@
+"""The catalogue's images as pixels for a network."""
+
 import io
-import struct
+import json
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from cspops.data.catalogue import SCHEMA
-from cspops.data.images import decode
+from cspops.data.images import by_path, decode, read_reading, stacked
+from cspops.data.rows import CROP, IMAGE, Reading
+from cspops.data.workers import Workers
 from cspops.errors import DataError
 
 NOWHERE = Path("nowhere")
 RNG = np.random.default_rng(0)
 
 
-def structs(*images):
-    """Image structs of bytes or of a path."""
-    rows = [{"bytes": one, "path": None} if isinstance(one, bytes) else {"bytes": None, "path": one} for one in images]
-    return pa.array(rows, SCHEMA.field("image").type)
+def table(*images, crops=None):
+    """Images by bytes, by path or by both."""
+    rows = [
+        {"bytes": one[0], "path": one[1]}
+        if isinstance(one, tuple)
+        else {"bytes": one if isinstance(one, bytes) else None, "path": one if isinstance(one, str) else None}
+        for one in images
+    ]
+    columns = {"image": pa.array(rows, IMAGE)}
+    if crops:
+        columns["crop"] = pa.array(
+            [crop and dict(zip(("left", "top", "right", "bottom"), crop, strict=True)) for crop in crops], CROP
+        )
+    return pa.table(columns)
 
 
 def encoded(pixels, kind="PNG", mode=None):
@@ -32,28 +46,72 @@ def noise(height, width):
     return RNG.integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
+def pixels_of(images, px, root=NOWHERE, reading=None, **options):
+    return decode(images, px=px, root=root, reading=reading or Reading(), **options).numpy()
+
+
 @pytest.mark.parametrize("kind", ["PNG", "PPM", "BMP"])
 def test_an_image_of_the_right_size_comes_through_unchanged(kind):
     pixels = noise(9, 9)
-    assert np.array_equal(decode(structs(encoded(pixels, kind)), px=9, root=NOWHERE)[0].numpy(), pixels)
+    assert np.array_equal(pixels_of(table(encoded(pixels, kind)), 9)[0], pixels)
 
 
 def test_row_i_is_image_i():
     pixels = [noise(8, 8) for _ in range(5)]
-    assert np.array_equal(decode(structs(*map(encoded, pixels)), px=8, root=NOWHERE).numpy(), np.stack(pixels))
+    assert np.array_equal(pixels_of(table(*map(encoded, pixels)), 8), np.stack(pixels))
 
 
 def test_no_images_are_no_pixels():
-    assert decode(structs(), px=8, root=NOWHERE).shape == (0, 8, 8, 3)
+    assert pixels_of(table(), 8).shape == (0, 8, 8, 3)
+
+
+def test_8_bit_images_are_read_as_they_were_before_other_kinds_were():
+    """Pillow's own way: `convert("RGB")`, then the centre square by bicubic resizing. Results on disk rest on it."""
+    images = [encoded(noise(*size), kind, mode) for size in ((31, 20), (16, 16), (9, 40)) for kind, mode in OPAQUE]
+    plain = []
+    for data in images:
+        image = Image.open(io.BytesIO(data)).convert("RGB")
+        if image.size != (16, 16):
+            side = min(image.size)
+            left, top = (image.width - side) // 2, (image.height - side) // 2
+            image = image.resize((16, 16), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
+        plain.append(np.asarray(image))
+    assert np.array_equal(pixels_of(table(*images), 16), np.stack(plain))
+
+
+OPAQUE = [
+    ("PNG", "RGB"),
+    ("PNG", "L"),
+    ("PNG", "P"),
+    ("PNG", "1"),
+    ("JPEG", "RGB"),
+    ("JPEG", "CMYK"),
+    ("TIFF", "CMYK"),
+    ("PPM", "RGB"),
+]
+
+
+def test_workers_give_what_this_process_gives(tmp_path):
+    images = []
+    for number in range(70):
+        (tmp_path / f"{number}.png").write_bytes(encoded(noise(20, 24)))
+        images.append(f"{number}.png" if number % 3 else (tmp_path / f"{number}.png").read_bytes())
+    crops = [(3, 2, 14, 9) if number % 2 else None for number in range(70)]
+    here = pixels_of(table(*images, crops=crops), 8, tmp_path)
+    with Workers(2) as workers:
+        there = pixels_of(table(*images, crops=crops), 8, tmp_path, map=workers.map)
+        assert np.array_equal(here, there)
+        with pytest.raises(DataError, match=r"70\.png cannot be used: image file is not there$") as caught:
+            pixels_of(table(*images, "70.png"), 8, tmp_path, map=workers.map)
+    assert "put it back" in caught.value.hint
 
 
 def test_a_path_is_taken_under_the_root_and_bytes_go_first(tmp_path):
     in_file, in_bytes = noise(8, 8), noise(8, 8)
     (tmp_path / "plants").mkdir()
     (tmp_path / "plants" / "1.png").write_bytes(encoded(in_file))
-    both = pa.array([{"bytes": encoded(in_bytes), "path": "plants/1.png"}], SCHEMA.field("image").type)
-    assert np.array_equal(decode(structs("plants/1.png"), px=8, root=tmp_path)[0].numpy(), in_file)
-    assert np.array_equal(decode(both, px=8, root=tmp_path)[0].numpy(), in_bytes)
+    assert np.array_equal(pixels_of(table("plants/1.png"), 8, tmp_path)[0], in_file)
+    assert np.array_equal(pixels_of(table((encoded(in_bytes), "plants/1.png")), 8, tmp_path)[0], in_bytes)
 
 
 @pytest.mark.parametrize("turned", [False, True], ids=["landscape", "portrait"])
@@ -63,7 +121,14 @@ def test_the_centre_square_is_taken(turned):
     middle = pixels[:, 10:20]
     if turned:
         pixels, middle = pixels.swapaxes(0, 1).copy(), middle.swapaxes(0, 1)
-    assert np.array_equal(decode(structs(encoded(pixels)), px=10, root=NOWHERE)[0].numpy(), middle)
+    assert np.array_equal(pixels_of(table(encoded(pixels)), 10)[0], middle)
+
+
+def test_the_centre_square_is_that_of_the_crop():
+    pixels = noise(20, 30)
+    out = pixels_of(table(*[encoded(pixels)] * 2, crops=[(4, 5, 12, 11), None]), 6)
+    assert np.array_equal(out[0], pixels[5:11, 5:11])
+    assert np.array_equal(out[1], pixels_of(table(encoded(pixels)), 6)[0])
 
 
 def test_resizing_keeps_places():
@@ -72,7 +137,7 @@ def test_resizing_keeps_places():
     A symmetric kernel whose weights sum to 1 leaves a ramp a ramp, but where it reaches over the border.
     """
     ramp = np.tile((4 * np.arange(64, dtype=np.uint8))[None, :, None], (64, 1, 3))
-    small = decode(structs(encoded(ramp), encoded(ramp.swapaxes(0, 1).copy())), px=16, root=NOWHERE).numpy().astype(int)
+    small = pixels_of(table(encoded(ramp), encoded(ramp.swapaxes(0, 1).copy())), 16).astype(int)
     inner = np.arange(2, 14)
     assert np.abs(small[0, :, 2:14] - (16 * inner + 6)[None, :, None]).max() <= 1
     assert np.abs(small[1, 2:14] - (16 * inner + 6)[:, None, None]).max() <= 1
@@ -80,60 +145,85 @@ def test_resizing_keeps_places():
 
 def test_an_even_colour_stays_even_when_enlarged():
     pixels = np.full((5, 7, 3), (200, 30, 90), dtype=np.uint8)
-    assert (decode(structs(encoded(pixels)), px=16, root=NOWHERE).numpy() == (200, 30, 90)).all()
+    assert (pixels_of(table(encoded(pixels)), 16) == (200, 30, 90)).all()
 
 
-def test_grey_becomes_three_equal_channels():
-    grey = RNG.integers(0, 256, (8, 8), dtype=np.uint8)
-    out = decode(structs(encoded(grey)), px=8, root=NOWHERE)[0].numpy()
-    assert np.array_equal(out, np.stack([grey] * 3, -1))
-
-
-@pytest.mark.parametrize("mode", ["RGBA", "P"])
-def test_other_colour_modes_become_rgb(mode):
-    red = np.full((8, 8, 3), (255, 0, 0), dtype=np.uint8)
-    assert (decode(structs(encoded(red, mode=mode)), px=8, root=NOWHERE).numpy() == (255, 0, 0)).all()
-
-
-def test_16_bit_grey_is_not_washed_out():
-    """30000 of 65535 is 117 of 255. Answering white would lose the image without a word; refusing it is as good."""
-    deep = np.full((8, 8), 30000, dtype=np.uint16)
-    try:
-        out = decode(structs(encoded(deep)), px=8, root=NOWHERE).numpy()
-    except DataError:
-        return
-    assert (np.abs(out.astype(int) - 117) <= 1).all()
+def test_images_are_stacked_as_many_as_asked_for():
+    images = iter([np.full((2, 2, 3), number, np.uint8) for number in range(5)])
+    assert stacked(images, 2, 2)[:, 0, 0, 0].tolist() == [0, 1]
+    assert stacked(images, 2, 2)[:, 0, 0, 0].tolist() == [2, 3]
 
 
 def test_a_missing_file_is_named_with_the_way_out(tmp_path):
     with pytest.raises(DataError) as caught:
-        decode(structs("plants/2.png"), px=8, root=tmp_path)
+        pixels_of(table("plants/2.png"), 8, tmp_path, Reading(root="data_root"))
     assert str(tmp_path / "plants" / "2.png") in caught.value.message
     assert "CSPOPS_DATA_ROOT" in (caught.value.hint or "")
 
 
-def huge_bmp():
-    """A picture whose head promises 60000 x 60000 pixels, which Pillow refuses as a decompression bomb."""
-    data = encoded(noise(8, 8), "BMP")
-    return data[:18] + struct.pack("<ii", 60000, 60000) + data[26:]
-
-
-BROKEN = {
-    "no image at all": b"hello",
-    "nothing": b"",
-    "half a PNG": encoded(noise(32, 32))[:500],
-    "half a JPEG": encoded(noise(32, 32), "JPEG")[:400],
-    "half a PPM": encoded(noise(32, 32), "PPM")[:400],
-    "PPM whose size is no number": b"P6 8 z 255\n" + bytes(8 * 8 * 3),
-    "a bomb": huge_bmp(),
+WRONG = {
+    "no image at all": (b"hello", "not an image that can be read", "inspection: decode"),
+    "nothing": (b"", "image file is empty", "inspection: decode"),
+    "half a PNG": (encoded(noise(32, 32))[:500], "image ends before it should", "inspection: decode"),
+    "half a JPEG": (encoded(noise(32, 32), "JPEG")[:400], "image ends before it should", "inspection: decode"),
 }
 
 
-@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize("name", WRONG)
 def test_a_broken_image_is_a_data_error_that_names_it(name, tmp_path):
+    data, reason, hint = WRONG[name]
     good = encoded(noise(8, 8))
-    with pytest.raises(DataError, match="row 1 "):
-        decode(structs(good, BROKEN[name]), px=8, root=NOWHERE)
-    (tmp_path / "broken.img").write_bytes(BROKEN[name])
-    with pytest.raises(DataError, match=r"broken\.img"):
-        decode(structs("broken.img"), px=8, root=tmp_path)
+    with pytest.raises(DataError, match=f"row 1 of the catalogue cannot be used: {reason}") as caught:
+        pixels_of(table(good, data), 8)
+    assert hint in caught.value.hint
+    (tmp_path / "broken.img").write_bytes(data)
+    with pytest.raises(DataError, match=rf"{tmp_path}/broken\.img cannot be used: {reason}"):
+        pixels_of(table("broken.img"), 8, tmp_path)
+
+
+def test_what_params_can_mend_is_said_to_be_theirs():
+    with pytest.raises(DataError, match="fewer bands") as caught:
+        pixels_of(table(encoded(noise(8, 8))), 8, reading=Reading(bands=(4, 3, 2)))
+    assert "images.bands" in caught.value.hint
+
+
+def test_an_observation_without_an_image():
+    with pytest.raises(DataError, match="row 1 of the catalogue has no image"):
+        pixels_of(table(encoded(noise(8, 8)), (None, None)), 8)
+
+
+def test_a_crop_beside_the_image_or_without_a_side():
+    for crop, detail in (((9, 9, 12, 12), "9, 9, 12, 12 of 8 x 8 pixels"), ((1, 2, None, 4), "a side of it is null")):
+        with pytest.raises(DataError, match=f"crop holds no pixel of the image \\({detail}\\)"):
+            pixels_of(table(encoded(noise(8, 8)), crops=[crop]), 8)
+
+
+def test_a_reading_comes_back_from_its_file(tmp_path):
+    for reading in (Reading(), Reading("data_root", "fmow", (4, 3, 2), 0.5, 3000.0)):
+        (tmp_path / "images.json").write_text(json.dumps(reading.as_json()))
+        assert read_reading(tmp_path) == reading
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [(None, "is missing"), ("{", "is broken"), ("[]", "is broken"), ('{"root": "data"}', "holds root, not bands, black"),
+     (json.dumps(Reading().as_json() | {"bands": 3}), "is broken")],
+)  # fmt: skip
+def test_a_broken_reading_is_a_data_error(text, said, tmp_path):
+    if text is not None:
+        (tmp_path / "images.json").write_text(text)
+    with pytest.raises(DataError, match=f"images.json {said}") as caught:
+        read_reading(tmp_path)
+    assert caught.value.hint == "dvc repro -f download"
+
+
+def test_whether_images_lie_in_files_is_seen_without_reading_them(tmp_path):
+    large = bytes(10_000)  # more than Parquet keeps statistics of
+    for images, expected in (
+        (["a.png", "b.png"], True),
+        ([large, b"1"], False),
+        (["a.png", large], False),
+        ([(large, "a")], False),
+    ):
+        pq.write_table(pa.concat_tables([table(*images), table(*images)]), tmp_path / "observations.parquet", row_group_size=2)
+        assert by_path(tmp_path) is expected

@@ -163,13 +163,24 @@ def ordered_map(function: Callable[[Any], Any], items: Iterable[Any], *, workers
 
 
 def serve() -> None:
-    """What a worker does: answer chunks until its stdin ends."""
+    """What a worker does: answer chunks, and end as soon as its stdin ends, whatever it is doing."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints must not mix with the answers
+    requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(requests,), daemon=True).start()
+    while True:
+        reply = _answer(requests.get())
+        try:
+            _send(answers, reply)
+        except BrokenPipeError:
+            os._exit(0)
+
+
+def _listen(requests: "queue.SimpleQueue[bytes]") -> None:
     try:
         while True:
-            _send(answers, _answer(_receive(sys.stdin.buffer)))
-    except (EOFError, BrokenPipeError):
+            requests.put(_receive(sys.stdin.buffer))
+    except EOFError:
         os._exit(0)  # whoever asked is gone: nothing is left to be said or closed
 
 

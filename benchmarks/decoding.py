@@ -1,0 +1,99 @@
+"""Images a second from files to squares of pixels, by no, one and two workers, against a plain loop over Pillow.
+
+    python -m benchmarks.decoding [--images 400] [--side 500] [--px 224] [--repeats 3] [--workers 0 1 2]
+
+run from the project's root. The JPEGs are made for it: smooth colours with a little noise, as photos compress. The ways are
+timed in turn, ``repeats`` times; the table shows medians, and of ratios the medians of the repeats' own. Starting the
+workers counts. On a machine with other work or fewer cores than workers the ratios say little.
+"""
+
+import argparse
+import io
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+
+from cspops.data.decoding import squares
+from cspops.data.rows import IMAGE, Reading
+from cspops.data.workers import Workers
+
+
+def write_photos(folder: Path, *, images: int, side: int) -> pa.Table:
+    """JPEGs of ``side`` pixels, 4 by 3, and the column of a catalogue that names them."""
+    draws = np.random.default_rng(0)
+    for number in range(images):
+        coarse = Image.fromarray(draws.integers(0, 256, (12, 16, 3), dtype=np.uint8))
+        smooth = np.asarray(coarse.resize((side, side * 3 // 4), Image.Resampling.BICUBIC)).astype(np.int16)
+        noisy = (smooth + draws.integers(-8, 9, smooth.shape, dtype=np.int16)).clip(0, 255).astype(np.uint8)
+        Image.fromarray(noisy).save(folder / f"{number}.jpg", quality=90)
+    return pa.table({"image": pa.array([{"bytes": None, "path": f"{number}.jpg"} for number in range(images)], IMAGE)})
+
+
+def plain(folder: Path, images: int, px: int) -> np.ndarray:
+    """What anybody would write."""
+    out = np.empty((images, px, px, 3), np.uint8)
+    for number in range(images):
+        with Image.open(io.BytesIO((folder / f"{number}.jpg").read_bytes())) as opened:
+            image = opened.convert("RGB")
+        side = min(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        resized = image.resize((px, px), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
+        out[number] = np.asarray(resized)
+    return out
+
+
+def ours(folder: Path, table: pa.Table, px: int, workers: int) -> np.ndarray:
+    """The way of featurize."""
+    out = np.empty((len(table), px, px, 3), np.uint8)
+    with Workers(workers) as started:
+        pixels = squares([(range(len(table)), table)], px=px, root=folder, reading=Reading(), map=started.map)
+        for number, image in enumerate(pixels):
+            out[number] = image
+    return out
+
+
+def seconds(call: Callable[[], object]) -> float:
+    """Wall seconds of a call."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.decoding", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--images", type=int, default=400)
+    parser.add_argument("--side", type=int, default=500, help="width of the photos; 3/4 of it is their height")
+    parser.add_argument("--px", type=int, default=224)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2])
+    asked = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        table = write_photos(folder, images=asked.images, side=asked.side)
+        ways: dict[str, Callable[[], np.ndarray]] = {"plain": lambda: plain(folder, asked.images, asked.px)}
+        for workers in asked.workers:
+            ways[f"{workers} workers"] = lambda workers=workers: ours(folder, table, asked.px, workers)  # type: ignore[misc]
+        expected = ways["plain"]()
+        for way, call in ways.items():
+            assert np.array_equal(call(), expected), way
+        times: dict[str, list[float]] = {way: [] for way in ways}
+        for _ in range(asked.repeats):
+            for way, call in ways.items():
+                times[way].append(seconds(call))
+    size = f"{asked.side} x {asked.side * 3 // 4}"
+    print(f"{asked.images} JPEGs of {size} pixels to {asked.px} x {asked.px}, {os.cpu_count()} cores, {asked.repeats} repeats")
+    print(f"{'':12}{'images/s':>10}{'x plain':>9}")
+    for way, took in times.items():
+        ratio = statistics.median(a / b for a, b in zip(times["plain"], took, strict=True))
+        print(f"{way:12}{asked.images / statistics.median(took):10,.0f}{ratio:9.2f}")
+
+
+if __name__ == "__main__":
+    main()

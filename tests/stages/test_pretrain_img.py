@@ -1,0 +1,118 @@
+"""pretrain-img on small sets: which images it sees, where they are kept, and given features."""
+
+import json
+from collections import namedtuple
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from image_sites import photos, site
+from PIL import Image
+from safetensors.torch import load_file
+
+from cspops.errors import DataError, EnvironmentProblem
+from cspops.imagessl.moco import MocoSettings, moco
+from cspops.models.backbones import build_image_network
+from cspops.params import load
+from cspops.params.views import PretrainImgView
+from cspops.stages import pretrain_img
+from cspops.stages.curves import read_curve
+from cspops.stages.shards import Shards
+
+ROOT = Path(__file__).parents[2]
+N = 20
+TRAIN = [row % 3 != 1 for row in range(N)]
+
+
+def view(method="moco"):
+    params = load(ROOT / "params.yaml")
+    encoder = params.image_encoder.model_copy(update={"model": "timm:test_resnet", "px": 32})
+    moco = params.pretrain_img.methods.moco.model_copy(update={"epochs": 2, "batch_size": 7, "queue": 4})
+    return PretrainImgView(seed=0, image_encoder=encoder, method=method, settings=moco)
+
+
+def test_the_pixels_are_those_of_the_training_rows_in_order(tmp_path, monkeypatch):
+    """40 x 48 pixels, centre squares of 40. Files of other roles are not even opened."""
+    monkeypatch.setattr(pretrain_img, "SHARD", 5)
+    paths = photos(tmp_path / "raw", N)
+    lines = []
+    at = site(tmp_path, paths=paths, train=TRAIN, workers="2", lines=lines)
+    expected = [
+        np.asarray(Image.open(tmp_path / "raw" / path))[:, 4:44] for path, train in zip(paths, TRAIN, strict=True) if train
+    ]
+    for path, train in zip(paths, TRAIN, strict=True):
+        if not train:
+            (tmp_path / "raw" / path).unlink()
+    pixels = pretrain_img.training_pixels(40, at)
+    assert pixels.dtype == torch.uint8
+    assert np.array_equal(pixels.numpy(), np.stack(expected))
+    n = len(expected)
+    assert lines == [f"pretrain-img: {min(stop, n)} of {n} images decoded" for stop in (5, 10, 15)]
+    assert np.array_equal(np.load(at.scratch / "pixels.npy"), pixels)
+
+
+def test_decoding_continues_where_it_was_killed(tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrain_img, "SHARD", 6)
+    paths = photos(tmp_path / "raw", N)
+    at = site(tmp_path, paths=paths)
+    good = (tmp_path / "raw" / paths[8]).read_bytes()
+    (tmp_path / "raw" / paths[8]).write_bytes(b"")
+    with pytest.raises(DataError, match=r"photos/8\.png cannot be used: image file is empty"):
+        pretrain_img.training_pixels(40, at)
+    (tmp_path / "raw" / paths[8]).write_bytes(good)
+    done = np.asarray(Image.open(tmp_path / "raw" / paths[0]))[:, 4:44]
+    (tmp_path / "raw" / paths[0]).unlink()
+    pixels = pretrain_img.training_pixels(40, at)
+    assert np.array_equal(pixels[0], done)
+    assert pixels.flatten(1).max(1).values.min() > 0
+    assert Shards(at.scratch, N, 6).left() == []
+
+
+def test_a_disk_without_room_is_said_before_anything_is_decoded(tmp_path, monkeypatch):
+    at = site(tmp_path, paths=["missing.png"] * N)
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(pretrain_img.shutil, "disk_usage", lambda folder: usage(10**6, 0, N * 40 * 40 * 3 - 1))
+    with pytest.raises(
+        EnvironmentProblem, match=rf"{N} training images of 40 px take {N * 4800} bytes, and .* has {N * 4800 - 1} free"
+    ):
+        pretrain_img.training_pixels(40, at)
+    assert not list(at.scratch.iterdir())
+
+
+def test_it_trains_on_them_as_if_they_were_in_memory(tmp_path, monkeypatch):
+    paths = photos(tmp_path / "raw", N, side=32)
+    at = site(tmp_path, paths=paths, train=TRAIN)
+    asked = view()
+    pretrain_img.run(asked, at)
+    curve = read_curve(at.reports / "curves" / "pretrain_img.tsv")
+    assert [row["epoch"] for row in curve] == [1, 2]
+    chosen = [path for path, train in zip(paths, TRAIN, strict=True) if train]
+    pixels = np.stack([np.asarray(Image.open(tmp_path / "raw" / path))[:, 4:36] for path in chosen])
+    network = build_image_network("timm:test_resnet", pretrained=False, px=32, seed=0)
+    settings = MocoSettings(**asked.settings.model_dump())
+    moco(network, torch.from_numpy(pixels), settings, seed=0, device=torch.device("cpu"))
+    made = load_file(at.out / "model.safetensors")
+    assert made.keys() == network.state_dict().keys()
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(made[name], tensor), name
+
+
+@pytest.mark.parametrize("method", ["moco", "none"])
+def test_given_features_need_no_network(tmp_path, method):
+    (tmp_path / "raw").mkdir()
+    np.save(tmp_path / "raw" / "a.npy", np.ones((20, 5), np.float32))
+    lines = []
+    at = site(tmp_path, given=[("a.npy", row) for row in range(4)], lines=lines)
+    pretrain_img.run(view(method), at)
+    assert json.loads((at.out / "config.json").read_text()) == {"model": "given features", "dim": 5}
+    assert {file.name for file in at.out.iterdir()} == {"config.json", "reports"}
+    assert (at.reports / "curves" / "pretrain_img.tsv").read_text() == "epoch\ttotal\n"
+    assert lines == ["pretrain-img: the data set comes with 5 image features: no network is made"]
+
+
+def test_features_for_some_only(tmp_path):
+    (tmp_path / "raw").mkdir()
+    np.save(tmp_path / "raw" / "a.npy", np.ones((20, 5), np.float32))
+    with pytest.raises(DataError, match="1 observations come with image features and 2 without"):
+        pretrain_img.run(view(), site(tmp_path, given=[("a.npy", 0), None, None]))

@@ -1,0 +1,29 @@
+"""Settings of the machine."""
+
+import os
+
+import pytest
+
+from cspops.errors import EnvironmentProblem
+from cspops.host import Host
+
+
+def test_as_many_decoders_as_cores_for_images_in_files_and_none_for_others():
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    assert Host().decoders(by_path=True) == cores
+    assert Host().decoders(by_path=False) == 0
+
+
+@pytest.mark.parametrize("by_path", [True, False])
+@pytest.mark.parametrize("number", [0, 1, 7])
+def test_decoders_as_asked_for(monkeypatch, by_path, number):
+    monkeypatch.setenv("CSPOPS_WORKERS", str(number))
+    assert Host().decoders(by_path=by_path) == number
+
+
+@pytest.mark.parametrize("wrong", ["-1", "2.0", "two", "", " 3", "²", "1e3"])
+def test_other_numbers_of_decoders_are_an_error(monkeypatch, wrong):
+    monkeypatch.setenv("CSPOPS_WORKERS", wrong)
+    with pytest.raises(EnvironmentProblem, match=f"CSPOPS_WORKERS={wrong} is no number of processes") as caught:
+        Host().decoders(by_path=True)
+    assert caught.value.hint == "set it to auto, 0, 1, 2 ..."
