@@ -23,7 +23,7 @@ from cspops.data.delimited import (
 )
 from cspops.errors import DataError
 
-prop = settings(deadline=None, derandomize=True, max_examples=150)
+prop = settings(deadline=None, derandomize=True, max_examples=80)
 
 
 @pytest.fixture(scope="module")

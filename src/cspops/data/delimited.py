@@ -60,12 +60,15 @@ class Delimited:
         if blank is None:
             raise DataError(f"{file.name} is empty")
         said = head[blank].rstrip("\r\n")
-        if said.lower().startswith("sep=") and len(said) == 5:
+        if said.lower().startswith("sep=") and len(said) == 5 and said[4] not in '" \0':
             self.delimiter, blank = said[4], blank + 1
         else:
             self.delimiter = sniff(head[blank : blank + 101])
         reader = csv.reader(head[blank:], delimiter=self.delimiter, skipinitialspace=True)
-        self.names = [name.strip() for name in next(reader, [])]
+        try:
+            self.names = [name.strip() for name in next(reader, [])]
+        except csv.Error:
+            raise DataError(f"{file.name}: no header of a table: {TOO_LONG}") from None
         self.header_lines = blank + reader.line_num
         twice = sorted({name for name in self.names if name and self.names.count(name) > 1})
         if twice:

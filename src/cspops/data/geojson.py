@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from cspops.data.geometry import UNREADABLE, ToDegrees, centroid_remark, json_centre, to_degrees
 from cspops.data.records import Records, column, shortened
-from cspops.data.text_lines import open_bytes, read_lines
+from cspops.data.text_lines import DAMAGED, open_bytes, read_lines
 from cspops.errors import DataError
 
 BATCH = 20_000
@@ -102,7 +102,7 @@ class _Broken(str):
 
 
 def _properties(feature: dict[str, Any]) -> dict[str, Any]:
-    if feature.get("type") != "Feature":
+    if feature.get("type") != "Feature" and "properties" not in feature:
         return feature
     properties = feature.get("properties") or {}
     if not isinstance(properties, dict):
@@ -118,7 +118,7 @@ def _of_lines(file: Path, remarks: list[str]) -> Iterator[Numbered]:
             if bare:
                 try:
                     yield number, json.loads(bare)
-                except ValueError:
+                except (ValueError, RecursionError):
                     yield number, _Broken(bare)
 
 
@@ -127,51 +127,55 @@ def _of_collection(file: Path) -> Iterator[Numbered]:
 
     prefix = _prefix(file)
     number = 0
-    with _json_bytes(file) as stream:
-        try:
+    try:
+        with _json_bytes(file) as stream:
             for number, feature in enumerate(ijson.items(stream, prefix, use_float=True), 1):
                 yield number, feature
-        except (ijson.JSONError, EOFError) as error:
-            raise DataError(_breaks_off(file, f"after feature {number}", error)) from None
+    except (ijson.JSONError, *DAMAGED) as error:
+        raise DataError(_breaks_off(file, f"after feature {number}", error)) from None
 
 
 def _prefix(file: Path) -> str:
     """Where the features are, for ijson: in a collection, or the file is one feature."""
     import ijson
 
-    with _json_bytes(file) as stream:
-        try:
+    try:
+        with _json_bytes(file) as stream:
             for where, event, value in ijson.parse(stream, use_float=True):
                 if where == "features" and event == "start_array":
                     return "features.item"
                 if where == "type" and value == "Feature":
                     return ""
-        except (ijson.JSONError, EOFError) as error:
-            raise DataError(_breaks_off(file, "before its features", error)) from None
+    except (ijson.JSONError, *DAMAGED) as error:
+        raise DataError(_breaks_off(file, "before its features", error)) from None
     raise DataError(f"{file.name} is JSON without features, no GeoJSON")
 
 
 def _crs(file: Path) -> str | None:
-    """The name in the collection's `crs` member."""
+    """The name in the collection's `crs` member; where the JSON is broken, reading the features says it."""
     import ijson
 
-    with _json_bytes(file) as stream:
-        tail = b""
-        while chunk := stream.read(1 << 20):
-            if b'"crs"' in tail + chunk:
-                break
-            tail = chunk[-4:]
-        else:
-            return None
-    with _json_bytes(file) as stream:
-        try:
+    try:
+        with _json_bytes(file) as stream:
+            if not _has(stream, b'"crs"'):
+                return None
+        with _json_bytes(file) as stream:
             for crs in ijson.items(stream, "crs"):
                 return str(crs["properties"]["name"]) if crs is not None else None
-        except (KeyError, TypeError):
-            raise DataError(f"{file.name}: its crs member does not name a reference system") from None
-        except (ijson.JSONError, EOFError):
-            return None  # what is wrong is said where the features are read
+    except (KeyError, TypeError):
+        raise DataError(f"{file.name}: its crs member does not name a reference system") from None
+    except (ijson.JSONError, *DAMAGED):
+        pass
     return None
+
+
+def _has(stream: BufferedIOBase, word: bytes) -> bool:
+    tail = b""
+    while chunk := stream.read(1 << 20):
+        if word in tail + chunk:
+            return True
+        tail = chunk[1 - len(word) :]
+    return False
 
 
 def _json_bytes(file: Path) -> BufferedIOBase:

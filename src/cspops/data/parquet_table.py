@@ -16,6 +16,9 @@ from cspops.errors import DataError
 BATCH = 50_000
 BATCH_BYTES = 1 << 26
 
+DAMAGED = (pa.ArrowException, OSError, UnicodeDecodeError)
+"""What reading a Parquet file that is broken or cut off raises."""
+
 
 class ParquetTable:
     """A `records.Table`. DataError where the file is no Parquet, damaged, or has a geometry in an unknown form."""
@@ -27,7 +30,7 @@ class ParquetTable:
             with pq.ParquetFile(file) as opened:
                 self.names: list[str] = opened.schema_arrow.names
                 geo = (opened.metadata.metadata or {}).get(b"geo")
-        except (pa.ArrowException, OSError) as error:
+        except DAMAGED as error:
             raise DataError(f"{file.name} is damaged or no Parquet: {str(error)[:120]}") from None
         twice = sorted({name for name in self.names if self.names.count(name) > 1})
         if twice:
@@ -67,6 +70,7 @@ class ParquetTable:
         try:
             with pq.ParquetFile(self.file, buffer_size=1 << 20) as opened:
                 for got in opened.iter_batches(_batch_rows(opened, needed), columns=needed):
+                    got.validate(full=True)  # text that is not UTF-8 would fail far from here
                     reasons: dict[int, tuple[str, str]] = {}
                     lonlat = None
                     if self.geometry:
@@ -75,7 +79,7 @@ class ParquetTable:
                     numbers = pa.array(np.arange(number, number + len(got)))
                     yield Records(numbers, {name: got.column(name) for name in wanted}, lonlat, reasons)
                     number += len(got)
-        except (pa.ArrowException, OSError) as error:
+        except DAMAGED as error:
             raise DataError(f"{self.file.name} is damaged after row {number - 1}: {str(error)[:120]}") from None
         if centroids:
             self.remarks.append(centroid_remark(self.file.name, centroids))

@@ -47,14 +47,16 @@ def shortened(text: str, most: int = 120) -> str:
 def column(values: list[Any]) -> pa.Array:
     """JSON values as one Arrow column: text, or numbers, or text of all where kinds are mixed."""
     kinds = {type(value) for value in values} - {type(None)}
-    if kinds <= {str}:
-        return pa.array(values, pa.string())
-    if kinds <= {int, float}:
+    if kinds and kinds <= {int, float}:
         try:
             return pa.array(values, pa.int64() if kinds == {int} else pa.float64())
         except (OverflowError, pa.ArrowInvalid):
             pass
-    return pa.array([None if value is None else _as_text(value) for value in values], pa.string())
+    text = values if kinds <= {str} else [None if value is None else _as_text(value) for value in values]
+    try:
+        return pa.array(text, pa.string())
+    except UnicodeEncodeError:  # JSON can hold half a surrogate pair
+        return pa.array([None if each is None else each.encode(errors="replace").decode() for each in text], pa.string())
 
 
 def _as_text(value: Any) -> str:

@@ -1,9 +1,7 @@
 """Which files are tables, and of which kind."""
 
-import gzip
 import json
 import re
-import zlib
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +10,7 @@ from cspops.data.delimited import DELIMITERS, Delimited
 from cspops.data.geojson import GeoJson
 from cspops.data.parquet_table import ParquetTable
 from cspops.data.records import Table
-from cspops.data.text_lines import open_bytes
+from cspops.data.text_lines import DAMAGED, open_bytes
 from cspops.errors import DataError
 
 TEXT = (".csv", ".tsv", ".tab")
@@ -65,7 +63,7 @@ def _format(file: Path, *, named: bool) -> Format | None:
     try:
         with open_bytes(file) as stream:
             head = stream.read(1 << 16)
-    except (EOFError, gzip.BadGzipFile, zlib.error):
+    except DAMAGED:
         head = b""
     suffix = Path(file.name.lower().removesuffix(".gz")).suffix
     if head.startswith(b"PAR1") or (suffix in PARQUET):

@@ -16,6 +16,9 @@ BLOCK = 1 << 22
 LONGEST = 1 << 26
 """Bytes without a line end that are no text file."""
 
+DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error)
+"""What reading a gzip file that is broken or cut off raises."""
+
 MARKS = {
     codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF32_LE: "utf-32-le",
@@ -100,7 +103,7 @@ def _utf8(file: Path, remarks: list[str]) -> Iterator[bytes]:
                 yield decoder.decode(chunk).encode()
                 chunk = stream.read(BLOCK)
             yield decoder.decode(b"", final=True).encode()
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        except DAMAGED as error:
             raise DataError(f"{file.name}: the gzip file is damaged or cut off: {error}", hint="fetch it again") from None
 
 

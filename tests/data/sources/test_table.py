@@ -12,6 +12,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import cspops.data.geojson
 import cspops.data.parquet_table
@@ -385,6 +387,12 @@ REFUSED = {
     "no features": ({"t.geojson": b'{"a": 1}'}, "t.geojson", "t.geojson is JSON without features, no GeoJSON"),
     "no JSON": ({"t.geojson": b"hello"}, "t.geojson", "t.geojson: the JSON is broken or cut off before its features"),
     "empty collection": ({"t.geojson": b'{"features": []}'}, "t.geojson", "t.geojson has no column for the image"),
+    "damaged gzip of GeoJSON": (
+        {"t.geojson.gz": gzip.compress(b'{"features": [' + b"1" * 99)[:-9]},
+        "t.geojson.gz",
+        "t.geojson.gz: the JSON is broken or cut off before its features",
+    ),
+    "a header beyond all bounds": ({"t.csv": b"x" * 200_000}, "t.csv", "t.csv: no header of a table"),
     "wrong crs": (
         {"t.geojson": b'{"crs": {"a": 1}, "features": [{}]}'},
         "t.geojson",
@@ -424,6 +432,11 @@ BAD_PARQUET = {
     "image of numbers": ({"image": [1]}, None, "t.parquet: column 'image' holds int64, neither paths nor bytes of images"),
     "label of lists": ({"image": ["a"], "label": [[1]]}, None, "t.parquet: column 'label' holds list<"),
     "bytes that are no text": ({"image": ["a"], "label": [b"\xff"]}, None, "t.parquet: column 'label' holds binary, no text"),
+    "text that is not UTF-8": (
+        {"image": pa.Array.from_buffers(pa.string(), 1, pa.array([b"\xff"]).buffers())},
+        None,
+        "t.parquet is damaged after row 0: ",
+    ),
     "no rows": ({"image": pa.array([], pa.string())}, None, "t.parquet has no rows"),
     "geometry not there": ({"image": ["a"]}, geo(), "t.parquet: its GeoParquet metadata names a column 'geometry'"),
     "geometry of another kind": ({"image": ["a"], "geometry": ["x"]}, geo("polygon"), "t.parquet: its geometry is encoded as"),
@@ -444,6 +457,40 @@ def test_json_that_breaks_off_says_after_which_feature(tmp_path):
     file.write_bytes(file.read_bytes()[:-10])
     with pytest.raises(DataError, match=r"t.geojson: the JSON is broken or cut off after feature 1: parse error"):
         rows_of(open_it(file, tmp_path))
+
+
+@settings(deadline=None, derandomize=True, max_examples=30)
+@given(data=st.data())
+@pytest.mark.parametrize("name", ["t.csv", "t.geojson", "t.jsonl", "t.parquet", "t.csv.gz"])
+def test_a_file_with_wrong_bytes_gives_rows_or_a_sentence(tmp_path_factory, name, data):
+    """A good file of each kind, some bytes of it changed or missing: no other exception than DataError.
+
+    Parquet is only cut off: at some changed bytes Arrow itself ends the process.
+    """
+    root = tmp_path_factory.getbasetemp()
+    lines = "image,lon,lat,label\n" + 'a.jpg,1,2,"x, y"\n' * 3
+    good = {
+        "t.csv": lines.encode(),
+        "t.csv.gz": gzip.compress(lines.encode(), mtime=0),
+        "t.geojson": json.dumps({"crs": None, "features": [feature(), feature(label="\ud800")]}).encode(),
+        "t.jsonl": "\n".join(json.dumps(feature(label=each)) for each in (1.5, "\ud800", [1])).encode(),
+        "t.parquet": b"",
+    }
+    file = root / name
+    if name == "t.parquet":
+        good[name] = parquet(root, {"image": ["a", "b"], "geometry": [wkb(1, 2), None]}, geo=geo()).read_bytes()
+    size = len(good[name])
+    broken = bytearray(good[name])
+    changes = 0 if name == "t.parquet" else 3
+    for place, byte in data.draw(st.lists(st.tuples(st.integers(0, size - 1), st.integers(0, 255)), max_size=changes)):
+        broken[place] = byte
+    file.write_bytes(broken[: data.draw(st.one_of(st.just(size), st.integers(0, size)))])
+    try:
+        rows = rows_of(open_it(file, root))
+    except DataError as error:
+        assert name in error.message
+    else:
+        assert rows
 
 
 # --- which files are tables
