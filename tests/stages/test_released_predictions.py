@@ -97,7 +97,7 @@ def test_a_source_without_predictions_is_told_the_way_out(site: Site, source: Si
         with_given_features(site)
     if case != "no predictions":
         source.released = table([] if case == "empty" else TESTED)
-    with pytest.raises(DataError, match="released prediction|without predictions") as error:
+    with pytest.raises(DataError, match=r"released prediction|without predictions") as error:
         finetune_img.run(settings(), site)
     assert "finetune_img.predictions: fitted" in str(error.value.hint)
     assert not list(site.out.rglob(NAME))
