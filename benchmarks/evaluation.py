@@ -214,9 +214,8 @@ def main(shapes: Shapes | None = None, argv: list[str] | None = None) -> None:
     def sized(rows: int) -> Shapes:
         return Shapes(rows, shapes.classes, shapes.labelled, shapes.features, shapes.dim, shapes.scales, shapes.hidden)
 
-    print(
-        f"torch {torch.__version__}, {arguments.threads} thread(s), {shapes.classes:,} classes, {shapes.labelled:,} labelled rows"
-    )
+    about = f"{shapes.classes:,} classes, {shapes.labelled:,} labelled rows"
+    print(f"torch {torch.__version__}, {arguments.threads} thread(s), {about}")
     print(f"{'validation and test rows':>26}{'way':>12}{'wall s':>9}{'CPU s':>9}{'peak MB':>10}{'imports':>10}")
     found = {}
     for rows, way in ((arguments.beside, "whole"), (arguments.beside, "in blocks"), (arguments.rows, "in blocks")):
@@ -228,7 +227,7 @@ def main(shapes: Shapes | None = None, argv: list[str] | None = None) -> None:
         blocks, tables = found[arguments.beside, "in blocks"], found[arguments.beside, "whole"]
         times, less = tables["cpu"] / blocks["cpu"], tables["peak_mb"] / blocks["peak_mb"]
         print(
-            f"at 2 x {arguments.beside:,} rows blocks take 1/{times:.2f} of the CPU time and 1/{less:.2f} of the memory of whole tables"
+            f"at 2 x {arguments.beside:,} rows whole tables take {times:.2f} times the CPU time and {less:.2f} times the memory"
         )
 
 

@@ -3,85 +3,30 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from judged_set import RATIOS, ROLES, SEEDS, UNLABELLED, VIEW, N, Q, place, write_models, write_site
 
-from cspops.data import splits
-from cspops.data.catalogue import SCHEMA
 from cspops.data.features import FeatureFile
 from cspops.errors import DataError
+from cspops.evaluation import row_blocks
 from cspops.evaluation.combine import combined_log_p, image_log_p, location_log_p
-from cspops.geo import uniform_on_sphere
-from cspops.host import Host
 from cspops.models.checkpoint import save_model
-from cspops.models.heads import ClassEmbedding, LinearProbe
+from cspops.models.heads import LinearProbe
 from cspops.models.loading import load_location_classifier
-from cspops.models.location_encoder import LocationEncoder
-from cspops.params.sections import Priors
-from cspops.params.views import EvaluateView
 from cspops.stages import evaluate
 from cspops.stages.learned import load_probe
 from cspops.stages.pieces import piece
 from cspops.stages.site import Site
-from cspops.training.finetune_loc import LocationClassifier
-
-N, Q, SEEDS, RATIOS = 60, 3, (0, 1), (0.5, 1.0)
-ROLES = ["train"] * 20 + ["val"] * 12 + ["test"] * 12 + ["spatial_val"] * 6 + ["spatial_test"] * 6 + ["buffer"] * 4
-UNLOCATED, UNLABELLED = (20, 33, 34), (35, 50)
-ENCODER = {
-    "encoding": {"name": "wrap"},
-    "network": {"name": "ffn", "hidden_layers": 0, "hidden": 8, "activation": "relu", "dropout": 0.0}
-    | {"layer_norm": False, "output_activation": False},
-    "dim": 4,
-}  # fmt: skip
-VIEW = EvaluateView(
-    SEEDS, RATIOS, Priors(pseudo_count=1.0, histogram=(10.0, 60.0), knn=(1, 5), distance_knn=(3,), kde=(500.0, 5000.0))
-)
-
-
-def place() -> torch.Tensor:
-    lonlat = uniform_on_sphere(N, generator=torch.Generator().manual_seed(0))
-    lonlat[list(UNLOCATED)] = torch.nan
-    return lonlat
-
-
-def write_models(folder: Path, seed: int, ratio: float, **config: str) -> None:
-    torch.manual_seed(seed + round(10 * ratio))
-    probe, encoder = LinearProbe(5, Q), LocationEncoder(ENCODER)
-    classifier = LocationClassifier(encoder, ClassEmbedding(encoder.dim, Q))
-    save_model(folder / "finetune-img" / piece(seed, ratio), probe, probe.config)
-    save_model(folder / "finetune-loc" / piece(seed, ratio), classifier, classifier.config | config)
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
-    monkeypatch.setattr(splits, "ROLES", tuple(dict.fromkeys((*splits.ROLES, "buffer"))))
-    for name in ("download", "split", "featurize", "out", "scratch"):
-        (tmp_path / name).mkdir()
-    obs_id, lonlat = [f"o{i}" for i in range(N)], place()
-    label = [None if i in UNLABELLED else i % Q for i in range(N)]
-    lon, lat = ([None if math.isnan(x) else x for x in column.tolist()] for column in lonlat.unbind(1))
-    rows = {"obs_id": obs_id, "lon": lon, "lat": lat, "label": label}
-    rest = {field.name: pa.nulls(N, field.type) for field in SCHEMA if field.name not in rows}
-    table = pa.table({name: (rows | rest)[name] for name in SCHEMA.names}).cast(SCHEMA)
-    pq.write_table(table, tmp_path / "download" / "observations.parquet")
-    (tmp_path / "download" / "classes.json").write_text(json.dumps(["a", "b", "c"]))
-    pq.write_table(pa.table({"obs_id": obs_id, "role": ROLES}), tmp_path / "split" / "roles.parquet")
-    level = [(0.5 if i % 2 else 1.0) if ROLES[i] == "train" else None for i in range(N)]
-    few = {f"seed_{seed}": pa.array(level, pa.float32()) for seed in SEEDS}
-    pq.write_table(pa.table({"obs_id": obs_id} | few), tmp_path / "split" / "few_shot.parquet")
-    features = FeatureFile(tmp_path / "featurize").create(obs_id, 5)
-    features[:] = torch.randn(N, 5, generator=torch.Generator().manual_seed(1)).numpy()
-    features.flush()
-    for seed in SEEDS:
-        for ratio in RATIOS:
-            write_models(tmp_path, seed, ratio)
-    stages = ("download", "split", "featurize", "finetune-loc", "finetune-img")
-    inputs = {name: tmp_path / name for name in stages}
-    return Site(tmp_path, inputs, tmp_path / "reports", tmp_path / "out", tmp_path / "scratch", Host(), print)
+def site(tmp_path: Path) -> Site:
+    return write_site(tmp_path)
 
 
 def test_judged_are_the_labelled_rows_of_the_four_roles_and_no_buffer(site: Site) -> None:
@@ -185,4 +130,36 @@ def test_a_model_that_gives_nan_is_named(site: Site) -> None:
     torch.nn.init.constant_(probe.linear.bias, math.nan)
     save_model(folder, probe, probe.config)
     with pytest.raises(DataError, match=r"seed_1/label_100 gives scores that are not finite"):
+        evaluate.run(VIEW, site)
+
+
+def test_some_rows_at_a_time_give_the_same_files(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five rows at a time: float32 scores of other batches may differ in their last bits, the rounded metrics in 1e-4."""
+    evaluate.run(VIEW, site)
+    names = ("reports/metrics.json", "reports/validation.json", "reports/regions.json", "calibration.json")
+    before = {name: json.loads((site.out / name).read_text()) for name in names}
+    whole = pq.read_table(site.out / "predictions.parquet").to_pylist()
+    monkeypatch.setattr(row_blocks, "TABLE", 5 * Q)
+    evaluate.run(VIEW, site)
+    for name, content in before.items():
+        for one, other in zip(numbers(content), numbers(json.loads((site.out / name).read_text())), strict=True):
+            assert one == pytest.approx(other, abs=2e-4), name
+    for one, other in zip(whole, pq.read_table(site.out / "predictions.parquet").to_pylist(), strict=True):
+        for model in ("image", "combined", "calibrated"):
+            assert one[model] == other[model]
+            assert one[f"{model}_log_p"] == pytest.approx(other[f"{model}_log_p"], abs=1e-4)
+
+
+def numbers(content: Any) -> list[Any]:
+    """The leaves of a tree of JSON, in order."""
+    if isinstance(content, dict):
+        content = list(content.values())
+    return [leaf for one in content for leaf in numbers(one)] if isinstance(content, list) else [content]
+
+
+def test_no_labelled_test_row_leaves_nothing_to_report(site: Site) -> None:
+    file = site.inputs["split"] / "roles.parquet"
+    roles = ["val" if role in ("test", "spatial_test") else role for role in ROLES]
+    pq.write_table(pa.table({"obs_id": [f"o{i}" for i in range(N)], "role": roles}), file)
+    with pytest.raises(DataError, match="no row of role test or spatial_test has a label"):
         evaluate.run(VIEW, site)

@@ -50,7 +50,8 @@ def linear_probe(
     weight = torch.zeros(len(present), x.shape[1], device=x.device, requires_grad=True)
     bias = torch.zeros(len(present), device=x.device, requires_grad=True)
     search: list[ProbeChoice] = []
-    val_rows = row_blocks(torch.arange(len(val_label), device=x.device), classes)
+    every = torch.arange(len(val_label), device=x.device)
+    val_rows = row_blocks(every, classes) or [every]
     for strength in sorted(l2, reverse=True):
         _minimise(weight, bias, x, y, strength, max_iterations)
         with torch.no_grad():

@@ -1,0 +1,76 @@
+"""A catalogue of a few dozen rows with features, splits and untrained models, for tests of stage evaluate."""
+
+import json
+import math
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from cspops.data.catalogue import SCHEMA
+from cspops.data.features import FeatureFile
+from cspops.geo import uniform_on_sphere
+from cspops.host import Host
+from cspops.models.checkpoint import save_model
+from cspops.models.heads import ClassEmbedding, LinearProbe
+from cspops.models.location_encoder import LocationEncoder
+from cspops.params.sections import Priors
+from cspops.params.views import EvaluateView
+from cspops.stages.pieces import piece
+from cspops.stages.site import Site
+from cspops.training.finetune_loc import LocationClassifier
+
+N, Q, SEEDS, RATIOS = 60, 3, (0, 1), (0.5, 1.0)
+ROLES = ["train"] * 20 + ["val"] * 12 + ["test"] * 12 + ["spatial_val"] * 6 + ["spatial_test"] * 6 + ["buffer"] * 4
+UNLOCATED, UNLABELLED = (20, 33, 34), (35, 50)
+ENCODER = {
+    "encoding": {"name": "wrap"},
+    "network": {"name": "ffn", "hidden_layers": 0, "hidden": 8, "activation": "relu", "dropout": 0.0}
+    | {"layer_norm": False, "output_activation": False},
+    "dim": 4,
+}  # fmt: skip
+VIEW = EvaluateView(
+    SEEDS, RATIOS, Priors(pseudo_count=1.0, histogram=(10.0, 60.0), knn=(1, 5), distance_knn=(3,), kde=(500.0, 5000.0))
+)
+
+
+def place() -> torch.Tensor:
+    lonlat = uniform_on_sphere(N, generator=torch.Generator().manual_seed(0))
+    lonlat[list(UNLOCATED)] = torch.nan
+    return lonlat
+
+
+def write_models(folder: Path, seed: int, ratio: float, **config: str) -> None:
+    torch.manual_seed(seed + round(10 * ratio))
+    probe, encoder = LinearProbe(5, Q), LocationEncoder(ENCODER)
+    classifier = LocationClassifier(encoder, ClassEmbedding(encoder.dim, Q))
+    save_model(folder / "finetune-img" / piece(seed, ratio), probe, probe.config)
+    save_model(folder / "finetune-loc" / piece(seed, ratio), classifier, classifier.config | config)
+
+
+def write_site(tmp_path: Path) -> Site:
+    """The artefacts that stage evaluate reads, and where it writes."""
+    for name in ("download", "split", "featurize", "out", "scratch"):
+        (tmp_path / name).mkdir()
+    obs_id, lonlat = [f"o{i}" for i in range(N)], place()
+    label = [None if i in UNLABELLED else i % Q for i in range(N)]
+    lon, lat = ([None if math.isnan(x) else x for x in column.tolist()] for column in lonlat.unbind(1))
+    rows = {"obs_id": obs_id, "lon": lon, "lat": lat, "label": label}
+    rest = {field.name: pa.nulls(N, field.type) for field in SCHEMA if field.name not in rows}
+    table = pa.table({name: (rows | rest)[name] for name in SCHEMA.names}).cast(SCHEMA)
+    pq.write_table(table, tmp_path / "download" / "observations.parquet")
+    (tmp_path / "download" / "classes.json").write_text(json.dumps(["a", "b", "c"]))
+    pq.write_table(pa.table({"obs_id": obs_id, "role": ROLES}), tmp_path / "split" / "roles.parquet")
+    level = [(0.5 if i % 2 else 1.0) if ROLES[i] == "train" else None for i in range(N)]
+    few = {f"seed_{seed}": pa.array(level, pa.float32()) for seed in SEEDS}
+    pq.write_table(pa.table({"obs_id": obs_id} | few), tmp_path / "split" / "few_shot.parquet")
+    features = FeatureFile(tmp_path / "featurize").create(obs_id, 5)
+    features[:] = torch.randn(N, 5, generator=torch.Generator().manual_seed(1)).numpy()
+    features.flush()
+    for seed in SEEDS:
+        for ratio in RATIOS:
+            write_models(tmp_path, seed, ratio)
+    stages = ("download", "split", "featurize", "finetune-loc", "finetune-img")
+    inputs = {name: tmp_path / name for name in stages}
+    return Site(tmp_path, inputs, tmp_path / "reports", tmp_path / "out", tmp_path / "scratch", Host(), print)

@@ -1,0 +1,181 @@
+"""Odd sets through every stage from pretrain to report: few rows, rows that lack something, names that need care."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from cspops import params as settings
+from cspops.data.catalogue import REJECTED_SCHEMA, SCHEMA
+from cspops.data.features import FeatureFile
+from cspops.data.splits import few_shot_levels
+from cspops.errors import DataError
+from cspops.geo import uniform_on_sphere
+from cspops.host import Host
+from cspops.params import VIEWS, Params, view
+from cspops.stages import evaluate, finetune_img, finetune_loc, pretrain, report
+from cspops.stages.runs import with_values
+from cspops.stages.site import Site
+
+ROOT = Path(__file__).parents[2]
+SMALL = {
+    "seeds": [0, 1],
+    "split.label_ratios": [0.5, 1.0],
+    "location_encoder.encoding.name": "wrap",
+    "location_encoder.dim": 8,
+    "networks.ffn.hidden": 16,
+    "pretrain.epochs": 1,
+    "finetune_loc.steps": 3,
+    "finetune_img.max_iterations": 3,
+    "finetune_img.l2": [0.1, 0.01],
+    "report.grid_degrees": 10.0,
+}
+STAGES = {"pretrain": pretrain, "finetune-loc": finetune_loc, "finetune-img": finetune_img, "evaluate": evaluate, "report": report}
+
+
+@dataclass
+class Set:
+    """A catalogue with roles; ``label`` counts from 0 or is None, a position may be None."""
+
+    role: Sequence[str]
+    label: Sequence[int | None]
+    names: Sequence[str]
+    lonlat: list[tuple[float, float] | None] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not self.lonlat:
+            drawn = uniform_on_sphere(len(self.role), generator=torch.Generator().manual_seed(0))
+            self.lonlat = [(lon, lat) for lon, lat in drawn.tolist()]
+
+
+def plain(train: int = 24, val: int = 8, test: int = 20, *, classes: int = 3, spatial: int = 0) -> Set:
+    role = ["train"] * train + ["val"] * val + ["test"] * test + ["spatial_val"] * spatial + ["spatial_test"] * spatial
+    return Set(role, [i % classes for i in range(len(role))], [f"c{i}" for i in range(classes)])
+
+
+@pytest.fixture(scope="module")
+def small() -> Params:
+    return with_values(settings.load(ROOT / "params.yaml"), tuple(SMALL.items()))
+
+
+@pytest.fixture
+def run(tmp_path: Path, small: Params) -> Callable[..., dict[str, Path]]:
+    """Write a set and run the stages named, all by default; answers their folders."""
+
+    def run(one: Set, *, stages: Sequence[str] = tuple(STAGES), **overrides: Any) -> dict[str, Path]:
+        n = len(one.role)
+        folders = {name: tmp_path / name for name in ("download", "split", "pretrain-img", "featurize", *STAGES, "reports")}
+        for folder in folders.values():
+            folder.mkdir()
+        checked = with_values(small, tuple((key.replace("__", "."), value) for key, value in overrides.items()))
+        obs_id = [f"o{i}" for i in range(n)]
+        lon, lat = ([None if at is None else at[axis] for at in one.lonlat] for axis in (0, 1))
+        rows = {"obs_id": obs_id, "lon": lon, "lat": lat, "label": one.label}
+        rest = {column.name: pa.nulls(n, column.type) for column in SCHEMA if column.name not in rows}
+        table = pa.table({name: (rows | rest)[name] for name in SCHEMA.names}).cast(SCHEMA)
+        pq.write_table(table, folders["download"] / "observations.parquet")
+        pq.write_table(REJECTED_SCHEMA.empty_table(), folders["download"] / "rejected.parquet")
+        (folders["download"] / "classes.json").write_text(json.dumps(list(one.names)))
+        pq.write_table(pa.table({"obs_id": obs_id, "role": one.role}), folders["split"] / "roles.parquet")
+        label = torch.tensor([-1 if one_label is None else one_label for one_label in one.label])
+        train = torch.tensor([role == "train" for role in one.role])
+        levels = {
+            f"seed_{seed}": pa.array(
+                few_shot_levels(label, train, ratios=checked.split.label_ratios, seed=seed).numpy(), from_pandas=True
+            )
+            for seed in checked.seeds
+        }
+        pq.write_table(pa.table({"obs_id": obs_id} | levels), folders["split"] / "few_shot.parquet")
+        features = FeatureFile(folders["featurize"]).create(obs_id, 6)
+        features[:] = torch.randn(n, 6, generator=torch.Generator().manual_seed(1)).numpy()
+        features.flush()
+        (folders["reports"] / "curves").mkdir()
+        (folders["reports"] / "curves" / "pretrain_img.tsv").write_text("epoch\ttotal\n")
+        for name in stages:
+            scratch = tmp_path / f"{name}-scratch"
+            scratch.mkdir()
+            site = Site(tmp_path, folders, folders["reports"], folders[name], scratch, Host(), lambda line: None)
+            STAGES[name].run(view(checked, VIEWS[name]), site)
+            for file in (folders[name] / "reports").rglob("*"):
+                if file.is_file() and name != "report":
+                    target = folders["reports"] / file.relative_to(folders[name] / "reports")
+                    target.write_bytes(file.read_bytes())
+        return folders
+
+    return run
+
+
+def finite(folders: dict[str, Path]) -> dict[str, Any]:
+    """metrics.json, after a look whether every number of every file is finite and the page has its parts."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    for name in ("metrics", "validation", "intervals", "regions"):
+        json.loads((folders["reports"] / f"{name}.json").read_text(), parse_constant=refuse)
+    page = (folders["report"] / "reports" / "report.md").read_text()
+    assert "## Top-1 accuracy" in page
+    assert len(list((folders["report"] / "reports" / "figures").glob("*.png"))) == 5
+    metrics: dict[str, Any] = json.loads((folders["reports"] / "metrics.json").read_text())
+    return metrics
+
+
+def some_lack(one: Set, *, position: Callable[[int], bool] = lambda i: False, label: Callable[[int], bool] = lambda i: False) -> Set:
+    """The set without some positions and labels."""
+    n = len(one.role)
+    return Set(
+        one.role,
+        [None if label(i) else one.label[i] for i in range(n)],
+        one.names,
+        [None if position(i) else one.lonlat[i] for i in range(n)],
+    )
+
+
+def once_only() -> Set:
+    """Class 3 occurs in test alone, class 4 once in training and nowhere else."""
+    one = plain(classes=3)
+    label = list(one.label)
+    label[0], label[35], label[36] = 4, 3, 3
+    return Set(one.role, label, [f"c{i}" for i in range(5)])
+
+
+def city() -> Set:
+    """All within a kilometre of 47.37 N 8.54 E."""
+    one = plain()
+    return Set(one.role, one.label, one.names, [(8.54 + 1e-4 * i, 47.37 + 1e-4 * (i % 7)) for i in range(len(one.role))])
+
+
+SETS: dict[str, Callable[[], Set]] = {
+    "some without position": lambda: some_lack(plain(spatial=4), position=lambda i: i % 5 == 0),
+    "some without label": lambda: some_lack(plain(), label=lambda i: i % 3 == 0),
+    "two classes": lambda: plain(classes=2),
+    "one class": lambda: plain(classes=1),
+    "classes in test alone or once": once_only,
+    "no located test row": lambda: some_lack(plain(), position=lambda i: i >= 32),
+    "no located validation row": lambda: some_lack(plain(), position=lambda i: 24 <= i < 32),
+    "one validation row": lambda: plain(val=1),
+    "one test row": lambda: plain(test=1),
+    "spatial test alone": lambda: Set(
+        ["train"] * 24 + ["val"] * 8 + ["spatial_test"] * 8, [i % 3 for i in range(40)], ["a", "b", "c"]
+    ),
+    "two training rows": lambda: plain(train=2, classes=2),
+    "three training rows": lambda: plain(train=3),
+    "one city": city,
+    "at one point": lambda: Set(plain().role, plain().label, plain().names, [(8.54, 47.37)] * 52),
+    "at the pole and the date line": lambda: Set(
+        plain().role, plain().label, plain().names, [(-180.0, 90.0), (179.999, -90.0)] * 26
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_a_hard_set_goes_through_every_stage(run: Callable[..., dict[str, Path]], name: str) -> None:
+    metrics = finite(run(SETS[name]()))
+    for ratios in metrics.values():
+        assert list(ratios) == ["label_50", "label_100"]
