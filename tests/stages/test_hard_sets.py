@@ -15,7 +15,6 @@ from cspops import params as settings
 from cspops.data.catalogue import REJECTED_SCHEMA, SCHEMA
 from cspops.data.features import FeatureFile
 from cspops.data.splits import few_shot_levels
-from cspops.errors import DataError
 from cspops.geo import uniform_on_sphere
 from cspops.host import Host
 from cspops.params import VIEWS, Params, view
@@ -36,7 +35,13 @@ SMALL = {
     "finetune_img.l2": [0.1, 0.01],
     "report.grid_degrees": 10.0,
 }
-STAGES = {"pretrain": pretrain, "finetune-loc": finetune_loc, "finetune-img": finetune_img, "evaluate": evaluate, "report": report}
+STAGES = {
+    "pretrain": pretrain,
+    "finetune-loc": finetune_loc,
+    "finetune-img": finetune_img,
+    "evaluate": evaluate,
+    "report": report,
+}
 
 
 @dataclass
@@ -126,7 +131,9 @@ def finite(folders: dict[str, Path]) -> dict[str, Any]:
     return metrics
 
 
-def some_lack(one: Set, *, position: Callable[[int], bool] = lambda i: False, label: Callable[[int], bool] = lambda i: False) -> Set:
+def some_lack(
+    one: Set, *, position: Callable[[int], bool] = lambda i: False, label: Callable[[int], bool] = lambda i: False
+) -> Set:
     """The set without some positions and labels."""
     n = len(one.role)
     return Set(
