@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -144,3 +145,53 @@ def test_a_source_goes_through_every_stage(source: str, project: Path, tmp_path:
         for place, role in zip(observations["location_id"].to_pylist(), roles, strict=True):
             places.setdefault(place, set()).add(role)
         assert max(map(len, places.values())) == 1, "a place is in two roles"
+
+
+# --- real data, where its folder is given
+
+REALDATA = os.environ.get("CSPOPS_TEST_REALDATA")
+real = pytest.mark.skipif(REALDATA is None, reason="CSPOPS_TEST_REALDATA names no folder")
+
+
+def rows_of(file: Path) -> list[dict[str, str]]:
+    with file.open(newline="") as opened:
+        return list(csv.DictReader(opened))
+
+
+@real
+def test_the_gps_of_real_cameras_is_the_listed_one(project: Path) -> None:
+    samples = Path(str(REALDATA)) / "exif_gps_samples"
+    shutil.copytree(samples, project / "data", dirs_exist_ok=True)
+    set_params(project, {"dataset.source": "folder", "dataset.folder.label": "none"})
+    stage("download")
+    found = pq.read_table(project / "artifacts/download/observations.parquet").to_pylist()
+    listed = {row["file"]: row for row in rows_of(samples / "expected.csv")}
+    assert {row["obs_id"] for row in found} == set(listed)
+    for row in found:  # listed to 7 decimals, so to half of the last
+        assert row["lon"] == pytest.approx(float(listed[row["obs_id"]]["lon"]), abs=0.51e-7)
+        assert row["lat"] == pytest.approx(float(listed[row["obs_id"]]["lat"]), abs=0.51e-7)
+        assert row["captured_at"] is not None
+        assert row["label"] is None
+
+
+@real
+def test_geotiff_tiles_go_from_their_bands_to_a_report(project: Path) -> None:
+    """EuroSAT's 13-band tiles: positions from the files' own georeference, an official split from nowhere."""
+    tiles = Path(str(REALDATA)) / "eurosat100"
+    shutil.copytree(tiles / "tif", project / "data", dirs_exist_ok=True)
+    bands = {"dataset.folder.images.bands": [4, 3, 2], "dataset.folder.images.white": 3000.0}
+    set_params(project, SMALL | {"dataset.source": "folder", "image_encoder.px": 64} | bands)
+    for name in VIEWS:
+        stage(name)
+    found = {row["obs_id"]: row for row in pq.read_table(project / "artifacts/download/observations.parquet").to_pylist()}
+    classes = json.loads((project / "artifacts/download/classes.json").read_text())
+    listed = rows_of(tiles / "catalogue.csv")
+    assert len(found) == len(listed) == 100
+    for row in listed:
+        one = found[row["geotiff"].removeprefix("tif/")]
+        # the list gives 6 decimals of the centre of the bounds in degrees; the centre in UTM lies within 1e-6 of it
+        assert one["lon"] == pytest.approx(float(row["lon"]), abs=2e-6)
+        assert one["lat"] == pytest.approx(float(row["lat"]), abs=2e-6)
+        assert classes[one["label"]] == row["label"]
+    text = (project / "reports/report.md").read_text()
+    assert "100 rows of the source: 100 observations, 0 rows set aside." in text
