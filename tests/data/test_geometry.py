@@ -70,6 +70,12 @@ def test_web_mercator_by_its_formula(crs):
     np.testing.assert_allclose(lat, np.degrees(2 * np.arctan(np.exp(y / RADIUS))) - 90, rtol=0, atol=1e-9)
 
 
+def test_x_is_east_whatever_the_order_of_a_systems_axes():
+    """EPSG:4258 (ETRS89) lists latitude first, and lies within 1e-5 degrees, a metre, of WGS84."""
+    lon, lat = to_degrees("EPSG:4258", "t")(np.array([10.0]), np.array([50.0]))
+    np.testing.assert_allclose((lon[0], lat[0]), (10, 50), rtol=0, atol=1e-5)
+
+
 def test_an_unknown_reference_system_is_named():
     with pytest.raises(DataError, match=r"t.geojson: its reference system is not known"):
         to_degrees("EPSG:999999", "t.geojson")

@@ -23,6 +23,7 @@ PATHS = {
     "..\\..\\..\\a.jpg": OUTSIDE,
     "../../..": OUTSIDE,
     "/home/me/a.jpg": ABSOLUTE,
+    "/../../../../a.jpg": ABSOLUTE,
     "~/a.jpg": ABSOLUTE,
     "C:\\photos\\a.jpg": ABSOLUTE,
     "c:/photos/a.jpg": ABSOLUTE,

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 import cspops.data.geojson
 import cspops.data.parquet_table
+import cspops.data.text_lines
 from cspops.data.geojson import NO_FEATURE, NO_JSON
 from cspops.data.geometry import UNREADABLE
 from cspops.data.image_paths import ABSOLUTE, ADDRESS, OUTSIDE
@@ -359,6 +360,21 @@ def test_one_feature_and_features_by_line(tmp_path):
             {"where": f"{name}:4", "obs_id": "l:4", "reason": NO_FEATURE, "detail": "[1]"},
             {"where": f"{name}:5", "obs_id": "l:5", "lon": 3.0, "lat": 4.0, "label": "elm", "image": "a.jpg"},
         ]
+
+
+def test_lines_are_numbered_through_the_blocks_of_a_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(cspops.data.text_lines, "BLOCK", 30)
+    (tmp_path / "t.jsonl").write_text('{"image": "a.jpg"}\n\n' * 4)
+    rows = rows_of(open_it(None, tmp_path))
+    assert [row["where"] for row in rows] == ["t.jsonl:1", "t.jsonl:3", "t.jsonl:5", "t.jsonl:7"]
+
+
+def test_polygons_of_features_give_their_centroids(tmp_path):
+    pytest.importorskip("shapely")
+    square = {"type": "Polygon", "coordinates": [[[0, 0], [4, 0], [4, 2], [0, 2], [0, 0]]]}
+    source = open_it(collection(tmp_path, feature(label="x") | {"geometry": square}, feature()), tmp_path)
+    assert [(row["lon"], row["lat"]) for row in rows_of(source)] == [(2.0, 1.0), (1.5, 2.5)]
+    assert source.remarks == ["t.geojson: 1 geometry is no point; its centroid is its position"]
 
 
 def test_json_lines_of_an_image_folder(tmp_path):
