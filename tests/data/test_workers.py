@@ -204,6 +204,7 @@ def test_no_process_is_left_when_the_one_that_started_it_is_stopped(stop, tmp_pa
     assert "cspops.data.workers" in imported
     assert "wave" not in imported
     pids = napping(tmp_path, 2)
+    assert caller.pid not in {os.getpgid(pid) for pid in pids}
     os.killpg(caller.pid, stop)  # as Ctrl-C does: to all that a terminal runs
     out, err = caller.communicate(timeout=20)
     assert caller.returncode != 0
