@@ -197,13 +197,15 @@ def test_no_process_is_left_when_the_one_that_started_it_is_stopped(stop, tmp_pa
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"NAPPING": str(tmp_path)},
+        start_new_session=True,
     )
     assert caller.stdout is not None
     imported = caller.stdout.readline().split()
     assert "cspops.data.workers" in imported
     assert "wave" not in imported
     pids = napping(tmp_path, 2)
-    caller.send_signal(stop)
+    assert caller.pid not in {os.getpgid(pid) for pid in pids}
+    os.killpg(caller.pid, stop)  # as Ctrl-C does: to all that a terminal runs
     out, err = caller.communicate(timeout=20)
     assert caller.returncode != 0
     assert out == ""

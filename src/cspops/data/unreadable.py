@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from PIL import Image, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, TiffImagePlugin
 
 from cspops.errors import EnvironmentProblem
 
@@ -68,7 +68,7 @@ def reasons(content: bytes, tags: Mapping[int, Any]) -> Iterator[None]:
         raise UnreadableImage(TOO_LARGE) from None
     except Exception as error:
         said = str(error).partition("\n")[0]
-        if isinstance(error, UnidentifiedImageError) or "/vsimem/" in said or " at 0x" in said:
+        if "/vsimem/" in said or " at 0x" in said:
             said = ""  # it names a place in memory, another one each time
         early = "truncated" in said.lower() or "EOF" in said or _ends_early(content, tags)
         raise UnreadableImage(ENDS_EARLY if early else NO_IMAGE, said) from None
