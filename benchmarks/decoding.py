@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from cspops.data.decoding import squares
+from cspops.data.images.decoding import squares
 from cspops.data.rows import IMAGE, Reading
 from cspops.data.workers import Workers
 

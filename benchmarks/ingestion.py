@@ -67,7 +67,7 @@ def synthetic(rows: int, *, seed: int = 0) -> Iterator[pa.RecordBatch]:
 def measured(rows: int, folder: Path) -> dict[str, float]:
     """CPU seconds of each part (of `ingest` without the making of the rows), and this process's peak memory in bytes."""
     from cspops.data.catalogue import read_observations
-    from cspops.data.ingest import ingest
+    from cspops.data.intake.ingest import ingest
     from cspops.data.rows import Source
     from cspops.progress import silent
 

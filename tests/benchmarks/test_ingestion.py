@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from benchmarks import ingestion
-from cspops.data.ingest import ingest
+from cspops.data.intake.ingest import ingest
 from cspops.data.rows import Source
 from cspops.progress import silent
 

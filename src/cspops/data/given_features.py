@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cspops.data.image_files import below
-from cspops.data.unreadable import UnreadableImage
+from cspops.data.images.image_files import below
+from cspops.data.images.unreadable import UnreadableImage
 from cspops.errors import DataError
 
 GIVEN = "given features"

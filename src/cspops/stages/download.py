@@ -3,7 +3,7 @@
 import json
 from typing import TYPE_CHECKING
 
-from cspops.data.published import begun, ensure
+from cspops.data.published.ensure import begun, ensure
 from cspops.errors import DataError, EnvironmentProblem
 from cspops.progress import silent
 from cspops.stages.open_source import PUBLISHED, open_source

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from cspops.data.catalogue import read_images, read_observations
-from cspops.data.decoding import squares
 from cspops.data.features import FeatureFile
 from cspops.data.given_features import GIVEN, GivenFeatures, read_given
-from cspops.data.images import by_path, read_reading, stacked
+from cspops.data.images.decoding import squares
+from cspops.data.images.tensors import by_path, read_reading, stacked
 from cspops.data.rows import image_root
 from cspops.data.workers import Workers
 from cspops.errors import CspopsError, DataError

@@ -12,9 +12,9 @@ import pyarrow as pa
 import torch
 
 from cspops.data.catalogue import read_images, read_observations
-from cspops.data.decoding import squares
 from cspops.data.given_features import GIVEN, read_given
-from cspops.data.images import by_path, read_reading
+from cspops.data.images.decoding import squares
+from cspops.data.images.tensors import by_path, read_reading
 from cspops.data.rows import image_root
 from cspops.data.splits import read_roles
 from cspops.data.workers import Workers

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from cspops.data.ingest import ingest
-from cspops.data.inspection import inspect_images
+from cspops.data.images.inspection import inspect_images
+from cspops.data.intake.ingest import ingest
 from cspops.data.rows import Account, Source, image_root
 from cspops.data.workers import Workers
 from cspops.stages.open_source import open_source

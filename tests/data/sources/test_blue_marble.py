@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2, kstest
 
-from cspops.data.images import decode
+from cspops.data.images.tensors import decode
 from cspops.data.rows import Reading
 from cspops.data.sources import blue_marble
 from cspops.data.sources.blue_marble import (

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from cspops.data.metadata import BROKEN
+from cspops.data.images.metadata import BROKEN
 from cspops.data.rows import ROWS, Reading, batch
 from cspops.data.sources import folder
 from cspops.data.sources.folder import NAME_NOT_TEXT, NOT_NAMED, OTHER_FORMAT, open_folder

@@ -15,14 +15,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import cspops.data.geojson
-import cspops.data.parquet_table
-import cspops.data.text_lines
-from cspops.data.geojson import NO_FEATURE, NO_JSON
-from cspops.data.geometry import UNREADABLE
-from cspops.data.image_paths import ABSOLUTE, ADDRESS, OUTSIDE
+import cspops.data.tables.geojson
+import cspops.data.tables.parquet_table
+import cspops.data.tables.text_lines
 from cspops.data.rows import ROWS, Reading
 from cspops.data.sources.table import open_table, read_sidecar, table_format
+from cspops.data.tables.geojson import NO_FEATURE, NO_JSON
+from cspops.data.tables.geometry import UNREADABLE
+from cspops.data.tables.image_paths import ABSOLUTE, ADDRESS, OUTSIDE
 from cspops.errors import DataError
 
 READING = Reading("data_root", "", black=3.0)
@@ -248,7 +248,7 @@ def test_images_of_parquet_are_bytes_or_paths(tmp_path, name):
 
 
 def test_batches_of_images_are_bounded_in_bytes(tmp_path, monkeypatch):
-    monkeypatch.setattr(cspops.data.parquet_table, "BATCH_BYTES", 10_000)
+    monkeypatch.setattr(cspops.data.tables.parquet_table, "BATCH_BYTES", 10_000)
     data = [os.urandom(1000) for _ in range(40)]
     file = parquet(tmp_path, {"image": data, "label": ["x"] * 40}, row_group_size=25)
     batches = list(open_it(file, tmp_path).batches)
@@ -308,7 +308,7 @@ def test_polygons_are_counted_in_a_remark(tmp_path):
 
 
 def test_features_are_rows_whatever_their_properties(tmp_path, monkeypatch):
-    monkeypatch.setattr(cspops.data.geojson, "BATCH", 2)
+    monkeypatch.setattr(cspops.data.tables.geojson, "BATCH", 2)
     file = collection(
         tmp_path,
         feature(label="oak", id=3) | {"id": 9},
@@ -363,7 +363,7 @@ def test_one_feature_and_features_by_line(tmp_path):
 
 
 def test_lines_are_numbered_through_the_blocks_of_a_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(cspops.data.text_lines, "BLOCK", 30)
+    monkeypatch.setattr(cspops.data.tables.text_lines, "BLOCK", 30)
     (tmp_path / "t.jsonl").write_text('{"image": "a.jpg"}\n\n' * 4)
     rows = rows_of(open_it(None, tmp_path))
     assert [row["where"] for row in rows] == ["t.jsonl:1", "t.jsonl:3", "t.jsonl:5", "t.jsonl:7"]

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cspops.data.metadata import Metadata, Question, read_metadata
+from cspops.data.images.metadata import Metadata, Question, read_metadata
 from cspops.data.rows import Reading, Source, batch
 from cspops.data.sources.sidecar import BY_NAME, Joined, attach
 from cspops.data.sources.tree import Tree, listed, printable, remarks, walk

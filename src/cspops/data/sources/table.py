@@ -21,12 +21,12 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cspops.data.column_names import pick_columns
-from cspops.data.column_values import MISSING, as_text, decoded, degrees, is_binary, is_text, trimmed
-from cspops.data.image_paths import normalise_paths
-from cspops.data.records import Records, Table
 from cspops.data.rows import IMAGE, Reading, Source, batch
-from cspops.data.table_files import only_table, open_file, table_format
+from cspops.data.tables.column_names import pick_columns
+from cspops.data.tables.column_values import MISSING, as_text, decoded, degrees, is_binary, is_text, trimmed
+from cspops.data.tables.image_paths import normalise_paths
+from cspops.data.tables.records import Records, Table
+from cspops.data.tables.table_files import only_table, open_file, table_format
 from cspops.errors import DataError
 
 __all__ = ["open_table", "read_sidecar", "table_format"]

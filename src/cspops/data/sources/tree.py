@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from posixpath import splitext
 
-from cspops.data.exif_blocks import format_of
+from cspops.data.images.exif_blocks import format_of
 from cspops.errors import DataError, ParamsError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif"})

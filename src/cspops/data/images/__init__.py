@@ -1,0 +1,1 @@
+"""Image files: what they say of themselves, and their pixels."""

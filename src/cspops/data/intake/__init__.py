@@ -1,0 +1,1 @@
+"""The rows of a source, sorted into observations and rejected rows."""
