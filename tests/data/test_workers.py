@@ -232,6 +232,7 @@ def test_a_worker_ends_when_its_caller_is_killed(tmp_path):
 
 def test_decoding_needs_no_torch():
     """What a worker of featurize or download imports starts in a fraction of the time that torch takes."""
-    code = "import sys, cspops.data.images.decoding, cspops.data.images.inspection; print('torch' in sys.modules, 'rasterio' in sys.modules)"
+    modules = "cspops.data.images.decoding, cspops.data.images.inspection"
+    code = f"import sys, {modules}; print('torch' in sys.modules, 'rasterio' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False False\n"
