@@ -12,7 +12,7 @@ from rasterio.control import GroundControlPoint  # noqa: E402
 from rasterio.warp import transform as warp  # noqa: E402
 from scipy.integrate import quad  # noqa: E402
 
-from cspops.data import georeference  # noqa: E402
+from cspops.data.images import georeference  # noqa: E402
 from cspops.data.images.georeference import centre  # noqa: E402
 from cspops.errors import EnvironmentProblem  # noqa: E402
 
