@@ -1,8 +1,6 @@
 import csv
 import io
 import os
-import sys
-import types
 from collections import Counter
 from pathlib import Path
 
@@ -71,9 +69,7 @@ def table(monkeypatch):
             yield whole.slice(0, 1)
             yield whole.slice(1)
 
-        module = types.ModuleType("cspops.data.sources.table")
-        module.read_sidecar = read_sidecar
-        monkeypatch.setitem(sys.modules, "cspops.data.sources.table", module)
+        monkeypatch.setattr(folder, "read_sidecar", read_sidecar)
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(b"text")
         return root
@@ -382,7 +378,6 @@ def test_real_geotiffs(eurosat):
 
 
 def test_real_thumbnails_with_a_side_car(eurosat):
-    pytest.importorskip("cspops.data.sources.table")
     root, expected = eurosat
     source = opened(root, pattern="png/**/*", sidecar="catalogue.csv", label="column", columns=COLUMNS | {"image": "image"})
     made = rows(source)

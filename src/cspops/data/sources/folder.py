@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from cspops.data.images.metadata import Metadata, Question, read_metadata
 from cspops.data.rows import Reading, Source, batch
 from cspops.data.sources.sidecar import BY_NAME, Joined, attach
+from cspops.data.sources.table import read_sidecar
 from cspops.data.sources.tree import Tree, listed, printable, remarks, walk
 from cspops.errors import DataError, ParamsError
 
@@ -125,8 +126,6 @@ def _read_sidecar(
             f"the side-car {file} is missing" + (f"; did you mean {near[0]}?" if near else ""),
             hint="dataset.folder.sidecar in params.yaml is a path below the folder",
         )
-    from cspops.data.sources.table import read_sidecar
-
     with file.open("rb") as stream:
         about = {"size": file.stat().st_size, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
     texts = [path for path in tree.images if path == printable(path)]
