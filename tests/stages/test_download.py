@@ -1,25 +1,113 @@
-"""The download stage on a small draw from the embedded rasters."""
+"""The download stage: the embedded rasters, a folder, published sets that are there or not."""
 
+import json
 from pathlib import Path
+from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
+from photos import write_photos
+from published_sets import write_inat2018_features
 
-from cspops.errors import DataError
+from cspops.errors import DataError, EnvironmentProblem
 from cspops.host import Host
-from cspops.params import load
-from cspops.params.views import DownloadView
+from cspops.params import DownloadView, load, view
 from cspops.progress import silent
 from cspops.stages import download
+from cspops.stages.runs import with_values
 from cspops.stages.site import Site
 
 ROOT = Path(__file__).parents[2]
-SMALL = dict.fromkeys(("train", "val", "test", "spatial_val", "spatial_test"), 40) | {"min_zone_points": 1, "tile_px": 8}
+SMALL = {f"dataset.blue_marble.{name}": 40 for name in ("train", "val", "test", "spatial_val", "spatial_test")} | {
+    "dataset.blue_marble.min_zone_points": 1,
+    "dataset.blue_marble.tile_px": 8,
+}
 
 
-def test_a_least_class_size_that_leaves_no_class_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
-    settings = load(ROOT / "params.yaml").dataset.blue_marble.model_copy(update=SMALL)
-    view = DownloadView(seed=0, source="blue_marble", min_class_size=10_000, settings=settings)
-    site = Site(ROOT / "src/cspops/sample", {}, tmp_path, tmp_path, tmp_path, Host(), silent)
+def of(**values: Any) -> DownloadView:
+    """What the stage reads when some keys below `dataset` have other values."""
+    changed = {f"dataset.{key.replace('__', '.')}": value for key, value in values.items()}
+    return view(with_values(load(ROOT / "params.yaml"), (SMALL | changed).items()), DownloadView)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    for name in ("out", "scratch", "raw"):
+        (tmp_path / name).mkdir()
+    return Site(tmp_path / "raw", {}, tmp_path, tmp_path / "out", tmp_path / "scratch", Host(workers="0"), silent)
+
+
+def with_root(site: Site, root: Path) -> Site:
+    return Site(site.raw, {}, site.reports_of_project, site.out, site.scratch, Host(workers="0", data_root=root), silent)
+
+
+def test_a_least_class_size_that_leaves_no_class_is_refused_and_nothing_is_written(site: Site) -> None:
+    there = Site(ROOT / "src/cspops/sample", {}, site.out, site.out, site.scratch, Host(), silent)
     with pytest.raises(DataError, match=r"no class is left: 200 of 200 rows were set aside, most because its class has fewer"):
-        download.run(view, site)
-    assert not list(tmp_path.iterdir())
+        download.run(of(min_class_size=10_000), there)
+    assert not list(site.out.iterdir()) and not list(site.scratch.iterdir())
+
+
+def test_too_many_rows_set_aside_stop_the_run_with_the_reasons(site: Site) -> None:
+    write_photos(site.raw, 20, exif=True)
+    for number, file in enumerate(sorted(site.raw.rglob("*.jpg"))[:5]):
+        file.write_bytes(b"" if number < 3 else file.read_bytes()[:300])
+    with pytest.raises(DataError) as caught:
+        download.run(of(source="folder"), site)
+    assert caught.value.message.startswith(
+        "5 of 20 rows were set aside (25.0%), more than dataset.max_rejected allows (10.0%):"
+    )
+    assert "3: image file is empty (first heath/" in caught.value.message
+    assert not list(site.out.iterdir())
+    download.run(of(source="folder", max_rejected=0.25), site)
+    account = json.loads((site.out / "reports/data.json").read_text())
+    assert (account["rows"], account["observations"], account["rejected"]) == (20, 15, 5)
+    rejected = pq.read_table(site.out / "rejected.parquet").to_pylist()
+    assert [row["where"] for row in rejected] == sorted(row["where"] for row in rejected)
+    assert len(rejected) == 5
+
+
+def test_a_folder_that_is_not_there_is_said_so(site: Site) -> None:
+    site.raw.rmdir()
+    with pytest.raises(DataError, match=r"raw is not a folder \(data\.dvc\)"):
+        download.run(of(source="folder"), site)
+    missing = with_root(site, site.out / "no such folder")
+    with pytest.raises(DataError, match=r"no such folder is not a folder \(CSPOPS_DATA_ROOT\)"):
+        download.run(of(source="folder", folder__root="data_root"), missing)
+
+
+def test_a_published_set_is_not_put_into_the_project_by_default(site: Site) -> None:
+    with pytest.raises(EnvironmentProblem, match="CSPOPS_DATA_ROOT is not set: the files of inat2018"):
+        download.run(of(source="inat2018"), site)
+
+
+def test_a_published_set_that_was_put_there_by_hand_is_taken_without_a_look_at_the_network(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = tmp_path / "host"
+    write_inat2018_features(host / "inat2018")
+    monkeypatch.setattr(download, "ensure", lambda *_, **__: pytest.fail("asked for the published files"))
+    download.run(of(source="inat2018", inat2018__form="features"), with_root(site, host))
+    files = json.loads((site.out / "files.json").read_text())
+    assert files["train2018.json"]["sha256"]
+    assert {"0.05", "1"} <= set(json.loads((site.out / "released.json").read_text())["files"])
+
+
+@pytest.mark.parametrize("left_over", ["checksums.json", "train_val2018.tar.gz.part"])
+def test_a_fetch_that_was_begun_is_ended_first(
+    left_over: str, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = tmp_path / "host"
+    write_inat2018_features(host / "inat2018")
+    (host / "inat2018" / left_over).write_text("{}")
+    asked: list[Any] = []
+
+    def ensure(name: str, form: str, root: Path, **about: Any) -> dict[str, dict[str, Any]]:
+        asked.append((name, form, root, about["parts"]))
+        return {"train2018.json.tar.gz": {"size": 1, "sha256": "a", "url": "b", "licence": "c"}}
+
+    monkeypatch.setattr(download, "ensure", ensure)
+    download.run(of(source="inat2018", inat2018__form="features"), with_root(site, host))
+    assert asked == [("inat2018", "features", host / "inat2018", ())]
+    files = json.loads((site.out / "files.json").read_text())
+    assert {"train2018.json.tar.gz", "train2018.json"} <= set(files)
