@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cspops.evaluation.metrics import METRICS, expected_calibration_error, judge, ranks, score, together
+from cspops.evaluation.metrics import METRICS, blank, expected_calibration_error, judge, ranks, score
 
 
 def scored(log_p: torch.Tensor, label: torch.Tensor) -> dict[str, float]:
@@ -144,7 +144,9 @@ def test_a_row_of_nan_is_no_hit():
 def test_judgements_of_parts_are_those_of_the_whole_and_of_some_rows_those_rows():
     g = torch.Generator().manual_seed(3)
     log_p, label = torch.randn(11, 4, generator=g).double().log_softmax(1), torch.randint(4, (11,), generator=g)
-    whole, parts = judge(log_p, label), together([judge(log_p[:5], label[:5]), judge(log_p[5:], label[5:])])
+    whole, parts = judge(log_p, label), blank(11)
+    for some in torch.arange(11).split(5):
+        parts.put(some, judge(log_p[some], label[some]))
     rows = torch.arange(11) % 3 == 0
     for one, other, numbers in zip(whole, parts, whole.of(rows), strict=True):
         assert torch.equal(one, other)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from cspops.errors import DataError
 from cspops.imagessl.moco import Keys, MocoSettings, in_groups, moco
 from cspops.losses import objectives
 from cspops.losses.pairs import unit
@@ -245,3 +246,11 @@ def test_settings_and_tiles_are_left_alone():
 def test_unit_keys_score_one_with_themselves():
     k = unit(torch.randn(5, 8, generator=torch.Generator().manual_seed(0)))
     torch.testing.assert_close((k * k).sum(1), torch.ones(5), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_fewer_than_two_tiles_are_refused(n: int) -> None:
+    pixels = torch.zeros(n, 8, 8, 3, dtype=torch.uint8)
+    settings = MocoSettings(1, 8, 0.1, 0.0, 0.9, 0.1, 16, 4, 0.7, 0.0, 0.0)
+    with pytest.raises(DataError, match="too few"):
+        moco(None, pixels, settings, seed=0, device=torch.device("cpu"))  # type: ignore[arg-type]

@@ -191,3 +191,12 @@ def test_a_temperature_that_is_a_tensor_gets_the_gradient_of_its_number():
             csp.mc_loss(b.loc, b.image, **b.keywords("BLD"), **MC | {name: MC[name] + step})["total"].item() for step in (h, -h)
         )
         assert tau.grad.item() == pytest.approx((up - down) / (2 * h), rel=1e-6)
+
+
+@pytest.mark.parametrize("loss", [csp.mc_loss, csp.nce_loss])
+@pytest.mark.parametrize("terms", ["", "L", "D", "LD", "DLB", "BDL", "X", "BX", "b", "BB"])
+def test_other_terms_are_an_error_that_names_those_there_are(loss, terms):
+    """`BX` would else be taken for B, and `L` for BL."""
+    some = batch()
+    with pytest.raises(ValueError, match="B, BL, BD, BLD"):
+        loss(some.loc, some.image, neg_loc_emb=some.negative, loc_emb_2=some.again, terms=terms)

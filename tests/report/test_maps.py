@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from cspops.report import maps
-from cspops.report.maps import LEVELS, PROBABILITY, ClassPanel, class_map, cluster_map, observation_map
+from cspops.report.maps import LEVELS, PROBABILITY, ClassPanel, class_map, cluster_map, observation_map, region
 from cspops.report.world import World, equal_earth
 
 WORLD = World(-60, 84, width=120)
@@ -118,3 +118,33 @@ def test_a_class_that_is_nowhere_or_everywhere_and_has_no_dots(tmp_path: Path, p
     panel = ClassPanel(np.full(len(WORLD.lonlat), p), SOME[:0])
     class_map({"one": panel}, "only", SOME[:0], WORLD, tmp_path / "deep" / "a.png")
     assert (tmp_path / "deep" / "a.png").stat().st_size > 0
+
+
+@pytest.mark.parametrize(
+    ("west", "south", "east", "north"),
+    [(8.4, 47.3, 8.6, 47.4), (8.5, 47.4, 8.5, 47.4), (-10, 36, 30, 60), (-180, -59, -179, -58), (170, 80, 179.9, 84)],
+)
+def test_a_small_set_is_drawn_with_its_surroundings_alone(west: float, south: float, east: float, north: float) -> None:
+    corners = np.array([[west, south], [east, south], [west, north], [east, north]], dtype=float)
+    left, right, bottom, top = region(corners, WORLD)
+    x, y = equal_earth(corners).T
+    world = WORLD.extent
+    assert world[0] - 1e-9 <= left <= x.min() <= x.max() <= right <= world[1] + 1e-9
+    assert world[2] - 0.1 <= bottom <= y.min() <= y.max() <= top <= world[3] + 0.1
+    assert left < right and bottom < top
+    assert right - left < 0.4 * (world[1] - world[0])
+
+
+@pytest.mark.parametrize(
+    "lonlat", [SOME[:0], SOME, np.array([[-179.0, 0.0], [179.0, 0.0]]), np.array([[0.0, -30.0], [0.0, 30.0]])]
+)
+def test_a_large_set_or_none_is_drawn_on_the_world(lonlat: np.ndarray) -> None:
+    assert region(lonlat, WORLD) == WORLD.extent
+
+
+def test_the_map_of_a_city_shows_its_dots_within_its_frame(drawn: list[Figure], tmp_path: Path) -> None:
+    places = np.array([[8.5, 47.3], [8.6, 47.4], [8.55, 47.35]])
+    observation_map({"some": places, "none": places[:0]}, WORLD, tmp_path / "a.png")
+    left, right, bottom, top = region(places, WORLD)
+    for ax in drawn[0].axes:
+        assert (*ax.get_xlim(), *ax.get_ylim()) == pytest.approx((left, right, bottom, top))

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from cspops.report.page import where_sentence
-from cspops.report.tables import accuracy_rows, interval_rows, metric_rows, region_rows, region_title
+from cspops.report.tables import accuracy_rows, as_code, as_text, interval_rows, metric_rows, region_rows, region_title
 
 ONE = {"mean": 50.0, "sd": 1.25}
 
@@ -79,3 +79,21 @@ def test_the_sentence_does_not_speak_of_harm_where_there_is_none() -> None:
     cells = [cell(0, 0, 60, -3), cell(30, 0, 60, -1)]
     assert "location helps in none; it harms most in 0 - 30 E" in where_sentence(cells, "test")
     assert where_sentence([cell(0, 0, 49, 3)], "spatial_test").endswith("there is none.")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "code"),
+    [
+        ("Csa", "Csa", "`Csa`"),
+        ("Quercus robur", "Quercus robur", "`Quercus robur`"),
+        ("a|b", r"a\|b", "`a|b`"),
+        (" two\r\n\tlines ", "two lines", "`two lines`"),
+        ("`x`", r"\`x\`", "`` `x` ``"),
+        ("a``b", r"a\`\`b", "``` a``b ```"),
+        ("air_port*", r"air\_port\*", "`air_port*`"),
+        ("\\", "\\\\", "`\\`"),
+        ("動物", "動物", "`動物`"),
+    ],
+)
+def test_names_of_the_data_are_no_markup(name: str, text: str, code: str) -> None:
+    assert (as_text(name), as_code(name)) == (text, code)

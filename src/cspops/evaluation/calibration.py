@@ -12,8 +12,8 @@ LOW = torch.tensor([1e-6, 0.0], dtype=torch.float64)
 HIGH = torch.tensor([1e3, 1e2], dtype=torch.float64)
 """Bounds of 1 / T and w: where the rows can be told apart without error the least NLL lies at infinity."""
 STEPS = 100
-KEPT = 2**24
-"""Numbers that are held between steps (128 MB in float64): two for each row and class."""
+KEPT = 2**23
+"""Numbers that are held between steps (64 MB in float64): two for each row and class."""
 
 Answers = Callable[[Int[Tensor, "b"]], tuple[Tensor, Tensor]]
 """Row numbers to their log P(y|I) and log P(y|x), each (b, q)."""
@@ -49,7 +49,7 @@ def fit(image: Float[Tensor, "n q"], location: Float[Tensor, "n q"], label: Int[
     """
     if len(label) == 0:
         return Calibration()
-    return _minimise(lambda: [_features(image, location, label)], torch.ones(2, dtype=torch.float64))
+    return _minimise(lambda: [_features(image, location, label)], len(label), torch.ones(2, dtype=torch.float64))
 
 
 def fit_in_blocks(answers: Answers, label: Int[Tensor, "n"], rows: Int[Tensor, "m"], *, classes: int) -> Calibration:
@@ -66,11 +66,11 @@ def fit_in_blocks(answers: Answers, label: Int[Tensor, "n"], rows: Int[Tensor, "
         return Calibration()
     few = rows[:: -(-len(rows) * 2 * classes // KEPT)]
     held = [features(part) for part in row_blocks(few, classes)]
-    found = _minimise(lambda: held, torch.ones(2, dtype=torch.float64))
+    found = _minimise(lambda: held, len(few), torch.ones(2, dtype=torch.float64))
     if len(few) < len(rows):
         held.clear()
         at = torch.tensor([1 / found.temperature, found.location_weight], dtype=torch.float64).clamp(LOW, HIGH)
-        found = _minimise(lambda: map(features, row_blocks(rows, classes)), at)
+        found = _minimise(lambda: map(features, row_blocks(rows, classes)), len(rows), at)
     return found
 
 
@@ -89,16 +89,16 @@ class _Look:
     hessian: Float[Tensor, "2 2"]
 
 
-def _minimise(passes: Callable[[], Iterable[Tensor]], at: Float[Tensor, "2"]) -> Calibration:
-    """From ``at`` to the least NLL of the features that each call of ``passes`` yields, some rows at a time."""
-    here = _look(passes(), at)
+def _minimise(passes: Callable[[], Iterable[Tensor]], n: int, at: Float[Tensor, "2"]) -> Calibration:
+    """From ``at`` to the least NLL of the features of n rows that each call of ``passes`` yields, some rows at a time."""
+    here = _look(passes(), n, at)
     for _ in range(STEPS):
         step, expected_fall = _newton_step(here, at)
         if not expected_fall > 1e-12 * max(1.0, here.nll):
             break
         for halvings in range(60):
             candidate = torch.clamp(at + 0.5**halvings * step, LOW, HIGH)
-            there = _look(passes(), candidate)
+            there = _look(passes(), n, candidate)
             if there.nll < here.nll:
                 break
         else:
@@ -108,18 +108,20 @@ def _minimise(passes: Callable[[], Iterable[Tensor]], at: Float[Tensor, "2"]) ->
     return Calibration(1 / inverse_temperature, weight)
 
 
-def _look(blocks: Iterable[Tensor], at: Float[Tensor, "2"]) -> _Look:
-    nll, means, hessian = [], [], torch.zeros(2, 2, dtype=torch.float64)
+def _look(blocks: Iterable[Tensor], n: int, at: Float[Tensor, "2"]) -> _Look:
+    nll, means, hessian = (torch.zeros(*shape, dtype=torch.float64) for shape in ((n,), (n, 2), (2, 2)))
+    done = 0
     for features in blocks:
+        here = slice(done, done + len(features))
         scores = features @ at
-        nll.append(scores.logsumexp(1))
+        nll[here] = scores.logsumexp(1)
         p = scores.softmax(1)[..., None]
         mean = (p * features).sum(1)
         centred = features - mean[:, None]
         hessian += torch.einsum("nqa,nqb->ab", p * centred, centred)
-        means.append(mean)
-    every = torch.cat(nll)
-    return _Look(float(every.mean()), torch.cat(means).mean(0), hessian / len(every))
+        means[here] = mean
+        done = here.stop
+    return _Look(float(nll.mean()), means.mean(0), hessian / n)
 
 
 def _newton_step(look: _Look, at: Float[Tensor, "2"]) -> tuple[Float[Tensor, "2"], float]:

@@ -3,7 +3,6 @@
 They are means over rows of what `judge` says about each: three numbers a row instead of one a class.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -38,6 +37,11 @@ class Judgement(NamedTuple):
         """Whether the true class comes first; a tie for the first place is no hit."""
         return self.rank < 1.5
 
+    def put(self, rows: Int[Tensor, "b"], some: "Judgement") -> None:
+        """Fill the places of ``rows``."""
+        for every, numbers in zip(self, some, strict=True):
+            every[rows] = numbers
+
     def of(self, rows: Bool[Tensor, "n"]) -> "Judgement":
         """Those rows alone."""
         return Judgement(*(numbers[rows] for numbers in self))
@@ -49,9 +53,9 @@ def judge(log_p: Float[Tensor, "n q"], label: Int[Tensor, "n"]) -> Judgement:
     return Judgement(ranks(log_p, label), own, log_p.double().amax(1).exp().nan_to_num())
 
 
-def together(parts: Sequence[Judgement]) -> Judgement:
-    """The judgements of consecutive rows as one."""
-    return Judgement(*(torch.cat(numbers) for numbers in zip(*parts, strict=True)))
+def blank(rows: int) -> Judgement:
+    """A place for the judgements of ``rows`` rows, to be filled some rows at a time."""
+    return Judgement(torch.empty(rows), *torch.empty(2, rows, dtype=torch.float64))
 
 
 def expected_calibration_error(

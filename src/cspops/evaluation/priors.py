@@ -40,7 +40,7 @@ METRICS = ("top1", "top5", "mrr", "balanced_top1", "nll")
 BLOCK = 500_000
 """Kernel values held at once."""
 
-KEPT = 2**27
+KEPT = 2**26
 """Bytes of kernel sums that are kept, for the next seed with the same labelled rows."""
 
 LEAST_EXPONENT = -80.0
@@ -216,18 +216,20 @@ class LocationPriors:
             chooser: which judged rows choose.
         """
         tried = [(name, one) for name, some in settings.items() if len(some) > 1 for one in some]
-        nll: dict[tuple[Prior, float], list[Tensor]] = {one: [] for one in tried}
-        for rows in row_blocks((chooser & self.located).nonzero()[:, 0], self.classes) if tried else ():
+        every = (chooser & self.located).nonzero()[:, 0]
+        nll = {one: torch.zeros(len(every), dtype=torch.float64) for one in tried}
+        for here in row_blocks(torch.arange(len(every)), self.classes) if tried else ():
+            rows = every[here]
             log_image = image(rows)
             own, p_image = log_image.gather(1, label[rows, None])[:, 0], log_image.exp()
             background = p_image @ self.frequency.exp()
             for name, setting in tried:
                 of_own, mean = self._counts_under(p_image, label[rows], self._counts(name, setting, rows))
                 smooth = of_own + self.pseudo_count * self.frequency[label[rows]].exp()
-                nll[name, setting].append((mean + self.pseudo_count * background).log() - smooth.log() - own)
+                nll[name, setting][here] = (mean + self.pseudo_count * background).log() - smooth.log() - own
         chosen = {}
         for name, some in settings.items():
-            means = [float(torch.cat(nll[name, one]).mean()) if nll.get((name, one)) else 0.0 for one in some]
+            means = [float(nll[name, one].mean()) for one in some] if len(some) > 1 and len(every) else [0.0]
             chosen[name] = some[int(np.argmin(means))]
         return chosen
 

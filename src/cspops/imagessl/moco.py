@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from cspops.data.batches import epoch_of_rows
+from cspops.errors import DataError
 from cspops.imagessl.views import random_views
 from cspops.losses import objectives
 from cspops.losses.pairs import unit
@@ -87,7 +88,14 @@ def moco(
 
     While a high temperature levels all scores, the loss is ln(1 + queue). It may rise in the first epoch, as the random
     queue fills with keys of real tiles.
+
+    DataError for fewer than two tiles.
     """
+    if len(pixels) < 2:
+        raise DataError(
+            f"{len(pixels)} training image is too few: MoCo tells images from one another",
+            hint="pretrain_img.method: none in params.yaml, or more images",
+        )
     network = network.to(device)
     with global_torch_stream(seed, "moco head"):
         head = nn.Sequential(

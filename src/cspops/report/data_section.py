@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cspops.report.tables import markdown
+from cspops.report.tables import as_text, markdown
 
 NAMED = 40
 """Classes that are named."""
@@ -21,9 +21,11 @@ def data_section(account: Mapping[str, Any]) -> str:
     ]
     for title, counts in (("set aside because", account["reasons"]), ("kept, but", account["notes"])):
         if counts:
-            parts.append(markdown([[title, "rows"], *([why, f"{count:,}"] for why, count in counts.items())], text_columns=1))
+            parts.append(
+                markdown([[title, "rows"], *([as_text(why), f"{count:,}"] for why, count in counts.items())], text_columns=1)
+            )
     if account["warnings"]:
-        parts.append("\n".join(f"- {_one_line(warning)}" for warning in account["warnings"]))
+        parts.append("\n".join(f"- {as_text(warning)}" for warning in account["warnings"]))
     return "\n\n".join(parts)
 
 
@@ -36,9 +38,5 @@ def _classes(sizes: Mapping[str, int]) -> str:
 
 
 def _names(names: Sequence[str]) -> str:
-    shown = ", ".join(_one_line(name) for name in names[:NAMED])
+    shown = ", ".join(as_text(name) for name in names[:NAMED])
     return f"{shown} and {len(names) - NAMED:,} more" if len(names) > NAMED else shown
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

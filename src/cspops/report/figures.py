@@ -1,5 +1,6 @@
 """Figures of the report, drawn without a display and written with the same bytes each time."""
 
+import functools
 import io
 from math import nan
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
@@ -29,6 +31,17 @@ STYLE: Any = {
     "savefig.dpi": 120,
     "svg.hashsalt": "cspops",
 }
+
+
+def drawable(text: str) -> str:
+    """``text`` on one line, with ? for what the font cannot draw, and no $ that would begin a formula."""
+    known = _characters()
+    return "".join(one if ord(one) in known else "?" for one in " ".join(text.split())).replace("$", r"\$")
+
+
+@functools.cache
+def _characters() -> frozenset[int]:
+    return frozenset(get_font(findfont(FontProperties())).get_charmap())
 
 
 def save(figure: Figure, file: Path, *, colours: int | None = None) -> None:

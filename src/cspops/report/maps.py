@@ -15,11 +15,17 @@ from matplotlib.figure import Figure
 from scipy.spatial import cKDTree
 
 from cspops.geo import unit_vectors
-from cspops.report.figures import BLUE, STYLE, save
+from cspops.report.figures import BLUE, STYLE, drawable, save
 from cspops.report.world import World, equal_earth
 from cspops.shapes import Float, Int
 
 SEA, LAND, COAST, LINE = "#EEF2F5", "#FFFFFF", "#5F6B73", "#D5DDE3"
+Extent = tuple[float, float, float, float]
+"""Left, right, bottom and top in the plane."""
+REGION = np.array([60.0, 40.0])
+"""Degrees of longitude and latitude: sets that span less are drawn without the rest of the world."""
+LEAST_SPAN = 12.0
+"""Degrees that a map shows at least: the land mask's cells are a third of a degree wide."""
 COLOURS = 256
 """Of the palette that a map is saved with."""
 
@@ -48,11 +54,12 @@ class ClassPanel:
 
 
 def observation_map(groups: Mapping[str, np.ndarray], world: World, file: Path) -> None:
-    """One world map a group of positions (n, 2), degrees."""
+    """One map a group of positions (n, 2), degrees: of the world, or of the region that holds every group."""
+    part = region(np.concatenate(list(groups.values())), world)
     with mpl.rc_context(STYLE):
-        figure, cells = _panels(len(groups), world)
+        figure, cells = _panels(len(groups), part)
         for ax, (title, lonlat) in zip(cells, groups.items(), strict=True):
-            _ground(ax, world)
+            _ground(ax, world, part)
             size = float(np.clip(6000 / max(len(lonlat), 1), 0.5, 7))
             _dots(ax, lonlat, color=BLUE, s=size, alpha=0.75)
             ax.set_title(f"{title}: {len(lonlat):,}")
@@ -66,7 +73,7 @@ def cluster_map(panels: Mapping[str, Int[np.ndarray, "n"]], points: Float[np.nda
     rainbow = LinearSegmentedColormap.from_list("rainbow", RAINBOW)
     colours = rainbow(np.linspace(0, 1, count))[:, :3]
     with mpl.rc_context(STYLE):
-        figure, cells = _panels(len(panels), world)
+        figure, cells = _panels(len(panels), world.extent)
         for ax, (title, labels) in zip(cells, panels.items(), strict=True):
             _ground(ax, world)
             _picture(ax, world, colours[labels[nearest]])
@@ -80,7 +87,7 @@ def class_map(panels: Mapping[str, ClassPanel], name: str, test: Float[np.ndarra
     levels = 10.0 ** np.ceil(np.log10(min(max(top, 1e-9), 1))) * np.array(LEVELS)
     shade = BoundaryNorm(levels, PROBABILITY.N)
     with mpl.rc_context(STYLE):
-        figure, cells = _panels(len(panels), world, columns=1, width=9.0)
+        figure, cells = _panels(len(panels), world.extent, columns=1, width=9.0)
         for ax, (title, panel) in zip(cells, panels.items(), strict=True):
             _ground(ax, world)
             _picture(ax, world, PROBABILITY(shade(panel.p))[:, :3])
@@ -94,15 +101,30 @@ def class_map(panels: Mapping[str, ClassPanel], name: str, test: Float[np.ndarra
                     handle.set_sizes([16])
         bar = figure.colorbar(ScalarMappable(shade, PROBABILITY), ax=cells, location="bottom", shrink=0.6, aspect=40, pad=0.01)
         bar.set_ticks(levels, labels=[f"{level:g}" for level in levels])
-        bar.set_label(f"P({name} | x)")
+        bar.set_label(f"P({drawable(name)} | x)")
         save(figure, file, colours=COLOURS)
 
 
-def _panels(count: int, world: World, *, columns: int = 2, width: float = 5.4) -> tuple[Figure, list[Axes]]:
-    """A figure with ``count`` maps of ``width`` inches."""
+def region(lonlat: Float[np.ndarray, "n 2"], world: World) -> Extent:
+    """What is shown of ``world``: all, or where positions (degrees) span less than ``REGION`` their surroundings."""
+    if len(lonlat) == 0:
+        return world.extent
+    low, high = lonlat.min(0), lonlat.max(0)
+    if ((high - low) >= REGION).any():
+        return world.extent
+    margin = np.maximum(LEAST_SPAN - (high - low), 0.2 * (high - low)) / 2
+    (west, south), (east, north) = low - margin, high + margin
+    lat = np.linspace(max(south, world.south), min(north, world.north), 20)
+    border = equal_earth(np.concatenate([np.stack((np.full(20, lon), lat), 1) for lon in (max(west, -180), min(east, 180))]))
+    (left, bottom), (right, top) = border.min(0).tolist(), border.max(0).tolist()
+    return left, right, bottom, top
+
+
+def _panels(count: int, extent: Extent, *, columns: int = 2, width: float = 5.4) -> tuple[Figure, list[Axes]]:
+    """A figure with ``count`` maps of ``width`` inches, ``extent`` in the plane."""
     columns = min(count, columns)
     rows = -(-count // columns)
-    left, right, bottom, top = world.extent
+    left, right, bottom, top = extent
     figure = Figure(figsize=(width * columns, rows * (0.35 + width * (top - bottom) / (right - left))), layout="constrained")
     cells = figure.subplots(rows, columns, squeeze=False).flatten().tolist()
     for ax in cells[count:]:
@@ -110,8 +132,8 @@ def _panels(count: int, world: World, *, columns: int = 2, width: float = 5.4) -
     return figure, cells[:count]
 
 
-def _ground(ax: Axes, world: World) -> None:
-    left, right, bottom, top = world.extent
+def _ground(ax: Axes, world: World, part: Extent | None = None) -> None:
+    left, right, bottom, top = part or world.extent
     ax.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
     ax.axis("off")
     outline = world.outline()
@@ -119,7 +141,7 @@ def _ground(ax: Axes, world: World) -> None:
     ax.add_collection(LineCollection(world.graticule(), colors=LINE, linewidths=0.5, zorder=1))
     _picture(ax, world, np.tile(to_rgb(LAND), (len(world.lonlat), 1)))
     ax.add_collection(LineCollection(world.coasts(), colors=COAST, linewidths=0.35, zorder=4))
-    ax.plot(*outline.T, color=COAST, linewidth=0.6, clip_on=False, zorder=5)
+    ax.plot(*outline.T, color=COAST, linewidth=0.6, clip_on=part not in (None, world.extent), zorder=5)
 
 
 def _picture(ax: Axes, world: World, colours: Float[np.ndarray, "n 3"]) -> None:

@@ -7,6 +7,8 @@ from cspops.report.data_section import data_section
 from cspops.report.tables import (
     TITLES,
     accuracy_rows,
+    as_code,
+    as_text,
     interval_rows,
     markdown,
     metric_rows,
@@ -33,9 +35,10 @@ def page(
     maps: str,
 ) -> str:
     """The whole page as Markdown; figures are named relative to reports/."""
-    first = next(iter(metrics["test"]))
+    main = next(iter(metrics))  # test, where it has rows
+    first = next(iter(metrics[main]))
     places = {role: ratios[first] for role, ratios in regions.items()}
-    priors = _priors(metrics["test"][first])
+    priors = _priors(metrics[main][first])
     products = ("combined", *(f"{PRODUCT}{name}" for name in priors))
     observations = ", ".join(f"{count:,} {TITLES.get(role, role)}" for role, count in roles.items())
     parts = [
@@ -49,8 +52,8 @@ def page(
         "a small ratio. The spatial test set lies in blocks of the map that hold no training row and have none near. At 100 % "
         "every seed has the same labels, so that the image model, which draws nothing else, has no deviation.",
         "![Top-1 accuracy against the share of labels, for image, location and combined](figures/accuracy.png)",
-        f"## All metrics at {ratio_title(first)} labels, test",
-        markdown(metric_rows(metrics["test"][first]), text_columns=1),
+        f"## All metrics at {ratio_title(first)} labels, {TITLES[main]}",
+        markdown(metric_rows(metrics[main][first]), text_columns=1),
         "Per cent, but `nll` (mean negative log-likelihood) in nats; `ece`: expected calibration error of the top class.",
         "## Differences",
         "Top-1 in percentage points with 95 % paired bootstrap intervals over rows and seeds. On validation, calibrated minus "
@@ -134,9 +137,9 @@ def map_section(encoder: str, name: str, *, clusters: int, kept: float) -> str:
         "cluster after it has the colour of the one it is matched with, so as to overlap most. "
         f"{100 * kept:.0f} % of the land keeps its colour.",
         f"![Two world maps of the clusters: {encoder}, and fine-tuned](figures/clusters.png)",
-        f"## Where `{name}` is",
-        f"P({name} | x), with the labelled observations of the class that the location classifier has seen and those of both "
-        "test sets. Spatial test rows lie in blocks that hold no labelled one.",
-        f"![World maps of P({name} | x) at the smallest and the largest label ratio](figures/class.png)",
+        f"## Where {as_code(name)} is",
+        f"P({as_text(name)} | x), with the labelled observations of the class that the location classifier has seen and those "
+        "of both test sets. Spatial test rows lie in blocks that hold no labelled one.",
+        f"![World maps of P({as_text(name)} | x) at the smallest and the largest label ratio](figures/class.png)",
     ]
     return "\n\n".join(parts)

@@ -1,5 +1,6 @@
 """Tables of metrics, as rows of text for a terminal or as Markdown."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -74,6 +75,21 @@ def region_title(row: dict[str, Any], kind: str) -> str:
 
 def _degrees(value: int, sides: str) -> str:
     return f"{abs(value)} {sides[value < 0]}" if value else "0"
+
+
+MARKUP = re.compile(r"([\\`*_\[\]<>|#~$])")
+
+
+def as_text(name: str) -> str:
+    """A name from the data in Markdown: on one line, and no character of it is markup."""
+    return MARKUP.sub(r"\\\1", " ".join(name.split()))
+
+
+def as_code(name: str) -> str:
+    """A name from the data as code in Markdown, between more backticks than it has in a row."""
+    name = " ".join(name.split())
+    ticks = "`" * (1 + max((len(run) for run in re.findall("`+", name)), default=0))
+    return f"{ticks}{name}{ticks}" if len(ticks) == 1 else f"{ticks} {name} {ticks}"
 
 
 def markdown(rows: Sequence[Sequence[str]], *, text_columns: int) -> str:

@@ -199,15 +199,15 @@ def _models(
 
 def _judge(models: _Models, judged: Judged) -> tuple[dict[str, Judgement], dict[str, Answers]]:
     """What every model says about every judged row, and of ``MODELS`` what predictions.parquet holds."""
-    parts: dict[str, list[Judgement]] = {}
-    best: dict[str, list[torch.Tensor]] = {}
-    for rows in row_blocks(torch.arange(len(judged.label)), models.of_labelled.classes):
+    n, classes = len(judged.label), models.of_labelled.classes
+    judgements = {name: metrics.blank(n) for name in (*MODELS, *priors.PRIORS, *priors.PRODUCTS)}
+    best = {name: torch.empty(n, min(TOP, classes), dtype=torch.int32) for name in MODELS}
+    for rows in row_blocks(torch.arange(n), classes):
         for name, log_p in models.log_p(rows):
-            parts.setdefault(name, []).append(metrics.judge(log_p, judged.label[rows]))
+            judgements[name].put(rows, metrics.judge(log_p, judged.label[rows]))
             if name in MODELS:
-                best.setdefault(name, []).append(log_p.topk(min(TOP, log_p.shape[1]), dim=1).indices.int())
-    judgements = {name: metrics.together(some) for name, some in parts.items()}
-    return judgements, {name: Answers(torch.cat(some), judgements[name].own) for name, some in best.items()}
+                best[name][rows] = log_p.topk(min(TOP, classes), dim=1).indices.int()
+    return judgements, {name: Answers(classes, judgements[name].own) for name, classes in best.items()}
 
 
 def _score(scores: Scores, judged: Judged, found: Judgement, ratio: str, model: str, seed: int, *, classes: int) -> None:

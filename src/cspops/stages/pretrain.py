@@ -9,6 +9,7 @@ from cspops.data.catalogue import read_observations
 from cspops.data.features import FeatureFile
 from cspops.data.negatives import negative_sampler
 from cspops.data.splits import read_roles
+from cspops.errors import DataError
 from cspops.models.checkpoint import save_model
 from cspops.stages.curves import mean_curve, write_curve
 from cspops.stages.site import Site
@@ -23,6 +24,10 @@ def run(view: "PretrainView", site: Site) -> None:
     """Write seed_S/ with the encoder of each seed, and the mean curve. Sees training rows only, and no label."""
     observations = read_observations(site.inputs["download"])
     rows = read_roles(site.inputs["split"], observations.obs_id)["train"] & observations.located
+    if not rows.any():
+        raise DataError(
+            "no training row has a position: there is nothing to pre-train on", hint="change dataset or split in params.yaml"
+        )
     features = torch.from_numpy(FeatureFile(site.inputs["featurize"]).read(observations.obs_id)[rows.numpy()]).float()
     unlabelled = Unlabelled(observations.lonlat[rows], features)
     negatives = negative_sampler(view.pretrain.negatives, data=unlabelled.lonlat)

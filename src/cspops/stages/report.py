@@ -46,7 +46,7 @@ def run(view: "ReportView", site: Site) -> None:
     }
     places = {title: observations.lonlat[mask & observations.located].numpy() for title, mask in groups.items() if mask.any()}
     lat = observations.lonlat[observations.located, 1]
-    world = World(-60 if float(lat.min()) >= -60 else -90, 84 if float(lat.max()) <= 84 else 90)
+    world = World(-90 if bool((lat < -60).any()) else -60, 90 if bool((lat > 84).any()) else 84)
     maps.observation_map(places, world, site.reports / "figures" / "observations.png")
     kept = draw_clusters(view, site.inputs, world, site.reports / "figures" / "clusters.png")
     test = roles["test"] | roles["spatial_test"]
