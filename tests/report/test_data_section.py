@@ -23,7 +23,7 @@ def test_counts_reasons_notes_and_warnings_are_there() -> None:
     assert "200 rows of the source: 193 observations, 7 rows set aside (3.5 %)." in text
     assert "Of the observations 5 without position and 0 without label." in text
     assert "3 classes of 3 to 100 observations, median 90: oak, ash, elm." in text
-    assert "latitude is outside [-90, 90] | 4 |" in text
+    assert r"latitude is outside \[-90, 90\] | 4 |" in text
     assert "decimal comma | 12 |" in text
     assert "- 3 classes have one example: x, y, z" in text
 

@@ -16,6 +16,7 @@ import torch
 from cspops import params as settings
 from cspops.data.catalogue import REJECTED_SCHEMA, SCHEMA
 from cspops.data.features import FeatureFile
+from cspops.data.rows import Account
 from cspops.data.splits import few_shot_levels
 from cspops.geo import uniform_on_sphere
 from cspops.host import Host
@@ -99,6 +100,10 @@ def run(tmp_path: Path, small: Params) -> Callable[..., dict[str, Path]]:
         features = FeatureFile(folders["featurize"]).create(obs_id, 6)
         features[:] = torch.randn(n, 6, generator=torch.Generator().manual_seed(1)).numpy()
         features.flush()
+        sizes = {name: sum(i is not None and one.names[i] == name for i in one.label) for name in one.names}
+        missing = {"without_position": one.lonlat.count(None), "without_label": list(one.label).count(None)}
+        account = Account(n, n, 0, {}, {}, [], **missing, classes=sizes, official_split={"none": n})
+        (folders["reports"] / "data.json").write_text(json.dumps(account.as_json()))
         (folders["reports"] / "curves").mkdir()
         (folders["reports"] / "curves" / "pretrain_img.tsv").write_text("epoch\ttotal\n")
         for name in stages:
