@@ -253,4 +253,4 @@ def test_fewer_than_two_tiles_are_refused(n: int) -> None:
     pixels = torch.zeros(n, 8, 8, 3, dtype=torch.uint8)
     settings = MocoSettings(1, 8, 0.1, 0.0, 0.9, 0.1, 16, 4, 0.7, 0.0, 0.0)
     with pytest.raises(DataError, match="too few"):
-        moco(None, pixels, settings, seed=0, device=torch.device("cpu"))  # type: ignore[arg-type]
+        moco(build_image_network("timm:resnet10t", pretrained=False, px=8, seed=0), pixels, settings, seed=0, device=CPU)
