@@ -18,6 +18,7 @@ from cspops.data.catalogue import REJECTED_SCHEMA, SCHEMA
 from cspops.data.features import FeatureFile
 from cspops.data.few_shot import few_shot_levels
 from cspops.data.rows import Account
+from cspops.errors import DataError
 from cspops.geo import uniform_on_sphere
 from cspops.host import Host
 from cspops.params import VIEWS, Params, view

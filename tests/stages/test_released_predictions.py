@@ -172,10 +172,11 @@ def test_rows_of_a_role_that_lack_a_prediction_are_not_judged(site: Site) -> Non
     assert written(site, "calibration.json")["label_50"]["seed_0"]["rows"] == len(chosen)
 
 
-def test_a_ratio_without_a_row_takes_the_row_from_all_so_that_ratios_can_be_compared(site: Site) -> None:
+@pytest.mark.parametrize("lacking", RATIOS)
+def test_a_row_that_one_ratio_lacks_is_judged_at_none_so_that_ratios_can_be_compared(site: Site, lacking: float) -> None:
     everywhere(site, table(TESTED))
     for seed in SEEDS:
-        write_released(site.inputs["finetune-img"] / piece(seed, 1.0), table(TESTED[1:]))
+        write_released(site.inputs["finetune-img"] / piece(seed, lacking), table(TESTED[1:]))
     evaluate.run(VIEW, site)
     rows = pq.read_table(site.out / "predictions.parquet").to_pylist()
     assert {int(row["obs_id"][1:]) for row in rows} == {i for i in TESTED[1:] if i not in UNLABELLED}

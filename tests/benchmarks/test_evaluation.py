@@ -1,0 +1,36 @@
+"""Blocks and whole tables give the same metrics on a small set, and the table is printed."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import evaluation
+from benchmarks.evaluation import Shapes, in_blocks, whole, write
+from cspops.evaluation import row_blocks
+
+TINY = Shapes(rows=30, classes=12, labelled=60, features=5, dim=6, scales=3, hidden=10)
+
+
+def test_both_ways_judge_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seven rows at a time against whole tables: metrics of metrics.json are rounded to 4 digits."""
+    inputs = write(tmp_path / "artifacts", TINY)
+    monkeypatch.setattr(row_blocks, "TABLE", 7 * 12)
+    in_blocks(inputs, tmp_path / "out")
+    found = json.loads((tmp_path / "out" / "reports" / "metrics.json").read_text())["test"]["label_5"]
+    for model, scores in whole(inputs, tmp_path / "out").items():
+        for metric, value in found[model].items():
+            assert value["mean"] == pytest.approx(scores[metric], abs=2e-4), (model, metric)
+
+
+def test_it_prints_a_line_a_measurement(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def measured(way: str, shapes: Shapes, threads: int) -> dict[str, float]:
+        asked.append((way, shapes.rows, threads))
+        return {"wall": 1.0, "cpu": 2.0 if way == "whole" else 1.0, "before_mb": 600.0, "peak_mb": 900.0}
+
+    monkeypatch.setattr(evaluation, "in_a_process", measured)
+    evaluation.main(TINY, ["--rows", "50", "--beside", "20"])
+    assert asked == [("whole", 20, 1), ("in blocks", 20, 1), ("in blocks", 50, 1)]
+    assert "2.00 times the CPU time and 1.00 times the memory" in capsys.readouterr().out
