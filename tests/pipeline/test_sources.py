@@ -10,9 +10,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from edited_params import set_params
 from photos import write_photos
 from published_sets import write_fmow, write_fmow_features, write_inat2018, write_inat2018_features
-from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from cspops.cli import app
@@ -30,18 +30,6 @@ SMALL: dict[str, Any] = {
     "finetune_img.max_iterations": 20,
     "report.grid_degrees": 5.0,
 }
-
-
-def set_params(project: Path, values: dict[str, Any]) -> None:
-    yaml = YAML()
-    content = yaml.load(project / "params.yaml")
-    for path, value in values.items():
-        *parents, last = path.split(".")
-        at = content
-        for key in parents:
-            at = at[key]
-        at[last] = value
-    yaml.dump(content, project / "params.yaml")
 
 
 def write_folder(data: Path, host: Path) -> dict[str, Any]:

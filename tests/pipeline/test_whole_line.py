@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from ruamel.yaml import YAML
+from edited_params import set_params
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,18 +47,6 @@ def environment() -> dict[str, str]:
         "DVC_NO_ANALYTICS": "1",
         "CSPOPS_DEVICE": "cpu",
     }
-
-
-def set_params(project: Path, values: dict[str, Any]) -> None:
-    yaml = YAML()
-    content = yaml.load(project / "params.yaml")
-    for path, value in values.items():
-        *parents, last = path.split(".")
-        at = content
-        for key in parents:
-            at = at[key]
-        at[last] = value
-    yaml.dump(content, project / "params.yaml")
 
 
 @pytest.fixture(scope="module")

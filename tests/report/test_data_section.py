@@ -33,6 +33,7 @@ def test_nothing_set_aside_makes_no_table_and_many_classes_are_not_all_named() -
     text = data_section(ACCOUNT | {"rejected": 0, "reasons": {}, "notes": {}, "warnings": [], "classes": many})
     assert "0 rows set aside." in text
     assert "|" not in text
+    assert f"{NAMED + 2} classes of 1 observations each: class 0," in text
     assert f"class {NAMED - 1} and 2 more." in text
 
 

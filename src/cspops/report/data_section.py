@@ -34,6 +34,8 @@ def _classes(sizes: Mapping[str, int]) -> str:
     if not counts:
         return "There is no class."
     span = f"{counts[0]:,} to {counts[-1]:,} observations, median {counts[len(counts) // 2]:,}"
+    if counts[0] == counts[-1]:
+        span = f"{counts[0]:,} observations each"
     return f"{len(sizes):,} classes of {span}: {_names(list(sizes))}."
 
 

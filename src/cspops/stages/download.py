@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 def run(view: "DownloadView", site: Site) -> None:
     """Fetch what is missing of a published set, sort the source's rows, write the catalogue and reports/data.json."""
     fetched = _fetch(view, site) if view.source in PUBLISHED else {}
-    account, source = take_in(view, site, max_rejected=view.max_rejected)
-    files = {name: dict(facts) for name, facts in (fetched | source.files).items()}
-    (site.out / "files.json").write_text(json.dumps(files, indent=1, sort_keys=True) + "\n")
+    account, source = take_in(view, site, max_rejected=view.max_rejected, fetched=fetched)
     (site.out / "released.json").write_text(json.dumps(source.predictions, indent=1) + "\n")
     (site.reports / "data.json").write_text(json.dumps(account.as_json(), indent=1, ensure_ascii=False) + "\n")
 

@@ -1,8 +1,8 @@
 """A source is opened, its images are looked at, and its rows are sorted: what `download` and `cspops data check` share."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -20,12 +20,25 @@ Watch = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
 
 def take_in(
-    view: "DownloadView", site: Site, *, max_rejected: float | None, watch: Watch = lambda batches: batches
+    view: "DownloadView",
+    site: Site,
+    *,
+    max_rejected: float | None,
+    fetched: Mapping[str, Mapping[str, Any]] | None = None,
+    watch: Watch = lambda batches: batches,
 ) -> tuple[Account, Source]:
-    """Write the catalogue of ``view.source`` into ``site.out``; ``watch`` sees the rows go by."""
+    """Write the catalogue of ``view.source`` into ``site.out``.
+
+    Args:
+        view: what stage download reads of params.yaml.
+        max_rejected: as in `ingest`.
+        fetched: facts about files that were fetched for it, for files.json.
+        watch: sees the rows go by.
+    """
     with Workers(site.host.decoders(by_path=True)) as workers:
         source = open_source(view, raw=site.raw, data_root=site.host.data_root, map=workers.map, report=site.report)
         source.batches = watch(source.batches)
+        source.files.update(fetched or {})
         inspect = None
         if source.inspection != "none":
             inspect = partial(
