@@ -1,11 +1,12 @@
-"""Rows a second and peak memory from a table of image paths to the catalogue and back, for a number of rows and twice as many.
+"""Rows a second and peak memory from a CSV table of image paths to the roles, for a number of rows and twice as many.
 
     python -m benchmarks.ingestion [--rows 500000] [--folder FOLDER]
 
 run from the project's root. The table is synthetic: positions as text (some with a decimal comma, some wrong), a thousand
-names, dates, three roles, paths of images that nobody looks at, a few ids and images repeated. `ingest` sorts the rows and
-writes the catalogue, `read` is `read_observations`; seconds are of CPU time. Each size runs in a process of its own, whose peak
-memory (all of it, what Python and its packages take included) is shown; the last line is the ratio of the times: 2 is linear.
+names, dates, three roles, paths of images that nobody looks at, a few ids repeated. `download` and `split` are the stages with
+params.yaml's settings, but for the source and the seeds (one), `read` is `read_observations`; seconds are of CPU time. Each
+size runs in a process of its own, whose peak memory (all of it, what Python and its packages take included) is shown; the
+last line is the ratio of the times: 2 is linear.
 """
 
 import argparse
@@ -21,9 +22,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
 
 BATCH = 65536
-"""Rows of a batch of the source."""
+"""Rows that are made at a time."""
+
+PARTS = ("download", "split", "read")
 
 
 def synthetic(rows: int, *, seed: int = 0) -> Iterator[pa.RecordBatch]:
@@ -64,44 +68,45 @@ def synthetic(rows: int, *, seed: int = 0) -> Iterator[pa.RecordBatch]:
         )
 
 
+def write_table(file: Path, rows: int) -> None:
+    """The synthetic rows as a CSV file with usual column names."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    names = ("obs_id", "lon", "lat", "label", "captured_at", "location_id", "split", "image")
+    with pa_csv.CSVWriter(file, pa.schema([(name, pa.string()) for name in names])) as writer:
+        for one in synthetic(rows):
+            path = pc.struct_field(one["image"], "path")
+            columns = [one["official_split" if name == "split" else name] for name in names[:-1]] + [path]
+            writer.write_batch(pa.record_batch(columns, names=list(names)))
+
+
 def measured(rows: int, folder: Path) -> dict[str, float]:
-    """CPU seconds of each part (of `ingest` without the making of the rows), and this process's peak memory in bytes."""
+    """CPU seconds of each part, of ``folder``/data/table.csv, and this process's peak memory in bytes."""
     from cspops.data.catalogue import read_observations
-    from cspops.data.intake.ingest import ingest
-    from cspops.data.rows import Source
+    from cspops.host import Host
+    from cspops.params import VIEWS, load, view
     from cspops.progress import silent
+    from cspops.stages import download, split
+    from cspops.stages.runs import with_values
+    from cspops.stages.site import Site
 
-    times = {"make": 0.0}
-
-    def timed() -> Iterator[pa.RecordBatch]:
-        batches = synthetic(rows)
+    values = {"dataset.source": "table", "dataset.table.inspection": "none", "seeds": [0]}
+    params = with_values(load(Path("params.yaml")), values.items())
+    inputs = {"download": folder / "download"}
+    times = {}
+    for name, stage in (("download", download), ("split", split)):
+        (folder / name).mkdir()
+        site = Site(folder / "data", inputs, folder, folder / name, folder / "scratch", Host(), silent)
         before = time.process_time()
-        for one in batches:
-            times["make"] += time.process_time() - before
-            yield one
-            before = time.process_time()
-
+        stage.run(view(params, VIEWS[name]), site)
+        times[name] = time.process_time() - before
     before = time.process_time()
-    account = ingest(
-        Source(timed(), inspection="none"),
-        folder,
-        inspect=None,
-        scratch=folder / "scratch",
-        min_class_size=1,
-        max_rejected=0.1,
-        bad_position="set_aside",
-        duplicate_images="set_aside",
-        merge_labels=True,
-        report=silent,
-    )
-    times["ingest"] = time.process_time() - before - times["make"]
-    before = time.process_time()
-    observations = read_observations(folder)
+    observations = read_observations(folder / "download")
     times["read"] = time.process_time() - before
-    if len(observations.obs_id) != account.observations or account.observations + account.rejected != rows:
-        raise RuntimeError(f"{rows} rows became {account.observations} observations and {account.rejected} rejected rows")
+    account = json.loads((folder / "download/reports/data.json").read_text())
+    if len(observations.obs_id) != account["observations"] or account["observations"] + account["rejected"] != rows:
+        raise RuntimeError(f"{rows} rows became {account['observations']} observations and {account['rejected']} rejected rows")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return times | {"peak": float(peak), "rejected": float(account.rejected)}
+    return times | {"peak": float(peak), "rejected": float(account["rejected"])}
 
 
 def in_its_own_process(rows: int, folder: Path) -> dict[str, float]:
@@ -114,15 +119,16 @@ def in_its_own_process(rows: int, folder: Path) -> dict[str, float]:
 
 def table(rows: int, folder: Path) -> str:
     """The measurements at ``rows`` and twice as many, as lines."""
-    lines = [f"{'rows':>10}{'set aside':>11}{'ingest':>10}{'rows/s':>10}{'read':>8}{'rows/s':>10}{'peak memory':>13}"]
+    lines = [f"{'rows':>10}{'set aside':>11}{'download':>11}{'split':>9}{'read':>9}{'rows/s':>10}{'peak memory':>13}"]
     both = []
     for size in (rows, 2 * rows):
         with tempfile.TemporaryDirectory(dir=folder) as here:
+            write_table(Path(here) / "data" / "table.csv", size)
             found = in_its_own_process(size, Path(here))
-        both.append(found["ingest"] + found["read"])
+        both.append(sum(found[part] for part in PARTS))
+        seconds = "".join(f"{found[part]:>{width}.1f} s" for part, width in zip(PARTS, (9, 7, 7), strict=True))
         lines.append(
-            f"{size:>10,}{found['rejected']:>11,.0f}{found['ingest']:>8.1f} s{size / found['ingest']:>10,.0f}"
-            f"{found['read']:>6.1f} s{size / found['read']:>10,.0f}{found['peak'] / 2**20:>9,.0f} MiB"
+            f"{size:>10,}{found['rejected']:>11,.0f}{seconds}{size / both[-1]:>10,.0f}{found['peak'] / 2**20:>9,.0f} MiB"
         )
     lines.append(f"twice the rows take {both[1] / both[0]:.2f} times as long")
     return "\n".join(lines)
