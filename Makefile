@@ -26,7 +26,7 @@ lint: .venv/installed  ## ruff, mypy, import-linter
 	$(IN_VENV) lint-imports
 
 test: lint  ## lint, then the tests
-	$(IN_VENV) python -m pytest
+	$(IN_VENV) python -m pytest -n logical --dist loadfile
 
 clean:  ## remove what the stages made (not .venv, not DVC's cache, not artifacts/imported)
 	rm -rf data
