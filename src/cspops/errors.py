@@ -3,6 +3,7 @@
 CspopsError                 exit code 1   something failed
 ├── ParamsError             exit code 2   params.yaml (or the command line) asks for something impossible
 ├── DataError               exit code 3   an input, a model or an artefact is missing, stale or broken
+│   └── NotThere                        a file of a published set that can be fetched, or put there
 └── EnvironmentProblem      exit code 4   this machine lacks something: a device, a package, disk space
 """
 
@@ -28,6 +29,10 @@ class DataError(CspopsError):
     """Raw inputs, artefacts or weights are missing, stale or broken."""
 
     code = 3
+
+
+class NotThere(DataError):
+    """A file of a published set is not there: it can be fetched, or put there."""
 
 
 class EnvironmentProblem(CspopsError):

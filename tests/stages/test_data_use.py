@@ -199,7 +199,7 @@ BAD: dict[str, tuple[Callable[[Path], list[object]], int, str]] = {
     "a table without images": (
         lambda p: [table(p.parent / "set/list.csv", "lon,lat", "1,2").parent],
         3,
-        "holds no image, and list.csv has no column of images",
+        "holds no image, and list.csv has no column for the image",
     ),
     "no image for folder": (
         lambda p: [table(p.parent / "set/list.csv").parent, "--source", "folder"],

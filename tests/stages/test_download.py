@@ -81,11 +81,14 @@ def test_a_published_set_is_not_put_into_the_project_by_default(site: Site) -> N
         download.run(of(source="inat2018"), site)
 
 
+@pytest.mark.parametrize("record", [None, '{"categories.json.tar.gz": {"url": null, "unpacked": true}}'])
 def test_a_published_set_that_was_put_there_by_hand_is_taken_without_a_look_at_the_network(
-    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    record: str | None, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host = tmp_path / "host"
     write_inat2018_features(host / "inat2018")
+    if record is not None:  # an earlier look found what lay there and fetched nothing
+        (host / "inat2018/checksums.json").write_text(record)
     monkeypatch.setattr(download, "ensure", lambda *_, **__: pytest.fail("asked for the published files"))
     download.run(of(source="inat2018", inat2018__form="features"), with_root(site, host))
     files = json.loads((site.out / "files.json").read_text())
@@ -99,7 +102,7 @@ def test_a_fetch_that_was_begun_is_ended_first(
 ) -> None:
     host = tmp_path / "host"
     write_inat2018_features(host / "inat2018")
-    (host / "inat2018" / left_over).write_text("{}")
+    (host / "inat2018" / left_over).write_text('{"train2018.json.tar.gz": {"url": "https://example.org/t"}}')
     asked: list[Any] = []
 
     def ensure(name: str, form: str, root: Path, **about: Any) -> dict[str, dict[str, Any]]:
@@ -111,3 +114,14 @@ def test_a_fetch_that_was_begun_is_ended_first(
     assert asked == [("inat2018", "features", host / "inat2018", ())]
     files = json.loads((site.out / "files.json").read_text())
     assert {"train2018.json.tar.gz", "train2018.json"} <= set(files)
+
+
+def test_a_broken_file_of_a_published_set_is_named_and_nothing_is_fetched_in_its_place(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = tmp_path / "host"
+    write_inat2018_features(host / "inat2018")
+    (host / "inat2018/categories2018.json").write_text("[")
+    monkeypatch.setattr(download, "ensure", lambda *_, **__: pytest.fail("asked for the published files"))
+    with pytest.raises(DataError, match=r"categories2018\.json is no list of categories"):
+        download.run(of(source="inat2018", inat2018__form="features"), with_root(site, host))

@@ -12,7 +12,6 @@ from cspops.params import Params, parse
 from cspops.params.editing import with_value
 from cspops.stages import data_dvc
 
-IMAGES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp"})
 LARGE_BYTES, LARGE_FILES = 4 << 30, 100_000
 """Above these the copy under data/ and the one in DVC's cache are a burden: minutes for each check of what changed."""
 NOT_FOR_DATA = ("data", "artifacts", "reports", ".dvc", ".git")
@@ -28,7 +27,8 @@ class Contents:
     images: int = 0
     tables: list[str] = field(default_factory=list)
     """At its top level, that name images; sorted."""
-    other_tables: list[str] = field(default_factory=list)
+    other_tables: dict[str, DataError] = field(default_factory=dict)
+    """Those there that cannot be read as such, and why."""
     broken_links: list[str] = field(default_factory=list)
 
 
@@ -52,6 +52,8 @@ def run(path: Path, params: Params, *, source: str | None, dry_run: bool) -> dic
         needed["dataset.table.file"] = table or _only(contents.tables, folder)
     settings = params.dataset.folder if found == "folder" else params.dataset.table
     warnings = _warnings(folder, contents, found, settings.root)
+    if source is None and found == "folder":
+        warnings += [f"{error.message}: not read as the table of the images" for error in contents.other_tables.values()]
 
     texts = {data_dvc.FILE: data_dvc.naming(folder.as_posix())}
     now = {"dataset.source": params.dataset.source, "dataset.table.file": params.dataset.table.file}
@@ -99,12 +101,13 @@ def folder_and_table(path: Path) -> tuple[Path, str | None]:
 def look_into(folder: Path, params: Params) -> Contents:
     """Count what lies in and below ``folder``."""
     from cspops.data.sources.table import table_format
+    from cspops.data.sources.tree import IMAGE_SUFFIXES
 
     if not os.access(folder, os.R_OK | os.X_OK):
         raise DataError(f"{folder} cannot be read", hint="look at its permissions")
     contents = Contents()
     for place, _, names in os.walk(folder, onerror=_raise):
-        for name in names:
+        for name in sorted(names):
             file = Path(place, name)
             try:
                 contents.bytes += file.stat().st_size
@@ -112,12 +115,16 @@ def look_into(folder: Path, params: Params) -> Contents:
                 contents.broken_links.append(file.relative_to(folder).as_posix())
                 continue
             contents.files += 1
-            if file.suffix.lower() in IMAGES:
+            if file.suffix.lower() in IMAGE_SUFFIXES:
                 contents.images += 1
             elif file.parent == folder and table_format(file) is not None:
-                (contents.tables if _names_images(file, params) else contents.other_tables).append(name)
-    for names in (contents.tables, contents.other_tables, contents.broken_links):
-        names.sort()
+                try:
+                    _read_first_rows(file, params)
+                except DataError as error:
+                    contents.other_tables[name] = error
+                else:
+                    contents.tables.append(name)
+    contents.broken_links.sort()
     return contents
 
 
@@ -127,38 +134,43 @@ def detect(folder: Path, table: str | None, contents: Contents, source: str | No
     if source == "folder" and table is not None:
         raise ParamsError(f"{table} is a table, not a folder of images", hint="--source table, or name its folder")
     if source == "table" and not has_table:
-        others = f"; {', '.join(contents.other_tables[:3])} has no column of images" if contents.other_tables else ""
-        raise DataError(f"{folder} holds no table of images at its top level{others}", hint=COLUMN)
+        for error in contents.other_tables.values():
+            raise error
+        raise DataError(f"{folder} holds no table of images at its top level", hint=COLUMN)
     if source == "folder" and not contents.images:
-        raise DataError(f"{folder} holds no image: no file below it ends in {', '.join(sorted(IMAGES))}")
+        raise DataError(f"{folder} holds no image: no file below it ends in {_endings()}")
     if source is not None:
         return source
     if has_table:
         return "table"
     if contents.images:
         return "folder"
-    if contents.other_tables:
-        raise DataError(f"{folder} holds no image, and {contents.other_tables[0]} has no column of images", hint=COLUMN)
+    for error in contents.other_tables.values():
+        raise DataError(f"{folder} holds no image, and {error.message}", hint=error.hint or COLUMN)
     raise DataError(
         f"{folder} holds neither an image nor a table of images",
-        hint=f"images end in {', '.join(sorted(IMAGES))}; tables are CSV, TSV, Parquet, GeoJSON or GeoParquet at its top level",
+        hint=f"images end in {_endings()}; tables are CSV, TSV, Parquet, GeoJSON or GeoParquet at its top level",
     )
 
 
 COLUMN = "set dataset.table.columns.image in params.yaml to the column that names the images"
 
 
-def _names_images(file: Path, params: Params) -> bool:
-    """Whether the source `table` can read a table's first rows."""
+def _endings() -> str:
+    from cspops.data.sources.tree import IMAGE_SUFFIXES
+
+    return ", ".join(sorted(IMAGE_SUFFIXES))
+
+
+def _read_first_rows(file: Path, params: Params) -> None:
+    """As the source `table` does; DataError where it cannot, or there is none."""
     from cspops.data.rows import Reading
     from cspops.data.sources.table import open_table
 
     columns = params.dataset.table.columns.model_dump()
-    try:
-        source = open_table(Path(file.name), root=file.parent, columns=columns, inspection="none", reading=Reading())
-        return next(iter(source.batches), None) is not None
-    except DataError:
-        return False
+    source = open_table(Path(file.name), root=file.parent, columns=columns, inspection="none", reading=Reading())
+    if next(iter(source.batches), None) is None:
+        raise DataError(f"{file.name} has no row")
 
 
 def _refuse_own_folders(folder: Path) -> None:

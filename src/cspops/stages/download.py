@@ -4,7 +4,7 @@ import json
 from typing import TYPE_CHECKING
 
 from cspops.data.published.ensure import begun, ensure
-from cspops.errors import DataError, EnvironmentProblem
+from cspops.errors import EnvironmentProblem, NotThere
 from cspops.progress import silent
 from cspops.stages.open_source import PUBLISHED, open_source
 from cspops.stages.site import Site
@@ -38,9 +38,9 @@ def _fetch(view: "DownloadView", site: Site) -> dict[str, dict[str, object]]:
 
 
 def _opens(view: "DownloadView", site: Site) -> bool:
-    """Whether the source finds all its files."""
+    """Whether the source finds all its files; DataError when one of them is broken."""
     try:
         open_source(view, raw=site.raw, data_root=site.host.data_root, report=silent)
-    except DataError:
+    except NotThere:
         return False
     return True

@@ -62,5 +62,5 @@ def open_source(view: "DownloadView", *, raw: Path, data_root: Path, map: Map = 
             reading=reading,
             map=map,
         )
-    file = None if settings["file"] is None else root / settings["file"]
+    file = None if settings["file"] is None else Path(settings["file"])
     return open_table(file, root=root, columns=settings["columns"], inspection=settings["inspection"], reading=reading)

@@ -80,7 +80,7 @@ def ensure(
 
 def begun(root: Path) -> bool:
     """Whether `ensure` has begun to fetch into this folder; otherwise what is there was put there by hand."""
-    return (root / RECORD).exists() or any(root.glob("*.part"))
+    return any(root.glob("*.part")) or any(known.get("url") is not None for known in _Record(root).entries.values())
 
 
 class _Record:

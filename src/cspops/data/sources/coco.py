@@ -20,9 +20,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cspops.data.rows import GIVEN_FEATURES, IMAGE, batch
-from cspops.errors import DataError
+from cspops.data.strict_json import StrictJson
+from cspops.errors import DataError, NotThere
 
 FETCH = "dvc repro download fetches what is missing, into CSPOPS_DATA_ROOT"
+MEND = "delete it and get it again: dvc repro download fetches what has an address"
 ROWS_AT_ONCE = 8192
 
 SEVERAL = "its image is annotated with several categories"
@@ -47,7 +49,7 @@ class Part:
 
 
 def find(root: Path, *names: str, folder: bool = False) -> Path:
-    """The first of ``names`` that lies below ``root``, or in one of its folders; DataError where none does."""
+    """The first of ``names`` that lies below ``root``, or in one of its folders; NotThere where none does."""
     for name in names:
         places = [
             path for path in (root / name, *sorted(root.glob(f"*/{name}"))) if (path.is_dir() if folder else path.is_file())
@@ -56,7 +58,7 @@ def find(root: Path, *names: str, folder: bool = False) -> Path:
             raise DataError(f"{name} lies more than once below {root}: {places[0]} and {places[1]}", hint="keep one of them")
         if places:
             return places[0]
-    raise DataError(f"{root / names[0]} is missing", hint=FETCH)
+    raise NotThere(f"{root / names[0]} is missing", hint=FETCH)
 
 
 def facts(file: Path) -> dict[str, Any]:
@@ -68,26 +70,31 @@ def facts(file: Path) -> dict[str, Any]:
 def read_categories(file: Path, remarks: list[str]) -> dict[str, str]:
     """The name of each category by its id (as text), from `[{id, name}]`, `{categories: [...]}` or `{name: id}`.
 
-    Names are made unique with the id, where they are not.
+    Names are made unique with the id, where they are not; a null or blank name becomes `category ID`.
     """
     try:
         content = json.loads(file.read_bytes())
         if isinstance(content, dict) and isinstance(content.get("categories"), list):
             content = content["categories"]
         pairs = content.items() if isinstance(content, dict) else [(one["name"], one["id"]) for one in content]
-        named = [(str(number), " ".join(unicodedata.normalize("NFC", str(name)).split())) for name, number in pairs]
+        named = [(str(number), _name(name) or f"category {number}") for name, number in pairs]
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{file} is no list of categories with id and name: {_short(error)}", hint=FETCH) from None
+        raise DataError(f"{file} is no list of categories with id and name: {_short(error)}", hint=MEND) from None
     if not named:
-        raise DataError(f"{file} lists no category", hint=FETCH)
+        raise DataError(f"{file} lists no category", hint=MEND)
     names = dict(named)
     if len(names) != len(named):
         twice = Counter(number for number, _ in named).most_common(1)[0][0]
-        raise DataError(f"{file} has the category id {twice} more than once", hint=FETCH)
+        raise DataError(f"{file} has the category id {twice} more than once", hint=MEND)
     shared = {name for name, count in Counter(names.values()).items() if count > 1}
     if shared:
         remarks.append(f"{file.name}: {len(shared)} names stand for more than one category; their ids were added")
     return {number: f"{name} (id {number})" if name in shared else name for number, name in names.items()}
+
+
+def _name(name: Any) -> str:
+    """Without odd blanks; empty for null."""
+    return "" if name is None else " ".join(unicodedata.normalize("NFC", str(name)).split())
 
 
 def by_column(names: Mapping[str, str], file: Path) -> list[str | None]:
@@ -131,10 +138,10 @@ def _rows(part: Part, categories: Mapping[str, str], root: Path, remarks: list[s
     images = _columns(part.annotations, "images.item", ("id", "file_name"))
     n = len(images["id"])
     if n == 0:
-        raise DataError(f"{part.annotations} lists no images", hint=FETCH)
+        raise DataError(f"{part.annotations} lists no images", hint=MEND)
     if part.matrix is not None and _shape(part.matrix)[0] != n:
         raise DataError(
-            f"{part.matrix} has {_shape(part.matrix)[0]} rows, but {part.annotations.name} lists {n} images", hint=FETCH
+            f"{part.matrix} has {_shape(part.matrix)[0]} rows, but {part.annotations.name} lists {n} images", hint=MEND
         )
     ids = _as_text(images["id"])
     label, reason, detail = _labels(part, ids, categories, remarks)
@@ -196,7 +203,7 @@ def _positions(part: Part, ids: pa.Array, remarks: list[str]) -> tuple[pa.Array,
     """Longitude, latitude (degrees, or the text that stands there), date and notes of each image."""
     given = _columns(part.positions, "item", ("id", "lon", "lat", "date"))
     if not given["id"]:
-        raise DataError(f"{part.positions} lists no positions", hint=FETCH)
+        raise DataError(f"{part.positions} lists no positions", hint=MEND)
     unique, first, code = _firsts(_as_text(given["id"]))
     several = np.zeros(len(unique), dtype=bool)
     several[np.bincount(code, minlength=len(unique)) > 1] = True
@@ -225,12 +232,12 @@ def _columns(file: Path, prefix: str, names: tuple[str, ...]) -> dict[str, list[
     adders = [(name, columns[name].append) for name in names]
     try:
         with file.open("rb") as opened:
-            for item in ijson.items(opened, prefix, use_float=True):
+            for item in ijson.items(StrictJson(opened), prefix, use_float=True):
                 about = item if isinstance(item, dict) else {}
                 for name, add in adders:
                     add(about.get(name))
     except (ijson.JSONError, UnicodeDecodeError) as error:
-        raise DataError(f"{file} is broken or ends before it should: {_short(error)}", hint=FETCH) from None
+        raise DataError(f"{file} is broken or ends before it should: {_short(error)}", hint=MEND) from None
     return columns
 
 
@@ -254,9 +261,9 @@ def _shape(matrix: Path) -> tuple[int, int]:
     try:
         opened = np.load(matrix, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
-        raise DataError(f"{matrix} is no .npy file that can be read: {_short(error)}", hint=FETCH) from None
+        raise DataError(f"{matrix} is no .npy file that can be read: {_short(error)}", hint=MEND) from None
     if opened.ndim != 2 or not np.issubdtype(opened.dtype, np.floating):
-        raise DataError(f"{matrix} is no matrix of floats: its shape is {opened.shape}, its kind {opened.dtype}", hint=FETCH)
+        raise DataError(f"{matrix} is no matrix of floats: its shape is {opened.shape}, its kind {opened.dtype}", hint=MEND)
     return opened.shape[0], opened.shape[1]
 
 

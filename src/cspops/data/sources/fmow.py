@@ -25,10 +25,10 @@ import pyarrow as pa
 
 from cspops.data.rows import ROWS, Reading, Source, batch
 from cspops.data.sources import coco
-from cspops.data.sources.coco import FETCH, Part, find
+from cspops.data.sources.coco import FETCH, MEND, Part, find
 from cspops.data.sources.fmow_scene import Described, Scene, read_scene
 from cspops.data.sources.released import list_released
-from cspops.errors import DataError, EnvironmentProblem, ParamsError
+from cspops.errors import DataError, EnvironmentProblem, NotThere, ParamsError
 
 FEATURES = "features_inception_pretrain/fmow_{split}_pretrain_net_feats.npy"
 """A ResNet-50 of MoCo-v2 with temporal positives, 2048 wide, despite the folder's name."""
@@ -90,7 +90,7 @@ def open_fmow(
     roles = {"train": "train", "val": "test"} if test == "val" else {"train": "train", "val": "val", "test": "test"}
     for split in roles:
         if not (base / split).is_dir():
-            raise DataError(f"{base / split} is missing", hint=FETCH)
+            raise NotThere(f"{base / split} is missing", hint=FETCH)
     mapping = _mapping(root, base) if test == "test" else None
     places = chain.from_iterable(
         _places(root, base, split, role) if split != "test" or mapping is None else _hidden(base, mapping, role, remarks)
@@ -136,7 +136,7 @@ def _base(root: Path) -> Path:
     found = [path.parent for path in (root / "train", *sorted(root.glob("*/train"))) if path.is_dir()]
     found = [folder for folder in found if folder.name != TRUTH]
     if not found:
-        raise DataError(f"{root / 'train'} is missing", hint=FETCH)
+        raise NotThere(f"{root / 'train'} is missing", hint=FETCH)
     if len(found) > 1 and found[0] != root:
         raise DataError(f"train lies more than once below {root}: {found[0]} and {found[1]}", hint="keep one of them")
     return found[0]
@@ -148,7 +148,7 @@ def _mapping(root: Path, base: Path) -> Path | None:
         if (folder / "test_gt_mapping.json").is_file():
             return folder / "test_gt_mapping.json"
     if all(name.isdigit() for name in _folders(base / "test")):
-        raise DataError(
+        raise NotThere(
             f"{root / TRUTH / 'test_gt_mapping.json'} is missing: it says which place each folder of {base / 'test'} is",
             hint=FETCH,
         )
@@ -170,7 +170,7 @@ def _hidden(base: Path, mapping: Path, role: str, remarks: list[str]) -> Iterato
     try:
         pairs = sorted((str(entry["input"]), str(entry["output"])) for entry in json.loads(mapping.read_bytes()))
     except (ValueError, KeyError, TypeError):
-        raise DataError(f"{mapping} is no list of objects with input and output", hint=FETCH) from None
+        raise DataError(f"{mapping} is no list of objects with input and output", hint=MEND) from None
     unlisted = set(_folders(base / "test")) - {Path(images).name for _, images in pairs}
     if unlisted:
         remarks.append(
@@ -180,7 +180,7 @@ def _hidden(base: Path, mapping: Path, role: str, remarks: list[str]) -> Iterato
         if Path(images).parts[:-1] == ("test",) and len(Path(truth).parts) == 3 and ".." not in Path(truth).parts:
             yield Place("test", role, Path(truth).parts[1], mapping.parent / truth, base / images)
         else:
-            raise DataError(f"{mapping} has a pair that is no place of test: {truth!r}, {images!r}", hint=FETCH)
+            raise DataError(f"{mapping} has a pair that is no place of test: {truth!r}, {images!r}", hint=MEND)
 
 
 def _scenes(root: Path, base: Path, place: Place) -> Iterator[Scene]:

@@ -78,7 +78,7 @@ def read_scene(scene: Scene, *, false_detections: str) -> Described:
     sha256 = hashlib.sha256(data).hexdigest()
 
     def given_up(reason: str, detail: str | None = None) -> Described:
-        return Described(scene, [common | whole | {"reason": reason, "detail": detail}], len(data), sha256, False, 0)
+        return Described(scene, [common | whole | {"reason": reason, "detail": detail}], len(data), sha256, True, 0)
 
     try:
         about = json.loads(data)
@@ -100,8 +100,7 @@ def read_scene(scene: Scene, *, false_detections: str) -> Described:
     notes = []
     if wkt is not None:
         centre = centroid(wkt) if isinstance(wkt, str) else None
-        # A position that is wrong, which `ingest` treats as dataset.bad_position says.
-        common["lon"], common["lat"] = centre or (math.nan, math.nan)
+        common["lon"], common["lat"] = centre or (None, None)
         notes += [] if centre else [NO_POLYGON]
     rows = [common | _object(box, scene, size, false_detections, notes) for box in objects]
     whole_scene = sum(isinstance(box, dict) and box.get("ID") == -1 for box in boxes)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from cspops.data.strict_json import StrictJson
 from cspops.data.tables.geometry import UNREADABLE, ToDegrees, centroid_remark, json_centre, to_degrees
 from cspops.data.tables.records import Records, column, shortened
 from cspops.data.tables.text_lines import DAMAGED, open_bytes, read_lines
@@ -129,7 +130,7 @@ def _of_collection(file: Path) -> Iterator[Numbered]:
     number = 0
     try:
         with _json_bytes(file) as stream:
-            for number, feature in enumerate(ijson.items(stream, prefix, use_float=True), 1):
+            for number, feature in enumerate(ijson.items(StrictJson(stream), prefix, use_float=True), 1):
                 yield number, feature
     except (ijson.JSONError, *DAMAGED) as error:
         raise DataError(_breaks_off(file, f"after feature {number}", error)) from None
@@ -141,7 +142,7 @@ def _prefix(file: Path) -> str:
 
     try:
         with _json_bytes(file) as stream:
-            for where, event, value in ijson.parse(stream, use_float=True):
+            for where, event, value in ijson.parse(StrictJson(stream), use_float=True):
                 if where == "features" and event == "start_array":
                     return "features.item"
                 if where == "type" and value == "Feature":
@@ -160,7 +161,7 @@ def _crs(file: Path) -> str | None:
             if not _has(stream, b'"crs"'):
                 return None
         with _json_bytes(file) as stream:
-            for crs in ijson.items(stream, "crs"):
+            for crs in ijson.items(StrictJson(stream), "crs"):
                 return str(crs["properties"]["name"]) if crs is not None else None
     except (KeyError, TypeError):
         raise DataError(f"{file.name}: its crs member does not name a reference system") from None
