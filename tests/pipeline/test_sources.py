@@ -46,7 +46,7 @@ def write_table(data: Path, host: Path) -> dict[str, Any]:
             position = ["", ""] if number % 10 == 0 else [f"{photo.lat}".replace(".", ","), f"{photo.lon}".replace(".", ",")]
             label = "" if number % 7 == 0 else photo.label
             writer.writerow([f"o{number}", *position, label, f"images/{photo.path}", f"place {number // 4}"])
-    columns = {"dataset.table.columns.location_id": "locationID"}
+    columns = {"dataset.table.columns.location_id": "locationID", "dataset.table.file": "sightings.csv"}
     return {"dataset.source": "table", "split.unit": "location_id"} | columns
 
 

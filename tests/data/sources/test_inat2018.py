@@ -218,6 +218,10 @@ ROW = {
         {**change_train(), "train2018_locations_json": [{"id": 1, "lat": True, "lon": 8}]},
         {"lat": "True"},
     ),
+    "NaN, which is no json": (
+        {**change_train(), "train2018_locations_json": b'[{"id": 1, "lat": NaN, "lon": -Infinity, "date": "NaN"}]'},
+        {"lat": None, "lon": None, "captured_at": "NaN", "reason": None},
+    ),
     "longitude alone": (
         {**change_train(), "train2018_locations_json": [{"id": 1, "lon": 8}]},
         {"lat": None, "lon": 8.0},
@@ -268,6 +272,12 @@ def test_shared_names_are_told_apart_by_their_ids(tmp_path: Path) -> None:
     small(tmp_path, categories_json={"categories": [{"id": 0, "name": "Abies alba"}, {"id": 1, "name": " Abies  alba"}]})
     rows = table(opened(tmp_path))
     assert rows["label"].to_pylist() == ["Abies alba (id 0)", None, "Abies alba (id 1)", "Abies alba (id 1)"]
+
+
+def test_a_name_that_is_null_or_blank_is_the_id(tmp_path: Path) -> None:
+    small(tmp_path, categories_json={"categories": [{"id": 0, "name": None}, {"id": 1, "name": " "}]})
+    rows = table(opened(tmp_path))
+    assert rows["label"].to_pylist() == ["category 0", None, "category 1", "category 1"]
 
 
 # --- the writers, as the whole pipeline uses them
