@@ -27,3 +27,19 @@ def test_other_numbers_of_decoders_are_an_error(monkeypatch, wrong):
     with pytest.raises(EnvironmentProblem, match=f"CSPOPS_WORKERS={wrong} is no number of processes") as caught:
         Host().decoders(by_path=True)
     assert caught.value.hint == "set it to auto, 0, 1, 2 ..."
+
+
+def test_a_data_root_is_a_folder_or_to_be_made(monkeypatch, tmp_path):
+    with pytest.raises(EnvironmentProblem, match="CSPOPS_DATA_ROOT is not set: images lie in a folder below it"):
+        Host().required_data_root("images lie")
+    monkeypatch.setenv("CSPOPS_DATA_ROOT", str(tmp_path / "later"))
+    assert Host().required_data_root("images lie") == tmp_path / "later"
+    (tmp_path / "later").write_text("a file")
+    with pytest.raises(EnvironmentProblem, match="later is no folder"):
+        Host().required_data_root("images lie")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("CSPOPS_DATA_ROOT", "~/big")
+    assert Host().data_root == tmp_path / "big"
+    monkeypatch.setenv("CSPOPS_DATA_ROOT", "")
+    with pytest.raises(ValueError, match="CSPOPS_DATA_ROOT is empty"):
+        Host()

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from cspops.errors import EnvironmentProblem
@@ -26,6 +27,23 @@ class Host(BaseSettings):
     device: str = "auto"
     data_root: Path = Path()
     workers: str = "auto"
+
+    @field_validator("data_root", mode="before")
+    @classmethod
+    def _some_folder(cls, value: object) -> object:
+        if value == "":
+            raise ValueError("CSPOPS_DATA_ROOT is empty: it names a folder, or is not set at all")
+        return Path(value).expanduser() if isinstance(value, str) else value
+
+    def required_data_root(self, what: str) -> Path:
+        """CSPOPS_DATA_ROOT for what cannot do without; EnvironmentProblem when it is not set, or names a file."""
+        if "data_root" not in self.model_fields_set:
+            raise EnvironmentProblem(
+                f"CSPOPS_DATA_ROOT is not set: {what} in a folder below it", hint="export CSPOPS_DATA_ROOT=/a/disk/with/room"
+            )
+        if self.data_root.exists() and not self.data_root.is_dir():
+            raise EnvironmentProblem(f"CSPOPS_DATA_ROOT={self.data_root} is no folder", hint="name a folder")
+        return self.data_root
 
     def torch_device(self) -> "torch.device":
         """The device to compute on; EnvironmentProblem when CSPOPS_DEVICE names one that is not there."""

@@ -297,3 +297,30 @@ def test_dvc_imports_the_folder_and_goes_back(project: Path, use: Use) -> None:
     run("git", "restore", "data.dvc", "params.yaml")
     run("dvc", "repro", "-q", "data.dvc")
     assert set(files(project / "data")) == {"sample.png"}
+
+
+def test_every_suffix_that_the_source_reads_counts_as_an_image(use: Use, tmp_path: Path) -> None:
+    mine = photos(tmp_path / "mine", "a/x.bmp", "a/y.gif", "b/z.jfif")
+    code, out, _ = use(mine, "--json")
+    assert (code, json.loads(out)["images"], json.loads(out)["source"]) == (0, 3, "folder")
+
+
+def test_why_a_table_is_not_used_is_said(use: Use, tmp_path: Path) -> None:
+    mine = photos(tmp_path / "mine")
+    table(mine / "t.csv", header="image,lon,lat,lat", row="a.jpg,8,47,47")
+    code, out, err = use(mine)
+    assert code == 0 and "source: folder" in out
+    assert "t.csv" in err and "not read as the table of the images" in err
+    code, _, err = use(mine, "--source", "table")
+    assert code == 3 and "t.csv" in err and "no column" not in err
+
+
+def test_names_that_dvc_stops_at_are_told_and_pipes_are_refused(use: Use, project: Path, tmp_path: Path) -> None:
+    mine = photos(tmp_path / "mine")
+    (mine / os.fsdecode(b"b\xe4d.jpg")).write_bytes(b"")
+    assert "1 file names are not UTF-8, the first is 'b\\udce4d.jpg': DVC stops at them" in use(mine)[2]
+    os.mkfifo(mine / "pipe")
+    before = files(project)
+    code, _, err = use(mine)
+    assert code == 3 and "pipe is no file but a pipe, socket or device: DVC would wait for it" in err
+    assert files(project) == before

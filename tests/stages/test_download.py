@@ -76,6 +76,11 @@ def test_a_folder_that_is_not_there_is_said_so(site: Site) -> None:
         download.run(of(source="folder", folder__root="data_root"), missing)
 
 
+def test_the_project_itself_is_never_read_for_want_of_a_data_root(site: Site) -> None:
+    with pytest.raises(EnvironmentProblem, match=r"CSPOPS_DATA_ROOT is not set: dataset\.folder\.root is data_root"):
+        download.run(of(source="folder", folder__root="data_root"), site)
+
+
 def test_a_published_set_is_not_put_into_the_project_by_default(site: Site) -> None:
     with pytest.raises(EnvironmentProblem, match="CSPOPS_DATA_ROOT is not set: the files of inat2018"):
         download.run(of(source="inat2018"), site)

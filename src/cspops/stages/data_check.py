@@ -87,7 +87,7 @@ def run(params: Params, host: Host, *, path: Path | None, source: str | None, re
         out, scratch = Path(temporary, "out"), Path(temporary, "scratch")
         out.mkdir()
         scratch.mkdir()
-        there = host.model_copy(update={"data_root": data_root})
+        there = host if path is None else host.model_copy(update={"data_root": data_root})
         seen = _NotesSeen()
         site = Site(raw, {}, paths.REPORTS, out, scratch, there, silent)  # the account says it all
         account, _ = take_in(settings, site, max_rejected=None, watch=seen.watch)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ class Contents:
     other_tables: dict[str, DataError] = field(default_factory=dict)
     """Those there that cannot be read as such, and why."""
     broken_links: list[str] = field(default_factory=list)
+    odd_names: list[str] = field(default_factory=list)
+    """Not UTF-8, as they are printed."""
 
 
 def run(path: Path, params: Params, *, source: str | None, dry_run: bool) -> dict[str, Any]:
@@ -109,11 +112,16 @@ def look_into(folder: Path, params: Params) -> Contents:
     for place, _, names in os.walk(folder, onerror=_raise):
         for name in sorted(names):
             file = Path(place, name)
+            if not _is_text(name):
+                contents.odd_names.append(ascii(name))
             try:
-                contents.bytes += file.stat().st_size
+                about = file.stat()
             except OSError:
                 contents.broken_links.append(file.relative_to(folder).as_posix())
                 continue
+            if not stat.S_ISREG(about.st_mode):
+                raise DataError(f"{file} is no file but a pipe, socket or device: DVC would wait for it", hint="take it away")
+            contents.bytes += about.st_size
             contents.files += 1
             if file.suffix.lower() in IMAGE_SUFFIXES:
                 contents.images += 1
@@ -154,6 +162,14 @@ def detect(folder: Path, table: str | None, contents: Contents, source: str | No
 
 
 COLUMN = "set dataset.table.columns.image in params.yaml to the column that names the images"
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _endings() -> str:
@@ -197,6 +213,9 @@ def _warnings(folder: Path, contents: Contents, source: str, root: str) -> list[
     if contents.broken_links:
         count, first = len(contents.broken_links), contents.broken_links[0]
         out.append(f"{count} links lead nowhere, the first is {first}: DVC stops at them")
+    if contents.odd_names:
+        count, first = len(contents.odd_names), contents.odd_names[0]
+        out.append(f"{count} file names are not UTF-8, the first is {first}: DVC stops at them")
     return out
 
 

@@ -4,7 +4,7 @@ import json
 from typing import TYPE_CHECKING
 
 from cspops.data.published.ensure import begun, ensure
-from cspops.errors import EnvironmentProblem, NotThere
+from cspops.errors import NotThere
 from cspops.progress import silent
 from cspops.stages.open_source import PUBLISHED, open_source
 from cspops.stages.site import Site
@@ -23,12 +23,7 @@ def run(view: "DownloadView", site: Site) -> None:
 
 
 def _fetch(view: "DownloadView", site: Site) -> dict[str, dict[str, object]]:
-    if "data_root" not in site.host.model_fields_set:
-        raise EnvironmentProblem(
-            f"CSPOPS_DATA_ROOT is not set: the files of {view.source} are looked for, and put, in a folder below it",
-            hint="export CSPOPS_DATA_ROOT=/a/disk/with/room",
-        )
-    root = site.host.data_root / view.source
+    root = site.host.required_data_root(f"the files of {view.source} are looked for, and put,") / view.source
     if not begun(root) and _opens(view, site):
         site.report(f"{view.source}: taken as it lies in {root}")
         return {}

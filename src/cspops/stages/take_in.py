@@ -35,6 +35,8 @@ def take_in(
         fetched: facts about files that were fetched for it, for files.json.
         watch: sees the rows go by.
     """
+    if getattr(view.settings, "root", None) == "data_root":
+        site.host.required_data_root(f"dataset.{view.source}.root is data_root, so the images lie")
     with Workers(site.host.decoders(by_path=True)) as workers:
         source = open_source(view, raw=site.raw, data_root=site.host.data_root, map=workers.map, report=site.report)
         source.batches = watch(source.batches)

@@ -74,7 +74,10 @@ def read_rasters(folder: Path) -> Rasters:
     """Read and check the raw inputs; DataError when one is missing or differs from the manifest."""
     manifest_file = folder / "manifest.json"
     if not manifest_file.is_file():
-        raise DataError(f"{manifest_file} is missing", hint="dvc repro data.dvc")
+        raise DataError(
+            f"{manifest_file} is missing",
+            hint="dvc repro data.dvc; or, when data.dvc names a folder of your own, set dataset.source in params.yaml",
+        )
     try:
         sums = {name: about["sha256"] for name, about in json.loads(manifest_file.read_text()).items()}
     except (ValueError, KeyError, TypeError, AttributeError):
