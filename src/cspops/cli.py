@@ -119,7 +119,7 @@ def check() -> None:
 
 @app.command(rich_help_panel=STAGES)
 def download() -> None:
-    """Make the catalogue of observations from the raw inputs under data/."""
+    """Make the catalogue of observations of dataset.source; fetch a published set first where it is missing."""
     _run_stage("download")
 
 
