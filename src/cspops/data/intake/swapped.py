@@ -2,11 +2,11 @@
 
 Two pieces of evidence. (a) Latitudes that cannot be one, beside longitudes that could: of a set that spans the world and
 is exchanged these are half the rows or more, of one that is not, only slips of the pen; the line is drawn at a
-twentieth, and at more rows than `SLIPS`, of `PLACES` positions or more. (b) Where exchanging leaves every position on the map, as for a set of Europe or Africa: the share on land.
-Geo-tagged images are mostly taken on land (here: what has a climate zone in the embedded raster), so a set of which `LITTLE` or
-less of the places lie on land as given and `MOST` or more when exchanged is suspected. Land of Europe keeps some 0.57 of it
-when exchanged, of France 0.43, of Britain, India and Brazil 0.2 or less; but of Poland 0.93 and of Nigeria 0.96: there the
-map cannot tell.
+twentieth, and at more rows than `SLIPS`, of `PLACES` positions or more. (b) Where exchanging leaves every position on the
+map, as for a set of Europe or Africa: the share on land. Geo-tagged images are mostly taken on land (here: what has a
+climate zone in the embedded raster), so a set of which `LITTLE` or less of the places lie on land as given and `MOST` or
+more when exchanged is suspected. Land of Europe keeps some 0.57 of it when exchanged, of France 0.43, of Britain, India and
+Brazil 0.2 or less; but of Poland 0.93 and of Nigeria 0.96: there the map cannot tell.
 """
 
 from importlib.resources import files
