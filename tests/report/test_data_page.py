@@ -57,6 +57,16 @@ def test_reasons_and_notes_name_their_first_places() -> None:
     assert note_rows(DOCUMENT)[1:] == [["decimal comma", "a.csv:7\n...", "5"], ["wrapped", "", "1"]]
 
 
+def test_a_long_reason_or_note_stands_whole_in_several_lines() -> None:
+    sentence = " ".join(f"word{number}" for number in range(15)) + " dataset.folder.images.bands"
+    rows = reason_rows({"reasons": {sentence: 1, "a\x1b[2J": 1}, "examples": {"reasons": {sentence: [], "a\x1b[2J": []}}})
+    rows += note_rows({"notes": {sentence: 1}, "examples": {"notes": {}}})
+    for shown in (rows[1][0], rows[4][0]):
+        assert max(map(len, shown.split("\n"))) <= 60
+        assert shown.replace("\n", " ") == sentence
+    assert "\x1b" not in rows[2][0]
+
+
 def test_what_could_steer_a_terminal_is_shown_as_a_mark() -> None:
     assert clean("\x1b[2Jä\n") == "\N{REPLACEMENT CHARACTER}[2Jä\N{REPLACEMENT CHARACTER}"
     assert clean("x" * 100) == "x" * 57 + "..."

@@ -123,7 +123,10 @@ def test_the_tables_and_the_map_are_shown(project: Path, check: Check) -> None:
     assert "\x1b" not in out
     lines = out.splitlines()
     assert max(len(line) for line in lines if not line.startswith("warning: ")) <= 100
-    assert out.count("look exchanged") == 1
+    assert "look exchanged" not in out, "two slips"
+    assert [line for line in lines if line.startswith("warning: ")] == [
+        "warning: 2 of 3 classes have one observation: 'ash', 'elm'"
+    ]
     assert err == f"reading {project.parent / 'mine'} as table\n"
     frame = [number for number, line in enumerate(lines) if line.strip().startswith("+--")]
     assert "o" in "".join(lines[frame[0] : frame[1]])

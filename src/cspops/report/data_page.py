@@ -1,5 +1,6 @@
 """What `cspops data check` found, as rows of tables: text only, safe for a terminal."""
 
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,14 +49,14 @@ def reason_rows(document: Mapping[str, Any]) -> list[list[str]]:
     rows = []
     for reason, count in document["reasons"].items():
         named = [f"{one['where']} ({one['detail']})" if one["detail"] else f"{one['where']}" for one in examples[reason]]
-        rows.append([clean(reason), _some(named, count), f"{count:,}"])
+        rows.append([_whole(reason), _some(named, count), f"{count:,}"])
     return [["set aside because", "where", "rows"], *rows]
 
 
 def note_rows(document: Mapping[str, Any]) -> list[list[str]]:
     """What was odd about rows that are kept, commonest first."""
     examples = document["examples"]["notes"]
-    rows = [[clean(note), _some(examples.get(note, []), count), f"{count:,}"] for note, count in document["notes"].items()]
+    rows = [[_whole(note), _some(examples.get(note, []), count), f"{count:,}"] for note, count in document["notes"].items()]
     return [["kept, with a note", "where", "rows"], *rows]
 
 
@@ -63,6 +64,11 @@ def clean(text: str, *, wide: int = WIDE) -> str:
     """One line that cannot steer a terminal, shortened."""
     safe = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
     return safe if len(safe) <= wide else f"{safe[: wide - 3]}..."
+
+
+def _whole(sentence: str) -> str:
+    """In lines of `WIDE`, as safe as `clean`: a reason cut short may lack the key that mends it."""
+    return "\n".join(textwrap.wrap(clean(sentence, wide=len(sentence)), WIDE, break_on_hyphens=False))
 
 
 def _some(named: list[str], count: int) -> str:

@@ -302,6 +302,7 @@ def test_bands_of_many_are_picked(dtype, interleave, caplog):
         expected[0] * 0 + rgb(data, Reading(bands=(9, 9, 9), white=200.0))[..., 2],
     )
     assert fails(data) == unreadable.NO_BANDS
+    assert "dataset.folder.images.bands" in unreadable.NO_BANDS and "dataset.table.images.bands" in unreadable.NO_BANDS
     assert not caplog.records  # Pillow would complain of each such file on stderr
     assert fails(data, Reading(bands=(14, 1, 2))) == unreadable.TOO_FEW_BANDS
 
@@ -341,9 +342,9 @@ def huge_bmp():
     return data[:18] + struct.pack("<ii", 60000, 60000) + data[26:]
 
 
-def huge_png():
-    """11000 x 10000: under what Pillow refuses."""
-    head = b"IHDR" + struct.pack(">IIBBBBB", 11000, 10000, 8, 0, 0, 0, 0)
+def huge_png(width, height):
+    """Claims so many pixels and holds 64."""
+    head = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head)) + encoded(noise(8, 8, 1))[33:]
     )
@@ -368,7 +369,8 @@ BROKEN = {
     "half a PPM": (half(encoded(noise(64, 64), "PPM")), unreadable.ENDS_EARLY),
     "PPM whose size is no number": (b"P6 8 z 255\n" + bytes(192), unreadable.NO_IMAGE),
     "a huge BMP": (huge_bmp(), unreadable.TOO_LARGE),
-    "a huge PNG": (huge_png(), unreadable.TOO_LARGE),
+    "a huge PNG": (huge_png(15800, 15825), unreadable.TOO_LARGE),  # 250.035 million, under what Pillow refuses
+    "a PNG of 250 million pixels, cut short": (huge_png(15800, 15822), unreadable.ENDS_EARLY),
     "LAB": (encoded(Image.new("LAB", (8, 8)), "TIFF"), unreadable.KIND),
 }
 
@@ -391,20 +393,36 @@ def test_a_tiff_that_ends_early(bands, options):
     assert fails(data[: len(data) * 3 // 4], Reading(bands=(1,))) == unreadable.ENDS_EARLY
 
 
+@pytest.mark.parametrize(("width", "height"), [(12000, 9000), (16320, 12240)])
+def test_photos_of_108_and_200_million_pixels_are_no_bombs(width, height):
+    """By their heads; Pillow takes the second for a bomb unless told otherwise."""
+    unreadable.refuse_bombs(width, height, 3)
+    assert Image.open(io.BytesIO(huge_png(width, height))).size == (width, height)
+
+
+def test_a_photo_of_108_million_pixels_is_decoded():
+    file = io.BytesIO()
+    Image.new("L", (12000, 9000), 77).save(file, "PNG", compress_level=1)
+    image = open_rgb(file.getvalue(), reading=PLAIN, crop=(11998, 8998, 12000, 9000))
+    assert np.array_equal(np.asarray(image), np.full((2, 2, 3), 77))
+
+
 def test_a_tiff_that_claims_too_much(tmp_path):
-    for bands, side in ((2, 20000), (600, 2000)):
-        data = tiff_head(bands, side)
-        assert fails(data, Reading(bands=(1,))) == unreadable.TOO_LARGE
+    """Pixels; values of all bands; bytes of three bands: 8 x 3 x 10201^2 is more than 24 x 10^8, 8 x 3 x 10000^2 is not."""
+    for bands, side, dtype in ((2, 20000, "uint16"), (600, 2000, "uint16"), (3, 10201, "float64")):
+        data = tiff_head(bands, side, dtype)
+        assert fails(data, Reading(bands=(1,), white=1.0)) == unreadable.TOO_LARGE
+    unreadable.refuse_bombs(10000, 10000, 3, size=8)
 
 
-def tiff_head(bands, side):
+def tiff_head(bands, side, dtype):
     """A file without pixels, which GDAL leaves out when nothing was written."""
     rasterio = pytest.importorskip("rasterio")
     from rasterio.io import MemoryFile
 
     with MemoryFile() as memory:
         with memory.open(
-            driver="GTiff", count=bands, height=side, width=side, dtype="uint16", SPARSE_OK=True, interleave="band",
+            driver="GTiff", count=bands, height=side, width=side, dtype=dtype, SPARSE_OK=True, interleave="band",
             transform=rasterio.Affine(1, 0, 10, 0, -1, 50),
         ):  # fmt: skip
             pass

@@ -367,6 +367,19 @@ def test_exchanged_columns_are_warned_of_and_left_as_they_are(tmp_path):
     assert made.account.reasons == {"latitude is outside [-90, 90]": 3}
 
 
+def test_a_set_without_any_position_is_warned_of(tmp_path):
+    """One position is enough, but not one of a row that is set aside."""
+    rows = [row(f"r{i}", lon=None, lat=None) for i in range(3)]
+    for number, (more, warned) in enumerate(
+        [([], True), ([row("x")], False), ([row("x", image=None)], True), ([row("x", lat="99")], True)]
+    ):
+        made = Made(rows + more, tmp_path / f"out{number}")
+        said = [warning for warning in made.account.warnings if "no row has a position" in warning]
+        assert len(said) == warned
+        if said:
+            assert all(key in said[0] for key in ("dataset.folder.sidecar", "dataset.table.columns", "lon and lat"))
+
+
 def test_a_set_without_labels_is_a_set(tmp_path):
     made = Made([row("a", label=None), row("b", label="")], tmp_path / "out", max_rejected=0.0)
     assert made.account.observations == made.account.without_label == 2 and made.classes == []

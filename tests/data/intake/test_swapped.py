@@ -95,6 +95,17 @@ def test_impossible_latitudes_are_counted(exchangeable, suspected):
         assert f"{exchangeable} of 100 positions" in said
 
 
+@pytest.mark.parametrize(
+    ("given", "exchangeable", "suspected"),
+    [(6, 1, False), (9, 1, False), (9, 9, False), (10, 2, False), (10, 3, True), (40, 2, False)],
+)
+def test_slips_of_the_pen_in_a_small_set_are_none(given, exchangeable, suspected):
+    """Two of 40 are the share that counts, and too few rows; nine positions are too few whatever they say."""
+    assert PLACES == 10
+    said = look_exchanged(np.zeros(0), np.zeros(0), given=given, exchangeable=exchangeable)
+    assert (said is not None) == suspected
+
+
 def test_nothing_given_is_nothing_suspected():
     assert look_exchanged(np.zeros(0), np.zeros(0), given=0, exchangeable=0) is None
 

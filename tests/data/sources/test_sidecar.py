@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cspops.data.rows import batch
-from cspops.data.sources.sidecar import AMBIGUOUS, NO_NAME, NOT_LOOKED_AT, NOT_THERE, attach
+from cspops.data.sources.sidecar import AMBIGUOUS, NAMED_TWICE, NO_NAME, NOT_LOOKED_AT, NOT_THERE, attach
 
 
 def rows(*names, lon=None):
@@ -30,12 +30,33 @@ CASES = {
     "by path without suffix": (["a/1", "b/1"], ["a/1.jpg", "b/1.jpg"], {0: "a/1.jpg", 1: "b/1.jpg"}, {}, set()),
     "by a stem with a dot": (["IMG.1"], ["a/IMG.1.jpg"], {0: "a/IMG.1.jpg"}, {}, set()),
     "no stem beside a suffix": (["1.png"], ["a/1.jpg"], {}, {0: NOT_THERE}, set()),
-    "two rows, one image": (["a/1.jpg", "1.jpg", "a/1.jpg"], ["a/1.jpg"], {0: "a/1.jpg", 2: "a/1.jpg"}, {1: NOT_THERE}, set()),
+    "two rows, one image": (
+        ["a/1.jpg", "1.jpg", "a/1.jpg"],
+        ["a/1.jpg"],
+        {0: "a/1.jpg", 2: "a/1.jpg"},
+        {1: NAMED_TWICE},
+        set(),
+    ),
+    "a spelling of a path": (["1.jpg", "1.JPG"], ["1.jpg"], {0: "1.jpg"}, {1: NAMED_TWICE}, set()),
+    "spellings of a name": (
+        ["1.JPG", "1.jpg", "1", "1.JPG"],
+        ["a/1.jpg"],
+        {0: "a/1.jpg", 3: "a/1.jpg"},
+        {1: NAMED_TWICE, 2: NAMED_TWICE},
+        set(),
+    ),
+    "spellings of a folder": (
+        ["X/1.jpg", "x/1.jpg", "1.jpg"],
+        ["a/1.jpg"],
+        {0: "a/1.jpg"},
+        {1: NAMED_TWICE, 2: NAMED_TWICE},
+        {0},
+    ),
     "two rows, one name": (["1.jpg", "1.jpg"], ["a/1.jpg"], {0: "a/1.jpg", 1: "a/1.jpg"}, {}, set()),
     "a path beats a name": (["b/1.jpg", "1.jpg"], ["a/1.jpg", "b/1.jpg"], {0: "b/1.jpg", 1: "a/1.jpg"}, {}, set()),
     "a name of two images": (["1.jpg"], ["a/1.jpg", "b/1.jpg"], {}, {0: AMBIGUOUS}, set()),
     "a stem of two images": (["1"], ["a/1.jpg", "a/1.png"], {}, {0: AMBIGUOUS}, set()),
-    "two paths, one name": (["x/1.jpg", "y/1.jpg"], ["a/1.jpg"], {}, {0: AMBIGUOUS, 1: AMBIGUOUS}, set()),
+    "two paths, one name": (["x/1.jpg", "y/1.jpg"], ["a/1.jpg"], {}, {0: NAMED_TWICE, 1: NAMED_TWICE}, set()),
     "not there": (["9.jpg"], ["a/1.jpg"], {}, {0: NOT_THERE}, set()),
     "no name": ([None, "", "  "], ["a/1.jpg"], {}, {0: NO_NAME, 1: NO_NAME, 2: NO_NAME}, set()),
     "an address": (["https://x.org/1.jpg"], ["a/2.jpg"], {}, {0: NOT_THERE}, set()),
@@ -66,8 +87,9 @@ def test_unicode_forms_do_not_matter():
 
 
 def test_images_that_the_pattern_leaves_out_are_told_from_those_that_are_not_there():
-    made = joined(["b/2.jpg", "c/3.jpg", "../out.jpg"], ["a/1.jpg"], there={"b/2.jpg", "../out.jpg"})
-    assert made.lost == {0: NOT_LOOKED_AT, 1: NOT_THERE, 2: NOT_THERE}
+    names = ["b/2.jpg", "c/3.jpg", "../out.jpg", "a/1.jpg", "1.jpg"]
+    made = joined(names, ["a/1.jpg"], there={"b/2.jpg", "../out.jpg", "1.jpg"})
+    assert made.lost == {0: NOT_LOOKED_AT, 1: NOT_THERE, 2: NOT_THERE, 4: NOT_LOOKED_AT}
 
 
 def test_numbers_and_text_become_one_kind():

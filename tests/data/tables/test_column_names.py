@@ -4,8 +4,9 @@ from cspops.data.tables.column_names import USUAL, pick_columns
 from cspops.errors import DataError
 
 
-def pick(names, given=None, *, has_geometry=False):
-    return pick_columns(names, given or {}, table="t.csv", key="dataset.table.columns", has_geometry=has_geometry)
+def pick(names, given=None, *, has_geometry=False, remarks=None):
+    key, remarks = "dataset.table.columns", [] if remarks is None else remarks
+    return pick_columns(names, given or {}, table="t.csv", key=key, has_geometry=has_geometry, remarks=remarks)
 
 
 KNOWN = {
@@ -38,6 +39,15 @@ KNOWN = {
         {"lon": "dwc:decimalLongitude", "lat": "http://rs.tdwg.org/dwc/terms/decimalLatitude", "image": "image"},
     ),
     "the kind's own name before others": (["image", "file_name", "label", "class"], {"image": "image", "label": "label"}),
+    "date and time": (["image", "date", "time"], {"image": "image", "captured_at": "date"}),
+    "long and short names": (
+        ["image", "lat", "latitude", "lon", "longitude"],
+        {"image": "image", "lon": "longitude", "lat": "latitude"},
+    ),
+    "several short names": (["image", "lat", "long", "lng"], {"image": "image", "lon": "lng", "lat": "lat"}),
+    "of the same form": (["image", "longitude", "lat", "lng"], {"image": "image", "lon": "lng", "lat": "lat"}),
+    "of GPS": (["image", "gps_lat", "gps_lon", "lon"], {"image": "image", "lon": "gps_lon", "lat": "gps_lat"}),
+    "of two forms": (["image", "decimalLongitude", "lat"], {"image": "image", "lon": "decimalLongitude", "lat": "lat"}),
     "an image alone": (["path", "x", "y", "lon/lat"], {"image": "path"}),
 }  # fmt: skip
 
@@ -47,6 +57,17 @@ def test_usual_names_are_recognised(name):
     names, picked = KNOWN[name]
     assert pick(names) == picked
     assert pick(names[::-1]) == picked
+
+
+def test_of_columns_that_may_be_missing_the_first_is_read_with_a_remark():
+    said = []
+    names = ["image", "plot", "site", "Split", "split"]
+    assert pick(names, remarks=said) == {"image": "image", "location_id": "plot", "split": "Split"}
+    assert said == [
+        "t.csv: location_id is read from the column 'plot', not from 'site' (dataset.table.columns.location_id)",
+        "t.csv: split is read from the column 'Split', not from 'split' (dataset.table.columns.split)",
+    ]
+    assert pick(names[::-1])["location_id"] == "site"
 
 
 def test_names_of_params_go_before_usual_ones():
@@ -93,9 +114,9 @@ REFUSED = {
         "dataset.table.columns.label",
     ),
     "two longitudes": (
-        ["image", "lon", "longitude", "lat"],
+        ["image", "lon", "LON", "lat"],
         {},
-        "the columns 'lon' and 'longitude' both fit lon",
+        "the columns 'lon' and 'LON' both fit lon",
         "columns.lon",
     ),
     "same but for case": (

@@ -27,7 +27,8 @@ def by_rasterio(content: bytes, reading: Reading) -> Image.Image:
         MemoryFile(content) as memory,
         memory.open(driver=["GTiff", "PNG", "PNM"]) as opened,
     ):
-        refuse_bombs(opened.width, opened.height, opened.count)
+        sizes = [np.dtype(kind).itemsize for kind in opened.dtypes if "complex" not in kind]
+        refuse_bombs(opened.width, opened.height, opened.count, size=max(sizes, default=16))
         meaning = list(opened.colorinterp)
         colours = [ColorInterp.red, ColorInterp.green, ColorInterp.blue]
         alpha = None

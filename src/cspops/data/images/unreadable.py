@@ -10,8 +10,17 @@ from PIL import Image, TiffImagePlugin
 
 from cspops.errors import EnvironmentProblem
 
-PIXELS = 10**8
+PIXELS = 250 * 10**6
+"""Room for the 200 million of a phone's camera."""
+VALUES = 16 * 10**8
+"""In all bands of a file."""
+DECODED = 24 * 10**8
+"""Bytes of the three bands, at most, that are decoded. Pillow keeps colour in 4 bytes a pixel, 1 GB for `PIXELS`, and holds it
+up to three times while it is converted and turned: so one worker process stays below some 6 GB, with what GDAL adds."""
 BYTES = 2**30
+
+Image.MAX_IMAGE_PIXELS = PIXELS
+"""Pillow's own limit, which it applies before `refuse_bombs` can, is twice this; as it comes it is 179 million."""
 
 NOT_THERE = "image file is not there"
 NO_FILE = "image path is not a file"
@@ -21,9 +30,11 @@ LEADS_OUT = "image path leads out of its folder"
 TOO_LONG = "image file is larger than 1 GiB"
 NO_IMAGE = "not an image that can be read"
 ENDS_EARLY = "image ends before it should"
-TOO_LARGE = "image claims more than 100 million pixels"
-NO_RANGE = "image of 32 bits or fractions a value: images.black and images.white must be set"
-NO_BANDS = "image of several bands: images.bands must say which become RGB"
+TOO_LARGE = "image claims more than 250 million pixels, or as much in many bands"
+NO_RANGE = (
+    "image of 32 bits or fractions a value: dataset.folder.images.black and images.white (or dataset.table's) must be set"
+)
+NO_BANDS = "image of several bands: dataset.folder.images.bands (or dataset.table.images.bands) must say which become RGB"
 TOO_FEW_BANDS = "image has fewer bands than images.bands asks for"
 NO_VALUES = "image has no values between images.black and the largest of its kind"
 KIND = "image of a kind that does not become RGB"
@@ -51,9 +62,10 @@ class UnreadableImage(Exception):
         return f"{self.reason} ({self.detail})" if self.detail else self.reason
 
 
-def refuse_bombs(width: int, height: int, bands: int) -> None:
-    """UnreadableImage for what would fill the memory, as its head says before anything is decoded."""
-    if width * height > PIXELS or width * height * bands > 16 * PIXELS:
+def refuse_bombs(width: int, height: int, bands: int, *, size: int = 1) -> None:
+    """UnreadableImage for what would fill the memory, as its head says before anything is decoded: values of ``size`` bytes."""
+    pixels = width * height
+    if pixels > PIXELS or pixels * bands > VALUES or pixels * min(bands, 3) * size > DECODED:
         raise UnreadableImage(TOO_LARGE, f"{width} x {height}" + (f" x {bands} bands" if bands > 4 else ""))
 
 

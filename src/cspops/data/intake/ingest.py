@@ -24,6 +24,10 @@ from cspops.progress import Report
 
 REPEATED_ID = "obs_id is used by an earlier row"
 TOO_FEW = "its class has fewer than {} observations"
+NO_POSITION = (
+    "no row has a position: stage pretrain will stop; name the columns lon and lat (dataset.table.columns), "
+    "or for a folder of images a table of their positions (dataset.folder.sidecar, dataset.folder.columns)"
+)
 CHECK = "cspops data check"
 
 
@@ -103,6 +107,8 @@ def _judge_whole(rows: Intake, *, min_class_size: int, duplicate_images: str, me
     classes = _number_classes(rows, min_class_size)
     if not rows.labelled:
         warnings.append("no row has a label: nothing can be fine-tuned or evaluated")
+    if verdicts.good.any() and not (verdicts.good & rows.located).any():
+        warnings.append(NO_POSITION)
     single = labels.about_singles(classes)
     return [*warnings, single] if single else warnings
 

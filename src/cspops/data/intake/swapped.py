@@ -2,11 +2,11 @@
 
 Two pieces of evidence. (a) Latitudes that cannot be one, beside longitudes that could: of a set that spans the world and
 is exchanged these are half the rows or more, of one that is not, only slips of the pen; the line is drawn at a
-twentieth. (b) Where exchanging leaves every position on the map, as for a set of Europe or Africa: the share on land.
-Geo-tagged images are mostly taken on land (here: what has a climate zone in the embedded raster), so a set of which `LITTLE` or
-less of the places lie on land as given and `MOST` or more when exchanged is suspected. Land of Europe keeps some 0.57 of it
-when exchanged, of France 0.43, of Britain, India and Brazil 0.2 or less; but of Poland 0.93 and of Nigeria 0.96: there the
-map cannot tell.
+twentieth, and at more rows than `SLIPS`, of `PLACES` positions or more. (b) Where exchanging leaves every position on the
+map, as for a set of Europe or Africa: the share on land. Geo-tagged images are mostly taken on land (here: what has a
+climate zone in the embedded raster), so a set of which `LITTLE` or less of the places lie on land as given and `MOST` or
+more when exchanged is suspected. Land of Europe keeps some 0.57 of it when exchanged, of France 0.43, of Britain, India and
+Brazil 0.2 or less; but of Poland 0.93 and of Nigeria 0.96: there the map cannot tell.
 """
 
 from importlib.resources import files
@@ -21,10 +21,12 @@ PER_DEGREE = 36
 
 IMPOSSIBLE = 0.05
 """Share of the given positions."""
+SLIPS = 2
+"""Rows that may be mistakes of their own however small the set is."""
 BEYOND = 0.01
 """Share of the positions east or west of 90 degrees: exchanged they would be no positions, which speaks against (b)."""
 PLACES = 10
-"""Pixels of the raster (3 km) that (b) needs; many rows at one place are one."""
+"""Positions that (a) needs, and pixels of the raster (3 km) that (b) needs, where many rows at one place are one."""
 LITTLE = 0.8
 MOST = 0.9
 
@@ -40,7 +42,7 @@ def look_exchanged(lon: np.ndarray, lat: np.ndarray, *, given: int, exchangeable
         given: number of the rows that give a position, right or wrong.
         exchangeable: number of those whose latitude cannot be one although it could be a longitude, and vice versa.
     """
-    if given and exchangeable / given >= IMPOSSIBLE:
+    if given >= PLACES and exchangeable > SLIPS and exchangeable / given >= IMPOSSIBLE:
         return (
             f"latitude and longitude look exchanged: {exchangeable} of {given} positions ({exchangeable / given:.1%}) have a "
             f"latitude outside [-90, 90] that could be their longitude; {REMEDY}"

@@ -4,7 +4,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
-from posixpath import basename, join, normpath, splitext
+from posixpath import basename, dirname, join, normpath, splitext
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -14,6 +14,7 @@ from cspops.data.sources.tree import IMAGE_SUFFIXES, UNREAD_SUFFIXES
 NOT_THERE = "the side-car names an image that is not there"
 NOT_LOOKED_AT = "the side-car names an image that the pattern leaves out"
 AMBIGUOUS = "the side-car names an image by a name that several have"
+NAMED_TWICE = "another row of the side-car names the same image"
 NO_NAME = "the side-car names no image"
 BY_NAME = "found by its file name: the side-car has another path"
 
@@ -34,7 +35,9 @@ def attach(batches: Iterable[pa.RecordBatch], images: Sequence[str], *, folder: 
 
     An image is found by its path below the side-car's own folder or below the root; else, among the images that no row
     names so, by a file name that only one image has; a name without an image's suffix is compared with the names
-    without theirs. Unicode forms never matter, upper and lower case do not matter for names.
+    without theirs. Unicode forms never matter, upper and lower case do not matter for names. Where rows name an image by
+    a file name in several spellings, those spelt as the first keep it; none does where they give it different folders,
+    since then at most one of these speaks of it.
 
     Args:
         batches: of `ROWS`; `image.path` is the text of the side-car, with /.
@@ -65,7 +68,8 @@ def attach(batches: Iterable[pa.RecordBatch], images: Sequence[str], *, folder: 
     free = [path for path in images if path not in of_image]
     named = _unique((_key(basename(path)), path) for path in free)
     stems = _unique((_key(splitext(basename(path))[0]), path) for path in free)
-    takers: dict[str, set[str]] = defaultdict(set)
+    everywhere = _unique((_key(basename(path)), path) for path in images)
+    takers: dict[str, list[str]] = defaultdict(list)
     fits: list[tuple[int, str, str | None]] = []
     for row, text in open_rows:
         key = _key(basename(text))
@@ -74,18 +78,22 @@ def attach(batches: Iterable[pa.RecordBatch], images: Sequence[str], *, folder: 
             found = stems.get(key, "") if key in stems else None
         fits.append((row, text, found))
         if found:
-            takers[found].add(text)
+            takers[found].append(text)
+    keeps = {
+        path: texts[0] for path, texts in takers.items() if len({_key(dirname(text)) for text in texts if "/" in text}) < 2
+    }
     by_name = set()
     for row, text, found in fits:
-        if found and len(takers[found]) == 1:
+        if found and keeps.get(found) == text:
             of_image[found].append(row)
             if "/" in text:
                 by_name.add(row)
         elif found is not None:
-            lost[row] = AMBIGUOUS
+            lost[row] = NAMED_TWICE if found else AMBIGUOUS
         else:
             there = any(exists(normpath(path)) for path in (text, join(folder, text)) if _inside(path))
-            lost[row] = NOT_LOOKED_AT if there else NOT_THERE
+            twice = "/" not in text and bool(everywhere.get(_key(text)))
+            lost[row] = NOT_LOOKED_AT if there else NAMED_TWICE if twice else NOT_THERE
     return Joined(rows, dict(of_image), by_name, lost)
 
 

@@ -55,7 +55,14 @@ def open_table(
     """
     path = only_table(root) if file is None else root / file
     table, kind = open_file(path, key="dataset.table.file")
-    picked = pick_columns(table.names, columns, table=path.name, key="dataset.table.columns", has_geometry=table.has_geometry)
+    picked = pick_columns(
+        table.names,
+        columns,
+        table=path.name,
+        key="dataset.table.columns",
+        has_geometry=table.has_geometry,
+        remarks=table.remarks,
+    )
     remarks = table.remarks
     if not (table.has_geometry or "lon" in picked):
         remarks.append(f"{path.name}: no column is known as longitude or latitude (dataset.table.columns)")
@@ -92,7 +99,14 @@ def read_sidecar(
     from `open_table`.
     """
     table, _ = open_file(file, key="dataset.folder.sidecar")
-    picked = pick_columns(table.names, columns, table=file.name, key="dataset.folder.columns", has_geometry=table.has_geometry)
+    picked = pick_columns(
+        table.names,
+        columns,
+        table=file.name,
+        key="dataset.folder.columns",
+        has_geometry=table.has_geometry,
+        remarks=table.remarks,
+    )
     yield from _not_empty(_Reader(file, table, picked, folder=None).batches(), file)
     if remarks is not None:
         remarks.extend(table.remarks)

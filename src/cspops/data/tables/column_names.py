@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from cspops.data.tables.records import shortened
 from cspops.errors import DataError
@@ -17,8 +17,8 @@ USUAL: dict[str, tuple[tuple[str, ...], ...]] = {
         ("image_id", "photo_id", "sample_id"),
         ("catalogNumber",),
     ),
-    "lon": (("lon", "lng", "long", "longitude", "decimalLongitude", "gps_longitude", "gps_lon"),),
-    "lat": (("lat", "latitude", "decimalLatitude", "gps_latitude", "gps_lat"),),
+    "lon": (("decimalLongitude",), ("longitude",), ("lon", "lng", "long"), ("gps_longitude", "gps_lon")),
+    "lat": (("decimalLatitude",), ("latitude",), ("lat",), ("gps_latitude", "gps_lat")),
     "label": (
         ("label",),
         ("scientificName",),
@@ -38,17 +38,30 @@ USUAL: dict[str, tuple[tuple[str, ...], ...]] = {
         ("observed_on",),
         ("time_observed_at",),
         ("timestamp", "datetime", "taken_at", "date_taken", "acquired", "acquisition_date"),
-        ("date", "time"),
+        ("date",),
+        ("time",),
     ),
     "location_id": (("location_id",), ("site_id", "station_id", "plot_id", "place_id"), ("site", "station", "plot")),
     "split": (("split",), ("official_split",), ("subset", "partition")),
 }
 """Of each kind, the usual names: those of an earlier group are the more exact and win. Compared without case and without
-anything but letters and digits, without a namespace before the name (`dwc:`, an address) or a unit in brackets behind it."""
+anything but letters and digits, without a namespace before the name (`dwc:`, an address) or a unit in brackets behind it.
+Longitude and latitude come from the first group that has both, so that one is not read from the GPS and the other from
+elsewhere; within a group of theirs an earlier name wins."""
+
+AXES = ("lon", "lat")
+LENIENT = ("captured_at", "location_id", "split")
+"""Where several names of a group are there, the header's first is read, with a remark; of other kinds that is an error."""
 
 
 def pick_columns(
-    names: Sequence[str], given: Mapping[str, str | None], *, table: str, key: str, has_geometry: bool
+    names: Sequence[str],
+    given: Mapping[str, str | None],
+    *,
+    table: str,
+    key: str,
+    has_geometry: bool,
+    remarks: list[str],
 ) -> dict[str, str]:
     """The column of each kind of `USUAL` that the table has.
 
@@ -58,20 +71,25 @@ def pick_columns(
         table: the table's name, for messages.
         key: where ``given`` stands in params.yaml.
         has_geometry: positions come from geometries unless ``given`` says otherwise.
+        remarks: is told which of several columns is read.
 
     Raises:
         DataError: a name that the table lacks, two columns that fit equally well, one coordinate alone, no image.
     """
     found: dict[str, str] = {}
+    usual = USUAL | _same_form(names)
     for kind in USUAL:
         name = given.get(kind)
         if name is not None:
             if name not in names:
                 raise DataError(f"{table} has no column {name!r} ({key}.{kind}){_nearest(name, names)}", hint=_listed(names))
             found[kind] = name
-        elif not (has_geometry and kind in ("lon", "lat")):
-            fitting = _recognise(kind, names)
-            if len(fitting) > 1:
+        elif not (has_geometry and kind in AXES):
+            fitting = _recognise(usual[kind], names)
+            if len(fitting) > 1 and kind in LENIENT:
+                others = " and ".join(repr(name) for name in fitting[1:])
+                remarks.append(f"{table}: {kind} is read from the column {fitting[0]!r}, not from {others} ({key}.{kind})")
+            elif len(fitting) > 1:
                 which = " and ".join(repr(name) for name in fitting)
                 raise DataError(f"{table}: the columns {which} both fit {kind}", hint=f"name one in params.yaml: {key}.{kind}")
             if fitting:
@@ -89,12 +107,19 @@ def pick_columns(
 
 def recognised(names: Sequence[str]) -> bool:
     """Whether any of a header's names is a usual one."""
-    return any(_recognise(kind, names) for kind in USUAL)
+    return any(_recognise(groups, names) for groups in USUAL.values())
 
 
-def _recognise(kind: str, names: Sequence[str]) -> list[str]:
+def _same_form(names: Sequence[str]) -> dict[str, tuple[tuple[str, ...], ...]]:
+    """Of longitude and latitude, the names of the first group that has both, one by one; all groups where none has both."""
+    pairs = list(zip(*(USUAL[axis] for axis in AXES), strict=True))
+    both = [pair for pair in pairs if all(_recognise([group], names) for group in pair)][:1]
+    return {axis: tuple((name,) for pair in both or pairs for name in pair[at]) for at, axis in enumerate(AXES)}
+
+
+def _recognise(groups: Iterable[tuple[str, ...]], names: Sequence[str]) -> list[str]:
     plain = {name: _plain(name) for name in names}
-    for group in USUAL[kind]:
+    for group in groups:
         usual = {_plain(name) for name in group}
         fitting = [name for name in names if plain[name] in usual]
         if fitting:
