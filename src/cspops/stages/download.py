@@ -29,6 +29,12 @@ def _fetch(view: "DownloadView", site: Site) -> dict[str, dict[str, object]]:
             hint="export CSPOPS_DATA_ROOT=/a/disk/with/room",
         )
     root = site.host.data_root / view.source
+    there = next(path for path in (root, *root.parents) if path.exists())
+    if not there.is_dir():
+        raise EnvironmentProblem(
+            f"{there} is a file: CSPOPS_DATA_ROOT={site.host.data_root} has no folder {view.source}, nor room for it",
+            hint="set CSPOPS_DATA_ROOT to a folder",
+        )
     if not begun(root) and _opens(view, site):
         site.report(f"{view.source}: taken as it lies in {root}")
         return {}
