@@ -42,8 +42,8 @@ def assign_roles(
 ) -> list[str]:
     """The role of every observation.
 
-    `official` takes the source's own split; rows without a role and without a label train. Where it has no val, the share ``val`` of its labelled training rows becomes
-    val, at random; where no row has a role, `random` is used.
+    `official` takes the source's own split; rows without a role and without a label train. Where it has no val, the share
+    ``val`` of its labelled training rows becomes val, at random; where no row has a role, `random` is used.
 
     `random` holds out whole ``block_degrees`` cells until the shares ``spatial_val`` and ``spatial_test`` of the rows are
     reached, sets aside as `buffer` the other rows nearer than ``buffer_km`` to a cell held out, and divides the labelled
