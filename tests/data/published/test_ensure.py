@@ -273,6 +273,31 @@ def test_what_lies_one_folder_deeper_is_not_fetched(site: Site) -> None:
     assert site.ensure("images") == facts and site.asked == []
 
 
+def test_a_set_that_lies_one_folder_deeper_is_whole_and_written_down(site: Site) -> None:
+    (site.root / "a/pictures").mkdir(parents=True)
+    for name, data in (("places.json", b"[1]"), ("table.csv", TABLE), ("feats.npy", b"features")):
+        (site.root / "a" / name).write_bytes(data)
+    facts = site.ensure("images")
+    assert site.asked == [] and site.lines == []
+    assert set(json.loads((site.root / "checksums.json").read_text())) == set(facts)
+    assert site.ensure("features")["feats.npy"]["size"] == len(b"features")
+    assert site.asked == []
+
+
+def test_what_another_process_wrote_meanwhile_stands(site: Site) -> None:
+    """It fetched the table between the first look at it and the lock."""
+    site.root.mkdir(parents=True)
+    (site.root / "table.csv").write_bytes(TABLE)
+    other = {"table.csv": {"size": len(TABLE), "sha256": hashlib.sha256(TABLE).hexdigest(), "url": "https://example.org"}}
+
+    def told(line: str) -> None:
+        if not (site.root / "checksums.json").exists():
+            (site.root / "checksums.json").write_text(json.dumps(other))
+
+    assert site.ensure("images", report=told)["table.csv"]["url"] == "https://example.org"
+    assert json.loads((site.root / "checksums.json").read_text())["table.csv"] == other["table.csv"]
+
+
 def test_an_archive_one_folder_deeper_is_unpacked_and_stays(site: Site) -> None:
     (site.root / "a").mkdir(parents=True)
     (site.root / "a/pictures.tar.gz").write_bytes(IMAGES)
