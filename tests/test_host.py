@@ -35,7 +35,7 @@ def test_a_data_root_is_a_folder_or_to_be_made(monkeypatch, tmp_path):
     monkeypatch.setenv("CSPOPS_DATA_ROOT", str(tmp_path / "later"))
     assert Host().required_data_root("images lie") == tmp_path / "later"
     (tmp_path / "later").write_text("a file")
-    with pytest.raises(EnvironmentProblem, match="later is no folder"):
+    with pytest.raises(EnvironmentProblem, match="later is a file: CSPOPS_DATA_ROOT="):
         Host().required_data_root("images lie")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("CSPOPS_DATA_ROOT", "~/big")

@@ -117,6 +117,27 @@ def test_a_wrong_value_is_named(good: dict[str, Any], tmp_path: Path, path: str,
     assert caught.value.code == 2
 
 
+RELEASED = "params.yaml: finetune_img.predictions: released needs dataset.source: inat2018 or fmow, with form: features, but "
+
+
+@pytest.mark.parametrize("source", ["blue_marble", "folder", "table", "inat2018", "fmow"])
+def test_released_predictions_come_with_released_features(good: dict[str, Any], tmp_path: Path, source: str) -> None:
+    """Of the set that is read: the form of the other one does not matter."""
+    published = ("inat2018", "fmow")
+    content = changed(changed(good, "dataset.source", source), "finetune_img.predictions", "released")
+    for one in published:
+        content = changed(content, f"dataset.{one}.form", "images" if one == source else "features")
+    with pytest.raises(ParamsError) as caught:
+        params.load(write(tmp_path, content))
+    there = f"dataset.{source}.form: images" if source in published else f"dataset.source: {source}"
+    assert caught.value.message == f"{RELEASED}there is {there}"
+    assert params.load(write(tmp_path, changed(content, "finetune_img.predictions", "fitted"))).dataset.source == source
+    if source in published:
+        for one in published:
+            content = changed(content, f"dataset.{one}.form", "features" if one == source else "images")
+        assert params.load(write(tmp_path, content)).finetune_img.predictions == "released"
+
+
 @pytest.mark.parametrize("value", [["a"], [float("nan")], [0]])
 def test_a_wrong_entry_of_a_list_is_named_once(good: dict[str, Any], tmp_path: Path, value: list[Any]) -> None:
     """Not a second time as a list that is too short."""

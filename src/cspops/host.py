@@ -41,8 +41,11 @@ class Host(BaseSettings):
             raise EnvironmentProblem(
                 f"CSPOPS_DATA_ROOT is not set: {what} in a folder below it", hint="export CSPOPS_DATA_ROOT=/a/disk/with/room"
             )
-        if self.data_root.exists() and not self.data_root.is_dir():
-            raise EnvironmentProblem(f"CSPOPS_DATA_ROOT={self.data_root} is no folder", hint="name a folder")
+        there = next(path for path in (self.data_root, *self.data_root.absolute().parents) if path.exists())
+        if not there.is_dir():
+            raise EnvironmentProblem(
+                f"{there} is a file: CSPOPS_DATA_ROOT={self.data_root} names no folder", hint="set CSPOPS_DATA_ROOT to a folder"
+            )
         return self.data_root
 
     def torch_device(self) -> "torch.device":

@@ -69,7 +69,27 @@ def test_the_official_split_is_taken_as_it_is():
 def test_an_unknown_official_role_is_refused_by_row(wrong):
     with pytest.raises(DataError, match=rf"row 2 .*{wrong!r}") as caught:
         official(["train", "val", wrong, "test"])
-    assert "random" in (caught.value.hint or "")
+    assert (caught.value.hint or "").startswith("give them a role in the table's split column, or set split.method to random")
+
+
+def test_unlabelled_rows_without_a_role_train():
+    """A labelled one is refused, a role that is none too; those with a role keep it."""
+    given_roles = [None, "train", "val", None, "test", "test"]
+    labelled = [False, True, True, False, True, False]
+    said = []
+    assert official(given_roles, labelled=labelled, said=said) == ["train", "train", "val", "train", "test", "test"]
+    assert said == ["2 unlabelled rows without an official split are trained on without labels"]
+    with pytest.raises(DataError, match=r"row 0 of .* split None, not one of .*buffer$"):
+        official(given_roles, labelled=[True, *labelled[1:]])
+    with pytest.raises(DataError, match=r"row 3 of .* split 'tset'"):
+        official([*given_roles[:3], "tset", *given_roles[4:]], labelled=labelled)
+
+
+def test_a_place_may_not_be_in_two_roles_by_a_row_without_one():
+    """The blank row trains, so place t would be in train and test."""
+    roles, labelled = ["train", "val", "test", None], [True, True, True, False]
+    with pytest.raises(DataError, match=r"^1 of 3 places are in two official roles: t \(test, train\)"):
+        official(roles, labelled=labelled, places=["a", "b", "t", "t"])
 
 
 def test_a_source_without_any_role_is_divided_at_random_and_says_so():

@@ -32,3 +32,11 @@ def test_a_file_without_them_stays_as_it_is() -> None:
     text = json.dumps({"a": "x" * 500, "b": [1, None, "é"]}, ensure_ascii=False).encode()
     assert read(text, 10) == text
     assert read(b"", 10) == b""
+
+
+@pytest.mark.parametrize("size", [1, 3, 64, -1])
+def test_the_mark_of_utf8_is_skipped_at_the_start_alone(size: int) -> None:
+    text = json.dumps([*ROWS[:1], {"name": "\ufeff"}], ensure_ascii=False).encode()
+    assert json.loads(read(b"\xef\xbb\xbf" + text, size)) == [*EXPECTED[:1], {"name": "\ufeff"}]
+    assert read(b"\xef\xbb\xbf", size) == b""
+    assert read(b"7", size) == b"7"

@@ -86,6 +86,27 @@ def test_a_published_set_is_not_put_into_the_project_by_default(site: Site) -> N
         download.run(of(source="inat2018"), site)
 
 
+@pytest.mark.parametrize("below", ["", "deeper"])
+def test_a_root_that_is_a_file_is_said_so(below: str, site: Site, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(EnvironmentProblem, match=r"file is a file: CSPOPS_DATA_ROOT=") as caught:
+        download.run(of(source="inat2018"), with_root(site, tmp_path / "file" / below))
+    assert caught.value.hint == "set CSPOPS_DATA_ROOT to a folder"
+
+
+def test_a_folder_of_a_killed_unpacking_is_not_taken_for_the_set(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "host/inat2018"
+    write_inat2018_features(root)
+    left = root / ".categories.json.tar.gz.unpacking"
+    left.mkdir()
+    (root / "categories2018.json").rename(left / "categories2018.json")
+    monkeypatch.setattr(download, "ensure", lambda *_, **__: pytest.fail("fetched"))
+    with pytest.raises(pytest.fail.Exception, match="fetched"):
+        download.run(of(source="inat2018", inat2018__form="features"), with_root(site, root.parent))
+
+
 @pytest.mark.parametrize("record", [None, '{"categories.json.tar.gz": {"url": null, "unpacked": true}}'])
 def test_a_published_set_that_was_put_there_by_hand_is_taken_without_a_look_at_the_network(
     record: str | None, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

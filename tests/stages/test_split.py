@@ -87,6 +87,35 @@ def test_a_place_in_two_roles_matters_only_by_location_id(tmp_path: Path) -> Non
     run(tmp_path / "b", columns=mixed)
 
 
+SHARED = "places have rows in train and in a held-out role (split.unit: location_id keeps them together)"
+
+
+def test_places_that_are_trained_and_judged_on_are_counted(tmp_path: Path) -> None:
+    """Thirty places of four rows, of six kinds: two are in train and in a held-out role. A place in train and buffer, or in
+    val and test, does not count, and rows without an id are of no place."""
+    kinds = [
+        ["train"] * 4, ["val"] * 4, ["train", "val", "val", "train"], ["train", "train", "buffer", "train"],
+        ["val", "test", "val", "test"], ["train", "train", "train", "spatial_test"],
+    ]  # fmt: skip
+    roles = [kinds[row // 4 % 6][row % 4] for row in NUMBERS]
+    nowhere = [None if row // 4 < 6 else COLUMNS["location_id"][row] for row in NUMBERS]
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    (tmp_path / "c").mkdir()
+    _, said = run(tmp_path / "a", columns={"official_split": roles})
+    assert f"10 of 30 {SHARED}" in said
+    _, said = run(tmp_path / "b", columns={"official_split": roles, "location_id": nowhere})
+    assert f"8 of 24 {SHARED}" in said
+    _, said = run(tmp_path / "c", columns={"official_split": roles, "location_id": [None] * 120})
+    assert not any(SHARED in line for line in said)
+
+
+@pytest.mark.parametrize("unit", ["observation", "location_id"])
+def test_nothing_is_said_of_places_that_are_whole(tmp_path: Path, unit: str) -> None:
+    _, said = run(tmp_path, unit=unit)
+    assert not any("places" in line for line in said)
+
+
 def test_the_same_catalogue_gives_the_same_bytes(tmp_path: Path) -> None:
     folders = [tmp_path / name for name in ("a", "b")]
     made = []

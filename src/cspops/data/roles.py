@@ -18,6 +18,10 @@ TRAIN, VAL, TEST, SPATIAL_VAL, SPATIAL_TEST, BUFFER = range(len(ROLES))
 MOST_BUFFER = 0.5
 """No block is held out when its buffer would take a larger share of the other labelled rows."""
 RANDOM = "set split.method to random in params.yaml"
+FILL = (
+    "give them a role in the table's split column, or set split.method to random in params.yaml, which replaces the official "
+    "roles"
+)
 
 
 def assign_roles(
@@ -38,8 +42,8 @@ def assign_roles(
 ) -> list[str]:
     """The role of every observation.
 
-    `official` takes the source's own split. Where that has no val, the share ``val`` of its labelled training rows becomes
-    val, at random; where no row has a role, `random` is used.
+    `official` takes the source's own split; rows without a role and without a label train. Where it has no val, the share
+    ``val`` of its labelled training rows becomes val, at random; where no row has a role, `random` is used.
 
     `random` holds out whole ``block_degrees`` cells until the shares ``spatial_val`` and ``spatial_test`` of the rows are
     reached, sets aside as `buffer` the other rows nearer than ``buffer_km`` to a cell held out, and divides the labelled
@@ -68,7 +72,7 @@ def assign_roles(
     given = pa.array(official, pa.string())
     can_tell = labelled.numpy()
     if method == "official" and given.null_count < len(given):
-        roles = _official(given)
+        roles = _official(given, can_tell, report)
         if location_id is not None:
             _refuse_split_places(roles, place, location_id)
         if not (roles == VAL).any():
@@ -105,19 +109,24 @@ def _places(location_id: pa.Array | pa.ChunkedArray | None, n: int, report: Repo
     return place
 
 
-def _official(given: pa.Array) -> Int[np.ndarray, "n"]:
+def _official(given: pa.Array, labelled: Bool[np.ndarray, "n"], report: Report) -> Int[np.ndarray, "n"]:
     codes = given.dictionary_encode(null_encoding="encode")
     kinds = codes.dictionary.to_pylist()
     role_of = np.array([ROLES.index(kind) if kind in ROLES else -1 for kind in kinds], dtype=np.int8)
     indices = codes.indices.to_numpy()
     roles: np.ndarray = role_of[indices]
+    without_role = given.is_null().to_numpy(zero_copy_only=False)
+    only_seen = without_role & ~labelled
+    if only_seen.any():
+        roles[only_seen] = TRAIN
+        report(f"{only_seen.sum()} unlabelled rows without an official split are trained on without labels")
     wrong = np.flatnonzero(roles < 0)
     if len(wrong):
         others = f" (and {len(wrong) - 1} other rows have none of them)" if len(wrong) > 1 else ""
         raise DataError(
             f"row {wrong[0]} of observations.parquet has the official split {kinds[indices[wrong[0]]]!r}, "
             f"not one of {', '.join(ROLES)}{others}",
-            hint=RANDOM,
+            hint=FILL,
         )
     return roles
 

@@ -333,3 +333,15 @@ class Params(Section):
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds {list(self.seeds)} must differ from one another")
         return self
+
+    @model_validator(mode="after")
+    def _released_predictions_come_with_features(self) -> "Params":
+        source = self.dataset.source
+        form = {"inat2018": self.dataset.inat2018.form, "fmow": self.dataset.fmow.form}.get(source)
+        if self.finetune_img.predictions == "released" and form != "features":
+            has = f"dataset.source: {source}" if form is None else f"dataset.{source}.form: {form}"
+            raise ValueError(
+                "finetune_img.predictions: released needs dataset.source: inat2018 or fmow, with form: features, "
+                f"but there is {has}"
+            )
+        return self

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import resource
+import signal
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,11 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cspops.data.catalogue import OPTIONAL, REJECTED_SCHEMA, SCHEMA, read_images, read_observations
-from cspops.data.intake import labels, positions
+from cspops.data.intake import first_pass, labels, positions
 from cspops.data.intake import second_pass as catalogue_writer
 from cspops.data.intake.ingest import ingest
 from cspops.data.rows import ROWS, Inspected, Reading, Source, batch
-from cspops.errors import DataError
+from cspops.errors import DataError, EnvironmentProblem
 from cspops.progress import silent
 
 prop = settings(deadline=None, derandomize=True, max_examples=40)
@@ -460,8 +462,64 @@ def test_a_disk_that_is_full_leaves_nothing(tmp_path, monkeypatch):
 
     monkeypatch.setattr(pq, "write_table", full)
     (tmp_path / "out").mkdir()
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(EnvironmentProblem, match=r"/out cannot be written: No space left on device$") as caught:
         ingest(Source(batches(GOOD)), tmp_path / "out", **USUAL | {"scratch": tmp_path / "scratch"})
+    assert caught.value.hint == f"free some space there, or see who may write into {tmp_path / 'out'}"
+    assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
+
+
+@pytest.mark.parametrize("when", ["opening", "writing", "closing"])
+def test_a_disk_that_is_full_before_the_catalogue_leaves_nothing(tmp_path, monkeypatch, when):
+    """Writes of a real file fail beyond a limit; it cannot be opened."""
+    scratch, out = tmp_path / "scratch", tmp_path / "out"
+    out.mkdir()
+
+    def full(*_args):
+        raise OSError(28, "No space left on device")
+
+    rows = [row(f"r{number}", image=picture("x" * 4000)) for number in range(8)]
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    # the rows take more than 32000 bytes
+    limit = {"opening": old[0], "writing": 20_000, "closing": spooled_without_end(rows, tmp_path)}[when]
+    if when == "opening":
+        monkeypatch.setattr(pa, "OSFile", full)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, old[1]))
+    try:
+        with pytest.raises(EnvironmentProblem, match=r"/scratch cannot be written: ") as caught:
+            ingest(Source(batches(rows)), out, **USUAL | {"scratch": scratch})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert caught.value.hint == f"free some space there, or see who may write into {scratch}"
+    assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
+
+
+def spooled_without_end(rows, folder):
+    """Bytes of the spool file before its footer is written."""
+    file = folder / "measured"
+    with pa.OSFile(str(file), "wb") as opened:
+        writer = pa.ipc.new_file(opened, first_pass.SPOOLED)
+        for one in batches(rows):
+            writer.write_batch(one.select(first_pass.SPOOLED.names).cast(first_pass.SPOOLED))
+        size = opened.tell()
+        writer.close()
+    file.unlink()
+    return size
+
+
+@pytest.mark.parametrize("where", ["batches", "inspect"])
+def test_an_error_of_the_source_is_not_taken_for_a_full_disk(tmp_path, where):
+    def fails(*_args):
+        raise OSError(5, "Input/output error", "photos/a.jpg")
+
+    def broken():
+        yield from batches(GOOD)
+        fails()
+
+    source = Source(broken() if where == "batches" else batches(GOOD))
+    with pytest.raises(OSError, match=r"photos/a\.jpg"):
+        ingest(source, tmp_path, **USUAL | {"scratch": tmp_path / "scratch", "inspect": fails if where == "inspect" else None})
     assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
 
 

@@ -260,6 +260,72 @@ def test_what_was_unpacked_by_hand_is_taken(site: Site) -> None:
     assert facts["pictures.tar.gz"] == {"size": None, "sha256": None, "url": None, "licence": "L"}
 
 
+def test_what_lies_one_folder_deeper_is_not_fetched(site: Site) -> None:
+    """As the sources find it there; a folder that a killed unpacking left holds nothing that counts."""
+    (site.root / "a/pictures").mkdir(parents=True)
+    (site.root / "b").mkdir()
+    (site.root / "b/table.csv").write_bytes(TABLE)
+    (site.root / ".places.zip.unpacking").mkdir()
+    (site.root / ".places.zip.unpacking/places.json").write_bytes(b"[")
+    facts = site.ensure("images")
+    assert site.asked == ["/places.zip"] and facts["table.csv"]["sha256"] == hashlib.sha256(TABLE).hexdigest()
+    assert not (site.root / "pictures").exists() and not (site.root / "table.csv").exists()
+    assert site.ensure("images") == facts and site.asked == []
+
+
+def test_a_set_that_lies_one_folder_deeper_is_whole_and_written_down(site: Site) -> None:
+    (site.root / "a/pictures").mkdir(parents=True)
+    for name, data in (("places.json", b"[1]"), ("table.csv", TABLE), ("feats.npy", b"features")):
+        (site.root / "a" / name).write_bytes(data)
+    facts = site.ensure("images")
+    assert site.asked == [] and site.lines == []
+    assert set(json.loads((site.root / "checksums.json").read_text())) == set(facts)
+    assert site.ensure("features")["feats.npy"]["size"] == len(b"features")
+    assert site.asked == []
+
+
+def test_what_another_process_wrote_meanwhile_stands(site: Site) -> None:
+    """It fetched the table between the first look at it and the lock."""
+    site.root.mkdir(parents=True)
+    (site.root / "table.csv").write_bytes(TABLE)
+    other = {"table.csv": {"size": len(TABLE), "sha256": hashlib.sha256(TABLE).hexdigest(), "url": "https://example.org"}}
+
+    def told(line: str) -> None:
+        if not (site.root / "checksums.json").exists():
+            (site.root / "checksums.json").write_text(json.dumps(other))
+
+    assert site.ensure("images", report=told)["table.csv"]["url"] == "https://example.org"
+    assert json.loads((site.root / "checksums.json").read_text())["table.csv"] == other["table.csv"]
+
+
+def test_an_archive_one_folder_deeper_is_unpacked_and_stays(site: Site) -> None:
+    (site.root / "a").mkdir(parents=True)
+    (site.root / "a/pictures.tar.gz").write_bytes(IMAGES)
+    # as after a first fetch whose pictures were deleted
+    known = {"pictures.tar.gz": {"url": "https://example.org", "unpacked": True}}
+    (site.root / "checksums.json").write_text(json.dumps(known))
+    message = site.fails("images", EnvironmentProblem, free=lambda folder: 100 * len(IMAGES) - 1).message
+    assert "1 bytes are missing" in message  # what it unfolds to, a hundred times its size; itself it is there
+    site.ensure("images")
+    assert site.asked == ["/table.csv", "/places.zip"] and site.here() == {**UNPACKED, "a/pictures.tar.gz": IMAGES}
+
+
+@pytest.mark.parametrize(("form", "kind"), [("images", EnvironmentProblem), ("features", DataError)])
+def test_a_call_that_fetched_nothing_and_failed_leaves_no_record(site: Site, form: str, kind: type[CspopsError]) -> None:
+    """The disk is too small, or a file has to be put there by hand; what lies there is written down by the next call."""
+    site.root.mkdir(parents=True)
+    (site.root / "table.csv").write_bytes(TABLE)
+    site.fails(form, kind, free=lambda folder: 0)
+    assert not (site.root / "checksums.json").exists()
+    site.ensure("images")
+    entries = json.loads((site.root / "checksums.json").read_text())
+    assert {name: entry["url"] is None for name, entry in entries.items()} == {
+        "table.csv": True,
+        "places.zip": False,
+        "pictures.tar.gz": False,
+    }
+
+
 def test_files_that_are_shared_for_reading_alone_are_taken(site: Site) -> None:
     """The record cannot be written (a folder stands in its way, which stops root too)."""
     (site.root / "pictures").mkdir(parents=True)

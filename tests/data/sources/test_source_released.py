@@ -13,7 +13,7 @@ from scipy import sparse
 from cspops.data.rows import GIVEN_FEATURES
 from cspops.data.sources.fmow import open_fmow
 from cspops.data.sources.inat2018 import open_inat2018
-from cspops.data.sources.released import list_released, read_released
+from cspops.data.sources.released import FORMAT, list_released, read_released
 from cspops.errors import DataError
 from tests.published_sets import write_fmow_features, write_inat2018_features
 
@@ -74,6 +74,13 @@ def test_rows_and_columns_are_those_asked_for_in_their_order(tmp_path: Path, den
     # Column 3, 2, 0 of the file; observations of the training matrix or without features have none.
     expected = [[1.0, 0.0, 0.0], [0, 0, 0], [0, 0, 0], [0.2, 0.7, 0.1], [1.0, 0.0, 0.0]]
     assert np.array_equal(found, np.array(expected, np.float32))
+
+
+def test_half_precision_is_converted(tmp_path: Path) -> None:
+    """Rounding to float16 changes a value by at most 2^-11 of it."""
+    released(tmp_path, PROBABILITIES.astype(np.float16), dense=True)
+    found = ask(tmp_path, [(VAL, row) for row in range(3)], ["oak", "elm", "fir"])
+    assert np.abs(found - PROBABILITIES[:, [0, 2, 3]]).max() <= 2**-11
 
 
 def test_no_value_that_is_zero_is_stored_and_a_class_may_be_left_out(tmp_path: Path) -> None:
@@ -187,7 +194,16 @@ def test_a_class_without_a_column_is_refused(tmp_path: Path) -> None:
 BAD: dict[str, tuple[Any, bool, str]] = {
     "a negative value": (np.where(PROBABILITIES == 1, -1, PROBABILITIES), True, r"holds no probabilities"),
     "logits": (PROBABILITIES * 9, False, r"holds no probabilities: values below 0, or rows that sum to more than 1"),
-    "not finite": (np.where(PROBABILITIES == 1, np.nan, PROBABILITIES), True, r"holds no probabilities"),
+    "not finite": (
+        np.where(PROBABILITIES == 1, np.nan, PROBABILITIES),
+        True,
+        r"full.npy holds no probabilities: there are NaN among its float64",
+    ),
+    "not finite, sparse": (np.where(PROBABILITIES == 1, np.nan, PROBABILITIES), False, r"full.npz .*: there are NaN among"),
+    "infinite": (np.where(PROBABILITIES == 1, np.inf, PROBABILITIES), True, r"holds no probabilities: values below 0, or"),
+    "text": (PROBABILITIES.astype(str), True, r"full.npy cannot be read: its values are no real numbers but of kind <U32"),
+    "complex": (PROBABILITIES + 0j, True, r"full.npy cannot be read: its values are no real numbers but of kind complex128"),
+    "complex, sparse": (PROBABILITIES + 0j, False, r"full.npz cannot be read: .* of kind complex128"),
     "too few columns": (PROBABILITIES[:, :3], False, r"has 3 columns, but there are 4 category ids"),
     "too few rows": (PROBABILITIES[:2], False, r"has 2 rows, but row 2 is asked for"),
     "a vector": (np.ones(4) / 4, True, r"full.npy cannot be read: its shape is \(4,\)"),
@@ -202,8 +218,9 @@ BAD: dict[str, tuple[Any, bool, str]] = {
 def test_files_that_hold_no_fitting_probabilities_are_refused(tmp_path: Path, case: str) -> None:
     content, dense, message = BAD[case]
     released(tmp_path, content, dense=dense)
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(DataError, match=message) as caught:
         ask(tmp_path, [(VAL, row) for row in range(3)], ["oak"])
+    assert case.startswith("too few") or caught.value.hint == FORMAT
 
 
 @pytest.mark.parametrize("text", ["", "{", "3", "[]", '{"files": {}}'])

@@ -1,5 +1,6 @@
 """The first pass over a source: each batch is judged by itself, what is light stays in memory, the rest is spooled."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -11,11 +12,13 @@ import pyarrow.compute as pc
 from cspops.data.catalogue import OPTIONAL
 from cspops.data.intake import labels
 from cspops.data.intake.dates import NOT_UNDERSTOOD, read_dates
+from cspops.data.intake.disk import written_into
 from cspops.data.intake.masks import at, is_given, is_true
 from cspops.data.intake.official_roles import UNKNOWN, read_roles
 from cspops.data.intake.positions import read_positions
 from cspops.data.intake.verdicts import Verdicts
 from cspops.data.rows import CROP, ROWS, Inspect, Source
+from cspops.errors import EnvironmentProblem
 
 NO_ID = "obs_id is missing"
 NO_IMAGE = "no image: neither bytes nor path"
@@ -83,20 +86,46 @@ class _Parts:
         return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
 
+class _Spool:
+    """The spool file while it is written; EnvironmentProblem when it cannot be."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __enter__(self) -> "_Spool":
+        with written_into(self.file.parent), ExitStack() as opening:
+            opened = opening.enter_context(pa.OSFile(str(self.file), "wb"))
+            self._writer = opening.enter_context(pa.ipc.new_file(opened, SPOOLED))
+            self._open = opening.pop_all()
+        return self
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        heavy = batch.select(SPOOLED.names).cast(SPOOLED)
+        with written_into(self.file.parent):
+            for start in range(0, len(heavy), PIECE):
+                self._writer.write_batch(heavy.slice(start, PIECE))
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            with written_into(self.file.parent):
+                self._open.close()
+        except EnvironmentProblem:
+            if kind is None:  # else what was raised before says more
+                raise
+
+
 def take_in(
     source: Source, spool: Path, *, inspect: Inspect | None, bad_position: Literal["set_aside", "without_position"]
 ) -> Intake:
     """Read ``source`` to its end and write ``spool``, an Arrow file of `SPOOLED`; arguments as in `ingest`."""
     parts = _Parts()
     given_positions = exchangeable = 0
-    with pa.OSFile(str(spool), "wb") as opened, pa.ipc.new_file(opened, SPOOLED) as writer:
+    with _Spool(spool) as written:
         for batch in source.batches:
             given, swappable = _read_batch(batch, parts, inspect=inspect, bad_position=bad_position)
             given_positions += given
             exchangeable += swappable
-            heavy = batch.select(SPOOLED.names).cast(SPOOLED)
-            for start in range(0, len(heavy), PIECE):
-                writer.write_batch(heavy.slice(start, PIECE))
+            written.add(batch)
     has = {name: parts.array(f"has_{name}").astype(bool) for name in OPTIONAL.names}
     label, crop = parts.array("label"), parts.array("crop").reshape(-1, 4)
     sha256, path = parts.column("sha256"), parts.column("path")

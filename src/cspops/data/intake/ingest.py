@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cspops.data.intake import duplicates, labels
+from cspops.data.intake.disk import written_into
 from cspops.data.intake.first_pass import Intake, take_in
 from cspops.data.intake.official_roles import OFFICIAL
 from cspops.data.intake.second_pass import write_catalogue
@@ -60,8 +61,10 @@ def ingest(
 
     Raises:
         DataError: more rows are set aside than may be, or no observation or no class is left.
+        EnvironmentProblem: ``out`` or ``scratch`` cannot be written, as on a disk that is full.
     """
-    scratch.mkdir(parents=True, exist_ok=True)
+    with written_into(scratch):
+        scratch.mkdir(parents=True, exist_ok=True)
     spool = scratch / "rows.arrow"
     try:
         rows = take_in(source, spool, inspect=inspect, bad_position=bad_position)
@@ -71,7 +74,8 @@ def ingest(
         account = _account(rows, [*source.remarks, *warnings])
         if max_rejected is not None:
             _refuse(account, rows, max_rejected)
-        write_catalogue(rows, source, spool, out)
+        with written_into(out):
+            write_catalogue(rows, source, spool, out)
     finally:
         spool.unlink(missing_ok=True)
     _tell(account, report)

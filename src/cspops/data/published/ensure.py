@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,8 @@ def ensure(
 ) -> dict[str, dict[str, Any]]:
     """See to it that the files of a published set are there. Without a look at the network when they are.
 
-    Files that somebody has put there are taken when they agree with size and checksum; unpacked ones as they are.
+    Files that somebody has put there, or into one of its folders, are taken when they agree with size and checksum; unpacked
+    ones as they are.
 
     Args:
         form: images or features.
@@ -65,11 +66,12 @@ def ensure(
     if missing:
         _show(published, report)
         with _alone(root, report):
-            record = _Record(root)  # another process may have fetched some meanwhile
+            record.read_again()  # another process may have fetched some meanwhile
             missing = [file for file in missing if not _is_there(file, root, record)]
             _must_fit(published, form, missing, root, free)
             for file in missing:
                 _bring(file, published, root, record, report, patience, free)
+    record.keep()
     facts = {}
     for file in wanted:
         if file not in absent:
@@ -88,49 +90,82 @@ class _Record:
 
     def __init__(self, root: Path) -> None:
         self.file = root / RECORD
+        self.entries = self._read()
+        self._learned: dict[str, dict[str, Any]] = {}
+        """What the file said of each entry that is new in memory alone."""
+
+    def _read(self) -> dict[str, dict[str, Any]]:
         try:
-            self.entries: dict[str, dict[str, Any]] = dict(json.loads(self.file.read_text(encoding="utf-8")))
+            return dict(json.loads(self.file.read_text(encoding="utf-8")))
         except FileNotFoundError:
-            self.entries = {}
+            return {}
         except (OSError, ValueError, TypeError) as error:
             raise DataError(
                 f"{self.file} cannot be read: {error}", hint=f"delete {self.file}: the files are looked at again"
             ) from None
 
+    def read_again(self) -> None:
+        """What another process has written meanwhile takes the place of what was learned."""
+        old, self.entries = self.entries, self._read()
+        self._learned = {name: was for name, was in self._learned.items() if self.of(name) == was}
+        self.entries |= {name: old[name] for name in self._learned}
+
     def of(self, name: str) -> dict[str, Any]:
         return self.entries.get(name, {})
 
-    def note(self, name: str, *, must: bool = True, **facts: Any) -> None:
+    def learn(self, name: str, **facts: Any) -> None:
+        """Note what lies there without having been fetched: not in the file yet, since the call may yet fail."""
+        self._learned.setdefault(name, self.of(name))
         self.entries[name] = {**self.of(name), **facts}
-        new = self.file.with_name(f".{RECORD}.new")
+
+    def keep(self) -> None:
+        """Write down what was learned; it does not matter when that cannot be."""
+        if self._learned:
+            self.read_again()
+            with suppress(OSError):  # files that somebody shares, for reading alone
+                self._write()
+
+    def note(self, name: str, **facts: Any) -> None:
+        """Write down what was fetched, and with it what was learned before."""
+        self.entries[name] = {**self.of(name), **facts}
         try:
-            new.write_text(json.dumps(self.entries, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-            os.replace(new, self.file)
+            self._write()
         except OSError as error:
-            if not must:  # files that somebody shares, for reading alone
-                return
             raise EnvironmentProblem(
                 f"{self.file} cannot be written: {error.strerror}", hint="see who may write there"
             ) from None
 
+    def _write(self) -> None:
+        new = self.file.with_name(f".{RECORD}.new")
+        new.write_text(json.dumps(self.entries, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        os.replace(new, self.file)
+        self._learned.clear()
+
+
+def _place(name: str, root: Path) -> Path:
+    """Where a file or folder of the set lies, below ``root`` or in one of its folders; where it belongs when it does not."""
+    deeper = (path for path in sorted(root.glob(f"*/{name}")) if not path.relative_to(root).parts[0].startswith("."))
+    return next((path for path in (root / name, *deeper) if path.exists()), root / name)
+
 
 def _is_there(file: PublishedFile, root: Path, record: _Record) -> bool:
     """Whether nothing is left to do for a file. Notes what somebody has put there."""
-    place, known = root / file.name, record.of(file.name)
+    known = record.of(file.name)
     if file.objects is not None:
-        return "objects" in known and place.is_file()
+        return "objects" in known and (root / file.name).is_file()
     if file.gives:
-        if not all((root / given).exists() for given in file.gives):
+        if not all(_place(given, root).exists() for given in file.gives):
             return False
         if not known.get("unpacked"):
             if known.get("url") is not None:
-                place.unlink(missing_ok=True)  # a kill came between unpacking and deleting
-            record.note(file.name, must=False, **{"size": None, "sha256": None, "url": None, **known, "unpacked": True})
+                (root / file.name).unlink(missing_ok=True)  # a kill came between unpacking and deleting
+            record.learn(file.name, **{"size": None, "sha256": None, "url": None, **known, "unpacked": True})
         return True
+    place = _place(file.name, root)
     if not place.is_file():
         return False
     if place.stat().st_size != known.get("size"):
-        record.note(file.name, must=False, **_checked(file, place, root, known.get("sha256")))
+        record.learn(file.name, **_checked(file, place, root, known.get("sha256")))
     return True
 
 
@@ -202,7 +237,7 @@ def _must_fit(
     for file in missing:
         part = root / f"{file.name}.part"
         here = part.stat().st_size if part.exists() else 0
-        archive = 0 if (root / file.name).exists() else max((file.size or 0) - here, 0)
+        archive = 0 if _place(file.name, root).exists() else max((file.size or 0) - here, 0)
         unpacked = (file.size or 0) * file.grows if file.gives else 0.0
         if file.objects is not None and not any((root / pattern.split("/")[0]).exists() for pattern in file.objects.patterns):
             unpacked = float(file.objects.about)
@@ -231,7 +266,7 @@ def _bring(
     free: Callable[[Path], int],
 ) -> None:
     """Fetch a file, if it is not there, and unpack it or fetch what it lists."""
-    place, first = root / file.name, record.of(file.name).get("sha256")
+    place, first = _place(file.name, root), record.of(file.name).get("sha256")
     if place.is_file():
         facts = _checked(file, place, root, first)
         fetched_here = record.of(file.name).get("url") is not None
@@ -255,7 +290,7 @@ def _bring(
         unpack(place, root, file.gives, members=file.members, whole=file.whole, free=free)
         record.note(file.name, unpacked=True)
         if record.of(file.name)["url"] is not None:
-            place.unlink()
+            (root / file.name).unlink(missing_ok=True)
     if file.objects is not None:
         names = listed(place, file.objects.patterns)
         missing = missing_of(names, root)

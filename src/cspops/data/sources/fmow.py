@@ -134,7 +134,7 @@ def _open_features(root: Path) -> Source:
 def _base(root: Path) -> Path:
     """The folder that holds train/: the root, or one of its folders."""
     found = [path.parent for path in (root / "train", *sorted(root.glob("*/train"))) if path.is_dir()]
-    found = [folder for folder in found if folder.name != TRUTH]
+    found = [folder for folder in found if folder.name != TRUTH and not folder.name.startswith(".")]
     if not found:
         raise NotThere(f"{root / 'train'} is missing", hint=FETCH)
     if len(found) > 1 and found[0] != root:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 FORMAT = "a csr of scipy.sparse.save_npz, or an .npy matrix: probabilities, a row for each image"
 ROWS_AT_ONCE = 4096
+NUMBERS = "fiub"
+"""Kinds of numpy that may be probabilities: floats, integers, booleans."""
 
 
 def ratio_text(ratio: float) -> str:
@@ -125,7 +127,7 @@ class Released:
         wanted = [column[name] for name in classes]
         parts = []
         for start in range(0, len(has), ROWS_AT_ONCE):
-            block = sparse.csr_array(matrix[row[has[start : start + ROWS_AT_ONCE]]])
+            block = sparse.csr_array(_wide(matrix[row[has[start : start + ROWS_AT_ONCE]]]))
             _check(block, file)
             parts.append(block[:, wanted].astype(np.float32))
         found = sparse.vstack(parts, format="csr") if parts else sparse.csr_array((0, len(classes)), dtype=np.float32)
@@ -163,6 +165,8 @@ class Released:
                 matrix = np.load(file, mmap_mode="r", allow_pickle=False)
                 if matrix.ndim != 2:
                     raise ValueError(f"its shape is {matrix.shape}")
+            if matrix.dtype.kind not in NUMBERS:
+                raise ValueError(f"its values are no real numbers but of kind {matrix.dtype}")
         except Exception as error:  # numpy's and zipfile's readers raise many kinds at bytes that are no array
             raise DataError(f"{file} cannot be read: {' '.join(str(error).split())[:120]}", hint=FORMAT) from None
         return file, matrix
@@ -178,8 +182,15 @@ def _paths_and_rows(rows: pa.ChunkedArray | pa.Array | Sequence[tuple[str, int] 
     return path.to_numpy(zero_copy_only=False), row.fill_null(-1).to_numpy(zero_copy_only=False)
 
 
+def _wide(values: Any) -> Any:
+    """float16 as float32: scipy.sparse has no arithmetic of it."""
+    return values.astype(np.float32) if values.dtype == np.float16 else values
+
+
 def _check(block: "csr_array", file: Path) -> None:
-    """DataError unless the block may be probabilities, which float32 sums to one within 1e-3."""
+    """DataError unless the block may be probabilities, which float32 and float16 sum to one within 1e-3."""
     values = block.data
-    if values.size and not (values.min() >= 0 and block.sum(axis=1).max() <= 1.001):  # false for NaN too
+    if np.isnan(values).any():
+        raise DataError(f"{file} holds no probabilities: there are NaN among its {values.dtype}", hint=FORMAT)
+    if values.size and not (values.min() >= 0 and block.sum(axis=1).max() <= 1.001):
         raise DataError(f"{file} holds no probabilities: values below 0, or rows that sum to more than 1", hint=FORMAT)
