@@ -20,8 +20,9 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
+from cspops.data.image_columns import IMAGE
 from cspops.data.images.decoding import squares
-from cspops.data.rows import IMAGE, Reading
+from cspops.data.rows import Reading
 from cspops.data.workers import Workers
 
 

@@ -102,7 +102,7 @@ def measured(rows: int, folder: Path) -> dict[str, float]:
     before = time.process_time()
     observations = read_observations(folder / "download")
     times["read"] = time.process_time() - before
-    account = json.loads((folder / "download/reports/data.json").read_text())
+    account = json.loads((folder / "download/account.json").read_text())
     if len(observations.obs_id) != account["observations"] or account["observations"] + account["rejected"] != rows:
         raise RuntimeError(f"{rows} rows became {account['observations']} observations and {account['rejected']} rejected rows")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cspops.data.given_features import read_given
-from cspops.data.rows import GIVEN_FEATURES
+from cspops.data.image_columns import GIVEN_FEATURES
 from cspops.errors import DataError
 
 RNG = np.random.default_rng(0)

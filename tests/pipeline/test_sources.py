@@ -112,7 +112,7 @@ def test_a_source_goes_through_every_stage(source: str, project: Path, tmp_path:
     set_params(project, SMALL | SOURCES[source](project / "data", tmp_path / "host"))
     for name in VIEWS:
         stage(name)
-    account = json.loads((project / "reports/data.json").read_text())
+    account = json.loads((project / "artifacts/download/account.json").read_text())
     observations = pq.read_table(project / "artifacts/download/observations.parquet")
     rejected = pq.read_table(project / "artifacts/download/rejected.parquet")
     assert account["rows"] == account["observations"] + account["rejected"]

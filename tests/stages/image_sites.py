@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from cspops.data.catalogue import SCHEMA
-from cspops.data.rows import CROP, GIVEN_FEATURES, IMAGE, Reading
+from cspops.data.image_columns import CROP, GIVEN_FEATURES, IMAGE
+from cspops.data.rows import Reading
 from cspops.host import Host
 from cspops.stages.site import Site
 

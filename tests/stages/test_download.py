@@ -60,7 +60,13 @@ def test_too_many_rows_set_aside_stop_the_run_with_the_reasons(site: Site) -> No
     assert "3: image file is empty (first heath/" in caught.value.message
     assert not list(site.out.iterdir())
     download.run(of(source="folder", max_rejected=0.25), site)
-    account = json.loads((site.out / "reports/data.json").read_text())
+    account = json.loads((site.out / "account.json").read_text())
+    numbers = json.loads((site.out / "reports/data.json").read_text())
+    assert numbers["rejected_share"] == 0.25 and numbers["classes"] == len(account["classes"]) == 3
+    assert {key: numbers[key] for key in ("rows", "observations", "rejected")} == {
+        key: account[key] for key in ("rows", "observations", "rejected")
+    }
+    assert all(isinstance(number, int | float) for number in numbers.values())  # what `dvc metrics diff` compares
     assert (account["rows"], account["observations"], account["rejected"]) == (20, 15, 5)
     rejected = pq.read_table(site.out / "rejected.parquet").to_pylist()
     assert [row["where"] for row in rejected] == sorted(row["where"] for row in rejected)

@@ -104,7 +104,7 @@ def run(tmp_path: Path, small: Params) -> Callable[..., dict[str, Path]]:
         sizes = {name: sum(i is not None and one.names[i] == name for i in one.label) for name in one.names}
         missing = {"without_position": one.lonlat.count(None), "without_label": list(one.label).count(None)}
         account = Account(n, n, 0, {}, {}, [], **missing, classes=sizes, official_split={"none": n})
-        (folders["reports"] / "data.json").write_text(json.dumps(account.as_json()))
+        (folders["download"] / "account.json").write_text(json.dumps(account.as_json()))
         (folders["reports"] / "curves").mkdir()
         (folders["reports"] / "curves" / "pretrain_img.tsv").write_text("epoch\ttotal\n")
         for name in stages:

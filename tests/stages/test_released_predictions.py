@@ -15,7 +15,7 @@ import torch
 from judged_set import RATIOS, ROLES, SEEDS, UNLABELLED, UNLOCATED, VIEW, N, Q, write_site
 from scipy import sparse
 
-from cspops.data.rows import GIVEN_FEATURES
+from cspops.data.image_columns import GIVEN_FEATURES
 from cspops.errors import DataError
 from cspops.evaluation.combine import combined_log_p
 from cspops.stages import evaluate, finetune_img

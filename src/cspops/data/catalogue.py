@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 
-from cspops.data.rows import CROP, GIVEN_FEATURES, IMAGE
+from cspops.data.image_columns import CROP, GIVEN_FEATURES, IMAGE
 from cspops.errors import DataError
 from cspops.shapes import Float, Int, Tensor
 

@@ -11,14 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
 
-IMAGE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
-"""As Hugging Face datasets has it: bytes, or a path (with /) below the images' root, or both null."""
-
-CROP = pa.struct([pa.field(side, pa.int32()) for side in ("left", "top", "right", "bottom")])
-"""Pixels of the upright image, right and bottom exclusive."""
-
-GIVEN_FEATURES = pa.struct([pa.field("path", pa.string()), pa.field("row", pa.int64())])
-"""A row of an .npy matrix of image features below the images' root, instead of an image."""
+from cspops.data.image_columns import CROP, GIVEN_FEATURES, IMAGE
 
 ROWS = pa.schema(
     [
@@ -96,7 +89,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Account:
-    """Where the rows of a source ended. `reports/data.json`."""
+    """Where the rows of a source ended. `artifacts/download/account.json`."""
 
     rows: int
     observations: int
@@ -115,8 +108,21 @@ class Account:
     """Observations of each official role, `none` for those without."""
 
     def as_json(self) -> dict[str, Any]:
-        """For reports/data.json."""
+        """For account.json."""
         return asdict(self)
+
+    def numbers(self) -> dict[str, int | float]:
+        """Its counts alone, which `dvc metrics` compares: reports/data.json."""
+        return {
+            "rows": self.rows,
+            "observations": self.observations,
+            "rejected": self.rejected,
+            "rejected_share": round(self.rejected / max(self.rows, 1), 6),
+            "without_position": self.without_position,
+            "without_label": self.without_label,
+            "classes": len(self.classes),
+            "warnings": len(self.warnings),
+        }
 
 
 def batch(columns: Mapping[str, pa.Array | list[Any]]) -> pa.RecordBatch:

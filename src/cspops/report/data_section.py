@@ -10,7 +10,7 @@ NAMED = 40
 
 
 def data_section(account: Mapping[str, Any]) -> str:
-    """Counts, reasons and remarks of reports/data.json, as Markdown."""
+    """Counts, reasons and remarks of account.json, as Markdown."""
     rows, rejected = account["rows"], account["rejected"]
     share = f" ({100 * rejected / rows:.2g} %)" if rejected else ""
     lacking = [f"{account[key]:,} without {key.removeprefix('without_')}" for key in ("without_position", "without_label")]

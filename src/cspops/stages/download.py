@@ -19,7 +19,8 @@ def run(view: "DownloadView", site: Site) -> None:
     fetched = _fetch(view, site) if view.source in PUBLISHED else {}
     account, source = take_in(view, site, max_rejected=view.max_rejected, fetched=fetched)
     (site.out / "released.json").write_text(json.dumps(source.predictions, indent=1) + "\n")
-    (site.reports / "data.json").write_text(json.dumps(account.as_json(), indent=1, ensure_ascii=False) + "\n")
+    (site.out / "account.json").write_text(json.dumps(account.as_json(), indent=1, ensure_ascii=False) + "\n")
+    (site.reports / "data.json").write_text(json.dumps(account.numbers(), indent=1) + "\n")
 
 
 def _fetch(view: "DownloadView", site: Site) -> dict[str, dict[str, object]]:

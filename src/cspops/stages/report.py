@@ -24,11 +24,12 @@ def run(view: "ReportView", site: Site) -> None:
     observations = read_observations(site.inputs["download"])
     roles = read_roles(site.inputs["split"], observations.obs_id)
     curves = site.reports_of_project / "curves"
-    scored = [site.reports_of_project / f"{name}.json" for name in ("metrics", "intervals", "regions", "data")]
+    scored = [site.reports_of_project / f"{name}.json" for name in ("metrics", "intervals", "regions")]
     for file in (*scored, *(curves / f"{name}.tsv" for name in CURVES.values())):
         if not file.is_file():
             raise DataError(f"{file} is missing: stage report reads it", hint="dvc repro report")
-    metrics, intervals, regions, account = (json.loads(file.read_text()) for file in scored)
+    metrics, intervals, regions = (json.loads(file.read_text()) for file in scored)
+    account = json.loads((site.inputs["download"] / "account.json").read_text())
     chosen = class_of_map(view.report.class_name, observations)
     figures.accuracy_by_ratio(metrics, site.reports / "figures" / "accuracy.png")
     drawn = {title.format(loss=view.loss): read_curve(curves / f"{name}.tsv") for title, name in CURVES.items()}

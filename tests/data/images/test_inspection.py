@@ -10,9 +10,10 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
+from cspops.data.image_columns import IMAGE
 from cspops.data.images import unreadable
 from cspops.data.images.inspection import inspect_images
-from cspops.data.rows import IMAGE, Inspected, Reading
+from cspops.data.rows import Inspected, Reading
 from cspops.data.workers import Workers
 
 

@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from cspops.data.image_columns import CROP, IMAGE
 from cspops.data.images.tensors import by_path, decode, read_reading, stacked
-from cspops.data.rows import CROP, IMAGE, Reading
+from cspops.data.rows import Reading
 from cspops.data.workers import Workers
 from cspops.errors import DataError
 

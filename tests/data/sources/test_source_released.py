@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from scipy import sparse
 
-from cspops.data.rows import GIVEN_FEATURES
+from cspops.data.image_columns import GIVEN_FEATURES
 from cspops.data.sources.fmow import open_fmow
 from cspops.data.sources.inat2018 import open_inat2018
 from cspops.data.sources.released import FORMAT, list_released, read_released

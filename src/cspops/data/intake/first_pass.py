@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cspops.data.catalogue import OPTIONAL
+from cspops.data.image_columns import CROP
 from cspops.data.intake import labels
 from cspops.data.intake.dates import NOT_UNDERSTOOD, read_dates
 from cspops.data.intake.disk import written_into
@@ -17,7 +18,7 @@ from cspops.data.intake.masks import at, is_given, is_true
 from cspops.data.intake.official_roles import UNKNOWN, read_roles
 from cspops.data.intake.positions import read_positions
 from cspops.data.intake.verdicts import Verdicts
-from cspops.data.rows import CROP, ROWS, Inspect, Source
+from cspops.data.rows import ROWS, Inspect, Source
 from cspops.errors import EnvironmentProblem
 
 NO_ID = "obs_id is missing"

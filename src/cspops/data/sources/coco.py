@@ -19,7 +19,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cspops.data.rows import GIVEN_FEATURES, IMAGE, batch
+from cspops.data.image_columns import GIVEN_FEATURES, IMAGE
+from cspops.data.rows import batch
 from cspops.data.strict_json import StrictJson
 from cspops.errors import DataError, NotThere
 

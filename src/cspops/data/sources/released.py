@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from cspops.data.rows import GIVEN_FEATURES
+from cspops.data.image_columns import GIVEN_FEATURES
 from cspops.data.sources.coco import facts
 from cspops.errors import DataError
 

@@ -21,7 +21,8 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cspops.data.rows import IMAGE, Reading, Source, batch
+from cspops.data.image_columns import IMAGE
+from cspops.data.rows import Reading, Source, batch
 from cspops.data.tables.column_names import pick_columns
 from cspops.data.tables.column_values import MISSING, as_text, decoded, degrees, is_binary, is_text, trimmed
 from cspops.data.tables.image_paths import normalise_paths
