@@ -18,3 +18,4 @@ def no_settings_of_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CSPOPS_DEVICE", "cpu")
     monkeypatch.delenv("DVC_STAGE", raising=False)
     monkeypatch.delenv("DVC_ROOT", raising=False)
+    monkeypatch.delenv("COLUMNS", raising=False)  # pytest's own processes are told the width of the terminal
