@@ -69,10 +69,10 @@ def seconds(call: Callable[[], object]) -> float:
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.decoding", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--images", type=int, default=400)
+    parser.add_argument("--images", type=int, default=6000)
     parser.add_argument("--side", type=int, default=500, help="width of the photos; 3/4 of it is their height")
     parser.add_argument("--px", type=int, default=224)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2])
     asked = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as name:

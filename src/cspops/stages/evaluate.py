@@ -1,6 +1,6 @@
 """evaluate: image, location and both combined, beside priors without learning, on validation and on both test sets.
 
-Tables of rows and classes are made some rows at a time (`evaluation.blocks.row_blocks`) and leave a few numbers a row.
+Tables of rows and classes are made some rows at a time (`evaluation.row_blocks`) and leave a few numbers a row.
 """
 
 import json
