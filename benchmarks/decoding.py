@@ -1,6 +1,6 @@
 """Images a second from files to squares of pixels, by no, one and two workers, against a plain loop over Pillow.
 
-    python -m benchmarks.decoding [--images 400] [--side 500] [--px 224] [--repeats 3] [--workers 0 1 2]
+    python -m benchmarks.decoding [--images 6000] [--side 500] [--px 224] [--repeats 1] [--workers 0 1 2]
 
 run from the project's root. The JPEGs are made for it: smooth colours with a little noise, as photos compress. The ways are
 timed in turn, ``repeats`` times; the table shows medians, and of ratios the medians of the repeats' own. Starting the
