@@ -1,78 +1,13 @@
-"""The whole graph by `dvc repro`, small, through the real command line: results, re-runs, kills, experiments."""
+"""The whole graph by `dvc repro`, small, through the real command line: results, what runs again, experiments."""
 
 import json
-import os
-import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 from edited_params import set_params
-
-ROOT = Path(__file__).parents[2]
-
-SMALL: dict[str, Any] = {
-    "seeds": [0, 1],
-    "dataset.blue_marble.train": 600,
-    "dataset.blue_marble.val": 200,
-    "dataset.blue_marble.test": 200,
-    "dataset.blue_marble.spatial_val": 60,
-    "dataset.blue_marble.spatial_test": 60,
-    "dataset.blue_marble.min_zone_points": 10,
-    "split.label_ratios": [0.1, 1.0],
-    "pretrain_img.methods.moco.epochs": 3,
-    "pretrain_img.methods.moco.batch_size": 64,
-    "pretrain.epochs": 4,
-    "pretrain.batch_size": 128,
-    "finetune_loc.steps": 40,
-    "finetune_img.max_iterations": 20,
-}
-
-
-def run(project: Path, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(command, cwd=project, env=environment(), capture_output=True, text=True, timeout=600)
-    assert not check or done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done
-
-
-def environment() -> dict[str, str]:
-    bin_folder = str(Path(sys.executable).parent)
-    return os.environ | {
-        "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
-        "DVC_NO_ANALYTICS": "1",
-        "CSPOPS_DEVICE": "cpu",
-    }
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository of its own with the sources of this one, small params, run once from nothing."""
-    folder = tmp_path_factory.mktemp("project")
-    tracked = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    for name in tracked.stdout.splitlines():
-        if name.startswith(("src/", ".dvc", "data.dvc", "dvc.yaml", "params.yaml", ".gitignore")) and (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
-    set_params(folder, SMALL)
-    for command in (
-        ["git", "init", "-q"],
-        ["git", "config", "user.email", "tests@example.org"],
-        ["git", "config", "user.name", "tests"],
-        ["git", "add", "-A"],
-        ["git", "commit", "-qm", "start"],
-        ["dvc", "repro", "-q"],
-        ["git", "add", "-A"],
-        ["git", "commit", "-qm", "first run"],
-    ):
-        run(folder, *command)
-    return folder
+from small_project import run
 
 
 def stages_run(output: str) -> list[str]:
@@ -151,40 +86,6 @@ def test_a_second_repro_runs_nothing_and_git_is_clean(project: Path) -> None:
     assert run(project, "git", "status", "--short").stdout == ""
 
 
-def test_two_runs_give_the_same_bytes(project: Path) -> None:
-    before = (project / "reports/metrics.json").read_bytes()
-    figures = {file.name: file.read_bytes() for file in (project / "reports/figures").iterdir()}
-    run(project, "dvc", "repro", "-q", "-f", "-s", "pretrain-img", "featurize", "pretrain", "finetune-loc", "finetune-img")
-    run(project, "dvc", "repro", "-q", "-f", "-s", "evaluate", "report")
-    assert (project / "reports/metrics.json").read_bytes() == before
-    assert {file.name: file.read_bytes() for file in (project / "reports/figures").iterdir()} == figures
-
-
-@pytest.mark.parametrize("value", ["loss=mcc", "losses.mc.tau_batch=-1", "pretrain.epochs=abc", "+los=mc", "~losses.nce"])
-def test_a_wrong_value_stops_dvc_and_every_output_is_still_there(project: Path, value: str) -> None:
-    before = {
-        path: path.stat().st_mtime_ns
-        for top in ("artifacts", "reports")
-        for path in (project / top).rglob("*")
-        if path.is_file()
-    }
-    started = time.monotonic()
-    done = run(project, "dvc", "exp", "run", "-S", value, check=False)
-    assert done.returncode != 0
-    assert time.monotonic() - started < 60
-    says = value.split("=")[0].lstrip("+~")
-    assert f"error: params.yaml: {says}" in done.stderr
-    after = {
-        path: path.stat().st_mtime_ns
-        for top in ("artifacts", "reports")
-        for path in (project / top).rglob("*")
-        if path.is_file()
-    }
-    assert after == before
-    run(project, "git", "restore", "params.yaml")
-    assert "up to date" in run(project, "dvc", "repro").stdout
-
-
 def test_an_inactive_setting_runs_only_check(project: Path) -> None:
     set_params(project, {"losses.nce.weight_dropout": 0.123, "encodings.grid.scales": 32})
     assert stages_run(run(project, "dvc", "repro").stdout) == ["check"]
@@ -239,38 +140,3 @@ def test_evaluate_prints_a_table_and_json(project: Path) -> None:
     document = json.loads(run(project, "cspops", "evaluate", "--json").stdout)
     assert document == metrics(project)
     assert run(project, "git", "status", "--short").stdout == ""
-
-
-@pytest.mark.parametrize(
-    ("stage", "after"),
-    [("pretrain-img", "moco: epoch 2"), ("pretrain", "seed 1: epoch 2"), ("finetune-loc", "seed 0, ratio 1,")],
-)
-def test_a_killed_stage_continues_and_ends_with_the_same_bytes(project: Path, stage: str, after: str) -> None:
-    folder = project / "artifacts" / stage.replace("-", "_")
-    before = {file.relative_to(folder): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
-    command = ["dvc", "repro", "-f", "-s", stage]  # -f: or DVC would take the outputs from its cache
-    pipe = subprocess.PIPE
-    with subprocess.Popen(
-        command, cwd=project, env=environment(), stdout=subprocess.DEVNULL, stderr=pipe, text=True, start_new_session=True
-    ) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if after in line:
-                os.killpg(process.pid, signal.SIGKILL)
-                break
-    assert process.returncode == -signal.SIGKILL
-    assert not (folder / "stage.json").exists()  # nothing half-written passes for whole
-    done = run(project, *command)
-    again = done.stdout + done.stderr
-    assert FIRST[stage] not in again
-    assert {file.relative_to(folder): file.read_bytes() for file in folder.rglob("*") if file.is_file()} == before
-    assert not list((project / ".dvc/tmp/cspops").glob("*"))
-    assert run(project, "git", "status", "--short").stdout == ""
-
-
-FIRST = {
-    "pretrain-img": "moco: epoch 1 of",
-    "pretrain": "pretrain seed 0: epoch 1 of",
-    "finetune-loc": "finetune-loc: seed 0, ratio 0.1,",
-}
-"""What a run from the beginning reports first."""
