@@ -1,9 +1,9 @@
 """A source's rows become a catalogue: every row ends in observations.parquet or, with a reason, in rejected.parquet.
 
-Two passes. The first (`intake`) judges each batch as it comes, keeps what is light (ids, positions, labels, hashes) in memory
-and puts the rest into a spool file; then what only the whole set can tell is judged here: repeated ids and images, classes, the
-share set aside. The second (`catalogue_writer`) takes the spool file to the catalogue. Only then is anything written, and none
-of it depends on how the rows were cut into batches.
+Two passes. The first (`first_pass`) judges each batch as it comes, keeps what is light (ids, positions, labels, hashes) in
+memory and puts the rest into a spool file; then what only the whole set can tell is judged here: repeated ids and images,
+classes, the share set aside. The second (`second_pass`) takes the spool file to the catalogue. Only then is anything written,
+and none of it depends on how the rows were cut into batches.
 """
 
 from pathlib import Path

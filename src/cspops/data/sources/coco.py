@@ -6,7 +6,6 @@ image features in the place of images. The json files are streamed (ijson); what
 Note: `macaodha/geo_prior` and CSP also drop located rows whose `user_id` is null; here they stay.
 """
 
-import hashlib
 import json
 import unicodedata
 from collections import Counter
@@ -21,6 +20,7 @@ import pyarrow.compute as pc
 
 from cspops.data.image_columns import GIVEN_FEATURES, IMAGE
 from cspops.data.rows import batch
+from cspops.data.sources.file_facts import facts
 from cspops.data.strict_json import StrictJson
 from cspops.errors import DataError, NotThere
 
@@ -60,12 +60,6 @@ def find(root: Path, *names: str, folder: bool = False) -> Path:
         if places:
             return places[0]
     raise NotThere(f"{root / names[0]} is missing", hint=FETCH)
-
-
-def facts(file: Path) -> dict[str, Any]:
-    """Size in bytes and sha256, for `Source.files`."""
-    with file.open("rb") as opened:
-        return {"size": file.stat().st_size, "sha256": hashlib.file_digest(opened, "sha256").hexdigest()}
 
 
 def read_categories(file: Path, remarks: list[str]) -> dict[str, str]:

@@ -26,6 +26,7 @@ import pyarrow as pa
 from cspops.data.rows import ROWS, Reading, Source, batch
 from cspops.data.sources import coco
 from cspops.data.sources.coco import FETCH, MEND, Part, find
+from cspops.data.sources.file_facts import facts
 from cspops.data.sources.fmow_scene import Described, Scene, read_scene
 from cspops.data.sources.released import list_released
 from cspops.errors import DataError, EnvironmentProblem, NotThere, ParamsError
@@ -111,7 +112,7 @@ def _open_features(root: Path) -> Source:
     remarks: list[str] = []
     listed = find(root, "category.json")
     categories = coco.read_categories(listed, remarks)
-    files: dict[str, Mapping[str, Any]] = {listed.relative_to(root).as_posix(): coco.facts(listed)}
+    files: dict[str, Mapping[str, Any]] = {listed.relative_to(root).as_posix(): facts(listed)}
     matrices = {split: find(root, FEATURES.format(split=split)) for split in ("train", "val")}
     coco.check_matrices(list(matrices.values()))
     parts = [

@@ -4,7 +4,6 @@ An image is a file with the suffix of one, or whose first bytes are those of one
 whatever order the file system has, and a row's obs_id is its path unless the side-car gives another.
 """
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -18,6 +17,7 @@ import pyarrow.compute as pc
 
 from cspops.data.images.metadata import Metadata, Question, read_metadata
 from cspops.data.rows import Reading, Source, batch
+from cspops.data.sources.file_facts import facts
 from cspops.data.sources.sidecar import BY_NAME, Joined, attach
 from cspops.data.sources.table import read_sidecar
 from cspops.data.sources.tree import Tree, listed, printable, remarks, walk
@@ -126,8 +126,7 @@ def _read_sidecar(
             f"the side-car {file} is missing" + (f"; did you mean {near[0]}?" if near else ""),
             hint="dataset.folder.sidecar in params.yaml is a path below the folder",
         )
-    with file.open("rb") as stream:
-        about = {"size": file.stat().st_size, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
+    about = facts(file)
     texts = [path for path in tree.images if path == printable(path)]
     found = attach(
         read_sidecar(file, columns=columns, remarks=said),

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from cspops.data.rows import Reading, Source
 from cspops.data.sources import coco
 from cspops.data.sources.coco import Part, find
+from cspops.data.sources.file_facts import facts
 from cspops.data.sources.released import list_released
 
 ROLES = {"train": "train", "val": "test"}
@@ -41,7 +42,7 @@ def open_inat2018(
     matrices: dict[str, Path | None] = dict.fromkeys(ROLES)
     folder, predictions = "inat2018", None
     categories = coco.read_categories(listed, remarks)
-    files[listed.relative_to(root).as_posix()] = coco.facts(listed)
+    files[listed.relative_to(root).as_posix()] = facts(listed)
     if form == "images":
         below = find(root, IMAGES, folder=True).parent.relative_to(root)
         folder = (Path(folder) / below).as_posix()

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from cspops.data.image_columns import GIVEN_FEATURES
-from cspops.data.sources.coco import facts
+from cspops.data.sources.file_facts import facts
 from cspops.errors import DataError
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@
   a zone.
 """
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -23,6 +22,7 @@ import pyarrow.compute as pc
 
 from cspops.data.image_columns import IMAGE
 from cspops.data.rows import Reading, Source, batch
+from cspops.data.sources.file_facts import facts
 from cspops.data.tables.column_names import pick_columns
 from cspops.data.tables.column_values import MISSING, as_text, decoded, degrees, is_binary, is_text, trimmed
 from cspops.data.tables.image_paths import normalise_paths
@@ -55,15 +55,7 @@ def open_table(
         DataError: no table, no row, an unreadable file, a column that is missing or of two minds.
     """
     path = only_table(root) if file is None else root / file
-    table, kind = open_file(path, key="dataset.table.file")
-    picked = pick_columns(
-        table.names,
-        columns,
-        table=path.name,
-        key="dataset.table.columns",
-        has_geometry=table.has_geometry,
-        remarks=table.remarks,
-    )
+    table, kind, picked = _open(path, columns, source="table", key="file")
     remarks = table.remarks
     if not (table.has_geometry or "lon" in picked):
         remarks.append(f"{path.name}: no column is known as longitude or latitude (dataset.table.columns)")
@@ -78,14 +70,8 @@ def open_table(
 
     def rows() -> Iterator[pa.RecordBatch]:
         yield from reader.batches()
-        with path.open("rb") as stream:
-            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-        files[path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name] = {
-            "size": path.stat().st_size,
-            "sha256": sha256,
-            "format": kind,
-            "columns": picked,
-        }
+        name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+        files[name] = facts(path) | {"format": kind, "columns": picked}
 
     return Source(_not_empty(rows(), path), reading, inspection, files, remarks)
 
@@ -99,18 +85,24 @@ def read_sidecar(
     `obs_id` is null where the table has none. What is odd about the file goes to ``remarks`` by the end. DataError as
     from `open_table`.
     """
-    table, _ = open_file(file, key="dataset.folder.sidecar")
+    table, _, picked = _open(file, columns, source="folder", key="sidecar")
+    yield from _not_empty(_Reader(file, table, picked, folder=None).batches(), file)
+    if remarks is not None:
+        remarks.extend(table.remarks)
+
+
+def _open(file: Path, columns: Mapping[str, str | None], *, source: str, key: str) -> tuple[Table, str, dict[str, str]]:
+    """A table, its format and its columns by kind; ``source`` and ``key`` say where params.yaml names it."""
+    table, kind = open_file(file, key=f"dataset.{source}.{key}")
     picked = pick_columns(
         table.names,
         columns,
         table=file.name,
-        key="dataset.folder.columns",
+        key=f"dataset.{source}.columns",
         has_geometry=table.has_geometry,
         remarks=table.remarks,
     )
-    yield from _not_empty(_Reader(file, table, picked, folder=None).batches(), file)
-    if remarks is not None:
-        remarks.extend(table.remarks)
+    return table, kind, picked
 
 
 def _not_empty(batches: Iterator[pa.RecordBatch], file: Path) -> Iterator[pa.RecordBatch]:
