@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-sys.path[:0] = [str(Path(__file__).parent / "laws"), str(Path(__file__).parent)]
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE / "laws"), str(HERE / "imagessl"), str(HERE)]
 
 
 @pytest.fixture(autouse=True)

@@ -2,21 +2,18 @@
 
 import copy
 import math
-from collections import deque
 
 import pytest
 import torch
-from torch import nn
+from unlabelled import CPU, backbone, tiles, unlabelled
 
 from cspops.errors import DataError
-from cspops.imagessl.moco import Keys, MocoSettings, in_groups, moco
+from cspops.imagessl.moco import MocoSettings, moco
 from cspops.losses import objectives
 from cspops.losses.pairs import unit
-from cspops.models.backbones import ImageNetwork, build_image_network
+from cspops.models.backbones import ImageNetwork
 from cspops.seeds import torch_stream
 from cspops.training.resume import Resume
-
-CPU = torch.device("cpu")
 
 
 def settings(**changes) -> MocoSettings:
@@ -29,105 +26,20 @@ def settings(**changes) -> MocoSettings:
         "temperature": 0.1,
         "queue": 16,
         "dim": 8,
+        "norm_groups": 4,
         "min_scale": 0.7,
         "colour_jitter": 0.1,
         "grey": 0.1,
+        "blur": 0.0,
+        "turns": True,
     }
     return MocoSettings(**(defaults | changes))
 
 
-def backbone(model: str = "timm:test_resnet") -> ImageNetwork:
-    return build_image_network(model, pretrained=False, px=32, seed=0)
-
-
-def tiles(n: int = 32) -> torch.Tensor:
-    """Random checks of 8 x 8 pixels, so that tiles are easy to tell apart."""
-    blocks = torch.randint(256, (n, 4, 4, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    return blocks.repeat_interleave(8, 1).repeat_interleave(8, 2)
-
-
 def run(n: int = 32, *, network: ImageNetwork | None = None, resume=None, report=lambda line: None, seed: int = 0, **changes):
     network = network or backbone()
-    curve = moco(network, tiles(n), settings(**changes), seed=seed, device=CPU, resume=resume, report=report)
-    return network, curve
-
-
-def keys(size: int = 7, dim: int = 2, network: nn.Module | None = None) -> Keys:
-    return Keys(network or nn.Linear(3, dim), queue=size, dim=dim, generator=torch.Generator().manual_seed(0))
-
-
-def test_the_queue_starts_as_random_unit_vectors():
-    torch.testing.assert_close(keys(50, 16).queue.norm(dim=1), torch.ones(50), rtol=0, atol=1e-6)
-
-
-@pytest.mark.parametrize("batches", [[3, 3, 3, 3, 3], [7, 7], [1] * 20, [2, 5, 7, 3, 4], [6, 6, 6]])
-def test_the_queue_is_first_in_first_out(batches):
-    """Against a deque of the same length: after each batch the newest 7 keys are there, in any order."""
-    mine, oracle = keys(), deque(maxlen=7)
-    oracle.extend(tuple(row) for row in mine.queue.tolist())
-    count = 0
-    for n in batches:
-        batch = torch.arange(count, count + n).float()[:, None].expand(n, 2)
-        count += n
-        mine.enqueue(batch)
-        oracle.extend(tuple(row) for row in batch.tolist())
-        assert sorted(map(tuple, mine.queue.tolist())) == sorted(oracle)
-
-
-@pytest.mark.parametrize("n", [8, 14, 20, 200])
-def test_a_batch_longer_than_the_queue_leaves_its_newest_keys(n):
-    mine = keys()
-    mine.enqueue(torch.arange(3.0)[:, None].expand(3, 2))
-    mine.enqueue(torch.arange(float(n))[:, None].expand(n, 2))
-    assert sorted(mine.queue[:, 0].tolist()) == list(range(n - 7, n))
-    mine.enqueue(torch.full((1, 2), -1.0))
-    assert sorted(mine.queue[:, 0].tolist()) == [-1, *range(n - 6, n)]
-
-
-def test_following_is_the_momentum_formula():
-    """theta_k <- m theta_k + (1 - m) theta_q, parameter by parameter; the query network is not touched."""
-    query = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
-    mine = keys(network=copy.deepcopy(query))
-    with torch.no_grad():
-        for parameter in query.parameters():
-            parameter.add_(torch.randn_like(parameter))
-    before = [parameter.clone() for parameter in mine.network.parameters()]
-    theirs = [parameter.detach().clone() for parameter in query.parameters()]
-    mine.follow(query, 0.9)
-    for now, was, its, query_now in zip(mine.network.parameters(), before, theirs, query.parameters(), strict=True):
-        torch.testing.assert_close(now, 0.9 * was + 0.1 * its)
-        assert torch.equal(query_now, its)
-
-
-def test_momentum_zero_copies():
-    query, mine = nn.Linear(3, 2), keys()
-    mine.follow(query, 0.0)
-    torch.testing.assert_close(mine.network.weight, query.weight)
-
-
-def test_keys_are_a_copy_without_gradients():
-    query = nn.Linear(3, 2)
-    mine = keys(network=query)
-    assert [parameter.requires_grad for parameter in mine.parameters()] == [False, False]
-    assert query.weight.requires_grad
-    assert mine.network.weight.data_ptr() != query.weight.data_ptr()
-    mine.network(torch.ones(1, 3)).sum()
-    assert not mine.network(torch.ones(1, 3)).requires_grad
-
-
-def test_groups_have_statistics_of_their_own():
-    """Batch norm over the two rows of a group answers -1 and 1; over all eight it would not.
-
-    A group's variance is 1/4 at least, so eps = 1e-5 takes 2e-5 off at most.
-    """
-    norm = nn.BatchNorm1d(1, affine=False).train()
-    out = in_groups(norm, torch.arange(8.0)[:, None] ** 2)
-    torch.testing.assert_close(out[:, 0], torch.tensor([-1.0, 1.0] * 4), rtol=0, atol=3e-5)
-
-
-def test_groups_keep_the_order():
-    x = torch.arange(10.0)[:, None]
-    assert torch.equal(in_groups(nn.Identity(), x), x)
+    made = moco(network, unlabelled(n), settings(**changes), seed=seed, device=CPU, resume=resume, report=report)
+    return network, made.curve
 
 
 @pytest.mark.parametrize("queue", [4, 16])
@@ -159,8 +71,8 @@ def test_every_key_enters_the_queue(tmp_path):
     run(epochs=1, batch_size=8, queue=12, resume=Resume(tmp_path))
     tensors, _ = Resume(tmp_path).load("moco")
     first = unit(torch.randn(12, 8, generator=torch_stream(0, "moco queue")))
-    queue = tensors["keys.queue"]
-    assert tensors["keys.oldest"].item() == 8
+    queue = tensors["state/contrast.queue.keys"]
+    assert tensors["state/contrast.queue.oldest"].item() == 8
     assert queue.shape == (12, 8)
     assert float((queue @ first.T).max()) < 1 - 1e-4
     torch.testing.assert_close(queue.norm(dim=1), torch.ones(12), rtol=0, atol=1e-5)
@@ -239,18 +151,25 @@ def test_the_last_batch_may_be_short(n):
 def test_settings_and_tiles_are_left_alone():
     pixels = tiles()
     copied = pixels.clone()
-    moco(backbone(), pixels, settings(epochs=1), seed=0, device=CPU)
+    moco(backbone(), unlabelled(pixels), settings(epochs=1), seed=0, device=CPU)
     assert torch.equal(pixels, copied)
-
-
-def test_unit_keys_score_one_with_themselves():
-    k = unit(torch.randn(5, 8, generator=torch.Generator().manual_seed(0)))
-    torch.testing.assert_close((k * k).sum(1), torch.ones(5), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("n", [0, 1])
 def test_fewer_than_two_tiles_are_refused(n: int) -> None:
     pixels = torch.zeros(n, 8, 8, 3, dtype=torch.uint8)
-    settings = MocoSettings(1, 8, 0.1, 0.0, 0.9, 0.1, 16, 4, 0.7, 0.0, 0.0)
     with pytest.raises(DataError, match="too few"):
-        moco(backbone(), pixels, settings, seed=0, device=torch.device("cpu"))
+        moco(backbone(), unlabelled(pixels), settings(), seed=0, device=CPU)
+
+
+def test_positions_give_a_monitor_and_change_nothing_else() -> None:
+    plain, curve = run(epochs=2)
+    network = backbone()
+    lonlat = torch.rand(32, 2, generator=torch.Generator().manual_seed(0)) * 50
+    made = moco(network, unlabelled(32, lonlat=lonlat), settings(epochs=2), seed=0, device=CPU)
+    assert [row["total"] for row in made.curve] == [row["total"] for row in curve]
+    assert all(0 < row["knn_km"] < 7000 for row in made.curve)
+    assert made.facts.keys() == {"knn_km_before", "knn_km_after"}
+    assert made.facts["knn_km_after"] == pytest.approx(made.curve[-1]["knn_km"], abs=0.06)
+    for one, other in zip(network.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(one, other)

@@ -107,6 +107,7 @@ def run(tmp_path: Path, small: Params) -> Callable[..., dict[str, Path]]:
         (folders["download"] / "account.json").write_text(json.dumps(account.as_json()))
         (folders["reports"] / "curves").mkdir()
         (folders["reports"] / "curves" / "pretrain_img.tsv").write_text("epoch\ttotal\n")
+        (folders["reports"] / "pretrain_img.json").write_text('{"method": "none"}')
         for name in stages:
             scratch = tmp_path / f"{name}-scratch"
             scratch.mkdir()

@@ -10,6 +10,7 @@ import torch
 from image_sites import photos, site
 from PIL import Image
 from safetensors.torch import load_file
+from unlabelled import unlabelled
 
 from cspops.errors import DataError, EnvironmentProblem
 from cspops.imagessl.moco import MocoSettings, moco
@@ -91,7 +92,7 @@ def test_it_trains_on_them_as_if_they_were_in_memory(tmp_path, monkeypatch):
     pixels = np.stack([np.asarray(Image.open(tmp_path / "raw" / path))[:, 4:36] for path in chosen])
     network = build_image_network("timm:test_resnet", pretrained=False, px=32, seed=0)
     settings = MocoSettings(**asked.settings.model_dump())
-    moco(network, torch.from_numpy(pixels), settings, seed=0, device=torch.device("cpu"))
+    moco(network, unlabelled(torch.from_numpy(pixels)), settings, seed=0, device=torch.device("cpu"))
     made = load_file(at.out / "model.safetensors")
     assert made.keys() == network.state_dict().keys()
     for name, tensor in network.state_dict().items():

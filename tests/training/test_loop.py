@@ -8,7 +8,8 @@ from torch import nn
 
 from cspops.errors import CspopsError
 from cspops.progress import silent
-from cspops.training.loop import cosine_decay, exponential_decay, run_epochs
+from cspops.training import loop
+from cspops.training.loop import cosine_decay, exponential_decay, run_epochs, warmed_cosine
 from cspops.training.resume import Resume
 
 CPU = torch.device("cpu")
@@ -22,23 +23,23 @@ class Scalar(nn.Module):
         self.w = nn.Parameter(torch.zeros(()))
 
 
-def train(epochs: int = 2, *, resume=None, report=silent, loss=None, module=None, after_step=lambda: None, seed: int = 0):
+def train(epochs: int = 2, *, resume=None, report=silent, loss=None, module=None, optimizer=None, seed: int = 0, **others):
     """Two batches an epoch; the default loss is w itself, so that each SGD step takes the learning rate off w."""
     module = module or Scalar()
     curve = run_epochs(
         name="run",
         modules={"module": module},
-        optimizer=torch.optim.SGD(module.parameters(), lr=999.0),
+        optimizer=optimizer or torch.optim.SGD(module.parameters(), lr=999.0),
         learning_rate=1.0,
         epochs=epochs,
         batches=lambda stream: torch.randperm(4, generator=stream).split(2),
         batches_per_epoch=2,
         loss=loss or (lambda rows, draws: {"total": module.w * 1.0}),
-        after_step=after_step,
         seed=seed,
         device=CPU,
         resume=resume,
         report=report,
+        **others,
     )
     return module, curve
 
@@ -157,3 +158,74 @@ def test_decays_start_at_one_and_end_at_the_last_rate():
 def test_a_loss_that_is_not_finite_ends_the_training(value):
     with pytest.raises(CspopsError, match=r"run: the loss is (nan|inf) at epoch 1: training has diverged"):
         train(3, loss=lambda rows, draws: {"total": torch.tensor(value, requires_grad=True)})
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3, 5, 7])
+def test_a_run_killed_within_an_epoch_draws_and_ends_as_an_undisturbed_one(tmp_path, monkeypatch, stop):
+    """A snapshot after every step; two steps an epoch, so that odd ``stop`` lies within one."""
+    monkeypatch.setattr(loop, "SNAPSHOT_SECONDS", -1.0)
+    module, seen = Scalar(), []
+    _, curve = train(4, module=module, loss=draws_of(seen, module))
+
+    first, first_seen = Scalar(), []
+    first_loss = draws_of(first_seen, first)
+
+    def killed(rows, draws):
+        if len(first_seen) == stop:
+            raise KeyboardInterrupt
+        return first_loss(rows, draws)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(4, module=first, loss=killed, resume=Resume(tmp_path))
+    torch.manual_seed(99)
+    lines: list[str] = []
+    second, second_seen = Scalar(), []
+    _, resumed = train(4, module=second, loss=draws_of(second_seen, second), resume=Resume(tmp_path), report=lines.append)
+    assert lines[0].endswith(f"continuing after epoch {stop // 2} of 4" + (" and 1 steps" if stop % 2 else ""))
+    assert second_seen == seen[stop:]
+    assert resumed == curve
+    assert second.w.item() == module.w.item()
+
+
+def test_the_rate_rises_in_equal_steps_and_then_follows_the_cosine():
+    """Gradient 1, 8 steps of which 4 warm up: 1/4 + 2/4 + 3/4 + 1, then the cosine's sum over 4 steps, 2.5."""
+    module, _ = train(4, warm_up=4)
+    assert module.w.item() == pytest.approx(-5.0)
+    assert [warmed_cosine(step, 4, warm_up=2) for step in range(4)] == pytest.approx([0.5, 1, 1, 0.5])
+
+
+def test_a_group_has_its_share_of_the_rate():
+    module = Scalar()
+    optimizer = torch.optim.SGD([{"params": [module.w], "share": 0.1}], lr=999.0)
+    train(module=module, optimizer=optimizer)
+    assert module.w.item() == pytest.approx(-0.25)
+
+
+def test_parts_of_a_batch_add_up_to_its_gradient():
+    """Rows 0..3 in batches of 2 have the gradient of their mean, however a batch is cut."""
+    ends = []
+    for accumulation in (1, 2):
+        module = Scalar()
+        _, curve = train(
+            module=module,
+            loss=lambda rows, draws, w=module.w: {"total": (w * (rows + 1.0)).mean(), "rows": rows.float().mean()},
+            accumulation=accumulation,
+        )
+        ends.append(module.w.item())
+        assert [row["rows"] for row in curve] == [1.5, 1.5]
+    assert ends[0] == pytest.approx(ends[1])
+    assert ends[0] < -1
+
+
+def test_a_run_that_is_over_stops_and_stays_so(tmp_path):
+    asked = []
+
+    def over():
+        asked.append(1)
+        return len(asked) == 2
+
+    _, curve = train(9, after_epoch=lambda: {"val": 0.5}, is_over=over, resume=Resume(tmp_path))
+    assert [row["epoch"] for row in curve] == [1, 2]
+    assert [row["val"] for row in curve] == [0.5, 0.5]
+    _, again = train(9, is_over=lambda: True, resume=Resume(tmp_path))
+    assert again == curve

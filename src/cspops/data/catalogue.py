@@ -71,7 +71,7 @@ def read_observations(folder: Path) -> Observations:
     table = pq.read_table(file, columns=["obs_id", "lon", "lat", "label", "official_split"])
     classes: list[str] = json.loads((folder / "classes.json").read_text())
     obs_id: list[str] = table["obs_id"].to_pylist()
-    lonlat = torch.from_numpy(np.stack((_floats(table["lon"]), _floats(table["lat"])), 1))
+    lonlat = torch.from_numpy(np.stack((floats(table["lon"]), floats(table["lat"])), 1))
     label = torch.from_numpy(table["label"].fill_null(-1).to_numpy().astype(np.int64))
     lon, lat = lonlat.unbind(1)
     remake = "dvc repro download"
@@ -102,7 +102,7 @@ def read_images(folder: Path, rows: range) -> pa.Table:
     return pa.concat_tables([empty, *parts]).combine_chunks()
 
 
-def _floats(column: pa.ChunkedArray) -> np.ndarray:
+def floats(column: pa.ChunkedArray) -> np.ndarray:
     """Numbers with nan for null."""
     numbers: np.ndarray = pc.cast(column, pa.float64()).fill_null(float("nan")).to_numpy().copy()
     return numbers

@@ -1,21 +1,22 @@
-"""MoCo-v2 (Chen et al. 2020): an image network learns to tell its own tile from a queue of others."""
+"""MoCo-v2 (Chen et al. 2020): an image network learns to tell its own image from a queue of others."""
 
-import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from cspops.data.batches import epoch_of_rows
-from cspops.errors import DataError
-from cspops.imagessl.views import random_views
+from cspops.imagessl.images import Features, Pretrained, UnlabelledImages, Views
+from cspops.imagessl.momentum import Queue, follow, in_groups, momentum_copy, queue_size, shuffled
+from cspops.imagessl.monitor import NeighbourDistance
 from cspops.losses import objectives
 from cspops.losses.pairs import unit
 from cspops.models.backbones import ImageNetwork
 from cspops.progress import Report, silent
 from cspops.seeds import global_torch_stream, torch_stream
-from cspops.shapes import Float, Tensor, UInt8
-from cspops.training.loop import Curve, run_epochs
+from cspops.shapes import Float, Tensor
+from cspops.training.loop import run_epochs
 from cspops.training.resume import Resume
 
 
@@ -31,129 +32,114 @@ class MocoSettings:
     temperature: float
     queue: int
     dim: int
+    norm_groups: int
     min_scale: float
     colour_jitter: float
     grey: float
+    blur: float
+    turns: bool
 
 
-class Keys(nn.Module):
-    """The momentum network and the queue of its answers."""
+class MomentumContrast(nn.Module):
+    """The query network with its head, its momentum copy and the queue of the copy's answers."""
 
-    def __init__(self, network: nn.Module, *, queue: int, dim: int, generator: torch.Generator) -> None:
+    def __init__(self, network: ImageNetwork, settings: MocoSettings, *, images: int, seed: int) -> None:
         super().__init__()
-        self.network = copy.deepcopy(network).requires_grad_(False)
-        self.register_buffer("queue", unit(torch.randn(queue, dim, generator=generator)))
-        self.register_buffer("oldest", torch.zeros((), dtype=torch.long))
-        self.queue: Tensor
-        self.oldest: Tensor
+        self.settings = settings
+        with global_torch_stream(seed, "moco head"):
+            head = mlp_head(network.dim, settings.dim)
+        self.query = nn.Sequential(Features(network), head)
+        self.key = momentum_copy(self.query)
+        size = queue_size(settings.queue, images)
+        self.queue = Queue(size, settings.dim, generator=torch_stream(seed, "moco queue"))
 
-    @torch.no_grad()
-    def follow(self, network: nn.Module, momentum: float) -> None:
-        """theta_k <- momentum theta_k + (1 - momentum) theta_q; batch-norm buffers follow their own data."""
-        for mine, its in zip(self.network.parameters(), network.parameters(), strict=True):
-            mine.lerp_(its, 1 - momentum)
+    def contrast(
+        self, queries: Float[Tensor, "n 3 h w"], keys: Callable[[], Float[Tensor, "n 3 h w"]], draws: torch.Generator
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, "n d"]]:
+        """The loss of a batch of two views, and the queries' projections before they are brought to length 1."""
+        settings, device = self.settings, queries.device
+        projected = in_groups(self.query, queries, settings.norm_groups)
+        q = unit(projected)
+        with torch.no_grad():
+            follow(self.key, self.query, settings.momentum)
+            shuffle = torch.randperm(len(q), generator=draws, device=device)
+            k = unit(shuffled(self.key, keys(), settings.norm_groups, order=shuffle))
+        loss = objectives.mc((q * k).sum(1), q @ self.queue.keys.clone().T, temperature=settings.temperature)
+        self.queue.enqueue(k)  # after the scores, so that no key of this batch is a negative in it
+        return loss, projected
 
-    @torch.no_grad()
-    def enqueue(self, keys: Float[Tensor, "n d"]) -> None:
-        """Replace the oldest keys, around the end of the queue."""
-        size = len(self.queue)
-        newest = keys[-size:]
-        first = self.oldest + len(keys) - len(newest)
-        self.queue[(first + torch.arange(len(newest), device=keys.device)) % size] = newest
-        self.oldest.copy_((self.oldest + len(keys)) % size)
 
-
-def in_groups(network: nn.Module, x: Tensor, groups: int = 4) -> Tensor:
-    """Run a network on parts of a batch, each with its own batch-norm statistics.
-
-    With one batch for queries and keys, statistics would tell which key is whose; MoCo shuffles over devices
-    against it, here queries go in order and keys in a random one.
-    """
-    return torch.cat([network(part) for part in x.tensor_split(max(1, min(groups, len(x) // 2)))])
+def mlp_head(dim_in: int, dim_out: int) -> nn.Sequential:
+    """The two layers of MoCo-v2 on top of the pooled features; dropped after pre-training."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(dim_in, dim_in), nn.ReLU(), nn.Linear(dim_in, dim_out))
 
 
 def moco(
     network: ImageNetwork,
-    pixels: UInt8[Tensor, "n h w 3"],
+    images: UnlabelledImages,
     settings: MocoSettings,
     *,
     seed: int,
     device: torch.device,
     resume: Resume | None = None,
     report: Report = silent,
-) -> Curve:
-    """Train ``network`` in place on unlabelled tiles; head, momentum network and queue are dropped afterwards.
-
-    Tiles stay where they are, on a device or in a memory-mapped file; ``device`` gets a batch at a time.
+) -> Pretrained:
+    """Train ``network`` in place on unlabelled images; head, momentum network and queue are dropped afterwards.
 
     While a high temperature levels all scores, the loss is ln(1 + queue). It may rise in the first epoch, as the random
-    queue fills with keys of real tiles.
+    queue fills with keys of real images.
 
-    DataError for fewer than two tiles.
+    DataError for fewer than two images.
     """
-    if len(pixels) < 2:
-        raise DataError(
-            f"{len(pixels)} training image is too few: MoCo tells images from one another",
-            hint="pretrain_img.method: none in params.yaml, or more images",
-        )
+    images.require(2, "MoCo tells images from one another")
     network = network.to(device)
-    with global_torch_stream(seed, "moco head"):
-        head = nn.Sequential(
-            nn.Flatten(), nn.Linear(network.dim, network.dim), nn.ReLU(), nn.Linear(network.dim, settings.dim)
-        ).to(device)
-    query = nn.Sequential(Features(network), head)
-    queue = min(settings.queue, len(pixels) // 2)
-    keys = Keys(query, queue=queue, dim=settings.dim, generator=torch_stream(seed, "moco queue")).to(device).train()
-
-    def view(rows: Tensor, draws: torch.Generator) -> Tensor:
-        batch = pixels[rows.to(pixels.device)].to(device)
-        return random_views(
-            batch.permute(0, 3, 1, 2).contiguous().float() / 255,
-            min_scale=settings.min_scale,
-            colour_jitter=settings.colour_jitter,
-            grey=settings.grey,
-            generator=draws,
-        )
+    contrast = MomentumContrast(network, settings, images=len(images), seed=seed).to(device).train()
+    view = views_of(images, settings, device)
+    monitor = NeighbourDistance.of(network, images, seed=seed)
+    before = monitor()
 
     def step(rows: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
-        q = unit(in_groups(query, view(rows, draws)))
-        with torch.no_grad():
-            keys.follow(query, settings.momentum)
-            shuffle = torch.randperm(len(rows), generator=draws, device=device)
-            k = torch.empty_like(q)
-            k[shuffle] = unit(in_groups(keys.network, view(rows, draws)[shuffle]))
-        total = objectives.mc((q * k).sum(1), q @ keys.queue.clone().T, temperature=settings.temperature)
-        keys.enqueue(k)  # after the scores, so that no key of this batch is a negative in it
-        return {"total": total}
+        loss, _ = contrast.contrast(view(rows, draws), lambda: view(rows, draws), draws)
+        return {"total": loss}
 
-    parameters = list(query.parameters())
-    optimizer = torch.optim.SGD(
-        parameters, lr=settings.learning_rate, momentum=0.9, weight_decay=settings.weight_decay, fused=True
-    )
     curve = run_epochs(
         name="moco",
-        modules={"query": query, "keys": keys},
-        optimizer=optimizer,
+        modules={"contrast": contrast},
+        optimizer=sgd(contrast.query, settings),
         learning_rate=settings.learning_rate,
         epochs=settings.epochs,
-        batches=lambda stream: epoch_of_rows(len(pixels), settings.batch_size, generator=stream),
-        batches_per_epoch=-(-len(pixels) // settings.batch_size),
+        batches=lambda stream: epoch_of_rows(len(images), settings.batch_size, generator=stream),
+        batches_per_epoch=-(-len(images) // settings.batch_size),
         loss=step,
+        after_epoch=monitor,
         seed=seed,
         device=device,
         resume=resume,
         report=report,
     )
     network.eval()
-    return curve
+    return Pretrained(curve, monitor.facts(before))
 
 
-class Features(nn.Module):
-    """An image network called on floats, channels first."""
+def views_of(images: UnlabelledImages, settings: MocoSettings, device: torch.device) -> Views:
+    """The views that settings ask for."""
+    return Views(
+        images.pixels,
+        device,
+        min_scale=settings.min_scale,
+        colour_jitter=settings.colour_jitter,
+        grey=settings.grey,
+        blur=settings.blur,
+        turns=settings.turns,
+    )
 
-    def __init__(self, network: ImageNetwork) -> None:
-        super().__init__()
-        self.network = network
 
-    def forward(self, pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n k"]:
-        return self.network.features(pixels)
+def sgd(module: nn.Module, settings: MocoSettings) -> torch.optim.SGD:
+    """MoCo's optimiser: SGD with momentum 0.9."""
+    return torch.optim.SGD(
+        list(module.parameters()),
+        lr=settings.learning_rate,
+        momentum=0.9,
+        weight_decay=settings.weight_decay,
+        fused=True,
+    )

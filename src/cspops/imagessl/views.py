@@ -3,13 +3,20 @@
 import math
 
 import torch
-from torch.nn.functional import affine_grid, grid_sample
+from torch.nn.functional import affine_grid, conv2d, grid_sample, pad
 
 from cspops.shapes import Float, Tensor
 
 
 def random_views(
-    pixels: Float[Tensor, "n 3 h w"], *, min_scale: float, colour_jitter: float, grey: float, generator: torch.Generator
+    pixels: Float[Tensor, "n 3 h w"],
+    *,
+    min_scale: float,
+    colour_jitter: float,
+    grey: float,
+    blur: float = 0.0,
+    turns: bool = True,
+    generator: torch.Generator,
 ) -> Float[Tensor, "n 3 h w"]:
     """A random crop, mirrored and turned by quarters (a satellite tile has no up), with shifted colours.
 
@@ -18,6 +25,8 @@ def random_views(
         min_scale: least share of the tile's area in the crop; the crop is a square, resized bilinearly.
         colour_jitter: brightness, contrast and each channel are scaled by factors within 1 +- this.
         grey: probability of losing the colour.
+        blur: probability of a Gaussian blur with a deviation of 0.1 to 2 pixels of an image of 224, in proportion.
+        turns: whether views are turned by quarters, too; mirrored left to right they are in any case.
     """
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
@@ -26,7 +35,7 @@ def random_views(
 
     n = len(pixels)
     side = uniform(min_scale, 1, n).sqrt()
-    quarter = torch.randint(4, (n,), generator=generator, device=generator.device) * (math.pi / 2)
+    quarter = torch.randint(4 if turns else 1, (n,), generator=generator, device=generator.device) * (math.pi / 2)
     mirror = torch.randint(2, (n,), generator=generator, device=generator.device) * 2 - 1
     shift = uniform(-1, 1, n, 2) * (1 - side)[:, None]
     cos, sin = quarter.cos(), quarter.sin()
@@ -41,4 +50,19 @@ def random_views(
     out = out * uniform(1 - colour_jitter / 2, 1 + colour_jitter / 2, n, 3, 1, 1)
     greyed = uniform(0, 1, n, 1, 1, 1) < grey
     out = torch.where(greyed, out.mean(1, keepdim=True), out)
+    if blur > 0:
+        sigma = uniform(0.1, 2.0, n) * (out.shape[-1] / 224)
+        out = torch.where(uniform(0, 1, n, 1, 1, 1) < blur, gaussian_blur(out, sigma), out)
     return out.clamp(0, 1)
+
+
+def gaussian_blur(pixels: Float[Tensor, "n c h w"], sigma: Float[Tensor, "n"]) -> Float[Tensor, "n c h w"]:
+    """Each image convolved with a Gaussian of its own deviation in pixels, cut off at three of the largest; rims repeat."""
+    n, c, h, w = pixels.shape
+    reach = min(max(1, math.ceil(3 * float(sigma.max()))), min(h, w) - 1)
+    steps = torch.arange(-reach, reach + 1, device=pixels.device)
+    kernel = torch.exp(-0.5 * (steps / sigma[:, None]).square())
+    kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(c, 0)[:, None]
+    out = pad(pixels, [reach] * 4, mode="replicate").reshape(1, n * c, h + 2 * reach, w + 2 * reach)
+    out = conv2d(conv2d(out, kernel[..., None, :], groups=n * c), kernel[..., :, None], groups=n * c)
+    return out.reshape(n, c, h, w)

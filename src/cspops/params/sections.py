@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from cspops.params.image_pretraining import PretrainImg
 from cspops.params.location_encoders import Encodings, LocationEncoderSection, Networks
 from cspops.params.section import Count, NotNegative, Positive, Section, Share
 
@@ -144,34 +145,6 @@ class ImageEncoder(Section):
     model: Annotated[str, Field(pattern=r"^timm:.+")]
     weights: Literal["random", "pretrained"]
     px: Annotated[int, Field(ge=8, le=1024)]
-
-
-class Moco(Section):
-    epochs: Count
-    batch_size: Annotated[int, Field(ge=8)]
-    learning_rate: Positive
-    weight_decay: NotNegative
-    momentum: Annotated[float, Field(ge=0, lt=1)]
-    temperature: Positive
-    queue: Count
-    dim: Count
-    min_scale: Annotated[float, Field(gt=0, le=1)]
-    colour_jitter: Annotated[float, Field(ge=0, lt=1)]
-    grey: Share
-
-
-class NoImagePretraining(Section):
-    pass
-
-
-class PretrainImgMethods(Section):
-    moco: Moco
-    none: NoImagePretraining
-
-
-class PretrainImg(Section):
-    method: Literal["moco", "none"]
-    methods: PretrainImgMethods
 
 
 # --- losses ------------------------------------------------------------------------------------------------------

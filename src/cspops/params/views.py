@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar, cast
 
 from pydantic import BaseModel
 
+from cspops.params.image_pretraining import Method
 from cspops.params.location_encoders import LocationEncoderSection
 from cspops.params.section import Section
 from cspops.params.sections import (
@@ -22,10 +23,8 @@ from cspops.params.sections import (
     Inat2018,
     Loss,
     McLoss,
-    Moco,
     MseLoss,
     NceLoss,
-    NoImagePretraining,
     NoLoss,
     Params,
     Pretrain,
@@ -64,8 +63,8 @@ class SplitView:
 class PretrainImgView:
     seed: int = listed("seed")
     image_encoder: ImageEncoder = listed("image_encoder")
-    method: Literal["moco", "none"] = listed("pretrain_img.method")
-    settings: Moco | NoImagePretraining = listed("pretrain_img.methods.${pretrain_img.method}")
+    method: Method = listed("pretrain_img.method")
+    settings: Section = listed("pretrain_img.methods.${pretrain_img.method}")
 
 
 @dataclasses.dataclass(frozen=True)

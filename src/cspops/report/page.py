@@ -31,6 +31,7 @@ def page(
     intervals: Mapping[str, Any],
     regions: Mapping[str, Any],
     roles: Mapping[str, int],
+    image_network: str,
     account: Mapping[str, Any],
     maps: str,
 ) -> str:
@@ -75,6 +76,7 @@ def page(
         markdown(region_rows(places, "latitude"), text_columns=2),
         "## Training",
         "![Loss of each term against epochs or steps, for each training stage](figures/curves.png)",
+        image_network,
         data_section(account),
         f"{observations}.",
         "![Where the observations are: unlabelled, few-shot labelled, validation and test](figures/observations.png)",

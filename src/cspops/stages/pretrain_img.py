@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from cspops.data.catalogue import read_images, read_observations
+from cspops.data.captures import read_captures
+from cspops.data.catalogue import read_images
 from cspops.data.given_features import GIVEN, read_given
 from cspops.data.images.decoding import squares
 from cspops.data.images.tensors import by_path, read_reading
@@ -19,7 +20,8 @@ from cspops.data.rows import image_root
 from cspops.data.splits import read_roles
 from cspops.data.workers import Workers
 from cspops.errors import EnvironmentProblem
-from cspops.imagessl.moco import MocoSettings, moco
+from cspops.imagessl.images import Pretrained, UnlabelledImages
+from cspops.imagessl.methods import pretrain_image_network
 from cspops.models.backbones import build_image_network
 from cspops.models.checkpoint import save_model
 from cspops.shapes import Tensor, UInt8
@@ -37,33 +39,49 @@ ON_DEVICE = 2**30
 
 
 def run(view: "PretrainImgView", site: Site) -> None:
-    """Write model.safetensors, config.json and the curve. Sees training rows only, and no label.
+    """Write model.safetensors, config.json, the curve and the facts. Sees training rows only, and no label.
 
     A data set that comes with image features needs no network: there is a config.json that says so, and no weights.
     """
     about, download = view.image_encoder, site.inputs["download"]
     given = read_given(download, image_root(read_reading(download), raw=site.raw, data_root=site.host.data_root))
-    curve = []
+    made = Pretrained([])
     if given is not None:
         config = {"model": GIVEN, "dim": given.width}
         (site.out / "config.json").write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
         site.report(f"pretrain-img: the data set comes with {given.width} image features: no network is made")
     else:
         network = build_image_network(about.model, pretrained=about.weights == "pretrained", px=about.px, seed=view.seed)
-        if view.method == "moco":
+        if view.method != "none":
             device = site.host.torch_device()
-            pixels = training_pixels(about.px, site)
-            curve = moco(
+            made = pretrain_image_network(
+                view.method,
                 network,
-                pixels.to(device) if pixels.nbytes <= ON_DEVICE else pixels,
-                MocoSettings(**view.settings.model_dump()),
+                training_images(about.px, site, device),
+                view.settings.model_dump(),
                 seed=view.seed,
                 device=device,
                 resume=Resume(site.scratch),
                 report=site.report,
             )
         save_model(site.out, network.to(torch.device("cpu")), network.config)
-    write_curve(site.reports / "curves" / "pretrain_img.tsv", curve, columns=("epoch", "total"))
+    columns = list(made.curve[0]) if made.curve else ["epoch", "total"]
+    write_curve(site.reports / "curves" / "pretrain_img.tsv", made.curve, columns=columns)
+    facts = {"method": "given features" if given is not None else view.method} | made.facts
+    (site.reports / "pretrain_img.json").write_text(json.dumps(facts, indent=1) + "\n")
+
+
+def training_images(px: int, site: Site, device: torch.device) -> UnlabelledImages:
+    """The training rows, on ``device`` where they are few."""
+    captures = read_captures(site.inputs["download"])
+    train = read_roles(site.inputs["split"], captures.obs_id)["train"]
+    pixels = training_pixels(px, site)
+    return UnlabelledImages(
+        pixels.to(device) if pixels.nbytes <= ON_DEVICE else pixels,
+        captures.lonlat[train],
+        captures.place[train],
+        captures.captured_at[train],
+    )
 
 
 def training_pixels(px: int, site: Site) -> UInt8[Tensor, "n px px 3"]:
@@ -73,7 +91,7 @@ def training_pixels(px: int, site: Site) -> UInt8[Tensor, "n px px 3"]:
         EnvironmentProblem: the disk has no room for them.
     """
     download = site.inputs["download"]
-    train = read_roles(site.inputs["split"], read_observations(download).obs_id)["train"].numpy().nonzero()[0]
+    train = read_roles(site.inputs["split"], read_captures(download).obs_id)["train"].numpy().nonzero()[0]
     file, shape = site.scratch / "pixels.npy", (len(train), px, px, 3)
     if not file.exists():
         need, free = math.prod(shape), shutil.disk_usage(site.scratch).free

@@ -7,11 +7,13 @@ from cspops.data.catalogue import read_observations
 from cspops.data.splits import read_few_shot, read_roles
 from cspops.errors import DataError
 from cspops.report import figures, maps
+from cspops.report.image_section import MEANINGS, image_section
 from cspops.report.page import map_section, page
 from cspops.report.world import World
 from cspops.stages.curves import read_curve
 from cspops.stages.report_maps import class_of_map, draw_class, draw_clusters, encoder_title
 from cspops.stages.site import Site
+from cspops.training.loop import Curve
 
 if TYPE_CHECKING:
     from cspops.params.views import ReportView
@@ -24,15 +26,15 @@ def run(view: "ReportView", site: Site) -> None:
     observations = read_observations(site.inputs["download"])
     roles = read_roles(site.inputs["split"], observations.obs_id)
     curves = site.reports_of_project / "curves"
-    scored = [site.reports_of_project / f"{name}.json" for name in ("metrics", "intervals", "regions")]
+    scored = [site.reports_of_project / f"{name}.json" for name in ("metrics", "intervals", "regions", "pretrain_img")]
     for file in (*scored, *(curves / f"{name}.tsv" for name in CURVES.values())):
         if not file.is_file():
             raise DataError(f"{file} is missing: stage report reads it", hint="dvc repro report")
-    metrics, intervals, regions = (json.loads(file.read_text()) for file in scored)
+    metrics, intervals, regions, pretrain_img = (json.loads(file.read_text()) for file in scored)
     account = json.loads((site.inputs["download"] / "account.json").read_text())
     chosen = class_of_map(view.report.class_name, observations)
     figures.accuracy_by_ratio(metrics, site.reports / "figures" / "accuracy.png")
-    drawn = {title.format(loss=view.loss): read_curve(curves / f"{name}.tsv") for title, name in CURVES.items()}
+    drawn = {title.format(loss=view.loss): _losses(read_curve(curves / f"{name}.tsv")) for title, name in CURVES.items()}
     figures.loss_curves(drawn, site.reports / "figures" / "curves.png")
     seed, ratio = view.seeds[0], view.label_ratios[0]
     few = read_few_shot(site.inputs["split"], observations.obs_id, seed=seed, ratio=ratio)
@@ -59,7 +61,13 @@ def run(view: "ReportView", site: Site) -> None:
         intervals=intervals,
         regions=regions,
         roles={role: int(mask.sum()) for role, mask in roles.items() if mask.any()},
+        image_network=image_section(pretrain_img),
         account=account,
         maps=map_section(encoder_title(view), observations.classes[chosen], clusters=view.report.clusters, kept=kept),
     )
     (site.reports / "report.md").write_text(text)
+
+
+def _losses(curve: Curve) -> Curve:
+    """A curve without the columns that are no loss."""
+    return [{name: value for name, value in row.items() if name not in MEANINGS} for row in curve]

@@ -1,7 +1,9 @@
 """What every training loop shares: epochs that resume, a learning rate that decays, a curve that is written down."""
 
 import math
+import time
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 
 import torch
 from torch import nn
@@ -36,6 +38,10 @@ def refuse_divergence(name: str, curve: Curve) -> None:
         )
 
 
+SNAPSHOT_SECONDS = 60.0
+"""An epoch that takes longer is snapshot within, so that a kill loses no more than this."""
+
+
 def run_epochs(
     *,
     name: str,
@@ -47,55 +53,120 @@ def run_epochs(
     batches_per_epoch: int,
     loss: Callable[[Tensor, torch.Generator], Mapping[str, Tensor]],
     after_step: Callable[[], None] = lambda: None,
+    after_epoch: Callable[[], Mapping[str, float]] = dict,
+    is_over: Callable[[], bool] = lambda: False,
+    warm_up: int = 0,
+    accumulation: int = 1,
     seed: int,
     device: torch.device,
     resume: Resume | None,
     report: Report,
 ) -> Curve:
-    """Train for ``epochs`` epochs with a cosine learning rate; continue from the last whole epoch of ``resume``.
+    """Train for ``epochs`` epochs with a cosine learning rate; continue from the last snapshot of ``resume``.
 
-    Every epoch draws from its own streams ("rows", "draws" and torch's global one for dropout), so that an epoch's
-    numbers do not depend on whether the run was interrupted before it.
+    Every epoch draws from its own streams ("rows", "draws" and torch's global one for dropout), and a snapshot within an
+    epoch holds where they were, so that a run's numbers do not depend on whether, and where, it was interrupted.
 
     Args:
         name: of the snapshot and in the lines reported.
         modules: whatever is trained or carries state, in train mode.
+        optimizer: a parameter group with a `share` has that share of the learning rate.
         batches: row numbers of one epoch, given the stream "rows".
         batches_per_epoch: how many of them there are, for the schedule.
-        loss: named parts with `total`, given rows and the stream "draws".
+        loss: named parts with `total`, each a mean over the rows it is given, and the stream "draws".
         after_step: called after each optimiser step (a momentum update, say).
+        after_epoch: further columns of the epoch's row; called before its snapshot, it may change buffers of ``modules``.
+        is_over: whether to stop after an epoch; asked of the same state in a run that continues.
+        warm_up: optimiser steps over which the learning rate rises in equal steps before the cosine.
+        accumulation: parts that a batch is cut into, whose gradients are added up.
 
     Returns:
-        a row an epoch: `epoch` and the mean of each part.
+        a row an epoch: `epoch`, the mean of each part, and what ``after_epoch`` adds.
     """
     curve: Curve = []
+    done, rng, sums = 0, None, dict[str, Tensor]()
     snapshot = resume.load(name) if resume else None
     if snapshot:
         tensors, facts = snapshot
-        restore_training_state(tensors, modules, optimizer)
-        curve = facts["curve"]
-        report(f"{name}: continuing after epoch {len(curve)} of {epochs}")
+        restore_training_state(_below("state", tensors), modules, optimizer)
+        curve, done = facts["curve"], facts["steps"]
+        rng, sums = _below("rng", tensors), {key: sum_.to(device) for key, sum_ in _below("sums", tensors).items()}
+        report(f"{name}: continuing after epoch {len(curve)} of {epochs}" + (f" and {done} steps" if done else ""))
     for module in modules.values():
         module.train()
+    saved = time.monotonic()
     for epoch in range(len(curve), epochs):
+        if curve and not done and is_over():
+            break
         rows_stream = torch_stream(seed, name, "rows", epoch, device=device)
         draws = torch_stream(seed, name, "draws", epoch, device=device)
-        sums: dict[str, Tensor] = {}
         with global_torch_stream(seed, name, "dropout", epoch):
-            for step, rows in enumerate(batches(rows_stream)):
-                rate = learning_rate * cosine_decay(epoch * batches_per_epoch + step, epochs * batches_per_epoch)
+            if done and rng:
+                _set_streams(rng, draws, device)
+            for step, rows in enumerate(islice(batches(rows_stream), done, None), done):
+                at = epoch * batches_per_epoch + step
+                rate = learning_rate * warmed_cosine(at, epochs * batches_per_epoch, warm_up=warm_up)
                 for group in optimizer.param_groups:
-                    group["lr"] = rate
+                    group["lr"] = rate * group.get("share", 1.0)
                 optimizer.zero_grad(set_to_none=True)
-                parts = loss(rows, draws)
-                parts["total"].backward()
+                for part in rows.chunk(accumulation) if accumulation > 1 else (rows,):
+                    parts = loss(part, draws)
+                    weight = len(part) / len(rows)
+                    (parts["total"] * weight if accumulation > 1 else parts["total"]).backward()
+                    for key, value in parts.items():
+                        sums[key] = sums.get(key, torch.zeros((), device=device)) + value.detach() * weight
                 optimizer.step()
                 after_step()
-                for key, value in parts.items():
-                    sums[key] = sums.get(key, torch.zeros((), device=device)) + value.detach()
+                if resume and time.monotonic() - saved > SNAPSHOT_SECONDS:
+                    _save(resume, name, modules, optimizer, curve, step + 1, sums, _streams(draws, device))
+                    saved = time.monotonic()
         curve.append({"epoch": epoch + 1} | {key: float(value) / (step + 1) for key, value in sums.items()})
         refuse_divergence(name, curve)
+        curve[-1] |= after_epoch()
         report(f"{name}: epoch {epoch + 1} of {epochs}, loss {curve[-1]['total']:.4f}")
+        done, sums = 0, {}
         if resume:
-            resume.save(name, training_state(modules, optimizer), {"curve": curve})
+            _save(resume, name, modules, optimizer, curve, 0, {}, {})
+            saved = time.monotonic()
     return curve
+
+
+def warmed_cosine(step: int, steps: int, *, warm_up: int) -> float:
+    """(step + 1) / warm_up during the first ``warm_up`` steps, then half a cosine from 1 over the others."""
+    if step < warm_up:
+        return (step + 1) / warm_up
+    return cosine_decay(step - warm_up, max(1, steps - warm_up))
+
+
+def _save(
+    resume: Resume,
+    name: str,
+    modules: Mapping[str, nn.Module],
+    optimizer: torch.optim.Optimizer,
+    curve: Curve,
+    steps: int,
+    sums: Mapping[str, Tensor],
+    rng: Mapping[str, Tensor],
+) -> None:
+    """Write down where training is: ``steps`` steps into the epoch after the curve's last."""
+    parts = {"state": training_state(modules, optimizer), "sums": sums, "rng": rng}
+    tensors = {f"{part}/{key}": tensor for part, found in parts.items() for key, tensor in found.items()}
+    resume.save(name, tensors, {"curve": curve, "steps": steps})
+
+
+def _below(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of one part of a snapshot."""
+    return {key.removeprefix(f"{part}/"): tensor for key, tensor in tensors.items() if key.startswith(f"{part}/")}
+
+
+def _streams(draws: torch.Generator, device: torch.device) -> dict[str, Tensor]:
+    """Where the streams of an epoch are; the stream of rows is drawn from at the epoch's start only."""
+    found = {"draws": draws.get_state(), "cpu": torch.get_rng_state()}
+    return found | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
+
+
+def _set_streams(rng: Mapping[str, Tensor], draws: torch.Generator, device: torch.device) -> None:
+    draws.set_state(rng["draws"])
+    torch.set_rng_state(rng["cpu"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(rng["cuda"], device)

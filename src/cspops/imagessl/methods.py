@@ -1,0 +1,18 @@
+"""The pre-training methods by name."""
+
+from collections.abc import Callable
+from typing import Any
+
+from cspops.imagessl.images import Pretrained
+from cspops.imagessl.moco import MocoSettings, moco
+
+METHODS: dict[str, tuple[type, Callable[..., Pretrained]]] = {
+    "moco": (MocoSettings, moco),
+}
+"""Of each method the class of its settings and the function that trains a network with them."""
+
+
+def pretrain_image_network(method: str, network: Any, images: Any, settings: dict[str, Any], **others: Any) -> Pretrained:
+    """Train ``network`` in place by ``method``; ``others`` are its further keywords (see `moco.moco`)."""
+    kind, train = METHODS[method]
+    return train(network, images, kind(**settings), **others)

@@ -1,0 +1,66 @@
+"""The momentum network and the queue of keys of MoCo (He et al. 2020), and batch norm that does not tell which key is whose."""
+
+import copy
+
+import torch
+from torch import nn
+
+from cspops.losses.pairs import unit
+from cspops.shapes import Float, Int, Tensor
+
+
+def momentum_copy(network: nn.Module) -> nn.Module:
+    """A copy that no gradient reaches, to be moved by `follow`."""
+    return copy.deepcopy(network).requires_grad_(False)
+
+
+@torch.no_grad()
+def follow(mine: nn.Module, network: nn.Module, momentum: float) -> None:
+    """theta_k <- momentum theta_k + (1 - momentum) theta_q; batch-norm buffers follow their own data."""
+    for own, its in zip(mine.parameters(), network.parameters(), strict=True):
+        own.lerp_(its, 1 - momentum)
+
+
+class Queue(nn.Module):
+    """The last ``size`` keys, at first random ones; the oldest is replaced first."""
+
+    def __init__(self, size: int, dim: int, *, generator: torch.Generator) -> None:
+        super().__init__()
+        self.register_buffer("keys", unit(torch.randn(size, dim, generator=generator)))
+        self.register_buffer("oldest", torch.zeros((), dtype=torch.long))
+        self.keys: Tensor
+        self.oldest: Tensor
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @torch.no_grad()
+    def enqueue(self, keys: Float[Tensor, "n d"]) -> None:
+        """Replace the oldest keys, around the end of the queue."""
+        size = len(self.keys)
+        newest = keys[-size:]
+        first = self.oldest + len(keys) - len(newest)
+        self.keys[(first + torch.arange(len(newest), device=keys.device)) % size] = newest
+        self.oldest.copy_((self.oldest + len(keys)) % size)
+
+
+def in_groups(network: nn.Module, x: Tensor, groups: int = 4) -> Tensor:
+    """Run a network on parts of a batch, each with its own batch-norm statistics.
+
+    With one batch for queries and keys, statistics would tell which key is whose; MoCo shuffles over devices
+    against it, here queries go in order and keys in a random one.
+    """
+    return torch.cat([network(part) for part in x.tensor_split(max(1, min(groups, len(x) // 2)))])
+
+
+def shuffled(network: nn.Module, x: Tensor, groups: int, *, order: Int[Tensor, "n"]) -> Tensor:
+    """`in_groups` with the rows in another ``order``; the answers are in that of ``x``."""
+    answer = in_groups(network, x[order], groups)
+    out = torch.empty_like(answer)
+    out[order] = answer
+    return out
+
+
+def queue_size(asked: int, images: int) -> int:
+    """At most half the images: a longer queue holds old keys of the query's own image, as negatives."""
+    return max(1, min(asked, images // 2))
