@@ -208,6 +208,46 @@ def versus(
     _show(title, [header, *body], text_columns=3)
 
 
+@app.command(rich_help_panel=LOOK, epilog="Example: cspops compare main --max-drop 0.5 --md >> summary.md")
+def compare(
+    base: Annotated[str, typer.Argument(help="A branch, tag, commit or experiment.", metavar="REV")],
+    head: Annotated[str | None, typer.Argument(help="Another one; default: the workspace.", metavar="HEAD")] = None,
+    max_drop: Annotated[float, typer.Option(help="Points of top-1 that may be lost.", min=0.0, max=100.0)] = 0.5,
+    model: Annotated[list[str] | None, typer.Option(help="image, location, combined or calibrated; repeatable.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    md: Annotated[bool, typer.Option("--md", help="Print Markdown.")] = False,
+) -> None:
+    """Compare metrics and params with another revision's by what git holds; exit code 1 when accuracy really dropped.
+
+    A drop within the spread of the seeds is called noise. Default model: combined.
+    """
+    from cspops.report import compare_page
+    from cspops.stages import compare as stage
+
+    if json and md:
+        raise ParamsError("--json and --md are two forms of one answer", hint="cspops compare REV --json")
+    document = stage.run(base, head, models=tuple(dict.fromkeys(model or ["combined"])), max_drop=max_drop)
+    if json:
+        import json as json_package
+
+        print(json_package.dumps(document, indent=1))
+    elif md:
+        print(compare_page.as_markdown(document), end="")
+    else:
+        _show(
+            f"Top-1, per cent: {document['head']} against {document['base']}",
+            compare_page.metric_rows(document),
+            text_columns=3,
+        )
+        if document["params"]:
+            _show("", compare_page.param_rows(document), text_columns=1)
+        for note in document["notes"]:
+            print(f"- {note}")
+        print(compare_page.conclusion(document))
+    if document["drops"]:
+        raise typer.Exit(1)
+
+
 @app.command(rich_help_panel=LOOK, epilog="Example: cspops tables 1 --queue; dvc queue start; then cspops tables 1")
 def tables(
     number: Annotated[int | None, typer.Argument(help="1 to 5; without it, the tables are listed.")] = None,

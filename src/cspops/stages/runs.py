@@ -70,6 +70,14 @@ class Lock:
         """By what it is computed: a hash of the sources."""
         return _digest(self.sources(stages))
 
+    def raw_inputs(self) -> dict[str, str]:
+        """Hash of what comes from outside the project and is no source."""
+        return self._hashes(tuple(self.outside), sources=False)
+
+    def made(self, metrics: bytes) -> bool:
+        """Whether this is the text of metrics.json that stage evaluate wrote."""
+        return self.metrics == hashlib.md5(metrics, usedforsecurity=False).hexdigest()
+
     def has(self, stages: Sequence[str]) -> bool:
         """Whether all of the stages were run."""
         return all(stage in self.params for stage in stages)
@@ -100,7 +108,7 @@ class Run:
         stages = STAGES["combined"]
         return (
             self.metrics_text is not None
-            and self.lock.metrics == hashlib.md5(self.metrics_text, usedforsecurity=False).hexdigest()
+            and self.lock.made(self.metrics_text)
             and all(self.lock.params.get(stage) == _plain(recorded(self.params, stage)) for stage in stages)
         )
 
@@ -126,7 +134,7 @@ def require_repository() -> None:
 def workspace_lock() -> Lock:
     """dvc.lock of the workspace; DataError when the line has not been run to its end."""
     try:
-        lock = _lock(LOCK.read_bytes())
+        lock = read_lock(LOCK.read_bytes())
     except FileNotFoundError:
         raise DataError(
             f"{LOCK} is missing: nothing was run that other runs could be compared with", hint="dvc repro"
@@ -137,6 +145,14 @@ def workspace_lock() -> Lock:
         missing = [stage for stage in STAGES["combined"] if stage not in lock.params]
         raise DataError(f"{LOCK} has no stage {missing[0]}: the line was not run to its end", hint="dvc repro")
     return lock
+
+
+def commit_of(name: str) -> str | None:
+    """The commit that a branch, tag, commit or experiment names; None for a name that nobody knows."""
+    found = _git("rev-parse", "-q", "--verify", "--end-of-options", f"{name}^{{commit}}") if name else None
+    if found is not None and not found.returncode:
+        return found.stdout.decode().strip()
+    return next((one.commit for one in revisions() if name and one.name == name), None)
 
 
 def revisions() -> list[Revision]:
@@ -164,7 +180,7 @@ def runs() -> list[Run]:
     for revision in known:
         params_text, lock_text, metrics_text = (texts[revision.commit, file] for file in files)
         params = parsed(params_text)
-        lock = _lock(lock_text) if lock_text is not None else None
+        lock = read_lock(lock_text) if lock_text is not None else None
         if params is not None and lock is not None:
             found.append(Run(revision, params, lock, metrics_text))
     return found
@@ -231,7 +247,8 @@ def changed_sources(lock: Lock) -> list[str]:
 
 
 @lru_cache(maxsize=256)
-def _lock(text: bytes) -> Lock | None:
+def read_lock(text: bytes) -> Lock | None:
+    """What a dvc.lock says; None when it cannot be read."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
