@@ -158,7 +158,7 @@ def _check(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], foreign: l
     if problems:
         raise DataError(
             f"{source} does not fit {model}: of its tensors {', '.join(problems)}",
-            hint="set image_encoder.model in params.yaml to the network that the file was made with, by its name in timm or torchvision",
+            hint="set image_encoder.model in params.yaml to the network of the file, by its name in timm or torchvision",
         )
 
 
