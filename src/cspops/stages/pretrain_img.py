@@ -22,8 +22,9 @@ from cspops.data.workers import Workers
 from cspops.errors import EnvironmentProblem
 from cspops.imagessl.images import Pretrained, UnlabelledImages
 from cspops.imagessl.methods import pretrain_image_network
-from cspops.models.backbones import build_image_network
+from cspops.models.backbones import ImageNetwork, build_image_network
 from cspops.models.checkpoint import save_model
+from cspops.progress import Report
 from cspops.shapes import Tensor, UInt8
 from cspops.stages.curves import write_curve
 from cspops.stages.shards import Shards
@@ -31,6 +32,7 @@ from cspops.stages.site import Site
 from cspops.training.resume import Resume
 
 if TYPE_CHECKING:
+    from cspops.params.sections import ImageEncoder
     from cspops.params.views import PretrainImgView
 
 SHARD = 4096
@@ -51,13 +53,13 @@ def run(view: "PretrainImgView", site: Site) -> None:
         (site.out / "config.json").write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
         site.report(f"pretrain-img: the data set comes with {given.width} image features: no network is made")
     else:
-        network = build_image_network(about.model, pretrained=about.weights == "pretrained", px=about.px, seed=view.seed)
+        network = network_of(about, seed=view.seed, report=site.report)
         if view.method != "none":
             device = site.host.torch_device()
             made = pretrain_image_network(
                 view.method,
                 network,
-                training_images(about.px, site, device),
+                training_images(network, site, device),
                 view.settings.model_dump(),
                 seed=view.seed,
                 device=device,
@@ -71,11 +73,11 @@ def run(view: "PretrainImgView", site: Site) -> None:
     (site.reports / "pretrain_img.json").write_text(json.dumps(facts, indent=1) + "\n")
 
 
-def training_images(px: int, site: Site, device: torch.device) -> UnlabelledImages:
+def training_images(network: ImageNetwork, site: Site, device: torch.device) -> UnlabelledImages:
     """The training rows, on ``device`` where they are few."""
     captures = read_captures(site.inputs["download"])
     train = read_roles(site.inputs["split"], captures.obs_id)["train"]
-    pixels = training_pixels(px, site)
+    pixels = training_pixels(network.config["px"], site, interpolation=network.config["interpolation"])
     return UnlabelledImages(
         pixels.to(device) if pixels.nbytes <= ON_DEVICE else pixels,
         captures.lonlat[train],
@@ -84,8 +86,29 @@ def training_images(px: int, site: Site, device: torch.device) -> UnlabelledImag
     )
 
 
-def training_pixels(px: int, site: Site) -> UInt8[Tensor, "n px px 3"]:
+def network_of(about: "ImageEncoder", *, seed: int, report: Report) -> ImageNetwork:
+    """The network that ``image_encoder`` of params.yaml asks for, before it is trained."""
+    _, given, name = about.weights.partition("file:")
+    network = build_image_network(
+        about.model,
+        pretrained=about.weights == "pretrained",
+        px=about.px,
+        seed=seed,
+        crop=about.crop,
+        interpolation=about.interpolation,
+        file=Path(name).expanduser() if given else None,
+    )
+    if given:
+        file = network.config["weights"]
+        left_out = ", ".join(file["left_out"]) or "nothing"
+        report(f"pretrain-img: weights of {name}, sha256 {file['sha256'][:12]}; left out: {left_out}")
+    return network
+
+
+def training_pixels(px: int, site: Site, *, interpolation: str = "bicubic") -> UInt8[Tensor, "n px px 3"]:
     """The training rows' images in a memory-mapped file among the stage's progress: they may be more than fits in memory.
+
+    Of each the whole centre square, whatever `image_encoder.crop` is: random crops are taken of it.
 
     Raises:
         EnvironmentProblem: the disk has no room for them.
@@ -109,7 +132,7 @@ def training_pixels(px: int, site: Site) -> UInt8[Tensor, "n px px 3"]:
     root = image_root(reading, raw=site.raw, data_root=site.host.data_root)
     blocks = (_block(download, train[shard.start : shard.stop]) for shard in shards.left())
     with Workers(site.host.decoders(by_path=by_path(download))) as workers:
-        pixels = squares(blocks, px=px, root=root, reading=reading, map=workers.map)
+        pixels = squares(blocks, px=px, root=root, reading=reading, interpolation=interpolation, map=workers.map)
         for shard in shards.left():
             for row in shard:
                 out[row] = next(pixels)
