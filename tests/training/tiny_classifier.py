@@ -8,6 +8,7 @@ from torch import nn
 
 from cspops.models.backbones import ImageNetwork
 from cspops.models.checkpoint import save_model
+from cspops.models.heads import Standardise
 from cspops.training import loop
 from cspops.training.finetune_network import Classifier, FullSettings, LabelledImages, finetune_network
 from cspops.training.loop import Curve
@@ -62,9 +63,9 @@ def train(
     changes = {key: others.pop(key) for key in list(others) if key in FullSettings.__dataclass_fields__}
     net, (labelled, val) = net or network(), sets or images()
     with torch.no_grad():
-        features = net.eval()(labelled.pixels[labelled.rows])
+        standardise = Standardise(net.dim).fit(net.eval()(labelled.pixels[labelled.rows]))
     settings, keywords = replace(SETTINGS, **changes), {"classes": CLASSES, "seed": seed, "device": CPU} | others
-    return finetune_network(net, labelled, val, features, settings, **keywords)
+    return finetune_network(net, labelled, val, standardise, settings, **keywords)
 
 
 @dataclass(frozen=True)

@@ -100,20 +100,17 @@ def _line(error: Exception) -> str:
 
 
 def _first_error(folder: Path, failures: dict[int, Any], size: int) -> CspopsError:
-    """A process that was killed, or else the first error; the others' are that they heard no more of it."""
+    """A process that was killed, or else the first error: those after it are that nothing more was heard."""
     for rank, failure in sorted(failures.items()):
         if failure.exitcode < 0:
             cause = f"signal {-failure.exitcode}{': out of memory?' if failure.exitcode == -signal.SIGKILL else ''}"
-            return EnvironmentProblem(
-                f"process {rank} of {size} was killed ({cause})",
-                hint=f"the same command continues; set CSPOPS_NPROC below {size}",
-            )
+            hint = f"the same command continues; set CSPOPS_NPROC below {size}"
+            return EnvironmentProblem(f"process {rank} of {size} was killed ({cause})", hint=hint)
     said = [json.loads(file.read_text()) for file in folder.glob("error-*.json")]
     if not said:
         rank, failure = min(failures.items())
-        return EnvironmentProblem(
-            f"process {rank} of {size} ended with exit code {failure.exitcode}", hint="set CSPOPS_NPROC=1"
-        )
+        message = f"process {rank} of {size} ended with exit code {failure.exitcode}"
+        return EnvironmentProblem(message, hint="set CSPOPS_NPROC=1")
     first = min(said, key=lambda one: one["time"])
     kind: type[CspopsError] = getattr(errors, first["kind"], CspopsError)
     return kind(first["message"], hint=first["hint"])

@@ -3,7 +3,6 @@
 So the paper does on iNat2018; it gives no settings.
 """
 
-import copy
 import math
 from dataclasses import dataclass
 from typing import Literal
@@ -17,7 +16,7 @@ from cspops.data.batches import epoch_of_rows
 from cspops.data.views import Views
 from cspops.errors import CspopsError, DataError
 from cspops.models.backbones import ImageNetwork
-from cspops.models.heads import ImageHead
+from cspops.models.heads import ImageHead, Standardise
 from cspops.models.precision import autocast
 from cspops.progress import Report, silent
 from cspops.seeds import global_torch_stream
@@ -87,7 +86,7 @@ def finetune_network(
     network: ImageNetwork,
     labelled: LabelledImages,
     val: LabelledImages,
-    features: Float[Tensor, "n k"],
+    standardise: Standardise,
     settings: FullSettings,
     *,
     classes: int,
@@ -104,7 +103,7 @@ def finetune_network(
 
     Args:
         labelled: the few-shot subset.
-        features: F*(I) of its rows, by which the head standardises what it is given.
+        standardise: by which the head standardises features, fitted to F*(I) of the labelled rows.
         name: of the snapshot, of the random streams and in the lines reported.
 
     Returns:
@@ -121,7 +120,7 @@ def finetune_network(
     label = torch.searchsorted(present, labelled.label).to(device)
     with global_torch_stream(seed, name, "head"):
         head = ImageHead(network.dim, len(present), hidden=settings.hidden if settings.head == "mlp" else 0)
-    head.standardise.fit(features)
+    head.standardise.load_state_dict(standardise.state_dict())
     model = Classifier(with_common_statistics(network, device, processes), head).to(device)
     kept = KeptWeights(model, decay=settings.ema).to(device)
     forward = together(model, processes)
