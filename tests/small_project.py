@@ -25,7 +25,7 @@ SMALL: dict[str, Any] = {
     "pretrain.epochs": 4,
     "pretrain.batch_size": 128,
     "finetune_loc.steps": 40,
-    "finetune_img.max_iterations": 20,
+    "finetune_img.modes.linear_probe.max_iterations": 20,
 }
 
 

@@ -3,6 +3,7 @@
 import os
 
 import pytest
+import torch
 
 from cspops.errors import EnvironmentProblem
 from cspops.host import Host
@@ -43,3 +44,26 @@ def test_a_data_root_is_a_folder_or_to_be_made(monkeypatch, tmp_path):
     monkeypatch.setenv("CSPOPS_DATA_ROOT", "")
     with pytest.raises(ValueError, match="CSPOPS_DATA_ROOT is empty"):
         Host()
+
+
+def test_one_process_unless_asked(monkeypatch):
+    assert Host().processes() == 1
+    for asked, found in (("auto", 1), ("3", 3)):
+        monkeypatch.setenv("CSPOPS_NPROC", asked)
+        assert Host().processes() == found
+
+
+def test_a_process_has_a_gpu_of_its_own(monkeypatch):
+    monkeypatch.setattr(Host, "torch_device", lambda self: torch.device(self.device))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert Host(device="cuda", nproc="auto").processes() == 2
+    assert Host(device="cuda:1", nproc="auto").processes() == 1
+    with pytest.raises(EnvironmentProblem, match="CSPOPS_NPROC=3 needs a GPU for each process, and CSPOPS_DEVICE=cuda has 2"):
+        Host(device="cuda", nproc="3").processes()
+
+
+@pytest.mark.parametrize("wrong", ["-1", "0", "two", "", "²"])
+def test_other_numbers_of_processes_are_an_error(monkeypatch, wrong):
+    monkeypatch.setenv("CSPOPS_NPROC", wrong)
+    with pytest.raises(EnvironmentProblem, match=f"CSPOPS_NPROC={wrong} is no number of processes"):
+        Host().processes()

@@ -90,7 +90,11 @@ WRONG = [
     ("finetune_losses.presence_absence.beta", 0, ["presence_absence.beta: input should be greater than 0"]),
     ("finetune_loc.schedule", "exponential", ["finetune_loc: an exponential schedule needs a last_rate above 0"]),
     ("pretrain.negatives", "spheer", ["did you mean `sphere`?"]),
-    ("finetune_img.l2", [0.1, -1], ["finetune_img.l2.1: input should be greater than 0"]),
+    ("finetune_img.modes.linear_probe.l2", [0.1, -1], ["finetune_img.modes.linear_probe.l2.1: input should be greater than 0"]),
+    ("finetune_img.mode", "linear", ["finetune_img.mode: 'linear' is not one of", "did you mean `linear_probe`?"]),
+    ("finetune_img.modes.full.layer_decay", 0, ["finetune_img.modes.full.layer_decay: input should be greater than 0"]),
+    ("finetune_img.modes.full.ema", 1.0, ["finetune_img.modes.full.ema: input should be less than 1"]),
+    ("finetune_img.modes.full.l2", [0.1], ["finetune_img.modes.full.l2: unknown key"]),
     ("loss", "MC", ["loss: 'MC' is not one of mc, nce, mse, none; did you mean `mc`?"]),
     ("evaluate.priors.knn", [5, 0], ["evaluate.priors.knn.1: input should be greater than or equal to 1 (got 0)"]),
     ("evaluate.priors.kde", [], ["evaluate.priors.kde: "]),
@@ -117,25 +121,39 @@ def test_a_wrong_value_is_named(good: dict[str, Any], tmp_path: Path, path: str,
     assert caught.value.code == 2
 
 
-RELEASED = "params.yaml: finetune_img.predictions: released needs dataset.source: inat2018 or fmow, with form: features, but "
+RELEASED = "params.yaml: finetune_img.mode: released needs dataset.source: inat2018 or fmow, with form: features, but "
 
 
 @pytest.mark.parametrize("source", ["blue_marble", "folder", "table", "inat2018", "fmow"])
 def test_released_predictions_come_with_released_features(good: dict[str, Any], tmp_path: Path, source: str) -> None:
     """Of the set that is read: the form of the other one does not matter."""
     published = ("inat2018", "fmow")
-    content = changed(changed(good, "dataset.source", source), "finetune_img.predictions", "released")
+    content = changed(changed(good, "dataset.source", source), "finetune_img.mode", "released")
     for one in published:
         content = changed(content, f"dataset.{one}.form", "images" if one == source else "features")
     with pytest.raises(ParamsError) as caught:
         params.load(write(tmp_path, content))
     there = f"dataset.{source}.form: images" if source in published else f"dataset.source: {source}"
     assert caught.value.message == f"{RELEASED}there is {there}"
-    assert params.load(write(tmp_path, changed(content, "finetune_img.predictions", "fitted"))).dataset.source == source
+    assert params.load(write(tmp_path, changed(content, "finetune_img.mode", "linear_probe"))).dataset.source == source
     if source in published:
         for one in published:
             content = changed(content, f"dataset.{one}.form", "features" if one == source else "images")
-        assert params.load(write(tmp_path, content)).finetune_img.predictions == "released"
+        assert params.load(write(tmp_path, content)).finetune_img.mode == "released"
+
+
+@pytest.mark.parametrize("source", ["inat2018", "fmow"])
+def test_a_network_is_fine_tuned_on_images_and_not_on_features(good: dict[str, Any], tmp_path: Path, source: str) -> None:
+    content = changed(changed(good, "dataset.source", source), "finetune_img.mode", "full")
+    assert params.load(write(tmp_path, content)).finetune_img.mode == "full"
+    with pytest.raises(ParamsError, match=rf"mode: full needs images, but there is dataset\.{source}\.form: features"):
+        params.load(write(tmp_path, changed(content, f"dataset.{source}.form", "features")))
+
+
+def test_settings_of_other_modes_are_not_read(good: dict[str, Any], tmp_path: Path) -> None:
+    loaded = params.load(write(tmp_path, changed(good, "finetune_img.mode", "full")))
+    recorded = params.recorded(loaded, "finetune-img")
+    assert set(recorded) == {"seeds", "split.label_ratios", "finetune_img.mode", "finetune_img.modes.full"}
 
 
 @pytest.mark.parametrize("value", [["a"], [float("nan")], [0]])

@@ -28,7 +28,7 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
-    epilog="Settings that change results: params.yaml. Where it runs: CSPOPS_DEVICE, CSPOPS_WORKERS, CSPOPS_DATA_ROOT.",
+    epilog="What changes results: params.yaml. Where it runs: CSPOPS_DEVICE, CSPOPS_NPROC, CSPOPS_WORKERS, CSPOPS_DATA_ROOT.",
 )
 
 
@@ -155,7 +155,7 @@ def finetune_loc() -> None:
 
 @app.command(rich_help_panel=STAGES)
 def finetune_img() -> None:
-    """Fit the image classifier on the frozen features, for every seed and label ratio."""
+    """Fit the image classifier on frozen features, or fine-tune the whole network, for every seed and label ratio."""
     _run_stage("finetune-img")
 
 

@@ -4,6 +4,7 @@ CSPOPS_DEVICE      auto (a GPU where there is one), cpu, cuda, cuda:1 ...
 CSPOPS_DATA_ROOT   folder of images that the catalogue names by path
 CSPOPS_WORKERS     processes that decode images: auto (one a core for images in files, none for images in the catalogue),
                    0 (decode in the stage's own process), 1, 2 ...
+CSPOPS_NPROC       processes that fine-tune the image network together: 1, 2 ..., auto (one a GPU, 1 where there is none)
 """
 
 import os
@@ -27,6 +28,7 @@ class Host(BaseSettings):
     device: str = "auto"
     data_root: Path = Path()
     workers: str = "auto"
+    nproc: str = "1"
 
     @field_validator("data_root", mode="before")
     @classmethod
@@ -74,3 +76,20 @@ class Host(BaseSettings):
                 f"CSPOPS_WORKERS={self.workers} is no number of processes", hint="set it to auto, 0, 1, 2 ..."
             )
         return int(self.workers)
+
+    def processes(self) -> int:
+        """How many processes train together; EnvironmentProblem for nonsense, and for more than there are GPUs."""
+        import torch
+
+        device = self.torch_device()
+        gpus = 0 if device.type != "cuda" else 1 if device.index is not None else torch.cuda.device_count()
+        if self.nproc == "auto":
+            return max(1, gpus)
+        if not (self.nproc.isascii() and self.nproc.isdecimal() and int(self.nproc)):
+            raise EnvironmentProblem(f"CSPOPS_NPROC={self.nproc} is no number of processes", hint="set it to auto, 1, 2 ...")
+        if device.type == "cuda" and int(self.nproc) > gpus:
+            raise EnvironmentProblem(
+                f"CSPOPS_NPROC={self.nproc} needs a GPU for each process, and CSPOPS_DEVICE={self.device} has {gpus}",
+                hint="set CSPOPS_NPROC=auto, or CSPOPS_DEVICE=cpu",
+            )
+        return int(self.nproc)

@@ -32,9 +32,9 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "featurize": ("download", "pretrain-img"),
     "pretrain": ("download", "split", "featurize"),
     "finetune-loc": ("download", "split", "pretrain"),
-    "finetune-img": ("download", "split", "featurize"),
+    "finetune-img": ("download", "split", "pretrain-img", "featurize"),
     "evaluate": ("download", "split", "featurize", "finetune-loc", "finetune-img"),
-    "report": ("download", "split", "pretrain-img", "pretrain", "finetune-loc", "evaluate"),
+    "report": ("download", "split", "pretrain-img", "pretrain", "finetune-loc", "finetune-img", "evaluate"),
 }
 """The stages whose folders each stage reads."""
 

@@ -27,7 +27,7 @@ SMALL: dict[str, Any] = {
     "pretrain.epochs": 3,
     "pretrain.batch_size": 64,
     "finetune_loc.steps": 40,
-    "finetune_img.max_iterations": 20,
+    "finetune_img.modes.linear_probe.max_iterations": 20,
     "report.grid_degrees": 5.0,
 }
 
@@ -62,7 +62,7 @@ def write_inat_features(data: Path, host: Path) -> dict[str, Any]:
 
 def write_inat_predictions(data: Path, host: Path) -> dict[str, Any]:
     write_inat2018_features(host / "inat2018")
-    released = {"finetune_img.predictions": "released", "split.label_ratios": [0.05, 1.0]}
+    released = {"finetune_img.mode": "released", "split.label_ratios": [0.05, 1.0]}
     return {"dataset.source": "inat2018", "dataset.inat2018.form": "features"} | released
 
 

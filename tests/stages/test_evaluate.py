@@ -19,7 +19,7 @@ from cspops.models.checkpoint import save_model
 from cspops.models.heads import LinearProbe
 from cspops.models.loading import load_location_classifier
 from cspops.stages import evaluate
-from cspops.stages.learned import load_probe
+from cspops.stages.learned import load_image_classifier
 from cspops.stages.pieces import piece
 from cspops.stages.site import Site
 
@@ -53,7 +53,7 @@ def test_predictions_are_those_of_the_models(site: Site) -> None:
     classifier = load_location_classifier(site.inputs["finetune-loc"] / piece(1, 0.5))
     assert classifier.link == "sigmoid"
     with torch.inference_mode():
-        image = image_log_p(load_probe(folder)(features))
+        image = image_log_p(load_image_classifier(folder)(features))
         location = location_log_p(classifier(lonlat.nan_to_num()), located)
     for model, log_p in {"image": image, "location": location, "combined": combined_log_p(image, location, located)}.items():
         for row, one in zip(rows, log_p, strict=True):

@@ -37,8 +37,8 @@ SMALL = {
     "networks.ffn.hidden": 16,
     "pretrain.epochs": 1,
     "finetune_loc.steps": 3,
-    "finetune_img.max_iterations": 3,
-    "finetune_img.l2": [0.1, 0.01],
+    "finetune_img.modes.linear_probe.max_iterations": 3,
+    "finetune_img.modes.linear_probe.l2": [0.1, 0.01],
     "report.grid_degrees": 10.0,
 }
 BEFORE_REPORT = ("pretrain", "finetune-loc", "finetune-img", "evaluate")

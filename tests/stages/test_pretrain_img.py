@@ -17,6 +17,7 @@ from cspops.imagessl.moco import MocoSettings, moco
 from cspops.models.backbones import build_image_network
 from cspops.params import load
 from cspops.params.views import PretrainImgView
+from cspops.stages import pixels as pixels_module
 from cspops.stages import pretrain_img
 from cspops.stages.curves import read_curve
 from cspops.stages.shards import Shards
@@ -35,7 +36,7 @@ def view(method="moco"):
 
 def test_the_pixels_are_those_of_the_training_rows_in_order(tmp_path, monkeypatch):
     """40 x 48 pixels, centre squares of 40. Files of other roles are not even opened."""
-    monkeypatch.setattr(pretrain_img, "SHARD", 5)
+    monkeypatch.setattr(pixels_module, "SHARD", 5)
     paths = photos(tmp_path / "raw", N)
     lines = []
     at = site(tmp_path, paths=paths, train=TRAIN, workers="2", lines=lines)
@@ -54,7 +55,7 @@ def test_the_pixels_are_those_of_the_training_rows_in_order(tmp_path, monkeypatc
 
 
 def test_decoding_continues_where_it_was_killed(tmp_path, monkeypatch):
-    monkeypatch.setattr(pretrain_img, "SHARD", 6)
+    monkeypatch.setattr(pixels_module, "SHARD", 6)
     paths = photos(tmp_path / "raw", N)
     at = site(tmp_path, paths=paths)
     good = (tmp_path / "raw" / paths[8]).read_bytes()
@@ -73,7 +74,7 @@ def test_decoding_continues_where_it_was_killed(tmp_path, monkeypatch):
 def test_a_disk_without_room_is_said_before_anything_is_decoded(tmp_path, monkeypatch):
     at = site(tmp_path, paths=["missing.png"] * N)
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(pretrain_img.shutil, "disk_usage", lambda folder: usage(10**6, 0, N * 40 * 40 * 3 - 1))
+    monkeypatch.setattr(pixels_module.shutil, "disk_usage", lambda folder: usage(10**6, 0, N * 40 * 40 * 3 - 1))
     with pytest.raises(
         EnvironmentProblem, match=rf"{N} training images of 40 px take {N * 4800} bytes, and .* has {N * 4800 - 1} free"
     ):

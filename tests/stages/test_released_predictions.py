@@ -18,6 +18,8 @@ from scipy import sparse
 from cspops.data.image_columns import GIVEN_FEATURES
 from cspops.errors import DataError
 from cspops.evaluation.combine import combined_log_p
+from cspops.params.image_finetuning import Released
+from cspops.params.views import FinetuneImgView
 from cspops.stages import evaluate, finetune_img
 from cspops.stages.pieces import piece
 from cspops.stages.released_predictions import FLOOR, NAME, predicted, read_released, released_log_p, write_released
@@ -35,9 +37,8 @@ def table(rows: list[int], seed: int = 0) -> Any:
     return sparse.csr_array(dense)
 
 
-def settings(predictions: str = "released") -> Any:
-    section = SimpleNamespace(predictions=predictions, l2=(0.1,), max_iterations=5)
-    return SimpleNamespace(seeds=SEEDS, label_ratios=RATIOS, finetune_img=section)
+def settings() -> FinetuneImgView:
+    return FinetuneImgView(SEEDS, RATIOS, "released", Released())
 
 
 @pytest.fixture
@@ -99,7 +100,7 @@ def test_a_source_without_predictions_is_told_the_way_out(site: Site, source: Si
         source.released = table([] if case == "empty" else TESTED)
     with pytest.raises(DataError, match=r"released prediction|without predictions") as error:
         finetune_img.run(settings(), site)
-    assert "finetune_img.predictions: fitted" in str(error.value.hint)
+    assert "finetune_img.mode: linear_probe" in str(error.value.hint)
     assert not list(site.out.rglob(NAME))
 
 

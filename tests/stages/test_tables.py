@@ -184,7 +184,7 @@ def test_the_image_alone_comes_from_any_run_of_the_same_image_line(project: Path
     assert means(collect(), "Img. Only") == [31.0] * 4
     git("update-ref", "-d", git("for-each-ref", "--format=%(refname)", "refs/exps"))
     Path("reports/tables/table_1.json").unlink()
-    experiment("b", SUP_WRAP | {"finetune_img.max_iterations": 3}, 50.0, 31.0)
+    experiment("b", SUP_WRAP | {"finetune_img.modes.linear_probe.max_iterations": 3}, 50.0, 31.0)
     assert means(collect(), "Img. Only") == NONE
 
 

@@ -2,14 +2,15 @@
 
 from dataclasses import dataclass, field
 
-import torch
 from torch import nn
 
+from cspops.data.views import Views, as_floats
 from cspops.errors import DataError
-from cspops.imagessl.views import random_views
 from cspops.models.backbones import ImageNetwork
 from cspops.shapes import Bool, Float, Int, Tensor, UInt8
 from cspops.training.loop import Curve
+
+__all__ = ["Facts", "Features", "Pretrained", "UnlabelledImages", "Views", "as_floats"]
 
 Facts = dict[str, float | int | str]
 
@@ -51,40 +52,6 @@ class Pretrained:
     curve: Curve
     facts: Facts = field(default_factory=dict)
     """Numbers about the run that a reader must know, such as the share of rows without a true neighbour."""
-
-
-@dataclass(frozen=True)
-class Views:
-    """Random views of the images of some rows; see `views.random_views`."""
-
-    pixels: UInt8[Tensor, "n h w 3"]
-    device: torch.device
-    min_scale: float
-    colour_jitter: float = 0.0
-    grey: float = 0.0
-    blur: float = 0.0
-    turns: bool = True
-
-    def __call__(self, rows: Int[Tensor, "b"], draws: torch.Generator) -> Float[Tensor, "b 3 h w"]:
-        """A view of each row."""
-        return random_views(
-            self.plain(rows),
-            min_scale=self.min_scale,
-            colour_jitter=self.colour_jitter,
-            grey=self.grey,
-            blur=self.blur,
-            turns=self.turns,
-            generator=draws,
-        )
-
-    def plain(self, rows: Int[Tensor, "b"]) -> Float[Tensor, "b 3 h w"]:
-        """The images themselves, in [0, 1]."""
-        return as_floats(self.pixels[rows.to(self.pixels.device)].to(self.device))
-
-
-def as_floats(pixels: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b 3 h w"]:
-    """Bytes to [0, 1], channels first."""
-    return pixels.permute(0, 3, 1, 2).contiguous().float() / 255
 
 
 class Features(nn.Module):

@@ -6,7 +6,13 @@ import torch
 from torch import nn
 
 from cspops.kernels import Linear
-from cspops.shapes import Float, Tensor
+from cspops.shapes import Float, Int, Tensor
+
+ABSENT = -1e4
+"""The bias of a class that has no label: its probability is 0 in float32 without becoming -inf."""
+
+IMAGE_HEAD = "image head"
+"""The `kind` in the config.json of an `ImageHead`; that of a `LinearProbe` has none."""
 
 
 class Standardise(nn.Module):
@@ -74,3 +80,38 @@ class LinearProbe(nn.Module):
     def forward(self, image_features: Float[Tensor, "*batch k"]) -> Float[Tensor, "*batch q"]:
         out: Tensor = self.linear(self.standardise(image_features))
         return out
+
+
+class ImageHead(nn.Module):
+    """The classifier g on features of a network that is trained with it: linear, or with one hidden layer of GELU.
+
+    Args:
+        hidden: width of the hidden layer, or 0 for none.
+
+    The last layer starts at zero, so that the first answer is the uniform guess.
+    """
+
+    def __init__(self, dim: int, classes: int, *, hidden: int = 0) -> None:
+        super().__init__()
+        self.config: dict[str, Any] = {"kind": IMAGE_HEAD, "dim": dim, "classes": classes, "hidden": hidden}
+        self.standardise = Standardise(dim)
+        self.body = nn.Sequential(Linear(dim, hidden), nn.GELU()) if hidden else nn.Identity()
+        self.linear = Linear(hidden or dim, classes)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, image_features: Float[Tensor, "*batch k"]) -> Float[Tensor, "*batch q"]:
+        out: Tensor = self.linear(self.body(self.standardise(image_features)))
+        return out
+
+    @torch.no_grad()
+    def among(self, present: Int[Tensor, "c"], classes: int) -> "ImageHead":
+        """The head of all ``classes`` that gives those but ``present``, which are this one's, the probability 0."""
+        dim, hidden = (int(self.config[key]) for key in ("dim", "hidden"))
+        head = ImageHead(dim, classes, hidden=hidden)
+        state = {key: value.cpu() for key, value in self.state_dict().items()}
+        head.load_state_dict({key: value for key, value in state.items() if not key.startswith("linear.")}, strict=False)
+        head.linear.weight[present] = state["linear.weight"]
+        head.linear.bias.fill_(ABSENT)
+        head.linear.bias[present] = state["linear.bias"]
+        return head.eval()

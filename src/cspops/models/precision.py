@@ -13,9 +13,15 @@ def half_precision(device: torch.device) -> torch.dtype | None:
 
 
 def autocast(device: torch.device) -> AbstractContextManager[None]:
-    """A block in which products and convolutions on ``device`` are of `half_precision`; weights stay float32.
-
-    What is trained in float16 needs its loss scaled (`torch.amp.GradScaler`); bfloat16 has float32's range and does not.
-    """
+    """A block in which products and convolutions on ``device`` are of `half_precision`; weights stay float32."""
     dtype = half_precision(device)
     return nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
+
+
+def training_autocast(device: torch.device) -> AbstractContextManager[None]:
+    """The same with bfloat16 alone: it has float32's range, so that gradients neither overflow nor vanish.
+
+    float16 would need the loss scaled; a GPU that has no bfloat16 trains in float32.
+    """
+    dtype = half_precision(device)
+    return torch.autocast(device.type, dtype=dtype) if dtype is torch.bfloat16 else nullcontext()

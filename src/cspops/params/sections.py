@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from cspops.params.image_finetuning import FinetuneImg
 from cspops.params.image_pretraining import PretrainImg
 from cspops.params.location_encoders import Encodings, LocationEncoderSection, Networks
 from cspops.params.section import Count, NotNegative, Positive, Section, Share
@@ -263,12 +264,6 @@ class FinetuneLoc(Section):
         return self
 
 
-class FinetuneImg(Section):
-    predictions: Literal["fitted", "released"]
-    l2: tuple[Positive, ...] = Field(min_length=1)
-    max_iterations: Count
-
-
 # --- evaluation --------------------------------------------------------------------------------------------------
 
 
@@ -318,13 +313,14 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
-    def _released_predictions_come_with_features(self) -> "Params":
+    def _modes_of_the_image_classifier(self) -> "Params":
         source = self.dataset.source
         form = {"inat2018": self.dataset.inat2018.form, "fmow": self.dataset.fmow.form}.get(source)
-        if self.finetune_img.predictions == "released" and form != "features":
-            has = f"dataset.source: {source}" if form is None else f"dataset.{source}.form: {form}"
+        has = f"dataset.source: {source}" if form is None else f"dataset.{source}.form: {form}"
+        if self.finetune_img.mode == "full" and form == "features":
+            raise ValueError(f"finetune_img.mode: full needs images, but there is {has}")
+        if self.finetune_img.mode == "released" and form != "features":
             raise ValueError(
-                "finetune_img.predictions: released needs dataset.source: inat2018 or fmow, with form: features, "
-                f"but there is {has}"
+                f"finetune_img.mode: released needs dataset.source: inat2018 or fmow, with form: features, but there is {has}"
             )
         return self

@@ -10,12 +10,12 @@ from typing import Any, Literal, TypeVar, cast
 
 from pydantic import BaseModel
 
+from cspops.params.image_finetuning import Mode
 from cspops.params.image_pretraining import Method
 from cspops.params.location_encoders import LocationEncoderSection
 from cspops.params.section import Section
 from cspops.params.sections import (
     BlueMarble,
-    FinetuneImg,
     FinetuneLoc,
     Fmow,
     Folder,
@@ -103,7 +103,8 @@ class FinetuneLocView:
 class FinetuneImgView:
     seeds: tuple[int, ...] = listed("seeds")
     label_ratios: tuple[float, ...] = listed("split.label_ratios")
-    finetune_img: FinetuneImg = listed("finetune_img")
+    mode: Mode = listed("finetune_img.mode")
+    settings: Section = listed("finetune_img.modes.${finetune_img.mode}")
 
 
 @dataclasses.dataclass(frozen=True)

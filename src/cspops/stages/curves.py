@@ -1,7 +1,7 @@
 """Curves as TSV files, which `dvc plots` reads."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cspops.training.loop import Curve
@@ -29,3 +29,23 @@ def mean_curve(curves: Sequence[Curve]) -> Curve:
     longest = max(curves, key=len)
     still = [[curve[number] for curve in curves if number < len(curve)] for number in range(len(longest))]
     return [{key: sum(row[key] for row in rows) / len(rows) for key in rows[0]} for rows in still]
+
+
+def side_by_side(curves: Mapping[str, Curve], *, x: str, parts: Mapping[str, str]) -> Curve:
+    """Curves of one kind as one, a column a curve and part; those that ended sooner lack the last rows.
+
+    Args:
+        curves: by name, of equal values of ``x``.
+        parts: columns to take, and what each adds to the name of its curve.
+    """
+    longest = max(curves.values(), key=len, default=[])
+    return [
+        {x: row[x]}
+        | {
+            f"{name}{suffix}": curve[number][part]
+            for name, curve in curves.items()
+            if number < len(curve)
+            for part, suffix in parts.items()
+        }
+        for number, row in enumerate(longest)
+    ]

@@ -114,7 +114,7 @@ def _judged(observations: Observations, view: "EvaluateView", site: Site) -> Jud
         lacking = "a label and a released prediction" if bool((~imaged).any()) else "a label"
         raise DataError(
             f"no row of role test or spatial_test has {lacking}: there is nothing to report on",
-            hint="change split in params.yaml" + (", or finetune_img.predictions" if bool((~imaged).any()) else ""),
+            hint="change split in params.yaml" + (", or finetune_img.mode" if bool((~imaged).any()) else ""),
         )
     kept = torch.stack(list(masks.values())).any(0)
     return Judged(

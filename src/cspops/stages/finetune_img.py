@@ -1,38 +1,68 @@
-"""finetune-img: a classifier on the frozen image features, or released predictions, for every seed and label ratio."""
+"""finetune-img: a probe of frozen features, a fine-tuned network or released predictions, for each seed and label ratio."""
 
 import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow.parquet as pq
 import torch
 
 from cspops.data.catalogue import Observations, read_observations
 from cspops.data.features import FeatureFile
-from cspops.data.splits import read_few_shot, read_roles
+from cspops.data.splits import ratio_key, read_few_shot, read_roles
 from cspops.errors import DataError
 from cspops.models.checkpoint import save_model
 from cspops.shapes import Bool, Float, Tensor
-from cspops.stages.pieces import make_pieces
+from cspops.stages.curves import mean_curve, read_curve, side_by_side, write_curve
+from cspops.stages.finetune_full import fine_tuned
+from cspops.stages.pieces import make_pieces, piece
 from cspops.stages.released_predictions import predicted, write_released
 from cspops.stages.site import Site
 from cspops.training.finetune_img import ProbeChoice, linear_probe
 
 if TYPE_CHECKING:
     from cspops.models.heads import LinearProbe
+    from cspops.params.image_finetuning import LinearProbe as ProbeSettings
     from cspops.params.views import FinetuneImgView
 
 Make = Callable[[int, float, Path], None]
 """Writes the folder of a seed and label ratio."""
 
+PARTS = {"total": "", "val_nll": "_val_nll", "val_top1": "_val_top1"}
+"""The columns of a curve, and what they add to the name of its label ratio in the report's."""
+
 
 def run(view: "FinetuneImgView", site: Site) -> None:
-    """Write seed_S/label_P/ with a probe and the search of its L2, or with released predictions of a label ratio."""
+    """Write seed_S/label_P/ with a classifier, or with released predictions of a label ratio, and the curves."""
     observations = read_observations(site.inputs["download"])
-    make = _released(observations, site) if view.finetune_img.predictions == "released" else _fitted(view, observations, site)
-    make_pieces(view.seeds, view.label_ratios, make, scratch=site.scratch, out=site.out)
+    make: Make
+    if view.mode == "released":
+        make = _released(observations, site)
+    elif view.mode == "full":
+        val, settings = _labelled_val(observations, site), view.settings.model_dump()
+        make = fine_tuned(settings, view.seeds, view.label_ratios, observations, val, site)
+    else:
+        make = _fitted(view, observations, site)
+    make_pieces(view.seeds, view.label_ratios, make, scratch=site.scratch / "pieces", out=site.out)
+    curves = {
+        ratio_key(ratio): mean_curve([read_curve(site.out / piece(seed, ratio) / "curve.tsv") for seed in view.seeds])
+        for ratio in view.label_ratios
+        if view.mode == "full"
+    }
+    keys = {f"{ratio_key(ratio)}{suffix}": part for ratio in view.label_ratios for part, suffix in PARTS.items()}
+    rows = side_by_side(curves, x="epoch", parts=PARTS)
+    write_curve(site.reports / "curves" / "finetune_img.tsv", rows, columns=("epoch", *keys))
+
+
+def _labelled_val(observations: Observations, site: Site) -> Bool[Tensor, "n"]:
+    val = read_roles(site.inputs["split"], observations.obs_id)["val"] & (observations.label >= 0)
+    if not val.any():
+        raise DataError(
+            "no row of role val has a label: the image classifier is chosen on them", hint="change split in params.yaml"
+        )
+    return val
 
 
 def _fitted(view: "FinetuneImgView", observations: Observations, site: Site) -> Make:
@@ -43,11 +73,8 @@ def _fitted(view: "FinetuneImgView", observations: Observations, site: Site) -> 
     def features(rows: Bool[Tensor, "n"]) -> Float[Tensor, "m k"]:
         return torch.from_numpy(matrix[rows.numpy()].astype("float32"))
 
-    val = read_roles(split, observations.obs_id)["val"] & (observations.label >= 0)
-    if not val.any():
-        raise DataError(
-            "no row of role val has a label: the strength of L2 is chosen on them", hint="change split in params.yaml"
-        )
+    val = _labelled_val(observations, site)
+    settings = cast("ProbeSettings", view.settings)
     known: dict[bytes, tuple[LinearProbe, list[ProbeChoice]]] = {}
 
     def make(seed: int, ratio: float, folder: Path) -> None:
@@ -60,8 +87,8 @@ def _fitted(view: "FinetuneImgView", observations: Observations, site: Site) -> 
                 features(val),
                 observations.label[val],
                 classes=len(observations.classes),
-                l2=view.finetune_img.l2,
-                max_iterations=view.finetune_img.max_iterations,
+                l2=settings.l2,
+                max_iterations=settings.max_iterations,
             )
         probe, search = known[key]
         save_model(folder, probe, probe.config)
@@ -79,10 +106,10 @@ def _released(observations: Observations, site: Site) -> Make:
     from cspops.data.sources.released import read_released
 
     file, column = site.inputs["download"] / "observations.parquet", "image_features"
-    hint = "set finetune_img.predictions: fitted in params.yaml"
+    hint = "set finetune_img.mode: linear_probe in params.yaml"
     released = read_released(site.inputs["download"], data_root=site.host.data_root)
     if released is None or column not in pq.read_schema(file).names:
-        raise DataError("the data came without predictions of its images: finetune_img.predictions asks for them", hint=hint)
+        raise DataError("the data came without predictions of its images: finetune_img.mode: released asks for them", hint=hint)
     rows = pq.read_table(file, columns=[column])[column]
     known: dict[float, Any] = {}
 

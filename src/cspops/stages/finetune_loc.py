@@ -10,7 +10,7 @@ from cspops.data.splits import ratio_key, read_few_shot, read_roles
 from cspops.errors import DataError
 from cspops.models.checkpoint import load_config, load_weights, save_model
 from cspops.models.location_encoder import LocationEncoder
-from cspops.stages.curves import mean_curve, read_curve, write_curve
+from cspops.stages.curves import mean_curve, read_curve, side_by_side, write_curve
 from cspops.stages.pieces import make_pieces, piece
 from cspops.stages.site import Site
 from cspops.training.finetune_loc import EarlyStopping, finetune_loc
@@ -66,13 +66,8 @@ def run(view: "FinetuneLocView", site: Site) -> None:
 
     make_pieces(view.seeds, view.label_ratios, make, scratch=site.scratch, out=site.out)
     mean = {
-        ratio: mean_curve([read_curve(site.out / piece(seed, ratio) / "curve.tsv") for seed in view.seeds])
+        ratio_key(ratio): mean_curve([read_curve(site.out / piece(seed, ratio) / "curve.tsv") for seed in view.seeds])
         for ratio in view.label_ratios
     }
-    keys = {ratio_key(ratio): rows for ratio, rows in mean.items()}
-    steps = [row["step"] for row in max(mean.values(), key=len)]
-    curve = [
-        {"step": step} | {key: rows[number]["total"] for key, rows in keys.items() if number < len(rows)}
-        for number, step in enumerate(steps)
-    ]
-    write_curve(site.reports / "curves" / "finetune_loc.tsv", curve, columns=("step", *keys))
+    curve = side_by_side(mean, x="step", parts={"total": ""})
+    write_curve(site.reports / "curves" / "finetune_loc.tsv", curve, columns=("step", *mean))

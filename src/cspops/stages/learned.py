@@ -10,11 +10,13 @@ from cspops.errors import DataError
 from cspops.evaluation import combine
 from cspops.evaluation.row_blocks import row_blocks
 from cspops.models.checkpoint import load_config, load_weights
-from cspops.models.heads import LinearProbe
+from cspops.models.heads import IMAGE_HEAD, ImageHead, LinearProbe
 from cspops.models.loading import load_location_classifier
 from cspops.shapes import Float, Int, Tensor
 from cspops.stages.predictions import Judged
 from cspops.stages.released_predictions import read_released, released_log_p
+
+REMAKE = "dvc repro finetune-img"
 
 LogP = Callable[[Int[Tensor, "b"]], Tensor]
 """Numbers of judged rows to log P (b, q)."""
@@ -35,22 +37,26 @@ class ImageModel:
     Args:
         folder: of one seed and label ratio.
         judged: the rows.
-        features: F*(I) of every row of the catalogue; only rows that are asked for are read.
+        features: F*(I) of every row of the catalogue; only rows that are asked for are read. A network that was fine-tuned
+            has left features of its own in the folder.
         classes: how many there are.
     """
 
     def __init__(self, folder: Path, judged: Judged, features: np.ndarray, *, classes: int) -> None:
-        self.folder, self.judged, self.features = folder, judged, features
+        self.folder, self.features, self.row = folder, features, judged.row
+        self.of_catalogue = judged.row
         self.released = read_released(folder, (len(features), classes))
-        self.probe = None if self.released is not None else load_probe(folder)
+        self.classifier = None if self.released is not None else load_image_classifier(folder)
+        if isinstance(self.classifier, ImageHead):
+            self.features, self.row = _own_features(folder, judged)
 
     def __call__(self, rows: Int[Tensor, "b"]) -> Float[Tensor, "b q"]:
         """Of the judged rows numbered ``rows``."""
-        of_catalogue = self.judged.row[rows]
-        if self.probe is None:
-            log_p = released_log_p(self.released, of_catalogue)
+        if self.classifier is None:
+            log_p = released_log_p(self.released, self.of_catalogue[rows])
         else:
-            log_p = combine.image_log_p(self.probe(torch.from_numpy(self.features[of_catalogue.numpy()]).float()))
+            features = torch.from_numpy(self.features[self.row[rows].numpy()]).float()
+            log_p = combine.image_log_p(self.classifier(features))
         return _finite(log_p, self.folder, "finetune-img")
 
 
@@ -68,12 +74,22 @@ class LocationModel:
         return _finite(log_p, self.folder, "finetune-loc")
 
 
-def load_probe(folder: Path) -> LinearProbe:
+def load_image_classifier(folder: Path) -> LinearProbe | ImageHead:
     """The classifier g in ``folder``, in eval mode."""
-    remake = "dvc repro finetune-img"
-    probe = LinearProbe(**load_config(folder, remake=remake))
-    load_weights(folder, probe, remake=remake)
-    return probe.eval()
+    config = load_config(folder, remake=REMAKE)
+    about = {key: value for key, value in config.items() if key != "kind"}
+    classifier = ImageHead(**about) if config.get("kind") == IMAGE_HEAD else LinearProbe(**about)
+    load_weights(folder, classifier, remake=REMAKE)
+    return classifier.eval()
+
+
+def _own_features(folder: Path, judged: Judged) -> tuple[np.ndarray, Int[Tensor, "n"]]:
+    """Features of the network that was fine-tuned with the classifier, and which row of them is that of each judged row."""
+    features, rows = np.load(folder / "features.npy", mmap_mode="r"), torch.from_numpy(np.load(folder / "rows.npy"))
+    place = torch.searchsorted(rows, judged.row).clamp(max=len(rows) - 1)
+    if len(rows) != len(features) or not torch.equal(rows[place], judged.row):
+        raise DataError(f"{folder / 'features.npy'} lacks some of the judged rows", hint=REMAKE)
+    return features, place
 
 
 def _finite(log_p: Tensor, folder: Path, stage: str) -> Tensor:

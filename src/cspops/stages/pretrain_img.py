@@ -1,25 +1,15 @@
 """pretrain-img: the frozen image network F*, self-supervised on the training tiles or as it comes."""
 
 import json
-import math
-import os
-import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import pyarrow as pa
 import torch
 
 from cspops.data.captures import read_captures
-from cspops.data.catalogue import read_images
 from cspops.data.given_features import GIVEN, read_given
-from cspops.data.images.decoding import squares
-from cspops.data.images.tensors import by_path, read_reading
+from cspops.data.images.tensors import read_reading
 from cspops.data.rows import image_root
 from cspops.data.splits import read_roles
-from cspops.data.workers import Workers
-from cspops.errors import EnvironmentProblem
 from cspops.imagessl.images import Pretrained, UnlabelledImages
 from cspops.imagessl.methods import pretrain_image_network
 from cspops.models.backbones import ImageNetwork, build_image_network
@@ -27,17 +17,13 @@ from cspops.models.checkpoint import save_model
 from cspops.progress import Report
 from cspops.shapes import Tensor, UInt8
 from cspops.stages.curves import write_curve
-from cspops.stages.shards import Shards
+from cspops.stages.pixels import decoded, on_device
 from cspops.stages.site import Site
 from cspops.training.resume import Resume
 
 if TYPE_CHECKING:
     from cspops.params.sections import ImageEncoder
     from cspops.params.views import PretrainImgView
-
-SHARD = 4096
-ON_DEVICE = 2**30
-"""Bytes of pixels that are kept where the network is."""
 
 
 def run(view: "PretrainImgView", site: Site) -> None:
@@ -79,7 +65,7 @@ def training_images(network: ImageNetwork, site: Site, device: torch.device) -> 
     train = read_roles(site.inputs["split"], captures.obs_id)["train"]
     pixels = training_pixels(network.config["px"], site, interpolation=network.config["interpolation"])
     return UnlabelledImages(
-        pixels.to(device) if pixels.nbytes <= ON_DEVICE else pixels,
+        on_device(pixels, device),
         captures.lonlat[train],
         captures.place[train],
         captures.captured_at[train],
@@ -113,35 +99,14 @@ def training_pixels(px: int, site: Site, *, interpolation: str = "bicubic") -> U
     Raises:
         EnvironmentProblem: the disk has no room for them.
     """
-    download = site.inputs["download"]
-    train = read_roles(site.inputs["split"], read_captures(download).obs_id)["train"].numpy().nonzero()[0]
-    file, shape = site.scratch / "pixels.npy", (len(train), px, px, 3)
-    if not file.exists():
-        need, free = math.prod(shape), shutil.disk_usage(site.scratch).free
-        if need > free:
-            raise EnvironmentProblem(
-                f"{len(train)} training images of {px} px take {need} bytes, and {site.scratch} has {free} free",
-                hint="make room there, or set a smaller image_encoder.px or pretrain_img.method: none in params.yaml",
-            )
-        begun = file.with_name("pixels.new")
-        np.lib.format.open_memmap(begun, mode="w+", dtype=np.uint8, shape=shape).flush()
-        os.replace(begun, file)
-    out = np.lib.format.open_memmap(file, mode="r+")
-    shards = Shards(site.scratch, len(train), SHARD)
-    reading = read_reading(download)
-    root = image_root(reading, raw=site.raw, data_root=site.host.data_root)
-    blocks = (_block(download, train[shard.start : shard.stop]) for shard in shards.left())
-    with Workers(site.host.decoders(by_path=by_path(download))) as workers:
-        pixels = squares(blocks, px=px, root=root, reading=reading, interpolation=interpolation, map=workers.map)
-        for shard in shards.left():
-            for row in shard:
-                out[row] = next(pixels)
-            out.flush()
-            shards.finish(shard)
-            site.report(f"pretrain-img: {shard.stop} of {len(train)} images decoded")
-    return torch.from_numpy(out)
-
-
-def _block(download: Path, rows: np.ndarray) -> tuple[list[int], pa.Table]:
-    """Increasing rows of the catalogue and their images."""
-    return rows.tolist(), read_images(download, range(rows[0], rows[-1] + 1)).take(rows - rows[0])
+    obs_id = read_captures(site.inputs["download"]).obs_id
+    train = read_roles(site.inputs["split"], obs_id)["train"].numpy().nonzero()[0]
+    return decoded(
+        train,
+        px,
+        site,
+        interpolation=interpolation,
+        stage="pretrain-img",
+        kind="training images",
+        otherwise="pretrain_img.method: none",
+    )

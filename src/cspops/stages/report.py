@@ -18,7 +18,14 @@ from cspops.training.loop import Curve
 if TYPE_CHECKING:
     from cspops.params.views import ReportView
 
-CURVES = {"image network": "pretrain_img", "location encoder, {loss}": "pretrain", "fine-tuning": "finetune_loc"}
+CURVES = {
+    "image network": "pretrain_img",
+    "location encoder, {loss}": "pretrain",
+    "fine-tuning": "finetune_loc",
+    "image classifier": "finetune_img",
+}
+VALIDATION = "_val_nll"
+"""The end of the names of finetune_img's columns that are drawn in a panel of their own."""
 
 
 def run(view: "ReportView", site: Site) -> None:
@@ -34,7 +41,9 @@ def run(view: "ReportView", site: Site) -> None:
     account = json.loads((site.inputs["download"] / "account.json").read_text())
     chosen = class_of_map(view.report.class_name, observations)
     figures.accuracy_by_ratio(metrics, site.reports / "figures" / "accuracy.png")
-    drawn = {title.format(loss=view.loss): _losses(read_curve(curves / f"{name}.tsv")) for title, name in CURVES.items()}
+    read = {title.format(loss=view.loss): read_curve(curves / f"{name}.tsv") for title, name in CURVES.items()}
+    drawn = {title: _losses(curve) for title, curve in read.items()}
+    drawn["image classifier, validation"] = _validation_losses(read["image classifier"])
     figures.loss_curves(drawn, site.reports / "figures" / "curves.png")
     seed, ratio = view.seeds[0], view.label_ratios[0]
     few = read_few_shot(site.inputs["split"], observations.obs_id, seed=seed, ratio=ratio)
@@ -69,5 +78,14 @@ def run(view: "ReportView", site: Site) -> None:
 
 
 def _losses(curve: Curve) -> Curve:
-    """A curve without the columns that are no loss."""
-    return [{name: value for name, value in row.items() if name not in MEANINGS} for row in curve]
+    """A curve without the columns that are no loss of training."""
+    return [{name: value for name, value in row.items() if name not in MEANINGS and "_val_" not in name} for row in curve]
+
+
+def _validation_losses(curve: Curve) -> Curve:
+    """The validation losses of each label ratio, under its name."""
+    return [
+        {"epoch": row["epoch"]}
+        | {name.removesuffix(VALIDATION): value for name, value in row.items() if name.endswith(VALIDATION)}
+        for row in curve
+    ]

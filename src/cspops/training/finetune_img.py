@@ -7,11 +7,8 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from cspops.evaluation.row_blocks import row_blocks
-from cspops.models.heads import LinearProbe
+from cspops.models.heads import ABSENT, LinearProbe
 from cspops.shapes import Bool, Float, Int, Tensor
-
-ABSENT = -1e4
-"""The bias of a class that has no label: its probability is 0 in float32 without becoming -inf."""
 
 
 @dataclass(frozen=True)

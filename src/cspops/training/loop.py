@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from cspops.errors import CspopsError
-from cspops.progress import Report
+from cspops.progress import Report, silent
 from cspops.seeds import global_torch_stream, torch_stream
 from cspops.shapes import Tensor
+from cspops.training.processes import ALONE, Processes
 from cspops.training.resume import Resume, restore_training_state, training_state
 
 Curve = list[dict[str, float]]
@@ -57,6 +58,7 @@ def run_epochs(
     is_over: Callable[[], bool] = lambda: False,
     warm_up: int = 0,
     accumulation: int = 1,
+    processes: Processes = ALONE,
     seed: int,
     device: torch.device,
     resume: Resume | None,
@@ -78,14 +80,17 @@ def run_epochs(
         after_epoch: further columns of the epoch's row; called before its snapshot, it may change buffers of ``modules``.
         is_over: whether to stop after an epoch; asked of the same state in a run that continues.
         warm_up: optimiser steps over which the learning rate rises in equal steps before the cosine.
-        accumulation: parts that a batch is cut into, whose gradients are added up.
+        accumulation: parts that a batch is cut into, of two rows at least, whose gradients are added up.
+        processes: that train together, each of which is given the same batches; ``loss`` takes its share of one. The first
+            alone reports and writes snapshots.
 
     Returns:
         a row an epoch: `epoch`, the mean of each part, and what ``after_epoch`` adds.
     """
     curve: Curve = []
     done, rng, sums = 0, None, dict[str, Tensor]()
-    snapshot = resume.load(name) if resume else None
+    snapshot, writes = resume.load(name) if resume else None, resume if processes.first else None
+    report = report if processes.first else silent
     if snapshot:
         tensors, facts = snapshot
         restore_training_state(_below("state", tensors), modules, optimizer)
@@ -100,33 +105,34 @@ def run_epochs(
             break
         rows_stream = torch_stream(seed, name, "rows", epoch, device=device)
         draws = torch_stream(seed, name, "draws", epoch, device=device)
-        with global_torch_stream(seed, name, "dropout", epoch):
+        with global_torch_stream(seed, name, "dropout", epoch, *([] if processes.first else [processes.rank])):
             if done and rng:
-                _set_streams(rng, draws, device)
+                _set_streams(rng, draws, device if processes.first else None)
             for step, rows in enumerate(islice(batches(rows_stream), done, None), done):
                 at = epoch * batches_per_epoch + step
                 rate = learning_rate * warmed_cosine(at, epochs * batches_per_epoch, warm_up=warm_up)
                 for group in optimizer.param_groups:
                     group["lr"] = rate * group.get("share", 1.0)
                 optimizer.zero_grad(set_to_none=True)
-                for part in rows.chunk(accumulation) if accumulation > 1 else (rows,):
+                for part in rows.tensor_split(max(1, min(accumulation, len(rows) // 2))):
                     parts = loss(part, draws)
                     weight = len(part) / len(rows)
                     (parts["total"] * weight if accumulation > 1 else parts["total"]).backward()
                     for key, value in parts.items():
-                        sums[key] = sums.get(key, torch.zeros((), device=device)) + value.detach() * weight
+                        mean = processes.mean(value.detach()) * weight
+                        sums[key] = sums.get(key, torch.zeros((), device=device)) + mean
                 optimizer.step()
                 after_step()
-                if resume and time.monotonic() - saved > SNAPSHOT_SECONDS:
-                    _save(resume, name, modules, optimizer, curve, step + 1, sums, _streams(draws, device))
+                if writes and time.monotonic() - saved > SNAPSHOT_SECONDS:
+                    _save(writes, name, modules, optimizer, curve, step + 1, sums, _streams(draws, device))
                     saved = time.monotonic()
         curve.append({"epoch": epoch + 1} | {key: float(value) / (step + 1) for key, value in sums.items()})
         refuse_divergence(name, curve)
         curve[-1] |= after_epoch()
         report(f"{name}: epoch {epoch + 1} of {epochs}, loss {curve[-1]['total']:.4f}")
         done, sums = 0, {}
-        if resume:
-            _save(resume, name, modules, optimizer, curve, 0, {}, {})
+        if writes:
+            _save(writes, name, modules, optimizer, curve, 0, {}, {})
             saved = time.monotonic()
     return curve
 
@@ -165,8 +171,11 @@ def _streams(draws: torch.Generator, device: torch.device) -> dict[str, Tensor]:
     return found | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
 
 
-def _set_streams(rng: Mapping[str, Tensor], draws: torch.Generator, device: torch.device) -> None:
+def _set_streams(rng: Mapping[str, Tensor], draws: torch.Generator, device: torch.device | None) -> None:
+    """Put the streams where they were; without a device, that of "draws" alone: dropout is each process's own."""
     draws.set_state(rng["draws"])
+    if device is None:
+        return
     torch.set_rng_state(rng["cpu"])
     if device.type == "cuda":
         torch.cuda.set_rng_state(rng["cuda"], device)

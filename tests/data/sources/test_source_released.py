@@ -188,7 +188,7 @@ def test_a_class_without_a_column_is_refused(tmp_path: Path) -> None:
     released(tmp_path)
     with pytest.raises(DataError, match=r"no column for 1 of the classes, such as 'ash'") as caught:
         ask(tmp_path, [(VAL, 0)], ["oak", "ash"])
-    assert caught.value.hint == "finetune_img.predictions: fitted in params.yaml"
+    assert caught.value.hint == "finetune_img.mode: linear_probe in params.yaml"
 
 
 BAD: dict[str, tuple[Any, bool, str]] = {

@@ -115,7 +115,7 @@ class Released:
         if lacking:
             raise DataError(
                 f"the released predictions have no column for {len(lacking)} of the classes, such as {lacking[0]!r}",
-                hint="finetune_img.predictions: fitted in params.yaml",
+                hint="finetune_img.mode: linear_probe in params.yaml",
             )
         file, matrix = self._open(ratio)
         path, row = _paths_and_rows(rows)

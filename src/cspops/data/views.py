@@ -1,11 +1,12 @@
-"""Random views of a batch of tiles, all rows at once on the device of the pixels."""
+"""Random views of a batch of images, all rows at once on the device of the pixels."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch.nn.functional import affine_grid, conv2d, grid_sample, pad
 
-from cspops.shapes import Float, Tensor
+from cspops.shapes import Float, Int, Tensor, UInt8
 
 
 def random_views(
@@ -17,6 +18,8 @@ def random_views(
     blur: float = 0.0,
     turns: bool = True,
     generator: torch.Generator,
+    batch: int | None = None,
+    first: int = 0,
 ) -> Float[Tensor, "n 3 h w"]:
     """A random crop, mirrored and turned by quarters (a satellite tile has no up), with shifted colours.
 
@@ -27,16 +30,18 @@ def random_views(
         grey: probability of losing the colour.
         blur: probability of a Gaussian blur with a deviation of 0.1 to 2 pixels of an image of 224, in proportion.
         turns: whether views are turned by quarters, too; mirrored left to right they are in any case.
+        batch: rows that are drawn for, where ``pixels`` are but some of a batch; they get what they would get in it.
+        first: the number of the first of them in the batch.
     """
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
-        u = torch.rand(*shape, generator=generator, device=generator.device)
+        u = torch.rand(*shape, generator=generator, device=generator.device)[mine]
         return low + (high - low) * u
 
-    n = len(pixels)
+    n, mine = len(pixels) if batch is None else batch, slice(first, first + len(pixels))
     side = uniform(min_scale, 1, n).sqrt()
-    quarter = torch.randint(4 if turns else 1, (n,), generator=generator, device=generator.device) * (math.pi / 2)
-    mirror = torch.randint(2, (n,), generator=generator, device=generator.device) * 2 - 1
+    quarter = torch.randint(4 if turns else 1, (n,), generator=generator, device=generator.device)[mine] * (math.pi / 2)
+    mirror = torch.randint(2, (n,), generator=generator, device=generator.device)[mine] * 2 - 1
     shift = uniform(-1, 1, n, 2) * (1 - side)[:, None]
     cos, sin = quarter.cos(), quarter.sin()
     rows = (torch.stack((cos * mirror, -sin, shift[:, 0] / side), 1), torch.stack((sin * mirror, cos, shift[:, 1] / side), 1))
@@ -66,3 +71,39 @@ def gaussian_blur(pixels: Float[Tensor, "n c h w"], sigma: Float[Tensor, "n"]) -
     out = pad(pixels, [reach] * 4, mode="replicate").reshape(1, n * c, h + 2 * reach, w + 2 * reach)
     out = conv2d(conv2d(out, kernel[..., None, :], groups=n * c), kernel[..., :, None], groups=n * c)
     return out.reshape(n, c, h, w)
+
+
+@dataclass(frozen=True)
+class Views:
+    """Random views of the images of some rows; see `random_views`."""
+
+    pixels: UInt8[Tensor, "n h w 3"]
+    device: torch.device
+    min_scale: float
+    colour_jitter: float = 0.0
+    grey: float = 0.0
+    blur: float = 0.0
+    turns: bool = True
+
+    def __call__(self, rows: Int[Tensor, "n"], draws: torch.Generator, mine: slice = slice(None)) -> Float[Tensor, "b 3 h w"]:
+        """A view of each row, or of ``mine`` of them: the same as if all were made."""
+        return random_views(
+            self.plain(rows[mine]),
+            min_scale=self.min_scale,
+            colour_jitter=self.colour_jitter,
+            grey=self.grey,
+            blur=self.blur,
+            turns=self.turns,
+            generator=draws,
+            batch=len(rows),
+            first=mine.indices(len(rows))[0],
+        )
+
+    def plain(self, rows: Int[Tensor, "b"]) -> Float[Tensor, "b 3 h w"]:
+        """The images themselves, in [0, 1]."""
+        return as_floats(self.pixels[rows.to(self.pixels.device)].to(self.device))
+
+
+def as_floats(pixels: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b 3 h w"]:
+    """Bytes to [0, 1], channels first."""
+    return pixels.permute(0, 3, 1, 2).contiguous().float() / 255

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cspops.imagessl.views import random_views
+from cspops.data.views import Views, random_views
 
 
 def stream(seed: int = 0) -> torch.Generator:
@@ -103,3 +103,20 @@ def test_the_callers_tiles_are_left_alone():
     copy = x.clone()
     views(x, min_scale=0.5, colour_jitter=0.3, grey=0.5)
     assert torch.equal(x, copy)
+
+
+def test_some_rows_of_a_batch_get_what_they_get_in_it():
+    """However a batch is shared out, so that processes make the views that one process would make."""
+    x = tiles(10)
+    settings = {"min_scale": 0.5, "colour_jitter": 0.2, "grey": 0.5, "blur": 0.5}
+    whole = random_views(x, **settings, generator=stream())
+    for first, stop in ((0, 4), (4, 10), (3, 4)):
+        g = stream()
+        part = random_views(x[first:stop], **settings, generator=g, batch=10, first=first)
+        torch.testing.assert_close(part, whole[first:stop], rtol=0, atol=1e-6)
+        other = stream()
+        random_views(x, **settings, generator=other)
+        assert torch.equal(torch.rand(3, generator=g), torch.rand(3, generator=other))
+    views = Views((x * 255).byte().permute(0, 2, 3, 1), torch.device("cpu"), min_scale=0.5)
+    rows = torch.tensor([5, 1, 7])
+    torch.testing.assert_close(views(rows, stream(), slice(1, 3)), views(rows, stream())[1:], rtol=0, atol=1e-6)

@@ -1,0 +1,249 @@
+"""Fine-tuning of the whole image network with a classifier on top, g(F(I)), on few labels (paper, appendix A.2.1).
+
+So the paper does on iNat2018; it gives no settings.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+from torch.nn.parallel import DistributedDataParallel
+
+from cspops.data.batches import epoch_of_rows
+from cspops.data.views import Views
+from cspops.errors import CspopsError, DataError
+from cspops.models.backbones import ImageNetwork
+from cspops.models.heads import ImageHead, Standardise
+from cspops.models.precision import training_autocast
+from cspops.progress import Report, silent
+from cspops.seeds import global_torch_stream
+from cspops.shapes import Float, Int, Tensor, UInt8
+from cspops.training.kept_weights import KeptWeights
+from cspops.training.layer_rates import rate_groups
+from cspops.training.loop import Curve, run_epochs
+from cspops.training.processes import ALONE, Processes
+from cspops.training.resume import Resume
+
+BLOCK = 256
+"""Images that are looked at at once where nothing is learned."""
+
+
+@dataclass(frozen=True)
+class FullSettings:
+    """Hyper-parameters; see params.yaml."""
+
+    head: Literal["linear", "mlp"]
+    hidden: int
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    layer_decay: float
+    warm_up: float
+    label_smoothing: float
+    ema: float
+    accumulation: int
+    patience: int
+    min_scale: float
+    colour_jitter: float
+    grey: float
+    blur: float
+    turns: bool
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Rows of a set of images, and their classes."""
+
+    pixels: UInt8[Tensor, "m h w 3"]
+    """Of the whole set: in memory, on a device, or in a memory-mapped file."""
+    rows: Int[Tensor, "n"]
+    label: Int[Tensor, "n"]
+
+
+class Classifier(nn.Module):
+    """g(F(I)): pixels in [0, 1] to the scores of classes. F computes as `precision.training_autocast` says, g in float32."""
+
+    def __init__(self, network: ImageNetwork, head: ImageHead) -> None:
+        super().__init__()
+        self.network, self.head = network, head
+
+    def forward(self, pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n q"]:
+        out: Tensor = self.head(self.features(pixels))
+        return out
+
+    def features(self, pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n k"]:
+        """F(I) in float32."""
+        with training_autocast(pixels.device):
+            answer = self.network.features(pixels)
+        return answer.float()
+
+
+def finetune_network(
+    network: ImageNetwork,
+    labelled: LabelledImages,
+    val: LabelledImages,
+    standardise: Standardise,
+    settings: FullSettings,
+    *,
+    classes: int,
+    name: str = "finetune-img",
+    seed: int,
+    device: torch.device,
+    processes: Processes = ALONE,
+    resume: Resume | None = None,
+    report: Report = silent,
+) -> tuple[Classifier, Curve]:
+    """Train ``network`` in place with a fresh head; the epoch of the least validation NLL gives the weights.
+
+    The head has a score for each class with a label; validation rows of other classes count as the uniform guess.
+
+    Args:
+        labelled: the few-shot subset.
+        standardise: by which the head standardises features, fitted to F*(I) of the labelled rows.
+        name: of the snapshot, of the random streams and in the lines reported.
+
+    Returns:
+        the classifier of all ``classes``, in eval mode on the CPU, and a row an epoch: `total`, `val_nll`, `val_top1`.
+
+    Raises:
+        DataError: fewer than two labelled rows.
+    """
+    if len(labelled.rows) < 2:
+        raise DataError(
+            "one labelled image is too few to fine-tune a network on", hint="finetune_img.mode: linear_probe in params.yaml"
+        )
+    present = labelled.label.unique()
+    label = torch.searchsorted(present, labelled.label).to(device)
+    with global_torch_stream(seed, name, "head"):
+        head = ImageHead(network.dim, len(present), hidden=settings.hidden if settings.head == "mlp" else 0)
+    head.standardise.load_state_dict(standardise.state_dict())
+    model = Classifier(with_common_statistics(network, device, processes), head).to(device)
+    kept = KeptWeights(model, decay=settings.ema).to(device)
+    forward = together(model, processes)
+    groups = rate_groups(network, head, layer_decay=settings.layer_decay, weight_decay=settings.weight_decay)
+    images, judge = _views(labelled.pixels, settings, device), _Validation(val, present, classes, device, processes)
+    n = len(labelled.rows)
+    steps = -(-n // settings.batch_size)
+
+    def loss(rows: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
+        mine = processes.share(len(rows))
+        view = images(labelled.rows.to(rows.device)[rows], draws, mine)
+        value = cross_entropy(forward(view), label[rows[mine]], label_smoothing=settings.label_smoothing)
+        return {"total": value * processes.weight(len(rows))}
+
+    def after_epoch() -> dict[str, float]:
+        processes.agree(kept.judged(model))
+        kept.judge(model, judge)
+        model.train()
+        return judge.said
+
+    curve = run_epochs(
+        name=name,
+        modules={"model": model, "kept": kept},
+        optimizer=torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True),
+        learning_rate=settings.learning_rate,
+        epochs=settings.epochs,
+        batches=lambda stream: epoch_of_rows(n, settings.batch_size, generator=stream),
+        batches_per_epoch=steps,
+        loss=loss,
+        after_step=lambda: kept.follow(model),
+        after_epoch=after_epoch,
+        is_over=lambda: kept.is_over(settings.patience),
+        warm_up=round(settings.warm_up * settings.epochs * steps),
+        accumulation=settings.accumulation,
+        processes=processes,
+        seed=seed,
+        device=device,
+        resume=resume,
+        report=report,
+    )
+    model.load_state_dict(kept.best.state_dict())
+    cpu = torch.device("cpu")
+    return Classifier(network.to(cpu), head.to(cpu).among(present, classes)).eval(), curve
+
+
+def with_common_statistics(network: ImageNetwork, device: torch.device, processes: Processes) -> ImageNetwork:
+    """The network (in place), its batch norm taking the statistics of a batch over all processes.
+
+    torch has no such layer for CPUs: there each process takes those of its share, and the first one's are kept.
+    """
+    if processes.size > 1 and device.type == "cuda":
+        from timm.layers import convert_sync_batchnorm
+
+        network.network = convert_sync_batchnorm(network.network)
+    return network
+
+
+def together(model: nn.Module, processes: Processes) -> nn.Module:
+    """What a training step calls: the model, whose gradients are averaged over the processes."""
+    if processes.size == 1:
+        return model
+    device = next(model.parameters()).device
+    return DistributedDataParallel(model, device_ids=None if device.type == "cpu" else [device], static_graph=True)
+
+
+def image_features(
+    model: Classifier, pixels: UInt8[Tensor, "m h w 3"], rows: Int[Tensor, "n"], device: torch.device
+) -> Float[Tensor, "n k"]:
+    """F(I) of some rows in float16, on the CPU.
+
+    CspopsError: one leaves the range of float16.
+    """
+    model = model.to(device)
+    plain = Views(pixels, device, min_scale=1.0)
+    with torch.inference_mode():
+        parts = [model.features(plain.plain(some)).half().cpu() for some in rows.split(BLOCK)]
+    answer = torch.cat(parts) if parts else torch.empty(0, model.network.dim, dtype=torch.float16)
+    model.to("cpu")
+    if not answer.isfinite().all():
+        raise CspopsError(
+            "the fine-tuned network's features leave the range of float16",
+            hint="a smaller finetune_img.modes.full.learning_rate in params.yaml",
+        )
+    return answer
+
+
+def _views(pixels: UInt8[Tensor, "m h w 3"], settings: FullSettings, device: torch.device) -> Views:
+    return Views(
+        pixels,
+        device,
+        min_scale=settings.min_scale,
+        colour_jitter=settings.colour_jitter,
+        grey=settings.grey,
+        blur=settings.blur,
+        turns=settings.turns,
+    )
+
+
+class _Validation:
+    """The mean NLL and the top-1 accuracy on the validation rows, each process judging its share of them."""
+
+    def __init__(
+        self, val: LabelledImages, present: Int[Tensor, "c"], classes: int, device: torch.device, processes: Processes
+    ) -> None:
+        self.val, self.processes, self.guess = val, processes, math.log(classes)
+        self.plain = Views(val.pixels, device, min_scale=1.0)
+        self.known = torch.isin(val.label, present).to(device)
+        self.label = torch.searchsorted(present, val.label).clamp(max=len(present) - 1).to(device)
+        self.said: dict[str, float] = {}
+
+    @torch.no_grad()
+    def __call__(self, model: nn.Module) -> float:
+        model.eval()
+        mine = self.processes.share(len(self.val.rows))
+        numbers = torch.arange(mine.start, mine.stop)
+        sums = torch.zeros(2, dtype=torch.float64, device=self.label.device)
+        for some in numbers.split(BLOCK):
+            scores = model(self.plain.plain(self.val.rows[some])).double()
+            label, known = self.label[some], self.known[some]
+            own = scores.log_softmax(1).gather(1, label[:, None])[:, 0]
+            sums[0] -= torch.where(known, own, -self.guess).sum()
+            sums[1] += ((scores.argmax(1) == label) & known).sum()
+        means = self.processes.mean(sums * (self.processes.weight(len(self.val.rows)) / max(1, len(numbers))))
+        nll, top1 = means.tolist()
+        self.said = {"val_nll": nll, "val_top1": 100 * top1}
+        return nll

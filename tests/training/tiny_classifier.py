@@ -1,0 +1,102 @@
+"""A network without batch norm, small enough to be trained in seconds, and a function that processes run together."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from cspops.models.backbones import ImageNetwork
+from cspops.models.checkpoint import save_model
+from cspops.models.heads import Standardise
+from cspops.training import loop
+from cspops.training.finetune_network import Classifier, FullSettings, LabelledImages, finetune_network
+from cspops.training.loop import Curve
+from cspops.training.processes import ALONE, Processes
+from cspops.training.resume import Resume
+
+CPU = torch.device("cpu")
+SETTINGS = FullSettings(
+    head="linear",
+    hidden=8,
+    epochs=3,
+    batch_size=10,
+    learning_rate=0.01,
+    weight_decay=0.05,
+    layer_decay=0.5,
+    warm_up=0.25,
+    label_smoothing=0.1,
+    ema=0.9,
+    accumulation=1,
+    patience=0,
+    min_scale=0.7,
+    colour_jitter=0.1,
+    grey=0.1,
+    blur=0.0,
+    turns=True,
+)
+CLASSES = 4
+
+
+def network(*, norm: bool = False) -> ImageNetwork:
+    """Two convolutions; ``norm``: with batch norm."""
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 6, 3, stride=2), *([nn.BatchNorm2d(6)] if norm else []), nn.ReLU(), nn.Conv2d(6, 8, 3)]
+    body = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return ImageNetwork({"model": "tiny", "px": 8, "mean": [0.5] * 3, "sd": [0.25] * 3}, body)
+
+
+def images(n: int = 44, *, classes: int = 3) -> tuple[LabelledImages, LabelledImages]:
+    """Training and validation rows whose brightness of a channel says the class, in a set of n."""
+    label = torch.arange(n) % classes
+    pixels = torch.randint(0, 120, (n, 8, 8, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    pixels[torch.arange(n), :, :, label % 3] += 60
+    rows = torch.randperm(n, generator=torch.Generator().manual_seed(2))
+    train, val = rows[: 2 * n // 3], rows[2 * n // 3 :]
+    return LabelledImages(pixels, train, label[train]), LabelledImages(pixels, val, label[val])
+
+
+def train(
+    *, net: ImageNetwork | None = None, sets: tuple[LabelledImages, LabelledImages] | None = None, seed: int = 0, **others
+) -> tuple[Classifier, Curve]:
+    """With the settings among ``others`` changed, and the rest of them as keywords."""
+    changes = {key: others.pop(key) for key in list(others) if key in FullSettings.__dataclass_fields__}
+    net, (labelled, val) = net or network(), sets or images()
+    with torch.no_grad():
+        standardise = Standardise(net.dim).fit(net.eval()(labelled.pixels[labelled.rows]))
+    settings, keywords = replace(SETTINGS, **changes), {"classes": CLASSES, "seed": seed, "device": CPU} | others
+    return finetune_network(net, labelled, val, standardise, settings, **keywords)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training by several processes."""
+
+    folder: Path
+    accumulation: int = 1
+    fail_after: int | None = None
+    """Forward passes after which the second process raises."""
+
+
+class Failing(ImageNetwork):
+    """Raises once it, and its copies, have been asked ``left`` times."""
+
+    left = -1
+
+    def features(self, pixels: torch.Tensor) -> torch.Tensor:
+        Failing.left -= 1
+        if Failing.left == 0:
+            raise ValueError("the second\nhas had enough")
+        return super().features(pixels)
+
+
+def train_together(job: Job, processes: Processes = ALONE, device: torch.device = CPU) -> None:
+    """Write the classifier to the folder, with snapshots after each step."""
+    loop.SNAPSHOT_SECONDS = -1.0
+    net = network()
+    if job.fail_after is not None and processes.rank == 1:
+        net.__class__, Failing.left = Failing, job.fail_after
+    resume = Resume(job.folder)
+    model, curve = train(net=net, processes=processes, device=device, resume=resume, accumulation=job.accumulation)
+    if processes.first:
+        save_model(job.folder / "model", model, {"curve": curve})
