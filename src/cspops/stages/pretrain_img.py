@@ -26,6 +26,7 @@ from cspops.models.backbones import build_image_network
 from cspops.models.checkpoint import save_model
 from cspops.shapes import Tensor, UInt8
 from cspops.stages.curves import write_curve
+from cspops.stages.pretraining_inputs import extra_inputs
 from cspops.stages.shards import Shards
 from cspops.stages.site import Site
 from cspops.training.resume import Resume
@@ -53,12 +54,14 @@ def run(view: "PretrainImgView", site: Site) -> None:
     else:
         network = build_image_network(about.model, pretrained=about.weights == "pretrained", px=about.px, seed=view.seed)
         if view.method != "none":
-            device = site.host.torch_device()
+            device, settings = site.host.torch_device(), view.settings.model_dump()
+            images = training_images(about.px, site, device)
             made = pretrain_image_network(
                 view.method,
                 network,
-                training_images(about.px, site, device),
-                view.settings.model_dump(),
+                images,
+                settings,
+                **extra_inputs(view.method, settings, images, site),
                 seed=view.seed,
                 device=device,
                 resume=Resume(site.scratch),
