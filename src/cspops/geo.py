@@ -60,6 +60,25 @@ def uniform_on_sphere(
     return torch.stack((360 * u[..., 0] - 180, lat), -1)
 
 
+def equirectangular_pixel(lonlat: LonLat, *, height: int, width: int) -> tuple[Int[Tensor, "*batch"], Int[Tensor, "*batch"]]:
+    """Row and column of the pixel that each position lies in, of a global raster, north up, from 180 W 90 N."""
+    column = ((wrap_longitude(lonlat[..., 0]) + 180) * (width / 360)).long().clamp(0, width - 1)
+    row = ((90 - lonlat[..., 1]) * (height / 180)).long().clamp(0, height - 1)
+    return row, column
+
+
+def tile_grid(lonlat: Float[Tensor, "n 2"], *, km: float, px: int) -> Float[Tensor, "n px px 2"]:
+    """Positions of the pixel centres of square tiles, first row in the north.
+
+    Latitude steps are equal; longitude steps are stretched by 1 / cos(latitude of the centre), so that a tile is
+    as wide as it is high in kilometres. Longitudes may leave [-180, 180).
+    """
+    offset = ((torch.arange(px, dtype=torch.float64) + 0.5) / px - 0.5) * (km / KM_PER_DEGREE)
+    lon = lonlat[:, 0, None, None] + offset / torch.deg2rad(lonlat[:, 1]).cos()[:, None, None]
+    lat = lonlat[:, 1, None, None] - offset[:, None]
+    return torch.stack(torch.broadcast_tensors(lon, lat), -1)
+
+
 def blocks(lonlat: LonLat, degrees: float) -> Int[Tensor, "*batch"]:
     """The number of the ``degrees`` x ``degrees`` longitude-latitude cell that each position lies in.
 

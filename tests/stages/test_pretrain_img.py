@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from unlabelled import unlabelled
 
 from cspops.errors import DataError, EnvironmentProblem
+from cspops.imagessl.methods import METHODS
 from cspops.imagessl.moco import MocoSettings, moco
 from cspops.models.backbones import build_image_network
 from cspops.params import load
@@ -27,11 +28,23 @@ N = 20
 TRAIN = [row % 3 != 1 for row in range(N)]
 
 
-def view(method="moco"):
+def view(method="moco", **changes):
+    """The defaults of a method, with two epochs of small batches."""
     params = load(ROOT / "params.yaml")
     encoder = params.image_encoder.model_copy(update={"model": "timm:test_resnet", "px": 32})
-    moco = params.pretrain_img.methods.moco.model_copy(update={"epochs": 2, "batch_size": 7, "queue": 4})
-    return PretrainImgView(seed=0, image_encoder=encoder, method=method, settings=moco)
+    settings = getattr(params.pretrain_img.methods, method)
+    small = {"epochs": 2, "batch_size": 7, "queue": 4} | changes
+    known = {key: value for key, value in small.items() if key in type(settings).model_fields}
+    return PretrainImgView(seed=0, image_encoder=encoder, method=method, settings=settings.model_copy(update=known))
+
+
+def captures():
+    """Positions, places and dates of `N` rows: pairs of images of one place, a year apart, on land of several climates."""
+    return {
+        "lonlat": [(10 + row // 2 * 8.0, 45 - row // 2 * 4.0) for row in range(N)],
+        "place": [f"place {row // 2}" for row in range(N)],
+        "captured_at": [1_600_000_000_000 + row % 2 * 31_536_000_000 for row in range(N)],
+    }
 
 
 def test_the_pixels_are_those_of_the_training_rows_in_order(tmp_path, monkeypatch):
@@ -98,6 +111,22 @@ def test_it_trains_on_them_as_if_they_were_in_memory(tmp_path, monkeypatch):
     assert made.keys() == network.state_dict().keys()
     for name, tensor in network.state_dict().items():
         assert torch.equal(made[name], tensor), name
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_no_method_reads_a_label(tmp_path, method):
+    """With the labels of all rows permuted, and a class more, the weights are the same to the byte; so are curve and facts."""
+    made = []
+    for number, label in enumerate(([row % 4 for row in range(N)], [(row * 7 + 1) % 5 for row in range(N)])):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        at = site(folder, paths=photos(folder / "raw", N, side=32), label=label, **captures())
+        pretrain_img.run(view(method, epochs=1), at)
+        assert [row["epoch"] for row in read_curve(at.reports / "curves" / "pretrain_img.tsv")] == [1]
+        assert json.loads((at.reports / "pretrain_img.json").read_text())["method"] == method
+        files = ("model.safetensors", "config.json", "reports/pretrain_img.json", "reports/curves/pretrain_img.tsv")
+        made.append([(at.out / file).read_bytes() for file in files])
+    assert made[0] == made[1]
 
 
 @pytest.mark.parametrize("method", ["moco", "none"])

@@ -3,11 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
+from cspops.imagessl.geokr import GeokrSettings, geokr
 from cspops.imagessl.images import Pretrained
 from cspops.imagessl.moco import MocoSettings, moco
+from cspops.imagessl.tile2vec import Tile2VecSettings, tile2vec
 
 METHODS: dict[str, tuple[type, Callable[..., Pretrained]]] = {
     "moco": (MocoSettings, moco),
+    "tile2vec": (Tile2VecSettings, tile2vec),
+    "geokr": (GeokrSettings, geokr),
 }
 """Of each method the class of its settings and the function that trains a network with them."""
 

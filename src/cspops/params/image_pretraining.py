@@ -2,11 +2,11 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cspops.params.section import Count, NotNegative, Positive, Section, Share
 
-Method = Literal["moco", "none"]
+Method = Literal["moco", "tile2vec", "geokr", "none"]
 
 
 class Moco(Section):
@@ -26,12 +26,50 @@ class Moco(Section):
     turns: bool
 
 
+class Tile2Vec(Section):
+    epochs: Count
+    batch_size: Annotated[int, Field(ge=8)]
+    learning_rate: Positive
+    margin: Positive
+    l2: NotNegative
+    mode: Literal["catalogue", "tiles"]
+    neighbour_km: Positive | None
+    distant_km: Positive | None
+    min_scale: Annotated[float, Field(gt=0, le=1)]
+    tile_px: Annotated[int, Field(ge=4)]
+    neighbourhood_px: Count
+    same_image: bool
+    raster: Annotated[str, Field(pattern=r"^file:.+$")] | None
+    turns: bool
+
+    @model_validator(mode="after")
+    def _distant_is_farther(self) -> "Tile2Vec":
+        if self.neighbour_km is not None and self.distant_km is not None and self.distant_km < self.neighbour_km:
+            raise ValueError(f"distant_km is {self.distant_km:g}, less than neighbour_km, {self.neighbour_km:g}")
+        return self
+
+
+class Geokr(Section):
+    epochs: Count
+    batch_size: Annotated[int, Field(ge=8)]
+    learning_rate: Positive
+    reduction: Literal["entries", "rows"]
+    momentum: Annotated[float, Field(ge=0, lt=1)]
+    teacher_update_every: Count
+    raster: Annotated[str, Field(pattern=r"^(climate_zones|file:.+)$")]
+    side_km: Positive
+    colour_jitter: Annotated[float, Field(ge=0, lt=1)]
+    turns: bool
+
+
 class NoImagePretraining(Section):
     pass
 
 
 class PretrainImgMethods(Section):
     moco: Moco
+    tile2vec: Tile2Vec
+    geokr: Geokr
     none: NoImagePretraining
 
 

@@ -7,6 +7,8 @@ from cspops.report.tables import as_code
 
 MEANINGS = {
     "knn_km": "the median distance between a training image and its nearest neighbour in features, in kilometres",
+    "neighbour_share": "the share of training images with another one no farther than neighbour_km",
+    "without_land_cover": "training images that the raster says nothing of, and that were left out",
 }
 """Facts that need words, by the beginning of their names; also the columns of the curve that are no loss."""
 

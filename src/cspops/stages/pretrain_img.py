@@ -18,6 +18,7 @@ from cspops.progress import Report
 from cspops.shapes import Tensor, UInt8
 from cspops.stages.curves import write_curve
 from cspops.stages.pixels import decoded, on_device
+from cspops.stages.pretraining_inputs import extra_inputs
 from cspops.stages.site import Site
 from cspops.training.resume import Resume
 
@@ -41,12 +42,14 @@ def run(view: "PretrainImgView", site: Site) -> None:
     else:
         network = network_of(about, seed=view.seed, report=site.report)
         if view.method != "none":
-            device = site.host.torch_device()
+            device, settings = site.host.torch_device(), view.settings.model_dump()
+            images = training_images(network, site, device)
             made = pretrain_image_network(
                 view.method,
                 network,
-                training_images(network, site, device),
-                view.settings.model_dump(),
+                images,
+                settings,
+                **extra_inputs(view.method, settings, images, site),
                 seed=view.seed,
                 device=device,
                 resume=Resume(site.scratch),

@@ -34,7 +34,7 @@ def centre(file: Path) -> tuple[tuple[float, float] | None, list[str]]:
         EnvironmentProblem: rasterio or pyproj is not installed.
     """
     for package in ("rasterio", "pyproj"):
-        _require(package, file)
+        require_package(package, file)
     import rasterio
     from rasterio.transform import from_gcps
 
@@ -77,7 +77,7 @@ def _transformer(wkt: str) -> Callable[[float, float], tuple[float, float]] | No
     return lambda x, y: transformer.transform(x, y)
 
 
-def _require(package: str, file: Path) -> None:
+def require_package(package: str, file: Path) -> None:
     from importlib.util import find_spec
 
     if find_spec(package) is None:

@@ -21,7 +21,15 @@ from PIL import Image
 
 from cspops.data.rows import Source, batch
 from cspops.errors import DataError
-from cspops.geo import KM_PER_DEGREE, blocks, near_blocks, uniform_on_sphere, wrap_longitude
+from cspops.geo import (
+    KM_PER_DEGREE,
+    blocks,
+    equirectangular_pixel,
+    near_blocks,
+    tile_grid,
+    uniform_on_sphere,
+    wrap_longitude,
+)
 from cspops.progress import Report
 from cspops.seeds import torch_stream
 from cspops.shapes import Float, Int, LonLat, Tensor, UInt8
@@ -64,9 +72,7 @@ class Rasters:
 
     def zone_at(self, lonlat: LonLat) -> Int[Tensor, "*batch"]:
         """The code of the climate raster's pixel that each position lies in."""
-        height, width = self.zones.shape
-        column = ((wrap_longitude(lonlat[..., 0]) + 180) * (width / 360)).long().clamp(0, width - 1)
-        row = ((90 - lonlat[..., 1]) * (height / 180)).long().clamp(0, height - 1)
+        row, column = equirectangular_pixel(lonlat, height=self.zones.shape[0], width=self.zones.shape[1])
         return self.zones[row, column].long()
 
 
@@ -93,18 +99,6 @@ def read_rasters(folder: Path) -> Rasters:
     with (folder / "climate_zones.csv").open(newline="") as file_:
         names = {int(row["code"]): row["zone"] for row in csv.DictReader(file_) if int(row["code"]) != OCEAN}
     return Rasters(*rasters, zone_names=names)
-
-
-def tile_grid(lonlat: Float[Tensor, "n 2"], *, km: float, px: int) -> Float[Tensor, "n px px 2"]:
-    """Positions of the pixel centres of square tiles, first row in the north.
-
-    Latitude steps are equal; longitude steps are stretched by 1 / cos(latitude of the centre), so that a tile is
-    as wide as it is high in kilometres. Longitudes may leave [-180, 180).
-    """
-    offset = ((torch.arange(px, dtype=torch.float64) + 0.5) / px - 0.5) * (km / KM_PER_DEGREE)
-    lon = lonlat[:, 0, None, None] + offset / torch.deg2rad(lonlat[:, 1]).cos()[:, None, None]
-    lat = lonlat[:, 1, None, None] - offset[:, None]
-    return torch.stack(torch.broadcast_tensors(lon, lat), -1)
 
 
 def tiles(image: UInt8[Tensor, "h w 3"], lonlat: Float[Tensor, "n 2"], *, km: float, px: int) -> UInt8[Tensor, "n px px 3"]:
