@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from cspops.params.views import PretrainImgView
 
 SHARD = 4096
+ROLE = {"train": "training", "val": "validation"}
 ON_DEVICE = 2**30
 """Bytes of pixels that are kept where the network is."""
 
@@ -85,29 +86,34 @@ def training_images(px: int, site: Site, device: torch.device) -> UnlabelledImag
 
 
 def training_pixels(px: int, site: Site) -> UInt8[Tensor, "n px px 3"]:
-    """The training rows' images in a memory-mapped file among the stage's progress: they may be more than fits in memory.
+    """The training rows' images, see `role_pixels`."""
+    return role_pixels("train", px, site)
+
+
+def role_pixels(role: str, px: int, site: Site, *, stage: str = "pretrain-img") -> UInt8[Tensor, "n px px 3"]:
+    """The images of a role's rows in a memory-mapped file among the stage's progress: they may be more than fits in memory.
 
     Raises:
         EnvironmentProblem: the disk has no room for them.
     """
     download = site.inputs["download"]
-    train = read_roles(site.inputs["split"], read_captures(download).obs_id)["train"].numpy().nonzero()[0]
-    file, shape = site.scratch / "pixels.npy", (len(train), px, px, 3)
+    chosen = read_roles(site.inputs["split"], read_captures(download).obs_id)[role].numpy().nonzero()[0]
+    file, shape = site.scratch / "pixels.npy", (len(chosen), px, px, 3)
     if not file.exists():
         need, free = math.prod(shape), shutil.disk_usage(site.scratch).free
         if need > free:
             raise EnvironmentProblem(
-                f"{len(train)} training images of {px} px take {need} bytes, and {site.scratch} has {free} free",
+                f"{len(chosen)} {ROLE.get(role, role)} images of {px} px take {need} bytes, and {site.scratch} has {free} free",
                 hint="make room there, or set a smaller image_encoder.px or pretrain_img.method: none in params.yaml",
             )
         begun = file.with_name("pixels.new")
         np.lib.format.open_memmap(begun, mode="w+", dtype=np.uint8, shape=shape).flush()
         os.replace(begun, file)
     out = np.lib.format.open_memmap(file, mode="r+")
-    shards = Shards(site.scratch, len(train), SHARD)
+    shards = Shards(site.scratch, len(chosen), SHARD)
     reading = read_reading(download)
     root = image_root(reading, raw=site.raw, data_root=site.host.data_root)
-    blocks = (_block(download, train[shard.start : shard.stop]) for shard in shards.left())
+    blocks = (_block(download, chosen[shard.start : shard.stop]) for shard in shards.left())
     with Workers(site.host.decoders(by_path=by_path(download))) as workers:
         pixels = squares(blocks, px=px, root=root, reading=reading, map=workers.map)
         for shard in shards.left():
@@ -115,7 +121,7 @@ def training_pixels(px: int, site: Site) -> UInt8[Tensor, "n px px 3"]:
                 out[row] = next(pixels)
             out.flush()
             shards.finish(shard)
-            site.report(f"pretrain-img: {shard.stop} of {len(train)} images decoded")
+            site.report(f"{stage}: {shard.stop} of {len(chosen)} images decoded")
     return torch.from_numpy(out)
 
 
