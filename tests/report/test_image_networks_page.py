@@ -4,7 +4,7 @@ from typing import Any
 
 from cspops.report.image_networks_page import accuracy_rows, fact_rows, listing_rows, page, remarks, roles, setting_rows
 
-BARE: dict[str, Any] = {"weights_sha256": None, "images": {"px": 32}, "settings": None, "method": "none"}
+BARE: dict[str, Any] = {"files": {}, "images": {"px": 32}, "settings": None, "method": "none"}
 DOCUMENT: dict[str, Any] = {
     "title": "Image networks",
     "dataset": "folder",

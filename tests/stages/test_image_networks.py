@@ -271,8 +271,9 @@ def test_weights_of_a_file_are_known_by_their_content(tmp_path):
     one.write_bytes(b"weights")
     two.write_bytes(b"other weights")
     first, second = (image_rows(PARAMS, [f"timm:test_resnet,file:{file}"])[-1] for file in (one, two))
-    assert first.weights_sha256 != second.weights_sha256
-    with pytest.raises(DataError, match=r"three\.pth is missing"):
+    assert first.files["weights"] != second.files["weights"]
+    assert first.files == image_rows(PARAMS, [f"timm:test_resnet,file:{one}"])[-1].files
+    with pytest.raises(DataError, match=r"three\.pth: that file is missing"):
         image_rows(PARAMS, [f"timm:test_resnet,file:{tmp_path / 'three.pth'}"])
 
 

@@ -154,8 +154,6 @@ def _row_key(params: Params, row: ImageRow, seeds: Sequence[int]) -> str:
 
 def _piece_key(params: Params, row: ImageRow, seed: int) -> str:
     about = {name: value for name, value in row.about().items() if name != "name"}
-    if row.weights_sha256 is not None:
-        about["weights"] = "file"
     probe = params.finetune_img.model_dump(mode="json", include={"l2", "max_iterations"})
     return key_of(about, seed, list(params.split.label_ratios), probe, paths.input_hashes(COMMAND))
 

@@ -112,20 +112,8 @@ class Probes:
             raise Refusal(error.message) from error
         px = network.config["px"]
         pixels = {role: self.pixels(role, px) for role in self.masks}
-        facts: Facts = {}
         try:
-            if row.method != "none":
-                made = pretrain_image_network(
-                    row.method,
-                    network,
-                    training_images(px, self._site("train", px), device),
-                    dict(row.settings or {}),
-                    seed=seed,
-                    device=device,
-                    resume=resume,
-                    report=report,
-                )
-                facts = made.facts
+            facts = self._pretrained(row, network, seed, resume, report) if row.method != "none" else {}
             network.to(device).eval()
             # As stage featurize keeps them: float16.
             features = {
@@ -139,6 +127,16 @@ class Probes:
         if not all(found.isfinite().all() for found in features.values()):
             raise Refusal("its features leave the range of float16")
         return features, facts
+
+    def _pretrained(self, row: ImageRow, network: ImageNetwork, seed: int, resume: Resume, report: Report) -> Facts:
+        """Train ``network`` as stage pretrain-img does."""
+        site, device = self._site("train", network.config["px"]), self.site.host.torch_device()
+        images = training_images(network.config["px"], site, device)
+        settings = dict(row.settings or {})
+        made = pretrain_image_network(
+            row.method, network, images, settings, seed=seed, device=device, resume=resume, report=report
+        )
+        return made.facts
 
     def _probed(self, features: Features, seed: int, ratio: float) -> dict[str, float]:
         """Top-1 of each judged role, the labels taught and the L2 taken."""

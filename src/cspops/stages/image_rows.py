@@ -4,7 +4,7 @@ import difflib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,12 @@ class ImageRow:
     model: str | None
     weights: str | None
     """Before its pre-training, as `image_encoder.weights`."""
-    weights_sha256: str | None
-    """Of the file that ``weights`` names."""
     images: Mapping[str, Any]
     """How images become its squares: what `image_encoder` says besides."""
     method: str = "none"
     settings: Mapping[str, Any] | None = None
+    files: Mapping[str, str | None] = field(default_factory=dict)
+    """The sha256 of each `file:PATH` among weights and settings, None where it is missing."""
 
     @property
     def is_drawn(self) -> bool:
@@ -54,19 +54,22 @@ def image_rows(params: Params, also: Sequence[str] = ()) -> list[ImageRow]:
     encoder = params.image_encoder
     images = encoder.model_dump(mode="json", exclude={"model", "weights"})
     rows = [
-        ImageRow(COLOUR, None, None, None, images),
-        ImageRow("random", encoder.model, "random", None, images),
-        ImageRow("published", encoder.model, "pretrained", None, images),
+        ImageRow(COLOUR, None, None, images),
+        ImageRow("random", encoder.model, "random", images),
+        ImageRow("published", encoder.model, "pretrained", images),
     ]
-    sha256 = _sha256(encoder.weights)
     for name in METHODS:
         settings = value_at(params, f"pretrain_img.methods.{name}").model_dump(mode="json")
-        rows.append(ImageRow(name, encoder.model, encoder.weights, sha256, images, name, settings))
+        files = _files({"weights": encoder.weights} | settings)
+        rows.append(ImageRow(name, encoder.model, encoder.weights, images, name, settings, files))
     for text in dict.fromkeys(also):
         model, _, weights = (part.strip() for part in text.partition(","))
         if not (model and weights):
             raise ParamsError(f"--also {text} is no MODEL,WEIGHTS", hint="such as --also timm:resnet18,pretrained")
-        rows.append(ImageRow(f"{model}, {weights}", model, weights, _sha256(weights), images))
+        files = _files({"weights": weights})
+        if None in files.values():
+            raise DataError(f"--also {text}: that file is missing", hint="name a file of weights: file:PATH")
+        rows.append(ImageRow(f"{model}, {weights}", model, weights, images, files=files))
     return rows
 
 
@@ -94,11 +97,11 @@ def _plain(name: str) -> str:
     return name.lower().replace("_", " ").replace("-", " ").strip()
 
 
-def _sha256(weights: str) -> str | None:
-    """Of the file that `file:PATH` names."""
-    if not weights.startswith("file:"):
-        return None
-    file = Path(weights.removeprefix("file:")).expanduser()
-    if not file.is_file():
-        raise DataError(f"{file} is missing: weights of an image network", hint="name a file of weights, file:PATH")
-    return sha256_of(file)
+def _files(values: Mapping[str, Any]) -> dict[str, str | None]:
+    """The sha256 of the file that each `file:PATH` names; only their content says whether they are still the same."""
+    out: dict[str, str | None] = {}
+    for name, value in values.items():
+        if isinstance(value, str) and value.startswith("file:"):
+            file = Path(value.removeprefix("file:")).expanduser()
+            out[name] = sha256_of(file) if file.is_file() else None
+    return out
