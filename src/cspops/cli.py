@@ -297,6 +297,47 @@ def tables(
             print(f"- {remark}")
 
 
+@app.command(rich_help_panel=LOOK, epilog="Example: cspops image-networks moco --also timm:resnet18,pretrained")
+def image_networks(
+    names: Annotated[list[str] | None, typer.Argument(help="Rows to compute; all without it.", metavar="[METHOD]...")] = None,
+    also: Annotated[
+        list[str] | None, typer.Option(help="A further network as it comes: timm:resnet18,pretrained.", metavar="MODEL,WEIGHTS")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="The first so many of `seeds` in params.yaml.", metavar="N")] = 3,
+    again: Annotated[
+        bool, typer.Option("--again", help="Compute these rows though they are there, as after new code.")
+    ] = False,
+    list_rows: Annotated[bool, typer.Option("--list", help="List the rows and compute nothing.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Compare image networks and their pre-training by linear probes (the paper's Img. Only); write reports/tables/.
+
+    Reads the catalogue and the split alone. A row that is there with the same params, data and seeds is not computed again.
+    """
+    import json as json_package
+
+    from cspops.report import image_networks_page as pages
+    from cspops.stages import image_networks as stage
+
+    document: Any
+    if list_rows:
+        document = stage.listing(_params(), also=also or (), seeds=seeds)
+    else:
+        document = stage.run(_params(), _host(), names=names or (), also=also or (), seeds=seeds, again=again, say=_say)
+    if json:
+        print(json_package.dumps(document, indent=1, ensure_ascii=False))
+    elif list_rows:
+        _show("Image networks", pages.listing_rows(document), text_columns=4)
+    else:
+        for role in pages.roles(document):
+            _show(pages.heading(role), pages.accuracy_rows(document, role), text_columns=1)
+        if len(facts := pages.fact_rows(document)) > 1:
+            _show("", facts, text_columns=2)
+        print(pages.data_sentence(document))
+        for remark in pages.remarks(document):
+            print(f"- {remark}")
+
+
 data = typer.Typer(
     help="Use your own images: point the project at them, and look at what is in them.",
     no_args_is_help=True,

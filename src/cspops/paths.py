@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cspops.errors import DataError
-from cspops.params import Params, recorded
+from cspops.params import VIEWS, Params, recorded
 
 RAW = Path("data")
 ARTIFACTS = Path("artifacts")
@@ -35,8 +35,9 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "finetune-img": ("download", "split", "pretrain-img", "featurize"),
     "evaluate": ("download", "split", "featurize", "finetune-loc", "finetune-img"),
     "report": ("download", "split", "pretrain-img", "pretrain", "finetune-loc", "finetune-img", "evaluate"),
+    "image-networks": ("download", "split"),
 }
-"""The stages whose folders each stage reads."""
+"""The stages whose folders each stage reads, and each command that is no stage."""
 
 
 def folder_of(stage: str) -> Path:
@@ -50,6 +51,7 @@ def require(stage: str, params: Params) -> dict[str, Path]:
     DataError names the first stage, all the way up the graph, that has no output or one of other params, and the first
     file that is missing or differs. So what reads a file need not expect it to be broken.
     """
+    reader = f"stage {stage}" if stage in VIEWS else f"cspops {stage}"
     for upstream in _all_upstream(stage):
         folder = folder_of(upstream)
         command = f"dvc repro {upstream}"
@@ -57,7 +59,7 @@ def require(stage: str, params: Params) -> dict[str, Path]:
             record = json.loads((folder / "stage.json").read_text())
             made_with, hashes = dict(record["params"]), dict(record["files"])
         except FileNotFoundError:
-            raise DataError(f"{folder} is missing: stage {stage} reads it", hint=command) from None
+            raise DataError(f"{folder} is missing: {reader} reads it", hint=command) from None
         except (ValueError, KeyError, TypeError):
             raise DataError(f"{folder / 'stage.json'} is broken", hint=f"dvc repro -f {upstream}") from None
         now = json.loads(json.dumps(recorded(params, upstream)))
@@ -66,8 +68,8 @@ def require(stage: str, params: Params) -> dict[str, Path]:
             raise DataError(f"{folder} was made with other values than params.yaml has of {', '.join(changed)}", hint=command)
         for name, sha256 in hashes.items() if upstream in NEEDS[stage] else ():
             if not (folder / name).is_file():
-                raise DataError(f"{folder / name} is missing: stage {stage} reads it", hint=command)
-            if _sha256(folder / name) != sha256:
+                raise DataError(f"{folder / name} is missing: {reader} reads it", hint=command)
+            if sha256_of(folder / name) != sha256:
                 raise DataError(f"{folder / name} is not as stage {upstream} wrote it", hint=command)
     return {upstream: folder_of(upstream) for upstream in NEEDS[stage]}
 
@@ -90,7 +92,7 @@ def whole_folder(target: Path, facts: Mapping[str, Any]) -> Iterator[Path]:
     with replaced(target) as new:
         yield new
         files = sorted(path for path in new.rglob("*") if path.is_file() and "reports" not in path.relative_to(new).parts)
-        hashes = {path.relative_to(new).as_posix(): _sha256(path) for path in files}
+        hashes = {path.relative_to(new).as_posix(): sha256_of(path) for path in files}
         (new / "stage.json").write_text(json.dumps({**facts, "files": hashes}, indent=1, sort_keys=True) + "\n")
 
 
@@ -135,18 +137,36 @@ def scratch(stage: str, params: Params) -> Iterator[Path]:
     It lies outside the stage's outputs, which DVC empties before a run, and its name is a hash of the stage's params
     and of the hashes of its inputs (which `require` has checked), so that progress made for other ones is never taken up.
     """
-    inputs = {upstream: json.loads((folder_of(upstream) / "stage.json").read_text())["files"] for upstream in NEEDS[stage]}
-    key = json.dumps([stage, recorded(params, stage), inputs], sort_keys=True)
-    root = Path(os.environ.get("DVC_ROOT", "."))
-    folder = root / ".dvc" / "tmp" / "cspops" / f"{stage}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = progress_folder(stage, [stage, recorded(params, stage), input_hashes(stage)])
     yield folder
     shutil.rmtree(folder)
-    for left_over in folder.parent.glob(f"{stage}-" + "[0-9a-f]" * 16):
+    forget_old_progress(stage)
+
+
+def input_hashes(stage: str) -> dict[str, dict[str, str]]:
+    """The sha256 of each file that ``stage`` reads, by stage and name, as the stages that wrote them recorded it."""
+    return {upstream: json.loads((folder_of(upstream) / "stage.json").read_text())["files"] for upstream in NEEDS[stage]}
+
+
+def progress_folder(stage: str, key: Any) -> Path:
+    """The folder of a stage's progress that belongs to ``key``, made where it is missing."""
+    folder = _progress() / f"{stage}-{hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def forget_old_progress(stage: str) -> None:
+    """Delete the progress of a stage that nothing was added to for `KEEP_PROGRESS`."""
+    for left_over in _progress().glob(f"{stage}-" + "[0-9a-f]" * 16):
         if time.time() - left_over.stat().st_mtime > KEEP_PROGRESS:
             shutil.rmtree(left_over, ignore_errors=True)
 
 
-def _sha256(file: Path) -> str:
+def _progress() -> Path:
+    return Path(os.environ.get("DVC_ROOT", ".")) / ".dvc" / "tmp" / "cspops"
+
+
+def sha256_of(file: Path) -> str:
+    """The hash of a file's content."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()

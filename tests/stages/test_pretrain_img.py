@@ -59,7 +59,7 @@ def test_the_pixels_are_those_of_the_training_rows_in_order(tmp_path, monkeypatc
     for path, train in zip(paths, TRAIN, strict=True):
         if not train:
             (tmp_path / "raw" / path).unlink()
-    pixels = pretrain_img.training_pixels(40, at)
+    pixels = pretrain_img.role_pixels("train", 40, at)
     assert pixels.dtype == torch.uint8
     assert np.array_equal(pixels.numpy(), np.stack(expected))
     n = len(expected)
@@ -74,11 +74,11 @@ def test_decoding_continues_where_it_was_killed(tmp_path, monkeypatch):
     good = (tmp_path / "raw" / paths[8]).read_bytes()
     (tmp_path / "raw" / paths[8]).write_bytes(b"")
     with pytest.raises(DataError, match=r"photos/8\.png cannot be used: image file is empty"):
-        pretrain_img.training_pixels(40, at)
+        pretrain_img.role_pixels("train", 40, at)
     (tmp_path / "raw" / paths[8]).write_bytes(good)
     done = np.asarray(Image.open(tmp_path / "raw" / paths[0]))[:, 4:44]
     (tmp_path / "raw" / paths[0]).unlink()
-    pixels = pretrain_img.training_pixels(40, at)
+    pixels = pretrain_img.role_pixels("train", 40, at)
     assert np.array_equal(pixels[0], done)
     assert pixels.flatten(1).max(1).values.min() > 0
     assert Shards(at.scratch, N, 6).left() == []
@@ -91,7 +91,7 @@ def test_a_disk_without_room_is_said_before_anything_is_decoded(tmp_path, monkey
     with pytest.raises(
         EnvironmentProblem, match=rf"{N} training images of 40 px take {N * 4800} bytes, and .* has {N * 4800 - 1} free"
     ):
-        pretrain_img.training_pixels(40, at)
+        pretrain_img.role_pixels("train", 40, at)
     assert not list(at.scratch.iterdir())
 
 

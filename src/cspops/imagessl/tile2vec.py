@@ -8,11 +8,11 @@ import torch
 from torch.nn.functional import interpolate
 
 from cspops.data.batches import epoch_of_rows
+from cspops.data.views import random_views
 from cspops.imagessl.cut_tiles import CutTiles
 from cspops.imagessl.images import Facts, Pretrained, UnlabelledImages, as_floats
 from cspops.imagessl.monitor import NeighbourDistance
 from cspops.imagessl.near_and_far import NearAndFar
-from cspops.data.views import random_views
 from cspops.losses.triplet import triplet
 from cspops.models.backbones import ImageNetwork
 from cspops.progress import Report, silent

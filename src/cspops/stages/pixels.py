@@ -65,9 +65,7 @@ def decoded(
     root = image_root(reading, raw=site.raw, data_root=site.host.data_root)
     blocks = (_block(download, rows[shard.start : shard.stop]) for shard in shards.left())
     with Workers(site.host.decoders(by_path=by_path(download))) as workers:
-        pixels = squares(
-            blocks, px=px, root=root, reading=reading, crop=crop, interpolation=interpolation, map=workers.map
-        )
+        pixels = squares(blocks, px=px, root=root, reading=reading, crop=crop, interpolation=interpolation, map=workers.map)
         for shard in shards.left():
             for row in shard:
                 out[row] = next(pixels)

@@ -1,6 +1,7 @@
 """pretrain-img: the frozen image network F*, self-supervised on the training tiles or as it comes."""
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -23,8 +24,9 @@ from cspops.stages.site import Site
 from cspops.training.resume import Resume
 
 if TYPE_CHECKING:
-    from cspops.params.sections import ImageEncoder
     from cspops.params.views import PretrainImgView
+
+ROLE = {"train": "training", "val": "validation"}
 
 
 def run(view: "PretrainImgView", site: Site) -> None:
@@ -40,7 +42,7 @@ def run(view: "PretrainImgView", site: Site) -> None:
         (site.out / "config.json").write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
         site.report(f"pretrain-img: the data set comes with {given.width} image features: no network is made")
     else:
-        network = network_of(about, seed=view.seed, report=site.report)
+        network = network_of(**about.model_dump(), seed=view.seed, report=lambda line: site.report(f"pretrain-img: {line}"))
         if view.method != "none":
             device, settings = site.host.torch_device(), view.settings.model_dump()
             images = training_images(network, site, device)
@@ -63,10 +65,10 @@ def run(view: "PretrainImgView", site: Site) -> None:
 
 
 def training_images(network: ImageNetwork, site: Site, device: torch.device) -> UnlabelledImages:
-    """The training rows, on ``device`` where they are few."""
+    """The training rows, on ``device`` where they are few; of each image the whole centre square, of which views are cut."""
     captures = read_captures(site.inputs["download"])
     train = read_roles(site.inputs["split"], captures.obs_id)["train"]
-    pixels = training_pixels(network.config["px"], site, interpolation=network.config["interpolation"])
+    pixels = role_pixels("train", network.config["px"], site, interpolation=network.config["interpolation"])
     return UnlabelledImages(
         on_device(pixels, device),
         captures.lonlat[train],
@@ -75,27 +77,31 @@ def training_images(network: ImageNetwork, site: Site, device: torch.device) -> 
     )
 
 
-def network_of(about: "ImageEncoder", *, seed: int, report: Report) -> ImageNetwork:
-    """The network that ``image_encoder`` of params.yaml asks for, before it is trained."""
-    _, given, name = about.weights.partition("file:")
+def network_of(
+    model: str, weights: str, *, px: int | None, crop: float | None, interpolation: str | None, seed: int, report: Report
+) -> ImageNetwork:
+    """The network that `image_encoder` of params.yaml asks for, before it is trained."""
+    _, given, name = weights.partition("file:")
     network = build_image_network(
-        about.model,
-        pretrained=about.weights == "pretrained",
-        px=about.px,
+        model,
+        pretrained=weights == "pretrained",
+        px=px,
         seed=seed,
-        crop=about.crop,
-        interpolation=about.interpolation,
+        crop=crop,
+        interpolation=interpolation,
         file=Path(name).expanduser() if given else None,
     )
     if given:
         file = network.config["weights"]
         left_out = ", ".join(file["left_out"]) or "nothing"
-        report(f"pretrain-img: weights of {name}, sha256 {file['sha256'][:12]}; left out: {left_out}")
+        report(f"weights of {name}, sha256 {file['sha256'][:12]}; left out: {left_out}")
     return network
 
 
-def training_pixels(px: int, site: Site, *, interpolation: str = "bicubic") -> UInt8[Tensor, "n px px 3"]:
-    """The training rows' images in a memory-mapped file among the stage's progress: they may be more than fits in memory.
+def role_pixels(
+    role: str, px: int, site: Site, *, crop: float = 1.0, interpolation: str = "bicubic", stage: str = "pretrain-img"
+) -> UInt8[Tensor, "n px px 3"]:
+    """The images of a role's rows in a memory-mapped file among the stage's progress: they may be more than fits in memory.
 
     Of each the whole centre square, whatever `image_encoder.crop` is: random crops are taken of it.
 
@@ -103,13 +109,14 @@ def training_pixels(px: int, site: Site, *, interpolation: str = "bicubic") -> U
         EnvironmentProblem: the disk has no room for them.
     """
     obs_id = read_captures(site.inputs["download"]).obs_id
-    train = read_roles(site.inputs["split"], obs_id)["train"].numpy().nonzero()[0]
+    rows = read_roles(site.inputs["split"], obs_id)[role].numpy().nonzero()[0]
     return decoded(
-        train,
+        rows,
         px,
         site,
+        crop=crop,
         interpolation=interpolation,
-        stage="pretrain-img",
-        kind="training images",
+        stage=stage,
+        kind=f"{ROLE.get(role, role)} images",
         otherwise="pretrain_img.method: none",
     )

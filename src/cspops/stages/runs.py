@@ -222,7 +222,7 @@ def with_values(params: Params, values: Iterable[tuple[str, Any]]) -> Params:
         *parents, last = path.split(".")
         at = raw
         for parent in parents:
-            at = at[parent]
+            at = at.setdefault(parent, {})
         at[last] = value
     return checked(raw, paths.PARAMS)
 

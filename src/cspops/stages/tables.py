@@ -193,8 +193,6 @@ def _kept_documents(number: int) -> list[dict[str, Any]]:
 
 def _want(here: _Here, place: _Place) -> _Want:
     overrides = (*place.column.overrides, *place.row.overrides)
-    if place.row.unavailable is not None:
-        return _Want(here.params, overrides, impossible=place.row.unavailable)
     try:
         params = git.with_values(here.params, overrides)
     except ParamsError as error:
