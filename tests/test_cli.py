@@ -128,7 +128,7 @@ def test_dvc_runs_the_sources_of_the_folder_it_stands_in(project: Path) -> None:
     """A queued experiment runs in a copy of the snapshot: its sources count, not those that are installed."""
     shutil.copytree(ROOT / "src", project / "src", ignore=shutil.ignore_patterns("__pycache__", "sample"))
     replace(
-        project / "src/cspops/cli.py",
+        project / "src/cspops/cli/stages.py",
         '    """Check params.yaml: every',
         '    print("SNAPSHOT")\n    """Check params.yaml: every',
     )

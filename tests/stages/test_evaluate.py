@@ -17,9 +17,8 @@ from cspops.evaluation import row_blocks
 from cspops.evaluation.combine import combined_log_p, image_log_p, location_log_p
 from cspops.models.checkpoint import save_model
 from cspops.models.heads import LinearProbe
-from cspops.models.loading import load_location_classifier
+from cspops.models.loading import load_image_classifier, load_location_classifier
 from cspops.stages import evaluate
-from cspops.stages.learned import load_image_classifier
 from cspops.stages.pieces import piece
 from cspops.stages.site import Site
 

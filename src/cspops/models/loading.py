@@ -1,4 +1,4 @@
-"""Location encoders and classifiers from their folders, ready to embed places and to score classes there.
+"""Location encoders and classifiers, and image classifiers, from their folders, ready to use.
 
 >>> from cspops.models.loading import load_location_encoder
 >>> encoder = load_location_encoder(Path("artifacts/pretrain/seed_0"))  # doctest: +SKIP
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cspops.errors import DataError
 from cspops.models.checkpoint import load_config, load_weights
-from cspops.models.heads import ClassEmbedding
+from cspops.models.heads import IMAGE_HEAD, ClassEmbedding, ImageHead, LinearProbe
 from cspops.models.location_classifier import LocationClassifier
 from cspops.models.location_encoder import LocationEncoder
 from cspops.seeds import global_torch_stream
@@ -58,5 +58,24 @@ def load_location_classifier(folder: Path | str, *, remake: str = CLASSIFIERS) -
         classifier = LocationClassifier(encoder, class_embedding, link=config.get("link", "sigmoid"))
     except (KeyError, TypeError, ValueError, AttributeError):
         raise DataError(f"{folder / 'config.json'} describes no location classifier", hint=remake) from None
+    load_weights(folder, classifier, remake=remake)
+    return classifier.eval()
+
+
+def load_image_classifier(folder: Path | str, *, remake: str = "dvc repro finetune-img") -> LinearProbe | ImageHead:
+    """The classifier g in ``folder``, in eval mode, on the CPU: on frozen features, or on those of a fine-tuned network.
+
+    It is a folder that `finetune-img` wrote for a seed and label ratio.
+
+    Raises:
+        DataError: the folder holds no image classifier.
+    """
+    folder = Path(folder)
+    config = load_config(folder, remake=remake)
+    about = {key: value for key, value in config.items() if key != "kind"}
+    try:
+        classifier = ImageHead(**about) if config.get("kind") == IMAGE_HEAD else LinearProbe(**about)
+    except (TypeError, ValueError):
+        raise DataError(f"{folder / 'config.json'} describes no image classifier", hint=remake) from None
     load_weights(folder, classifier, remake=remake)
     return classifier.eval()

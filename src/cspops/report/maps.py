@@ -57,9 +57,9 @@ def observation_map(groups: Mapping[str, np.ndarray], world: World, file: Path) 
     """One map a group of positions (n, 2), degrees: of the world, or of the region that holds every group."""
     part = region(np.concatenate(list(groups.values())), world)
     with mpl.rc_context(STYLE):
-        figure, cells = _panels(len(groups), part)
+        figure, cells = map_panels(len(groups), part)
         for ax, (title, lonlat) in zip(cells, groups.items(), strict=True):
-            _ground(ax, world, part)
+            ground(ax, world, part)
             size = float(np.clip(6000 / max(len(lonlat), 1), 0.5, 7))
             _dots(ax, lonlat, color=BLUE, s=size, alpha=0.75)
             ax.set_title(f"{title}: {len(lonlat):,}")
@@ -73,10 +73,10 @@ def cluster_map(panels: Mapping[str, Int[np.ndarray, "n"]], points: Float[np.nda
     rainbow = LinearSegmentedColormap.from_list("rainbow", RAINBOW)
     colours = rainbow(np.linspace(0, 1, count))[:, :3]
     with mpl.rc_context(STYLE):
-        figure, cells = _panels(len(panels), world.extent)
+        figure, cells = map_panels(len(panels), world.extent)
         for ax, (title, labels) in zip(cells, panels.items(), strict=True):
-            _ground(ax, world)
-            _picture(ax, world, colours[labels[nearest]])
+            ground(ax, world)
+            picture(ax, world, colours[labels[nearest]])
             ax.set_title(title)
         save(figure, file, colours=COLOURS)
 
@@ -87,10 +87,10 @@ def class_map(panels: Mapping[str, ClassPanel], name: str, test: Float[np.ndarra
     levels = 10.0 ** np.ceil(np.log10(min(max(top, 1e-9), 1))) * np.array(LEVELS)
     shade = BoundaryNorm(levels, PROBABILITY.N)
     with mpl.rc_context(STYLE):
-        figure, cells = _panels(len(panels), world.extent, columns=1, width=9.0)
+        figure, cells = map_panels(len(panels), world.extent, columns=1, width=9.0)
         for ax, (title, panel) in zip(cells, panels.items(), strict=True):
-            _ground(ax, world)
-            _picture(ax, world, PROBABILITY(shade(panel.p))[:, :3])
+            ground(ax, world)
+            picture(ax, world, PROBABILITY(shade(panel.p))[:, :3])
             size = float(np.clip(2400 / max(len(panel.labelled), 1), 4, 14))
             _dots(ax, panel.labelled, color=BLUE, s=size, edge=0.3, label=f"labelled ({len(panel.labelled):,})")
             _dots(ax, test, color="#000000", s=3.5, edge=0.3, label=f"test ({len(test):,})")
@@ -114,13 +114,19 @@ def region(lonlat: Float[np.ndarray, "n 2"], world: World) -> Extent:
         return world.extent
     margin = np.maximum(LEAST_SPAN - (high - low), 0.2 * (high - low)) / 2
     (west, south), (east, north) = low - margin, high + margin
-    lat = np.linspace(max(south, world.south), min(north, world.north), 20)
-    border = equal_earth(np.concatenate([np.stack((np.full(20, lon), lat), 1) for lon in (max(west, -180), min(east, 180))]))
+    return extent_of((max(west, -180), max(south, world.south), min(east, 180), min(north, world.north)))
+
+
+def extent_of(box: tuple[float, float, float, float]) -> Extent:
+    """The part of the plane that holds a box of west, south, east and north, degrees."""
+    west, south, east, north = box
+    lat = np.linspace(south, north, 20)
+    border = equal_earth(np.concatenate([np.stack((np.full(20, lon), lat), 1) for lon in (west, east)]))
     (left, bottom), (right, top) = border.min(0).tolist(), border.max(0).tolist()
     return left, right, bottom, top
 
 
-def _panels(count: int, extent: Extent, *, columns: int = 2, width: float = 5.4) -> tuple[Figure, list[Axes]]:
+def map_panels(count: int, extent: Extent, *, columns: int = 2, width: float = 5.4) -> tuple[Figure, list[Axes]]:
     """A figure with ``count`` maps of ``width`` inches, ``extent`` in the plane."""
     columns = min(count, columns)
     rows = -(-count // columns)
@@ -132,19 +138,19 @@ def _panels(count: int, extent: Extent, *, columns: int = 2, width: float = 5.4)
     return figure, cells[:count]
 
 
-def _ground(ax: Axes, world: World, part: Extent | None = None) -> None:
+def ground(ax: Axes, world: World, part: Extent | None = None) -> None:
     left, right, bottom, top = part or world.extent
     ax.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
     ax.axis("off")
     outline = world.outline()
     ax.fill(*outline.T, facecolor=SEA, edgecolor="none", zorder=0)
     ax.add_collection(LineCollection(world.graticule(), colors=LINE, linewidths=0.5, zorder=1))
-    _picture(ax, world, np.tile(to_rgb(LAND), (len(world.lonlat), 1)))
+    picture(ax, world, np.tile(to_rgb(LAND), (len(world.lonlat), 1)))
     ax.add_collection(LineCollection(world.coasts(), colors=COAST, linewidths=0.35, zorder=4))
     ax.plot(*outline.T, color=COAST, linewidth=0.6, clip_on=part not in (None, world.extent), zorder=5)
 
 
-def _picture(ax: Axes, world: World, colours: Float[np.ndarray, "n 3"]) -> None:
+def picture(ax: Axes, world: World, colours: Float[np.ndarray, "n 3"]) -> None:
     """Colour the land pixels."""
     picture = np.zeros((*world.land.shape, 4))
     picture[world.land] = np.concatenate((colours, np.ones((len(colours), 1))), 1)

@@ -9,9 +9,8 @@ import torch
 from cspops.errors import DataError
 from cspops.evaluation import combine
 from cspops.evaluation.row_blocks import row_blocks
-from cspops.models.checkpoint import load_config, load_weights
-from cspops.models.heads import IMAGE_HEAD, ImageHead, LinearProbe
-from cspops.models.loading import load_location_classifier
+from cspops.models.heads import ImageHead
+from cspops.models.loading import load_image_classifier, load_location_classifier
 from cspops.shapes import Float, Int, Tensor
 from cspops.stages.predictions import Judged
 from cspops.stages.released_predictions import read_released, released_log_p
@@ -46,7 +45,7 @@ class ImageModel:
         self.folder, self.features, self.row = folder, features, judged.row
         self.of_catalogue = judged.row
         self.released = read_released(folder, (len(features), classes))
-        self.classifier = None if self.released is not None else load_image_classifier(folder)
+        self.classifier = None if self.released is not None else load_image_classifier(folder, remake=REMAKE)
         if isinstance(self.classifier, ImageHead):
             self.features, self.row = _own_features(folder, judged)
 
@@ -72,15 +71,6 @@ class LocationModel:
         scores = self.classifier(self.judged.lonlat[rows].nan_to_num())
         log_p = combine.location_log_p(scores, self.judged.located[rows], link=self.classifier.link)
         return _finite(log_p, self.folder, "finetune-loc")
-
-
-def load_image_classifier(folder: Path) -> LinearProbe | ImageHead:
-    """The classifier g in ``folder``, in eval mode."""
-    config = load_config(folder, remake=REMAKE)
-    about = {key: value for key, value in config.items() if key != "kind"}
-    classifier = ImageHead(**about) if config.get("kind") == IMAGE_HEAD else LinearProbe(**about)
-    load_weights(folder, classifier, remake=REMAKE)
-    return classifier.eval()
 
 
 def _own_features(folder: Path, judged: Judged) -> tuple[np.ndarray, Int[Tensor, "n"]]:

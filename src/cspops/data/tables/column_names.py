@@ -105,6 +105,18 @@ def pick_columns(
     return found
 
 
+def position_columns(names: Sequence[str], *, table: str) -> tuple[str, str]:
+    """The columns of longitude and latitude by their usual names; DataError where there are none, or several of one."""
+    usual, found = _same_form(names), []
+    for axis in AXES:
+        fitting = _recognise(usual[axis], names)
+        if len(fitting) != 1:
+            what = f"the columns {' and '.join(map(repr, fitting))} all fit" if fitting else "no column is known as"
+            raise DataError(f"{table}: {what} {axis}", hint=f"rename one to {axis}; {_listed(names)}")
+        found += fitting
+    return found[0], found[1]
+
+
 def recognised(names: Sequence[str]) -> bool:
     """Whether any of a header's names is a usual one."""
     return any(_recognise(groups, names) for groups in USUAL.values())

@@ -1,0 +1,35 @@
+"""Commands about what others made."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cspops.cli.app import OTHERS, app
+from cspops.cli.surroundings import say, show
+
+IN_PYTHON = """In Python: from cspops.models.loading import load_location_encoder;
+load_location_encoder("FOLDER/encoder")(torch.tensor([[8.5, 47.4]])) embeds places, in degrees, longitude first."""
+
+
+@app.command(rich_help_panel=OTHERS, epilog=IN_PYTHON)
+def import_checkpoint(
+    file: Annotated[Path, typer.Argument(help="A .pth.tar file of the released CSP code.", metavar="FILE")],
+    out: Annotated[Path | None, typer.Option(help="Default: artifacts/imported/NAME.", metavar="FOLDER")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier import in that folder.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print source.json.")] = False,
+) -> None:
+    """Turn a checkpoint of the released CSP, Sphere2Vec or TorchSpatial code into safetensors with the same output."""
+    from cspops.stages import import_checkpoint as stage
+
+    folder = out or stage.default_folder(file)
+    source = stage.run(file, folder, force=force)
+    if json:
+        import json as json_package
+
+        print(json_package.dumps(source, indent=1, sort_keys=True))
+        return
+    print(folder)
+    show(f"{source['kind']}, epoch {source['epoch']}", [["part", "what", "tensors"], *stage.parts(source)], text_columns=2)
+    for name, reason in source["left_out"].items():
+        say(f"left out: {name}: {reason}")

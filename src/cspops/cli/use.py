@@ -1,0 +1,166 @@
+"""Commands that use what was trained: predict, embed, map."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from cspops.cli.app import USE, app
+from cspops.cli.surroundings import read_host, say, show
+from cspops.errors import ParamsError
+
+if TYPE_CHECKING:
+    from cspops.library.model import Model
+
+SHOWN = 200
+"""Rows of predictions in a table on the terminal."""
+
+ModelOption = Annotated[
+    Path,
+    typer.Option("--model", help="A project, or one of its models (artifacts/pretrain/seed_0).", metavar="FOLDER"),
+]
+SeedOption = Annotated[int | None, typer.Option(help="Of a whole run; default: the smallest.", metavar="SEED")]
+RatioOption = Annotated[float | None, typer.Option(help="Of a whole run; default: the largest.", metavar="RATIO")]
+LonOption = Annotated[float | None, typer.Option(help="Longitude, degrees.", min=-180.0, max=360.0)]
+LatOption = Annotated[float | None, typer.Option(help="Latitude, degrees.", min=-90.0, max=90.0)]
+
+
+def load_model(folder: Path, seed: int | None, label_ratio: float | None) -> "Model":
+    """The model that the options name, on the host's device."""
+    from cspops.library.loading import load
+
+    return load(folder, seed=seed, label_ratio=label_ratio, device=read_host().torch_device())
+
+
+def position(lon: float | None, lat: float | None) -> tuple[float, float] | None:
+    """Both or neither; ParamsError for one alone."""
+    if (lon is None) != (lat is None):
+        raise ParamsError("--lon and --lat belong together", hint="--lon 8.54 --lat 47.37")
+    return None if lon is None or lat is None else (lon if lon < 180 else lon - 360, lat)
+
+
+PREDICT = """Example: cspops predict photos/ --out guesses.csv; cspops predict a.jpg --lon 8.54 --lat 47.37;
+ls *.jpg | cspops predict -"""
+EMBED = "Example: cspops embed --lon 8.54 --lat 47.37 --out zurich.npy; cspops embed --grid 1 --out world.npy"
+MAP = "Example: cspops map Csa --out csa.png; cspops map Csa --out csa.tif --box 5 40 15 48 --grid 0.05"
+
+
+@app.command(rich_help_panel=USE, epilog=PREDICT)
+def predict(
+    paths: Annotated[list[str], typer.Argument(help="Images, folders, tables; - reads paths from stdin.", metavar="PATH...")],
+    lon: LonOption = None,
+    lat: LatOption = None,
+    top: Annotated[int, typer.Option(help="Classes of each model.", min=1, max=1000)] = 3,
+    calibrated: Annotated[bool, typer.Option("--calibrated", help="The calibrated product instead of the plain one.")] = False,
+    out: Annotated[Path | None, typer.Option(help="A .csv, .parquet, .jsonl or .geojson.", metavar="FILE")] = None,
+    form: Annotated[
+        Literal["table", "csv", "jsonl", "geojson"] | None, typer.Option("--format", help="On standard output; default: table.")
+    ] = None,
+    model: ModelOption = Path(),
+    seed: SeedOption = None,
+    label_ratio: RatioOption = None,
+) -> None:
+    """Predict classes of images by the image, its position (--lon --lat, a table's columns, EXIF, GeoTIFF) and both.
+
+    Exit code 1 when an image could not be read; its row says why, and the others are there.
+    """
+    from cspops.data.rows import Reading
+    from cspops.library.asked import asked
+    from cspops.report import prediction_files as files
+    from cspops.stages import predict as stage
+
+    place = position(lon, lat)
+    if out is not None and form is not None:
+        raise ParamsError("--out says by its suffix what it is: --format is for standard output", hint="leave --format out")
+    if out is not None and out.suffix.lower() not in files.SUFFIXES:
+        raise ParamsError(f"{out}: predictions are written as {', '.join(files.SUFFIXES)}", hint="--out predictions.csv")
+    loaded = load_model(model, seed, label_ratio)
+    reading = loaded.image.reading if loaded.image is not None else Reading()
+    rows = asked(paths, stdin=sys.stdin, position=place, reading=reading)
+    failed = files.Failures()
+    found = failed.watch(one.as_dict() for one in stage.predict(loaded, rows, top=top, calibrated=calibrated))
+    if out is not None:
+        files.write_file(found, out, models=stage.MODELS, top=top)
+        say(f"{out}: {failed.rows} rows")
+    elif form in (None, "table"):
+        shown, more = files.first(found, SHOWN)
+        show("", files.table_rows(shown, models=stage.MODELS), text_columns=2)
+        if more:
+            say(f"and {more} further rows: --out FILE writes all")
+    else:
+        files.write_text(found, sys.stdout, form=form, models=stage.MODELS, top=top)
+    if failed.count:
+        say(f"{failed.count} of {failed.rows} rows have an error: {failed.first}")
+        raise typer.Exit(1)
+
+
+@app.command(
+    rich_help_panel=USE,
+    epilog=EMBED,
+)
+def embed(
+    table: Annotated[
+        Path | None, typer.Argument(help="A table with columns for longitude and latitude.", metavar="TABLE")
+    ] = None,
+    lon: LonOption = None,
+    lat: LatOption = None,
+    grid: Annotated[float | None, typer.Option(help="Side of the cells of a grid, degrees.", min=0.01, max=180.0)] = None,
+    box: Annotated[tuple[float, float, float, float], typer.Option(help="Of the grid: west south east north, degrees.")] = (
+        -180.0,
+        -90.0,
+        180.0,
+        90.0,
+    ),
+    out: Annotated[Path, typer.Option(help=".parquet, or .npy (of a grid: rows x columns x d).", metavar="FILE")] = Path(
+        "embeddings.parquet"
+    ),
+    model: ModelOption = Path(),
+    seed: SeedOption = None,
+    label_ratio: RatioOption = None,
+) -> None:
+    """Write location embeddings e(x) of a place, of a table's rows or of a grid over the world."""
+    import numpy as np
+
+    from cspops.stages import embed as stage
+
+    place = position(lon, lat)
+    if sum(one is not None for one in (table, place, grid)) != 1:
+        raise ParamsError("name one of a table, --lon with --lat, and --grid", hint="cspops embed --grid 1.0 --out world.npy")
+    loaded = load_model(model, seed, label_ratio)
+    shape: tuple[int, ...] | None = None
+    if grid is not None:
+        cells = stage.Grid(grid, box)
+        points, shape = cells.points(), cells.shape
+    elif table is not None:
+        points = stage.points_of_table(table)
+    else:
+        points, shape = iter([stage.Points(["given"], np.array([place]), [None])]), (1,)
+    count, lost = stage.embed(loaded, points, out, shape=shape)
+    say(f"{out}: {count:,} embeddings of {loaded.encoder.dim} numbers" + (f", {lost:,} without a position" if lost else ""))
+
+
+@app.command(
+    "map",
+    rich_help_panel=USE,
+    epilog=MAP,
+)
+def map_class(
+    name: Annotated[str, typer.Argument(help="A class, as in artifacts/download/classes.json.", metavar="CLASS")],
+    out: Annotated[Path, typer.Option(help=".png (land, Equal Earth) or .tif (GeoTIFF, EPSG:4326).", metavar="FILE")],
+    grid: Annotated[float, typer.Option(help="Of the GeoTIFF: side of a pixel, degrees.", min=0.01, max=90.0)] = 0.5,
+    box: Annotated[tuple[float, float, float, float], typer.Option(help="West south east north, degrees.")] = (
+        -180.0,
+        -90.0,
+        180.0,
+        90.0,
+    ),
+    model: ModelOption = Path(),
+    seed: SeedOption = None,
+    label_ratio: RatioOption = None,
+) -> None:
+    """Draw P(y|x) of a class over the world or a box."""
+    from cspops.stages import place_map as stage
+
+    said = stage.run(load_model(model, seed, label_ratio), name, out, grid=grid, box=box)
+    say(f"{out}: where {said} is likely")

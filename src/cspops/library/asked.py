@@ -1,0 +1,120 @@
+"""What a user asks about: images, folders and tables as rows with an image, a position, and why one is missing."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from cspops.data.image_columns import IMAGE
+from cspops.data.images.image_files import below
+from cspops.data.images.metadata import Question, read_metadata
+from cspops.data.intake.positions import read_positions
+from cspops.data.rows import Reading, batch
+from cspops.data.sources.folder import open_folder
+from cspops.data.sources.table import open_table, table_format
+from cspops.data.tables.column_names import USUAL
+from cspops.errors import DataError
+
+STDIN = "-"
+NO_POSITION = "no position is given"
+NOT_THERE = "no such file"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One row."""
+
+    where: str
+    """Its path, or its place in a table (`photos.csv:17`)."""
+    image: bytes | Path | None
+    lon: float
+    lat: float
+    """Degrees; nan where there is no position."""
+    position: str
+    """`given`, `table`, `file` (EXIF, GeoTIFF) or `none`."""
+    problem: str | None = None
+    """Why a position was not used."""
+    error: str | None = None
+    """Why the row cannot be judged by its image."""
+
+
+def asked(
+    paths: Iterable[str], *, stdin: Iterable[str], position: tuple[float, float] | None, reading: Reading
+) -> Iterator[Asked]:
+    """Rows for each path in turn, as they are needed: an image, a folder of images, a table that names them, or `-`.
+
+    Args:
+        paths: `-` stands for the lines of ``stdin``, each a path.
+        stdin: read only for `-`.
+        position: (longitude, latitude) of every image, instead of its own.
+        reading: how images become RGB.
+    """
+    for path in paths:
+        lines = (line.rstrip("\r\n") for line in stdin) if path == STDIN else (path,)
+        for line in lines:
+            if line:
+                for row in _rows(Path(line), reading):
+                    yield row if position is None else _placed(row, position)
+
+
+def _placed(row: Asked, position: tuple[float, float]) -> Asked:
+    lon, lat = position
+    return replace(row, lon=lon, lat=lat, position="given", problem=None)
+
+
+def _rows(path: Path, reading: Reading) -> Iterator[Asked]:
+    if path.is_dir():
+        every = dict.fromkeys(USUAL)
+        source = open_folder(
+            root=path, pattern="**/*", label="none", sidecar=None, columns=every, inspection="none", reading=reading
+        )
+        for part in source.batches:
+            yield from _of_batch(part, root=path, origin="file", prefix=f"{path.as_posix()}/")
+    elif path.is_file() and table_format(path):
+        every = dict.fromkeys(USUAL)
+        source = open_table(path, root=path.parent, columns=every, inspection="none", reading=reading)
+        for part in source.batches:
+            yield from _of_batch(part, root=path.parent, origin="table", prefix="")
+    elif path.is_file():
+        said = read_metadata(Question(path, position=True))
+        lon, lat = said.lonlat or (None, None)
+        columns = {"where": [path.name], "lon": pa.array([lon], pa.float64()), "lat": pa.array([lat], pa.float64())}
+        image = pa.array([{"bytes": None, "path": path.name}], IMAGE)
+        yield from _of_batch(
+            batch(columns | {"image": image}), root=path.parent, origin="file", prefix=f"{path.parent.as_posix()}/"
+        )
+    else:
+        yield Asked(path.as_posix(), None, np.nan, np.nan, "none", error=NOT_THERE)
+
+
+def _of_batch(part: pa.RecordBatch, *, root: Path, origin: str, prefix: str) -> Iterator[Asked]:
+    """The rows of a `rows.ROWS` batch. A table without positions asks the image files themselves."""
+    found = read_positions(part["lon"], part["lat"])
+    columns = (part["where"].to_pylist(), part["image"].to_pylist(), part["reason"].to_pylist(), found.fault.to_pylist())
+    for number, (where, image, reason, fault) in enumerate(zip(*columns, strict=True)):
+        data, path = (image or {}).get("bytes"), (image or {}).get("path")
+        content = data if data is not None else below(root, path) if path is not None else None
+        lon, lat, of = float(found.lon[number]), float(found.lat[number]), origin
+        if fault is None and np.isnan(lon) and origin == "table" and isinstance(content, Path):
+            lon, lat = _own_position(content)
+            of = "file"
+        problem = fault or (NO_POSITION if np.isnan(lon) else None)
+        yield Asked(f"{prefix}{where}", content, lon, lat, "none" if np.isnan(lon) else of, problem, reason)
+
+
+def _own_position(file: Path) -> tuple[float, float]:
+    lonlat = read_metadata(Question(file, position=True)).lonlat
+    if lonlat is None:
+        return np.nan, np.nan
+    found = read_positions(*(pa.array([value], pa.float64()) for value in lonlat))
+    return float(found.lon[0]), float(found.lat[0])
+
+
+def refuse_nothing(paths: Sequence[str]) -> None:
+    """DataError when no path is given."""
+    if not paths:
+        raise DataError(
+            "nothing is named", hint="cspops predict photo.jpg, a folder, a table, or - for paths on standard input"
+        )

@@ -1,0 +1,127 @@
+"""The image side of a model: images as a caller has them, to features and log P(y|I)."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+
+from cspops.data.given_features import GIVEN
+from cspops.data.images.pixels import open_rgb, square
+from cspops.data.images.tensors import read_reading
+from cspops.data.images.unreadable import UnreadableImage
+from cspops.data.rows import Reading
+from cspops.errors import DataError
+from cspops.evaluation.combine import image_log_p
+from cspops.models.backbones import ImageNetwork, rebuild_image_network
+from cspops.models.checkpoint import load_config, load_weights
+from cspops.models.image_features import image_features
+from cspops.models.loading import load_image_classifier
+from cspops.shapes import Float, Tensor, UInt8
+
+BATCH = 64
+KINDS = "images are paths, bytes or PIL images in a list, or uint8 of shape (n, height, width, 3)"
+
+
+@dataclass(frozen=True)
+class ImageModel:
+    """F and g: an image network, and the classifier on its features where there is one."""
+
+    network: ImageNetwork
+    head: nn.Module | None
+    reading: Reading
+    """How images of more than 8 bits or three bands become RGB, as when the model was trained."""
+    device: torch.device
+
+    def features(self, images: Any) -> Float[Tensor, "n k"]:
+        """F(I), float32; computed and rounded as stage featurize does, so that a head sees what it was trained on.
+
+        DataError for an image that cannot be read, which is named by its path or number.
+        """
+        return self._of_squares(self._squares(images))
+
+    def log_p(self, images: Any) -> Float[Tensor, "n q"]:
+        """log P(y|I) in float64; DataError as `features`, and without a classifier."""
+        return self._judged(self.features(images))
+
+    def log_p_of_squares(self, squares: Sequence[UInt8[np.ndarray, "px px 3"]]) -> Float[Tensor, "n q"]:
+        """log P(y|I) of what `square_of` gave."""
+        return self._judged(self._of_squares(iter(squares)))
+
+    def square_of(self, image: Any) -> UInt8[np.ndarray, "px px 3"]:
+        """What the network is given of an image; UnreadableImage where it cannot be read."""
+        config = self.network.config
+        return square(self._rgb(image), config["px"], crop=config["crop"], interpolation=config["interpolation"])
+
+    def _squares(self, images: Any) -> Iterator[UInt8[np.ndarray, "px px 3"]]:
+        for number, image in enumerate(_listed(images)):
+            try:
+                yield self.square_of(image)
+            except UnreadableImage as error:
+                name = str(image) if isinstance(image, str | Path) else f"number {number}"
+                raise DataError(f"image {name} cannot be used: {error}", hint=KINDS) from None
+
+    def _of_squares(self, squares: Iterator[np.ndarray]) -> Float[Tensor, "n k"]:
+        batches = (torch.from_numpy(np.stack(some)) for some in iter(lambda: list(islice(squares, BATCH)), []))
+        found = [answer.float() for answer in image_features(self.network, batches, device=self.device)]
+        return torch.cat(found) if found else torch.empty(0, self.network.dim)
+
+    @torch.inference_mode()
+    def _judged(self, features: Float[Tensor, "n k"]) -> Float[Tensor, "n q"]:
+        if self.head is None:
+            raise DataError(
+                "this model has no image classifier: its P(y|I) are those that came with the data",
+                hint="finetune_img.mode: linear_probe in params.yaml, then dvc repro",
+            )
+        return image_log_p(self.head(features.to(self.device))).cpu()
+
+    def _rgb(self, image: Any) -> Image.Image:
+        if isinstance(image, Image.Image):
+            return image.convert("RGB")
+        if isinstance(image, np.ndarray):
+            return Image.fromarray(image)
+        return open_rgb(image if isinstance(image, bytes) else Path(image), reading=self.reading)
+
+
+def _listed(images: Any) -> Sequence[Any]:
+    """One image an item."""
+    if isinstance(images, Tensor):
+        images = images.cpu().numpy()
+    if isinstance(images, np.ndarray):
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
+            raise DataError(f"images are {images.dtype} of shape {images.shape}", hint=KINDS)
+        return list(images)
+    if isinstance(images, str | bytes | Path | Image.Image):
+        raise DataError(f"images are one {type(images).__name__}, not a list of them", hint=KINDS)
+    listed = list(images)
+    for number, one in enumerate(listed):
+        if not isinstance(one, str | bytes | Path | Image.Image | np.ndarray):
+            raise DataError(f"image number {number} is a {type(one).__name__}", hint=KINDS)
+    return listed
+
+
+def load_image_model(run: Path, piece: Path, device: torch.device) -> ImageModel | None:
+    """The image model of a whole run, in eval mode on ``device``.
+
+    The network is the fine-tuned one of the piece where there is one, else F*; None where there is neither, as where the data
+    came with image features.
+    """
+    folder = run / "finetune_img" / piece
+    fine_tuned = folder / "network"
+    of_network, remake = (
+        (fine_tuned, "dvc repro finetune-img") if fine_tuned.is_dir() else (run / "pretrain_img", "dvc repro pretrain-img")
+    )
+    if not (of_network / "config.json").is_file():
+        return None
+    config = load_config(of_network, remake=remake)
+    if config["model"] == GIVEN:
+        return None
+    network = rebuild_image_network(config)
+    load_weights(of_network, network, remake=remake)
+    head = load_image_classifier(folder).to(device) if (folder / "config.json").is_file() else None
+    return ImageModel(network.to(device).eval(), head, read_reading(run / "download"), device)

@@ -1,0 +1,116 @@
+"""From a folder on disk to a `Model`: a whole run, or one stage's model of a seed."""
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from cspops.data.splits import ratio_key
+from cspops.errors import DataError
+from cspops.evaluation.calibration import Calibration
+from cspops.library.model import Model
+from cspops.models.checkpoint import load_config
+from cspops.models.loading import load_location_classifier, load_location_encoder
+
+if TYPE_CHECKING:
+    from cspops.library.image_model import ImageModel
+
+WHAT = (
+    "name a project's folder (or its artifacts), artifacts/pretrain/seed_0, artifacts/finetune_loc/seed_0/label_100, "
+    "or a folder that cspops import-checkpoint wrote"
+)
+RATIO = re.compile(r"label_(\d+(?:p\d+)?)")
+
+
+def load(
+    path: str | Path = ".", *, seed: int | None = None, label_ratio: float | None = None, device: str | torch.device = "cpu"
+) -> Model:
+    """The model in a folder.
+
+    A project's folder (or its `artifacts`) gives what was trained there: the location classifier and the image model of one
+    seed and label ratio, and the calibration that validation chose. A folder of stage pretrain or of `encoder/` gives the
+    location encoder, one of finetune-loc or `classifier/` the location classifier; neither needs timm, torchvision or
+    images.
+
+    Args:
+        path: the folder.
+        seed: of a whole run; None: the smallest that is there.
+        label_ratio: of a whole run; None: the largest that is there.
+        device: where it computes; answers are on the CPU.
+
+    Raises:
+        DataError: there is no such folder, seed or ratio, or the files are not whole.
+    """
+    folder, place = Path(path), torch.device(device)
+    if not folder.is_dir():
+        raise DataError(f"{folder} is {'a file' if folder.is_file() else 'missing'}", hint=WHAT)
+    run = next((one for one in (folder / "artifacts", folder) if (one / "finetune_loc").is_dir()), None)
+    if run is not None:
+        return _whole_run(run, seed, label_ratio, place)
+    if seed is not None or label_ratio is not None:
+        raise DataError(f"{folder} is no whole run: it has no choice of seed and label ratio", hint=WHAT)
+    if (folder / "encoder" / "config.json").is_file() and not (folder / "config.json").exists():
+        folder = folder / ("classifier" if (folder / "classifier" / "config.json").is_file() else "encoder")
+    config = load_config(folder, remake=WHAT)
+    if "classes" in config:
+        classifier = load_location_classifier(folder, remake=WHAT).to(place)
+        names = _names_beside(folder, classifier.class_embedding.linear.out_features)
+        return Model(classifier.encoder, classifier, classes=names, device=place)
+    return Model(load_location_encoder(folder, remake=WHAT).to(place), device=place)
+
+
+def _whole_run(run: Path, seed: int | None, label_ratio: float | None, device: torch.device) -> Model:
+    piece = _piece(run / "finetune_loc", seed, label_ratio)
+    classifier = load_location_classifier(run / "finetune_loc" / piece, remake="dvc repro finetune-loc").to(device)
+    classes = tuple(_json(run / "download" / "classes.json", "dvc repro download"))
+    return Model(classifier.encoder, classifier, _image(run, piece, device), classes, _calibration(run, piece), device)
+
+
+def _piece(folder: Path, seed: int | None, label_ratio: float | None) -> Path:
+    """`seed_S/label_P` in a stage's folder; DataError names what is there when the one asked for is not."""
+    seeds = sorted(int(one.name.removeprefix("seed_")) for one in folder.glob("seed_*"))
+    if not seeds or (seed is not None and seed not in seeds):
+        has = f"it has {', '.join(map(str, seeds))}" if seeds else "it has none"
+        raise DataError(f"{folder} has no seed {seed if seed is not None else 'at all'}: {has}", hint="dvc repro finetune-loc")
+    chosen = folder / f"seed_{seeds[0] if seed is None else seed}"
+    ratios = sorted(float(match[1].replace("p", ".")) / 100 for one in chosen.iterdir() if (match := RATIO.fullmatch(one.name)))
+    if not ratios or (label_ratio is not None and ratio_key(label_ratio) not in map(ratio_key, ratios)):
+        has = ", ".join(f"{ratio:g}" for ratio in ratios) or "none"
+        raise DataError(f"{chosen} has no label ratio {label_ratio}: it has {has}", hint="split.label_ratios in params.yaml")
+    return Path(chosen.name) / ratio_key(ratios[-1] if label_ratio is None else label_ratio)
+
+
+def _image(run: Path, piece: Path, device: torch.device) -> "ImageModel | None":
+    """The image model of a whole run; None where the data came with features or predictions instead of images."""
+    from cspops.library.image_model import load_image_model
+
+    return load_image_model(run, piece, device)
+
+
+def _calibration(run: Path, piece: Path) -> Calibration | None:
+    """What validation chose for the piece; None before stage evaluate."""
+    file = run / "evaluate" / "calibration.json"
+    if not file.is_file():
+        return None
+    chosen = _json(file, "dvc repro evaluate").get(piece.name, {}).get(piece.parent.name)
+    return Calibration(chosen["temperature"], chosen["location_weight"]) if chosen else None
+
+
+def _names_beside(folder: Path, count: int) -> tuple[str, ...] | None:
+    """Names of the classes of a folder of stage finetune-loc, from the run that it lies in."""
+    file = next(
+        (one / "download" / "classes.json" for one in folder.resolve().parents[:3] if (one / "download").is_dir()), None
+    )
+    names = tuple(_json(file, "dvc repro download")) if file is not None and file.is_file() else None
+    return names if names is not None and len(names) == count else None
+
+
+def _json(file: Path, remake: str) -> Any:
+    try:
+        return json.loads(file.read_text())
+    except FileNotFoundError:
+        raise DataError(f"{file} is missing", hint=remake) from None
+    except ValueError:
+        raise DataError(f"{file} is not JSON", hint=remake) from None

@@ -1,0 +1,65 @@
+"""Not a stage of the graph: where a class is likely, P(y|x) over the world or a box, as PNG or GeoTIFF."""
+
+import difflib
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from cspops.errors import DataError, ParamsError
+from cspops.library.model import Model
+from cspops.report import maps
+from cspops.report.place_map import draw_place_map, write_geotiff
+from cspops.report.world import World
+from cspops.shapes import Float
+from cspops.stages.embed import WORLD, Box, Grid
+
+SUFFIXES = (".png", ".tif", ".tiff")
+PIXELS = 800
+"""Of the picture's width, for the whole globe or the box."""
+
+
+def class_number(model: Model, name: str) -> int:
+    """The class called ``name``, whatever the case of its letters; DataError or ParamsError with the nearest names."""
+    if model.classes is None or model.classifier is None:
+        raise DataError("the model has no location classifier with named classes", hint="name a project's folder with --model")
+    if name in model.classes:
+        return model.classes.index(name)
+    same = [number for number, one in enumerate(model.classes) if one.casefold() == name.casefold()]
+    if len(same) == 1:
+        return same[0]
+    near = difflib.get_close_matches(name, model.classes, n=3, cutoff=0.4) or list(model.classes[:5])
+    raise ParamsError(f"there is no class {name!r}", hint=f"such as: {', '.join(near)}")
+
+
+def probability(model: Model, number: int, lonlat: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n"]:
+    """P(y|x) of one class at positions in degrees."""
+    parts = []
+    for points in torch.from_numpy(lonlat).split(8192):
+        located = torch.ones(len(points), dtype=torch.bool)
+        parts.append(model.location_log_p(points, located)[:, number].exp())
+    return torch.cat(parts).numpy() if parts else np.zeros(0)
+
+
+def run(model: Model, name: str, out: Path, *, grid: float, box: Box = WORLD) -> str:
+    """Write the map of a class: a PNG over land (Equal Earth), or a GeoTIFF of ``grid`` degrees with land and sea.
+
+    Returns:
+        the class's name as the model spells it.
+    """
+    if out.suffix.lower() not in SUFFIXES:
+        raise ParamsError(f"{out}: maps are written as {', '.join(SUFFIXES)}", hint="--out map.png")
+    number = class_number(model, name)
+    assert model.classes is not None
+    named = model.classes[number]
+    cells = Grid(grid, box)  # refuses a box that is none
+    if out.suffix.lower() == ".png":
+        west, south, east, north = box
+        world = World(south, north, width=round(PIXELS * 360 / (east - west)))
+        whole = box == WORLD
+        part = world.extent if whole else maps.extent_of(box)
+        draw_place_map(probability(model, number, world.lonlat), world, part, named, f"Where {named} is likely", out)
+    else:
+        values = np.concatenate([probability(model, number, some.lonlat) for some in cells.points()])
+        write_geotiff(values.reshape(cells.shape), box, named, out)
+    return named

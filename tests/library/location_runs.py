@@ -1,0 +1,37 @@
+"""The artefacts of a small run, written without training."""
+
+import json
+from pathlib import Path
+
+import torch
+
+from cspops.data.splits import ratio_key
+from cspops.models.checkpoint import save_model
+from cspops.models.heads import ClassEmbedding
+from cspops.models.location_classifier import LocationClassifier
+from cspops.models.location_encoder import LocationEncoder
+
+CONFIG = {"encoding": {"name": "wrap"}, "network": {"name": "ffn", "hidden": 8}, "dim": 6}
+CLASSES = ["beech", "fir", "oak"]
+
+
+def make_classifier(seed: int = 0) -> LocationClassifier:
+    torch.manual_seed(seed)
+    return LocationClassifier(LocationEncoder(CONFIG), ClassEmbedding(6, 3)).eval()
+
+
+def write_location_run(artifacts: Path, *, seeds=(0, 1), ratios=(0.05, 1.0)) -> None:
+    """download, pretrain, finetune_loc and evaluate, as far as location models need them."""
+    (artifacts / "download").mkdir(parents=True)
+    (artifacts / "download" / "classes.json").write_text(json.dumps(CLASSES))
+    calibration = {}
+    for seed in seeds:
+        encoder = make_classifier(seed).encoder
+        save_model(artifacts / "pretrain" / f"seed_{seed}", encoder, encoder.config)
+        for number, ratio in enumerate(ratios):
+            classifier = make_classifier(10 * seed + number)
+            save_model(artifacts / "finetune_loc" / f"seed_{seed}" / ratio_key(ratio), classifier, classifier.config)
+            of_seed = {"temperature": 2.0, "location_weight": 0.5}
+            calibration.setdefault(ratio_key(ratio), {})[f"seed_{seed}"] = of_seed
+    (artifacts / "evaluate").mkdir()
+    (artifacts / "evaluate" / "calibration.json").write_text(json.dumps(calibration))

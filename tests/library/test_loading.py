@@ -1,0 +1,96 @@
+"""`cspops.load`: which folders it takes, which piece it chooses, what it says of others."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from location_runs import CLASSES, make_classifier, write_location_run
+
+import cspops
+from cspops.errors import DataError
+from cspops.evaluation.calibration import Calibration
+from cspops.models.checkpoint import save_model
+
+PLACE = [[8.54, 47.37]]
+
+
+@pytest.fixture
+def artifacts(tmp_path):
+    write_location_run(tmp_path / "artifacts")
+    return tmp_path / "artifacts"
+
+
+def test_a_project_gives_its_smallest_seed_and_largest_ratio(artifacts):
+    for path in (artifacts.parent, str(artifacts)):
+        model = cspops.load(path)
+        expected = make_classifier(1)
+        torch.testing.assert_close(model.encode_location(torch.tensor(PLACE)), expected.encoder(torch.tensor(PLACE).double()))
+        assert model.classes == tuple(CLASSES)
+        assert model.calibration == Calibration(2.0, 0.5)
+        assert model.image is None
+
+
+@pytest.mark.parametrize(("seed", "ratio", "number"), [(0, 0.05, 0), (1, None, 11), (1, 0.05, 10), (None, 0.05, 0)])
+def test_a_seed_and_ratio_can_be_chosen(artifacts, seed, ratio, number):
+    model = cspops.load(artifacts, seed=seed, label_ratio=ratio)
+    expected = make_classifier(number)(torch.tensor(PLACE).double()).sigmoid()[0].double()
+    assert model.predict_proba(lonlat=PLACE)[0] == pytest.approx((expected / expected.sum()).tolist(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("choice", "says"),
+    [({"seed": 7}, "has no seed 7: it has 0, 1"), ({"label_ratio": 0.3}, r"has no label ratio 0\.3: it has 0\.05, 1")],
+)
+def test_a_choice_that_is_not_there_is_refused_with_what_is(artifacts, choice, says):
+    with pytest.raises(DataError, match=says):
+        cspops.load(artifacts, **choice)
+
+
+def test_a_folder_of_finetune_loc_is_a_classifier_with_the_names_of_its_run(artifacts):
+    model = cspops.load(artifacts / "finetune_loc" / "seed_1" / "label_5")
+    assert model.classes == tuple(CLASSES)
+    assert model.predict_proba(lonlat=PLACE).shape == (1, 3)
+
+
+def test_a_folder_of_pretrain_embeds_and_knows_no_classes(artifacts):
+    model = cspops.load(artifacts / "pretrain" / "seed_0")
+    assert model.encode_location(np.array(PLACE)).shape == (1, 6)
+    with pytest.raises(DataError, match="knows no classes"):
+        model.predict_proba(lonlat=PLACE)
+    with pytest.raises(DataError, match="no choice of seed"):
+        cspops.load(artifacts / "pretrain" / "seed_0", seed=1)
+
+
+def test_an_imported_checkpoint_is_a_classifier_or_an_encoder(tmp_path):
+    classifier = make_classifier()
+    save_model(tmp_path / "a" / "encoder", classifier.encoder, classifier.encoder.config)
+    assert cspops.load(tmp_path / "a").classifier is None
+    save_model(tmp_path / "a" / "classifier", classifier, classifier.config)
+    model = cspops.load(tmp_path / "a")
+    assert model.classifier is not None
+    assert model.classes is None
+
+
+def test_no_folder_a_file_and_an_empty_folder(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "empty").mkdir()
+    for name, says in (("nowhere", "is missing"), ("file", "is a file"), ("empty", r"config\.json is missing")):
+        with pytest.raises(DataError, match=says) as caught:
+            cspops.load(tmp_path / name)
+        assert "artifacts/pretrain/seed_0" in str(caught.value.hint)
+
+
+def test_a_location_encoder_needs_neither_timm_nor_torchvision_nor_images(artifacts):
+    code = (
+        "import sys, cspops; "
+        f"cspops.load({str(artifacts / 'pretrain' / 'seed_0')!r}).encode_location([[8.5, 47.4]]); "
+        "print([name for name in ('timm', 'torchvision', 'PIL', 'pandas', 'dvc') if name in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    code = "import sys, cspops; print([name for name in ('torch', 'numpy') if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
