@@ -1,12 +1,14 @@
-"""The image network F*: a timm model without its classifier."""
+"""The image network F*: a model of timm or torchvision without its classifier."""
 
-import difflib
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from cspops.errors import DataError, ParamsError
+from cspops.errors import ParamsError
+from cspops.models.image_architectures import architecture, published_by_torchvision
+from cspops.models.image_weights import fitted, read_image_weights
 from cspops.seeds import global_torch_stream
 from cspops.shapes import Float, Tensor, UInt8
 
@@ -15,8 +17,10 @@ class ImageNetwork(nn.Module):
     """F: uint8 RGB tiles to pooled features.
 
     Args:
-        config: ``{"model": "timm:NAME", "px": side, "mean": [3], "sd": [3]}``; it rebuilds the module. Pixels are
-            scaled to [0, 1], then (x - mean) / sd.
+        config: ``{"model": "timm:NAME", "px": side, "mean": [3], "sd": [3], ...}``; it rebuilds the module, and says how
+            images become the squares that it is given (`decoding.squares`). Pixels are scaled to [0, 1], then
+            (x - mean) / sd.
+        network: (n, 3, h, w) to (n, k).
     """
 
     def __init__(self, config: dict[str, Any], network: nn.Module) -> None:
@@ -31,7 +35,7 @@ class ImageNetwork(nn.Module):
 
     @torch.no_grad()
     def _width(self) -> int:
-        """k, read off an answer: what timm's models say of themselves is not always what they give."""
+        """k, read off an answer: what models say of themselves is not always what they give."""
         training = self.network.training
         px = self.config["px"]
         try:
@@ -39,7 +43,7 @@ class ImageNetwork(nn.Module):
         except (AssertionError, RuntimeError, ValueError) as error:
             raise ParamsError(
                 f"params.yaml: image_encoder: {self.config['model']} does not take images of {px} px: {error}",
-                hint="set image_encoder.px to the side that the model was made for",
+                hint="set image_encoder.px to the side that the model was made for, or to null, which is that side",
             ) from None
         finally:
             self.network.train(training)
@@ -56,35 +60,58 @@ class ImageNetwork(nn.Module):
         return out
 
 
-def build_image_network(model: str, *, pretrained: bool, px: int, seed: int) -> ImageNetwork:
-    """Make the network with random weights of stream ``seed``, or with timm's published ones.
+def build_image_network(
+    model: str,
+    *,
+    pretrained: bool,
+    px: int | None,
+    seed: int,
+    crop: float | None = 1.0,
+    interpolation: str | None = "bicubic",
+    file: Path | None = None,
+) -> ImageNetwork:
+    """Make the network with random weights of stream ``seed``, with published ones, or with those of a file.
+
+    Args:
+        model: `timm:NAME` or `torchvision:NAME`.
+        pretrained: whether weights are those that timm or torchvision publishes.
+        px: side of the images in pixels; null, here and below, what the model was made for.
+        seed: of random weights.
+        crop: share of the shorter side that the centre square keeps.
+        interpolation: see `pixels.INTERPOLATIONS`.
+        file: of weights; see `image_weights`.
 
     Raises:
-        ParamsError: timm has no such model.
-        DataError: the published weights are neither in the cache nor to be had.
+        ParamsError: there is no such model, or it does not take such images.
+        DataError: the published weights are neither in the cache nor to be had; the file cannot be used.
     """
-    import timm
-    from timm.data.config import resolve_model_data_config
-
-    name = model.removeprefix("timm:")
-    if not timm.is_model(name):
-        near = ", ".join(difflib.get_close_matches(name, timm.list_models(), n=5, cutoff=0.5)) or "see timm.list_models()"
-        raise ParamsError(f"params.yaml: image_encoder.model: timm has no model {name!r}", hint=f"near it: {near}")
     with global_torch_stream(seed, "image network"):
-        try:
-            network = timm.create_model(name, pretrained=pretrained, num_classes=0)
-        except Exception as error:
-            if not pretrained:
-                raise
-            raise DataError(
-                f"the published weights of {name} cannot be had: {type(error).__name__}",
-                hint="connect once, or set image_encoder.weights to random in params.yaml",
-            ) from error
-    data = resolve_model_data_config(network)
-    config = {"model": model, "px": px, "mean": list(data["mean"]), "sd": list(data["std"])}
-    return ImageNetwork(config, network.to(memory_format=torch.channels_last))
+        made = architecture(model, pretrained=pretrained)
+    library, _, name = model.partition(":")
+    weights: Any = "pretrained" if pretrained else "random"
+    if file is not None:
+        read = read_image_weights(file, made.network, heads=made.heads, model=model)
+        made.network.load_state_dict(read.state)
+        weights = {"file": file.name, "sha256": read.sha256, "left_out": list(read.left_out)}
+    elif pretrained and library == "torchvision":
+        source = f"what torchvision publishes of {name}"
+        state, _ = fitted(published_by_torchvision(name), made.network, heads=made.heads, source=source, model=model)
+        made.network.load_state_dict(state)
+    config = {
+        "model": model,
+        "px": made.px if px is None else px,
+        "crop": made.crop if crop is None else crop,
+        "interpolation": made.interpolation if interpolation is None else interpolation,
+        "mean": list(made.mean),
+        "sd": list(made.sd),
+        "weights": weights,
+    }
+    return ImageNetwork(config, made.network.to(memory_format=torch.channels_last))
 
 
 def rebuild_image_network(config: dict[str, Any]) -> ImageNetwork:
-    """The module that a config.json describes, before its weights are loaded."""
-    return build_image_network(config["model"], pretrained=False, px=config["px"], seed=0)
+    """The module that a config.json describes, before its weights are loaded; ones of old have no crop and interpolation."""
+    with global_torch_stream(0, "image network"):
+        made = architecture(config["model"])
+    whole = {"crop": 1.0, "interpolation": "bicubic"} | config
+    return ImageNetwork(whole, made.network.to(memory_format=torch.channels_last))

@@ -3,7 +3,7 @@
 from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from cspops.params.location_encoders import Encodings, LocationEncoderSection, Networks
 from cspops.params.section import Count, NotNegative, Positive, Section, Share
@@ -140,10 +140,20 @@ class Split(Section):
 # --- image network -----------------------------------------------------------------------------------------------
 
 
+def _some_weights(value: str) -> str:
+    if value in ("random", "pretrained") or (value.startswith("file:") and value.removeprefix("file:").strip()):
+        return value
+    raise ValueError(f"{value!r} is not one of random, pretrained, file:PATH")
+
+
 class ImageEncoder(Section):
-    model: Annotated[str, Field(pattern=r"^timm:.+")]
-    weights: Literal["random", "pretrained"]
-    px: Annotated[int, Field(ge=8, le=1024)]
+    """Null is what the model was made for: `models.image_architectures`."""
+
+    model: Annotated[str, Field(pattern=r"^(timm|torchvision):.+")]
+    weights: Annotated[str, AfterValidator(_some_weights)]
+    px: Annotated[int, Field(ge=8, le=1024)] | None
+    crop: Annotated[float, Field(gt=0, le=1)] | None
+    interpolation: Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"] | None
 
 
 class Moco(Section):

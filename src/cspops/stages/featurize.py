@@ -4,8 +4,6 @@ import shutil
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from cspops.data.catalogue import read_images, read_observations
 from cspops.data.features import FeatureFile
 from cspops.data.given_features import GIVEN, GivenFeatures, read_given
@@ -16,6 +14,7 @@ from cspops.data.workers import Workers
 from cspops.errors import CspopsError, DataError
 from cspops.models.backbones import rebuild_image_network
 from cspops.models.checkpoint import load_config, load_weights
+from cspops.models.image_features import image_features
 from cspops.stages.shards import Shards
 from cspops.stages.site import Site
 
@@ -43,7 +42,6 @@ def run(view: "FeaturizeView", site: Site) -> None:
         shutil.copyfile(site.scratch / name, site.out / name)
 
 
-@torch.inference_mode()
 def compute(config: dict[str, Any], obs_id: Sequence[str], site: Site) -> None:
     """Run the network over all images, which are decoded meanwhile."""
     download, pretrain_img = site.inputs["download"], site.inputs["pretrain-img"]
@@ -56,12 +54,14 @@ def compute(config: dict[str, Any], obs_id: Sequence[str], site: Site) -> None:
     shards = Shards(site.scratch, len(obs_id), SHARD)
     blocks = ((rows, read_images(download, rows)) for rows in shards.left())
     root = image_root(reading, raw=site.raw, data_root=site.host.data_root)
+    about = {name: network.config[name] for name in ("px", "crop", "interpolation")}
     with Workers(site.host.decoders(by_path=by_path(download))) as workers:
-        pixels = squares(blocks, px=config["px"], root=root, reading=reading, map=workers.map)
+        pixels = squares(blocks, root=root, reading=reading, map=workers.map, **about)
         for rows in shards.left():
-            for start in range(rows.start, rows.stop, BATCH):
-                batch = slice(start, min(start + BATCH, rows.stop))
-                answer = network(stacked(pixels, batch.stop - batch.start, config["px"]).to(device)).half().cpu()
+            starts = range(rows.start, rows.stop, BATCH)
+            batches = [slice(start, min(start + BATCH, rows.stop)) for start in starts]
+            images = (stacked(pixels, batch.stop - batch.start, about["px"]) for batch in batches)
+            for batch, answer in zip(batches, image_features(network, images, device=device), strict=True):
                 if not answer.isfinite().all():
                     raise CspopsError(
                         f"the image network's features of rows {batch.start} to {batch.stop} leave the range of float16",

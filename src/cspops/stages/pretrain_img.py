@@ -20,8 +20,9 @@ from cspops.data.splits import read_roles
 from cspops.data.workers import Workers
 from cspops.errors import EnvironmentProblem
 from cspops.imagessl.moco import MocoSettings, moco
-from cspops.models.backbones import build_image_network
+from cspops.models.backbones import ImageNetwork, build_image_network
 from cspops.models.checkpoint import save_model
+from cspops.progress import Report
 from cspops.shapes import Tensor, UInt8
 from cspops.stages.curves import write_curve
 from cspops.stages.shards import Shards
@@ -29,6 +30,7 @@ from cspops.stages.site import Site
 from cspops.training.resume import Resume
 
 if TYPE_CHECKING:
+    from cspops.params.sections import ImageEncoder
     from cspops.params.views import PretrainImgView
 
 SHARD = 4096
@@ -49,10 +51,10 @@ def run(view: "PretrainImgView", site: Site) -> None:
         (site.out / "config.json").write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
         site.report(f"pretrain-img: the data set comes with {given.width} image features: no network is made")
     else:
-        network = build_image_network(about.model, pretrained=about.weights == "pretrained", px=about.px, seed=view.seed)
+        network = network_of(about, seed=view.seed, report=site.report)
         if view.method == "moco":
             device = site.host.torch_device()
-            pixels = training_pixels(about.px, site)
+            pixels = training_pixels(network.config["px"], site, interpolation=network.config["interpolation"])
             curve = moco(
                 network,
                 pixels.to(device) if pixels.nbytes <= ON_DEVICE else pixels,
@@ -66,8 +68,29 @@ def run(view: "PretrainImgView", site: Site) -> None:
     write_curve(site.reports / "curves" / "pretrain_img.tsv", curve, columns=("epoch", "total"))
 
 
-def training_pixels(px: int, site: Site) -> UInt8[Tensor, "n px px 3"]:
+def network_of(about: "ImageEncoder", *, seed: int, report: Report) -> ImageNetwork:
+    """The network that ``image_encoder`` of params.yaml asks for, before it is trained."""
+    _, given, name = about.weights.partition("file:")
+    network = build_image_network(
+        about.model,
+        pretrained=about.weights == "pretrained",
+        px=about.px,
+        seed=seed,
+        crop=about.crop,
+        interpolation=about.interpolation,
+        file=Path(name).expanduser() if given else None,
+    )
+    if given:
+        file = network.config["weights"]
+        left_out = ", ".join(file["left_out"]) or "nothing"
+        report(f"pretrain-img: weights of {name}, sha256 {file['sha256'][:12]}; left out: {left_out}")
+    return network
+
+
+def training_pixels(px: int, site: Site, *, interpolation: str = "bicubic") -> UInt8[Tensor, "n px px 3"]:
     """The training rows' images in a memory-mapped file among the stage's progress: they may be more than fits in memory.
+
+    Of each the whole centre square, whatever `image_encoder.crop` is: random crops are taken of it.
 
     Raises:
         EnvironmentProblem: the disk has no room for them.
@@ -91,7 +114,7 @@ def training_pixels(px: int, site: Site) -> UInt8[Tensor, "n px px 3"]:
     root = image_root(reading, raw=site.raw, data_root=site.host.data_root)
     blocks = (_block(download, train[shard.start : shard.stop]) for shard in shards.left())
     with Workers(site.host.decoders(by_path=by_path(download))) as workers:
-        pixels = squares(blocks, px=px, root=root, reading=reading, map=workers.map)
+        pixels = squares(blocks, px=px, root=root, reading=reading, interpolation=interpolation, map=workers.map)
         for shard in shards.left():
             for row in shard:
                 out[row] = next(pixels)

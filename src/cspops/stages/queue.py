@@ -29,7 +29,7 @@ def waiting() -> list[Entry]:
 
 def add(name: str, settings: Mapping[str, Any]) -> None:
     """Queue one experiment; CspopsError with DVC's last word when it refuses."""
-    options = [part for path, value in settings.items() for part in ("-S", f"{path}={value}")]
+    options = [part for path, value in settings.items() for part in ("-S", f"{path}={'null' if value is None else value}")]
     _dvc("exp", "run", "--queue", "-n", name, *options)
 
 

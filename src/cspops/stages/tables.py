@@ -103,7 +103,7 @@ def queue(number: int, params: Params, *, any_code: bool, say: Callable[[str], N
             name = _free_name(place.run_name, taken)
             changed = {path: value for path, value in want.overrides if value_at(params, path) != value}
             dvc_queue.add(name, changed)
-            settings = ", ".join(f"{path}={value}" for path, value in changed.items())
+            settings = ", ".join(f"{path}={'null' if value is None else value}" for path, value in changed.items())
             say(f"queued {name}: {settings or 'params.yaml as it is'}")
             taken.add(name)
             coming.append(want.params)

@@ -1,12 +1,13 @@
 """The catalogue's images as squares of pixels, one after the other. Nothing here needs torch: worker processes import it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from PIL import Image
 
 from cspops.data.images.image_files import below, bytes_and_paths, read_file
 from cspops.data.images.pixels import open_rgb, square
@@ -20,7 +21,14 @@ Item = tuple[int, bytes | None, str | None, dict[str, Any] | None]
 
 
 def squares(
-    blocks: Iterable[tuple[Sequence[int], pa.Table]], *, px: int, root: Path, reading: Reading, map: Map = map
+    blocks: Iterable[tuple[Sequence[int], pa.Table]],
+    *,
+    px: int,
+    root: Path,
+    reading: Reading,
+    crop: float = 1.0,
+    interpolation: str = "bicubic",
+    map: Map = map,
 ) -> Iterator[np.ndarray]:
     """The centre square of each image as uint8 (px, px, 3), decoded when it is asked for or, by workers, before.
 
@@ -29,12 +37,15 @@ def squares(
         px: side in pixels.
         root: the folder below which paths lie.
         reading: see `pixels`.
+        crop: share of an image's shorter side that the square keeps, see `pixels.square`.
+        interpolation: one of `pixels.INTERPOLATIONS`.
         map: such as `workers.Workers.map`.
 
     Raises:
         DataError: an image cannot be used; it is named by its path, or by its row when its bytes are in the catalogue.
     """
-    return map(partial(_square, px=px, root=root, reading=reading), _items(blocks))
+    cut = partial(square, px=px, crop=crop, interpolation=interpolation)
+    return map(partial(_square, cut=cut, root=root, reading=reading), _items(blocks))
 
 
 def _items(blocks: Iterable[tuple[Sequence[int], pa.Table]]) -> Iterator[Item]:
@@ -45,7 +56,7 @@ def _items(blocks: Iterable[tuple[Sequence[int], pa.Table]]) -> Iterator[Item]:
             yield row, data, path, crop.as_py()
 
 
-def _square(item: Item, *, px: int, root: Path, reading: Reading) -> np.ndarray:
+def _square(item: Item, *, cut: Callable[[Image.Image], np.ndarray], root: Path, reading: Reading) -> np.ndarray:
     row, data, path, crop = item
     if data is None and path is None:
         raise DataError(f"row {row} of the catalogue has no image", hint="dvc repro -f download")
@@ -54,7 +65,7 @@ def _square(item: Item, *, px: int, root: Path, reading: Reading) -> np.ndarray:
         if box is not None and None in box:
             raise UnreadableImage(EMPTY_CROP, "a side of it is null")
         content = data if data is not None else read_file(below(root, path or ""))
-        return square(open_rgb(content, reading=reading, crop=box), px)
+        return cut(open_rgb(content, reading=reading, crop=box))
     except UnreadableImage as error:
         name = f"in row {row} of the catalogue" if data is not None else str(root / (path or ""))
         raise DataError(f"image {name} cannot be used: {_said(error, name)}", hint=_way_out(error, reading)) from None

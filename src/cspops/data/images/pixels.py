@@ -42,6 +42,11 @@ FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "PPM", "BMP", "GIF")
 PLUGINS = (TiffImagePlugin, WebPImagePlugin)
 """Pillow looks for these two among all that it has, unless they are imported."""
 
+INTERPOLATIONS = {
+    name: Image.Resampling[name.upper()] for name in ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
+}
+"""By Pillow's names."""
+
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom of the upright image, right and bottom exclusive."""
 
@@ -81,12 +86,21 @@ def open_rgb(data: bytes | Path, *, reading: Reading, crop: Box | None = None) -
     return image.crop(box)
 
 
-def square(image: Image.Image, px: int) -> np.ndarray:
-    """The centre square as uint8 (px, px, 3), resized (bicubic) where the image is not of that size."""
-    if image.size != (px, px):
+def square(image: Image.Image, px: int, *, crop: float = 1.0, interpolation: str = "bicubic") -> np.ndarray:
+    """The centre square as uint8 (px, px, 3), resized where it is not of that size.
+
+    Args:
+        image: 8-bit RGB.
+        px: side in pixels.
+        crop: share of the image's shorter side that the square keeps, in (0, 1].
+        interpolation: one of `INTERPOLATIONS`.
+    """
+    if image.size != (px, px) or crop != 1:
         side = min(image.size)
         left, top = (image.width - side) // 2, (image.height - side) // 2
-        image = image.resize((px, px), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
+        cut, kept = side * (1 - crop) / 2, side * crop
+        box = (left + cut, top + cut, left + cut + kept, top + cut + kept)
+        image = image.resize((px, px), INTERPOLATIONS[interpolation], box=box)
     return np.asarray(image)
 
 

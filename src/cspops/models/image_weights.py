@@ -1,0 +1,166 @@
+"""Weights of an image network from a file: safetensors or torch.save, in the layouts that image pre-training leaves."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from cspops.errors import DataError
+from cspops.models.torch_files import read_torch_file, sha256_of, some, trainer_globals
+from cspops.shapes import Tensor
+
+FORMAT = "file:PATH of image_encoder.weights names a safetensors file, or one of torch.save with a state_dict, for this model"
+UNDER = ("state_dict", "model_state_dict", "model")
+"""Keys under which a checkpoint keeps its table of tensors, the first that is there counts."""
+OUTER = ("module", "encoder_q", "backbone", "model")
+"""What networks are wrapped in: DataParallel, MoCo and its like (the query network), detectors, Lightning modules."""
+QUERY = "encoder_q"
+
+
+@dataclass(frozen=True)
+class ImageWeights:
+    """What a file holds for a network.
+
+    Args:
+        sha256: of the file.
+        state: every tensor of the network, by its names.
+        left_out: what else there was: names in the file, `.*` for all below.
+    """
+
+    sha256: str
+    state: dict[str, Tensor]
+    left_out: tuple[str, ...]
+
+
+def read_image_weights(file: Path, network: nn.Module, *, heads: Sequence[str], model: str) -> ImageWeights:
+    """Read the weights of ``network`` from a file; nothing that the file holds is run, and the network stays as it is.
+
+    Args:
+        file: the file.
+        network: the network without its classifier.
+        heads: classifiers that published files may hold, by name of their module.
+        model: what the network is called in messages.
+
+    Raises:
+        DataError: no such file, none of these formats, or not the tensors of this network; one sentence names them.
+    """
+    sha256 = sha256_of(file, hint=FORMAT)
+    state, left_out = fitted(_tensors(file), network, heads=heads, source=str(file), model=model)
+    return ImageWeights(sha256, state, left_out)
+
+
+def fitted(
+    found: Mapping[str, Tensor], network: nn.Module, *, heads: Sequence[str], source: str, model: str
+) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Tensors under the network's names, every one of them, and what of ``found`` was left out.
+
+    Names lose what they are wrapped in (`OUTER`, in any nesting). Of MoCo and its like the query network alone counts. Where
+    all names begin with a number, they count the network's children (an nn.Sequential made of them). Batch norms of old files
+    do not count their batches; that count is never used.
+
+    Raises:
+        DataError: tensors are missing, left over or of another shape.
+    """
+    wanted, children = network.state_dict(), [name for name, _ in network.named_children()]
+    wrappers = [one for one in OUTER if one not in children]
+    inner = {name: _unwrapped(name, wrappers) for name in found}
+    if any(QUERY in outer for outer, _ in inner.values()):
+        taken = {name: rest for name, (outer, rest) in inner.items() if QUERY in outer}
+    else:
+        taken = {name: rest for name, (_, rest) in inner.items()}
+    left_out = [_group(*inner[name], 1) for name in found if name not in taken]
+    taken = _by_child(taken, children)
+    state: dict[str, Tensor] = {}
+    foreign: list[str] = []
+    for name, rest in taken.items():
+        ours = rest if rest in wanted else _older(rest)
+        head = next((one for one in heads if f"{ours}.".startswith(f"{one}.")), None)
+        if ours in wanted and ours not in state:
+            state[ours] = found[name]
+        elif head is not None and ours not in wanted:
+            left_out.append(_group(inner[name][0], inner[name][1], head.count(".") + 1))
+        else:
+            foreign.append(name)
+    for name, tensor in wanted.items():
+        if name.endswith(".num_batches_tracked"):
+            state.setdefault(name, tensor)
+    _check(state, wanted, foreign, source=source, model=model)
+    return state, tuple(dict.fromkeys(left_out))
+
+
+def _tensors(file: Path) -> dict[str, Tensor]:
+    with file.open("rb") as opened:
+        head = opened.read(9)
+    if file.suffix == ".safetensors" or head[8:] == b"{":
+        try:
+            return load_file(file)
+        except SafetensorError as error:
+            raise DataError(f"{file} is no whole safetensors file: {error}", hint=FORMAT) from None
+    content = read_torch_file(file, hint=FORMAT, allowed=trainer_globals())
+    if not isinstance(content, Mapping):
+        raise DataError(f"{file} holds a {type(content).__name__}, not a table of tensors", hint=FORMAT)
+    state: Any = next((content[key] for key in UNDER if isinstance(content.get(key), Mapping)), content)
+    others = [str(name) for name, value in state.items() if not isinstance(value, Tensor)]
+    if others or not state:
+        raise DataError(f"{file} holds no table of tensors, but {some(others or content)}", hint=FORMAT)
+    return {str(name): value for name, value in state.items()}
+
+
+def _unwrapped(name: str, wrappers: Sequence[str]) -> tuple[tuple[str, ...], str]:
+    """The names that a tensor's name is wrapped in, and the rest of it."""
+    parts = name.split(".")
+    depth = 0
+    while depth < len(parts) - 1 and parts[depth] in wrappers:
+        depth += 1
+    return tuple(parts[:depth]), ".".join(parts[depth:])
+
+
+def _by_child(names: dict[str, str], children: Sequence[str]) -> dict[str, str]:
+    """Numbers of children as their names, where names are numbered throughout."""
+    numbered = all(rest.split(".")[0].isdecimal() for rest in names.values())
+    if not numbered or any(one.isdecimal() for one in children):
+        return names
+    by_number = {str(number): name for number, name in enumerate(children)}
+    out = {}
+    for name, rest in names.items():
+        first, dot, below = rest.partition(".")
+        out[name] = by_number.get(first, first) + dot + below
+    return out
+
+
+def _older(name: str) -> str:
+    """The name that a tensor of torchvision's DenseNets has by now: their published files write `norm.1` for `norm1`."""
+    return re.sub(r"(\.denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2", name)
+
+
+def _group(outer: Iterable[str], rest: str, depth: int) -> str:
+    parts = rest.split(".")
+    return ".".join([*outer, *parts[:depth]]) + (".*" if len(parts) > depth else "")
+
+
+def _check(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], foreign: list[str], *, source: str, model: str) -> None:
+    missing = [name for name in wanted if name not in state]
+    shapes = [
+        f"{name}: {_shape(state[name])} and not {_shape(wanted[name])}"
+        for name in wanted
+        if name in state and state[name].shape != wanted[name].shape
+    ]
+    problems = [
+        f"{len(names)} {what} ({some(names, 3)})"
+        for what, names in (("are missing", missing), ("are not of this network", foreign), ("are of another shape", shapes))
+        if names
+    ]
+    if problems:
+        raise DataError(
+            f"{source} does not fit {model}: of its tensors {', '.join(problems)}",
+            hint="set image_encoder.model in params.yaml to the network of the file, by its name in timm or torchvision",
+        )
+
+
+def _shape(tensor: Tensor) -> str:
+    return " x ".join(str(size) for size in tensor.shape) or "a number"

@@ -1,0 +1,98 @@
+"""Files of torch.save, read so that nothing they hold is run."""
+
+import hashlib
+import re
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from cspops.errors import DataError
+
+Allowed = Callable[..., Any] | tuple[Callable[..., Any], str]
+"""A global that a pickle may name, with the name where it is not the global's own."""
+
+
+def sha256_of(file: Path, *, hint: str) -> str:
+    """SHA-256 of a file; DataError with ``hint`` when there is no such file."""
+    if not file.is_file():
+        raise DataError(f"{file} is {'a folder' if file.is_dir() else 'missing'}", hint=hint)
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def read_torch_file(file: Path, *, hint: str, allowed: list[Allowed]) -> Any:
+    """What a file of torch.save holds, by torch's restricted unpickler, on the CPU.
+
+    Args:
+        file: the file.
+        hint: what such a file is, said with an error.
+        allowed: globals besides torch's own and those of `numpy_globals`; calling them must do nothing.
+
+    Raises:
+        DataError: no file of torch.save, or one that asks for code to be run; the sentence names that code.
+    """
+    try:
+        with (
+            torch.serialization.safe_globals([*numpy_globals(), *allowed]),
+            warnings.catch_warnings(action="ignore"),
+        ):
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # an unpickler may raise anything at bytes that are no pickle
+        raise DataError(_refusal(file, error), hint=hint) from None
+
+
+def numpy_globals() -> list[Allowed]:
+    """What numpy scalars and arrays of numbers need in a pickle, under numpy 1's module names and numpy 2's.
+
+    Trainers keep numpy values beside the weights (row numbers of anchors, counts, losses), which torch's unpickler refuses.
+    These globals rebuild numbers and text from bytes and call nothing else; the dtype of Python objects is not among them.
+    """
+    scalar, array = np.float64(0).__reduce__()[0], np.zeros(0).__reduce__()[0]
+    named = [
+        (function, f"numpy.{core}.multiarray.{name}")
+        for core in ("core", "_core")
+        for function, name in ((scalar, "scalar"), (array, "_reconstruct"))
+    ]
+    return [np.ndarray, np.dtype, *{type(np.dtype(code)) for code in "?bhilqBHILQefdU"}, *named]  # type: ignore[list-item]
+
+
+class Inert:
+    """Stands for a class that a pickle names: it takes whatever it is given, and does nothing with it."""
+
+    def __new__(cls, *args: Any) -> "Inert":
+        return super().__new__(cls)
+
+    def __init__(self, *args: Any) -> None:
+        pass
+
+
+def trainer_globals() -> list[Allowed]:
+    """Stand-ins for what trainers leave beside weights: command lines, paths, and PyTorch Lightning's bookkeeping.
+
+    The classes of these names are neither imported nor called. An AttributeDict becomes an OrderedDict, which torch fills.
+    """
+    lightning = "pytorch_lightning.callbacks"
+    inert = [
+        *("argparse.Namespace", "pathlib.PosixPath", "pathlib._local.PosixPath"),
+        *(f"{lightning}.model_checkpoint.ModelCheckpoint", f"{lightning}.early_stopping.EarlyStopping"),
+    ]
+    return [*((Inert, name) for name in inert), (OrderedDict, "pytorch_lightning.utilities.parsing.AttributeDict")]
+
+
+def some(content: Mapping[Any, Any] | list[str], most: int = 5) -> str:
+    """The first keys of a table, for a message."""
+    keys = [str(key) for key in content]
+    return ", ".join(keys[:most]) + (f" and {len(keys) - most} more" if len(keys) > most else "") if keys else "nothing"
+
+
+def _refusal(file: Path, error: Exception) -> str:
+    """The sentence for a file that the unpickler refused."""
+    foreign = re.search(r"GLOBAL (\S+) (?:was not|whose module)", str(error))
+    if foreign:
+        return f"{file} holds {foreign[1]}, which only running code from the file could load: refused"
+    return f"{file} is no whole file of torch.save ({type(error).__name__})"
