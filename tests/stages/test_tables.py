@@ -461,8 +461,9 @@ def test_columns_that_set_params_have_runs_of_their_own(project: Path, monkeypat
     assert report["waiting"] == ["t4-inception-img-only", "t4-vit-img-only"]  # any other run of the column brings them
     command = asked[names.index("t4-vit-mc-bld")]
     assert command[5:] == (
-        *("-S", "image_encoder.model=timm:vit_tiny_patch16_224", "-S", "image_encoder.px=224"),
-        *("-S", "image_encoder.weights=pretrained", "-S", "pretrain_img.method=none"),
+        *("-S", "image_encoder.model=timm:vit_tiny_patch16_224", "-S", "image_encoder.weights=pretrained"),
+        *("-S", "image_encoder.px=null", "-S", "image_encoder.crop=null", "-S", "image_encoder.interpolation=null"),
+        *("-S", "pretrain_img.method=none"),
     )
 
 
