@@ -8,6 +8,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from cspops import params
+from cspops.data.images.pixels import INTERPOLATIONS
 from cspops.errors import ParamsError
 
 ROOT = Path(__file__).parents[1]
@@ -87,6 +88,18 @@ WRONG = [
     ("dataset.blue_marble.block_share", 0.5, ["dataset.blue_marble.block_share: input should be less than 0.5"]),
     ("pretrain_img.method", "mocco", ["did you mean `moco`?"]),
     ("image_encoder.model", "resnet10t", ["image_encoder.model: string should match pattern"]),
+    ("image_encoder.model", "torchvisio:resnet50", ["image_encoder.model: string should match pattern"]),
+    ("image_encoder.weights", "pretraned", ["image_encoder.weights: 'pretraned' is not one of random, pretrained, file:PATH"]),
+    ("image_encoder.weights", "file:", ["image_encoder.weights: 'file:' is not one of random, pretrained, file:PATH"]),
+    ("image_encoder.weights", None, ["image_encoder.weights: input should be a valid string (got None)"]),
+    ("image_encoder.px", 4, ["image_encoder.px: input should be greater than or equal to 8 (got 4)"]),
+    ("image_encoder.crop", 0, ["image_encoder.crop: input should be greater than 0 (got 0)"]),
+    ("image_encoder.crop", 1.1, ["image_encoder.crop: input should be less than or equal to 1 (got 1.1)"]),
+    (
+        "image_encoder.interpolation",
+        "bicubik",
+        ["image_encoder.interpolation: 'bicubik' is not one of", "did you mean `bicubic`?"],
+    ),
     ("finetune_losses.presence_absence.beta", 0, ["presence_absence.beta: input should be greater than 0"]),
     ("finetune_loc.schedule", "exponential", ["finetune_loc: an exponential schedule needs a last_rate above 0"]),
     ("pretrain.negatives", "spheer", ["did you mean `sphere`?"]),
@@ -119,6 +132,26 @@ def test_a_wrong_value_is_named(good: dict[str, Any], tmp_path: Path, path: str,
         assert words in caught.value.message
     assert caught.value.message.startswith("params.yaml: ")
     assert caught.value.code == 2
+
+
+def test_image_networks_of_both_libraries_files_and_nulls_are_taken(good: dict[str, Any], tmp_path: Path) -> None:
+    changes = {
+        "model": "torchvision:inception_v3",
+        "weights": "file:~/a b.pth",
+        "px": None,
+        "crop": None,
+        "interpolation": None,
+    }
+    about = params.load(write(tmp_path, changed(good, "image_encoder", changes))).image_encoder
+    assert about.model_dump() == changes
+
+
+def test_interpolations_are_those_of_the_decoder(good: dict[str, Any], tmp_path: Path) -> None:
+    for name in INTERPOLATIONS:
+        content = changed(good, "image_encoder.interpolation", name)
+        assert params.load(write(tmp_path, content)).image_encoder.interpolation == name
+    annotation = str(params.Params.model_fields["image_encoder"].annotation.model_fields["interpolation"].annotation)
+    assert annotation.count("'") == 2 * len(INTERPOLATIONS)
 
 
 RELEASED = "params.yaml: finetune_img.mode: released needs dataset.source: inat2018 or fmow, with form: features, but "

@@ -1,10 +1,11 @@
-"""Image networks: built from timm, repeatable, and clear about what is missing."""
+"""Image networks: built from timm and torchvision, repeatable, and clear about what is missing."""
 
 import json
 
 import pytest
 import timm
 import torch
+import torchvision
 
 from cspops.errors import DataError, ParamsError
 from cspops.models.backbones import build_image_network, rebuild_image_network
@@ -24,6 +25,11 @@ def test_unknown_model_is_a_params_error_that_names_near_ones():
     with pytest.raises(ParamsError, match=r"image_encoder\.model.*'resnet10x'") as caught:
         build(model="timm:resnet10x")
     assert "resnet10t" in caught.value.hint
+    with pytest.raises(ParamsError, match=r"image_encoder\.model: torchvision has no model 'inceptionv3'") as caught:
+        build(model="torchvision:inceptionv3")
+    assert "inception_v3" in caught.value.hint
+    with pytest.raises(ParamsError, match="torchvision has no model 'fcn_resnet50'"):  # which has one, of another task
+        build(model="torchvision:fcn_resnet50")
 
 
 def test_published_weights_out_of_reach_are_a_data_error_with_the_way_out(monkeypatch):
@@ -35,6 +41,70 @@ def test_published_weights_out_of_reach_are_a_data_error_with_the_way_out(monkey
         build(pretrained=True)
     assert "image_encoder.weights" in caught.value.hint
     assert isinstance(caught.value.__cause__, OSError)
+
+
+@pytest.mark.parametrize("error", [OSError("no route to host"), RuntimeError("invalid hash value"), KeyError("x")])
+def test_torchvisions_weights_out_of_reach_too_and_nothing_is_printed(monkeypatch, capfd, error):
+    def offline(url, **options):
+        print(f"Downloading: {url}")
+        assert options == {"progress": False, "check_hash": True, "weights_only": True}
+        raise error
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
+    with pytest.raises(DataError, match="published weights of squeezenet1_1 cannot be had") as caught:
+        build(model="torchvision:squeezenet1_1", pretrained=True)
+    assert "file:PATH" in caught.value.hint
+    assert capfd.readouterr() == ("", "")
+
+
+def test_torchvisions_weights_are_taken_without_their_classifier(monkeypatch):
+    torch.manual_seed(5)
+    published = torchvision.models.squeezenet1_1(weights=None).eval()
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", lambda url, **options: published.state_dict())
+    made, x = build(model="torchvision:squeezenet1_1", pretrained=True).eval(), torch.rand(2, 3, 32, 32)
+    assert made.config["weights"] == "pretrained"
+    torch.testing.assert_close(made.network(x), published.features(x).mean((2, 3)))
+
+
+def test_inception_pools_what_its_own_class_scores():
+    """Its features times the published classifier are the published scores, of pixels that it rescales itself.
+
+    Without auxiliary heads, at the least side that it takes. Weights of stream 0 on both sides.
+    """
+    made = build(model="torchvision:inception_v3", px=75).eval()
+    assert made.dim == 2048
+    published = torchvision.models.inception_v3(weights=None, init_weights=False, transform_input=True).eval()
+    published.to(memory_format=torch.channels_last)  # other layouts round otherwise
+    published.load_state_dict(made.network.state_dict(), strict=False)
+    x = torch.rand(1, 3, 75, 75)
+    torch.testing.assert_close(published(x), published.fc(made.network(x)))
+
+
+def test_null_is_what_the_model_was_made_for():
+    """By the tables of both libraries: torchvision resizes to 256 and keeps 224."""
+    own = {"px": None, "crop": None, "interpolation": None}
+    config = build(model="torchvision:squeezenet1_1", **own).config
+    assert (config["px"], config["crop"], config["interpolation"]) == (224, 224 / 256, "bilinear")
+    assert config["mean"] == [0.485, 0.456, 0.406] and config["sd"] == [0.229, 0.224, 0.225]
+    published = timm.data.resolve_model_data_config(timm.create_model("test_resnet"))
+    config = build(**own).config
+    assert (3, config["px"], config["px"]) == published["input_size"]
+    assert (config["crop"], config["interpolation"]) == (published["crop_pct"], published["interpolation"])
+    config = build().config
+    assert (config["px"], config["crop"], config["interpolation"], config["weights"]) == (32, 1.0, "bicubic", "random")
+
+
+def test_a_config_of_old_still_loads():
+    old = {name: value for name, value in build().config.items() if name in ("model", "px", "mean", "sd")}
+    made = rebuild_image_network(old | {"mean": [0.0, 0.0, 0.0]})
+    assert (made.config["crop"], made.config["interpolation"]) == (1.0, "bicubic")
+    assert made.mean.tolist() == [[[0.0]], [[0.0]], [[0.0]]]  # of the config, whatever timm says today
+
+
+def test_a_side_that_the_model_does_not_take_is_a_params_error():
+    with pytest.raises(ParamsError, match=r"torchvision:squeezenet1_1 does not take images of 8 px") as caught:
+        build(model="torchvision:squeezenet1_1", px=8)
+    assert "null" in caught.value.hint
 
 
 def test_other_failures_are_not_blamed_on_the_network(monkeypatch):
@@ -75,9 +145,11 @@ def test_mean_and_sd_are_timms():
     assert tuple(net.config["sd"]) == tuple(published["std"])
 
 
-@pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet", "test_byobnet", "mobilenetv3_small_050"])
+@pytest.mark.parametrize(
+    "name", ["timm:test_resnet", "timm:test_efficientnet", "timm:mobilenetv3_small_050", "torchvision:shufflenet_v2_x0_5"]
+)
 def test_dim_is_the_width_of_the_features(name):
-    net = build(model=f"timm:{name}").eval()
+    net = build(model=name).eval()
     assert net(pixels()).shape == (2, net.dim)
 
 

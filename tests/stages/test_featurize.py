@@ -53,6 +53,43 @@ def test_row_i_holds_the_features_of_image_i_whatever_decodes_it(tmp_path, monke
     assert np.array_equal(outputs[0], outputs[1])
 
 
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_images_are_prepared_as_the_networks_config_says(tmp_path, workers):
+    """40 x 48 pixels, of which the middle 32 stay: four fifths of 40."""
+    paths = photos(tmp_path / "raw", 6)
+    at = site(tmp_path, paths=paths, workers=workers)
+    save_model(at.inputs["pretrain-img"], network(), network().config | {"crop": 0.8, "interpolation": "bilinear"})
+    matrix = np.array(run(at))
+    images = [np.asarray(Image.open(tmp_path / "raw" / path))[4:36, 8:40] for path in paths]
+    with torch.inference_mode():
+        assert np.array_equal(matrix, network()(torch.from_numpy(np.stack(images))).half().numpy())
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
+def test_images_are_resized_as_the_networks_config_says(tmp_path, interpolation):
+    paths = photos(tmp_path / "raw", 4)
+    at = site(tmp_path, paths=paths)
+    save_model(at.inputs["pretrain-img"], network(), network().config | {"interpolation": interpolation})
+    matrix = np.array(run(at))
+    kind = Image.Resampling[interpolation.upper()]
+    images = [Image.open(tmp_path / "raw" / path).resize((32, 32), kind, box=(4, 0, 44, 40)) for path in paths]
+    with torch.inference_mode():
+        assert np.array_equal(matrix, network()(torch.from_numpy(np.stack(images))).half().numpy())
+
+
+def test_a_network_of_before_crops_gives_what_it_gave(tmp_path):
+    paths = photos(tmp_path / "raw", 4)
+    at = site(tmp_path, paths=paths)
+    old = {name: network().config[name] for name in ("model", "px", "mean", "sd")}
+    save_model(at.inputs["pretrain-img"], network(), old)
+    matrix = np.array(run(at))
+    images = [
+        Image.open(tmp_path / "raw" / path).resize((32, 32), Image.Resampling.BICUBIC, box=(4, 0, 44, 40)) for path in paths
+    ]
+    with torch.inference_mode():
+        assert np.array_equal(matrix, network()(torch.from_numpy(np.stack(images))).half().numpy())
+
+
 def test_a_broken_image_stops_it_and_what_was_done_before_is_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(featurize, "SHARD", 8)
     paths = photos(tmp_path / "raw", N)

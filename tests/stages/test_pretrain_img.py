@@ -1,5 +1,6 @@
 """pretrain-img on small sets: which images it sees, where they are kept, and given features."""
 
+import hashlib
 import json
 from collections import namedtuple
 from pathlib import Path
@@ -13,6 +14,7 @@ from safetensors.torch import load_file
 from unlabelled import unlabelled
 
 from cspops.errors import DataError, EnvironmentProblem
+from cspops.imagessl.images import Pretrained
 from cspops.imagessl.methods import METHODS
 from cspops.imagessl.moco import MocoSettings, moco
 from cspops.models.backbones import build_image_network
@@ -28,10 +30,10 @@ N = 20
 TRAIN = [row % 3 != 1 for row in range(N)]
 
 
-def view(method="moco", **changes):
-    """The defaults of a method, with two epochs of small batches."""
+def view(method="moco", encoder=None, **changes):
+    """The defaults of a method, with two epochs of small batches; ``encoder`` changes `image_encoder`."""
     params = load(ROOT / "params.yaml")
-    encoder = params.image_encoder.model_copy(update={"model": "timm:test_resnet", "px": 32})
+    encoder = params.image_encoder.model_copy(update={"model": "timm:test_resnet", "px": 32} | (encoder or {}))
     settings = getattr(params.pretrain_img.methods, method)
     small = {"epochs": 2, "batch_size": 7, "queue": 4} | changes
     known = {key: value for key, value in small.items() if key in type(settings).model_fields}
@@ -127,6 +129,55 @@ def test_no_method_reads_a_label(tmp_path, method):
         files = ("model.safetensors", "config.json", "reports/pretrain_img.json", "reports/curves/pretrain_img.tsv")
         made.append([(at.out / file).read_bytes() for file in files])
     assert made[0] == made[1]
+
+
+def test_it_trains_on_whole_squares_whatever_the_crop_is(tmp_path, monkeypatch):
+    """Of 40 x 48 pixels the middle 40, resized as asked for; the network's config keeps the crop for featurize."""
+    paths = photos(tmp_path / "raw", N)
+    at = site(tmp_path, paths=paths)
+    seen = []
+
+    def stopped(method, network, images, *args, **kwargs):
+        seen.append(images.pixels.numpy().copy())
+        return Pretrained([])
+
+    monkeypatch.setattr(pretrain_img, "pretrain_image_network", stopped)
+    pretrain_img.run(view(encoder={"crop": 0.5, "interpolation": "bilinear"}), at)
+    whole = [Image.open(tmp_path / "raw" / path) for path in paths]
+    expected = [image.resize((32, 32), Image.Resampling.BILINEAR, box=(4, 0, 44, 40)) for image in whole]
+    assert np.array_equal(seen[0], np.stack(expected))
+    config = json.loads((at.out / "config.json").read_text())
+    assert (config["px"], config["crop"], config["interpolation"]) == (32, 0.5, "bilinear")
+    assert config["weights"] == "random"
+
+
+@pytest.mark.parametrize("named", ["relative", "absolute", "at home"])
+def test_weights_of_a_file_are_taken_and_said(tmp_path, monkeypatch, named):
+    """A path is relative to the folder that stages run in, the project's."""
+    theirs = build_image_network("timm:test_resnet", pretrained=False, px=32, seed=5).network
+    (tmp_path / "weights").mkdir()
+    file = tmp_path / "weights" / "mine.pth"
+    torch.save({"state_dict": theirs.state_dict() | {"fc.weight": torch.ones(3, 4)}}, file)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = {"relative": "weights/mine.pth", "absolute": str(file), "at home": "~/weights/mine.pth"}[named]
+    lines = []
+    at = site(tmp_path, paths=["not opened.png"] * 3, lines=lines)
+    pretrain_img.run(view("none", encoder={"weights": f"file:{path}"}), at)
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert lines == [f"pretrain-img: weights of {path}, sha256 {sha256[:12]}; left out: fc.*"]
+    config = json.loads((at.out / "config.json").read_text())
+    assert config["weights"] == {"file": "mine.pth", "sha256": sha256, "left_out": ["fc.*"]}
+    made = load_file(at.out / "model.safetensors")
+    assert {name: made[f"network.{name}"].equal(tensor) for name, tensor in theirs.state_dict().items()} == dict.fromkeys(
+        theirs.state_dict(), True
+    )
+
+
+def test_without_the_file_it_says_so(tmp_path):
+    with pytest.raises(DataError, match=r"none\.pth is missing") as caught:
+        pretrain_img.run(view("none", encoder={"weights": f"file:{tmp_path}/none.pth"}), site(tmp_path, paths=["a.png"]))
+    assert "image_encoder.weights" in caught.value.hint
 
 
 @pytest.mark.parametrize("method", ["moco", "none"])

@@ -105,6 +105,8 @@ def role_pixels(
 
     Of each the whole centre square, whatever `image_encoder.crop` is: random crops are taken of it.
 
+    Of each the whole centre square, whatever `image_encoder.crop` is: random crops are taken of it.
+
     Raises:
         EnvironmentProblem: the disk has no room for them.
     """

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from cspops.data.images import unreadable
-from cspops.data.images.pixels import open_rgb, square
+from cspops.data.images.pixels import INTERPOLATIONS, open_rgb, square
 from cspops.data.images.unreadable import REASONS, UnreadableImage
 from cspops.data.rows import Reading
 from cspops.errors import EnvironmentProblem
@@ -335,6 +335,35 @@ def test_the_crop_is_cut_off_at_the_borders():
 def test_the_centre_square_is_taken():
     pixels = noise(10, 30)
     assert np.array_equal(square(Image.fromarray(pixels), 10), pixels[:, 10:20])
+
+
+def test_a_crop_keeps_its_share_of_the_centre_square():
+    """Three quarters of a square of 64 are 48 pixels, 8 from its borders: kept as they are where 48 are asked for."""
+    pixels = noise(64, 80)
+    assert np.array_equal(square(Image.fromarray(pixels), 48, crop=0.75), pixels[8:56, 16:64])
+    assert np.array_equal(square(Image.fromarray(pixels), 64, crop=1.0), pixels[:, 8:72])
+    even = np.full((50, 40, 3), 77, np.uint8)
+    for crop in (0.875, 224 / 232, 0.999999, 1 / 3):
+        assert np.array_equal(square(Image.fromarray(even), 32, crop=crop), np.full((32, 32, 3), 77))
+
+
+@pytest.mark.parametrize(("interpolation", "kind"), [("bilinear", "BILINEAR"), ("bicubic", "BICUBIC"), ("nearest", "NEAREST")])
+def test_a_crop_is_what_resizing_and_then_cutting_gives(interpolation, kind):
+    """As timm and torchvision prepare images: 128 x 192 to 64 on the shorter side, of which the middle 48 stay.
+
+    One step here, two there: filters are the same and so is where they lie, what differs is rounding in between.
+    """
+    image = Image.fromarray(noise(128, 192))
+    two_steps = np.asarray(image.resize((96, 64), Image.Resampling[kind]))[8:56, 24:72]
+    once = square(image, 48, crop=0.75, interpolation=interpolation)
+    assert np.abs(once.astype(int) - two_steps).max() <= 1
+
+
+def test_interpolations_differ_and_bicubic_is_the_default():
+    image = Image.fromarray(noise(30, 20))
+    made = {name: square(image, 16, interpolation=name) for name in INTERPOLATIONS}
+    assert np.array_equal(square(image, 16), made["bicubic"])
+    assert len({pixels.tobytes() for pixels in made.values()}) == len(INTERPOLATIONS)
 
 
 def huge_bmp():

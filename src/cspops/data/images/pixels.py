@@ -42,8 +42,10 @@ FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "PPM", "BMP", "GIF")
 PLUGINS = (TiffImagePlugin, WebPImagePlugin)
 """Pillow looks for these two among all that it has, unless they are imported."""
 
-INTERPOLATIONS = {one.name.lower(): one for one in Image.Resampling}
-"""Pillow's names: nearest, box, bilinear, hamming, bicubic, lanczos."""
+INTERPOLATIONS = {
+    name: Image.Resampling[name.upper()] for name in ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
+}
+"""By Pillow's names."""
 
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom of the upright image, right and bottom exclusive."""
