@@ -87,6 +87,13 @@ WRONG = [
     ("dataset.blue_marble.lat_min", 84.0, ["dataset.blue_marble: lat_min 84.0 must be less than lat_max 84.0"]),
     ("dataset.blue_marble.block_share", 0.5, ["dataset.blue_marble.block_share: input should be less than 0.5"]),
     ("pretrain_img.method", "mocco", ["did you mean `moco`?"]),
+    ("pretrain_img.methods.geokr.raster", "land.tif", ["geokr.raster: string should match pattern"]),
+    ("pretrain_img.methods.tile2vec.raster", "climate_zones", ["tile2vec.raster: string should match pattern"]),
+    (
+        "pretrain_img.methods.tile2vec",
+        {"neighbour_km": 50.0, "distant_km": 20.0},
+        ["pretrain_img.methods.tile2vec: distant_km is 20, less than neighbour_km, 50"],
+    ),
     ("image_encoder.model", "resnet10t", ["image_encoder.model: string should match pattern"]),
     ("image_encoder.model", "torchvisio:resnet50", ["image_encoder.model: string should match pattern"]),
     ("image_encoder.weights", "pretraned", ["image_encoder.weights: 'pretraned' is not one of random, pretrained, file:PATH"]),

@@ -173,6 +173,6 @@ def test_an_interrupted_run_ends_bit_identical(tmp_path):
         assert torch.equal(mine, theirs), key
 
 
-def test_one_image_is_refused():
-    with pytest.raises(DataError, match="1 training image is too few"):
-        run(1)
+def test_one_image_with_land_cover_is_refused():
+    with pytest.raises(DataError, match="1 of 24 training images has land cover around it: GeoKR needs two at least"):
+        run(land_cover=cover(24, rows=torch.tensor([3])))

@@ -7,6 +7,7 @@ from torch import nn
 
 from cspops.data.batches import epoch_of_rows
 from cspops.data.land_cover import LandCover
+from cspops.errors import DataError
 from cspops.imagessl.images import Facts, Features, Pretrained, UnlabelledImages, Views
 from cspops.imagessl.momentum import follow, momentum_copy
 from cspops.imagessl.monitor import NeighbourDistance
@@ -81,10 +82,14 @@ def geokr(
     1, 1001, 21001, 41001, 61001 and then every 61,000 of some 1.8 million.
 
     Raises:
-        DataError: fewer than two images.
+        DataError: fewer than two images with land cover.
     """
-    images.require(2, "GeoKR compares images")
     rows_of = land_cover.rows
+    if len(rows_of) < 2:
+        raise DataError(
+            f"{len(rows_of)} of {len(images)} training images has land cover around it: GeoKR needs two at least",
+            hint="pretrain_img.method: none in params.yaml, or a raster of the region of the images",
+        )
     network = network.to(device)
     both = StudentAndTeacher(network, len(land_cover.codes), settings, seed=seed).to(device)
     view = Views(images.pixels, device, min_scale=1.0, colour_jitter=settings.colour_jitter, turns=settings.turns)

@@ -8,6 +8,8 @@
 | `contrast`         | the same for whole batches, without copies of the scores; what `csp` calls                    |
 | `presence_absence` | Eq. 5, the same in blocks of classes, and the released weighting                              |
 | `location_classes` | cross-entropy and focal loss over the classes at a place                                      |
+| `triplet`          | Tile2Vec: an anchor nearer to its neighbour than to a distant tile                             |
+| `land_cover`       | GeoKR: shares of land cover, and agreement with a teacher                                      |
 
     >>> from cspops.losses import csp
     >>> parts = csp.mc_loss(loc_emb, image_emb, neg_loc_emb=neg, loc_emb_2=again, terms="BLD")
