@@ -64,6 +64,7 @@ class Views:
     grey: float = 0.0
     blur: float = 0.0
     turns: bool = True
+    mirror: bool = True
 
     def __call__(self, rows: Int[Tensor, "b"], draws: torch.Generator) -> Float[Tensor, "b 3 h w"]:
         """A view of each row."""
@@ -74,6 +75,7 @@ class Views:
             grey=self.grey,
             blur=self.blur,
             turns=self.turns,
+            mirror=self.mirror,
             generator=draws,
         )
 

@@ -3,11 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
+from cspops.imagessl.geo_ssl import GeoSslSettings, geo_ssl
 from cspops.imagessl.images import Pretrained
 from cspops.imagessl.moco import MocoSettings, moco
+from cspops.imagessl.seco import SecoSettings, seco
 
 METHODS: dict[str, tuple[type, Callable[..., Pretrained]]] = {
     "moco": (MocoSettings, moco),
+    "geo_ssl": (GeoSslSettings, geo_ssl),
+    "seco": (SecoSettings, seco),
 }
 """Of each method the class of its settings and the function that trains a network with them."""
 

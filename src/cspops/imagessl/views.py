@@ -16,6 +16,7 @@ def random_views(
     grey: float,
     blur: float = 0.0,
     turns: bool = True,
+    mirror: bool = True,
     generator: torch.Generator,
 ) -> Float[Tensor, "n 3 h w"]:
     """A random crop, mirrored and turned by quarters (a satellite tile has no up), with shifted colours.
@@ -26,7 +27,8 @@ def random_views(
         colour_jitter: brightness, contrast and each channel are scaled by factors within 1 +- this.
         grey: probability of losing the colour.
         blur: probability of a Gaussian blur with a deviation of 0.1 to 2 pixels of an image of 224, in proportion.
-        turns: whether views are turned by quarters, too; mirrored left to right they are in any case.
+        turns: whether views are turned by quarters, too.
+        mirror: whether views are mirrored left to right.
     """
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
@@ -36,10 +38,11 @@ def random_views(
     n = len(pixels)
     side = uniform(min_scale, 1, n).sqrt()
     quarter = torch.randint(4 if turns else 1, (n,), generator=generator, device=generator.device) * (math.pi / 2)
-    mirror = torch.randint(2, (n,), generator=generator, device=generator.device) * 2 - 1
+    sign = torch.randint(2, (n,), generator=generator, device=generator.device) * 2 - 1
+    flip = sign if mirror else sign.abs()
     shift = uniform(-1, 1, n, 2) * (1 - side)[:, None]
     cos, sin = quarter.cos(), quarter.sin()
-    rows = (torch.stack((cos * mirror, -sin, shift[:, 0] / side), 1), torch.stack((sin * mirror, cos, shift[:, 1] / side), 1))
+    rows = (torch.stack((cos * flip, -sin, shift[:, 0] / side), 1), torch.stack((sin * flip, cos, shift[:, 1] / side), 1))
     theta = torch.stack(rows, 1) * side[:, None, None]
     grid = affine_grid(theta, list(pixels.shape), align_corners=False)
     out = grid_sample(pixels, grid, padding_mode="border", align_corners=False)

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from cspops.params.section import Count, NotNegative, Positive, Section, Share
 
-Method = Literal["moco", "none"]
+Method = Literal["moco", "geo_ssl", "seco", "none"]
 
 
 class Moco(Section):
@@ -26,12 +26,28 @@ class Moco(Section):
     turns: bool
 
 
+class GeoSsl(Moco):
+    geo: bool
+    temporal: bool
+    place_metres: Positive | None
+    weight_geo: NotNegative
+    clusters: Annotated[int, Field(ge=2)] | None
+    space: Literal["sphere", "degrees"]
+
+
+class Seco(Moco):
+    place_metres: Positive | None
+    least_share: Share
+
+
 class NoImagePretraining(Section):
     pass
 
 
 class PretrainImgMethods(Section):
     moco: Moco
+    geo_ssl: GeoSsl
+    seco: Seco
     none: NoImagePretraining
 
 
