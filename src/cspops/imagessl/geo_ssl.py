@@ -53,10 +53,11 @@ def geo_ssl(
     """
     images.require(2, "Geo-SSL tells images from one another")
     network = network.to(device)
-    contrast = MomentumContrast(network, settings, images=len(images), seed=seed).to(device).train()
-    view = views_of(images, settings, device)
     places = Places.of(images, metres=settings.place_metres, device=device)
     temporal = settings.temporal and not bool(places.alone.all())
+    distinct = len(places) if temporal else len(images)  # a longer queue would hold keys of the query's own place
+    contrast = MomentumContrast(network, settings, images=distinct, seed=seed).to(device).train()
+    view = views_of(images, settings, device)
     trained = nn.ModuleDict({"query": contrast.query})
     modules: dict[str, nn.Module] = {"contrast": contrast}
     facts: Facts = {}
