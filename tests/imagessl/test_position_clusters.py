@@ -68,14 +68,14 @@ def test_the_loss_is_that_of_a_loop_over_the_rows_with_a_position():
     points = torch.cat((torch.randn(5, 2, generator=draws), torch.full((1, 2), torch.nan)))
     projected = torch.randn(6, 4, generator=draws)
     told = PositionClusters(4, centres, seed=0)
-    linear = told.head[1]
+    weight, bias = told.head[1].weight.detach(), told.head[1].bias.detach()
     losses = []
     for p, point in zip(projected[:5], points[:5], strict=True):
         distance = [float((point - centre).norm()) for centre in centres]
-        scores = [float(linear.weight[c] @ p.clamp(min=0) + linear.bias[c]) for c in range(3)]
+        scores = [float(weight[c] @ p.clamp(min=0) + bias[c]) for c in range(3)]
         losses.append(math.log(sum(map(math.exp, scores))) - scores[distance.index(min(distance))])
-    assert float(told(projected, points)) == pytest.approx(sum(losses) / 5, rel=1e-5)
-    assert float(told(projected[5:], points[5:])) == 0
+    assert told(projected, points).item() == pytest.approx(sum(losses) / 5, rel=1e-5)
+    assert told(projected[5:], points[5:]).item() == 0
 
 
 def test_a_row_without_position_gets_no_gradient():

@@ -2,18 +2,21 @@
 
 import dataclasses
 import math
+from pathlib import Path
 
 import pytest
 import torch
-from seasons import seasons, togetherness
+from seasons import seasons, small_network, togetherness
 from test_geo_ssl import same
 from test_moco import settings as moco_settings
-from unlabelled import CPU, backbone, unlabelled
+from unlabelled import CPU, unlabelled
 
 from cspops.errors import DataError
 from cspops.imagessl import seco as method
+from cspops.imagessl.methods import METHODS
 from cspops.imagessl.seco import SeasonalContrast, SecoSettings, seco, space_loss
 from cspops.losses.pairs import unit
+from cspops.params import load
 from cspops.seeds import torch_stream
 from cspops.training import loop
 from cspops.training.resume import Resume
@@ -25,7 +28,7 @@ def settings(**changes) -> SecoSettings:
 
 
 def run(images=None, *, resume=None, report=lambda line: None, **changes):
-    network = backbone()
+    network = small_network()
     images = seasons() if images is None else images
     return network, seco(network, images, settings(**changes), seed=0, device=CPU, resume=resume, report=report)
 
@@ -48,7 +51,7 @@ def test_the_loss_of_a_space_is_that_of_a_loop(space):
 
 def test_a_space_projects_all_keys_with_its_own_head_and_queues_those_of_its_view():
     """Against a loop that runs the momentum network and head i on each view, in eval mode so that groups do not matter."""
-    model = SeasonalContrast(backbone(), settings(queue=12, momentum=0.5), places=40, seed=0).eval()
+    model = SeasonalContrast(small_network(), settings(queue=12, momentum=0.5), places=40, seed=0).eval()
     with torch.no_grad():
         for parameter in model.query.parameters():
             parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(len(parameter.shape))))
@@ -66,13 +69,13 @@ def test_a_space_projects_all_keys_with_its_own_head_and_queues_those_of_its_vie
             q = unit(model.query[1 + space](model.query[0](x)))
             keys = torch.stack([unit(model.key[1 + space](model.key[0](view))) for view in views])
         expected = space_loss(space, q, keys, queues[space], temperature=0.1)
-        assert float(losses[space]) == pytest.approx(float(expected), rel=1e-4)
+        assert losses[space].item() == pytest.approx(float(expected), rel=1e-4)
         torch.testing.assert_close(model.queues[space].keys[:4], keys[space], rtol=0, atol=1e-5)
         assert torch.equal(model.queues[space].keys[4:], queues[space][4:])
 
 
 def test_momentum_networks_get_no_gradient():
-    model = SeasonalContrast(backbone(), settings(), places=20, seed=0)
+    model = SeasonalContrast(small_network(), settings(), places=20, seed=0)
     x = torch.rand(4, 4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     torch.stack(model.contrast(x[0], list(x[1:]), torch_stream(0, "shuffle"))).sum().backward()
     assert all(parameter.grad is not None for parameter in model.query.parameters())
@@ -137,6 +140,7 @@ def test_cropped_views_are_neither_mirrored_nor_turned(monkeypatch):
 
 
 def test_every_place_of_several_dates_is_seen_once_an_epoch(monkeypatch):
+    """Batches of 8, 8 and 2 of the 18."""
     numbers = []
     real = method.epoch_of_rows
 
@@ -147,10 +151,10 @@ def test_every_place_of_several_dates_is_seen_once_an_epoch(monkeypatch):
 
     monkeypatch.setattr(method, "epoch_of_rows", recorded)
     images = seasons()
-    images.captured_at[:9] = 0  # the first three places have one date each
+    images.captured_at[:6] = 0  # the first two places have one date each
     _, made = run(images, epochs=1)
-    assert torch.equal(torch.cat(numbers).sort().values, torch.arange(17))
-    assert (made.facts["places"], made.facts["places_of_one_date"]) == (17, 3)
+    assert torch.equal(torch.cat(numbers).sort().values, torch.arange(18))
+    assert (made.facts["places"], made.facts["places_of_one_date"]) == (18, 2)
 
 
 def test_too_few_places_of_several_dates_are_refused():
@@ -174,11 +178,15 @@ def test_positions_stand_in_for_location_id():
     assert run(images, epochs=1, place_metres=100.0)[1].facts["places"] == 20
 
 
-def test_the_dates_of_a_place_come_together():
-    """Two of the three spaces ignore the season, and the colours of seasons are the larger difference at first."""
+def test_the_spaces_of_season_and_augmentation_are_learned_and_the_dates_of_a_place_come_together():
+    """Collapsed, the spaces 1 and 2 have ln 31 (a queue of 10 and 2 N = 20 keys). Untrained features go by the season's colour."""
     images = seasons()
-    network, _ = run(images, epochs=30, learning_rate=0.02, batch_size=10, colour_jitter=0.05, grey=0.0, queue=10)
-    assert togetherness(network, images) > togetherness(backbone(), images) + 0.1
+    views = {"min_scale": 0.8, "colour_jitter": 0.05, "grey": 0.0}
+    training = {"epochs": 40, "learning_rate": 0.01, "momentum": 0.95, "temperature": 0.2, "queue": 10}
+    network, made = run(images, batch_size=10, norm_groups=2, **views, **training)
+    for space in ("space_1", "space_2"):
+        assert sum(row[space] for row in made.curve[-5:]) / 5 < math.log(31) - 0.25
+    assert togetherness(network, images) > togetherness(small_network(), images) + 0.1
 
 
 @pytest.mark.parametrize(("seconds", "stop"), [(60.0, "epoch 2 of 2"), (-1.0, "a step")])
@@ -208,3 +216,10 @@ def test_an_interrupted_run_ends_bit_identical(tmp_path, monkeypatch, seconds, s
     assert ("and 1 steps" in lines[0]) == (seconds < 0)
     assert its.curve == made.curve
     assert same(network, whole)
+
+
+def test_the_settings_are_those_of_params_yaml():
+    section = load(Path(__file__).parents[2] / "params.yaml").pretrain_img.methods.seco
+    kind, train = METHODS["seco"]
+    assert (kind, train) == (SecoSettings, seco)
+    assert dataclasses.asdict(kind(**section.model_dump())) == section.model_dump()
