@@ -1,9 +1,11 @@
 """Random views of tiles: what they may change and what not."""
 
+import math
+
 import pytest
 import torch
 
-from cspops.data.views import Views, random_views
+from cspops.data.views import Views, gaussian_blur, random_views
 
 
 def stream(seed: int = 0) -> torch.Generator:
@@ -14,7 +16,7 @@ def tiles(n: int = 16, side: int = 8) -> torch.Tensor:
     return torch.rand(n, 3, side, side, generator=stream(9))
 
 
-def views(pixels: torch.Tensor, seed: int = 0, **changes: float) -> torch.Tensor:
+def views(pixels: torch.Tensor, seed: int = 0, **changes: float | bool) -> torch.Tensor:
     settings = {"min_scale": 1.0, "colour_jitter": 0.0, "grey": 0.0} | changes
     return random_views(pixels, generator=stream(seed), **settings)
 
@@ -120,3 +122,90 @@ def test_some_rows_of_a_batch_get_what_they_get_in_it():
     views = Views((x * 255).byte().permute(0, 2, 3, 1), torch.device("cpu"), min_scale=0.5)
     rows = torch.tensor([5, 1, 7])
     torch.testing.assert_close(views(rows, stream(), slice(1, 3)), views(rows, stream())[1:], rtol=0, atol=1e-6)
+
+
+def test_without_turns_a_view_is_the_tile_or_its_mirror_image():
+    """Both come up in 64 draws, and none of the six symmetries that turn it."""
+    tile = tiles(1)[0]
+    out = views(tile.expand(64, -1, -1, -1), turns=False)
+    distance = torch.stack([(out - one).abs().amax((1, 2, 3)) for one in (tile, tile.flip(-1))])
+    assert float(distance.min(0).values.max()) < 1e-5
+    assert set(distance.argmin(0).tolist()) == {0, 1}
+
+
+def test_without_mirroring_a_view_is_a_turned_tile():
+    tile = tiles(1)[0]
+    out = views(tile.expand(64, -1, -1, -1), mirror=False)
+    distance = torch.stack([(out - one).abs().amax((1, 2, 3)) for one in dihedral(tile)[:4]])
+    assert float(distance.min(0).values.max()) < 1e-5
+    assert set(distance.argmin(0).tolist()) == set(range(4))
+
+
+def test_without_any_change_a_view_is_its_tile():
+    torch.testing.assert_close(views(tiles(), turns=False, mirror=False), tiles(), rtol=0, atol=1e-5)
+
+
+def blurred(image: torch.Tensor, sigma: float, reach: int) -> torch.Tensor:
+    """A loop over pixels and their neighbours; beyond the rim its pixels go on."""
+    h, w = image.shape
+    out = torch.zeros_like(image)
+    for y in range(h):
+        for x in range(w):
+            total, weights = 0.0, 0.0
+            for dy in range(-reach, reach + 1):
+                for dx in range(-reach, reach + 1):
+                    weight = math.exp(-(dy * dy + dx * dx) / (2 * sigma * sigma))
+                    total += weight * float(image[min(max(y + dy, 0), h - 1), min(max(x + dx, 0), w - 1)])
+                    weights += weight
+            out[y, x] = total / weights
+    return out
+
+
+def test_the_blur_is_that_of_a_loop():
+    """Each image by its own deviation; all kernels end at three of the largest, ceil(3 1.2) = 4."""
+    x, sigma = tiles(2, side=6), torch.tensor([0.5, 1.2])
+    out = gaussian_blur(x, sigma)
+    for row in range(2):
+        for channel in range(3):
+            expected = blurred(x[row, channel], float(sigma[row]), 4)
+            torch.testing.assert_close(out[row, channel], expected, rtol=0, atol=1e-5)
+
+
+def test_a_blur_reaches_no_farther_than_the_image():
+    out = gaussian_blur(tiles(1, side=3), torch.tensor([50.0]))
+    torch.testing.assert_close(out[0, 0], blurred(tiles(1, side=3)[0, 0], 50.0, 2), rtol=0, atol=1e-5)
+
+
+def test_a_plain_image_stays_plain():
+    out = views(torch.full((16, 3, 8, 8), 0.6), blur=1.0)
+    torch.testing.assert_close(out, torch.full_like(out, 0.6), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("blur", "share"), [(0.0, 0.0), (1.0, 1.0), (0.3, 0.3)])
+def test_the_share_of_blurred_views_and_their_deviations(monkeypatch, blur, share):
+    """The blur's answer is black here, which tells how often it is taken; six standard deviations of 1000 draws are 0.087.
+
+    Deviations are 0.1 to 2 pixels of an image of 224: of one of 8 pixels, a 28th of that.
+    """
+    deviations = []
+
+    def black(pixels, sigma):
+        deviations.append(sigma)
+        return torch.zeros_like(pixels)
+
+    monkeypatch.setattr("cspops.data.views.gaussian_blur", black)
+    out = views(torch.full((1000, 3, 8, 8), 0.5), blur=blur)
+    taken = out.amax((1, 2, 3)) == 0
+    assert abs(float(taken.double().mean()) - share) <= (0.087 if 0 < share < 1 else 0)
+    assert len(deviations) == (blur > 0)
+    for sigma in deviations:
+        assert 0.1 / 28 <= float(sigma.min()) < 0.12 / 28
+        assert 1.98 / 28 < float(sigma.max()) <= 2 / 28
+
+
+def test_a_blur_is_seen_in_a_view():
+    """On checks of one pixel each at the size that the deviations are for, contrast falls; the mean stays."""
+    checks = (torch.arange(224)[:, None] + torch.arange(224)) % 2
+    out = views(checks.float().expand(8, 3, -1, -1), blur=1.0)
+    assert float(out.std((1, 2, 3)).min()) < 0.1
+    torch.testing.assert_close(out.mean((1, 2, 3)), torch.full((8,), 0.5), rtol=0, atol=0.01)

@@ -17,6 +17,7 @@ def random_views(
     grey: float,
     blur: float = 0.0,
     turns: bool = True,
+    mirror: bool = True,
     generator: torch.Generator,
     batch: int | None = None,
     first: int = 0,
@@ -29,7 +30,8 @@ def random_views(
         colour_jitter: brightness, contrast and each channel are scaled by factors within 1 +- this.
         grey: probability of losing the colour.
         blur: probability of a Gaussian blur with a deviation of 0.1 to 2 pixels of an image of 224, in proportion.
-        turns: whether views are turned by quarters, too; mirrored left to right they are in any case.
+        turns: whether views are turned by quarters, too.
+        mirror: whether views are mirrored left to right.
         batch: rows that are drawn for, where ``pixels`` are but some of a batch; they get what they would get in it.
         first: the number of the first of them in the batch.
     """
@@ -41,10 +43,11 @@ def random_views(
     n, mine = len(pixels) if batch is None else batch, slice(first, first + len(pixels))
     side = uniform(min_scale, 1, n).sqrt()
     quarter = torch.randint(4 if turns else 1, (n,), generator=generator, device=generator.device)[mine] * (math.pi / 2)
-    mirror = torch.randint(2, (n,), generator=generator, device=generator.device)[mine] * 2 - 1
+    sign = torch.randint(2, (n,), generator=generator, device=generator.device)[mine] * 2 - 1
+    flip = sign if mirror else sign.abs()
     shift = uniform(-1, 1, n, 2) * (1 - side)[:, None]
     cos, sin = quarter.cos(), quarter.sin()
-    rows = (torch.stack((cos * mirror, -sin, shift[:, 0] / side), 1), torch.stack((sin * mirror, cos, shift[:, 1] / side), 1))
+    rows = (torch.stack((cos * flip, -sin, shift[:, 0] / side), 1), torch.stack((sin * flip, cos, shift[:, 1] / side), 1))
     theta = torch.stack(rows, 1) * side[:, None, None]
     grid = affine_grid(theta, list(pixels.shape), align_corners=False)
     out = grid_sample(pixels, grid, padding_mode="border", align_corners=False)
@@ -84,6 +87,7 @@ class Views:
     grey: float = 0.0
     blur: float = 0.0
     turns: bool = True
+    mirror: bool = True
 
     def __call__(self, rows: Int[Tensor, "n"], draws: torch.Generator, mine: slice = slice(None)) -> Float[Tensor, "b 3 h w"]:
         """A view of each row, or of ``mine`` of them: the same as if all were made."""
@@ -94,6 +98,7 @@ class Views:
             grey=self.grey,
             blur=self.blur,
             turns=self.turns,
+            mirror=self.mirror,
             generator=draws,
             batch=len(rows),
             first=mine.indices(len(rows))[0],

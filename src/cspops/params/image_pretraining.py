@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from cspops.params.section import Count, NotNegative, Positive, Section, Share
 
-Method = Literal["moco", "tile2vec", "geokr", "none"]
+Method = Literal["moco", "geo_ssl", "tile2vec", "seco", "geokr", "none"]
 
 
 class Moco(Section):
@@ -24,6 +24,20 @@ class Moco(Section):
     grey: Share
     blur: Share
     turns: bool
+
+
+class GeoSsl(Moco):
+    geo: bool
+    temporal: bool
+    place_metres: Positive | None
+    weight_geo: NotNegative
+    clusters: Annotated[int, Field(ge=2)] | None
+    space: Literal["sphere", "degrees"]
+
+
+class Seco(Moco):
+    place_metres: Positive | None
+    least_share: Share
 
 
 class Tile2Vec(Section):
@@ -68,7 +82,9 @@ class NoImagePretraining(Section):
 
 class PretrainImgMethods(Section):
     moco: Moco
+    geo_ssl: GeoSsl
     tile2vec: Tile2Vec
+    seco: Seco
     geokr: Geokr
     none: NoImagePretraining
 

@@ -9,6 +9,8 @@ MEANINGS = {
     "knn_km": "the median distance between a training image and its nearest neighbour in features, in kilometres",
     "neighbour_share": "the share of training images with another one no farther than neighbour_km",
     "without_land_cover": "training images that the raster says nothing of, and that were left out",
+    "temporal_fallback": "the share of images whose other view was their own, since none shows their place at another date",
+    "places_of_one_date": "the places that were left out, since all their images are of one date",
 }
 """Facts that need words, by the beginning of their names; also the columns of the curve that are no loss."""
 

@@ -1,0 +1,106 @@
+"""Geography-aware self-supervision (Ayush et al. 2021): MoCo-v2 whose keys show the same place at another date, and which
+learns in which cluster of positions an image was taken. With neither it is MoCo."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from cspops.data.batches import epoch_of_rows
+from cspops.imagessl.images import Facts, Pretrained, UnlabelledImages
+from cspops.imagessl.moco import MocoSettings, MomentumContrast, sgd, views_of
+from cspops.imagessl.monitor import NeighbourDistance
+from cspops.imagessl.places import Places
+from cspops.imagessl.position_clusters import PositionClusters, Space, fit_centres, points_of
+from cspops.models.backbones import ImageNetwork
+from cspops.progress import Report, silent
+from cspops.shapes import Int, Tensor
+from cspops.training.loop import run_epochs
+from cspops.training.resume import Resume
+
+
+@dataclass(frozen=True)
+class GeoSslSettings(MocoSettings):
+    """Hyper-parameters; see params.yaml."""
+
+    geo: bool
+    temporal: bool
+    place_metres: float | None
+    weight_geo: float
+    clusters: int | None
+    space: Space
+
+
+def geo_ssl(
+    network: ImageNetwork,
+    images: UnlabelledImages,
+    settings: GeoSslSettings,
+    *,
+    seed: int,
+    device: torch.device,
+    resume: Resume | None = None,
+    report: Report = silent,
+) -> Pretrained:
+    """Train ``network`` in place: total = contrast + weight_geo geo.
+
+    temporal: the key of a row is a view of an image of the same place with another date, drawn anew at each step, or, where
+    there is none, another view of the row's own image, as in MoCo; `temporal_fallback` is the share of such rows.
+
+    geo: the cross-entropy of the row's cluster of positions, told from the query's projection before it is brought to
+    length 1. Rows without a position are left out of it.
+
+    DataError for fewer than two images, and with geo for fewer than two distinct positions.
+    """
+    images.require(2, "Geo-SSL tells images from one another")
+    network = network.to(device)
+    places = Places.of(images, metres=settings.place_metres, device=device)
+    temporal = settings.temporal and not bool(places.alone.all())
+    distinct = len(places) if temporal else len(images)  # a longer queue would hold keys of the query's own place
+    contrast = MomentumContrast(network, settings, images=distinct, seed=seed).to(device).train()
+    view = views_of(images, settings, device)
+    trained = nn.ModuleDict({"query": contrast.query})
+    modules: dict[str, nn.Module] = {"contrast": contrast}
+    facts: Facts = {}
+    if settings.temporal:
+        facts["temporal_fallback"] = round(float(places.alone.double().mean()), 4)
+    if settings.geo:
+        points = points_of(images.lonlat, settings.space)
+        centres = fit_centres(points, settings.clusters or clusters_of(places.place[images.located.to(device)]), seed=seed)
+        modules["clusters"] = trained["clusters"] = clusters = PositionClusters(settings.dim, centres, seed=seed).to(device)
+        on_device = points.float().to(device)
+        facts |= {"clusters": len(centres), "rows_without_position": int((~images.located).sum())}
+    monitor = NeighbourDistance.of(network, images, seed=seed)
+    before = monitor()
+
+    def step(rows: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
+        def keys() -> Tensor:
+            return view(places.partners(rows, draws) if temporal else rows, draws)
+
+        loss, projected = contrast.contrast(view(rows, draws), keys, draws)
+        if not settings.geo:
+            return {"total": loss}
+        geo = clusters(projected, on_device[rows])
+        return {"total": loss + settings.weight_geo * geo, "contrast": loss, "geo": geo}
+
+    curve = run_epochs(
+        name="moco" + "+geo" * settings.geo + "+tp" * temporal,  # the authors' names; they also name the random streams
+        modules=modules,
+        optimizer=sgd(trained, settings),
+        learning_rate=settings.learning_rate,
+        epochs=settings.epochs,
+        batches=lambda stream: epoch_of_rows(len(images), settings.batch_size, generator=stream),
+        batches_per_epoch=-(-len(images) // settings.batch_size),
+        loss=step,
+        after_epoch=monitor,
+        seed=seed,
+        device=device,
+        resume=resume,
+        report=report,
+    )
+    network.eval()
+    return Pretrained(curve, facts | monitor.facts(before))
+
+
+def clusters_of(place: Int[Tensor, "n"]) -> int:
+    """How many clusters where none are asked for: a tenth of the places, from 2 to the authors' 100."""
+    return min(100, max(2, len(place.unique()) // 10))

@@ -1,0 +1,62 @@
+"""The auxiliary task of Geo-SSL: in which cluster of positions was an image taken?"""
+
+from typing import Literal
+
+import torch
+from sklearn.cluster import KMeans
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from cspops.errors import DataError
+from cspops.geo import unit_vectors
+from cspops.seeds import derive, global_torch_stream
+from cspops.shapes import Float, Int, Tensor
+
+Space = Literal["sphere", "degrees"]
+
+DECIMALS = 6
+"""Of points and centres: 6 m on the sphere. The order in which threads add up does not show."""
+
+
+class PositionClusters(nn.Module):
+    """Centres of k-means, and a head that tells an image's cluster from its projection: ReLU and a linear layer."""
+
+    def __init__(self, dim: int, centres: Float[Tensor, "q p"], *, seed: int) -> None:
+        super().__init__()
+        self.register_buffer("centres", centres.float())
+        self.centres: Tensor
+        with global_torch_stream(seed, "geo head"):
+            self.head = nn.Sequential(nn.ReLU(), nn.Linear(dim, len(centres)))
+
+    def nearest(self, points: Float[Tensor, "n p"]) -> Int[Tensor, "n"]:
+        """The centre nearest to each point; -1 for a row without position (nan)."""
+        found = (points[:, None] - self.centres).square().sum(-1).argmin(1)
+        return found.where(~points.isnan().any(1), -1)
+
+    def forward(self, projected: Float[Tensor, "n d"], points: Float[Tensor, "n p"]) -> Float[Tensor, ""]:
+        """Mean cross-entropy of the clusters of the rows with a position; 0 where no row has one."""
+        cluster = self.nearest(points)
+        total = cross_entropy(self.head(projected), cluster, ignore_index=-1, reduction="sum")
+        return total / (cluster >= 0).sum().clamp(min=1)
+
+
+def points_of(lonlat: Float[Tensor, "n 2"], space: Space) -> Float[Tensor, "n p"]:
+    """Positions as k-means sees them: on the unit sphere, or in degrees as the authors (torn apart at 180 degrees)."""
+    return (unit_vectors(lonlat) if space == "sphere" else lonlat).double().round(decimals=DECIMALS)
+
+
+def fit_centres(points: Float[Tensor, "n p"], clusters: int, *, seed: int) -> Float[Tensor, "q p"]:
+    """Centres of k-means; fewer than asked for where there are fewer distinct points.
+
+    DataError when there are not two.
+    """
+    known = points[~points.isnan().any(1)]
+    distinct = len(known.unique(dim=0))
+    if distinct < 2:
+        raise DataError(
+            f"geo_ssl: the training images have {distinct} distinct position{'s' if distinct != 1 else ''}, "
+            "and clusters of positions need two",
+            hint="pretrain_img.methods.geo_ssl.geo: false in params.yaml",
+        )
+    means = KMeans(min(clusters, distinct), n_init=1, random_state=derive(seed, "geo clusters") % 2**32).fit(known.numpy())
+    return torch.from_numpy(means.cluster_centers_).round(decimals=DECIMALS)

@@ -1,0 +1,153 @@
+"""Seasonal contrast (Manas et al. 2021): three embeddings, of which one ignores season and augmentation, one the season
+only and one the augmentation only."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+
+from cspops.data.batches import epoch_of_rows
+from cspops.errors import DataError
+from cspops.imagessl.images import Features, Pretrained, UnlabelledImages
+from cspops.imagessl.moco import MocoSettings, mlp_head, sgd, views_of
+from cspops.imagessl.momentum import Queue, follow, in_groups, momentum_copy, queue_size, shuffled
+from cspops.imagessl.monitor import NeighbourDistance
+from cspops.imagessl.places import Places
+from cspops.losses import objectives
+from cspops.losses.pairs import unit
+from cspops.models.backbones import ImageNetwork
+from cspops.progress import Report, silent
+from cspops.seeds import global_torch_stream, torch_stream
+from cspops.shapes import Float, Tensor
+from cspops.training.loop import run_epochs
+from cspops.training.resume import Resume
+
+SPACES = 3
+"""0: whatever the season and the augmentation; 1: whatever the season; 2: whatever the augmentation."""
+
+
+@dataclass(frozen=True)
+class SecoSettings(MocoSettings):
+    """Hyper-parameters; see params.yaml."""
+
+    place_metres: float | None
+    least_share: float
+
+
+class SeasonalContrast(nn.Module):
+    """The network with a head for each space, their momentum copies and a queue for each space."""
+
+    def __init__(self, network: ImageNetwork, settings: SecoSettings, *, places: int, seed: int) -> None:
+        super().__init__()
+        self.settings = settings
+        with global_torch_stream(seed, "seco heads"):
+            heads = nn.ModuleList(mlp_head(network.dim, settings.dim) for _ in range(SPACES))
+        self.query = nn.ModuleList([Features(network), *heads])
+        self.key = nn.ModuleList(momentum_copy(module) for module in self.query)
+        size = queue_size(settings.queue, places)
+        self.queues = nn.ModuleList(
+            Queue(size, settings.dim, generator=torch_stream(seed, "seco queue", space)) for space in range(SPACES)
+        )
+
+    def contrast(
+        self, queries: Float[Tensor, "n 3 h w"], keys: Sequence[Float[Tensor, "n 3 h w"]], draws: torch.Generator
+    ) -> list[Float[Tensor, ""]]:
+        """The loss of each space; afterwards the queue of space i holds the keys of view i.
+
+        Args:
+            queries: views of places.
+            keys: the three views of the same places: other season and augmented; other season; augmented.
+            draws: shuffles the keys.
+        """
+        groups = self.settings.norm_groups
+        (network, *heads), (key_network, *key_heads) = self.query, self.key
+        features = in_groups(network, queries, groups)
+        with torch.no_grad():
+            follow(self.key, self.query, self.settings.momentum)
+            orders = [torch.randperm(len(queries), generator=draws, device=queries.device) for _ in keys]
+            answers = [shuffled(key_network, x, groups, order=o) for x, o in zip(keys, orders, strict=True)]
+        losses = []
+        for space, queue in enumerate(self.queues):
+            assert isinstance(queue, Queue)
+            q = unit(heads[space](features))
+            with torch.no_grad():
+                of_views = torch.stack([unit(key_heads[space](answer)) for answer in answers])
+            losses.append(space_loss(space, q, of_views, queue.keys.clone(), temperature=self.settings.temperature))
+            queue.enqueue(of_views[space])  # after the scores, so that no key of this batch is a negative in it
+        return losses
+
+
+def space_loss(
+    space: int,
+    q: Float[Tensor, "n d"],
+    keys: Float[Tensor, "3 n d"],
+    queue: Float[Tensor, "m d"],
+    *,
+    temperature: float,
+) -> Float[Tensor, ""]:
+    """InfoNCE of unit vectors in a space: the key of view ``space`` is the positive.
+
+    Negatives are the queue and, in the spaces 1 and 2, the keys of the two other views of every row, the own one included:
+    it is by telling those apart that space 1 keeps the augmentation and space 2 the season.
+    """
+    others = [keys[view] for view in range(SPACES) if view != space] if space else []
+    return objectives.mc((q * keys[space]).sum(1), q @ torch.cat([queue, *others]).T, temperature=temperature)
+
+
+def seco(
+    network: ImageNetwork,
+    images: UnlabelledImages,
+    settings: SecoSettings,
+    *,
+    seed: int,
+    device: torch.device,
+    resume: Resume | None = None,
+    report: Report = silent,
+) -> Pretrained:
+    """Train ``network`` in place: total = the sum of the losses of the three spaces.
+
+    An epoch is of places, as the authors': t0, t1 and t2 are three of a place's dates, drawn with replacement anew at each
+    step, P crops, A turns, mirrors and shifts colours. The query is P(t0), the keys are P(A(t1)), P(t2) and P(A(t0)).
+    Places of one date are left out: in them the space of season would tell an image from itself.
+
+    DataError where fewer than ``least_share`` of the places have two dates, and for fewer than two of them.
+    """
+    places = Places.of(images, metres=settings.place_metres, device=device)
+    usable = (places.dates.size > 1).nonzero()[:, 0]
+    if len(usable) < max(2, settings.least_share * len(places)):
+        raise DataError(
+            f"{len(usable):,} of {len(places):,} places have two dates or more: too few for SeCo, which contrasts them",
+            hint="give dataset columns captured_at and location_id, or choose another pretrain_img.method in params.yaml",
+        )
+    network = network.to(device)
+    contrast = SeasonalContrast(network, settings, places=len(usable), seed=seed).to(device).train()
+    augmented = views_of(images, settings, device)
+    cropped = replace(augmented, colour_jitter=0.0, grey=0.0, blur=0.0, turns=False, mirror=False)
+    monitor = NeighbourDistance.of(network, images, seed=seed)
+    before = monitor()
+
+    def step(numbers: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
+        t0, t1, t2 = (places.images(usable[numbers], draws) for _ in range(3))
+        keys = [augmented(t1, draws), cropped(t2, draws), augmented(t0, draws)]
+        losses = contrast.contrast(cropped(t0, draws), keys, draws)
+        return {"total": torch.stack(losses).sum()} | {f"space_{space}": loss for space, loss in enumerate(losses)}
+
+    curve = run_epochs(
+        name="seco",
+        modules={"contrast": contrast},
+        optimizer=sgd(contrast.query, settings),
+        learning_rate=settings.learning_rate,
+        epochs=settings.epochs,
+        batches=lambda stream: epoch_of_rows(len(usable), settings.batch_size, generator=stream),
+        batches_per_epoch=-(-len(usable) // settings.batch_size),
+        loss=step,
+        after_epoch=monitor,
+        seed=seed,
+        device=device,
+        resume=resume,
+        report=report,
+    )
+    network.eval()
+    facts = {"places": len(usable), "places_of_one_date": len(places) - len(usable)}
+    return Pretrained(curve, facts | monitor.facts(before))
