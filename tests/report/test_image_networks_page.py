@@ -17,7 +17,13 @@ DOCUMENT: dict[str, Any] = {
         | {"name": "colour statistics", "model": None, "weights": None, "dim": 6, "note": None, "facts": {}}
         | {"scores": {"label_0p5": {"val": {"mean": 25.004, "sd": 0.5}, "test": {"mean": 26.0, "sd": 1.0}}, "label_100": {}}},
         BARE
-        | {"name": "geo_kr", "model": "timm:a", "weights": "random", "method": "geo_kr", "settings": {"epochs": 2, "x": None}}
+        | {
+            "name": "geo_kr",
+            "model": "timm:a",
+            "weights": "random",
+            "method": "geo_kr",
+            "settings": {"epochs": 2, "x": None, "turns": True},
+        }
         | {"dim": 512, "note": "It saw a raster", "scores": {}}
         | {"facts": {"knn_km_after": {"mean": 1234.5678, "sd": 12.3}, "kind": "a|b"}},
         BARE | {"name": "seco", "model": "timm:a", "weights": "random", "refused": "no image has a date"},
@@ -41,13 +47,13 @@ def test_a_set_without_rows_is_left_out() -> None:
 
 
 def test_facts_are_numbers_over_seeds_or_words() -> None:
-    assert fact_rows(DOCUMENT)[1:] == [["geo_kr", "knn_km_after", "1235 (12)"], ["geo_kr", "kind", "a|b"]]
+    assert fact_rows(DOCUMENT)[1:] == [["geo_kr", "knn_km_after", "1235 (12.3)"], ["geo_kr", "kind", "a|b"]]
 
 
 def test_settings_name_what_each_network_is() -> None:
     assert setting_rows(DOCUMENT)[1:] == [
         ["colour statistics", "-", "none", "px 32"],
-        ["geo_kr", "timm:a", "geo_kr", "weights random, px 32, epochs 2"],
+        ["geo_kr", "timm:a", "geo_kr", "weights random, px 32, epochs 2, turns true"],
         ["seco", "timm:a", "none", "weights random, px 32"],
     ]
 
@@ -57,8 +63,10 @@ def test_remarks_hold_notes_refusals_and_what_facts_mean() -> None:
         "geo_kr: It saw a raster",
         "Missing: seco: no image has a date",
         "knn_km: the median distance between a training image and its nearest neighbour in features, in kilometres",
+        "50 test rows: one is 2.0 points",
+        "40 validation rows: one is 2.5 points",
     ]
-    assert remarks(DOCUMENT | {"rows": []}) == []
+    assert remarks(DOCUMENT | {"rows": [], "rows_of_data": {"train": 2000, "val": 500, "test": 5000, "classes": 3}}) == []
 
 
 def test_the_page() -> None:

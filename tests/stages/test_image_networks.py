@@ -1,8 +1,8 @@
 """The table of image networks on a tiny catalogue of random images: rows, numbers, refusals, kills and what is kept."""
 
 import io
+import itertools
 import json
-import statistics
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from image_sites import site
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -18,8 +19,9 @@ from cspops.data.catalogue import SCHEMA
 from cspops.data.few_shot import few_shot_levels
 from cspops.data.image_columns import IMAGE
 from cspops.data.rows import Reading
-from cspops.errors import CspopsError, DataError, ParamsError
+from cspops.errors import CspopsError, DataError, EnvironmentProblem, ParamsError
 from cspops.host import Host
+from cspops.imagessl.images import Pretrained
 from cspops.imagessl.methods import METHODS
 from cspops.params import load, recorded
 from cspops.progress import silent
@@ -34,7 +36,7 @@ VALUES = [
     ("seeds", [0, 1, 2]),
     ("split.label_ratios", [0.25, 1.0]),
     ("image_encoder.model", "timm:test_resnet"),
-    ("pretrain_img.methods.moco.epochs", 2),
+    ("pretrain_img.methods.moco.epochs", 1),
     ("pretrain_img.methods.moco.batch_size", 16),
     ("pretrain_img.methods.moco.queue", 8),
     ("finetune_img.modes.linear_probe.l2", [0.1, 0.01]),
@@ -114,31 +116,42 @@ def count_probes(monkeypatch):
     return calls
 
 
-def pieces(project):
-    return [json.loads(file.read_text()) for file in (project / ".dvc/tmp/cspops").glob("image-networks-*/*.json")]
+def record_pieces(monkeypatch):
+    """What each row and seed says, as it is computed."""
+    found, piece = {}, image_probes.Probes.piece
+
+    def recorded_piece(probes, row, seed, resume, report):
+        found[row.name, seed] = piece(probes, row, seed, resume, report)
+        return found[row.name, seed]
+
+    monkeypatch.setattr(image_probes.Probes, "piece", recorded_piece)
+    return found
+
+
+def train_nothing(monkeypatch):
+    """A pre-training that leaves the network as it is."""
+    monkeypatch.setattr(
+        image_probes,
+        "pretrain_image_network",
+        lambda *_, seed, **__: Pretrained([], {"share": 0.5 + seed, "note": "It is idle"}),
+    )
 
 
 def test_each_network_is_a_row_with_mean_and_sd_of_its_pieces(project, monkeypatch):
-    probes = count_probes(monkeypatch)
+    pieces, probes = record_pieces(monkeypatch), count_probes(monkeypatch)
     document = fill("colour statistics", "random", "published", "moco")
     rows = by_name(document)
     assert list(rows) == ["colour statistics", "random", "published", "moco"]
     assert rows["published"]["refused"] == "the published weights cannot be had"
     assert len(probes) == 3 * 2 * 2  # rows, seeds, ratios
     assert rows["colour statistics"]["dim"] == 6
-    assert rows["moco"]["settings"]["epochs"] == 2
-    found = pieces(project)
-    assert len(found) == 3 * 2
-    for row in (rows["colour statistics"], rows["random"], rows["moco"]):
-        for ratio, role in (("label_25", "val"), ("label_25", "test"), ("label_100", "val"), ("label_100", "test")):
-            score = row["scores"][ratio][role]
-            pairs = [
-                (a["scores"][ratio][role], b["scores"][ratio][role])
-                for a in found
-                for b in found
-                if a is not b and round(sum(one["scores"][ratio][role] for one in (a, b)) / 2, 4) == score["mean"]
-            ]
-            assert any(round(statistics.stdev(pair), 4) == score["sd"] for pair in pairs), (row["name"], ratio, role)
+    assert rows["moco"]["settings"]["epochs"] == 1
+    assert pieces.keys() == {(name, seed) for name in ("colour statistics", "random", "moco") for seed in (0, 1)}
+    for name in ("colour statistics", "random", "moco"):
+        for ratio, role in itertools.product(("label_25", "label_100"), ("val", "test")):
+            a, b = (pieces[name, seed]["scores"][ratio][role] for seed in (0, 1))
+            assert rows[name]["scores"][ratio][role] == {"mean": round((a + b) / 2, 4), "sd": round(abs(a - b) / 2**0.5, 4)}
+    assert pieces["random", 0]["scores"] != pieces["random", 1]["scores"] != pieces["moco", 1]["scores"]
     assert document["rows_of_data"] == {"train": 32, "val": 11, "test": 15, "classes": 3}
     assert document["seeds"] == [0, 1]
     assert json.loads(TABLE.read_text()) == document
@@ -177,7 +190,6 @@ def test_a_method_that_refuses_becomes_a_row(project, monkeypatch, kind):
     def refuse(*arguments, **options):
         raise kind("no image has a date: seasons cannot be told apart")
 
-    train = image_probes.pretrain_image_network
     monkeypatch.setattr(image_probes, "pretrain_image_network", refuse)
     row = by_name(fill("moco", "colour statistics"))["moco"]
     assert row["refused"] == "no image has a date: seasons cannot be told apart"
@@ -185,13 +197,25 @@ def test_a_method_that_refuses_becomes_a_row(project, monkeypatch, kind):
     page = TABLE.with_suffix(".md").read_text()
     assert "| moco | - | - | - |" in page
     assert "- Missing: moco: no image has a date: seasons cannot be told apart" in page
-    monkeypatch.setattr(image_probes, "pretrain_image_network", train)
-    assert "refused" in by_name(fill("random"))["moco"]  # it stays until it is named
-    assert "scores" in by_name(fill("moco"))["moco"]
+    train_nothing(monkeypatch)
+    assert "refused" in by_name(fill("colour statistics"))["moco"]  # it stays until it is named
+    row = by_name(fill("moco"))["moco"]
+    assert "scores" in row
+    assert row["note"] == "It is idle"
+    assert row["facts"] == {"share": {"mean": 1.0, "sd": round(0.5**0.5, 4)}}  # 0.5 and 1.5
+
+
+def test_a_machine_that_cannot_is_no_row(project, monkeypatch):
+    def refuse(*arguments, **options):
+        raise EnvironmentProblem("no room")
+
+    monkeypatch.setattr(image_probes, "pretrain_image_network", refuse)
+    with pytest.raises(EnvironmentProblem, match="no room"):
+        fill("moco")
 
 
 def test_a_killed_command_continues_and_writes_the_same_bytes(project, monkeypatch, tmp_path_factory):
-    fill("random", "moco")
+    fill("random", "moco", seeds=1)
     undisturbed = TABLE.read_bytes()
     other = tmp_path_factory.mktemp("killed")
     monkeypatch.chdir(other)
@@ -200,19 +224,19 @@ def test_a_killed_command_continues_and_writes_the_same_bytes(project, monkeypat
     counted = image_probes.linear_probe
 
     def killed(*arguments, **options):
-        if len(probes) == 5:  # after both seeds of `random` and in moco's first
+        if len(probes) == 3:  # after `random`, and after the pre-training and one of the two ratios of `moco`
             raise KeyboardInterrupt
         return counted(*arguments, **options)
 
     monkeypatch.setattr(image_probes, "linear_probe", killed)
     with pytest.raises(KeyboardInterrupt):
-        fill("random", "moco")
+        fill("random", "moco", seeds=1)
     assert not TABLE.exists()
     monkeypatch.setattr(image_probes, "linear_probe", counted)
     lines: list[str] = []
-    fill("random", "moco", say=lines.append)
-    assert len(probes) == 5 + 4  # moco alone
-    assert "image-networks: moco, seed 0: moco: continuing after epoch 2 of 2" in lines
+    fill("random", "moco", seeds=1, say=lines.append)
+    assert len(probes) == 3 + 2  # moco alone
+    assert "image-networks: moco, seed 0: moco: continuing after epoch 1 of 1" in lines
     assert not [line for line in lines if "decoded" in line]
     assert TABLE.read_bytes() == undisturbed
 
@@ -232,7 +256,8 @@ def test_nothing_is_computed_again_for_equal_keys_and_other_rows_stay(project, m
     assert [row["name"] for row in document["rows"]] == ["random"]
 
 
-def test_rows_of_other_params_leave_and_say_so(project):
+def test_rows_of_other_params_leave_and_say_so(project, monkeypatch):
+    train_nothing(monkeypatch)
     fill("colour statistics", "moco", seeds=1)
     other = with_values(PARAMS, [("pretrain_img.methods.moco.temperature", 0.5)])
     lines: list[str] = []
@@ -258,7 +283,7 @@ def test_a_further_network_is_a_row_that_stays(project, monkeypatch):
     [
         ("timm:test_resnet", "is no MODEL,WEIGHTS"),
         ("timm:test_resnett,random", "timm has no model 'test_resnett'"),
-        ("timm:test_resnet,imagenet", "neither random nor pretrained"),
+        ("timm:test_resnet,imagenet", "weights are random, pretrained or file:PATH"),
     ],
 )
 def test_a_further_network_that_cannot_be(project, also, says):
@@ -283,6 +308,13 @@ def test_names_may_be_written_with_dashes_and_wrong_ones_name_near_ones():
     assert chosen(rows, []) == rows
     with pytest.raises(ParamsError, match=r"there is no image network 'moca': near it: moco"):
         chosen(rows, ["moca"])
+
+
+def test_given_features_have_no_image(tmp_path):
+    (tmp_path / "raw").mkdir()
+    np.save(tmp_path / "raw" / "a.npy", np.ones((4, 5), np.float32))
+    with pytest.raises(DataError, match="no image to compare networks on"):
+        image_probes.Probes(PARAMS, site(tmp_path, given=[("a.npy", row) for row in range(4)]))
 
 
 @pytest.mark.parametrize("seeds", [0, 4])

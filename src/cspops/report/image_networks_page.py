@@ -8,6 +8,9 @@ from cspops.report.tables import TITLES, as_text, cell, markdown, ratio_title
 ROLES = ("test", "val")
 """In the order in which they are shown."""
 
+FEW = 500
+"""With fewer rows than this a reader is told what one of them counts."""
+
 NAMES = {
     "colour statistics": "Colour statistics: mean and standard deviation of each channel, 6 numbers an image.",
     "random": "Random: the network of `image_encoder.model` with random weights.",
@@ -51,7 +54,7 @@ def accuracy_rows(document: dict[str, Any], role: str) -> list[list[str]]:
 def fact_rows(document: dict[str, Any]) -> list[list[str]]:
     """A header, then what each method says of its run: mean and standard deviation over seeds, or words."""
     body = [
-        [row["name"], name, value if isinstance(value, str) else f"{value['mean']:.4g} ({value['sd']:.2g})"]
+        [row["name"], name, value if isinstance(value, str) else f"{value['mean']:.4g} ({value['sd']:.4g})"]
         for row in document["rows"]
         for name, value in row.get("facts", {}).items()
     ]
@@ -63,7 +66,12 @@ def setting_rows(document: dict[str, Any]) -> list[list[str]]:
     body = []
     for row in document["rows"]:
         settings = {"weights": row["weights"]} | row["images"] | (row["settings"] or {})
-        said = ", ".join(f"{name} {value}" for name, value in settings.items() if value is not None)
+        words = {True: "true", False: "false"}
+        said = ", ".join(
+            f"{name} {words[value] if isinstance(value, bool) else value}"
+            for name, value in settings.items()
+            if value is not None
+        )
         body.append([row["name"], row["model"] or "-", row["method"], said])
     return [["features", "network", "pre-training", "settings"], *body]
 
@@ -85,7 +93,12 @@ def remarks(document: dict[str, Any]) -> list[str]:
     refused = [f"Missing: {row['name']}: {row['refused']}" for row in rows if "refused" in row]
     facts = [name for row in rows for name in row.get("facts", {})]
     meanings = [f"{start}: {text}" for start, text in MEANINGS.items() if any(name.startswith(start) for name in facts)]
-    return [*notes, *refused, *meanings]
+    few = [f"{n} {TITLES[role]} rows: one is {100 / n:.1f} points" for role, n in _judged(document) if n < FEW]
+    return [*notes, *refused, *meanings, *few]
+
+
+def _judged(document: dict[str, Any]) -> list[tuple[str, int]]:
+    return [(role, document["rows_of_data"][role]) for role in roles(document)]
 
 
 def page(document: dict[str, Any]) -> str:

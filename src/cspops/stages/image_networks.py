@@ -48,8 +48,8 @@ def run(
 ) -> dict[str, Any]:
     """Fill the rows of these names (all for none) and of ``also``, and write the table as JSON and Markdown.
 
-    A row of the table with an equal key stays, whether it is named or not, unless ``again`` or its network was refused
-    and is named now; one with another key that is not named leaves the table. What is finished of a row is kept, seed by
+    A row of the table with an equal key stays, whether it is named or not, unless ``again``, or it was refused and is asked
+    for by name; one with another key that is not named leaves the table. What is finished of a row is kept, seed by
     seed, among the progress in .dvc/tmp: a killed command continues, and pre-training within a seed does too.
 
     Args:
@@ -61,7 +61,8 @@ def run(
     """
     numbers = _seeds(params, seeds)
     rows = image_rows(params, also)
-    wanted = chosen(rows[: len(rows) - len(set(also))], names) + rows[len(rows) - len(set(also)) :]
+    own, others = rows[: len(rows) - len(set(also))], rows[len(rows) - len(set(also)) :]
+    asked = others + (chosen(own, names) if names else [])
     inputs = paths.require(COMMAND, params)
     scratch = paths.progress_folder(COMMAND, [COMMAND, paths.input_hashes(COMMAND)])
     site = Site(paths.RAW, inputs, paths.REPORTS, scratch, scratch, host, say)
@@ -69,7 +70,11 @@ def run(
     kept = {
         one["name"]: one for one in _kept(params) if one["key"] == keys.get(one["name"], _key_of_kept(params, one, numbers))
     }
-    due = [row for row in wanted if again or row.name not in kept or ("refused" in kept[row.name] and names)]
+    due = [
+        row
+        for row in (chosen(own, names) + others)
+        if again or row.name not in kept or ("refused" in kept[row.name] and row in asked)
+    ]
     probes = Probes(params, site)
     for row in {row.model: row for row in due if row.model is not None}.values():
         image_network(replace(row, weights="random"), seed=0)

@@ -64,8 +64,11 @@ def image_rows(params: Params, also: Sequence[str] = ()) -> list[ImageRow]:
         rows.append(ImageRow(name, encoder.model, encoder.weights, images, name, settings, files))
     for text in dict.fromkeys(also):
         model, _, weights = (part.strip() for part in text.partition(","))
-        if not (model and weights):
-            raise ParamsError(f"--also {text} is no MODEL,WEIGHTS", hint="such as --also timm:resnet18,pretrained")
+        if not model or not (weights in ("random", "pretrained") or weights.startswith("file:")):
+            raise ParamsError(
+                f"--also {text} is no MODEL,WEIGHTS, of which the weights are random, pretrained or file:PATH",
+                hint="such as --also timm:resnet18,pretrained",
+            )
         files = _files({"weights": weights})
         if None in files.values():
             raise DataError(f"--also {text}: that file is missing", hint="name a file of weights: file:PATH")
