@@ -11,9 +11,11 @@ from cspops.geo import (
     EARTH_RADIUS_KM,
     KM_PER_DEGREE,
     blocks,
+    equirectangular_pixel,
     haversine,
     lonlat_of,
     near_blocks,
+    tile_grid,
     uniform_on_sphere,
     unit_vectors,
     wrap_longitude,
@@ -345,3 +347,45 @@ def test_nearness_does_not_depend_on_the_order_of_cells_nor_on_whole_turns():
     near = near_blocks(lonlat, cells, 20.0, km=300.0)
     assert near.equal(near_blocks(lonlat, cells.sort().values, 20.0, km=300.0))
     assert near.equal(near_blocks(lonlat + tensor(360.0, 0.0), cells, 20.0, km=300.0))
+
+
+@prop
+@given(positions, st.integers(1, 40), st.integers(1, 40))
+def test_a_pixel_of_a_global_raster_holds_its_position(at, height, width):
+    row, column = (int(part) for part in equirectangular_pixel(tensor(*at), height=height, width=width))
+    assert 0 <= row < height
+    assert 0 <= column < width
+    assert -180 + column * 360 / width - 1e-9 <= at[0] <= -180 + (column + 1) * 360 / width + 1e-9
+    assert 90 - (row + 1) * 180 / height - 1e-9 <= at[1] <= 90 - row * 180 / height + 1e-9
+
+
+@prop
+@given(st.floats(-180, 179), st.floats(-80, 80), st.floats(1, 100), st.integers(2, 9))
+def test_the_grid_is_symmetric_about_the_place(lon, lat, km, px):
+    offset = tile_grid(tensor((lon, lat)), km=km, px=px)[0] - tensor(lon, lat)
+    torch.testing.assert_close(offset, -offset.flip(0, 1), rtol=0, atol=1e-11)
+    torch.testing.assert_close(offset[..., 0], -offset[..., 0].flip(1), rtol=0, atol=1e-11)
+    torch.testing.assert_close(offset[..., 1], -offset[..., 1].flip(0), rtol=0, atol=1e-11)
+    assert (offset[:-1, :, 1] > offset[1:, :, 1]).all(), "first row in the north"
+    assert (offset[:, :-1, 0] < offset[:, 1:, 0]).all(), "first column in the west"
+
+
+@pytest.mark.parametrize("lat", [0.0, 45.0, -60.0, 80.0])
+def test_the_grid_is_as_wide_as_it_is_high(lat):
+    """Pixels are km / px apart, measured on the sphere. (px odd: the middle row lies on the place's own parallel.)
+
+    North to south that is exact. West to east a great circle is shorter than the parallel by (step / R)^2 tan^2 / 24.
+    """
+    km, px = 30.0, 5
+    grid = tile_grid(tensor((179.9, lat)), km=km, px=px)[0]
+    high = haversine(grid[:-1], grid[1:])
+    wide = haversine(grid[2, :-1], grid[2, 1:])
+    torch.testing.assert_close(high, torch.full_like(high, km / px), rtol=1e-9, atol=0)
+    torch.testing.assert_close(wide, torch.full_like(wide, km / px), rtol=1e-5, atol=0)
+
+
+def test_pixel_centres_lie_half_a_pixel_inside_the_tile():
+    """Two pixels of a tile of four degrees: one degree to either side."""
+    lon, lat = tile_grid(tensor((10.0, 0.0)), km=4 * KM_PER_DEGREE, px=2)[0].unbind(-1)
+    torch.testing.assert_close(lon, tensor((9.0, 11.0), (9.0, 11.0)))
+    torch.testing.assert_close(lat, tensor((1.0, 1.0), (-1.0, -1.0)))

@@ -213,41 +213,6 @@ def test_zones_keep_the_shape_of_the_positions():
     assert COLUMNS.zone_at(torch.zeros(2, 3, 5, 2)).shape == (2, 3, 5)
 
 
-# --- tile_grid
-
-
-@prop
-@given(st.floats(-180, 179), st.floats(-80, 80), st.floats(1, 100), st.integers(2, 9))
-def test_the_grid_is_symmetric_about_the_place(lon, lat, km, px):
-    offset = tile_grid(tensor((lon, lat)), km=km, px=px)[0] - tensor(lon, lat)
-    torch.testing.assert_close(offset, -offset.flip(0, 1), rtol=0, atol=1e-11)
-    torch.testing.assert_close(offset[..., 0], -offset[..., 0].flip(1), rtol=0, atol=1e-11)
-    torch.testing.assert_close(offset[..., 1], -offset[..., 1].flip(0), rtol=0, atol=1e-11)
-    assert (offset[:-1, :, 1] > offset[1:, :, 1]).all(), "first row in the north"
-    assert (offset[:, :-1, 0] < offset[:, 1:, 0]).all(), "first column in the west"
-
-
-@pytest.mark.parametrize("lat", [0.0, 45.0, -60.0, 80.0])
-def test_the_grid_is_as_wide_as_it_is_high(lat):
-    """Pixels are km / px apart, measured on the sphere. (px odd: the middle row lies on the place's own parallel.)
-
-    North to south that is exact. West to east a great circle is shorter than the parallel by (step / R)^2 tan^2 / 24.
-    """
-    km, px = 30.0, 5
-    grid = tile_grid(tensor((179.9, lat)), km=km, px=px)[0]
-    high = haversine(grid[:-1], grid[1:])
-    wide = haversine(grid[2, :-1], grid[2, 1:])
-    torch.testing.assert_close(high, torch.full_like(high, km / px), rtol=1e-9, atol=0)
-    torch.testing.assert_close(wide, torch.full_like(wide, km / px), rtol=1e-5, atol=0)
-
-
-def test_pixel_centres_lie_half_a_pixel_inside_the_tile():
-    """Two pixels of a tile of four degrees: one degree to either side."""
-    lon, lat = tile_grid(tensor((10.0, 0.0)), km=4 * KM_PER_DEGREE, px=2)[0].unbind(-1)
-    torch.testing.assert_close(lon, tensor((9.0, 11.0), (9.0, 11.0)))
-    torch.testing.assert_close(lat, tensor((1.0, 1.0), (-1.0, -1.0)))
-
-
 # --- tiles
 
 
