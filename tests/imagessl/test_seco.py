@@ -179,7 +179,7 @@ def test_positions_stand_in_for_location_id():
 
 
 def test_the_spaces_of_season_and_augmentation_are_learned_and_the_dates_of_a_place_come_together():
-    """Collapsed, the spaces 1 and 2 have ln 31 (a queue of 10, 2 N = 20 keys). Untrained, colour tells the season."""
+    """Collapsed, the spaces 1 and 2 have ln 31 (a queue of 10, 2 N = 20 keys). Untrained features go by the season's colour."""
     images = seasons()
     views = {"min_scale": 0.8, "colour_jitter": 0.05, "grey": 0.0}
     training = {"epochs": 40, "learning_rate": 0.01, "momentum": 0.95, "temperature": 0.2, "queue": 10}
