@@ -46,7 +46,7 @@ from cspops.progress import silent
 from cspops.seeds import global_torch_stream, numpy_stream, torch_stream
 from cspops.shapes import Tensor
 from cspops.stages import evaluate
-from cspops.stages.learned import load_probe
+from cspops.stages.learned import load_image_classifier
 from cspops.stages.pieces import piece
 from cspops.stages.site import Site
 
@@ -135,7 +135,7 @@ def whole(inputs: dict[str, Path], out: Path) -> dict[str, dict[str, float]]:
     located = torch.ones_like(val)
     matrix = FeatureFile(inputs["featurize"]).read(observations.obs_id)
     features = torch.from_numpy(matrix[kept.numpy()]).float()
-    image = combine.image_log_p(load_probe(inputs["finetune-img"] / piece(0, RATIO))(features))
+    image = combine.image_log_p(load_image_classifier(inputs["finetune-img"] / piece(0, RATIO))(features))
     classifier = load_location_classifier(inputs["finetune-loc"] / piece(0, RATIO))
     location = combine.location_log_p(classifier(lonlat), located)
     fitted = calibration.fit(image[val], location[val], label[val])
