@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_classifier import CPU, Job, train, train_together
+from tiny_classifier import CPU, train, train_together
 
 from cspops.errors import CspopsError
 from cspops.training.distributed import run_together
@@ -28,13 +28,12 @@ def test_shares_cut_a_batch_and_their_weighted_means_average_to_its_mean(n, size
     assert sum(means) / size == pytest.approx(x.mean())
 
 
-def test_two_processes_that_fail_and_continue_end_where_one_does(tmp_path):
-    """29 rows in batches of 10, cut into two parts each. The second process raises in the second epoch of three."""
+def test_two_processes_stop_continue_and_end_where_one_does_and_one_that_fails_ends_both(tmp_path):
+    """29 rows in batches of 10, each cut into two parts: nine optimiser steps, of which the second call makes five."""
     with pytest.raises(CspopsError, match="process 1 of 2 failed: ValueError: the second has had enough"):
-        run_together(train_together, Job(tmp_path, accumulation=2, fail_after=11), size=2, device=CPU)
-    assert not (tmp_path / "model").exists()
-    assert (tmp_path / "finetune-img.safetensors").is_file()
-    run_together(train_together, Job(tmp_path, accumulation=2), size=2, device=CPU)
+        run_together(train_together, tmp_path, size=2, device=CPU)
+    assert (tmp_path / "stopped-0").exists()
+    assert (tmp_path / "stopped-1").exists()
     alone, curve = train(accumulation=2)
     together = load_file(tmp_path / "model" / "model.safetensors")
     its_curve = json.loads((tmp_path / "model" / "config.json").read_text())["curve"]

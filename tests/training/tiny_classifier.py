@@ -1,6 +1,6 @@
 """A network without batch norm, small enough to be trained in seconds, and a function that processes run together."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -68,35 +68,35 @@ def train(
     return finetune_network(net, labelled, val, standardise, settings, **keywords)
 
 
-@dataclass(frozen=True)
-class Job:
-    """One training by several processes."""
-
-    folder: Path
-    accumulation: int = 1
-    fail_after: int | None = None
-    """Forward passes after which the second process raises."""
-
-
-class Failing(ImageNetwork):
-    """Raises once it, and its copies, have been asked ``left`` times."""
+class Stopping(ImageNetwork):
+    """Stops the process that trains it once it, and its copies, have been asked ``left`` times."""
 
     left = -1
 
     def features(self, pixels: torch.Tensor) -> torch.Tensor:
-        Failing.left -= 1
-        if Failing.left == 0:
-            raise ValueError("the second\nhas had enough")
+        Stopping.left -= 1
+        if Stopping.left == 0:
+            raise KeyboardInterrupt
         return super().features(pixels)
 
 
-def train_together(job: Job, processes: Processes = ALONE, device: torch.device = CPU) -> None:
-    """Write the classifier to the folder, with snapshots after each step."""
+def stopping(net: ImageNetwork, after: int) -> ImageNetwork:
+    """The network itself, with that habit."""
+    net.__class__, Stopping.left = Stopping, after
+    return net
+
+
+def train_together(folder: Path, processes: Processes = ALONE, device: torch.device = CPU) -> None:
+    """Stop within the second epoch of three, continue, write the classifier; then the second process raises."""
     loop.SNAPSHOT_SECONDS = -1.0
-    net = network()
-    if job.fail_after is not None and processes.rank == 1:
-        net.__class__, Failing.left = Failing, job.fail_after
-    resume = Resume(job.folder)
-    model, curve = train(net=net, processes=processes, device=device, resume=resume, accumulation=job.accumulation)
+    others = {"processes": processes, "device": device, "resume": Resume(folder), "accumulation": 2}
+    try:
+        train(net=stopping(network(), after=11), **others)
+    except KeyboardInterrupt:
+        (folder / f"stopped-{processes.rank}").touch()
+    model, curve = train(**others)
     if processes.first:
-        save_model(job.folder / "model", model, {"curve": curve})
+        save_model(folder / "model", model, {"curve": curve})
+    elif processes.rank == 1:
+        raise ValueError("the second\nhas had enough")
+    processes.mean(torch.zeros(1))  # the first waits for an answer that never comes

@@ -172,7 +172,7 @@ def with_common_statistics(network: ImageNetwork, device: torch.device, processe
     torch has no such layer for CPUs: there each process takes those of its share, and the first one's are kept.
     """
     if processes.size > 1 and device.type == "cuda":
-        from timm.layers import convert_sync_batchnorm
+        from timm.layers.norm_act import convert_sync_batchnorm
 
         network.network = convert_sync_batchnorm(network.network)
     return network
@@ -244,6 +244,6 @@ class _Validation:
             sums[0] -= torch.where(known, own, -self.guess).sum()
             sums[1] += ((scores.argmax(1) == label) & known).sum()
         means = self.processes.mean(sums * (self.processes.weight(len(self.val.rows)) / max(1, len(numbers))))
-        nll, top1 = means.tolist()
+        nll, top1 = (float(mean) for mean in means)
         self.said = {"val_nll": nll, "val_top1": 100 * top1}
         return nll

@@ -25,19 +25,18 @@ def rate_groups(network: nn.Module, head: nn.Module, *, layer_decay: float, weig
 
     Vectors (biases, the scales of norms) have no weight decay.
     """
-    parts = [*blocks(network), list(head.parameters())]
-    groups = []
+    parts: list[list[Tensor]] = [*blocks(network), list(head.parameters())]
+    groups: list[dict[str, Any]] = []
     for depth, part in zip(range(len(parts) - 1, -1, -1), parts, strict=True):
-        matrices, vectors = ([p for p in part if (p.ndim > 1) == wanted] for wanted in (True, False))
-        for parameters, decay in ((matrices, weight_decay), (vectors, 0.0)):
-            if parameters:
-                groups.append({"params": parameters, "share": layer_decay**depth, "weight_decay": decay})
-    return groups
+        share = layer_decay**depth
+        groups.append({"params": [one for one in part if one.ndim > 1], "share": share, "weight_decay": weight_decay})
+        groups.append({"params": [one for one in part if one.ndim <= 1], "share": share, "weight_decay": 0.0})
+    return [group for group in groups if group["params"]]
 
 
 def _collect(module: nn.Module, parts: list[list[Tensor]]) -> None:
     parts[-1].extend(module.parameters(recurse=False))
-    joins = True
+    joins = False
     for child in module.children():
         if not _weighs(child):
             continue
