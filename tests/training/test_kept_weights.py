@@ -33,11 +33,11 @@ def test_the_average_is_that_of_the_formula_for_parameters_and_buffers(decay):
         model.step(0.5 + t)
         kept.follow(model)
         d = min(decay, (1 + t) / (10 + t))
-        w, mean = d * w + (1 - d) * float(model.w[0]), d * mean + (1 - d) * float(model.mean)
+        w, mean = d * w + (1 - d) * model.w[0].item(), d * mean + (1 - d) * model.mean.item()
     assert kept.average.w.tolist() == pytest.approx([w, w], rel=1e-5)
     assert float(kept.average.mean) == pytest.approx(mean, rel=1e-5)
     assert int(kept.average.count) == 12
-    assert float(model.w[0]) == sum(0.5 + t for t in range(12))
+    assert model.w[0].item() == sum(0.5 + t for t in range(12))
 
 
 def test_the_best_is_kept_and_patience_counts_judgements_without_a_better_one():
@@ -47,7 +47,7 @@ def test_the_best_is_kept_and_patience_counts_judgements_without_a_better_one():
     for nll in (3.0, 2.0, 2.5, 2.0, 1.0, 4.0):
         model.step(1.0)
         kept.follow(model)
-        kept.judge(model, lambda judged, nll=nll: nll + 0 * float(judged.w[0]))
+        kept.judge(model, lambda judged, nll=nll: nll + 0 * judged.w[0].item())
         over.append(kept.is_over(2))
     assert over == [False, False, False, True, False, False]
     assert kept.best.w.tolist() == [5.0, 5.0]
@@ -61,7 +61,7 @@ def test_its_state_is_all_that_it_knows():
     for _ in range(3):
         model.step(1.0)
         kept.follow(model)
-    kept.judge(model, lambda judged: float(judged.w[0]))
+    kept.judge(model, lambda judged: judged.w[0].item())
     other.load_state_dict(kept.state_dict())
     for one in (kept, other):
         one.follow(model)
