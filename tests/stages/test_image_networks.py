@@ -14,7 +14,8 @@ from image_sites import site
 from PIL import Image
 from typer.testing import CliRunner
 
-from cspops import cli, paths
+from cspops import paths
+from cspops.cli import app, look
 from cspops.data.catalogue import SCHEMA
 from cspops.data.few_shot import few_shot_levels
 from cspops.data.image_columns import IMAGE
@@ -85,14 +86,14 @@ def project(tmp_path, monkeypatch):
     """A folder with catalogue and split; published weights cannot be had in it."""
     monkeypatch.chdir(tmp_path)
     make_inputs(tmp_path / "artifacts")
-    build = image_probes.build_image_network
+    build = image_probes.network_of
 
-    def offline(model, *, pretrained, px, seed):
-        if pretrained:
+    def offline(model, weights, **others):
+        if weights == "pretrained":
             raise DataError("the published weights cannot be had", hint="connect once")
-        return build(model, pretrained=False, px=px, seed=seed)
+        return build(model, weights, **others)
 
-    monkeypatch.setattr(image_probes, "build_image_network", offline)
+    monkeypatch.setattr(image_probes, "network_of", offline)
     return tmp_path
 
 
@@ -325,8 +326,8 @@ def test_more_seeds_than_there_are(project, seeds):
 
 def run_command(monkeypatch, *arguments):
     """Exit code, stdout and stderr of the command line in this process."""
-    monkeypatch.setattr(cli, "_params", lambda: PARAMS)
-    done = CliRunner().invoke(cli.app, ["image-networks", *arguments])
+    monkeypatch.setattr(look, "read_params", lambda: PARAMS)
+    done = CliRunner().invoke(app, ["image-networks", *arguments])
     return done.exception if isinstance(done.exception, CspopsError) else done
 
 
