@@ -5,9 +5,11 @@ from pathlib import Path
 
 import torch
 
+from cspops.data.rows import Reading
 from cspops.data.splits import ratio_key
+from cspops.models.backbones import build_image_network
 from cspops.models.checkpoint import save_model
-from cspops.models.heads import ClassEmbedding
+from cspops.models.heads import ClassEmbedding, LinearProbe
 from cspops.models.location_classifier import LocationClassifier
 from cspops.models.location_encoder import LocationEncoder
 
@@ -35,3 +37,16 @@ def write_location_run(artifacts: Path, *, seeds=(0, 1), ratios=(0.05, 1.0)) -> 
             calibration.setdefault(ratio_key(ratio), {})[f"seed_{seed}"] = of_seed
     (artifacts / "evaluate").mkdir()
     (artifacts / "evaluate" / "calibration.json").write_text(json.dumps(calibration))
+
+
+def write_run(artifacts: Path, *, seeds=(0,), ratios=(1.0,)) -> None:
+    """A whole run with a small random image network and its probe."""
+    write_location_run(artifacts, seeds=seeds, ratios=ratios)
+    (artifacts / "download" / "images.json").write_text(json.dumps(Reading().as_json()))
+    network = build_image_network("timm:test_resnet", pretrained=False, px=32, seed=0)
+    save_model(artifacts / "pretrain_img", network, network.config)
+    for seed in seeds:
+        for ratio in ratios:
+            torch.manual_seed(seed)
+            probe = LinearProbe(network.dim, 3)
+            save_model(artifacts / "finetune_img" / f"seed_{seed}" / ratio_key(ratio), probe, probe.config)

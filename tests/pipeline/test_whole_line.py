@@ -133,6 +133,30 @@ def test_other_encodings_negatives_and_losses_run_as_experiments(project: Path) 
     run(project, "dvc", "checkout", "-q")
 
 
+def test_another_image_network_runs_from_pretrain_img_on_and_is_fine_tuned_whole(project: Path) -> None:
+    changes = {
+        "pretrain_img.method": "tile2vec",
+        "pretrain_img.methods.tile2vec.epochs": "1",
+        "finetune_img.mode": "full",
+        "finetune_img.modes.full.epochs": "2",
+    }
+    settings = [word for key, value in changes.items() for word in ("-S", f"{key}={value}")]
+    done = run(project, "dvc", "exp", "run", *settings, "-n", "tile2vec")
+    later = ["pretrain-img", "featurize", "pretrain", "finetune-loc", "finetune-img", "evaluate", "report"]
+    assert stages_run(done.stdout) == ["check", *later]
+    facts = json.loads((project / "reports/pretrain_img.json").read_text())
+    assert facts["method"] == "tile2vec"
+    assert 0 < facts["neighbour_share"] <= 1
+    header = (project / "reports/curves/pretrain_img.tsv").read_text().splitlines()[0].split("\t")
+    assert header == ["epoch", "triplet", "norm", "total", "knn_km"]
+    assert (project / "artifacts/finetune_img/seed_1/label_100/network/model.safetensors").is_file()
+    assert len((project / "reports/curves/finetune_img.tsv").read_text().splitlines()) == 3
+    assert "`tile2vec`" in (project / "reports/report.md").read_text()
+    assert metrics(project)["test"]["label_100"]["image"]["top1"]["mean"] > 0
+    run(project, "git", "restore", ".")
+    run(project, "dvc", "checkout", "-q")
+
+
 def test_evaluate_prints_a_table_and_json(project: Path) -> None:
     table = run(project, "cspops", "evaluate").stdout
     assert "combined" in table

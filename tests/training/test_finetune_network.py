@@ -2,18 +2,21 @@
 
 import copy
 import math
+from dataclasses import replace
 
 import pytest
 import torch
-from tiny_classifier import CLASSES, CPU, images, network, stopping, train
+from tiny_classifier import CLASSES, CPU, SETTINGS, images, network, stopping, train
 from torch.nn.functional import cross_entropy
 
 from cspops.data.views import Views
 from cspops.errors import DataError
+from cspops.models.heads import ImageHead, LinearProbe
 from cspops.seeds import derive
 from cspops.training import finetune_network as module
 from cspops.training import loop
-from cspops.training.finetune_network import LabelledImages, image_features
+from cspops.training.finetune_img import linear_probe
+from cspops.training.finetune_network import LabelledImages, finetune_network, image_features
 from cspops.training.resume import Resume
 
 
@@ -138,3 +141,27 @@ def test_features_are_those_of_the_network(monkeypatch):
     with torch.no_grad():
         torch.testing.assert_close(found, model.network(labelled.pixels[labelled.rows]).half(), rtol=2e-3, atol=1e-3)
     assert image_features(model, labelled.pixels, labelled.rows[:0], CPU).shape == (0, 8)
+
+
+def test_a_head_that_begins_as_a_probe_answers_as_it_does_and_is_never_worse_on_validation():
+    """With a rate of nearly zero nothing is learned: the answers are the probe's. With a ruinous one the start is kept."""
+    labelled, val = images()
+    net = network().eval()
+    features, val_features = (net(one.pixels[one.rows]).detach() for one in (labelled, val))
+    probe, search = linear_probe(
+        features, labelled.label, val_features, val.label, classes=CLASSES, l2=(0.1, 0.01), max_iterations=50
+    )
+    least = min(choice.val_nll for choice in search)
+    for rate in (1e-12, 30.0):
+        settings = replace(SETTINGS, start="probe", learning_rate=rate, ema=0.0, epochs=2)
+        model, curve = finetune_network(
+            network(), labelled, val, probe, settings, classes=CLASSES, seed=0, device=torch.device("cpu")
+        )
+        answer = model(val.pixels[val.rows].permute(0, 3, 1, 2).float() / 255).detach()
+        torch.testing.assert_close(answer, probe(val_features).detach(), rtol=1e-3, atol=1e-3)
+    assert max(row["val_nll"] for row in curve) > least + 0.1  # the ruinous rate did ruin it
+
+
+def test_a_head_with_a_hidden_layer_cannot_begin_as_a_probe():
+    with pytest.raises(ValueError, match="hidden layer"):
+        ImageHead(4, 2, hidden=3).start_from(LinearProbe(4, 2), torch.tensor([0, 1]))

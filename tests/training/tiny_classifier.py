@@ -18,6 +18,7 @@ from cspops.training.resume import Resume
 CPU = torch.device("cpu")
 SETTINGS = FullSettings(
     head="linear",
+    start="zero",
     hidden=8,
     epochs=3,
     batch_size=10,

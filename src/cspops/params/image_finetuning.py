@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cspops.params.section import Count, NotNegative, Positive, Section, Share, Width
 
@@ -17,6 +17,7 @@ class LinearProbe(Section):
 class Full(Section):
     head: Literal["linear", "mlp"]
     hidden: Width
+    start: Literal["probe", "zero"]
     epochs: Count
     batch_size: Annotated[int, Field(ge=2)]
     learning_rate: Positive
@@ -32,6 +33,12 @@ class Full(Section):
     grey: Share
     blur: Share
     turns: bool
+
+    @model_validator(mode="after")
+    def _start(self) -> "Full":
+        if self.head == "mlp" and self.start == "probe":
+            raise ValueError("head: mlp cannot begin as a linear probe: it needs start: zero")
+        return self
 
 
 class Released(Section):

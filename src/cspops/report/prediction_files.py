@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, TextIO
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,7 +26,20 @@ ROWS = 1024
 """Of a row group of Parquet."""
 
 
-def write_csv(rows: Iterable[Row], out: TextIO, *, models: Sequence[str], top: int) -> None:
+@runtime_checkable
+class Text(Protocol):
+    """What text is written to: a file, standard output."""
+
+    def write(self, text: str, /) -> int:
+        """Take some text."""
+        ...
+
+    def flush(self) -> None:
+        """Let readers have it."""
+        ...
+
+
+def write_csv(rows: Iterable[Row], out: Text, *, models: Sequence[str], top: int) -> None:
     """`ABOUT`, then of each model `MODEL_1`, `MODEL_1_p` and so on; empty where there is nothing."""
     writer = csv.writer(out, lineterminator="\n")
     guesses = [(model, place) for model in models for place in range(top)]
@@ -40,14 +53,14 @@ def write_csv(rows: Iterable[Row], out: TextIO, *, models: Sequence[str], top: i
         out.flush()
 
 
-def write_jsonl(rows: Iterable[Row], out: TextIO) -> None:
+def write_jsonl(rows: Iterable[Row], out: Text) -> None:
     """One JSON object a line."""
     for row in rows:
         out.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
         out.flush()
 
 
-def write_geojson(rows: Iterable[Row], out: TextIO) -> None:
+def write_geojson(rows: Iterable[Row], out: Text) -> None:
     """A FeatureCollection of points; geometry null where there is no position."""
     out.write('{"type": "FeatureCollection", "features": [')
     for number, row in enumerate(rows):
@@ -90,7 +103,7 @@ def write_parquet(rows: Iterable[Row], file: str, *, models: Sequence[str]) -> N
             out.add(row)
 
 
-def write_text(rows: Iterable[Row], out: TextIO, *, form: str, models: Sequence[str], top: int) -> None:
+def write_text(rows: Iterable[Row], out: Text, *, form: str, models: Sequence[str], top: int) -> None:
     """Rows as `csv`, `jsonl` or `geojson`."""
     match form:
         case "csv":

@@ -1,7 +1,7 @@
 """finetune-img where finetune_img.mode is `full`: the whole image network with a head, for every seed and label ratio."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,14 @@ from cspops.data.splits import read_few_shot, read_roles
 from cspops.errors import DataError
 from cspops.models.backbones import rebuild_image_network
 from cspops.models.checkpoint import load_config, load_weights, save_model
-from cspops.models.heads import Standardise
+from cspops.models.heads import LinearProbe, Standardise
 from cspops.progress import Report
 from cspops.shapes import Bool, Tensor
 from cspops.stages.curves import write_curve
 from cspops.stages.pixels import decoded, on_device
 from cspops.stages.site import Site
 from cspops.training.distributed import run_together
+from cspops.training.finetune_img import linear_probe
 from cspops.training.finetune_network import FullSettings, LabelledImages, finetune_network, image_features
 from cspops.training.processes import ALONE, Processes
 from cspops.training.resume import Resume
@@ -30,6 +31,8 @@ from cspops.training.resume import Resume
 COLUMNS = ("epoch", "total", "val_nll", "val_top1")
 JUDGED = ("val", "test", "spatial_val", "spatial_test")
 REMAKE = "dvc repro pretrain-img"
+L2, ITERATIONS = (0.1, 0.03, 0.01, 0.003, 0.001, 0.0003), 100
+"""Of the probe that a head begins as: what finetune_img.modes.linear_probe has, whose settings mode full may not read."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Piece:
     val_label: np.ndarray
     judged: np.ndarray
     """The rows whose features are kept."""
-    standardise: Standardise
+    start: LinearProbe | Standardise
     settings: dict[str, Any]
     classes: int
     seed: int
@@ -98,7 +101,6 @@ def fine_tuned(
 
     def make(seed: int, ratio: float, folder: Path) -> None:
         train = np.flatnonzero(few[seed, ratio])
-        features = torch.from_numpy(matrix[train].astype("float32"))
         piece = Piece(
             network=site.inputs["pretrain-img"],
             pixels=site.scratch / "pixels.npy",
@@ -108,7 +110,7 @@ def fine_tuned(
             val=np.flatnonzero(val.numpy()),
             val_label=label[val.numpy()],
             judged=np.flatnonzero(judged),
-            standardise=Standardise(features.shape[1]).fit(features),
+            start=start_of(settings, matrix, train, np.flatnonzero(val.numpy()), observations),
             settings=settings,
             classes=len(observations.classes),
             seed=seed,
@@ -122,6 +124,25 @@ def fine_tuned(
             run_together(train_piece, piece, size=size, device=device)
 
     return make
+
+
+def start_of(
+    settings: Mapping[str, Any], matrix: np.ndarray, train: np.ndarray, val: np.ndarray, observations: Observations
+) -> LinearProbe | Standardise:
+    """What the head begins as: a linear probe of F*(I), its L2 chosen on validation, or zero on standardised features."""
+    features, label = torch.from_numpy(matrix[train].astype("float32")), observations.label
+    if settings["start"] == "zero":
+        return Standardise(features.shape[1]).fit(features)
+    probe, _ = linear_probe(
+        features,
+        label[torch.from_numpy(train)],
+        torch.from_numpy(matrix[val].astype("float32")),
+        label[torch.from_numpy(val)],
+        classes=len(observations.classes),
+        l2=L2,
+        max_iterations=ITERATIONS,
+    )
+    return probe
 
 
 def _say(line: str) -> None:
@@ -145,7 +166,7 @@ def train_piece(piece: Piece, processes: Processes, device: torch.device, report
         network,
         LabelledImages(pixels, place(piece.train), torch.from_numpy(piece.train_label)),
         LabelledImages(pixels, place(piece.val), torch.from_numpy(piece.val_label)),
-        piece.standardise,
+        piece.start,
         FullSettings(**piece.settings),
         classes=piece.classes,
         name=name,

@@ -16,7 +16,7 @@ from cspops.data.batches import epoch_of_rows
 from cspops.data.views import Views
 from cspops.errors import CspopsError, DataError
 from cspops.models.backbones import ImageNetwork
-from cspops.models.heads import ImageHead, Standardise
+from cspops.models.heads import ImageHead, LinearProbe, Standardise
 from cspops.models.precision import training_autocast
 from cspops.progress import Report, silent
 from cspops.seeds import global_torch_stream
@@ -36,6 +36,7 @@ class FullSettings:
     """Hyper-parameters; see params.yaml."""
 
     head: Literal["linear", "mlp"]
+    start: Literal["probe", "zero"]
     hidden: int
     epochs: int
     batch_size: int
@@ -86,7 +87,7 @@ def finetune_network(
     network: ImageNetwork,
     labelled: LabelledImages,
     val: LabelledImages,
-    standardise: Standardise,
+    start: LinearProbe | Standardise,
     settings: FullSettings,
     *,
     classes: int,
@@ -97,13 +98,14 @@ def finetune_network(
     resume: Resume | None = None,
     report: Report = silent,
 ) -> tuple[Classifier, Curve]:
-    """Train ``network`` in place with a fresh head; the epoch of the least validation NLL gives the weights.
+    """Train ``network`` in place with a head; the epoch of the least validation NLL gives the weights, or the start as a probe.
 
     The head has a score for each class with a label; validation rows of other classes count as the uniform guess.
 
     Args:
         labelled: the few-shot subset.
-        standardise: by which the head standardises features, fitted to F*(I) of the labelled rows.
+        start: a linear probe of F*(I) that the head begins as (Kumar et al. 2022: features are not distorted while a fresh
+            head is learned), or what standardises F*(I) for a head that begins at zero.
         name: of the snapshot, of the random streams and in the lines reported.
 
     Returns:
@@ -120,7 +122,10 @@ def finetune_network(
     label = torch.searchsorted(present, labelled.label).to(device)
     with global_torch_stream(seed, name, "head"):
         head = ImageHead(network.dim, len(present), hidden=settings.hidden if settings.head == "mlp" else 0)
-    head.standardise.load_state_dict(standardise.state_dict())
+    if isinstance(start, LinearProbe):
+        head.start_from(start, present)
+    else:
+        head.standardise.load_state_dict(start.state_dict())
     model = Classifier(with_common_statistics(network, device, processes), head).to(device)
     kept = KeptWeights(model, decay=settings.ema).to(device)
     forward = together(model, processes)
@@ -128,6 +133,10 @@ def finetune_network(
     images, judge = _views(labelled.pixels, settings, device), _Validation(val, present, classes, device, processes)
     n = len(labelled.rows)
     steps = -(-n // settings.batch_size)
+
+    if isinstance(start, LinearProbe):
+        kept.judge(model, judge)
+        report(f"{name}: before, val NLL {judge.said['val_nll']:.3f}, top-1 {judge.said['val_top1']:.2f}")
 
     def loss(rows: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
         mine = processes.share(len(rows))

@@ -1,0 +1,52 @@
+"""Maps of a class: the raster's numbers and georeference, the picture, names of classes."""
+
+import warnings
+
+import numpy as np
+import pytest
+from location_runs import CLASSES, make_classifier
+from PIL import Image
+
+from cspops.errors import DataError, ParamsError
+from cspops.library.model import Model
+from cspops.stages.place_map import class_number, run
+
+
+def model() -> Model:
+    classifier = make_classifier()
+    return Model(classifier.encoder, classifier, classes=tuple(CLASSES))
+
+
+def test_a_geotiff_holds_p_at_the_centres_of_its_pixels(tmp_path):
+    rasterio = pytest.importorskip("rasterio")
+    warnings.simplefilter("ignore", PendingDeprecationWarning)  # of rasterio's own arithmetic
+    assert run(model(), "FIR", tmp_path / "fir.tif", grid=0.5, box=(8.0, 47.0, 9.5, 48.0)) == "fir"
+    with rasterio.open(tmp_path / "fir.tif") as opened:
+        assert (opened.crs.to_epsg(), tuple(opened.bounds), opened.shape) == (4326, (8.0, 47.0, 9.5, 48.0), (2, 3))
+        found = opened.read(1)
+    centre = [9.25, 47.25]  # of the second row and third column of half-degree pixels from (8, 48)
+    expected = model().predict_proba(lonlat=[centre])[0, CLASSES.index("fir")]
+    assert found[1, 2] == pytest.approx(expected, rel=1e-6)
+    assert found.dtype == np.float32
+
+
+def test_a_png_of_a_box_and_the_same_bytes_each_time(tmp_path):
+    for name in ("a", "b"):
+        run(model(), "oak", tmp_path / f"{name}.png", grid=0.5, box=(-10.0, 35.0, 30.0, 60.0))
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    with Image.open(tmp_path / "a.png") as image:
+        assert min(image.size) > 300
+
+
+def test_classes_are_found_whatever_their_case_and_near_names_are_said():
+    assert class_number(model(), "Oak") == CLASSES.index("oak")
+    with pytest.raises(ParamsError, match="no class 'oke'") as caught:
+        class_number(model(), "oke")
+    assert "oak" in str(caught.value.hint)
+    with pytest.raises(DataError, match="no location classifier"):
+        class_number(Model(make_classifier().encoder), "oak")
+
+
+def test_other_formats_are_refused(tmp_path):
+    with pytest.raises(ParamsError, match=r"written as \.png"):
+        run(model(), "oak", tmp_path / "a.svg", grid=0.5)
