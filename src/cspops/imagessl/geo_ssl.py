@@ -6,16 +6,14 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from cspops.data.batches import epoch_of_rows
 from cspops.imagessl.images import Facts, Pretrained, UnlabelledImages
 from cspops.imagessl.moco import MocoSettings, MomentumContrast, sgd, views_of
-from cspops.imagessl.monitor import NeighbourDistance
 from cspops.imagessl.places import Places
 from cspops.imagessl.position_clusters import PositionClusters, Space, fit_centres, points_of
+from cspops.imagessl.watched import train_watched
 from cspops.models.backbones import ImageNetwork
 from cspops.progress import Report, silent
 from cspops.shapes import Int, Tensor
-from cspops.training.loop import run_epochs
 from cspops.training.resume import Resume
 
 
@@ -69,8 +67,6 @@ def geo_ssl(
         modules["clusters"] = trained["clusters"] = clusters = PositionClusters(settings.dim, centres, seed=seed).to(device)
         on_device = points.float().to(device)
         facts |= {"clusters": len(centres), "rows_without_position": int((~images.located).sum())}
-    monitor = NeighbourDistance.of(network, images, seed=seed)
-    before = monitor()
 
     def step(rows: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
         def keys() -> Tensor:
@@ -82,23 +78,20 @@ def geo_ssl(
         geo = clusters(projected, on_device[rows])
         return {"total": loss + settings.weight_geo * geo, "contrast": loss, "geo": geo}
 
-    curve = run_epochs(
-        name="moco" + "+geo" * settings.geo + "+tp" * temporal,  # the authors' names; they also name the random streams
+    return train_watched(
+        "moco" + "+geo" * settings.geo + "+tp" * temporal,  # the authors' names; they also name the random streams
+        network,
+        images,
+        step,
         modules=modules,
         optimizer=sgd(trained, settings),
-        learning_rate=settings.learning_rate,
-        epochs=settings.epochs,
-        batches=lambda stream: epoch_of_rows(len(images), settings.batch_size, generator=stream),
-        batches_per_epoch=-(-len(images) // settings.batch_size),
-        loss=step,
-        after_epoch=monitor,
+        settings=settings,
+        facts=facts,
         seed=seed,
         device=device,
         resume=resume,
         report=report,
     )
-    network.eval()
-    return Pretrained(curve, facts | monitor.facts(before))
 
 
 def clusters_of(place: Int[Tensor, "n"]) -> int:

@@ -5,18 +5,16 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from cspops.data.batches import epoch_of_rows
 from cspops.data.land_cover import LandCover
 from cspops.errors import DataError
 from cspops.imagessl.images import Facts, Features, Pretrained, UnlabelledImages, Views
 from cspops.imagessl.momentum import follow, momentum_copy
-from cspops.imagessl.monitor import NeighbourDistance
+from cspops.imagessl.watched import train_watched
 from cspops.losses.land_cover import Reduction, land_cover_loss
 from cspops.models.backbones import ImageNetwork
 from cspops.progress import Report, silent
 from cspops.seeds import global_torch_stream
 from cspops.shapes import Float, Tensor
-from cspops.training.loop import run_epochs
 from cspops.training.resume import Resume
 
 
@@ -94,28 +92,24 @@ def geokr(
     both = StudentAndTeacher(network, len(land_cover.codes), settings, seed=seed).to(device)
     view = Views(images.pixels, device, min_scale=1.0, colour_jitter=settings.colour_jitter, turns=settings.turns)
     share, rows_on = land_cover.share.to(device), rows_of.to(device)
-    monitor = NeighbourDistance.of(network, images, seed=seed)
-    before = monitor()
 
     def step(rows: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
         return both.loss(view(rows_on[rows], draws), share[rows])
 
-    curve = run_epochs(
-        name="geokr",
+    facts: Facts = {"classes": len(land_cover.codes), "without_land_cover": land_cover.left_out, "note": land_cover.note}
+    return train_watched(
+        "geokr",
+        network,
+        images,
+        step,
+        rows=len(rows_of),
         modules={"both": both},
         optimizer=torch.optim.Adam(both.student.parameters(), lr=settings.learning_rate, fused=True),
-        learning_rate=settings.learning_rate,
-        epochs=settings.epochs,
-        batches=lambda stream: epoch_of_rows(len(rows_of), settings.batch_size, generator=stream),
-        batches_per_epoch=-(-len(rows_of) // settings.batch_size),
-        loss=step,
         after_step=both.after_step,
-        after_epoch=monitor,
+        settings=settings,
+        facts=facts,
         seed=seed,
         device=device,
         resume=resume,
         report=report,
     )
-    network.eval()
-    facts: Facts = {"classes": len(land_cover.codes), "without_land_cover": land_cover.left_out, "note": land_cover.note}
-    return Pretrained(curve, facts | monitor.facts(before))

@@ -6,17 +6,15 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from cspops.data.batches import epoch_of_rows
 from cspops.imagessl.images import Features, Pretrained, UnlabelledImages, Views
 from cspops.imagessl.momentum import Queue, follow, in_groups, momentum_copy, queue_size, shuffled
-from cspops.imagessl.monitor import NeighbourDistance
+from cspops.imagessl.watched import train_watched
 from cspops.losses import objectives
 from cspops.losses.pairs import unit
 from cspops.models.backbones import ImageNetwork
 from cspops.progress import Report, silent
 from cspops.seeds import global_torch_stream, torch_stream
 from cspops.shapes import Float, Tensor
-from cspops.training.loop import run_epochs
 from cspops.training.resume import Resume
 
 
@@ -95,30 +93,24 @@ def moco(
     network = network.to(device)
     contrast = MomentumContrast(network, settings, images=len(images), seed=seed).to(device).train()
     view = views_of(images, settings, device)
-    monitor = NeighbourDistance.of(network, images, seed=seed)
-    before = monitor()
 
     def step(rows: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
         loss, _ = contrast.contrast(view(rows, draws), lambda: view(rows, draws), draws)
         return {"total": loss}
 
-    curve = run_epochs(
-        name="moco",
+    return train_watched(
+        "moco",
+        network,
+        images,
+        step,
         modules={"contrast": contrast},
         optimizer=sgd(contrast.query, settings),
-        learning_rate=settings.learning_rate,
-        epochs=settings.epochs,
-        batches=lambda stream: epoch_of_rows(len(images), settings.batch_size, generator=stream),
-        batches_per_epoch=-(-len(images) // settings.batch_size),
-        loss=step,
-        after_epoch=monitor,
+        settings=settings,
         seed=seed,
         device=device,
         resume=resume,
         report=report,
     )
-    network.eval()
-    return Pretrained(curve, monitor.facts(before))
 
 
 def views_of(images: UnlabelledImages, settings: MocoSettings, device: torch.device) -> Views:

@@ -7,20 +7,18 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from cspops.data.batches import epoch_of_rows
 from cspops.errors import DataError
-from cspops.imagessl.images import Features, Pretrained, UnlabelledImages
+from cspops.imagessl.images import Facts, Features, Pretrained, UnlabelledImages
 from cspops.imagessl.moco import MocoSettings, mlp_head, sgd, views_of
 from cspops.imagessl.momentum import Queue, follow, in_groups, momentum_copy, queue_size, shuffled
-from cspops.imagessl.monitor import NeighbourDistance
 from cspops.imagessl.places import Places
+from cspops.imagessl.watched import train_watched
 from cspops.losses import objectives
 from cspops.losses.pairs import unit
 from cspops.models.backbones import ImageNetwork
 from cspops.progress import Report, silent
 from cspops.seeds import global_torch_stream, torch_stream
 from cspops.shapes import Float, Tensor
-from cspops.training.loop import run_epochs
 from cspops.training.resume import Resume
 
 SPACES = 3
@@ -124,8 +122,6 @@ def seco(
     contrast = SeasonalContrast(network, settings, places=len(usable), seed=seed).to(device).train()
     augmented = views_of(images, settings, device)
     cropped = replace(augmented, colour_jitter=0.0, grey=0.0, blur=0.0, turns=False, mirror=False)
-    monitor = NeighbourDistance.of(network, images, seed=seed)
-    before = monitor()
 
     def step(numbers: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
         t0, t1, t2 = (places.images(usable[numbers], draws) for _ in range(3))
@@ -133,21 +129,19 @@ def seco(
         losses = contrast.contrast(cropped(t0, draws), keys, draws)
         return {"total": torch.stack(losses).sum()} | {f"space_{space}": loss for space, loss in enumerate(losses)}
 
-    curve = run_epochs(
-        name="seco",
+    facts: Facts = {"places": len(usable), "places_of_one_date": len(places) - len(usable)}
+    return train_watched(
+        "seco",
+        network,
+        images,
+        step,
+        rows=len(usable),
         modules={"contrast": contrast},
         optimizer=sgd(contrast.query, settings),
-        learning_rate=settings.learning_rate,
-        epochs=settings.epochs,
-        batches=lambda stream: epoch_of_rows(len(usable), settings.batch_size, generator=stream),
-        batches_per_epoch=-(-len(usable) // settings.batch_size),
-        loss=step,
-        after_epoch=monitor,
+        settings=settings,
+        facts=facts,
         seed=seed,
         device=device,
         resume=resume,
         report=report,
     )
-    network.eval()
-    facts = {"places": len(usable), "places_of_one_date": len(places) - len(usable)}
-    return Pretrained(curve, facts | monitor.facts(before))

@@ -7,17 +7,15 @@ from typing import Literal
 import torch
 from torch.nn.functional import interpolate
 
-from cspops.data.batches import epoch_of_rows
 from cspops.data.views import random_views
 from cspops.imagessl.cut_tiles import CutTiles
 from cspops.imagessl.images import Facts, Pretrained, UnlabelledImages, as_floats
-from cspops.imagessl.monitor import NeighbourDistance
 from cspops.imagessl.near_and_far import NearAndFar
+from cspops.imagessl.watched import train_watched
 from cspops.losses.triplet import triplet
 from cspops.models.backbones import ImageNetwork
 from cspops.progress import Report, silent
 from cspops.shapes import Float, Tensor, UInt8
-from cspops.training.loop import run_epochs
 from cspops.training.resume import Resume
 
 Triplets = Callable[[Tensor, torch.Generator], Tensor]
@@ -69,8 +67,6 @@ def tile2vec(
     images.require(2, "Tile2Vec tells an image from a distant one")
     network = network.to(device)
     triplets, facts = _triplets(images, settings, raster, seed=seed, device=device, px=network.config["px"])
-    monitor = NeighbourDistance.of(network, images, seed=seed)
-    before = monitor()
 
     def step(rows: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
         tiles = random_views(
@@ -79,23 +75,20 @@ def tile2vec(
         anchor, neighbour, distant = network.features(tiles).chunk(3)
         return triplet(anchor, neighbour, distant, margin=settings.margin, l2=settings.l2)
 
-    curve = run_epochs(
-        name="tile2vec",
+    return train_watched(
+        "tile2vec",
+        network,
+        images,
+        step,
         modules={"network": network},
         optimizer=torch.optim.Adam(network.parameters(), lr=settings.learning_rate, betas=(0.5, 0.999), fused=True),
-        learning_rate=settings.learning_rate,
-        epochs=settings.epochs,
-        batches=lambda stream: epoch_of_rows(len(images), settings.batch_size, generator=stream),
-        batches_per_epoch=-(-len(images) // settings.batch_size),
-        loss=step,
-        after_epoch=monitor,
+        settings=settings,
+        facts=facts,
         seed=seed,
         device=device,
         resume=resume,
         report=report,
     )
-    network.eval()
-    return Pretrained(curve, facts | monitor.facts(before))
 
 
 def _triplets(
