@@ -13,6 +13,7 @@ from cspops.errors import DataError
 from cspops.seeds import derive
 from cspops.training import finetune_network as module
 from cspops.training import loop
+from cspops.training.finetune_img import linear_probe
 from cspops.training.finetune_network import LabelledImages, image_features
 from cspops.training.resume import Resume
 
@@ -122,6 +123,36 @@ def test_seeds_differ_and_repeat():
     one, again, other = train(epochs=1), train(epochs=1), train(epochs=1, seed=1)
     assert one[1] == again[1]
     assert one[1] != other[1]
+
+
+def test_a_linear_head_starts_as_the_probe():
+    """At a rate of nothing the classifier is the probe, of the classes that have a label; the others are absent."""
+    sets = images()
+    net = network(norm=True).eval()
+    with torch.no_grad():
+        features = [net(one.pixels[one.rows]) for one in sets]
+    search = {"classes": CLASSES, "l2": (0.01,), "max_iterations": 100}
+    probe, (choice,) = linear_probe(features[0], sets[0].label, features[1], sets[1].label, **search)
+    others = {"sets": sets, "start": probe, "batch_norm": "frozen", "learning_rate": 1e-12, "epochs": 1}
+    model, curve = train(net=net, **others)
+    assert curve[0]["val_nll"] == pytest.approx(choice.val_nll, rel=1e-5)
+    with torch.no_grad():
+        view = Views(sets[1].pixels, CPU, min_scale=1.0).plain(sets[1].rows)
+        torch.testing.assert_close(model(view), probe(features[1]), rtol=1e-4, atol=1e-4)
+    _, from_zero = train(net=network(norm=True), head="mlp", **others)
+    assert from_zero[0]["val_nll"] == pytest.approx(math.log(3), rel=1e-5)
+
+
+@pytest.mark.parametrize("batch_norm", ["frozen", "trained"])
+def test_frozen_batch_norm_keeps_its_statistics_and_trains_its_scale(batch_norm):
+    net = network(norm=True)
+    before = copy.deepcopy(net.state_dict())
+    train(net=net, batch_norm=batch_norm, ema=0.0)
+    after = net.state_dict()
+    for name in ("running_mean", "num_batches_tracked"):
+        same = torch.equal(after[f"network.1.{name}"], before[f"network.1.{name}"])
+        assert same == (batch_norm == "frozen"), name
+    assert not torch.equal(after["network.1.weight"], before["network.1.weight"])
 
 
 def test_one_row_is_refused():

@@ -16,9 +16,11 @@ class LinearProbe(Section):
 
 class Full(Section):
     head: Literal["linear", "mlp"]
+    probe_l2: NotNegative
     hidden: Width
     epochs: Count
     batch_size: Annotated[int, Field(ge=2)]
+    batch_norm: Literal["frozen", "trained"]
     learning_rate: Positive
     weight_decay: NotNegative
     layer_decay: Annotated[float, Field(gt=0, le=1)]

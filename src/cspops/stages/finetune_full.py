@@ -16,19 +16,21 @@ from cspops.data.splits import read_few_shot, read_roles
 from cspops.errors import DataError
 from cspops.models.backbones import rebuild_image_network
 from cspops.models.checkpoint import load_config, load_weights, save_model
-from cspops.models.heads import Standardise
+from cspops.models.heads import LinearProbe, Standardise
 from cspops.progress import Report
 from cspops.shapes import Bool, Tensor
 from cspops.stages.curves import write_curve
 from cspops.stages.pixels import decoded, on_device
 from cspops.stages.site import Site
 from cspops.training.distributed import run_together
+from cspops.training.finetune_img import linear_probe
 from cspops.training.finetune_network import FullSettings, LabelledImages, finetune_network, image_features
 from cspops.training.processes import ALONE, Processes
 from cspops.training.resume import Resume
 
 COLUMNS = ("epoch", "total", "val_nll", "val_top1")
 JUDGED = ("val", "test", "spatial_val", "spatial_test")
+PROBE_ITERATIONS = 100
 REMAKE = "dvc repro pretrain-img"
 
 
@@ -48,6 +50,7 @@ class Piece:
     judged: np.ndarray
     """The rows whose features are kept."""
     standardise: Standardise
+    start: LinearProbe | None
     settings: dict[str, Any]
     classes: int
     seed: int
@@ -87,9 +90,24 @@ def fine_tuned(
     matrix = FeatureFile(site.inputs["featurize"]).read(obs_id)
     size, device = site.host.processes(), site.host.torch_device()
 
+    def of(rows: np.ndarray) -> Tensor:
+        """F*(I) of some rows."""
+        return torch.from_numpy(matrix[rows].astype("float32"))
+
     def make(seed: int, ratio: float, folder: Path) -> None:
         train = np.flatnonzero(few[seed, ratio])
-        features = torch.from_numpy(matrix[train].astype("float32"))
+        features = of(few[seed, ratio])
+        probe = None
+        if settings["probe_l2"] and settings["head"] == "linear":
+            probe, _ = linear_probe(
+                features,
+                observations.label[few[seed, ratio]],
+                of(val.numpy()),
+                observations.label[val],
+                classes=len(observations.classes),
+                l2=(settings["probe_l2"],),
+                max_iterations=PROBE_ITERATIONS,
+            )
         piece = Piece(
             network=site.inputs["pretrain-img"],
             pixels=site.scratch / "pixels.npy",
@@ -99,7 +117,8 @@ def fine_tuned(
             val=np.flatnonzero(val.numpy()),
             val_label=label[val.numpy()],
             judged=np.flatnonzero(judged),
-            standardise=Standardise(features.shape[1]).fit(features),
+            standardise=Standardise(features.shape[1]).fit(features) if probe is None else probe.standardise,
+            start=probe,
             settings=settings,
             classes=len(observations.classes),
             seed=seed,
@@ -139,6 +158,7 @@ def train_piece(piece: Piece, processes: Processes, device: torch.device, report
         piece.standardise,
         FullSettings(**piece.settings),
         classes=piece.classes,
+        start=piece.start,
         name=name,
         seed=piece.seed,
         device=device,

@@ -10,13 +10,14 @@ from typing import Literal
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from cspops.data.batches import epoch_of_rows
 from cspops.data.views import Views
 from cspops.errors import CspopsError, DataError
 from cspops.models.backbones import ImageNetwork
-from cspops.models.heads import ImageHead, Standardise
+from cspops.models.heads import ImageHead, LinearProbe, Standardise
 from cspops.models.precision import autocast
 from cspops.progress import Report, silent
 from cspops.seeds import global_torch_stream
@@ -36,9 +37,11 @@ class FullSettings:
     """Hyper-parameters; see params.yaml."""
 
     head: Literal["linear", "mlp"]
+    probe_l2: float
     hidden: int
     epochs: int
     batch_size: int
+    batch_norm: Literal["frozen", "trained"]
     learning_rate: float
     weight_decay: float
     layer_decay: float
@@ -65,11 +68,24 @@ class LabelledImages:
 
 
 class Classifier(nn.Module):
-    """g(F(I)): pixels in [0, 1] to the scores of classes. F computes as `precision.autocast` says, g in float32."""
+    """g(F(I)): pixels in [0, 1] to the scores of classes. F computes as `precision.autocast` says, g in float32.
 
-    def __init__(self, network: ImageNetwork, head: ImageHead) -> None:
+    Args:
+        frozen_statistics: batch norm normalises by what it knows of pre-training, in training too.
+    """
+
+    def __init__(self, network: ImageNetwork, head: ImageHead, *, frozen_statistics: bool = False) -> None:
         super().__init__()
-        self.network, self.head = network, head
+        self.network, self.head, self.frozen_statistics = network, head, frozen_statistics
+
+    def train(self, mode: bool = True) -> "Classifier":
+        """Into training mode, without batch norm where its statistics are frozen."""
+        super().train(mode)
+        if self.frozen_statistics:
+            for module in self.network.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
 
     def forward(self, pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n q"]:
         out: Tensor = self.head(self.features(pixels))
@@ -90,6 +106,7 @@ def finetune_network(
     settings: FullSettings,
     *,
     classes: int,
+    start: LinearProbe | None = None,
     name: str = "finetune-img",
     seed: int,
     device: torch.device,
@@ -97,13 +114,15 @@ def finetune_network(
     resume: Resume | None = None,
     report: Report = silent,
 ) -> tuple[Classifier, Curve]:
-    """Train ``network`` in place with a fresh head; the epoch of the least validation NLL gives the weights.
+    """Train ``network`` in place with a head; the epoch of the least validation NLL gives the weights.
 
     The head has a score for each class with a label; validation rows of other classes count as the uniform guess.
 
     Args:
         labelled: the few-shot subset.
         standardise: by which the head standardises features, fitted to F*(I) of the labelled rows.
+        start: a probe of F*(I) as which a linear head starts (Kumar et al. 2022): a head that knows nothing yet would
+            spoil the features before it has learned to use them.
         name: of the snapshot, of the random streams and in the lines reported.
 
     Returns:
@@ -121,7 +140,11 @@ def finetune_network(
     with global_torch_stream(seed, name, "head"):
         head = ImageHead(network.dim, len(present), hidden=settings.hidden if settings.head == "mlp" else 0)
     head.standardise.load_state_dict(standardise.state_dict())
-    model = Classifier(with_common_statistics(network, device, processes), head).to(device)
+    if start is not None and settings.head == "linear":
+        head.linear.load_state_dict({key: value[present] for key, value in start.linear.state_dict().items()})
+    frozen = settings.batch_norm == "frozen"
+    network = network if frozen else with_common_statistics(network, device, processes)
+    model = Classifier(network, head, frozen_statistics=frozen).to(device)
     kept = KeptWeights(model, decay=settings.ema).to(device)
     forward = together(model, processes)
     groups = rate_groups(network, head, layer_decay=settings.layer_decay, weight_decay=settings.weight_decay)
