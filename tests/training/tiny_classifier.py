@@ -18,7 +18,7 @@ from cspops.training.resume import Resume
 CPU = torch.device("cpu")
 SETTINGS = FullSettings(
     head="linear",
-    probe_l2=0.0,
+    probe_l2=(),
     hidden=8,
     epochs=3,
     batch_size=10,

@@ -16,7 +16,7 @@ class LinearProbe(Section):
 
 class Full(Section):
     head: Literal["linear", "mlp"]
-    probe_l2: NotNegative
+    probe_l2: tuple[Positive, ...]
     hidden: Width
     epochs: Count
     batch_size: Annotated[int, Field(ge=2)]

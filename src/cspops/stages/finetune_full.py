@@ -105,7 +105,7 @@ def fine_tuned(
                 of(val.numpy()),
                 observations.label[val],
                 classes=len(observations.classes),
-                l2=(settings["probe_l2"],),
+                l2=settings["probe_l2"],
                 max_iterations=PROBE_ITERATIONS,
             )
         piece = Piece(

@@ -37,7 +37,7 @@ class FullSettings:
     """Hyper-parameters; see params.yaml."""
 
     head: Literal["linear", "mlp"]
-    probe_l2: float
+    probe_l2: tuple[float, ...]
     hidden: int
     epochs: int
     batch_size: int
