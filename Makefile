@@ -25,8 +25,9 @@ lint: .venv/installed  ## ruff, mypy, import-linter
 	$(IN_VENV) mypy
 	$(IN_VENV) lint-imports
 
+# One thread a process: there is a process for each core.
 test: lint  ## lint, then the tests
-	$(IN_VENV) python -m pytest -n logical --dist loadfile
+	OMP_NUM_THREADS=1 $(IN_VENV) python -m pytest -n logical --dist loadfile
 
 clean:  ## remove what the stages made (not .venv, not DVC's cache, not artifacts/imported)
 	rm -rf data

@@ -11,7 +11,6 @@ from torch.nn.functional import cross_entropy
 
 from cspops.data.views import Views
 from cspops.errors import DataError
-from cspops.models.heads import ImageHead, LinearProbe
 from cspops.seeds import derive
 from cspops.training import finetune_network as module
 from cspops.training import loop
@@ -70,7 +69,7 @@ def test_labels_are_smoothed_over_the_classes_that_have_one(monkeypatch):
         value = cross_entropy(scores, label, label_smoothing=label_smoothing)
         target = torch.full_like(scores, label_smoothing / scores.shape[1])
         target[torch.arange(len(label)), label] += 1 - label_smoothing
-        seen.append((scores.shape[1], float(value.detach()), float(-(target * scores.detach().log_softmax(1)).sum(1).mean())))
+        seen.append((scores.shape[1], value.item(), float(-(target * scores.detach().log_softmax(1)).sum(1).mean())))
         return value
 
     monkeypatch.setattr(module, "cross_entropy", spy)
@@ -127,6 +126,36 @@ def test_seeds_differ_and_repeat():
     assert one[1] != other[1]
 
 
+def test_a_linear_head_starts_as_the_probe():
+    """At a rate of nothing the classifier is the probe, of the classes that have a label; the others are absent."""
+    sets = images()
+    net = network(norm=True).eval()
+    with torch.no_grad():
+        features = [net(one.pixels[one.rows]) for one in sets]
+    search = {"classes": CLASSES, "l2": (0.01,), "max_iterations": 100}
+    probe, (choice,) = linear_probe(features[0], sets[0].label, features[1], sets[1].label, **search)
+    others = {"sets": sets, "start": probe, "batch_norm": "frozen", "learning_rate": 1e-12, "epochs": 1}
+    model, curve = train(net=net, **others)
+    assert curve[0]["val_nll"] == pytest.approx(choice.val_nll, rel=1e-5)
+    with torch.no_grad():
+        view = Views(sets[1].pixels, CPU, min_scale=1.0).plain(sets[1].rows)
+        torch.testing.assert_close(model(view), probe(features[1]), rtol=1e-4, atol=1e-4)
+    _, from_zero = train(net=network(norm=True), head="mlp", **others)
+    assert from_zero[0]["val_nll"] == pytest.approx(math.log(3), rel=1e-5)
+
+
+@pytest.mark.parametrize("batch_norm", ["frozen", "trained"])
+def test_frozen_batch_norm_keeps_its_statistics_and_trains_its_scale(batch_norm):
+    net = network(norm=True)
+    before = copy.deepcopy(net.state_dict())
+    train(net=net, batch_norm=batch_norm, ema=0.0)
+    after = net.state_dict()
+    for name in ("running_mean", "num_batches_tracked"):
+        same = torch.equal(after[f"network.1.{name}"], before[f"network.1.{name}"])
+        assert same == (batch_norm == "frozen"), name
+    assert not torch.equal(after["network.1.weight"], before["network.1.weight"])
+
+
 def test_one_row_is_refused():
     labelled, val = images()
     with pytest.raises(DataError, match="one labelled image is too few"):
@@ -143,25 +172,18 @@ def test_features_are_those_of_the_network(monkeypatch):
     assert image_features(model, labelled.pixels, labelled.rows[:0], CPU).shape == (0, 8)
 
 
-def test_a_head_that_begins_as_a_probe_answers_as_it_does_and_is_never_worse_on_validation():
-    """With a rate of nearly zero nothing is learned: the answers are the probe's. With a ruinous one the start is kept."""
+def test_a_training_that_makes_the_probe_worse_ends_as_the_probe():
+    """At a ruinous rate every epoch is worse on validation than the start, which is kept."""
     labelled, val = images()
     net = network().eval()
     features, val_features = (net(one.pixels[one.rows]).detach() for one in (labelled, val))
     probe, search = linear_probe(
         features, labelled.label, val_features, val.label, classes=CLASSES, l2=(0.1, 0.01), max_iterations=50
     )
-    least = min(choice.val_nll for choice in search)
-    for rate in (1e-12, 30.0):
-        settings = replace(SETTINGS, start="probe", learning_rate=rate, ema=0.0, epochs=2)
-        model, curve = finetune_network(
-            network(), labelled, val, probe, settings, classes=CLASSES, seed=0, device=torch.device("cpu")
-        )
-        answer = model(val.pixels[val.rows].permute(0, 3, 1, 2).float() / 255).detach()
-        torch.testing.assert_close(answer, probe(val_features).detach(), rtol=1e-3, atol=1e-3)
-    assert max(row["val_nll"] for row in curve) > least + 0.1  # the ruinous rate did ruin it
-
-
-def test_a_head_with_a_hidden_layer_cannot_begin_as_a_probe():
-    with pytest.raises(ValueError, match="hidden layer"):
-        ImageHead(4, 2, hidden=3).start_from(LinearProbe(4, 2), torch.tensor([0, 1]))
+    settings = replace(SETTINGS, learning_rate=30.0, ema=0.0, epochs=2)
+    model, curve = finetune_network(
+        network(), labelled, val, probe.standardise, settings, start=probe, classes=CLASSES, seed=0, device=CPU
+    )
+    assert min(row["val_nll"] for row in curve) > min(choice.val_nll for choice in search) + 0.1
+    answer = model(Views(val.pixels, CPU, min_scale=1.0).plain(val.rows)).detach()
+    torch.testing.assert_close(answer, probe(val_features).detach(), rtol=1e-3, atol=1e-3)

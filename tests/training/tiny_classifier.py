@@ -18,10 +18,11 @@ from cspops.training.resume import Resume
 CPU = torch.device("cpu")
 SETTINGS = FullSettings(
     head="linear",
-    start="zero",
+    probe_l2=(),
     hidden=8,
     epochs=3,
     batch_size=10,
+    batch_norm="trained",
     learning_rate=0.01,
     weight_decay=0.05,
     layer_decay=0.5,

@@ -88,7 +88,7 @@ class ImageHead(nn.Module):
     Args:
         hidden: width of the hidden layer, or 0 for none.
 
-    The last layer starts at zero, so that the first answer is the uniform guess; or `start_from` a probe.
+    The last layer starts at zero, so that the first answer is the uniform guess.
     """
 
     def __init__(self, dim: int, classes: int, *, hidden: int = 0) -> None:
@@ -103,15 +103,6 @@ class ImageHead(nn.Module):
     def forward(self, image_features: Float[Tensor, "*batch k"]) -> Float[Tensor, "*batch q"]:
         out: Tensor = self.linear(self.body(self.standardise(image_features)))
         return out
-
-    @torch.no_grad()
-    def start_from(self, probe: LinearProbe, present: Int[Tensor, "c"]) -> None:
-        """Answer as ``probe`` does for the classes ``present``, which are this head's. ValueError with a hidden layer."""
-        if self.config["hidden"]:
-            raise ValueError("a head with a hidden layer cannot start from a linear probe")
-        self.standardise.load_state_dict(probe.standardise.state_dict())
-        self.linear.weight.copy_(probe.linear.weight[present])
-        self.linear.bias.copy_(probe.linear.bias[present])
 
     @torch.no_grad()
     def among(self, present: Int[Tensor, "c"], classes: int) -> "ImageHead":

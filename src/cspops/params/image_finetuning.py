@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from cspops.params.section import Count, NotNegative, Positive, Section, Share, Width
 
@@ -16,10 +16,11 @@ class LinearProbe(Section):
 
 class Full(Section):
     head: Literal["linear", "mlp"]
+    probe_l2: tuple[Positive, ...]
     hidden: Width
-    start: Literal["probe", "zero"]
     epochs: Count
     batch_size: Annotated[int, Field(ge=2)]
+    batch_norm: Literal["frozen", "trained"]
     learning_rate: Positive
     weight_decay: NotNegative
     layer_decay: Annotated[float, Field(gt=0, le=1)]
@@ -33,12 +34,6 @@ class Full(Section):
     grey: Share
     blur: Share
     turns: bool
-
-    @model_validator(mode="after")
-    def _start(self) -> "Full":
-        if self.head == "mlp" and self.start == "probe":
-            raise ValueError("head: mlp cannot begin as a linear probe: it needs start: zero")
-        return self
 
 
 class Released(Section):

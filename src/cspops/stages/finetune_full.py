@@ -1,7 +1,7 @@
 """finetune-img where finetune_img.mode is `full`: the whole image network with a head, for every seed and label ratio."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,9 +30,8 @@ from cspops.training.resume import Resume
 
 COLUMNS = ("epoch", "total", "val_nll", "val_top1")
 JUDGED = ("val", "test", "spatial_val", "spatial_test")
+PROBE_ITERATIONS = 100
 REMAKE = "dvc repro pretrain-img"
-L2, ITERATIONS = (0.1, 0.03, 0.01, 0.003, 0.001, 0.0003), 100
-"""Of the probe that a head begins as: what finetune_img.modes.linear_probe has, whose settings mode full may not read."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,8 @@ class Piece:
     val_label: np.ndarray
     judged: np.ndarray
     """The rows whose features are kept."""
-    start: LinearProbe | Standardise
+    standardise: Standardise
+    start: LinearProbe | None
     settings: dict[str, Any]
     classes: int
     seed: int
@@ -99,8 +99,24 @@ def fine_tuned(
     matrix = FeatureFile(site.inputs["featurize"]).read(obs_id)
     size, device = site.host.processes(), site.host.torch_device()
 
+    def of(rows: np.ndarray) -> Tensor:
+        """F*(I) of some rows."""
+        return torch.from_numpy(matrix[rows].astype("float32"))
+
     def make(seed: int, ratio: float, folder: Path) -> None:
         train = np.flatnonzero(few[seed, ratio])
+        features = of(few[seed, ratio])
+        probe = None
+        if settings["probe_l2"] and settings["head"] == "linear":
+            probe, _ = linear_probe(
+                features,
+                observations.label[few[seed, ratio]],
+                of(val.numpy()),
+                observations.label[val],
+                classes=len(observations.classes),
+                l2=settings["probe_l2"],
+                max_iterations=PROBE_ITERATIONS,
+            )
         piece = Piece(
             network=site.inputs["pretrain-img"],
             pixels=site.scratch / "pixels.npy",
@@ -110,7 +126,8 @@ def fine_tuned(
             val=np.flatnonzero(val.numpy()),
             val_label=label[val.numpy()],
             judged=np.flatnonzero(judged),
-            start=start_of(settings, matrix, train, np.flatnonzero(val.numpy()), observations),
+            standardise=Standardise(features.shape[1]).fit(features) if probe is None else probe.standardise,
+            start=probe,
             settings=settings,
             classes=len(observations.classes),
             seed=seed,
@@ -124,25 +141,6 @@ def fine_tuned(
             run_together(train_piece, piece, size=size, device=device)
 
     return make
-
-
-def start_of(
-    settings: Mapping[str, Any], matrix: np.ndarray, train: np.ndarray, val: np.ndarray, observations: Observations
-) -> LinearProbe | Standardise:
-    """What the head begins as: a linear probe of F*(I), its L2 chosen on validation, or zero on standardised features."""
-    features, label = torch.from_numpy(matrix[train].astype("float32")), observations.label
-    if settings["start"] == "zero":
-        return Standardise(features.shape[1]).fit(features)
-    probe, _ = linear_probe(
-        features,
-        label[torch.from_numpy(train)],
-        torch.from_numpy(matrix[val].astype("float32")),
-        label[torch.from_numpy(val)],
-        classes=len(observations.classes),
-        l2=L2,
-        max_iterations=ITERATIONS,
-    )
-    return probe
 
 
 def _say(line: str) -> None:
@@ -166,9 +164,10 @@ def train_piece(piece: Piece, processes: Processes, device: torch.device, report
         network,
         LabelledImages(pixels, place(piece.train), torch.from_numpy(piece.train_label)),
         LabelledImages(pixels, place(piece.val), torch.from_numpy(piece.val_label)),
-        piece.start,
+        piece.standardise,
         FullSettings(**piece.settings),
         classes=piece.classes,
+        start=piece.start,
         name=name,
         seed=piece.seed,
         device=device,

@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from cspops.data.batches import epoch_of_rows
@@ -36,10 +37,11 @@ class FullSettings:
     """Hyper-parameters; see params.yaml."""
 
     head: Literal["linear", "mlp"]
-    start: Literal["probe", "zero"]
+    probe_l2: tuple[float, ...]
     hidden: int
     epochs: int
     batch_size: int
+    batch_norm: Literal["frozen", "trained"]
     learning_rate: float
     weight_decay: float
     layer_decay: float
@@ -66,11 +68,24 @@ class LabelledImages:
 
 
 class Classifier(nn.Module):
-    """g(F(I)): pixels in [0, 1] to the scores of classes. F computes as `precision.training_autocast` says, g in float32."""
+    """g(F(I)): pixels in [0, 1] to the scores of classes. F computes as `precision.training_autocast` says, g in float32.
 
-    def __init__(self, network: ImageNetwork, head: ImageHead) -> None:
+    Args:
+        frozen_statistics: batch norm normalises by what it knows of pre-training, in training too.
+    """
+
+    def __init__(self, network: ImageNetwork, head: ImageHead, *, frozen_statistics: bool = False) -> None:
         super().__init__()
-        self.network, self.head = network, head
+        self.network, self.head, self.frozen_statistics = network, head, frozen_statistics
+
+    def train(self, mode: bool = True) -> "Classifier":
+        """Into training mode, without batch norm where its statistics are frozen."""
+        super().train(mode)
+        if self.frozen_statistics:
+            for module in self.network.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
 
     def forward(self, pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n q"]:
         out: Tensor = self.head(self.features(pixels))
@@ -87,10 +102,11 @@ def finetune_network(
     network: ImageNetwork,
     labelled: LabelledImages,
     val: LabelledImages,
-    start: LinearProbe | Standardise,
+    standardise: Standardise,
     settings: FullSettings,
     *,
     classes: int,
+    start: LinearProbe | None = None,
     name: str = "finetune-img",
     seed: int,
     device: torch.device,
@@ -104,8 +120,9 @@ def finetune_network(
 
     Args:
         labelled: the few-shot subset.
-        start: a linear probe of F*(I) that the head begins as (Kumar et al. 2022: features are not distorted while a fresh
-            head is learned), or what standardises F*(I) for a head that begins at zero.
+        standardise: by which the head standardises features, fitted to F*(I) of the labelled rows.
+        start: a probe of F*(I) as which a linear head starts (Kumar et al. 2022): a head that knows nothing yet would
+            spoil the features before it has learned to use them.
         name: of the snapshot, of the random streams and in the lines reported.
 
     Returns:
@@ -122,11 +139,12 @@ def finetune_network(
     label = torch.searchsorted(present, labelled.label).to(device)
     with global_torch_stream(seed, name, "head"):
         head = ImageHead(network.dim, len(present), hidden=settings.hidden if settings.head == "mlp" else 0)
-    if isinstance(start, LinearProbe):
-        head.start_from(start, present)
-    else:
-        head.standardise.load_state_dict(start.state_dict())
-    model = Classifier(with_common_statistics(network, device, processes), head).to(device)
+    head.standardise.load_state_dict(standardise.state_dict())
+    if start is not None and settings.head == "linear":
+        head.linear.load_state_dict({key: value[present] for key, value in start.linear.state_dict().items()})
+    frozen = settings.batch_norm == "frozen"
+    network = network if frozen else with_common_statistics(network, device, processes)
+    model = Classifier(network, head, frozen_statistics=frozen).to(device)
     kept = KeptWeights(model, decay=settings.ema).to(device)
     forward = together(model, processes)
     groups = rate_groups(network, head, layer_decay=settings.layer_decay, weight_decay=settings.weight_decay)
@@ -134,7 +152,7 @@ def finetune_network(
     n = len(labelled.rows)
     steps = -(-n // settings.batch_size)
 
-    if isinstance(start, LinearProbe):
+    if start is not None:
         kept.judge(model, judge)
         report(f"{name}: before, val NLL {judge.said['val_nll']:.3f}, top-1 {judge.said['val_top1']:.2f}")
 
