@@ -12,7 +12,7 @@ from test_moco import settings as moco_settings
 from unlabelled import CPU, unlabelled
 
 from cspops.errors import DataError
-from cspops.imagessl import seco as method
+from cspops.imagessl import watched
 from cspops.imagessl.methods import METHODS
 from cspops.imagessl.seco import SeasonalContrast, SecoSettings, seco, space_loss
 from cspops.losses.pairs import unit
@@ -142,14 +142,14 @@ def test_cropped_views_are_neither_mirrored_nor_turned(monkeypatch):
 def test_every_place_of_several_dates_is_seen_once_an_epoch(monkeypatch):
     """Batches of 8, 8 and 2 of the 18."""
     numbers = []
-    real = method.epoch_of_rows
+    real = watched.epoch_of_rows
 
     def recorded(n, batch_size, *, generator):
         for rows in real(n, batch_size, generator=generator):
             numbers.append(rows)
             yield rows
 
-    monkeypatch.setattr(method, "epoch_of_rows", recorded)
+    monkeypatch.setattr(watched, "epoch_of_rows", recorded)
     images = seasons()
     images.captured_at[:6] = 0  # the first two places have one date each
     _, made = run(images, epochs=1)

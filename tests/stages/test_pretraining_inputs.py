@@ -11,6 +11,7 @@ from test_pretrain_img import TRAIN, N, captures, view
 from unlabelled import unlabelled
 
 from cspops.errors import DataError
+from cspops.models.backbones import build_image_network
 from cspops.stages import pretrain_img
 from cspops.stages.pretraining_inputs import extra_inputs
 
@@ -52,7 +53,8 @@ def test_land_cover_of_the_embedded_raster_is_that_of_training_rows(tmp_path):
     where[1] = (-140.0, 10.0)
     at = site(tmp_path, paths=photos(tmp_path / "raw", N, side=32), train=TRAIN, lonlat=where)
     assert not TRAIN[1]
-    images = pretrain_img.training_images(32, at, torch.device("cpu"))
+    network = build_image_network("timm:test_resnet", pretrained=False, px=32, seed=0)
+    images = pretrain_img.training_images(network, at, torch.device("cpu"))
     land = extra_inputs("geokr", asked("geokr", side_km=30.0), images, at)["land_cover"]
     assert len(land.rows) + land.left_out == sum(TRAIN)
     assert land.note.startswith("It uses extra information: the shares of the classes of the embedded raster of climate zones")
