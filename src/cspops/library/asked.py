@@ -1,6 +1,6 @@
 """What a user asks about: images, folders and tables as rows with an image, a position, and why one is missing."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +15,6 @@ from cspops.data.rows import Reading, batch
 from cspops.data.sources.folder import open_folder
 from cspops.data.sources.table import open_table, table_format
 from cspops.data.tables.column_names import USUAL
-from cspops.errors import DataError
 
 STDIN = "-"
 NO_POSITION = "no position is given"
@@ -110,11 +109,3 @@ def _own_position(file: Path) -> tuple[float, float]:
         return np.nan, np.nan
     found = read_positions(*(pa.array([value], pa.float64()) for value in lonlat))
     return float(found.lon[0]), float(found.lat[0])
-
-
-def refuse_nothing(paths: Sequence[str]) -> None:
-    """DataError when no path is given."""
-    if not paths:
-        raise DataError(
-            "nothing is named", hint="cspops predict photo.jpg, a folder, a table, or - for paths on standard input"
-        )
