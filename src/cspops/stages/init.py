@@ -1,6 +1,5 @@
 """Not a stage of the graph: a new project that works with the installed package, and has none of its sources."""
 
-import os
 import shlex
 import shutil
 import sys
@@ -19,7 +18,15 @@ from cspops.stages import data_dvc, data_use, new_repository, project_code
 RAW = "raw"
 """Where the embedded sample is put, for data.dvc to import."""
 FEW = 1000
-"""Images. With fewer, defaults that are made for tens of thousands leave too little to learn from."""
+"""Images. With fewer, blocks of the map that are held out leave too little to learn from."""
+PHOTOS = (
+    "params.yaml has the image network of the embedded tiles, of 32 px. For photos a published one is better: "
+    "image_encoder.weights: pretrained, px, crop and interpolation: null, pretrain_img.method: none (once with a connection)"
+)
+SPATIAL = (
+    "set split.spatial_val and split.spatial_test to 0.0 in params.yaml; the blocks that they hold out, and the places near "
+    "them, take a quarter of all images"
+)
 TEMPLATES = {"params.yaml": "params.yaml", "graph.yaml": "dvc.yaml", "gitignore": ".gitignore"}
 """Files of the template and what they are called in a project; here, DVC and git would take them for their own."""
 IMPORT = f"""\
@@ -49,7 +56,9 @@ def run(folder: Path, *, data: Path | None, source: str | None) -> dict[str, Any
         folder, version, data, source, repository; `not_committed`, why there is no commit, or None; `warnings`, `advice`,
         and `next`, commands to run.
     """
-    given, folder = folder, _from_the_root(folder).resolve()
+    given = folder
+    folder = _from_the_root(given).resolve()
+    called = str(folder if str(given).startswith("~") else given)
     data = None if data is None else _from_the_root(data)
     if source is not None and data is None:
         raise ParamsError(f"--source {source} says how to read --data, which is not given", hint="--data PATH")
@@ -67,12 +76,12 @@ def run(folder: Path, *, data: Path | None, source: str | None) -> dict[str, Any
     if has_git:
         not_committed = new_repository.commit(folder)
     elif outer is not None:
-        not_committed = f"{given} lies in the git repository {outer}, whose commits are yours to make"
-    commands = [] if folder == Path.cwd() else [f"cd {shlex.quote(str(given))}"]
+        not_committed = f"{called} lies in the git repository {outer}, whose commits are yours to make"
+    commands = [] if folder == Path.cwd() else [f"cd {shlex.quote(called)}"]
     if not_committed is not None:
-        commands.append(f"git add . && git commit -m {shlex.quote(new_repository.MESSAGE)}")
+        commands.append(f"git add . && git commit -m {shlex.quote(new_repository.MESSAGE)} .")
     document |= {
-        "folder": str(given),
+        "folder": called,
         "version": project_code.installed().version,
         "repository": str(outer or folder),
         "not_committed": not_committed,
@@ -108,15 +117,25 @@ def _refuse_what_is_there(folder: Path) -> bool:
 @contextmanager
 def _filled(folder: Path) -> Iterator[Path]:
     """A new folder that becomes ``folder``, or whose entries move into it where it is there, when the block ends well."""
-    if not folder.exists():
-        with paths.replaced(folder) as new:
+    there = folder.is_dir()
+    missing = [path for path in folder.parents if not path.exists()]
+    beside = folder if there else folder.parent
+    try:
+        beside.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".cspops-", dir=beside) as made:
+            new = Path(made, folder.name)
+            new.mkdir()
             yield new
-        return
-    with tempfile.TemporaryDirectory(prefix=".cspops-", dir=folder) as made:
-        new = Path(made)
-        yield new
-        for entry in sorted(new.iterdir()):
-            os.replace(entry, folder / entry.name)
+            if there:
+                for entry in sorted(new.iterdir()):
+                    entry.rename(folder / entry.name)
+            else:
+                new.rename(folder)
+    except BaseException:
+        for path in missing:
+            if path.is_dir():
+                path.rmdir()
+        raise
 
 
 def _write(new: Path, name: str, *, sample: bool) -> None:
@@ -140,18 +159,10 @@ def _write(new: Path, name: str, *, sample: bool) -> None:
 def _point_at(new: Path, data: Path, source: str | None) -> dict[str, Any]:
     """`cspops data use` in the new project, params.yaml included."""
     with chdir(new):
-        checked = params.load(paths.PARAMS)
-        used = data_use.run(data, checked, source=source, dry_run=False, set_params=True)
-        split = checked.split
-    advice = []
-    if used["source"] == "folder" and used["images"] < FEW:
-        advice.append(f"{used['images']:,} images are few for the defaults, which params.yaml has; better set there:")
-        if split.spatial_val or split.spatial_test:
-            advice.append("split.spatial_val and split.spatial_test to 0.0: held-out blocks and what is near take a quarter")
-        advice.append(
-            "image_encoder.weights to pretrained, px, crop and interpolation to null, and pretrain_img.method to none "
-            "(once with a connection)"
-        )
+        used = data_use.run(data, params.load(paths.PARAMS), source=source, dry_run=False, set_params=True)
+    advice = [PHOTOS]
+    if used["images"] < FEW:
+        advice.append(f"{used['images']:,} images are few: {SPATIAL}")
     return {"data": used["path"], "source": used["source"], "warnings": used["warnings"], "advice": advice}
 
 
