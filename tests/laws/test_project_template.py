@@ -1,5 +1,7 @@
 """The graph that new projects start from is that of this repository, with cspops.lock in place of source files."""
 
+import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +44,6 @@ def test_dvc_takes_no_file_of_the_template_for_one_of_this_repository() -> None:
 
 
 def test_the_readme_of_a_project_shows_commands_that_exist() -> None:
-    import re
-
     from typer.main import get_command
 
     from cspops.cli import app
@@ -56,8 +56,6 @@ def test_the_readme_of_a_project_shows_commands_that_exist() -> None:
 
 def test_a_wheel_holds_the_template_and_the_sample(tmp_path: Path) -> None:
     build = pytest.importorskip("hatchling.builders.wheel")
-    import zipfile
-
     wheel = next(iter(build.WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])))
     names = set(zipfile.ZipFile(wheel).namelist())
     for room in ("template", "sample"):

@@ -1,6 +1,8 @@
 """cspops.lock: what it names, when a stage refuses, and how `cspops upgrade` writes it anew."""
 
+import hashlib
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -60,8 +62,6 @@ def test_every_stage_has_a_digest_of_its_own_that_is_the_same_each_time_and_quic
 
 
 def test_a_digest_is_of_the_stages_files_and_of_no_other(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    import shutil
-
     package = tmp_path / "cspops"
     shutil.copytree(TEMPLATE.parent, package)
     monkeypatch.setattr(project_code, "files", lambda name: package)
@@ -134,8 +134,6 @@ def test_upgrade_says_what_will_run_and_then_nothing(project: Path, cspops: Comm
 
 
 def test_upgrade_replaces_an_old_graph_but_none_that_was_changed_by_hand(project: Path, cspops: Command) -> None:
-    import hashlib
-
     old, mine = b"stages: {}\n", b"stages: {}\n# mine\n"
     for content in (old, mine):
         by_other_code(project, version="0.0.9", graph=hashlib.sha256(old).hexdigest())
