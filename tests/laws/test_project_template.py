@@ -5,7 +5,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import pytest
+from hatchling.builders.wheel import WheelBuilder
 from project_template import GRAPH, SOURCES, as_json, derived
 from ruamel.yaml import YAML
 
@@ -55,8 +55,7 @@ def test_the_readme_of_a_project_shows_commands_that_exist() -> None:
 
 
 def test_a_wheel_holds_the_template_and_the_sample(tmp_path: Path) -> None:
-    build = pytest.importorskip("hatchling.builders.wheel")
-    wheel = next(iter(build.WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])))
+    wheel = next(iter(WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])))
     names = set(zipfile.ZipFile(wheel).namelist())
     for room in ("template", "sample"):
         files = {f"cspops/{room}/{file.name}" for file in (ROOT / "src/cspops" / room).iterdir()}
