@@ -12,7 +12,9 @@ from cspops.cli.surroundings import read_params, run_stage, show
 def check() -> None:
     """Check params.yaml: every key, value and combination. The first stage, so that nothing else is touched."""
     from cspops import paths
+    from cspops.stages import project_code
 
+    project_code.require()
     read_params()
     paths.write_whole(paths.ARTIFACTS / "check.ok", "params.yaml is valid\n")
 

@@ -34,12 +34,14 @@ def read_host() -> "Host":
 
 
 def run_stage(stage: str) -> None:
-    """Check params and inputs, let `cspops.stages.STAGE.run` fill a new folder, put it in place."""
+    """Check code, params and inputs, let `cspops.stages.STAGE.run` fill a new folder, put it in place."""
     import importlib
 
     from cspops import params, paths
+    from cspops.stages import project_code
     from cspops.stages.site import Site
 
+    project_code.require(stage)
     checked = read_params()
     inputs = paths.require(stage, checked)
     facts = {"stage": stage, "params": params.recorded(checked, stage)}

@@ -35,16 +35,17 @@ class Contents:
     """Not UTF-8, as they are printed."""
 
 
-def run(path: Path, params: Params, *, source: str | None, dry_run: bool) -> dict[str, Any]:
+def run(path: Path, params: Params, *, source: str | None, dry_run: bool, set_params: bool | None = None) -> dict[str, Any]:
     """Make data.dvc name the folder ``path`` (of a table: the folder that it lies in), and say what to run next.
 
-    With ``source``, dataset.source of params.yaml (and dataset.table.file, when ``path`` is a table) is set too. Either
-    both files change or none.
+    With ``source``, or ``set_params``, dataset.source of params.yaml (and dataset.table.file, when ``path`` is a table) is
+    set too. Either both files change or none.
 
     Returns:
         path, was, source, files, images, bytes, tables; `set`, what params.yaml must say; `changed`, the files written;
         `warnings`, `next` and `back`, commands to run.
     """
+    set_params = source is not None if set_params is None else set_params
     folder, table = folder_and_table(path)
     was = data_dvc.imported_folder()
     _refuse_own_folders(folder)
@@ -61,7 +62,7 @@ def run(path: Path, params: Params, *, source: str | None, dry_run: bool) -> dic
     texts = {data_dvc.FILE: data_dvc.naming(folder.as_posix())}
     now = {"dataset.source": params.dataset.source, "dataset.table.file": params.dataset.table.file}
     missing = {key: value for key, value in needed.items() if now[key] != value}
-    if source is not None and missing:
+    if set_params and missing:
         texts[paths.PARAMS] = _params_with(missing)
         missing = {}
     if not dry_run:

@@ -18,11 +18,14 @@ from typing import Any
 from cspops import paths
 from cspops.errors import CspopsError, DataError, EnvironmentProblem, ParamsError
 from cspops.params import VIEWS, Params, checked, parse, recorded
+from cspops.stages import project_code
 
 LOCK = Path("dvc.lock")
 METRICS = paths.REPORTS / "metrics.json"
 EXPERIMENT = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38,62}/([^/]+)")
 """What DVC calls the ref of an experiment; its queue, stashes and bookkeeping lie under other names of refs/exps."""
+ENTRY = f"{project_code.FILE}: stages."
+"""What stands before a stage's name where the digest of its code in cspops.lock is meant."""
 
 
 def _up_to(*stages: str) -> tuple[str, ...]:
@@ -56,10 +59,10 @@ class Lock:
 
     def _hashes(self, stages: Sequence[str], *, sources: bool) -> dict[str, str]:
         found = {path: md5 for stage in stages for path, md5 in self.outside.get(stage, {}).items()}
-        return {path: md5 for path, md5 in found.items() if path.startswith("src/") == sources}
+        return {path: md5 for path, md5 in found.items() if path.startswith(("src/", ENTRY)) == sources}
 
     def sources(self, stages: Sequence[str]) -> dict[str, str]:
-        """Hash of each source file that the stages depend on."""
+        """Hash of each source file that the stages depend on; without sources, of each stage's entry in cspops.lock."""
         return self._hashes(stages, sources=True)
 
     def key(self, params: Params, stages: Sequence[str]) -> str:
@@ -238,12 +241,15 @@ def untracked_sources() -> list[str]:
 
 
 def changed_sources(lock: Lock) -> list[str]:
-    """Source files that are not as they were in the workspace's last run."""
+    """Source files, and entries of cspops.lock, that are not as they were in the workspace's last run."""
+    entries = project_code.written().stages if project_code.FILE.is_file() else {}
 
-    def same(file: Path, md5: str) -> bool:
-        return file.is_file() and hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest() == md5
+    def same(path: str, md5: str) -> bool:
+        if path.startswith(ENTRY):
+            return entries.get(path.removeprefix(ENTRY)) == md5
+        return Path(path).is_file() and hashlib.md5(Path(path).read_bytes(), usedforsecurity=False).hexdigest() == md5
 
-    return sorted(path for path, md5 in lock.sources(STAGES["combined"]).items() if not same(Path(path), md5))
+    return sorted(path for path, md5 in lock.sources(STAGES["combined"]).items() if not same(path, md5))
 
 
 @lru_cache(maxsize=256)
@@ -257,6 +263,10 @@ def read_lock(text: bytes) -> Lock | None:
         outside = {
             stage: {
                 dep["path"]: str(dep.get("md5")) for dep in about.get("deps", []) if not dep["path"].startswith("artifacts/")
+            }
+            | {
+                f"{project_code.FILE}: {entry}": str(digest)
+                for entry, digest in about.get("params", {}).get(project_code.FILE.name, {}).items()
             }
             for stage, about in stages.items()
         }

@@ -1,0 +1,84 @@
+"""A project of `cspops init` with 60 photos and none of the sources, through the real command line."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from edited_params import set_params
+from photos import write_photos
+from small_project import environment, run
+from test_whole_line import stages_run
+
+import cspops
+from cspops.params import VIEWS
+
+PACKAGE = Path(cspops.__file__).parent
+ALL = ["check", *VIEWS]
+SMALL = {
+    "seeds": [0],
+    "split.label_ratios": [0.5, 1.0],
+    "split.spatial_val": 0.0,
+    "split.spatial_test": 0.0,
+    "pretrain_img.method": "none",
+    "pretrain.epochs": 2,
+    "pretrain.batch_size": 16,
+    "finetune_loc.steps": 10,
+    "finetune_img.modes.linear_probe.max_iterations": 5,
+    "report.grid_degrees": 5.0,
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project, run once and committed."""
+    folder = tmp_path_factory.mktemp("new")
+    write_photos(folder / "photos", 60, exif=True)
+    run(folder, "cspops", "init", "birds", "--data", "photos")
+    project = folder / "birds"
+    set_params(project, SMALL)
+    assert stages_run(run(project, "dvc", "repro").stdout) == ALL
+    for command in (["add", "-A"], ["-c", "user.name=tests", "-c", "user.email=tests@example.org", "commit", "-qm", "run"]):
+        run(project, "git", *command)
+    return project
+
+
+def test_a_second_run_has_nothing_to_do_and_all_is_in_git(made: Path) -> None:
+    assert (made / "reports/report.md").is_file()
+    assert "up to date" in run(made, "dvc", "status").stdout
+    assert "up to date" in run(made, "dvc", "repro").stdout
+    run(made, "dvc", "repro", "--dry", "--allow-missing")
+    assert run(made, "git", "status", "--short").stdout == ""
+    tracked = run(made, "git", "ls-files").stdout.splitlines()
+    assert not [name for name in tracked if name.startswith(("data/", "artifacts/", "src/"))]
+
+
+def test_an_experiment_runs_from_the_stage_that_it_changes_on_also_in_a_copy(made: Path) -> None:
+    later = ["check", "pretrain", "finetune-loc", "evaluate", "report"]
+    assert stages_run(run(made, "dvc", "exp", "run", "-S", "loss=none", "-n", "sup").stdout) == later
+    run(made, "git", "restore", ".")
+    run(made, "dvc", "checkout", "-q")
+    run(made, "dvc", "exp", "run", "--temp", "-S", "loss=none", "-n", "copy")  # most from DVC's cache of runs
+    names = run(made, "dvc", "exp", "list", "--name-only").stdout.split()
+    assert {"sup", "copy"} <= set(names)
+    assert "up to date" in run(made, "dvc", "status").stdout
+
+
+def test_other_code_is_refused_until_upgrade_and_then_only_its_stages_run(made: Path, tmp_path: Path) -> None:
+    shutil.copytree(PACKAGE, tmp_path / "cspops", ignore=shutil.ignore_patterns("__pycache__"))
+    with (tmp_path / "cspops/report/page.py").open("a") as file:
+        file.write("# another version\n")
+
+    def by_other_code(*command: str) -> subprocess.CompletedProcess[str]:
+        where = environment() | {"PYTHONPATH": str(tmp_path)}
+        return subprocess.run(command, cwd=made, env=where, capture_output=True, text=True, timeout=600, check=False)
+
+    assert "up to date" in by_other_code("dvc", "repro").stdout  # what is recorded is by the code that cspops.lock names
+    refused = by_other_code("dvc", "repro", "-f", "-s", "report")
+    assert refused.returncode != 0
+    assert "error: cspops.lock names other code of stage report than is installed" in refused.stderr
+    assert "stages by other code: report\n" in by_other_code("cspops", "upgrade").stdout
+    done = by_other_code("dvc", "repro")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert stages_run(done.stdout) == ["report"]
+    assert "up to date" in by_other_code("dvc", "status").stdout

@@ -1,0 +1,179 @@
+"""cspops.lock: what it names, when a stage refuses, and how `cspops upgrade` writes it anew."""
+
+import hashlib
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cspops.cli import main
+from cspops.errors import DataError, EnvironmentProblem
+from cspops.params import VIEWS
+from cspops.stages import project_code
+from cspops.stages.runs import STAGES, changed_sources, read_lock
+
+Command = Callable[..., tuple[int, str, str]]
+TEMPLATE = Path(__file__).parents[2] / "src/cspops/template"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The files of a new project that code is about."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dvc.yaml").write_bytes((TEMPLATE / "graph.yaml").read_bytes())
+    (tmp_path / "params.yaml").write_bytes((TEMPLATE / "params.yaml").read_bytes())
+    (tmp_path / "cspops.lock").write_text(project_code.installed().text)
+    return tmp_path
+
+
+@pytest.fixture
+def cspops(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["cspops", *arguments])
+        code = main()
+        done = capsys.readouterr()
+        return code, done.out, done.err
+
+    return run
+
+
+def by_other_code(project: Path, *stages: str, version: str | None = None, graph: str | None = None) -> str:
+    """Make cspops.lock name other code of these stages."""
+    now = project_code.installed()
+    digests = now.stages | dict.fromkeys(stages, "0" * 64)
+    text = replace(now, version=version or now.version, graph=graph or now.graph, stages=digests).text
+    (project / "cspops.lock").write_text(text)
+    return text
+
+
+def test_every_stage_has_a_digest_of_its_own_that_is_the_same_each_time_and_quick() -> None:
+    project_code.installed()
+    start = time.process_time()
+    code = project_code.installed()
+    assert time.process_time() - start < 0.1
+    assert list(code.stages) == ["check", *VIEWS]
+    assert len(set(code.stages.values())) == len(code.stages)
+    assert code == project_code.installed()
+
+
+def test_a_digest_is_of_the_stages_files_and_of_no_other(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    package = tmp_path / "cspops"
+    shutil.copytree(TEMPLATE.parent, package)
+    monkeypatch.setattr(project_code, "files", lambda name: package)
+    before = project_code.installed()
+    (package / "cli/look.py").write_text("# other\n")
+    assert project_code.installed() == before
+    (package / "data/few_shot.py").write_text("# other\n")
+    assert project_code.changed_stages(before, project_code.installed()) == ["split"]
+    (package / "sample/climate_zones.png").write_bytes(b"other")
+    using = ["download", "split", "pretrain-img", "pretrain", "finetune-loc", "report"]
+    assert project_code.changed_stages(before, project_code.installed()) == using
+
+
+def test_what_is_written_is_read_back(project: Path) -> None:
+    assert project_code.written() == project_code.installed()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "a: [", "cspops: 1\ngraph: x\nstages: {}", "cspops: a\ngraph: b\nstages: [1]", "x: 1"]
+)
+def test_a_broken_lock_is_named(project: Path, text: str) -> None:
+    (project / "cspops.lock").write_text(text)
+    with pytest.raises(DataError, match=r"^cspops\.lock is broken$"):
+        project_code.require("split")
+
+
+def test_a_folder_without_a_lock_asks_for_nothing(project: Path) -> None:
+    (project / "cspops.lock").unlink()
+    project_code.require()
+    with pytest.raises(DataError, match=r"^cspops\.lock is missing"):
+        project_code.written()
+
+
+def test_a_stage_runs_when_only_other_stages_have_other_code(project: Path) -> None:
+    by_other_code(project, "report", "evaluate")
+    project_code.require("split")
+    for stages, what in ((["report"], "stage report"), ([], "stages evaluate, report")):
+        with pytest.raises(EnvironmentProblem, match=f"other code of {what} than is installed"):
+            project_code.require(*stages)
+
+
+def test_check_and_stages_refuse_other_code_and_touch_nothing(project: Path, cspops: Command) -> None:
+    by_other_code(project, "download", version="0.0.9")
+    for command in ("check", "download"):
+        code, out, err = cspops(command)
+        assert (code, out) == (4, "")
+        assert err == (
+            "error: cspops.lock names other code of stage download than is installed (cspops 0.1.0; the project was made by "
+            "0.0.9)\nhint: cspops upgrade, then dvc repro; or pip install cspops==0.0.9\n"
+        )
+    assert not (project / "artifacts").exists()
+
+
+def test_of_one_version_changed_in_place_the_hint_names_no_version(project: Path, cspops: Command) -> None:
+    by_other_code(project, "split")
+    assert cspops("split")[2] == (
+        "error: cspops.lock names other code of stage split than is installed (cspops 0.1.0, changed since)\n"
+        "hint: cspops upgrade, then dvc repro\n"
+    )
+
+
+def test_upgrade_says_what_will_run_and_then_nothing(project: Path, cspops: Command) -> None:
+    before = by_other_code(project, "split", "report", version="0.0.9")
+    shown = "cspops 0.0.9 -> 0.1.0\n{}: cspops.lock\nstages by other code: split, report\nnext: {}dvc repro\n"
+    assert cspops("upgrade", "--dry-run") == (0, shown.format("would change", "cspops upgrade, then "), "")
+    assert (project / "cspops.lock").read_text() == before
+    assert cspops("upgrade") == (0, shown.format("changed", ""), "")
+    assert project_code.written() == project_code.installed()
+    assert cspops("upgrade") == (0, "cspops 0.1.0 -> 0.1.0\nchanged: nothing\nstages by other code: none\n", "")
+
+
+def test_upgrade_replaces_an_old_graph_but_none_that_was_changed_by_hand(project: Path, cspops: Command) -> None:
+    old, mine = b"stages: {}\n", b"stages: {}\n# mine\n"
+    for content in (old, mine):
+        by_other_code(project, version="0.0.9", graph=hashlib.sha256(old).hexdigest())
+        (project / "dvc.yaml").write_bytes(content)
+        document = json.loads(cspops("upgrade", "--json")[1])
+        kept = content == mine
+        assert document["changed"] == (["cspops.lock"] if kept else ["dvc.yaml", "cspops.lock"])
+        assert (project / "dvc.yaml").read_bytes() == (mine if kept else (TEMPLATE / "graph.yaml").read_bytes())
+        assert ["changed by hand" in warning for warning in document["warnings"]] == [True] * kept
+
+
+def test_upgrade_with_params_of_another_version_changes_nothing_and_names_the_new_ones(project: Path, cspops: Command) -> None:
+    before = by_other_code(project, "split", version="0.0.9")
+    text = (project / "params.yaml").read_text()
+    (project / "params.yaml").write_text(text.replace("seed: 0 ", "sed: 0 ", 1))
+    code, _, err = cspops("upgrade")
+    assert code == 2
+    assert "params.yaml: seed: the key is missing" in err
+    assert err.endswith(f"the one that comes with cspops 0.1.0: {TEMPLATE / 'params.yaml'}\n")
+    assert (project / "cspops.lock").read_text() == before
+
+
+def test_runs_are_told_apart_by_the_entries_of_the_lock(project: Path) -> None:
+    """As by source files in a checkout: the entry is code, not data."""
+    digests = project_code.installed().stages
+
+    def lock(**other: str) -> bytes:
+        about = {
+            stage: {
+                "params": {"params.yaml": {}, "cspops.lock": {f"stages.{stage}": other.get(stage, digest)}},
+                "deps": [{"path": "data", "md5": "d"}] if stage == "download" else [],
+            }
+            for stage, digest in digests.items()
+        }
+        return json.dumps({"schema": "2.0", "stages": about}).encode()
+
+    ours, same, theirs = read_lock(lock()), read_lock(lock(report="0")), read_lock(lock(pretrain="0"))
+    assert ours is not None and same is not None and theirs is not None
+    stages = STAGES["combined"]
+    assert ours.code(stages) == same.code(stages) != theirs.code(stages)
+    assert ours.raw_inputs() == theirs.raw_inputs() == {"data": "d"}
+    assert changed_sources(ours) == []
+    assert changed_sources(theirs) == ["cspops.lock: stages.pretrain"]
