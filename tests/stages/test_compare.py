@@ -36,6 +36,7 @@ def write_run(
         "stages": {
             "download": {"deps": [{"path": "data", "md5": data}, {"path": "src/a.py", "md5": "bb"}]},
             "evaluate": {"outs": [{"path": "reports/metrics.json", "md5": md5}]},
+            "report": {"deps": [{"path": "reports/metrics.json", "md5": md5}]},
         }
     }
     Path("dvc.lock").write_text(json.dumps(lock))

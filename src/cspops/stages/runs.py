@@ -24,6 +24,8 @@ LOCK = Path("dvc.lock")
 METRICS = paths.REPORTS / "metrics.json"
 EXPERIMENT = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38,62}/([^/]+)")
 """What DVC calls the ref of an experiment; its queue, stashes and bookkeeping lie under other names of refs/exps."""
+MADE = ("artifacts/", "reports/")
+"""Where the paths of what stages write begin."""
 ENTRY = f"{project_code.FILE}: stages."
 """What stands before a stage's name where the digest of its code in cspops.lock is meant."""
 
@@ -262,7 +264,7 @@ def read_lock(text: bytes) -> Lock | None:
         stages = YAML(typ="safe", pure=True).load(text)["stages"]
         outside = {
             stage: {
-                dep["path"]: str(dep.get("md5")) for dep in about.get("deps", []) if not dep["path"].startswith("artifacts/")
+                dep["path"]: str(dep.get("md5")) for dep in about.get("deps", []) if not dep["path"].startswith(MADE)
             }
             | {
                 f"{project_code.FILE}: {entry}": str(digest)
