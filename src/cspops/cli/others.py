@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from cspops.cli.app import OTHERS, app
-from cspops.cli.surroundings import say, show
+from cspops.cli.loudness import say
+from cspops.cli.surroundings import show
 
 IN_PYTHON = """In Python: from cspops.models.loading import load_location_encoder;
 load_location_encoder("FOLDER/encoder")(torch.tensor([[8.5, 47.4]])) embeds places, in degrees, longitude first."""

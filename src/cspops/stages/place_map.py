@@ -8,6 +8,7 @@ import torch
 
 from cspops.errors import DataError, ParamsError
 from cspops.library.model import Model
+from cspops.progress import Step, uncounted
 from cspops.report import maps
 from cspops.report.place_map import draw_place_map, write_geotiff
 from cspops.report.world import World
@@ -32,16 +33,17 @@ def class_number(model: Model, name: str) -> int:
     raise ParamsError(f"there is no class {name!r}", hint=f"such as: {', '.join(near)}")
 
 
-def probability(model: Model, number: int, lonlat: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n"]:
-    """P(y|x) of one class at positions in degrees."""
+def probability(model: Model, number: int, lonlat: Float[np.ndarray, "n 2"], step: Step = uncounted) -> Float[np.ndarray, "n"]:
+    """P(y|x) of one class at positions in degrees; ``step`` is told how many are done."""
     parts = []
     for points in torch.from_numpy(lonlat).split(8192):
         located = torch.ones(len(points), dtype=torch.bool)
         parts.append(model.location_log_p(points, located)[:, number].exp())
+        step(len(points))
     return torch.cat(parts).numpy() if parts else np.zeros(0)
 
 
-def run(model: Model, name: str, out: Path, *, grid: float, box: Box = WORLD) -> str:
+def run(model: Model, name: str, out: Path, *, grid: float, box: Box = WORLD, step: Step = uncounted) -> str:
     """Write the map of a class: a PNG over land (Equal Earth), or a GeoTIFF of ``grid`` degrees with land and sea.
 
     Returns:
@@ -58,8 +60,8 @@ def run(model: Model, name: str, out: Path, *, grid: float, box: Box = WORLD) ->
         world = World(south, north, width=round(PIXELS * 360 / (east - west)))
         whole = box == WORLD
         part = world.extent if whole else maps.extent_of(box)
-        draw_place_map(probability(model, number, world.lonlat), world, part, named, f"Where {named} is likely", out)
+        draw_place_map(probability(model, number, world.lonlat, step), world, part, named, f"Where {named} is likely", out)
     else:
-        values = np.concatenate([probability(model, number, some.lonlat) for some in cells.points()])
+        values = np.concatenate([probability(model, number, some.lonlat, step) for some in cells.points()])
         write_geotiff(values.reshape(cells.shape), box, named, out)
     return named
