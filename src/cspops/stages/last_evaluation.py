@@ -26,7 +26,9 @@ def read(*, label_ratio: float | None = None, by_region: bool = False, by_class:
         DataError: a file is missing or broken, or has no such label ratio.
     """
     metrics = _json(paths.REPORTS / "metrics.json")
-    ratios = list(dict.fromkeys(key for of_role in metrics.values() for key in of_role))
+    ratios = list(dict.fromkeys(key for of_role in metrics.values() for key in of_role)) if isinstance(metrics, dict) else []
+    if not ratios:
+        raise DataError("reports/metrics.json holds no results", hint=REMAKE)
     near = [key for key in ratios if label_ratio is not None and math.isclose(percent(key), 100 * label_ratio, rel_tol=1e-5)]
     if label_ratio is not None and not near:
         has = ", ".join(f"{percent(key) / 100:g}" for key in ratios)
