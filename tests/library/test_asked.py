@@ -84,7 +84,7 @@ def test_a_photo_has_its_own_position(tmp_path):
 def test_labels_are_the_tables_column_or_the_folder_of_the_image(tmp_path):
     for name in ("set/oak/1.png", "set/fir/old/2.png", "set/3.png", "set/train/oak/4.png"):
         plain(tmp_path / name)
-    assert [row.label for row in rows(tmp_path / "set")] == [None, "old", "oak", "oak"]
+    assert [row.label for row in rows(tmp_path / "set")] == ["set", "old", "oak", "oak"]
     (tmp_path / "t.csv").write_text("image,species\nset/3.png,fir\nset/3.png,NA\n")
     assert [row.label for row in rows(tmp_path / "t.csv")] == ["fir", None]
     assert [row.label for row in rows("-", stdin=[f"{tmp_path}/set/oak/1.png"])] == ["oak"]

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cspops.cli.completions import model_folders
 from cspops.cli.loudness import tell
 from cspops.cli.surroundings import read_host
 
@@ -13,7 +14,12 @@ if TYPE_CHECKING:
 
 ModelOption = Annotated[
     Path,
-    typer.Option("--model", help="A project, or one of its models (artifacts/pretrain/seed_0).", metavar="FOLDER"),
+    typer.Option(
+        "--model",
+        help="A project, or one of its models (artifacts/pretrain/seed_0).",
+        metavar="FOLDER",
+        autocompletion=model_folders,
+    ),
 ]
 SeedOption = Annotated[int | None, typer.Option(help="Of a whole run; default: the smallest.", metavar="SEED")]
 RatioOption = Annotated[float | None, typer.Option(help="Of a whole run; default: the largest.", metavar="RATIO")]

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from cspops.cli.app import STAGES, app
+from cspops.cli.completions import model_folders
 from cspops.cli.models import RatioOption
 from cspops.cli.surroundings import read_params, run_stage
 from cspops.errors import ParamsError
@@ -77,7 +78,10 @@ def evaluate(
     ] = None,
     by_class: Annotated[bool, typer.Option("--per-class", help="Accuracy of each class too.")] = False,
     model: Annotated[
-        Path | None, typer.Option("--model", help="Of --on: a project, or one of its models.", metavar="FOLDER")
+        Path | None,
+        typer.Option(
+            "--model", help="Of --on: a project, or one of its models.", metavar="FOLDER", autocompletion=model_folders
+        ),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of --on; default: all.", metavar="SEED")] = None,
     label_ratio: RatioOption = None,

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from cspops.cli.app import USE, app
+from cspops.cli.completions import class_names
 from cspops.cli.loudness import report, say, warn
 from cspops.cli.models import ModelOption, RatioOption, SeedOption, load_model
 from cspops.cli.surroundings import show
@@ -140,7 +141,9 @@ def embed(
     epilog=MAP,
 )
 def map_class(
-    name: Annotated[str, typer.Argument(help="A class, as in artifacts/download/classes.json.", metavar="CLASS")],
+    name: Annotated[
+        str, typer.Argument(help="A class, as in artifacts/download/classes.json.", metavar="CLASS", autocompletion=class_names)
+    ],
     out: Annotated[Path, typer.Option(help=".png (land, Equal Earth) or .tif (GeoTIFF, EPSG:4326).", metavar="FILE")],
     grid: Annotated[float, typer.Option(help="Of the GeoTIFF: side of a pixel, degrees.", min=0.01, max=90.0)] = 0.5,
     box: Annotated[tuple[float, float, float, float], typer.Option(help="West south east north, degrees.")] = (

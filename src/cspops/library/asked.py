@@ -79,7 +79,7 @@ def _rows(path: Path, reading: Reading, report: Report) -> Iterator[Asked]:
             root=path, pattern="**/*", label="folder", sidecar=None, columns=every, inspection="none", reading=reading
         )
         for part in source.batches:
-            yield from _of_batch(part, root=path, origin="file", prefix=f"{path.as_posix()}/")
+            yield from _of_batch(part, root=path, origin="file", prefix=f"{path.as_posix()}/", label=path.absolute().name)
         _tell(source, path, report)
     elif path.is_file() and table_format(path):
         every = dict.fromkeys(USUAL)
@@ -92,13 +92,8 @@ def _rows(path: Path, reading: Reading, report: Report) -> Iterator[Asked]:
         lon, lat = said.lonlat or (None, None)
         columns = {"where": [path.name], "lon": pa.array([lon], pa.float64()), "lat": pa.array([lat], pa.float64())}
         image = pa.array([{"bytes": None, "path": path.name}], IMAGE)
-        label = [path.absolute().parent.name or None]
-        yield from _of_batch(
-            batch(columns | {"image": image, "label": label}),
-            root=path.parent,
-            origin="file",
-            prefix=f"{path.parent.as_posix()}/",
-        )
+        part, folder = batch(columns | {"image": image}), path.parent
+        yield from _of_batch(part, root=folder, origin="file", prefix=f"{folder.as_posix()}/", label=folder.absolute().name)
     else:
         yield Asked(path.as_posix(), None, np.nan, np.nan, "none", error=NOT_THERE)
 
@@ -108,11 +103,14 @@ def _tell(source: Source, path: Path, report: Report) -> None:
         report(f"{path}: {remark}")
 
 
-def _of_batch(part: pa.RecordBatch, *, root: Path, origin: str, prefix: str) -> Iterator[Asked]:
-    """The rows of a `rows.ROWS` batch. A table without positions asks the image files themselves."""
+def _of_batch(part: pa.RecordBatch, *, root: Path, origin: str, prefix: str, label: str | None = None) -> Iterator[Asked]:
+    """The rows of a `rows.ROWS` batch; ``label`` is that of images directly in ``root`` which have no other.
+
+    A table without positions asks the image files themselves.
+    """
     found = read_positions(part["lon"], part["lat"])
     columns = (part[name].to_pylist() for name in ("where", "image", "label", "reason"))
-    for number, (where, image, label, reason, fault) in enumerate(zip(*columns, found.fault.to_pylist(), strict=True)):
+    for number, (where, image, own_label, reason, fault) in enumerate(zip(*columns, found.fault.to_pylist(), strict=True)):
         data, path = (image or {}).get("bytes"), (image or {}).get("path")
         content = data if data is not None else below(root, path) if path is not None else None
         lon, lat, of = float(found.lon[number]), float(found.lat[number]), origin
@@ -120,7 +118,16 @@ def _of_batch(part: pa.RecordBatch, *, root: Path, origin: str, prefix: str) -> 
             lon, lat = _own_position(content)
             of = "file"
         problem = fault or (NO_POSITION if np.isnan(lon) else None)
-        yield Asked(f"{prefix}{where}", content, lon, lat, "none" if np.isnan(lon) else of, problem, reason, label)
+        yield Asked(
+            f"{prefix}{where}",
+            content,
+            lon,
+            lat,
+            "none" if np.isnan(lon) else of,
+            problem,
+            reason,
+            label if own_label is None and "/" not in where else own_label,
+        )
 
 
 def _own_position(file: Path) -> tuple[float, float]:

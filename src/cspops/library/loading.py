@@ -51,6 +51,8 @@ def load(
         raise DataError(f"{folder} is no whole run: it has no choice of seed and label ratio", hint=WHAT)
     if (folder / "encoder" / "config.json").is_file() and not (folder / "config.json").exists():
         folder = folder / ("classifier" if (folder / "classifier" / "config.json").is_file() else "encoder")
+    if not (folder / "config.json").exists():
+        raise DataError(f"{folder if folder.name else folder.absolute()} holds no trained model", hint=WHAT)
     config = load_config(folder, remake=WHAT)
     if "classes" in config:
         classifier = load_location_classifier(folder, remake=WHAT).to(place)
