@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cspops import params, paths
-from cspops.errors import DataError
+from cspops.errors import DataError, EnvironmentProblem
 
 ROOT = Path(__file__).parents[1]
 
@@ -165,3 +165,13 @@ def test_write_whole_replaces(project: params.Params) -> None:
     paths.write_whole(Path("deep/file"), "one")
     paths.write_whole(Path("deep/file"), "two")
     assert [path.read_text() for path in Path("deep").iterdir()] == ["two"]
+
+
+def test_a_second_command_is_kept_out_of_a_folder_until_the_first_has_ended(tmp_path: Path) -> None:
+    refused = pytest.raises(EnvironmentProblem, match="another cspops image-networks is at work on the same data")
+    with paths.alone_in(tmp_path, "image-networks"), refused, paths.alone_in(tmp_path, "image-networks"):
+        raise AssertionError
+    with pytest.raises(RuntimeError), paths.alone_in(tmp_path, "image-networks"):
+        raise RuntimeError
+    with paths.alone_in(tmp_path, "image-networks"):
+        pass

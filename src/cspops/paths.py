@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from cspops.errors import DataError
+from cspops.errors import DataError, EnvironmentProblem
 from cspops.params import VIEWS, Params, recorded
 
 RAW = Path("data")
@@ -153,6 +153,27 @@ def progress_folder(stage: str, key: Any) -> Path:
     folder = _progress() / f"{stage}-{hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]}"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+@contextmanager
+def alone_in(folder: Path, command: str) -> Iterator[None]:
+    """Keeps a second ``command`` out of a folder of progress while the block runs: there it is an EnvironmentProblem.
+
+    The lock ends with its process, however that ends.
+    """
+    with (folder / ".lock").open("a") as lock:
+        try:
+            import fcntl
+        except ImportError:  # Windows: nothing is locked there
+            pass
+        else:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise EnvironmentProblem(
+                    f"another cspops {command} is at work on the same data", hint="the same command, when the other has ended"
+                ) from None
+        yield
 
 
 def forget_old_progress(stage: str) -> None:

@@ -2,10 +2,12 @@
 
 import dataclasses
 import math
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from interrupted import stopped_and_continued
 from seasons import seasons, small_network, togetherness
 from test_moco import settings as moco_settings
 from unlabelled import CPU, unlabelled
@@ -16,7 +18,6 @@ from cspops.imagessl.methods import METHODS
 from cspops.imagessl.moco import moco
 from cspops.params import load
 from cspops.training import loop
-from cspops.training.resume import Resume
 
 OFF = {"geo": False, "temporal": False}
 
@@ -130,33 +131,16 @@ def test_fewer_than_two_images_are_refused():
         run(unlabelled(1))
 
 
-@pytest.mark.parametrize(("seconds", "stop"), [(60.0, "epoch 2 of 2"), (-1.0, "a step")])
-def test_an_interrupted_run_ends_bit_identical(tmp_path, monkeypatch, seconds, stop):
-    """Killed after an epoch, and within one: partners are drawn from the stream that the snapshot holds."""
+@pytest.mark.parametrize(("seconds", "at"), [(60.0, "epoch 2 of 2"), (-1.0, 6)])
+def test_an_interrupted_run_ends_bit_identical(tmp_path, monkeypatch, seconds, at):
+    """Killed after an epoch, and two steps into the second: after four steps an epoch, and its end, a snapshot each.
+
+    Partners are drawn from the stream that the snapshot holds.
+    """
     monkeypatch.setattr(loop, "SNAPSHOT_SECONDS", seconds)
-    whole, made = run(epochs=2)
-    saves, real = [], Resume.save
-
-    def counted(self, *given):
-        real(self, *given)
-        saves.append(1)
-        if stop == "a step" and len(saves) == 6:  # two steps into the second epoch: four a step and one at its end before
-            raise KeyboardInterrupt
-
-    def breaks(line: str) -> None:
-        if stop in line:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Resume, "save", counted)
-        with pytest.raises(KeyboardInterrupt):
-            run(epochs=2, resume=Resume(tmp_path), report=breaks)
-    lines: list[str] = []
-    network, its = run(epochs=2, resume=Resume(tmp_path), report=lines.append)
-    assert lines[0].startswith("moco+geo+tp: continuing after epoch 1 of 2")
-    assert ("and 1 steps" in lines[0]) == (seconds < 0)
-    assert its.curve == made.curve
-    assert same(network, whole)
+    line = stopped_and_continued(partial(run, epochs=2), tmp_path, monkeypatch, at=at)
+    assert line.startswith("moco+geo+tp: continuing after epoch 1 of 2")
+    assert ("and 1 steps" in line) == (seconds < 0)
 
 
 def test_the_settings_are_those_of_params_yaml():

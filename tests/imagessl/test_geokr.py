@@ -5,13 +5,13 @@ import math
 
 import pytest
 import torch
+from interrupted import stopped_and_continued
 from unlabelled import CPU, backbone, unlabelled
 
 from cspops.data.land_cover import LandCover
 from cspops.errors import DataError
 from cspops.imagessl import geokr as module
 from cspops.imagessl.geokr import GeokrSettings, StudentAndTeacher, geokr
-from cspops.training.resume import Resume
 
 
 def settings(**changes) -> GeokrSettings:
@@ -155,22 +155,9 @@ def test_same_seed_same_numbers_whatever_the_global_stream():
     assert run(epochs=1, seed=1)[1].curve != made.curve
 
 
-def test_an_interrupted_run_ends_bit_identical(tmp_path):
+def test_an_interrupted_run_ends_bit_identical(tmp_path, monkeypatch):
     """The snapshot holds both networks and the number of steps: 3 an epoch, and the teacher follows every second."""
-    whole, made = run()
-
-    def breaks(line: str) -> None:
-        if "epoch 2 of 3" in line:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run(resume=Resume(tmp_path), report=breaks)
-    lines: list[str] = []
-    resumed, its = run(resume=Resume(tmp_path), report=lines.append)
-    assert "continuing after epoch 1 of 3" in lines[0]
-    assert its.curve == made.curve
-    for (key, mine), theirs in zip(resumed.state_dict().items(), whole.state_dict().values(), strict=True):
-        assert torch.equal(mine, theirs), key
+    assert "continuing after epoch 1 of 3" in stopped_and_continued(run, tmp_path, monkeypatch, at="epoch 2 of 3")
 
 
 def test_one_image_with_land_cover_is_refused():

@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from interrupted import stopped_and_continued
 from unlabelled import CPU, backbone, tiles, unlabelled
 
 from cspops.errors import DataError
@@ -123,22 +124,10 @@ def test_same_seed_same_numbers_whatever_the_global_stream():
 
 
 @pytest.mark.parametrize("stop", [1, 2])
-def test_an_interrupted_run_ends_bit_identical(tmp_path, stop):
+def test_an_interrupted_run_ends_bit_identical(tmp_path, monkeypatch, stop):
     """The snapshot holds both networks, the queue with its place, batch-norm statistics and SGD's momentum."""
-    whole, curve = run()
-
-    def breaks(line: str) -> None:
-        if f"epoch {stop + 1} of 3" in line:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run(resume=Resume(tmp_path), report=breaks)
-    lines: list[str] = []
-    resumed, its_curve = run(resume=Resume(tmp_path), report=lines.append)
-    assert f"continuing after epoch {stop} of 3" in lines[0]
-    assert its_curve == curve
-    for (key, mine), theirs in zip(resumed.state_dict().items(), whole.state_dict().values(), strict=True):
-        assert torch.equal(mine, theirs), key
+    line = stopped_and_continued(run, tmp_path, monkeypatch, at=f"epoch {stop + 1} of 3")
+    assert f"continuing after epoch {stop} of 3" in line
 
 
 @pytest.mark.parametrize("n", [18, 19, 21, 25])

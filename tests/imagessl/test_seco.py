@@ -2,12 +2,13 @@
 
 import dataclasses
 import math
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from interrupted import stopped_and_continued
 from seasons import seasons, small_network, togetherness
-from test_geo_ssl import same
 from test_moco import settings as moco_settings
 from unlabelled import CPU, unlabelled
 
@@ -19,7 +20,6 @@ from cspops.losses.pairs import unit
 from cspops.params import load
 from cspops.seeds import torch_stream
 from cspops.training import loop
-from cspops.training.resume import Resume
 
 
 def settings(**changes) -> SecoSettings:
@@ -189,33 +189,16 @@ def test_the_spaces_of_season_and_augmentation_are_learned_and_the_dates_of_a_pl
     assert togetherness(network, images) > togetherness(small_network(), images) + 0.1
 
 
-@pytest.mark.parametrize(("seconds", "stop"), [(60.0, "epoch 2 of 2"), (-1.0, "a step")])
-def test_an_interrupted_run_ends_bit_identical(tmp_path, monkeypatch, seconds, stop):
-    """Killed after an epoch, and within one: the snapshot holds three queues, and the stream that draws the dates."""
+@pytest.mark.parametrize(("seconds", "at"), [(60.0, "epoch 2 of 2"), (-1.0, 5)])
+def test_an_interrupted_run_ends_bit_identical(tmp_path, monkeypatch, seconds, at):
+    """Killed after an epoch, and a step into the second: after three steps an epoch, and its end, a snapshot each.
+
+    It holds three queues, and the stream that draws the dates.
+    """
     monkeypatch.setattr(loop, "SNAPSHOT_SECONDS", seconds)
-    whole, made = run(epochs=2)
-    saves, real = [], Resume.save
-
-    def counted(self, *given):
-        real(self, *given)
-        saves.append(1)
-        if stop == "a step" and len(saves) == 5:  # three steps and the end of the first epoch, one step of the second
-            raise KeyboardInterrupt
-
-    def breaks(line: str) -> None:
-        if stop in line:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Resume, "save", counted)
-        with pytest.raises(KeyboardInterrupt):
-            run(epochs=2, resume=Resume(tmp_path), report=breaks)
-    lines: list[str] = []
-    network, its = run(epochs=2, resume=Resume(tmp_path), report=lines.append)
-    assert lines[0].startswith("seco: continuing after epoch 1 of 2")
-    assert ("and 1 steps" in lines[0]) == (seconds < 0)
-    assert its.curve == made.curve
-    assert same(network, whole)
+    line = stopped_and_continued(partial(run, epochs=2), tmp_path, monkeypatch, at=at)
+    assert line.startswith("seco: continuing after epoch 1 of 2")
+    assert ("and 1 steps" in line) == (seconds < 0)
 
 
 def test_the_settings_are_those_of_params_yaml():

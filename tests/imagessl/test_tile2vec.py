@@ -2,15 +2,16 @@
 
 import copy
 import math
+from functools import partial
 
 import pytest
 import torch
+from interrupted import stopped_and_continued
 from unlabelled import CPU, backbone, tiles, unlabelled
 
 from cspops.errors import DataError
 from cspops.imagessl import tile2vec as module
 from cspops.imagessl.tile2vec import Tile2VecSettings, tile2vec
-from cspops.training.resume import Resume
 
 
 def settings(**changes) -> Tile2VecSettings:
@@ -162,21 +163,9 @@ def test_same_seed_same_numbers_whatever_the_global_stream():
 
 
 @pytest.mark.parametrize("changes", [{}, {"mode": "tiles"}])
-def test_an_interrupted_run_ends_bit_identical(tmp_path, changes):
-    whole, made = run(**changes)
-
-    def breaks(line: str) -> None:
-        if "epoch 2 of 3" in line:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run(resume=Resume(tmp_path), report=breaks, **changes)
-    lines: list[str] = []
-    resumed, its = run(resume=Resume(tmp_path), report=lines.append, **changes)
-    assert "continuing after epoch 1 of 3" in lines[0]
-    assert its.curve == made.curve
-    for (key, mine), theirs in zip(resumed.state_dict().items(), whole.state_dict().values(), strict=True):
-        assert torch.equal(mine, theirs), key
+def test_an_interrupted_run_ends_bit_identical(tmp_path, monkeypatch, changes):
+    line = stopped_and_continued(partial(run, **changes), tmp_path, monkeypatch, at="epoch 2 of 3")
+    assert "continuing after epoch 1 of 3" in line
 
 
 def test_one_image_is_refused():

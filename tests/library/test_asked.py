@@ -79,3 +79,23 @@ def test_a_photo_has_its_own_position(tmp_path):
     [row] = rows(tmp_path / "p.jpg")
     assert (row.position, row.problem) == ("file", None)
     assert (row.lon, row.lat) == (pytest.approx(8.5, abs=1e-6), pytest.approx(47.25, abs=1e-6))
+
+
+def test_labels_are_the_tables_column_or_the_folder_of_the_image(tmp_path):
+    for name in ("set/oak/1.png", "set/fir/old/2.png", "set/3.png", "set/train/oak/4.png"):
+        plain(tmp_path / name)
+    assert [row.label for row in rows(tmp_path / "set")] == ["set", "old", "oak", "oak"]
+    (tmp_path / "t.csv").write_text("image,species\nset/3.png,fir\nset/3.png,NA\n")
+    assert [row.label for row in rows(tmp_path / "t.csv")] == ["fir", None]
+    assert [row.label for row in rows("-", stdin=[f"{tmp_path}/set/oak/1.png"])] == ["oak"]
+
+
+def test_what_is_odd_about_the_whole_is_told_after_its_last_row(tmp_path):
+    plain(tmp_path / "set" / "a.png")
+    (tmp_path / "set" / "notes.txt").write_text("no image")
+    told: list[str] = []
+    source = asked([str(tmp_path / "set")], stdin=(), position=None, reading=Reading(), report=told.append)
+    next(source)
+    assert told == []
+    list(source)
+    assert told == [f"{tmp_path / 'set'}: files that are no images, left out: 1 .txt"]

@@ -9,8 +9,10 @@ import torch
 from location_runs import CLASSES, make_classifier, write_location_run
 
 import cspops
+from cspops.data.splits import ratio_key
 from cspops.errors import DataError
 from cspops.evaluation.calibration import Calibration
+from cspops.library.loading import load_seeds, ratio_of
 from cspops.models.checkpoint import save_model
 
 PLACE = [[8.54, 47.37]]
@@ -76,7 +78,7 @@ def test_an_imported_checkpoint_is_a_classifier_or_an_encoder(tmp_path):
 def test_no_folder_a_file_and_an_empty_folder(tmp_path):
     (tmp_path / "file").touch()
     (tmp_path / "empty").mkdir()
-    for name, says in (("nowhere", "is missing"), ("file", "is a file"), ("empty", r"config\.json is missing")):
+    for name, says in (("nowhere", "is missing"), ("file", "is a file"), ("empty", "holds no trained model")):
         with pytest.raises(DataError, match=says) as caught:
             cspops.load(tmp_path / name)
         assert "artifacts/pretrain/seed_0" in str(caught.value.hint)
@@ -94,3 +96,28 @@ def test_a_location_encoder_needs_neither_timm_nor_torchvision_nor_images(artifa
 def test_importing_the_package_imports_nothing_heavy():
     code = "import sys, cspops; print([name for name in ('torch', 'numpy') if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_all_seeds_of_a_run_at_one_ratio(artifacts):
+    for ratio, number in ((None, 1), (0.05, 0)):
+        models = load_seeds(artifacts, label_ratio=ratio)
+        assert list(models) == [0, 1]
+        for seed, model in models.items():
+            expected = make_classifier(10 * seed + number)
+            torch.testing.assert_close(
+                model.encode_location(torch.tensor(PLACE)), expected.encoder(torch.tensor(PLACE).double())
+            )
+            assert model.folders[0] == artifacts / "finetune_loc" / f"seed_{seed}" / (
+                "label_100" if ratio is None else "label_5"
+            )
+    with pytest.raises(DataError, match=r"has no label ratio 0\.5: it has 0\.05, 1"):
+        load_seeds(artifacts, label_ratio=0.5)
+    with pytest.raises(DataError, match="is no whole run"):
+        load_seeds(artifacts / "pretrain" / "seed_0")
+
+
+@pytest.mark.parametrize("ratio", [0.005, 0.05, 0.2, 1.0])
+def test_the_name_of_a_label_ratio_is_read_back(ratio):
+    assert ratio_of(ratio_key(ratio)) == pytest.approx(ratio)
+    with pytest.raises(ValueError, match="names no label ratio"):
+        ratio_of("seed_0")

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cspops.report.world import World, equal_earth, from_equal_earth, is_land
+from cspops.report.land import is_land
+from cspops.report.world import World, equal_earth, from_equal_earth
 
-longitude, latitude = st.floats(-180, 179.99), st.floats(-89.9, 89.9)
+longitude, latitude = st.floats(-179.99, 179.99), st.floats(-89.9, 89.9)
 
 
 def test_the_equator_is_straight_and_as_long_as_the_formula_says() -> None:

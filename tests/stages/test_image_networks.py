@@ -348,3 +348,14 @@ def test_without_artefacts_the_stage_to_run_is_named(tmp_path, monkeypatch):
     assert (error.code, error.message) == (3, "artifacts/download is missing: cspops image-networks reads it")
     assert error.hint == "dvc repro download"
     assert not any(row["computed"] for row in image_networks.listing(PARAMS, also=(), seeds=1))
+
+
+def test_a_second_command_on_the_same_data_ends_at_once(project, monkeypatch):
+    def meanwhile(*given):
+        with pytest.raises(EnvironmentProblem, match="another cspops image-networks is at work"):
+            fill("colour statistics")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(image_networks, "Probes", meanwhile)
+    with pytest.raises(KeyboardInterrupt):
+        fill("colour statistics")

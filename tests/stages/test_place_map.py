@@ -9,7 +9,7 @@ from PIL import Image
 
 from cspops.errors import DataError, ParamsError
 from cspops.library.model import Model
-from cspops.stages.place_map import class_number, run
+from cspops.stages.place_map import PIXELS, class_number, run, world_of
 
 
 def model() -> Model:
@@ -50,3 +50,43 @@ def test_classes_are_found_whatever_their_case_and_near_names_are_said():
 def test_other_formats_are_refused(tmp_path):
     with pytest.raises(ParamsError, match=r"written as \.png"):
         run(model(), "oak", tmp_path / "a.svg", grid=0.5)
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        (7.0, 43.2, 8.0, 44.2),
+        (8.0, 47.0, 8.05, 47.05),
+        (2.0, -60.0, 3.0, 60.0),
+        (-180.0, 40.0, 180.0, 40.5),
+        (179.0, 65.0, 180.0, 66.0),
+        (-180.0, -90.0, 180.0, 90.0),
+    ],
+)
+def test_a_map_of_any_box_has_few_pixels_and_land_inside_it_alone(box):
+    """A degree drawn as part of a globe would be one of 288,000 x 140,000 pixels."""
+    world = world_of(box)
+    assert 0.95 * PIXELS < max(world.land.shape) <= PIXELS
+    west, south, east, north = box
+    assert world.land.any()
+    assert ((world.lonlat >= (west, south)) & (world.lonlat <= (east, north))).all()
+
+
+def test_a_degree_with_a_coast_shows_land_sea_and_the_coast(tmp_path):
+    box = (7.0, 43.2, 8.0, 44.2)
+    world = world_of(box)
+    assert 0.3 < world.land.mean() < 0.7
+    assert len(world.coasts()) == 1
+    run(model(), "oak", tmp_path / "a.png", grid=0.5, box=box)
+    with Image.open(tmp_path / "a.png") as image:
+        assert 500 < max(image.size) < 2000
+
+
+def test_progress_is_told_by_the_places(tmp_path):
+    for name, count in (("a.png", len(world_of((8.0, 47.0, 9.0, 48.0)).lonlat)), ("a.tif", 4)):
+        if name == "a.tif":
+            pytest.importorskip("rasterio")
+            warnings.simplefilter("ignore", PendingDeprecationWarning)
+        steps: list[int] = []
+        run(model(), "oak", tmp_path / name, grid=0.5, box=(8.0, 47.0, 9.0, 48.0), step=steps.append)
+        assert sum(steps) == count

@@ -16,7 +16,8 @@ from cspops.models.checkpoint import save_model
 from cspops.models.heads import ClassEmbedding
 from cspops.models.loading import load_location_classifier
 from cspops.models.location_encoder import LocationEncoder
-from cspops.report.world import World, is_land
+from cspops.report.land import is_land
+from cspops.report.world import World
 from cspops.stages import report_maps
 from cspops.stages.report_maps import class_of_map, draw_class, draw_clusters, encoder_title
 from cspops.training.finetune_loc import LocationClassifier

@@ -1,10 +1,12 @@
 """The command itself: its options, the panels of its help, and how errors end it."""
 
 import sys
+import traceback
 from typing import Annotated
 
 import typer
 
+from cspops.cli.loudness import is_verbose, set_loudness, tell_cost
 from cspops.errors import CspopsError, EnvironmentProblem
 
 STAGES = "Stages (what dvc.yaml calls, in the order of the graph)"
@@ -36,8 +38,14 @@ def _options(
     version: Annotated[
         bool | None, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", envvar="CSPOPS_QUIET", help="Say warnings and errors alone.")] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option("--verbose", "-v", envvar="CSPOPS_VERBOSE", help="Say what is read, where, how long and how large."),
+    ] = False,
 ) -> None:
     """Options of the command itself."""
+    set_loudness(quiet=quiet, verbose=verbose)
 
 
 def main() -> int:
@@ -51,10 +59,14 @@ def main() -> int:
             print(f"hint: {error.hint}", file=sys.stderr)
         return error.code
     except OSError as error:
+        if is_verbose():
+            traceback.print_exc()
         print(f"error: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", file=sys.stderr)
         return EnvironmentProblem.code
     except SystemExit as stop:
         if stop.code == 130:
             print("interrupted: the same command continues", file=sys.stderr)
         return stop.code if isinstance(stop.code, int) else 1
+    finally:
+        tell_cost()
     return 0

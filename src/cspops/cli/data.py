@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 import typer
 
 from cspops.cli.app import DATA, app
-from cspops.cli.surroundings import read_host, read_params, say, show, width
+from cspops.cli.loudness import say, warn
+from cspops.cli.surroundings import read_host, read_params, show, width
 
 data = typer.Typer(
     help="Use your own images: point the project at them, and look at what is in them.",
@@ -28,7 +29,7 @@ def data_use(
 
     document = stage.run(path, read_params(), source=source, dry_run=dry_run)
     for warning in document["warnings"]:
-        say(f"warning: {warning}")
+        warn(warning)
     if json:
         import json as json_package
 

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 import typer
 
 from cspops.cli.app import LOOK, app
-from cspops.cli.surroundings import read_host, read_params, say, show
+from cspops.cli.loudness import say
+from cspops.cli.surroundings import read_host, read_params, show
 from cspops.errors import ParamsError
 
 

@@ -6,13 +6,15 @@ from typing import Annotated
 import typer
 
 from cspops.cli.app import OTHERS, app
-from cspops.cli.surroundings import say, show
+from cspops.cli.loudness import say
+from cspops.cli.surroundings import show
 
-IN_PYTHON = """In Python: from cspops.models.loading import load_location_encoder;
+EXAMPLE = """Example: cspops import-checkpoint model_fmow.pth.tar --out imported/fmow.
+In Python: from cspops.models.loading import load_location_encoder;
 load_location_encoder("FOLDER/encoder")(torch.tensor([[8.5, 47.4]])) embeds places, in degrees, longitude first."""
 
 
-@app.command(rich_help_panel=OTHERS, epilog=IN_PYTHON)
+@app.command(rich_help_panel=OTHERS, epilog=EXAMPLE)
 def import_checkpoint(
     file: Annotated[Path, typer.Argument(help="A .pth.tar file of the released CSP code.", metavar="FILE")],
     out: Annotated[Path | None, typer.Option(help="Default: artifacts/imported/NAME.", metavar="FOLDER")] = None,

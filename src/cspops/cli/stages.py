@@ -1,14 +1,21 @@
 """The stages of dvc.yaml."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
 from cspops.cli.app import STAGES, app
-from cspops.cli.surroundings import read_params, run_stage, show
+from cspops.cli.completions import model_folders
+from cspops.cli.models import RatioOption
+from cspops.cli.surroundings import read_params, run_stage
+from cspops.errors import ParamsError
+
+EVALUATE = """Example: cspops evaluate --json | jq .test.label_5.combined.top1; cspops evaluate --show --per-class;
+cspops evaluate --on photos/ --by region"""
 
 
-@app.command(rich_help_panel=STAGES)
+@app.command(rich_help_panel=STAGES, epilog="Example: dvc repro check")
 def check() -> None:
     """Check params.yaml: every key, value and combination. The first stage, so that nothing else is touched."""
     from cspops import paths
@@ -19,68 +26,90 @@ def check() -> None:
     paths.write_whole(paths.ARTIFACTS / "check.ok", "params.yaml is valid\n")
 
 
-@app.command(rich_help_panel=STAGES)
+@app.command(rich_help_panel=STAGES, epilog="Example: dvc repro download")
 def download() -> None:
     """Make the catalogue of observations of dataset.source; fetch a published set first where it is missing."""
     run_stage("download")
 
 
-@app.command(rich_help_panel=STAGES)
+@app.command(rich_help_panel=STAGES, epilog="Example: dvc repro split")
 def split() -> None:
     """Decide who is unlabelled, few-shot labelled, validation or test."""
     run_stage("split")
 
 
-@app.command(rich_help_panel=STAGES)
+@app.command(rich_help_panel=STAGES, epilog="Example: dvc exp run -S pretrain_img.method=tile2vec")
 def pretrain_img() -> None:
     """Make the frozen image network F*: self-supervised on the training images, random or published."""
     run_stage("pretrain-img")
 
 
-@app.command(rich_help_panel=STAGES)
+@app.command(rich_help_panel=STAGES, epilog="Example: dvc repro featurize")
 def featurize() -> None:
     """Compute the image features F*(I) of every observation, once."""
     run_stage("featurize")
 
 
-@app.command(rich_help_panel=STAGES)
+@app.command(rich_help_panel=STAGES, epilog="Example: dvc exp run -S loss=nce")
 def pretrain() -> None:
     """Contrast locations with frozen image features: CSP proper, one location encoder a seed."""
     run_stage("pretrain")
 
 
-@app.command(rich_help_panel=STAGES)
+@app.command(rich_help_panel=STAGES, epilog="Example: dvc exp run -S finetune_loc.loss=cross_entropy")
 def finetune_loc() -> None:
     """Fine-tune the location encoder with class embeddings, for every seed and label ratio."""
     run_stage("finetune-loc")
 
 
-@app.command(rich_help_panel=STAGES)
+@app.command(rich_help_panel=STAGES, epilog="Example: dvc exp run -S finetune_img.mode=full")
 def finetune_img() -> None:
     """Fit the image classifier on frozen features, or fine-tune the whole network, for every seed and label ratio."""
     run_stage("finetune-img")
 
 
-@app.command(rich_help_panel=STAGES, epilog="Example: cspops evaluate --json | jq .test.label_5.combined.top1")
+@app.command(rich_help_panel=STAGES, epilog=EVALUATE)
 def evaluate(
-    json: Annotated[bool, typer.Option("--json", help="Print the metrics as one JSON document.")] = False,
+    on: Annotated[
+        list[str] | None,
+        typer.Option("--on", help="Score other labelled images: a folder, a table, an image, - for stdin.", metavar="PATH"),
+    ] = None,
+    last: Annotated[bool, typer.Option("--show", help="Show the last result, run nothing.")] = False,
+    by: Annotated[
+        Literal["region", "latitude", "cell", "distance"] | None, typer.Option(help="Accuracy by place too; region: all three.")
+    ] = None,
+    by_class: Annotated[bool, typer.Option("--per-class", help="Accuracy of each class too.")] = False,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            "--model", help="Of --on: a project, or one of its models.", metavar="FOLDER", autocompletion=model_folders
+        ),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of --on; default: all.", metavar="SEED")] = None,
+    label_ratio: RatioOption = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Score image, location and both combined; write reports/metrics.json and show it as a table."""
-    from cspops import paths
+    """Score image, location and both combined; write reports/metrics.json and show it as a table.
 
-    run_stage("evaluate")
-    text = (paths.REPORTS / "metrics.json").read_text()
-    if json:
-        print(text, end="")
+    With --on nothing is written: the trained models are scored on other images, whose labels are a table's column or the
+    names of their folders. Rows that cannot be scored are counted by reason; exit code 3 when none can.
+    """
+    from cspops.cli import evaluation
+
+    if on:
+        if last:
+            raise ParamsError("--show is for the last result of the stage, --on for other images", hint="leave one out")
+        evaluation.score(on, model or Path(), seed, label_ratio, by=by, by_class=by_class, json=json)
         return
-    import json as json_package
+    for name, value in (("--model", model), ("--seed", seed)):
+        if value is not None:
+            raise ParamsError(f"{name} chooses what --on scores", hint="cspops evaluate --on PATH")
+    if not last:
+        run_stage("evaluate")
+    evaluation.show_last(label_ratio, by=by, by_class=by_class, json=json)
 
-    from cspops.report.tables import accuracy_rows
 
-    show("Top-1 accuracy, per cent, mean (sd) over seeds", accuracy_rows(json_package.loads(text)), text_columns=2)
-
-
-@app.command(rich_help_panel=STAGES)
+@app.command(rich_help_panel=STAGES, epilog="Example: dvc repro report")
 def report() -> None:
     """Write reports/report.md with tables, curves and maps."""
     run_stage("report")

@@ -4,16 +4,12 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from cspops.cli.loudness import report, tell
 from cspops.errors import EnvironmentProblem
 
 if TYPE_CHECKING:
     from cspops.host import Host
     from cspops.params import Params
-
-
-def say(line: str) -> None:
-    """A line of progress; stdout is for results."""
-    print(line, file=sys.stderr, flush=True)
 
 
 def read_params() -> "Params":
@@ -45,9 +41,13 @@ def run_stage(stage: str) -> None:
     checked = read_params()
     inputs = paths.require(stage, checked)
     facts = {"stage": stage, "params": params.recorded(checked, stage)}
+    host = read_host()
+    tell(f"device: {host.device} (CSPOPS_DEVICE)")
+    for folder in inputs.values():
+        tell(f"reads: {folder}")
     module = importlib.import_module(f"cspops.stages.{stage.replace('-', '_')}")
     with paths.scratch(stage, checked) as scratch, paths.whole_folder(paths.folder_of(stage), facts) as out:
-        site = Site(paths.RAW, inputs, paths.REPORTS, out, scratch, read_host(), say)
+        site = Site(paths.RAW, inputs, paths.REPORTS, out, scratch, host, report())
         module.run(params.view(checked, params.VIEWS[stage]), site)
     paths.publish(paths.folder_of(stage))
 

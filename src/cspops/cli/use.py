@@ -2,35 +2,23 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from cspops.cli.app import USE, app
-from cspops.cli.surroundings import read_host, say, show
+from cspops.cli.completions import class_names
+from cspops.cli.loudness import report, say, warn
+from cspops.cli.models import ModelOption, RatioOption, SeedOption, load_model
+from cspops.cli.surroundings import show
 from cspops.errors import ParamsError
-
-if TYPE_CHECKING:
-    from cspops.library.model import Model
+from cspops.progress import Meter, silent
 
 SHOWN = 200
 """Rows of predictions in a table on the terminal."""
 
-ModelOption = Annotated[
-    Path,
-    typer.Option("--model", help="A project, or one of its models (artifacts/pretrain/seed_0).", metavar="FOLDER"),
-]
-SeedOption = Annotated[int | None, typer.Option(help="Of a whole run; default: the smallest.", metavar="SEED")]
-RatioOption = Annotated[float | None, typer.Option(help="Of a whole run; default: the largest.", metavar="RATIO")]
 LonOption = Annotated[float | None, typer.Option(help="Longitude, degrees.", min=-180.0, max=360.0)]
 LatOption = Annotated[float | None, typer.Option(help="Latitude, degrees.", min=-90.0, max=90.0)]
-
-
-def load_model(folder: Path, seed: int | None, label_ratio: float | None) -> "Model":
-    """The model that the options name, on the host's device."""
-    from cspops.library.loading import load
-
-    return load(folder, seed=seed, label_ratio=label_ratio, device=read_host().torch_device())
 
 
 def position(lon: float | None, lat: float | None) -> tuple[float, float] | None:
@@ -77,21 +65,26 @@ def predict(
         raise ParamsError(f"{out}: predictions are written as {', '.join(files.SUFFIXES)}", hint="--out predictions.csv")
     loaded = load_model(model, seed, label_ratio)
     reading = loaded.image.reading if loaded.image is not None else Reading()
-    rows = asked(paths, stdin=sys.stdin, position=place, reading=reading)
+    asked_for = asked(paths, stdin=sys.stdin, position=place, reading=reading)
     failed = files.Failures()
-    found = failed.watch(one.as_dict() for one in stage.predict(loaded, rows, top=top, calibrated=calibrated))
+    streams = form not in (None, "table") and sys.stdout.isatty()  # rows on the terminal say themselves where it is
+    with Meter("predict", None, silent if streams else report(), unit="images") as meter:
+        rows = meter.each(asked_for)
+        found = failed.watch(one.as_dict() for one in stage.predict(loaded, rows, top=top, calibrated=calibrated))
+        if out is not None:
+            files.write_file(found, out, models=stage.MODELS, top=top)
+        elif form in (None, "table"):
+            shown, more = files.first(found, SHOWN)
+        else:
+            files.write_text(found, sys.stdout, form=form, models=stage.MODELS, top=top)
     if out is not None:
-        files.write_file(found, out, models=stage.MODELS, top=top)
         say(f"{out}: {failed.rows} rows")
     elif form in (None, "table"):
-        shown, more = files.first(found, SHOWN)
         show("", files.table_rows(shown, models=stage.MODELS), text_columns=2)
         if more:
             say(f"and {more} further rows: --out FILE writes all")
-    else:
-        files.write_text(found, sys.stdout, form=form, models=stage.MODELS, top=top)
     if failed.count:
-        say(f"{failed.count} of {failed.rows} rows have an error: {failed.first}")
+        warn(f"{failed.count} of {failed.rows} rows have an error: {failed.first}")
         raise typer.Exit(1)
 
 
@@ -129,14 +122,16 @@ def embed(
         raise ParamsError("name one of a table, --lon with --lat, and --grid", hint="cspops embed --grid 1.0 --out world.npy")
     loaded = load_model(model, seed, label_ratio)
     shape: tuple[int, ...] | None = None
+    total: int | None = None
     if grid is not None:
         cells = stage.Grid(grid, box)
-        points, shape = cells.points(), cells.shape
+        points, shape, total = cells.points(), cells.shape, len(cells)
     elif table is not None:
         points = stage.points_of_table(table)
     else:
         points, shape = iter([stage.Points(["given"], np.array([place]), [None])]), (1,)
-    count, lost = stage.embed(loaded, points, out, shape=shape)
+    with Meter("embed", total, report(), unit="places") as meter:
+        count, lost = stage.embed(loaded, meter.each(points, lambda part: len(part.where)), out, shape=shape)
     say(f"{out}: {count:,} embeddings of {loaded.encoder.dim} numbers" + (f", {lost:,} without a position" if lost else ""))
 
 
@@ -146,7 +141,9 @@ def embed(
     epilog=MAP,
 )
 def map_class(
-    name: Annotated[str, typer.Argument(help="A class, as in artifacts/download/classes.json.", metavar="CLASS")],
+    name: Annotated[
+        str, typer.Argument(help="A class, as in artifacts/download/classes.json.", metavar="CLASS", autocompletion=class_names)
+    ],
     out: Annotated[Path, typer.Option(help=".png (land, Equal Earth) or .tif (GeoTIFF, EPSG:4326).", metavar="FILE")],
     grid: Annotated[float, typer.Option(help="Of the GeoTIFF: side of a pixel, degrees.", min=0.01, max=90.0)] = 0.5,
     box: Annotated[tuple[float, float, float, float], typer.Option(help="West south east north, degrees.")] = (
@@ -162,5 +159,7 @@ def map_class(
     """Draw P(y|x) of a class over the world or a box."""
     from cspops.stages import place_map as stage
 
-    said = stage.run(load_model(model, seed, label_ratio), name, out, grid=grid, box=box)
+    loaded = load_model(model, seed, label_ratio)
+    with Meter("map", None, report(), unit="places") as meter:
+        said = stage.run(loaded, name, out, grid=grid, box=box, step=meter.step)
     say(f"{out}: where {said} is likely")

@@ -11,10 +11,11 @@ from cspops.data.image_columns import IMAGE
 from cspops.data.images.image_files import below
 from cspops.data.images.metadata import Question, read_metadata
 from cspops.data.intake.positions import read_positions
-from cspops.data.rows import Reading, batch
+from cspops.data.rows import Reading, Source, batch
 from cspops.data.sources.folder import open_folder
 from cspops.data.sources.table import open_table, table_format
 from cspops.data.tables.column_names import USUAL
+from cspops.progress import Report, silent
 
 STDIN = "-"
 NO_POSITION = "no position is given"
@@ -37,10 +38,17 @@ class Asked:
     """Why a position was not used."""
     error: str | None = None
     """Why the row cannot be judged by its image."""
+    label: str | None = None
+    """Of its class: from the table's column, or the name of the folder that the image lies in."""
 
 
 def asked(
-    paths: Iterable[str], *, stdin: Iterable[str], position: tuple[float, float] | None, reading: Reading
+    paths: Iterable[str],
+    *,
+    stdin: Iterable[str],
+    position: tuple[float, float] | None,
+    reading: Reading,
+    report: Report = silent,
 ) -> Iterator[Asked]:
     """Rows for each path in turn, as they are needed: an image, a folder of images, a table that names them, or `-`.
 
@@ -49,12 +57,13 @@ def asked(
         stdin: read only for `-`.
         position: (longitude, latitude) of every image, instead of its own.
         reading: how images become RGB.
+        report: is told what is odd about a folder or table as a whole, after its last row.
     """
     for path in paths:
         lines = (line.rstrip("\r\n") for line in stdin) if path == STDIN else (path,)
         for line in lines:
             if line:
-                for row in _rows(Path(line), reading):
+                for row in _rows(Path(line), reading, report):
                     yield row if position is None else _placed(row, position)
 
 
@@ -63,36 +72,45 @@ def _placed(row: Asked, position: tuple[float, float]) -> Asked:
     return replace(row, lon=lon, lat=lat, position="given", problem=None)
 
 
-def _rows(path: Path, reading: Reading) -> Iterator[Asked]:
+def _rows(path: Path, reading: Reading, report: Report) -> Iterator[Asked]:
     if path.is_dir():
         every = dict.fromkeys(USUAL)
         source = open_folder(
-            root=path, pattern="**/*", label="none", sidecar=None, columns=every, inspection="none", reading=reading
+            root=path, pattern="**/*", label="folder", sidecar=None, columns=every, inspection="none", reading=reading
         )
         for part in source.batches:
-            yield from _of_batch(part, root=path, origin="file", prefix=f"{path.as_posix()}/")
+            yield from _of_batch(part, root=path, origin="file", prefix=f"{path.as_posix()}/", label=path.absolute().name)
+        _tell(source, path, report)
     elif path.is_file() and table_format(path):
         every = dict.fromkeys(USUAL)
         source = open_table(path, root=path.parent, columns=every, inspection="none", reading=reading)
         for part in source.batches:
             yield from _of_batch(part, root=path.parent, origin="table", prefix="")
+        _tell(source, path, report)
     elif path.is_file():
         said = read_metadata(Question(path, position=True))
         lon, lat = said.lonlat or (None, None)
         columns = {"where": [path.name], "lon": pa.array([lon], pa.float64()), "lat": pa.array([lat], pa.float64())}
         image = pa.array([{"bytes": None, "path": path.name}], IMAGE)
-        yield from _of_batch(
-            batch(columns | {"image": image}), root=path.parent, origin="file", prefix=f"{path.parent.as_posix()}/"
-        )
+        part, folder = batch(columns | {"image": image}), path.parent
+        yield from _of_batch(part, root=folder, origin="file", prefix=f"{folder.as_posix()}/", label=folder.absolute().name)
     else:
         yield Asked(path.as_posix(), None, np.nan, np.nan, "none", error=NOT_THERE)
 
 
-def _of_batch(part: pa.RecordBatch, *, root: Path, origin: str, prefix: str) -> Iterator[Asked]:
-    """The rows of a `rows.ROWS` batch. A table without positions asks the image files themselves."""
+def _tell(source: Source, path: Path, report: Report) -> None:
+    for remark in source.remarks:
+        report(f"{path}: {remark}")
+
+
+def _of_batch(part: pa.RecordBatch, *, root: Path, origin: str, prefix: str, label: str | None = None) -> Iterator[Asked]:
+    """The rows of a `rows.ROWS` batch; ``label`` is that of images directly in ``root`` which have no other.
+
+    A table without positions asks the image files themselves.
+    """
     found = read_positions(part["lon"], part["lat"])
-    columns = (part["where"].to_pylist(), part["image"].to_pylist(), part["reason"].to_pylist(), found.fault.to_pylist())
-    for number, (where, image, reason, fault) in enumerate(zip(*columns, strict=True)):
+    columns = (part[name].to_pylist() for name in ("where", "image", "label", "reason"))
+    for number, (where, image, own_label, reason, fault) in enumerate(zip(*columns, found.fault.to_pylist(), strict=True)):
         data, path = (image or {}).get("bytes"), (image or {}).get("path")
         content = data if data is not None else below(root, path) if path is not None else None
         lon, lat, of = float(found.lon[number]), float(found.lat[number]), origin
@@ -100,7 +118,16 @@ def _of_batch(part: pa.RecordBatch, *, root: Path, origin: str, prefix: str) -> 
             lon, lat = _own_position(content)
             of = "file"
         problem = fault or (NO_POSITION if np.isnan(lon) else None)
-        yield Asked(f"{prefix}{where}", content, lon, lat, "none" if np.isnan(lon) else of, problem, reason)
+        yield Asked(
+            f"{prefix}{where}",
+            content,
+            lon,
+            lat,
+            "none" if np.isnan(lon) else of,
+            problem,
+            reason,
+            label if own_label is None and "/" not in where else own_label,
+        )
 
 
 def _own_position(file: Path) -> tuple[float, float]:

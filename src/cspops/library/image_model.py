@@ -1,6 +1,6 @@
 """The image side of a model: images as a caller has them, to features and log P(y|I)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -37,21 +37,36 @@ class ImageModel:
     reading: Reading
     """How images of more than 8 bits or three bands become RGB, as when the model was trained."""
     device: torch.device
+    folder: Path | None = None
+    """Where the network was read."""
 
     def features(self, images: Any) -> Float[Tensor, "n k"]:
         """F(I), float32; computed and rounded as stage featurize does, so that a head sees what it was trained on.
 
         DataError for an image that cannot be read, which is named by its path or number.
         """
-        return self._of_squares(self._squares(images))
+        return self.features_of_squares(self._squares(images))
 
     def log_p(self, images: Any) -> Float[Tensor, "n q"]:
         """log P(y|I) in float64; DataError as `features`, and without a classifier."""
-        return self._judged(self.features(images))
+        return self.log_p_of_features(self.features(images))
 
-    def log_p_of_squares(self, squares: Sequence[UInt8[np.ndarray, "px px 3"]]) -> Float[Tensor, "n q"]:
-        """log P(y|I) of what `square_of` gave."""
-        return self._judged(self._of_squares(iter(squares)))
+    def features_of_squares(self, squares: Iterable[UInt8[np.ndarray, "px px 3"]]) -> Float[Tensor, "n k"]:
+        """`features` of what `square_of` gave."""
+        source = iter(squares)
+        batches = (torch.from_numpy(np.stack(some)) for some in iter(lambda: list(islice(source, BATCH)), []))
+        found = [answer.float() for answer in image_features(self.network, batches, device=self.device)]
+        return torch.cat(found) if found else torch.empty(0, self.network.dim)
+
+    @torch.inference_mode()
+    def log_p_of_features(self, features: Float[Tensor, "n k"]) -> Float[Tensor, "n q"]:
+        """log P(y|I) of what `features` gave; DataError without a classifier."""
+        if self.head is None:
+            raise DataError(
+                "this model has no image classifier: its P(y|I) are those that came with the data",
+                hint="finetune_img.mode: linear_probe in params.yaml, then dvc repro",
+            )
+        return image_log_p(self.head(features.to(self.device))).cpu()
 
     def square_of(self, image: Any) -> UInt8[np.ndarray, "px px 3"]:
         """What the network is given of an image; UnreadableImage where it cannot be read."""
@@ -65,20 +80,6 @@ class ImageModel:
             except UnreadableImage as error:
                 name = str(image) if isinstance(image, str | Path) else f"number {number}"
                 raise DataError(f"image {name} cannot be used: {error}", hint=KINDS) from None
-
-    def _of_squares(self, squares: Iterator[np.ndarray]) -> Float[Tensor, "n k"]:
-        batches = (torch.from_numpy(np.stack(some)) for some in iter(lambda: list(islice(squares, BATCH)), []))
-        found = [answer.float() for answer in image_features(self.network, batches, device=self.device)]
-        return torch.cat(found) if found else torch.empty(0, self.network.dim)
-
-    @torch.inference_mode()
-    def _judged(self, features: Float[Tensor, "n k"]) -> Float[Tensor, "n q"]:
-        if self.head is None:
-            raise DataError(
-                "this model has no image classifier: its P(y|I) are those that came with the data",
-                hint="finetune_img.mode: linear_probe in params.yaml, then dvc repro",
-            )
-        return image_log_p(self.head(features.to(self.device))).cpu()
 
     def _rgb(self, image: Any) -> Image.Image:
         if isinstance(image, Image.Image):
@@ -105,11 +106,11 @@ def _listed(images: Any) -> Sequence[Any]:
     return listed
 
 
-def load_image_model(run: Path, piece: Path, device: torch.device) -> ImageModel | None:
+def load_image_model(run: Path, piece: Path, device: torch.device, *, like: ImageModel | None = None) -> ImageModel | None:
     """The image model of a whole run, in eval mode on ``device``.
 
     The network is the fine-tuned one of the piece where there is one, else F*; None where there is neither, as where the data
-    came with image features.
+    came with image features. Where it is the one of ``like``, another piece's, both share it.
     """
     folder = run / "finetune_img" / piece
     fine_tuned = folder / "network"
@@ -121,7 +122,11 @@ def load_image_model(run: Path, piece: Path, device: torch.device) -> ImageModel
     config = load_config(of_network, remake=remake)
     if config["model"] == GIVEN:
         return None
-    network = rebuild_image_network(config)
-    load_weights(of_network, network, remake=remake)
+    if like is not None and like.folder == of_network:
+        network = like.network
+    else:
+        network = rebuild_image_network(config)
+        load_weights(of_network, network, remake=remake)
+        network = network.to(device).eval()
     head = load_image_classifier(folder).to(device) if (folder / "config.json").is_file() else None
-    return ImageModel(network.to(device).eval(), head, read_reading(run / "download"), device)
+    return ImageModel(network, head, read_reading(run / "download"), device, of_network)

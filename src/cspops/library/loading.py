@@ -43,50 +43,96 @@ def load(
     Raises:
         DataError: there is no such folder, seed or ratio, or the files are not whole.
     """
-    folder, place = Path(path), torch.device(device)
-    if not folder.is_dir():
-        raise DataError(f"{folder} is {'a file' if folder.is_file() else 'missing'}", hint=WHAT)
-    run = next((one for one in (folder / "artifacts", folder) if (one / "finetune_loc").is_dir()), None)
+    folder, place = _there(path), torch.device(device)
+    run = run_of(folder)
     if run is not None:
-        return _whole_run(run, seed, label_ratio, place)
+        return _whole_run(run, _piece(run / "finetune_loc", seed, label_ratio), place)
     if seed is not None or label_ratio is not None:
         raise DataError(f"{folder} is no whole run: it has no choice of seed and label ratio", hint=WHAT)
     if (folder / "encoder" / "config.json").is_file() and not (folder / "config.json").exists():
         folder = folder / ("classifier" if (folder / "classifier" / "config.json").is_file() else "encoder")
+    if not (folder / "config.json").exists():
+        raise DataError(f"{folder if folder.name else folder.absolute()} holds no trained model", hint=WHAT)
     config = load_config(folder, remake=WHAT)
     if "classes" in config:
         classifier = load_location_classifier(folder, remake=WHAT).to(place)
         names = _names_beside(folder, classifier.class_embedding.linear.out_features)
-        return Model(classifier.encoder, classifier, classes=names, device=place)
-    return Model(load_location_encoder(folder, remake=WHAT).to(place), device=place)
+        return Model(classifier.encoder, classifier, classes=names, device=place, folders=(folder,))
+    return Model(load_location_encoder(folder, remake=WHAT).to(place), device=place, folders=(folder,))
 
 
-def _whole_run(run: Path, seed: int | None, label_ratio: float | None, device: torch.device) -> Model:
-    piece = _piece(run / "finetune_loc", seed, label_ratio)
+def load_seeds(
+    path: str | Path = ".", *, label_ratio: float | None = None, device: str | torch.device = "cpu"
+) -> dict[int, Model]:
+    """The models of every seed of a whole run at one label ratio, by seed; F* is held once where all judge by it.
+
+    Arguments and errors as of `load`; DataError too where the folder is no whole run.
+    """
+    folder, place = _there(path), torch.device(device)
+    run = run_of(folder)
+    if run is None:
+        raise DataError(f"{folder} is no whole run: it has one model", hint=WHAT)
+    first = _piece(run / "finetune_loc", None, label_ratio)
+    found: dict[int, Model] = {}
+    for seed in _seeds(run / "finetune_loc"):
+        piece = _piece(run / "finetune_loc", seed, ratio_of(first.name))
+        found[seed] = _whole_run(run, piece, place, like=next(iter(found.values()), None))
+    return found
+
+
+def run_of(folder: Path) -> Path | None:
+    """The artefacts of a whole run, where ``folder`` is them or the project that holds them."""
+    return next((one for one in (folder / "artifacts", folder) if (one / "finetune_loc").is_dir()), None)
+
+
+def ratio_of(key: str) -> float:
+    """The label ratio that `splits.ratio_key` has named; ValueError for another name."""
+    match = RATIO.fullmatch(key)
+    if match is None:
+        raise ValueError(f"{key!r} names no label ratio")
+    return float(match[1].replace("p", ".")) / 100
+
+
+def _there(path: str | Path) -> Path:
+    folder = Path(path)
+    if not folder.is_dir():
+        raise DataError(f"{folder} is {'a file' if folder.is_file() else 'missing'}", hint=WHAT)
+    return folder
+
+
+def _whole_run(run: Path, piece: Path, device: torch.device, *, like: Model | None = None) -> Model:
     classifier = load_location_classifier(run / "finetune_loc" / piece, remake="dvc repro finetune-loc").to(device)
     classes = tuple(_json(run / "download" / "classes.json", "dvc repro download"))
-    return Model(classifier.encoder, classifier, _image(run, piece, device), classes, _calibration(run, piece), device)
+    image = _image(run, piece, device, like.image if like is not None else None)
+    folders = [run / "finetune_loc" / piece]
+    if image is not None and image.folder is not None:
+        folders += [image.folder, run / "finetune_img" / piece]
+    return Model(classifier.encoder, classifier, image, classes, _calibration(run, piece), device, tuple(folders))
+
+
+def _seeds(folder: Path) -> list[int]:
+    return sorted(int(one.name.removeprefix("seed_")) for one in folder.glob("seed_*"))
 
 
 def _piece(folder: Path, seed: int | None, label_ratio: float | None) -> Path:
     """`seed_S/label_P` in a stage's folder; DataError names what is there when the one asked for is not."""
-    seeds = sorted(int(one.name.removeprefix("seed_")) for one in folder.glob("seed_*"))
+    seeds = _seeds(folder)
     if not seeds or (seed is not None and seed not in seeds):
         has = f"it has {', '.join(map(str, seeds))}" if seeds else "it has none"
         raise DataError(f"{folder} has no seed {seed if seed is not None else 'at all'}: {has}", hint="dvc repro finetune-loc")
     chosen = folder / f"seed_{seeds[0] if seed is None else seed}"
-    ratios = sorted(float(match[1].replace("p", ".")) / 100 for one in chosen.iterdir() if (match := RATIO.fullmatch(one.name)))
+    ratios = sorted(ratio_of(one.name) for one in chosen.iterdir() if RATIO.fullmatch(one.name))
     if not ratios or (label_ratio is not None and ratio_key(label_ratio) not in map(ratio_key, ratios)):
         has = ", ".join(f"{ratio:g}" for ratio in ratios) or "none"
         raise DataError(f"{chosen} has no label ratio {label_ratio}: it has {has}", hint="split.label_ratios in params.yaml")
     return Path(chosen.name) / ratio_key(ratios[-1] if label_ratio is None else label_ratio)
 
 
-def _image(run: Path, piece: Path, device: torch.device) -> "ImageModel | None":
+def _image(run: Path, piece: Path, device: torch.device, like: "ImageModel | None") -> "ImageModel | None":
     """The image model of a whole run; None where the data came with features or predictions instead of images."""
     from cspops.library.image_model import load_image_model
 
-    return load_image_model(run, piece, device)
+    return load_image_model(run, piece, device, like=like)
 
 
 def _calibration(run: Path, piece: Path) -> Calibration | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -37,6 +38,8 @@ class Model:
     """Names of the classes, in the order of the probabilities."""
     calibration: Calibration | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    folders: tuple[Path, ...] = ()
+    """What it was read from."""
 
     @torch.inference_mode()
     def encode_location(self, lonlat: Any) -> Any:

@@ -1,6 +1,6 @@
 """World maps of the report: observations, clusters of location embeddings, P(y|x) of one class."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +16,10 @@ from scipy.spatial import cKDTree
 
 from cspops.geo import unit_vectors
 from cspops.report.figures import BLUE, STYLE, drawable, save
-from cspops.report.world import World, equal_earth
+from cspops.report.world import Extent, World, equal_earth, extent_of
 from cspops.shapes import Float, Int
 
 SEA, LAND, COAST, LINE = "#EEF2F5", "#FFFFFF", "#5F6B73", "#D5DDE3"
-Extent = tuple[float, float, float, float]
-"""Left, right, bottom and top in the plane."""
 REGION = np.array([60.0, 40.0])
 """Degrees of longitude and latitude: sets that span less are drawn without the rest of the world."""
 LEAST_SPAN = 12.0
@@ -84,8 +82,7 @@ def cluster_map(panels: Mapping[str, Int[np.ndarray, "n"]], points: Float[np.nda
 def class_map(panels: Mapping[str, ClassPanel], name: str, test: Float[np.ndarray, "m 2"], world: World, file: Path) -> None:
     """One world map a classifier, one below the other: P(``name`` | x) over land, labelled and test observations as dots."""
     top = max(float(panel.p.max()) for panel in panels.values())
-    levels = 10.0 ** np.ceil(np.log10(min(max(top, 1e-9), 1))) * np.array(LEVELS)
-    shade = BoundaryNorm(levels, PROBABILITY.N)
+    shade = probability_shade(top)
     with mpl.rc_context(STYLE):
         figure, cells = map_panels(len(panels), world.extent, columns=1, width=9.0)
         for ax, (title, panel) in zip(cells, panels.items(), strict=True):
@@ -99,10 +96,20 @@ def class_map(panels: Mapping[str, ClassPanel], name: str, test: Float[np.ndarra
             for handle in legend.legend_handles:
                 if isinstance(handle, PathCollection):
                     handle.set_sizes([16])
-        bar = figure.colorbar(ScalarMappable(shade, PROBABILITY), ax=cells, location="bottom", shrink=0.6, aspect=40, pad=0.01)
-        bar.set_ticks(levels, labels=[f"{level:g}" for level in levels])
-        bar.set_label(f"P({drawable(name)} | x)")
+        probability_bar(figure, cells, shade, name)
         save(figure, file, colours=COLOURS)
+
+
+def probability_shade(top: float) -> BoundaryNorm:
+    """Steps of the scale of P where the largest is ``top``."""
+    return BoundaryNorm(10.0 ** np.ceil(np.log10(min(max(top, 1e-9), 1))) * np.array(LEVELS), PROBABILITY.N)
+
+
+def probability_bar(figure: Figure, cells: Sequence[Axes], shade: BoundaryNorm, name: str) -> None:
+    """The scale of P(``name`` | x) below some maps."""
+    bar = figure.colorbar(ScalarMappable(shade, PROBABILITY), ax=cells, location="bottom", shrink=0.6, aspect=40, pad=0.01)
+    bar.set_ticks(shade.boundaries.tolist(), labels=[f"{level:g}" for level in shade.boundaries])
+    bar.set_label(f"P({drawable(name)} | x)")
 
 
 def region(lonlat: Float[np.ndarray, "n 2"], world: World) -> Extent:
@@ -115,15 +122,6 @@ def region(lonlat: Float[np.ndarray, "n 2"], world: World) -> Extent:
     margin = np.maximum(LEAST_SPAN - (high - low), 0.2 * (high - low)) / 2
     (west, south), (east, north) = low - margin, high + margin
     return extent_of((max(west, -180), max(south, world.south), min(east, 180), min(north, world.north)))
-
-
-def extent_of(box: tuple[float, float, float, float]) -> Extent:
-    """The part of the plane that holds a box of west, south, east and north, degrees."""
-    west, south, east, north = box
-    lat = np.linspace(south, north, 20)
-    border = equal_earth(np.concatenate([np.stack((np.full(20, lon), lat), 1) for lon in (west, east)]))
-    (left, bottom), (right, top) = border.min(0).tolist(), border.max(0).tolist()
-    return left, right, bottom, top
 
 
 def map_panels(count: int, extent: Extent, *, columns: int = 2, width: float = 5.4) -> tuple[Figure, list[Axes]]:

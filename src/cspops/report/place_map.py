@@ -5,37 +5,31 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import BoundaryNorm
 
 from cspops.errors import EnvironmentProblem
 from cspops.report import maps
 from cspops.report.figures import STYLE, drawable, save
+from cspops.report.land import Box
 from cspops.report.world import World
 from cspops.shapes import Float
 
-Box = tuple[float, float, float, float]
+WIDTH = 9.0
+"""Inches of a picture's longer side."""
+SHAPE = (0.25, 2.0)
+"""Its height over its width, at least and at most: a longer strip is drawn within it."""
 
 
-def probability_levels(top: float) -> list[float]:
-    """Steps of the scale of P where the largest is ``top``."""
-    power = 10.0 ** np.ceil(np.log10(min(max(top, 1e-9), 1)))
-    return [float(power * level) for level in maps.LEVELS]
-
-
-def draw_place_map(p: Float[np.ndarray, "n"], world: World, part: maps.Extent, name: str, title: str, file: Path) -> None:
-    """A PNG of ``p``, P(``name`` | x) at each land pixel of ``world``, cut to ``part`` of the plane."""
-    levels = probability_levels(float(p.max()) if len(p) else 0.0)
-    shade = BoundaryNorm(levels, maps.PROBABILITY.N)
+def draw_place_map(p: Float[np.ndarray, "n"], world: World, name: str, title: str, file: Path) -> None:
+    """A PNG of ``p``, P(``name`` | x) at each land pixel of ``world``."""
+    shade = maps.probability_shade(float(p.max()) if len(p) else 0.0)
+    left, right, bottom, top = world.extent
+    tall = float(np.clip((top - bottom) / (right - left), *SHAPE))
     with mpl.rc_context(STYLE):
-        figure, (ax,) = maps.map_panels(1, part, columns=1, width=9.0)
-        maps.ground(ax, world, part)
+        figure, (ax,) = maps.map_panels(1, (0.0, 1.0, 0.0, tall), columns=1, width=WIDTH / max(tall, 1.0))
+        maps.ground(ax, world)
         maps.picture(ax, world, maps.PROBABILITY(shade(p))[:, :3])
         ax.set_title(drawable(title))
-        scale = ScalarMappable(shade, maps.PROBABILITY)
-        bar = figure.colorbar(scale, ax=ax, location="bottom", shrink=0.6, aspect=40, pad=0.01)
-        bar.set_ticks(levels, labels=[f"{level:g}" for level in levels])
-        bar.set_label(f"P({drawable(name)} | x)")
+        maps.probability_bar(figure, [ax], shade, name)
         begun = file.with_name(f".{file.stem}.new.png")
         try:
             save(figure, begun, colours=maps.COLOURS)

@@ -10,13 +10,19 @@ TITLES = {
     "spatial_val": "spatial validation",
     "spatial_test": "spatial test",
     "buffer": "in the buffer",
+    "given": "given",
 }
 MODELS = ("image", "location", "combined")
 
 
 def ratio_title(key: str) -> str:
     """`5 %` for `label_5`."""
-    return f"{key.removeprefix('label_').replace('p', '.')} %"
+    return f"{percent(key):g} %"
+
+
+def percent(key: str) -> float:
+    """The label ratio that a key of metrics.json names, in per cent."""
+    return float(key.removeprefix("label_").replace("p", "."))
 
 
 def cell(value: dict[str, float]) -> str:
@@ -37,7 +43,7 @@ def accuracy_rows(
 
 def metric_rows(models: dict[str, Any]) -> list[list[str]]:
     """A header and a row a model: every metric of one set and label ratio; a dash where a model has not all of them."""
-    names = list(models["combined"])
+    names: list[str] = max(map(list, models.values()), key=len)
     body = [[model, *(cell(scores[name]) if name in scores else "-" for name in names)] for model, scores in models.items()]
     return [["model", *names], *body]
 

@@ -1,17 +1,12 @@
-"""The ground that maps are drawn on: the Equal Earth projection, land and coastlines of the embedded climate raster."""
-
-import functools
-from importlib.resources import files
+"""The ground that maps are drawn on: the Equal Earth projection, and pixels of land in its plane."""
 
 import numpy as np
-from matplotlib.figure import Figure
-from PIL import Image
 
+from cspops.report.land import Box, globe, land_of
 from cspops.shapes import Bool, Float
 
-OCEAN = 32
-CELL = 12
-"""Pixels of the raster a cell of the land mask: a third of a degree."""
+Extent = tuple[float, float, float, float]
+"""Left, right, bottom and top in the plane."""
 
 
 def equal_earth(lonlat: Float[np.ndarray, "*batch n 2"]) -> Float[np.ndarray, "*batch n 2"]:
@@ -33,43 +28,52 @@ def from_equal_earth(xy: Float[np.ndarray, "*batch n 2"]) -> Float[np.ndarray, "
     return np.where(inside[..., None], np.degrees(np.stack((lon, lat), -1)), np.nan)
 
 
-def is_land(lonlat: Float[np.ndarray, "n 2"]) -> Bool[np.ndarray, "n"]:
-    """Whether the cell of the land mask that each position lies in is land for the most part; nan is not land."""
-    share = _land_share()
-    lon, lat = np.nan_to_num(lonlat, nan=-180.0).T
-    column = ((lon + 180) / 360 * share.shape[1]).astype(int) % share.shape[1]
-    row = ((90 - lat) / 180 * share.shape[0]).astype(int).clip(0, share.shape[0] - 1)
-    land: np.ndarray = (share[row, column] > 0.5) & ~np.isnan(lonlat).any(1)
-    return land
+def extent_of(box: Box) -> Extent:
+    """The part of the plane that holds a box, degrees."""
+    west, south, east, north = box
+    lat = np.linspace(south, north, 20)
+    border = equal_earth(np.concatenate([np.stack((np.full(20, lon), lat), 1) for lon in (west, east)]))
+    (left, bottom), (right, top) = border.min(0).tolist(), border.max(0).tolist()
+    return left, right, bottom, top
 
 
 class World:
-    """A map between two latitudes: its pixels, its outline and its coastlines, in the plane of the projection.
+    """A map between two latitudes, or of a box: its pixels, its outline and its coastlines, in the plane of the projection.
 
     Args:
         south: degrees.
         north: degrees.
-        width: pixels, of the whole globe's width.
+        west: degrees; with ``east`` less than the whole globe a box is drawn, on land of finer cells.
+        east: degrees.
+        width: pixels of the map's width.
     """
 
-    def __init__(self, south: float, north: float, *, width: int = 800) -> None:
-        self.south, self.north = south, north
-        right = float(equal_earth(np.array([[180.0, 0.0]]))[0, 0])
-        bottom, top = equal_earth(np.array([[0.0, south], [0.0, north]]))[:, 1].tolist()
-        side = 2 * right / width
-        rows = round((top - bottom) / side)
-        self.extent = (-right, right, top - rows * side, top)
-        x, y = -right + side * (np.arange(width) + 0.5), top - side * (np.arange(rows) + 0.5)
+    def __init__(self, south: float, north: float, *, west: float = -180.0, east: float = 180.0, width: int = 800) -> None:
+        self.south, self.north, self.west, self.east = south, north, west, east
+        if (west, east) == (-180.0, 180.0):
+            right = float(equal_earth(np.array([[180.0, 0.0]]))[0, 0])
+            left, (bottom, top) = -right, equal_earth(np.array([[0.0, south], [0.0, north]]))[:, 1].tolist()
+            self.mask = globe()
+        else:
+            left, right, bottom, top = extent_of((west, south, east, north))
+            self.mask = land_of((west, south, east, north))
+        side = (right - left) / width
+        rows = max(1, round((top - bottom) / side))
+        self.extent: Extent = (left, right, top - rows * side, top)
+        x, y = left + side * (np.arange(width) + 0.5), top - side * (np.arange(rows) + 0.5)
         positions = from_equal_earth(np.stack(np.meshgrid(x, y), -1))
-        self.land: Bool[np.ndarray, "h w"] = is_land(positions.reshape(-1, 2)).reshape(rows, width)
+        land = self.mask.is_land(positions.reshape(-1, 2)).reshape(rows, width)
+        if self.mask is not globe():
+            land &= ((positions >= (west, south)) & (positions <= (east, north))).all(-1)
+        self.land: Bool[np.ndarray, "h w"] = land
         self.lonlat: Float[np.ndarray, "n 2"] = positions[self.land]
         """The positions of the land pixels, degrees, row by row."""
 
     def outline(self) -> Float[np.ndarray, "m 2"]:
         """The border of the map, in the plane."""
         lat = np.linspace(self.south, self.north, 100)
-        lon = np.linspace(-180, 180, 100)
-        ends = ((np.full(100, -180.0), lat), (lon, np.full(100, self.north)), (np.full(100, 180.0), lat[::-1]))
+        lon = np.linspace(self.west, self.east, 100)
+        ends = ((np.full(100, self.west), lat), (lon, np.full(100, self.north)), (np.full(100, self.east), lat[::-1]))
         ring = np.concatenate([np.stack(side, 1) for side in (*ends, (lon[::-1], np.full(100, self.south)))])
         return equal_earth(ring)
 
@@ -83,23 +87,9 @@ class World:
 
     def coasts(self) -> list[np.ndarray]:
         """Coastlines in the plane, without the smallest islands."""
-        share = _land_share()
-        height, width = share.shape
-        lon, lat = -180 + 360 * (np.arange(width) + 0.5) / width, 90 - 180 * (np.arange(height) + 0.5) / height
-        lines = [line for line in Figure().subplots().contour(lon, lat, share, levels=[0.5]).allsegs[0] if len(line) > 8]
+        lines = self.mask.coasts()
         inside = [(line[:, 1:] >= self.south) & (line[:, 1:] <= self.north) for line in lines]
         return [equal_earth(np.where(keep, line, np.nan)) for line, keep in zip(lines, inside, strict=True) if keep.any()]
-
-
-@functools.cache
-def _land_share() -> Float[np.ndarray, "h w"]:
-    """The share of land in each cell of ``CELL`` x ``CELL`` pixels of the climate raster."""
-    with files("cspops").joinpath("sample/climate_zones.png").open("rb") as opened, Image.open(opened) as image:
-        land = (np.asarray(image) != OCEAN).astype(np.uint8)
-    height, width = land.shape[0] // CELL, land.shape[1] // CELL
-    share: np.ndarray = land.reshape(height, CELL, width, CELL).mean((1, 3))
-    share.setflags(write=False)
-    return share
 
 
 def _height(angle: np.ndarray) -> np.ndarray:

@@ -58,6 +58,7 @@ def run(
     Raises:
         ParamsError: a wrong name, model or number of seeds.
         DataError: catalogue or split are missing, stale or broken.
+        EnvironmentProblem: another process fills rows on the same catalogue and split.
     """
     numbers = _seeds(params, seeds)
     rows = image_rows(params, also)
@@ -66,32 +67,33 @@ def run(
     inputs = paths.require(COMMAND, params)
     scratch = paths.progress_folder(COMMAND, [COMMAND, paths.input_hashes(COMMAND)])
     site = Site(paths.RAW, inputs, paths.REPORTS, scratch, scratch, host, say)
-    keys = {row.name: _row_key(params, row, numbers) for row in rows}
-    kept = {
-        one["name"]: one for one in _kept(params) if one["key"] == keys.get(one["name"], _key_of_kept(params, one, numbers))
-    }
-    due = [
-        row
-        for row in (chosen(own, names) + others)
-        if again or row.name not in kept or ("refused" in kept[row.name] and row in asked)
-    ]
-    probes = Probes(params, site)
-    for row in {row.model: row for row in due if row.model is not None}.values():
-        image_network(replace(row, weights="random"), seed=0)
-    filled = {row.name: _filled(row, probes, numbers, key=keys[row.name], again=again) for row in due}
-    for one in _kept(params):
-        if one["name"] not in kept.keys() | filled.keys():
-            say(f"{COMMAND}: left out, for it is of other params, data or seeds: {one['name']}")
-    order = [row.name for row in rows] + [name for name in kept if name not in keys]
-    every = kept | filled
-    document = _document(params, probes, numbers, [every[name] for name in order if name in every])
-    json_file, page_file = _files(params)
-    paths.write_whole(json_file, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
-    paths.write_whole(page_file, page(document))
-    for folder in ("pixels", "training"):
-        shutil.rmtree(scratch / folder, ignore_errors=True)
-    paths.forget_old_progress(COMMAND)
-    return document
+    with paths.alone_in(scratch, COMMAND):
+        keys = {row.name: _row_key(params, row, numbers) for row in rows}
+        kept = {
+            one["name"]: one for one in _kept(params) if one["key"] == keys.get(one["name"], _key_of_kept(params, one, numbers))
+        }
+        due = [
+            row
+            for row in (chosen(own, names) + others)
+            if again or row.name not in kept or ("refused" in kept[row.name] and row in asked)
+        ]
+        probes = Probes(params, site)
+        for row in {row.model: row for row in due if row.model is not None}.values():
+            image_network(replace(row, weights="random"), seed=0)
+        filled = {row.name: _filled(row, probes, numbers, key=keys[row.name], again=again) for row in due}
+        for one in _kept(params):
+            if one["name"] not in kept.keys() | filled.keys():
+                say(f"{COMMAND}: left out, for it is of other params, data or seeds: {one['name']}")
+        order = [row.name for row in rows] + [name for name in kept if name not in keys]
+        every = kept | filled
+        document = _document(params, probes, numbers, [every[name] for name in order if name in every])
+        json_file, page_file = _files(params)
+        paths.write_whole(json_file, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+        paths.write_whole(page_file, page(document))
+        for folder in ("pixels", "training"):
+            shutil.rmtree(scratch / folder, ignore_errors=True)
+        paths.forget_old_progress(COMMAND)
+        return document
 
 
 def _filled(row: ImageRow, probes: Probes, seeds: Sequence[int], *, key: str, again: bool) -> dict[str, Any]:

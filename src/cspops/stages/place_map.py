@@ -8,15 +8,15 @@ import torch
 
 from cspops.errors import DataError, ParamsError
 from cspops.library.model import Model
-from cspops.report import maps
+from cspops.progress import Step, uncounted
 from cspops.report.place_map import draw_place_map, write_geotiff
-from cspops.report.world import World
+from cspops.report.world import World, extent_of
 from cspops.shapes import Float
 from cspops.stages.embed import WORLD, Box, Grid
 
 SUFFIXES = (".png", ".tif", ".tiff")
 PIXELS = 800
-"""Of the picture's width, for the whole globe or the box."""
+"""Of the longer side of the picture, of the whole globe or the box."""
 
 
 def class_number(model: Model, name: str) -> int:
@@ -32,16 +32,25 @@ def class_number(model: Model, name: str) -> int:
     raise ParamsError(f"there is no class {name!r}", hint=f"such as: {', '.join(near)}")
 
 
-def probability(model: Model, number: int, lonlat: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n"]:
-    """P(y|x) of one class at positions in degrees."""
+def probability(model: Model, number: int, lonlat: Float[np.ndarray, "n 2"], step: Step = uncounted) -> Float[np.ndarray, "n"]:
+    """P(y|x) of one class at positions in degrees; ``step`` is told how many are done."""
     parts = []
     for points in torch.from_numpy(lonlat).split(8192):
         located = torch.ones(len(points), dtype=torch.bool)
         parts.append(model.location_log_p(points, located)[:, number].exp())
+        step(len(points))
     return torch.cat(parts).numpy() if parts else np.zeros(0)
 
 
-def run(model: Model, name: str, out: Path, *, grid: float, box: Box = WORLD) -> str:
+def world_of(box: Box) -> World:
+    """The map of a box, with at most ``PIXELS`` along its longer side."""
+    west, south, east, north = box
+    left, right, bottom, top = extent_of(box)
+    width = PIXELS if box == WORLD else max(1, round(PIXELS * min(1.0, (right - left) / (top - bottom))))
+    return World(south, north, west=west, east=east, width=width)
+
+
+def run(model: Model, name: str, out: Path, *, grid: float, box: Box = WORLD, step: Step = uncounted) -> str:
     """Write the map of a class: a PNG over land (Equal Earth), or a GeoTIFF of ``grid`` degrees with land and sea.
 
     Returns:
@@ -54,12 +63,10 @@ def run(model: Model, name: str, out: Path, *, grid: float, box: Box = WORLD) ->
     named = model.classes[number]
     cells = Grid(grid, box)  # refuses a box that is none
     if out.suffix.lower() == ".png":
-        west, south, east, north = box
-        world = World(south, north, width=round(PIXELS * 360 / (east - west)))
-        whole = box == WORLD
-        part = world.extent if whole else maps.extent_of(box)
-        draw_place_map(probability(model, number, world.lonlat), world, part, named, f"Where {named} is likely", out)
+        world = world_of(box)
+        p = probability(model, number, world.lonlat, step)
+        draw_place_map(p, world, named, f"Where {named} is likely", out)
     else:
-        values = np.concatenate([probability(model, number, some.lonlat) for some in cells.points()])
+        values = np.concatenate([probability(model, number, some.lonlat, step) for some in cells.points()])
         write_geotiff(values.reshape(cells.shape), box, named, out)
     return named

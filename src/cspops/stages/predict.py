@@ -87,7 +87,7 @@ def _batch(model: Model, rows: Sequence[Asked], classes: Sequence[str], *, top: 
     answers: dict[str, tuple[Tensor, Tensor]] = {"location": (located, model.location_log_p(lonlat, located))}
     if squares:
         image = torch.empty(len(rows), len(classes), dtype=torch.float64)
-        image[imaged] = model.image.log_p_of_squares(squares)
+        image[imaged] = model.image.log_p_of_features(model.image.features_of_squares(squares))
         location = answers["location"][1]
         answers["image"] = (imaged, image)
         if calibrated and model.calibration is not None:

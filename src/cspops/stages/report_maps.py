@@ -14,7 +14,8 @@ from cspops.evaluation import embedding_map
 from cspops.evaluation.combine import location_log_p
 from cspops.models.loading import load_location_classifier, load_location_encoder
 from cspops.report import maps
-from cspops.report.world import World, is_land
+from cspops.report.land import is_land
+from cspops.report.world import World
 from cspops.shapes import Bool, Tensor
 from cspops.stages.pieces import piece
 

@@ -15,11 +15,10 @@ from typing import Any
 
 from cspops.data.published.fetching import AGAIN, Patience, fetch
 from cspops.data.published.manifest import MANIFESTS, Published, PublishedFile, read_manifest
-from cspops.data.published.meter import in_bytes
 from cspops.data.published.objects import fetch_objects, listed, missing_of
 from cspops.data.published.unpacking import unpack
 from cspops.errors import DataError, EnvironmentProblem
-from cspops.progress import Report, silent
+from cspops.progress import Report, in_bytes, silent
 
 RECORD = "checksums.json"
 

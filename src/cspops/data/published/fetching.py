@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cspops.data.published.meter import Meter
 from cspops.data.published.part import Fetched, Part
 from cspops.errors import DataError, EnvironmentProblem
-from cspops.progress import Report, silent
+from cspops.progress import Meter, Report, silent
 
 if TYPE_CHECKING:
     from requests import Response, Session

@@ -11,10 +11,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from cspops.data.published.fetching import AGAIN, Patience, Stopped, fetch
-from cspops.data.published.meter import Meter
 from cspops.data.published.unpacking import safe_path
 from cspops.errors import CspopsError, DataError
-from cspops.progress import Report, silent
+from cspops.progress import Meter, Report, silent
 
 WORKERS = 16
 """Connections at a time: the objects are small, and each costs a round trip."""

@@ -1,6 +1,6 @@
 import pytest
 
-from cspops.data.published.meter import Meter, in_bytes
+from cspops.progress import Meter, in_bytes
 
 
 @pytest.mark.parametrize(
