@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from cspops.cli.app import DATA, app
-from cspops.cli.surroundings import say
+from cspops.cli.loudness import warn
 
 
 @app.command(rich_help_panel=DATA, epilog="Example: cspops init birds --data ~/photos; cd birds; dvc repro")
@@ -24,7 +24,7 @@ def init(
 
     document = stage.run(folder, data=data, source=source)
     for warning in document["warnings"]:
-        say(f"warning: {warning}")
+        warn(warning)
     if json:
         import json as json_package
 
@@ -51,7 +51,7 @@ def upgrade(
 
     document = stage.run(dry_run=dry_run)
     for warning in document["warnings"]:
-        say(f"warning: {warning}")
+        warn(warning)
     if json:
         import json as json_package
 
