@@ -7,6 +7,6 @@ before anything else happens.
 from cspops.cli.app import app, main
 
 # ruff: isort: off
-from cspops.cli import stages, look, use, data, others  # in the order of the panels of the help
+from cspops.cli import stages, look, use, export, data, others  # in the order of the panels of the help
 
-__all__ = ["app", "data", "look", "main", "others", "stages", "use"]
+__all__ = ["app", "data", "export", "look", "main", "others", "stages", "use"]
