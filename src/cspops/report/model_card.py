@@ -9,9 +9,6 @@ from cspops.report.model_card_loading import how_to_load
 from cspops.report.tables import TITLES, as_code, as_text, cell, markdown
 
 CARD = "README.md"
-OVERCONFIDENT = 5.0
-"""Calibration error, per cent, from which probabilities are called overconfident."""
-
 Document = Mapping[str, Any]
 
 
@@ -122,9 +119,9 @@ def _data(document: Document) -> Iterator[str]:
     if "observations" in data:
         counts.append(f"{data['observations']:,} observations of {data['classes']:,} classes")
     if "training_rows" in data:
-        counts.append(f"{data['training_rows']:,} to train on, {data['located_training_rows']:,} of them with a position")
+        counts.append(f"{data['training_rows']:,} of them to train on ({data['located_training_rows']:,} with a position)")
     if "labelled_rows" in data:
-        counts.append(f"{data['labelled_rows']:,} lent their label")
+        counts.append(f"{data['labelled_rows']:,} of these with their label")
     title = data["title"] or f"The project's own images (`dataset.source: {data['source']}`)"
     yield as_text(str(title)) + (f": {', '.join(counts)}." if counts else ".")
     if "box" in data:
@@ -168,14 +165,17 @@ def _limits(document: Document) -> Iterator[str]:
     best = "combined" if "combined" in test else "location"
     if best in test and best in spatial:
         yield (
-            f"Where it was not trained it is worse: top-1 of `{best}` is {cell(test[best]['top1'])} on the test set and "
-            f"{cell(spatial[best]['top1'])} on held-out blocks."
+            f"On blocks of the map that hold no training row top-1 of `{best}` is {cell(spatial[best]['top1'])}, on the test "
+            f"set {cell(test[best]['top1'])}."
         )
     ece = {name: one["ece"]["mean"] for name, one in test.items()}
     if best in ece:
-        over = "Probabilities are overconfident" if ece[best] > OVERCONFIDENT else "Probabilities are nearly calibrated"
-        calibrated = f"; of the calibrated product {ece['calibrated']:.1f} %" if "calibrated" in ece else ""
-        yield f"{over}: the expected calibration error of `{best}` on the test set is {ece[best]:.1f} %{calibrated}."
+        product = " The plain product counts twice what image and place both tell, and tends to be overconfident."
+        calibrated = f", of the calibrated product {ece['calibrated']:.1f} %" if "calibrated" in ece else ""
+        yield (
+            f"Expected calibration error on the test set: of `{best}` {ece[best]:.1f} %{calibrated}."
+            + (product if best == "combined" else "")
+        )
     elif document["classes"] is not None:
         yield "Whether its probabilities are calibrated was not measured: take them for scores."
     if document["calibration"] is not None:
@@ -187,11 +187,15 @@ def _limits(document: Document) -> Iterator[str]:
 
 
 def _params(document: Document) -> Iterator[str]:
-    rows = [["key", "value"], *([f"`{key}`", as_code(json.dumps(value))] for key, value in _flat(document["params"]))]
+    rows = [["key", "value"], *([f"`{key}`", _value(value)] for key, value in _flat(document["params"]))]
     if len(rows) == 1:
-        rows += [[f"`{key}`", as_code(json.dumps(value))] for key, value in _flat(document["encoder"])]
+        rows += [[f"`{key}`", _value(value)] for key, value in _flat(document["encoder"])]
     yield "## Params"
     yield markdown(rows, text_columns=2)
+
+
+def _value(value: Any) -> str:
+    return as_code(json.dumps(value)).replace("|", "\\|")
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -11,7 +11,7 @@ Document = Mapping[str, Any]
 def how_to_load(document: Document) -> Iterator[str]:
     """Working lines, and what the ONNX files take and give. Tests run the lines in the exported folder."""
     image = document["image"] if document["image"] is not None and document["image"]["head"] else None
-    yield "In Python, with `pip install cspops`, in this folder:"
+    yield "With cspops, in this folder:"
     last = "model.encode_location([[8.54, 47.37]])  # degrees, longitude first"
     if document["classes"] is not None:
         last = "model.predict_proba(lonlat=[[8.54, 47.37]])  # P(y|x); degrees, longitude first"
@@ -32,8 +32,8 @@ def how_to_load(document: Document) -> Iterator[str]:
         )
     else:
         yield (
-            "```python\nimport numpy, onnxruntime, PIL.Image\n"
-            'photo = PIL.Image.open("photo.jpg").convert("RGB")\n'
+            "```python\nimport numpy, onnxruntime, PIL.Image, PIL.ImageOps\n"
+            'photo = PIL.ImageOps.exif_transpose(PIL.Image.open("photo.jpg")).convert("RGB")\n'
             f"side = min(photo.size) * {image['crop']:g}; left, top = (photo.width - side) / 2, (photo.height - side) / 2\n"
             f"square = photo.resize(({image['px']}, {image['px']}), PIL.Image.Resampling.{image['interpolation'].upper()}, "
             "box=(left, top, left + side, top + side))\n"

@@ -18,7 +18,7 @@ from cspops.stages.import_checkpoint import SOURCE
 from cspops.stages.released_predictions import NAME as RELEASED
 
 STAGES = ("download", "split", "pretrain_img", "pretrain", "finetune_loc", "finetune_img")
-NOT_TOLD = ("seeds", "split.label_ratios", "dataset.max_rejected")
+NOT_TOLD = ("seeds", "split.label_ratios", "dataset.max_rejected", "dataset.folder", "dataset.table")
 SAMPLE = {
     "title": "NASA Blue Marble tiles with Koeppen-Geiger climate zones",
     "licence": "imagery: public domain (NASA Earth Observatory); climate zones: BSD 3-clause",
@@ -75,7 +75,14 @@ def params_of(run: Path) -> dict[str, Any]:
         file = run / stage / "stage.json"
         if file.is_file():
             found |= _json(file)["params"]
-    return {path: value for path, value in found.items() if path not in NOT_TOLD}
+    return {path: _without_folders(value) for path, value in found.items() if path not in NOT_TOLD}
+
+
+def _without_folders(value: Any) -> Any:
+    """`file:NAME` for `file:PATH`: where a file lay is nobody's business."""
+    if isinstance(value, dict):
+        return {key: _without_folders(one) for key, one in value.items()}
+    return f"file:{Path(value).name}" if isinstance(value, str) and value.startswith("file:") else value
 
 
 def data_of(origin: Origin, params: Mapping[str, Any]) -> dict[str, Any]:

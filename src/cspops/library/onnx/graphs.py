@@ -1,7 +1,7 @@
 """What each ONNX file computes, as a module on float64 positions and float32 pixels.
 
 Positions are degrees, longitude first; longitudes from 180 to 360 are taken as -180 to 0. A row that holds a nan has no
-position. Positions are float64, as everything up to the end of the encoding: float32 would move them by up to 1.7 m, and
+position. Positions are float64, as everything up to the end of the encoding: float32 would move them by up to 0.8 m, and
 an encoding of scales in metres would answer for another place.
 """
 
