@@ -177,7 +177,7 @@ def test_the_card_says_whose_data_and_what_is_not_there(evaluated, tmp_path):
     assert -180 <= west < east < 180
     assert -90 <= south < north <= 90
     assert f"{west:g} to {east:g} degrees of longitude, {south:g} to {north:g} of latitude" in card
-    assert '| `image_encoder.weights` | `"random"` |' in card
+    assert '| `image_encoder.weights` | `"file:net.pt"` |' in card
     assert "`seeds`" not in card
 
 
