@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 
-from cspops.data.catalogue import read_observations
+from cspops.data.catalogue import Observations, read_observations
 from cspops.data.splits import ratio_key
 from cspops.evaluation.summary import MODELS
 from cspops.library.model import Model
@@ -34,11 +34,11 @@ def metrics_of(origin: Origin, model: Model) -> tuple[dict[str, Any], str | None
     predictions, file = origin.run / "evaluate" / "predictions.parquet", origin.run.parent / "reports" / "metrics.json"
     if not predictions.is_file() or not file.is_file():
         return {}, "Metrics: stage evaluate was not run."
-    key = ratio_key(origin.label_ratio)
-    rows = _of_ratio(predictions, key)
+    key, observations = ratio_key(origin.label_ratio), read_observations(origin.run / "download")
+    rows = _of_ratio(predictions, key, observations)
     own = rows.filter(pc.equal(rows["seed"], origin.seed))
     summary = json.loads(file.read_text(encoding="utf-8"))
-    if not len(own) or not _is_of(own, origin, model) or not _agree(rows, summary, key):
+    if not len(own) or not _is_of(own, observations, model) or not _agree(rows, summary, key):
         return {}, "Metrics: those in reports are of another run (dvc repro evaluate)."
     models = MODELS if model.image is not None else ("location",)
     scores = {
@@ -54,21 +54,22 @@ def metrics_of(origin: Origin, model: Model) -> tuple[dict[str, Any], str | None
     return {"seeds": sorted(rows["seed"].unique().to_pylist()), "scores": scores}, None
 
 
-def _of_ratio(file: Path, key: str) -> pa.Table:
-    """The rows of a label ratio: seed, role, obs_id, label and the best class of each model."""
+def _of_ratio(file: Path, key: str, observations: Observations) -> pa.Table:
+    """The rows of a label ratio: seed, role, obs_id, label and the best class of each model, -1 where all are as likely."""
     table = pq.read_table(file, columns=["seed", "label_ratio", "role", "obs_id", "label", *MODELS])
     ratios = [ratio for ratio in table["label_ratio"].unique().to_pylist() if ratio_key(ratio) == key]
     table = table.filter(pc.is_in(table["label_ratio"], pa.array(ratios, pa.float64())))
     for name in MODELS:
         best = pc.list_element(table[name], 0)
+        if name == "location":
+            located = pa.array(observations.obs_id).filter(pa.array(observations.located.numpy()))
+            best = pc.if_else(pc.is_in(table["obs_id"], located), best, -1)
         table = table.set_column(table.schema.get_field_index(name), name, best)
     return table
 
 
-def _is_of(own: pa.Table, origin: Origin, model: Model) -> bool:
+def _is_of(own: pa.Table, observations: Observations, model: Model) -> bool:
     """Whether the model says of the first located rows what the table says it said."""
-    assert origin.run is not None
-    observations = read_observations(origin.run / "download")
     place = pc.index_in(own["obs_id"], pa.array(observations.obs_id)).to_pylist()
     if None in place:
         return False

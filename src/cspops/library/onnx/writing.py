@@ -2,16 +2,15 @@
 
 import contextlib
 import copy
-import importlib
 import io
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import torch
+from jaxtyping import config
 from torch import nn
 
 from cspops import kernels
@@ -94,14 +93,13 @@ def _reason(error: BaseException) -> str:
 @contextlib.contextmanager
 def silence() -> Iterator[None]:
     """Without the exporter's progress and advice, and without the checks of shapes that tests switch on: it traces them."""
-    jaxtyping: Any = importlib.import_module("jaxtyping")
-    level, checked = logging.root.manager.disable, jaxtyping.config.jaxtyping_disable
+    level, checked = logging.root.manager.disable, config.jaxtyping_disable
     logging.disable(logging.CRITICAL)
-    jaxtyping.config.update("jaxtyping_disable", True)
+    config.update("jaxtyping_disable", True)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
         logging.disable(level)
-        jaxtyping.config.update("jaxtyping_disable", checked)
+        config.update("jaxtyping_disable", checked)
