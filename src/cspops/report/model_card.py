@@ -182,7 +182,7 @@ def _limits(document: Document) -> Iterator[str]:
         t, w = document["calibration"]["temperature"], document["calibration"]["location_weight"]
         yield f"The calibrated product is P(y|I)^(1/T) P(y|x)^w, normalised, with T = {t:g} and w = {w:g} of validation."
     if document["classes"] is not None:
-        yield "P(y|x) says where images of a class were taken, which is not where the class is: it has the bias of the observers."
+        yield "P(y|x) says where images of a class were taken, not where the class is: it has the bias of observers."
     if data.get("non_commercial"):
         yield "The data are for non-commercial use."
 
