@@ -7,6 +7,6 @@ before anything else happens.
 from cspops.cli.app import app, main
 
 # ruff: isort: off
-from cspops.cli import stages, look, use, project, data, others  # in the order of the panels of the help
+from cspops.cli import stages, look, use, export, project, data, others  # in the order of the panels of the help
 
-__all__ = ["app", "data", "look", "main", "others", "project", "stages", "use"]
+__all__ = ["app", "data", "export", "look", "main", "others", "project", "stages", "use"]

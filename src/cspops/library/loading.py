@@ -10,6 +10,7 @@ import torch
 from cspops.data.splits import ratio_key
 from cspops.errors import DataError
 from cspops.evaluation.calibration import Calibration
+from cspops.library.exported import CLASSES, is_export, read_parts
 from cspops.library.model import Model
 from cspops.models.checkpoint import load_config
 from cspops.models.loading import load_location_classifier, load_location_encoder
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 WHAT = (
     "name a project's folder (or its artifacts), artifacts/pretrain/seed_0, artifacts/finetune_loc/seed_0/label_100, "
-    "or a folder that cspops import-checkpoint wrote"
+    "or a folder that cspops export or import-checkpoint wrote"
 )
 RATIO = re.compile(r"label_(\d+(?:p\d+)?)")
 
@@ -32,7 +33,7 @@ def load(
     A project's folder (or its `artifacts`) gives what was trained there: the location classifier and the image model of one
     seed and label ratio, and the calibration that validation chose. A folder of stage pretrain or of `encoder/` gives the
     location encoder, one of finetune-loc or `classifier/` the location classifier; neither needs timm, torchvision or
-    images.
+    images. A folder that `cspops export` wrote gives all that is in it.
 
     Args:
         path: the folder.
@@ -46,9 +47,11 @@ def load(
     folder, place = _there(path), torch.device(device)
     run = run_of(folder)
     if run is not None:
-        return _whole_run(run, _piece(run / "finetune_loc", seed, label_ratio), place)
+        return _whole_run(run, chosen_piece(run / "finetune_loc", seed, label_ratio), place)
     if seed is not None or label_ratio is not None:
         raise DataError(f"{folder} is no whole run: it has no choice of seed and label ratio", hint=WHAT)
+    if is_export(folder):
+        return read_parts(folder, place)
     if (folder / "encoder" / "config.json").is_file() and not (folder / "config.json").exists():
         folder = folder / ("classifier" if (folder / "classifier" / "config.json").is_file() else "encoder")
     if not (folder / "config.json").exists():
@@ -72,10 +75,10 @@ def load_seeds(
     run = run_of(folder)
     if run is None:
         raise DataError(f"{folder} is no whole run: it has one model", hint=WHAT)
-    first = _piece(run / "finetune_loc", None, label_ratio)
+    first = chosen_piece(run / "finetune_loc", None, label_ratio)
     found: dict[int, Model] = {}
     for seed in _seeds(run / "finetune_loc"):
-        piece = _piece(run / "finetune_loc", seed, ratio_of(first.name))
+        piece = chosen_piece(run / "finetune_loc", seed, ratio_of(first.name))
         found[seed] = _whole_run(run, piece, place, like=next(iter(found.values()), None))
     return found
 
@@ -114,7 +117,7 @@ def _seeds(folder: Path) -> list[int]:
     return sorted(int(one.name.removeprefix("seed_")) for one in folder.glob("seed_*"))
 
 
-def _piece(folder: Path, seed: int | None, label_ratio: float | None) -> Path:
+def chosen_piece(folder: Path, seed: int | None, label_ratio: float | None) -> Path:
     """`seed_S/label_P` in a stage's folder; DataError names what is there when the one asked for is not."""
     seeds = _seeds(folder)
     if not seeds or (seed is not None and seed not in seeds):
@@ -145,10 +148,11 @@ def _calibration(run: Path, piece: Path) -> Calibration | None:
 
 
 def _names_beside(folder: Path, count: int) -> tuple[str, ...] | None:
-    """Names of the classes of a folder of stage finetune-loc, from the run that it lies in."""
-    file = next(
-        (one / "download" / "classes.json" for one in folder.resolve().parents[:3] if (one / "download").is_dir()), None
-    )
+    """Names of the classes of a folder of stage finetune-loc, from the run or the export that it lies in."""
+    above = folder.resolve().parents[:3]
+    file = next((one / "download" / "classes.json" for one in above if (one / "download").is_dir()), None)
+    if is_export(above[0]):
+        file = above[0] / CLASSES
     names = tuple(_json(file, "dvc repro download")) if file is not None and file.is_file() else None
     return names if names is not None and len(names) == count else None
 

@@ -1,0 +1,90 @@
+"""The models in a folder that `cspops export` wrote: each part in a folder of its own, and nothing of the project around it.
+
+location_encoder/, location_classifier/, image_network/ and image_head/ hold config.json and model.safetensors;
+classes.json, calibration.json and reading.json what else an answer needs. export.json tells what is there; a folder
+without it is no export.
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from cspops.errors import DataError
+from cspops.evaluation.calibration import Calibration
+from cspops.library.model import Model
+from cspops.models.checkpoint import load_config, save_model
+from cspops.models.loading import load_image_classifier, load_location_classifier, load_location_encoder
+
+if TYPE_CHECKING:
+    from cspops.library.image_model import ImageModel
+
+ABOUT = "export.json"
+ENCODER, CLASSIFIER, NETWORK, HEAD = "location_encoder", "location_classifier", "image_network", "image_head"
+CLASSES, CALIBRATION, READING = "classes.json", "calibration.json", "reading.json"
+AGAIN = "copy the whole folder again, or cspops export --out FOLDER --force"
+
+
+def is_export(folder: Path) -> bool:
+    """Whether `cspops export` wrote the folder."""
+    return (folder / ABOUT).is_file()
+
+
+def write_parts(folder: Path, model: Model) -> None:
+    """Write the parts that the model has into an empty folder; export.json is the caller's."""
+    save_model(folder / ENCODER, model.encoder, model.encoder.config)
+    if model.classifier is not None:
+        save_model(folder / CLASSIFIER, model.classifier, model.classifier.config)
+    if model.classes is not None:
+        _write(folder / CLASSES, list(model.classes))
+    if model.image is not None:
+        save_model(folder / NETWORK, model.image.network, model.image.network.config)
+        if model.image.head is not None:
+            config: Any = model.image.head.config
+            save_model(folder / HEAD, model.image.head, config)
+        _write(folder / READING, {key: asdict(model.image.reading)[key] for key in ("bands", "black", "white")})
+    if model.calibration is not None:
+        _write(folder / CALIBRATION, asdict(model.calibration))
+
+
+def read_parts(folder: Path, device: torch.device) -> Model:
+    """The model that `write_parts` wrote; its answers are the same numbers.
+
+    DataError for a folder from which something is missing.
+    """
+    if not (folder / CLASSIFIER).is_dir():
+        return Model(load_location_encoder(folder / ENCODER, remake=AGAIN).to(device), device=device)
+    classifier = load_location_classifier(folder / CLASSIFIER, remake=AGAIN).to(device)
+    image = _image(folder, device) if (folder / NETWORK).is_dir() else None
+    classes = tuple(_read(folder / CLASSES)) if (folder / CLASSES).is_file() else None
+    calibration = Calibration(**_read(folder / CALIBRATION)) if (folder / CALIBRATION).is_file() else None
+    return Model(classifier.encoder, classifier, image, classes, calibration, device)
+
+
+def _image(folder: Path, device: torch.device) -> "ImageModel":
+    from cspops.data.rows import Reading
+    from cspops.library.image_model import ImageModel
+    from cspops.models.backbones import rebuild_image_network
+    from cspops.models.checkpoint import load_weights
+
+    network = rebuild_image_network(load_config(folder / NETWORK, remake=AGAIN))
+    load_weights(folder / NETWORK, network, remake=AGAIN)
+    head = load_image_classifier(folder / HEAD, remake=AGAIN).to(device) if (folder / HEAD).is_dir() else None
+    about = _read(folder / READING)
+    reading = Reading(**about | {"bands": tuple(about["bands"]) if about["bands"] else None})
+    return ImageModel(network.to(device).eval(), head, reading, device)
+
+
+def _write(file: Path, content: Any) -> None:
+    file.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _read(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{file} is missing", hint=AGAIN) from None
+    except ValueError:
+        raise DataError(f"{file} is not JSON", hint=AGAIN) from None

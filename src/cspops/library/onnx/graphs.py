@@ -1,0 +1,112 @@
+"""What each ONNX file computes, as a module on float64 positions and float32 pixels.
+
+Positions are degrees, longitude first; longitudes from 180 to 360 are taken as -180 to 0. A row that holds a nan has no
+position. Positions are float64, as everything up to the end of the encoding: float32 would move them by up to 0.8 m, and
+an encoding of scales in metres would answer for another place.
+"""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from cspops.evaluation import combine
+from cspops.evaluation.calibration import Calibration, calibrated_log_p
+from cspops.models.backbones import ImageNetwork
+from cspops.models.location_classifier import LocationClassifier
+from cspops.models.location_encoder import LocationEncoder
+from cspops.shapes import Bool, Float, Tensor
+
+LONLAT = "lonlat"
+IMAGE = "image"
+
+
+class Embedding(nn.Module):
+    """`location_encoder.onnx`: e(x); nan of a row without a position."""
+
+    inputs = (LONLAT,)
+    outputs = ("embedding",)
+
+    def __init__(self, encoder: LocationEncoder) -> None:
+        super().__init__()
+        self.embed = _Embed(encoder)
+
+    def forward(self, lonlat: Float[Tensor, "n 2"]) -> Float[Tensor, "n d"]:
+        points, located = _points(lonlat)
+        found: Tensor = self.embed(points)
+        return torch.where(located[:, None], found, torch.nan)
+
+
+class LocationProbabilities(nn.Module):
+    """`location_classifier.onnx`: P(y|x), float32; uniform of a row without a position."""
+
+    inputs = (LONLAT,)
+    outputs = ("probabilities",)
+
+    def __init__(self, classifier: LocationClassifier) -> None:
+        super().__init__()
+        self.embed = _Embed(classifier.encoder)
+        self.class_embedding = classifier.class_embedding
+        self.link = classifier.link
+
+    def forward(self, lonlat: Float[Tensor, "n 2"]) -> Float[Tensor, "n q"]:
+        return self.log_p(*_points(lonlat)).exp().float()
+
+    def log_p(self, points: Float[Tensor, "n 2"], located: Bool[Tensor, "n"]) -> Float[Tensor, "n q"]:
+        """log P(y|x) in float64."""
+        scores: Tensor = self.class_embedding(self.embed(points))
+        return combine.location_log_p(scores, located, link=self.link)
+
+
+class CombinedProbabilities(nn.Module):
+    """`combined.onnx`: P(y|I) P(y|x), P(y|I) and P(y|x), float32; with a calibration the calibrated product too.
+
+    Pixels are RGB from 0 to 255, channels first. A row without a position is judged by its image. Features are not rounded
+    to float16, as they are in stage featurize: two runtimes would round some of them to different neighbours.
+    """
+
+    inputs = (IMAGE, LONLAT)
+
+    def __init__(
+        self, network: ImageNetwork, head: nn.Module, location: LocationProbabilities, calibration: Calibration | None
+    ) -> None:
+        super().__init__()
+        self.network, self.head, self.location, self.calibration = network, head, location, calibration
+        names = ("probabilities", "image_probabilities", "location_probabilities")
+        self.outputs = names if calibration is None else (*names, "calibrated_probabilities")
+
+    def forward(self, image: Float[Tensor, "n 3 px px"], lonlat: Float[Tensor, "n 2"]) -> tuple[Tensor, ...]:
+        points, located = _points(lonlat)
+        of_location = self.location.log_p(points, located)
+        of_image = combine.image_log_p(self.head(self.network.features(image / 255)))
+        found = [combine.combined_log_p(of_image, of_location, located), of_image, of_location]
+        if self.calibration is not None:
+            found.append(calibrated_log_p(of_image, of_location, located, self.calibration))
+        return tuple(log_p.exp().float() for log_p in found)
+
+
+class _Embed(nn.Module):
+    """A location encoder whose rows are not encoded in blocks, so that their number may stay open."""
+
+    def __init__(self, encoder: LocationEncoder) -> None:
+        super().__init__()
+        self.encoding, self.network = encoder.encoding, encoder.network
+
+    def forward(self, points: Float[Tensor, "n 2"]) -> Float[Tensor, "n d"]:
+        found: Tensor = self.network(self.encoding(points))
+        return found
+
+
+def _points(lonlat: Float[Tensor, "n 2"]) -> tuple[Float[Tensor, "n 2"], Bool[Tensor, "n"]]:
+    """Positions with longitudes in [-180, 180), and which rows have one; the others are at (0, 0)."""
+    lon, lat = lonlat.unbind(1)
+    located = ~(lon.isnan() | lat.isnan())
+    points = torch.stack((torch.where(lon >= 180, lon - 360, lon), lat), 1)
+    return torch.where(located[:, None], points, 0.0), located
+
+
+def example(graph: Any, px: int | None = None) -> tuple[Tensor, ...]:
+    """Inputs by which a graph is traced; their number of rows is one that no other axis is likely to have."""
+    rows = 5
+    lonlat = torch.linspace(-50, 50, 2 * rows, dtype=torch.float64).reshape(rows, 2)
+    return (torch.full((rows, 3, px, px), 128.0), lonlat) if IMAGE in graph.inputs and px is not None else (lonlat,)

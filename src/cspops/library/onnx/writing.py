@@ -1,0 +1,105 @@
+"""From a graph to an ONNX file, by torch's exporter, in silence."""
+
+import contextlib
+import copy
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from jaxtyping import config
+from torch import nn
+
+from cspops import kernels
+from cspops.errors import CspopsError, EnvironmentProblem
+from cspops.library.onnx.translations import OPSET, exact_translations
+
+PACKAGES = ("onnx", "onnxruntime", "onnxscript")
+WITHOUT = "--no-onnx leaves the ONNX files out"
+
+
+def require_packages() -> None:
+    """EnvironmentProblem when a package is missing that writes or runs ONNX files."""
+    lacking = [name for name in PACKAGES if find_spec(name) is None]
+    if lacking:
+        verb = "is" if len(lacking) == 1 else "are"
+        raise EnvironmentProblem(
+            f"ONNX files need {', '.join(PACKAGES)}: {' and '.join(lacking)} {verb} not installed",
+            hint=f"pip install 'cspops[export]', or {WITHOUT}",
+        )
+
+
+def write_onnx(file: Path, graph: nn.Module, example: Sequence[torch.Tensor], *, name: str, facts: Mapping[str, str]) -> None:
+    """Write ``graph``, whose ``inputs`` and ``outputs`` name its axes, with an open number of rows.
+
+    Args:
+        file: its place.
+        graph: one of `graphs`, in eval mode on the CPU; it is not changed.
+        example: inputs that it is traced with.
+        name: what the user is told cannot be written.
+        facts: texts that the file carries (metadata_props).
+
+    Raises:
+        CspopsError: the exporter has no words for a part of it, or for an open number of rows.
+    """
+    inputs, outputs = list(_names(graph, "inputs")), list(_names(graph, "outputs"))
+    rows = torch.export.Dim("rows", min=1)
+    try:
+        with silence(), torch.inference_mode(False), torch.no_grad():
+            program = torch.onnx.export(
+                _with_plain_products(graph),
+                tuple(example),
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=inputs,
+                output_names=outputs,
+                dynamic_shapes=tuple({0: rows} for _ in inputs),
+                custom_translation_table=exact_translations(),
+                verbose=False,
+            )
+            assert program is not None
+            program.model.metadata_props.update(facts)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            program.save(str(file), external_data=False)
+    except Exception as error:  # the exporter, and models of others below it, raise what they like
+        raise CspopsError(f"{name} cannot be written as ONNX: {_reason(error)}", hint=WITHOUT) from error
+
+
+def _names(graph: nn.Module, what: str) -> Sequence[str]:
+    found: Sequence[str] = getattr(graph, what)
+    return found
+
+
+def _with_plain_products(graph: nn.Module) -> nn.Module:
+    """A copy whose linear layers are torch's own: `kernels.linear` looks at the number of rows, which is open here."""
+    copied = copy.deepcopy(graph)
+    for module in copied.modules():
+        if type(module) is kernels.Linear:
+            object.__setattr__(module, "__class__", nn.Linear)
+    return copied.eval()
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of the first cause."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}"[:300] if lines else type(error).__name__
+
+
+@contextlib.contextmanager
+def silence() -> Iterator[None]:
+    """Without the exporter's progress and advice, and without the checks of shapes that tests switch on: it traces them."""
+    level, checked = logging.root.manager.disable, config.jaxtyping_disable
+    logging.disable(logging.CRITICAL)
+    config.update("jaxtyping_disable", True)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
+        config.update("jaxtyping_disable", checked)

@@ -1,0 +1,206 @@
+"""Every encoding, network and kind of image network as an ONNX file that answers as torch does."""
+
+import copy
+import re
+
+import numpy as np
+import pytest
+import torch
+from location_runs import make_classifier
+from torch import nn
+
+from cspops.errors import CspopsError, EnvironmentProblem
+from cspops.evaluation.calibration import Calibration
+from cspops.library.model import Model
+from cspops.library.onnx import checking, writing
+from cspops.library.onnx.checking import check_onnx, open_session
+from cspops.library.onnx.graphs import CombinedProbabilities, Embedding, LocationProbabilities, example
+from cspops.library.onnx.writing import write_onnx
+from cspops.models.backbones import build_image_network
+from cspops.models.encodings import ENCODINGS
+from cspops.models.heads import ClassEmbedding, ImageHead, LinearProbe
+from cspops.models.location_classifier import LocationClassifier
+from cspops.models.location_encoder import LocationEncoder
+from cspops.models.networks import NETWORKS
+
+FINE = {"scales": 4, "r_min": 1e-4, "r_max": 1.0}
+SETTINGS = {
+    "tile": {"cell": 30.0, "features": 4},
+    "nerf": {"scales": 16},
+    "rbf": {"anchors": 6, "sigma": 2.0},
+    "rff": {"features": 6, "variance": 100.0},
+    "grid": {"scales": 4, "r_min": 1e-4, "r_max": 360.0},
+    "theory": {"scales": 4, "r_min": 1e-4, "r_max": 360.0},
+    "spherical_harmonics": {"degree": 4},
+    "equal_earth_rff": {"features": 4, "sigmas": [1.0, 256.0]},
+} | dict.fromkeys(("sphereC", "sphereC+", "sphereM", "sphereM+", "dfs"), FINE)
+"""Small, and the finest scales that are published, where a position in float32 would be of another phase."""
+
+FFN = {"name": "ffn", "hidden": 8}
+ODD = np.array([[0.0, 90.0], [12.0, -90.0], [180.0, 1.0], [-180.0, 1.0], [np.nan, np.nan], [359.5, 45.0], [8.54321, 47.37654]])
+
+
+def encoder(encoding, network=FFN, dim=6):
+    torch.manual_seed(0)
+    config = {"encoding": {"name": encoding, **SETTINGS.get(encoding, {})}, "network": network, "dim": dim}
+    return LocationEncoder(config).eval()
+
+
+def written(graph, folder, px=None):
+    graph.eval()
+    file = folder / "a.onnx"
+    write_onnx(file, graph, example(graph, px), name="the model", facts={"made_by": "a test"})
+    return file
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_an_encoding_answers_as_torch_at_its_finest_scales(tmp_path, name):
+    """Also on odd places, against the answer of `cspops.load`, which shares no code with the graph around the encoding."""
+    model = Model(encoder(name))
+    graph = Embedding(model.encoder)
+    file = written(graph, tmp_path)
+    assert check_onnx(file, graph, name=name)["embedding"] < 2e-6
+    [answer] = open_session(file).run(None, {"lonlat": ODD})
+    np.testing.assert_allclose(answer, model.encode_location(ODD), atol=5e-6)
+    assert answer.dtype == np.float32
+
+
+@pytest.mark.parametrize(("name", "link"), list(zip(NETWORKS, ("sigmoid", "softmax", "sigmoid"), strict=True)))
+def test_a_network_with_classes_answers_as_torch(tmp_path, name, link):
+    torch.manual_seed(1)
+    classifier = LocationClassifier(encoder("wrap", {"name": name}), ClassEmbedding(6, 5), link=link).eval()
+    graph = LocationProbabilities(classifier)
+    file = written(graph, tmp_path)
+    assert check_onnx(file, graph, name=name)["probabilities"] < 1e-6
+    [answer] = open_session(file).run(None, {"lonlat": ODD})
+    expected = Model(classifier.encoder, classifier).predict_proba(lonlat=ODD)
+    np.testing.assert_allclose(answer, expected, atol=1e-6)
+    assert answer[4] == pytest.approx([0.2] * 5)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7, 1000])
+def test_any_number_of_rows(rows, wide):
+    model, _, file = wide
+    lonlat = np.random.default_rng(rows).uniform(-90, 90, (rows, 2))
+    [answer] = open_session(file).run(None, {"lonlat": lonlat})
+    np.testing.assert_allclose(answer, model.encode_location(lonlat), atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory):
+    """Model, graph and file; so wide that torch takes another way for many rows (`kernels.linear`)."""
+    model = Model(encoder("grid", {"name": "ffn", "hidden": 512}, dim=64))
+    graph = Embedding(model.encoder)
+    return model, graph, written(graph, tmp_path_factory.mktemp("onnx"))
+
+
+def test_scores_far_from_zero_stay_finite(tmp_path):
+    """sigma(-800) is 0 in float64, and its logarithm infinite; in the first place of the row it is 1."""
+    classifier = make_classifier()
+    with torch.no_grad():
+        classifier.encoder.network.output.weight.zero_()
+        classifier.encoder.network.output.bias.fill_(1.0)
+        classifier.encoder.network.output_activation = False
+        classifier.class_embedding.linear.weight.copy_(torch.tensor([-800.0, -801.0, -803.0])[:, None] / 6)
+    [answer] = open_session(written(LocationProbabilities(classifier), tmp_path)).run(None, {"lonlat": ODD[:1]})
+    expected = np.exp([0.0, -1.0, -3.0]) / np.exp([0.0, -1.0, -3.0]).sum()
+    np.testing.assert_allclose(answer[0], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("network", "px", "head"),
+    [("timm:test_resnet", 32, LinearProbe), ("torchvision:squeezenet1_1", 64, ImageHead), ("timm:test_vit", 160, LinearProbe)],
+)
+def test_an_image_network_answers_as_torch(tmp_path, network, px, head):
+    """Against F, g and the formulas on 8-bit squares as `cspops` takes them."""
+    torch.manual_seed(2)
+    image_network = build_image_network(network, pretrained=False, px=px, seed=0).eval()
+    image_head = head(image_network.dim, 3)
+    nn.init.normal_(image_head.linear.weight, std=0.3)
+    classifier, calibration = make_classifier(), Calibration(2.0, 0.5)
+    graph = CombinedProbabilities(image_network, image_head, LocationProbabilities(classifier), calibration)
+    file = written(graph, tmp_path, px)
+    assert max(check_onnx(file, graph, name=network, px=px).values()) < 1e-5
+    pixels = torch.randint(0, 256, (3, px, px, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    lonlat = ODD[3:6]
+    image = {"image": pixels.permute(0, 3, 1, 2).float().numpy(), "lonlat": lonlat}
+    both, of_image, of_location, calibrated = open_session(file).run(None, image)
+    with torch.inference_mode():
+        p = image_head(image_network(pixels)).softmax(1).numpy()
+    q = Model(classifier.encoder, classifier).predict_proba(lonlat=lonlat)
+    np.testing.assert_allclose(of_image, p, atol=1e-5)
+    np.testing.assert_allclose(of_location, q, atol=1e-6)
+    np.testing.assert_allclose(both, p * q / (p * q).sum(1, keepdims=True), atol=1e-5)
+    np.testing.assert_allclose(both[1], of_image[1], atol=1e-7)
+    product = p**0.5 * q**0.5
+    product[1] = p[1] ** 0.5
+    np.testing.assert_allclose(calibrated, product / product.sum(1, keepdims=True), atol=1e-5)
+
+
+def test_the_file_says_what_it_is_and_the_model_is_as_it_was(wide):
+    import onnx
+
+    model, _, file = wide
+    about = onnx.load(str(file))
+    onnx.checker.check_model(about)
+    assert {one.key: one.value for one in about.metadata_props}["made_by"] == "a test"
+    assert [one.name for one in (*about.graph.input, *about.graph.output)] == ["lonlat", "embedding"]
+    assert about.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.DOUBLE
+    assert not about.graph.input[0].type.tensor_type.shape.dim[0].HasField("dim_value")
+    fresh = encoder("grid", {"name": "ffn", "hidden": 512}, dim=64)
+    assert [type(module) for module in model.encoder.modules()] == [type(module) for module in fresh.modules()]
+    assert all(torch.equal(a, b) for a, b in zip(model.encoder.parameters(), fresh.parameters(), strict=True))
+
+
+class Sorting(nn.Module):
+    """A branch on what the rows hold, which no graph has."""
+
+    inputs, outputs = ("lonlat",), ("embedding",)
+
+    def forward(self, lonlat):
+        return lonlat if bool(lonlat.sum() > 0) else -lonlat
+
+
+def test_what_has_no_graph_is_refused_in_a_sentence(tmp_path, capfd):
+    with pytest.raises(CspopsError, match="the model cannot be written as ONNX: ") as caught:
+        written(Sorting(), tmp_path)
+    assert "\n" not in caught.value.message
+    assert "--no-onnx" in str(caught.value.hint)
+    assert not (tmp_path / "a.onnx").exists()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_difference_is_refused_with_its_size(wide):
+    _, graph, file = wide
+    other = copy.deepcopy(graph)
+    with torch.no_grad():
+        other.embed.network.output.bias.add_(0.5)
+    says = r"the model: embedding of a\.onnx differs from torch by (0\.\d+|\d\.\d+), more than 1e-05"
+    with pytest.raises(CspopsError, match=says) as caught:
+        check_onnx(file, other, name="the model")
+    assert float(re.search(says, caught.value.message)[1]) > 0.01
+    other.embed.network.output.bias.data.fill_(torch.nan)
+    with pytest.raises(CspopsError, match="by inf"):
+        check_onnx(file, other, name="the model")
+
+
+def test_what_onnxruntime_cannot_run_is_refused(tmp_path):
+    (tmp_path / "a.onnx").write_bytes(b"nothing")
+    with pytest.raises(CspopsError, match=r"the model: onnxruntime cannot run a\.onnx"):
+        check_onnx(tmp_path / "a.onnx", Embedding(encoder("wrap")), name="the model")
+
+
+def test_missing_packages_are_named(monkeypatch):
+    monkeypatch.setattr(writing, "find_spec", lambda name: None if name != "onnx" else object())
+    with pytest.raises(EnvironmentProblem, match="onnxruntime and onnxscript are not installed") as caught:
+        writing.require_packages()
+    assert "pip install 'cspops[export]'" in str(caught.value.hint)
+    assert "--no-onnx" in str(caught.value.hint)
+
+
+def test_large_images_are_fewer():
+    """1,000 images of 224 pixels would take 600 MB and minutes."""
+    network = build_image_network("timm:test_resnet", pretrained=False, px=32, seed=0)
+    graph = CombinedProbabilities(network, LinearProbe(network.dim, 3), LocationProbabilities(make_classifier()), None)
+    sizes = [[len(batch["image"]) for batch in checking._batches(graph, px)] for px in (32, 224, 2048)]
+    assert sizes == [[1, 2, 7, 1000], [1, 2, 7, 20], [1, 1, 1, 1]]
