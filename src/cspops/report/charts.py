@@ -112,6 +112,8 @@ def regions(rows: Sequence[Mapping[str, Any]], kind: str, name: str, title: str)
         titles = [region_title(dict(row), kind) for row in reversed(rows)]
         ax.set_yticks(range(len(rows)), titles)
         ax.set(xlabel="top-1, per cent", ylim=(-0.6, len(rows) - 0.4))
+        ax.margins(x=0.08)
+        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         ax.grid(axis="y", visible=False)
         _legend(ax, 2)
         return inline(figure, name, title)

@@ -6,6 +6,14 @@ from typing import Any
 from cspops.report.tables import TITLES, ratio_title
 
 PRODUCT = "image_x_"
+PRIORS = {
+    "frequency": "class frequency",
+    "histogram": "longitude-latitude histogram",
+    "knn": "nearest neighbours",
+    "distance_knn": "nearest neighbours by distance",
+    "kde": "kernel density",
+}
+"""Priors without learning, in words."""
 
 
 def main_sentences(metrics: Mapping[str, Any], intervals: Mapping[str, Any]) -> list[str]:
@@ -38,10 +46,10 @@ def counting_sentence(metrics: Mapping[str, Any]) -> str:
     models = {name: float(scores["top1"]["mean"]) for name, scores in metrics[role][ratio].items()}
     best = max((name for name in models if name.startswith(PRODUCT)), key=lambda name: models[name])
     gain = models[best] - models["combined"]
-    prior = best.removeprefix(PRODUCT).replace("_", " ")
+    prior = PRIORS.get(best.removeprefix(PRODUCT), best.removeprefix(PRODUCT))
     if gain > 0:
         return (
-            f"Learning was not needed for that: image x {prior}, which only counts labelled places, reaches "
+            f"Counting does better than learning here: image x {prior}, which only counts labelled places, reaches "
             f"{models[best]:.1f} %, {gain:.1f} points more than the learned location model."
         )
     return f"Image x {prior}, the best of the priors that only count labelled places, reaches {models[best]:.1f} %."

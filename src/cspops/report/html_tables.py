@@ -3,24 +3,19 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cspops.report.headline import PRIORS, PRODUCT
 from cspops.report.html_parts import Group, Table, mean_text
 from cspops.report.paper import TABLE_1, TABLE_5
 from cspops.report.paper import Table as PaperTable
 from cspops.report.tables import MODELS, TITLES, ratio_title, region_title
 
-NAMES = {
+NAMES = PRIORS | {
     "image": "image, P(y|I)",
     "location": "location, P(y|x)",
     "combined": "combined, P(y|I) P(y|x)",
     "calibrated": "calibrated",
-    "frequency": "class frequency",
-    "histogram": "longitude-latitude histogram",
-    "knn": "nearest neighbours",
-    "distance_knn": "nearest neighbours by distance",
-    "kde": "kernel density",
 }
 LEARNED = ("image", "location", "combined", "calibrated")
-PRODUCT = "image_x_"
 DATASETS = {"inat2018": "iNat2018", "fmow": "fMoW"}
 """What the paper calls the sources that it used too."""
 

@@ -1,5 +1,6 @@
 """World maps of the report: observations, clusters of location embeddings, P(y|x) of one class."""
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,13 +125,15 @@ def class_map(
         _dots(ax, panel.labelled, color=BLUE, s=size, edge=0.3, label=f"labelled ({len(panel.labelled):,})")
         _dots(ax, test, color="#000000", s=3.5, edge=0.3, label=f"test ({len(test):,})")
 
-    def key(figure: Figure, cells: list[Axes]) -> None:
+    def key(figure: Figure, cells: list[Axes], *, corner: float, shrink: float) -> None:
         for ax in cells:
-            legend = ax.legend(loc="lower left", bbox_to_anchor=(0.13, 0.01), handletextpad=0.1)
+            legend = ax.legend(loc="lower left", bbox_to_anchor=(corner, 0.01), handletextpad=0.1)
             for handle in legend.legend_handles:
                 if isinstance(handle, PathCollection):
                     handle.set_sizes([16])
-        bar = figure.colorbar(ScalarMappable(shade, PROBABILITY), ax=cells, location="bottom", shrink=0.6, aspect=40, pad=0.01)
+        bar = figure.colorbar(
+            ScalarMappable(shade, PROBABILITY), ax=cells, location="bottom", shrink=shrink, aspect=40, pad=0.01
+        )
         bar.set_ticks(levels, labels=[f"{level:g}" for level in levels])
         bar.set_label(f"P({drawable(name)} | x)")
 
@@ -139,9 +142,9 @@ def class_map(
         for ax, (title, panel) in zip(cells, panels.items(), strict=True):
             draw(ax, panel)
             ax.set_title(title)
-        key(figure, cells)
+        key(figure, cells, corner=0.13, shrink=0.6)
         save(figure, file, colours=COLOURS)
-        _apart(apart, panels.values(), world.extent, draw, key)
+        _apart(apart, panels.values(), world.extent, draw, functools.partial(key, corner=-0.04, shrink=0.98))
 
 
 def _apart(

@@ -66,6 +66,7 @@ def inline(figure: Figure, name: str, title: str) -> Markup:
     body = re.sub(r'href="#([^"]+)"', rf'href="#{name}-\1"', body)
     body = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", body)
     body = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font-size: \1", body)
+    body = re.sub(r"font-family: [^;\"]*;?", "", body)
     for colour, variable in COLOURS.items():
         body = re.sub(rf"{colour}\b", variable, body, flags=re.IGNORECASE)
     body = re.sub(r"\n\s*", "\n", body).strip()
