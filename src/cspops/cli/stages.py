@@ -80,5 +80,5 @@ def evaluate(
 
 @app.command(rich_help_panel=STAGES)
 def report() -> None:
-    """Write reports/report.md with tables, curves and maps."""
+    """Write reports/report.html and report.md: tables, curves, maps, mistakes and examples."""
     run_stage("report")

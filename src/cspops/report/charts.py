@@ -32,7 +32,7 @@ SIZE = (4.3, 3.0)
 def gains(intervals: Mapping[str, Any], name: str, title: str) -> Markup:
     """Combined minus image, points of top-1 with 95 % intervals, against the label ratio."""
     with mpl.rc_context(STYLE):
-        figure, ax = _panel((6.4, 2.9))
+        figure, ax = _panel((5.0, 2.6))
         roles = [role for role in SETS if role in intervals]
         for number, role in enumerate(roles):
             colour, marker, line = SETS[role]

@@ -11,7 +11,8 @@ from markupsafe import Markup
 
 def render(page: Mapping[str, Any]) -> str:
     """The page; text among ``page`` is escaped, a name that the template asks for and ``page`` lacks is an error."""
-    return _environment().get_template("page.html.jinja").render(page, style=Markup(_text("page.css")))
+    text = _environment().get_template("page.html.jinja").render(page, style=Markup(_text("page.css")))
+    return text.replace(" %", "\N{NO-BREAK SPACE}%") + "\n"
 
 
 @functools.cache
