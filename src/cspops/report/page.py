@@ -45,8 +45,9 @@ def page(
     observations = ", ".join(f"{count:,} {TITLES.get(role, role)}" for role, count in roles.items())
     parts = [
         "# Report",
-        f"Pre-training loss `{loss}`, seeds {', '.join(map(str, seeds))}. Accuracies are per cent: mean over seeds "
-        "(standard deviation). A seed draws its own few-shot labels, pre-trains and fine-tunes; all meet the same test rows.",
+        f"Pre-training loss `{loss}`, seeds {', '.join(map(str, seeds))}. Accuracies are per cent: "
+        + ("mean over seeds (standard deviation)" if len(seeds) > 1 else "of one seed, so that (0.00) is no deviation")
+        + ". A seed draws its own few-shot labels, pre-trains and fine-tunes; all meet the same test rows.",
         "## Top-1 accuracy",
         markdown(accuracy_rows(dict(metrics)), text_columns=2),
         "`image`: P(y|I) alone. `location`: P(y|x) alone. `combined`: P(y|I) P(y|x). `calibrated`: softmax(z_I / T) P(y|x)^w "

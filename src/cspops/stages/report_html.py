@@ -18,7 +18,7 @@ from cspops.stages.report_material import Material
 from cspops.stages.report_mistakes import Turned, confusion_rows, confusions, matrices, turned_rows
 from cspops.stages.report_scores import accuracy_charts, calibration_part, regions_part
 from cspops.stages.report_training import training_part
-from cspops.stages.run_facts import differences, facts, package_version, value_of
+from cspops.stages.run_facts import HEADINGS, differences, facts, package_version, value_of
 from cspops.stages.site import Site
 
 SECTIONS = {
@@ -45,7 +45,7 @@ def html(of: Material, site: Site) -> str:
     accuracy = html_tables.accuracy_table(of.metrics, seeds=seeds, source=source)
     return render(
         {
-            "title": f"What location adds to the image: {html_tables.DATASETS.get(source, source)}",
+            "title": f"What location adds to the image: {HEADINGS.get(source, source)}",
             "sections": [Section(anchor, title) for anchor, title in SECTIONS.items()],
             "main_sentences": main_sentences(of.metrics, of.intervals),
             "counting_sentence": counting_sentence(of.metrics),

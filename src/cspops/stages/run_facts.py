@@ -24,6 +24,14 @@ SOURCES = {
     "table": "a table of images (table)",
 }
 
+HEADINGS = {
+    "blue_marble": "Blue Marble climate zones",
+    "inat2018": "iNat2018",
+    "fmow": "fMoW",
+    "folder": "a folder of images",
+    "table": "a table of images",
+}
+
 
 def read_records(folders: Mapping[str, Path]) -> Records:
     """The stage.json of each folder."""
