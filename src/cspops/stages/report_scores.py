@@ -28,7 +28,7 @@ def accuracy_charts(of: Material) -> Iterator[Picture]:
     spread = ", bars of one standard deviation over seeds" if len(of.view.seeds) > 1 else ""
     for role, ratios in of.metrics.items():
         title = f"{TITLES[role].capitalize()}: top-1 against the share of labels{spread}"
-        top = min(100.0, 1.06 * best)
+        top = min(100.0, max(1.06 * best, 1.0))
         yield Picture(title, charts.accuracy(ratios, f"acc-{role}", title, top=top, seeds=len(of.view.seeds)))
 
 
