@@ -31,7 +31,7 @@ def test_gains_name_the_sets_that_there_are(roles: tuple[str, ...]) -> None:
 
 def test_a_curve_of_more_lines_than_colours_and_one_that_ends_early() -> None:
     columns = [f"label_{ratio}" for ratio in (1, 2, 5, 10, 20)]
-    rows = [{"step": float(step)} | {name: 1.0 for name in columns[: 5 - step]} for step in range(3)]
+    rows = [{"step": float(step)} | dict.fromkeys(columns[: 5 - step], 1.0) for step in range(3)]
     drawn = str(charts.curve(rows, columns, "a", "title", unit="loss"))
     assert all(f">{ratio} %<" in drawn for ratio in (1, 2, 5, 10, 20))
 
