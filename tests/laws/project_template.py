@@ -22,6 +22,7 @@ def derived(text: str) -> tuple[str, dict[str, list[str]]]:
     """The text of dvc.yaml with cspops.lock in place of the files of the package; and those files, by stage."""
     head, _, body = text.partition("stages:\n")
     assert all(line.startswith("#") for line in head.splitlines()), "dvc.yaml has more than comments above its stages"
+    body, _, plots = body.partition("\nplots:\n")  # of the whole graph, which name no source
     stages: dict[str, list[str]] = {}
     for line in body.splitlines():
         if line.startswith("  ") and not line.startswith("   ") and line.endswith(":"):
@@ -41,7 +42,7 @@ def derived(text: str) -> tuple[str, dict[str, list[str]]]:
             at += 1
         kept[at:at] = ["      - cspops.lock:", f"          - stages.{stage}"]
         graph += [f"  {stage}:", *kept]
-    return "\n".join(graph) + "\n", sources
+    return "\n".join(graph) + "\n" + (f"plots:\n{plots}" if plots else ""), sources
 
 
 def _files(dep: str) -> list[str]:

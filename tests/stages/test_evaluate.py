@@ -57,6 +57,7 @@ def test_predictions_are_those_of_the_models(site: Site) -> None:
     for model, log_p in {"image": image, "location": location, "combined": combined_log_p(image, location, located)}.items():
         for row, one in zip(rows, log_p, strict=True):
             assert row[f"{model}_log_p"] == pytest.approx(float(one[row["label"]]), abs=1e-6)
+            assert row[f"{model}_confidence"] == pytest.approx(float(one.exp().max()), abs=1e-6)
             if row["obs_id"] not in ("o20", "o33", "o34") or model != "location":  # uniform there: any order
                 assert row[model] == one.argsort(descending=True).tolist()
     for row in rows:

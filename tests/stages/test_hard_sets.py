@@ -12,16 +12,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from html_pages import Page
 
 from cspops import params as settings
 from cspops.data.catalogue import REJECTED_SCHEMA, SCHEMA
 from cspops.data.features import FeatureFile
 from cspops.data.few_shot import few_shot_levels
-from cspops.data.rows import Account
+from cspops.data.rows import Account, Reading
 from cspops.errors import DataError
 from cspops.geo import uniform_on_sphere
 from cspops.host import Host
-from cspops.params import VIEWS, Params, view
+from cspops.params import VIEWS, Params, recorded, view
+from cspops.paths import NEEDS
 from cspops.report import figures, maps
 from cspops.report.world import World
 from cspops.stages import evaluate, finetune_img, finetune_loc, pretrain, report
@@ -105,18 +107,25 @@ def run(tmp_path: Path, small: Params) -> Callable[..., dict[str, Path]]:
         missing = {"without_position": one.lonlat.count(None), "without_label": list(one.label).count(None)}
         account = Account(n, n, 0, {}, {}, [], **missing, classes=sizes, official_split={"none": n})
         (folders["download"] / "account.json").write_text(json.dumps(account.as_json()))
+        (folders["download"] / "images.json").write_text(json.dumps(Reading().as_json()))
+        files = {"observations.parquet": "0" * 64, "predictions.parquet": "1" * 64}
+        for name in VIEWS:  # as `paths.whole_folder` writes it
+            record = {"params": recorded(checked, name), "files": files}
+            (folders[name] / "stage.json").write_text(json.dumps(record))
         (folders["reports"] / "curves").mkdir()
         (folders["reports"] / "curves" / "pretrain_img.tsv").write_text("epoch\ttotal\n")
         (folders["reports"] / "pretrain_img.json").write_text('{"method": "none"}')
         for name in stages:
             scratch = tmp_path / f"{name}-scratch"
             scratch.mkdir()
-            site = Site(tmp_path, folders, folders["reports"], folders[name], scratch, Host(), lambda line: None)
+            inputs = {stage: folders[stage] for stage in NEEDS[name]}
+            site = Site(tmp_path, inputs, folders["reports"], folders[name], scratch, Host(), lambda line: None)
             STAGES[name].run(view(checked, VIEWS[name]), site)
             for file in (folders[name] / "reports").rglob("*"):
                 if file.is_file() and name != "report":
                     target = folders["reports"] / file.relative_to(folders[name] / "reports")
                     target.write_bytes(file.read_bytes())
+        run.params = checked  # type: ignore[attr-defined]
         return folders
 
     return run
@@ -147,8 +156,11 @@ def finite(folders: dict[str, Path]) -> dict[str, Any]:
 
     for name in ("metrics", "validation", "intervals", "regions"):
         json.loads((folders["reports"] / f"{name}.json").read_text(), parse_constant=refuse)
-    if any(folders["report"].iterdir()):
+    if (folders["report"] / "reports").exists():
         assert len(list((folders["report"] / "reports" / "figures").glob("*.png"))) == 5
+        html = (folders["report"] / "reports" / "report.html").read_text()
+        assert Page(html).problems() == []
+        assert not re.search(r"\b(nan|inf|None)\b", " ".join(Page(html).text))
     metrics: dict[str, Any] = json.loads((folders["reports"] / "metrics.json").read_text())
     return metrics
 
@@ -213,6 +225,7 @@ def test_a_hard_set_is_trained_on_and_judged(run: Callable[..., dict[str, Path]]
 
 
 NAMES = ["a | b", "two\nlines", "*bold* [link](x) `code`", "動物園", "$x^2 $", "<b>_ö_</b>", "Ключ", "# 𝔘nicode", ""]
+ATTACKS = ["<script>alert(1)</script>", "A & B", '" onload="alert(1)', "</table>{{ 7 * 7 }}", "javascript:alert(1)"]
 
 
 def test_names_that_look_like_markup_or_that_no_font_has(run: Callable[..., dict[str, Path]], light: list[str]) -> None:
@@ -230,10 +243,47 @@ def test_names_that_look_like_markup_or_that_no_font_has(run: Callable[..., dict
     assert "P(??? | x)" in light
 
 
+def test_names_that_would_be_code_are_text_on_the_page(run: Callable[..., dict[str, Path]], light: list[str]) -> None:
+    one = plain(train=40, val=10, test=30, classes=5)
+    one.names = ATTACKS
+    folders = run(one, report__class=ATTACKS[0])
+    finite(folders)
+    source = (folders["report"] / "reports" / "report.html").read_text()
+    page = Page(source)
+    assert not page.all("script")
+    for name in ATTACKS:
+        assert any(name in text for text in page.text)
+    assert any("Where <script>alert(1)</script> is" in text for text in page.text)
+    assert any(one.get("alt", "").startswith("Map of P(<script>alert(1)</script> | x)") for one in page.all("img"))  # type: ignore[union-attr]
+
+
+def test_the_same_artefacts_give_the_same_bytes(run: Callable[..., dict[str, Path]], light: list[str], tmp_path: Path) -> None:
+    """The second time over what the first has left among its progress."""
+    folders = run(some_lack(plain(spatial=8), position=lambda i: i % 5 == 0))
+    made = folders["report"] / "reports"
+    first = {file.relative_to(made): file.read_bytes() for file in made.rglob("*") if file.is_file()}
+    again = folders["report"].with_name("again")
+    again.mkdir()
+    inputs = {stage: folders[stage] for stage in NEEDS["report"]}
+    site = Site(tmp_path, inputs, folders["reports"], again, tmp_path / "report-scratch", Host(), lambda line: None)
+    report.run(view(run.params, VIEWS["report"]), site)  # type: ignore[attr-defined]
+    assert {Path("report.html"), Path("report.md"), Path("accuracy.tsv")} <= first.keys()
+    for name, content in first.items():
+        assert (again / "reports" / name).read_bytes() == content, name
+    assert (again / "confusion.tsv").read_bytes() == (folders["report"] / "confusion.tsv").read_bytes()
+
+
 @pytest.mark.parametrize("name", ["spatial test alone", "one city", "no located test row", "one class"])
 def test_a_hard_set_has_a_page(run: Callable[..., dict[str, Path]], light: list[str], name: str) -> None:
     folders = run(SETS[name](), report__clusters=30)
     finite(folders)
+    html = Page((folders["report"] / "reports" / "report.html").read_text())
+    said = " ".join(" ".join(html.text).split())
+    if name == "one class":
+        assert "No model made a mistake on the test set." in said
+    if name == "no located test row":
+        assert "No test row has a position" in said
+        assert "On no row did location turn a wrong guess into the right one." in said
     page = (folders["report"] / "reports" / "report.md").read_text()
     assert f"## All metrics at 50 % labels, {'spatial test' if name.startswith('spatial') else 'test'}" in page
 

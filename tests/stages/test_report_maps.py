@@ -67,8 +67,8 @@ def make_models(folder: Path, classes: int) -> dict[str, Path]:
 def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the two drawing functions are given."""
     calls: dict[str, Any] = {}
-    monkeypatch.setattr(report_maps.maps, "class_map", lambda *given: calls.update(class_map=given))
-    monkeypatch.setattr(report_maps.maps, "cluster_map", lambda *given: calls.update(cluster_map=given))
+    monkeypatch.setattr(report_maps.maps, "class_map", lambda *given, **_: calls.update(class_map=given))
+    monkeypatch.setattr(report_maps.maps, "cluster_map", lambda *given, **_: calls.update(cluster_map=given))
     return calls
 
 

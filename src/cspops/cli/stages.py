@@ -111,5 +111,5 @@ def evaluate(
 
 @app.command(rich_help_panel=STAGES, epilog="Example: dvc repro report")
 def report() -> None:
-    """Write reports/report.md with tables, curves and maps."""
+    """Write reports/report.html and report.md: tables, curves, maps, mistakes and examples."""
     run_stage("report")

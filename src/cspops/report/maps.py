@@ -1,8 +1,10 @@
 """World maps of the report: observations, clusters of location embeddings, P(y|x) of one class."""
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import matplotlib as mpl
 import numpy as np
@@ -20,6 +22,7 @@ from cspops.report.world import Extent, World, equal_earth, extent_of
 from cspops.shapes import Float, Int
 
 SEA, LAND, COAST, LINE = "#EEF2F5", "#FFFFFF", "#5F6B73", "#D5DDE3"
+Drawn = TypeVar("Drawn")
 REGION = np.array([60.0, 40.0])
 """Degrees of longitude and latitude: sets that span less are drawn without the rest of the world."""
 LEAST_SPAN = 12.0
@@ -51,53 +54,108 @@ class ClassPanel:
     """Where the class's labelled observations are that the classifier was trained on, degrees."""
 
 
-def observation_map(groups: Mapping[str, np.ndarray], world: World, file: Path) -> None:
-    """One map a group of positions (n, 2), degrees: of the world, or of the region that holds every group."""
+def observation_map(groups: Mapping[str, np.ndarray], world: World, file: Path, *, apart: Path | None = None) -> None:
+    """One map a group of positions (n, 2), degrees: of the world, or of the region that holds every group.
+
+    Here and below, ``apart`` is a folder for each map as a picture of its own without a title: 0.png, 1.png ...
+    """
     part = region(np.concatenate(list(groups.values())), world)
+
+    def draw(ax: Axes, lonlat: np.ndarray) -> None:
+        ground(ax, world, part)
+        size = float(np.clip(6000 / max(len(lonlat), 1), 0.5, 7))
+        _dots(ax, lonlat, color=BLUE, s=size, alpha=0.75)
+
     with mpl.rc_context(STYLE):
         figure, cells = map_panels(len(groups), part)
         for ax, (title, lonlat) in zip(cells, groups.items(), strict=True):
-            ground(ax, world, part)
-            size = float(np.clip(6000 / max(len(lonlat), 1), 0.5, 7))
-            _dots(ax, lonlat, color=BLUE, s=size, alpha=0.75)
+            draw(ax, lonlat)
             ax.set_title(f"{title}: {len(lonlat):,}")
         save(figure, file, colours=COLOURS)
+        _apart(apart, groups.values(), part, draw)
 
 
-def cluster_map(panels: Mapping[str, Int[np.ndarray, "n"]], points: Float[np.ndarray, "n 2"], world: World, file: Path) -> None:
+def cluster_map(
+    panels: Mapping[str, Int[np.ndarray, "n"]],
+    points: Float[np.ndarray, "n 2"],
+    world: World,
+    file: Path,
+    *,
+    apart: Path | None = None,
+) -> None:
     """One world map a clustering of ``points`` (degrees); a land pixel has the colour of the nearest point's cluster."""
     _, nearest = cKDTree(unit_vectors(torch.from_numpy(points))).query(unit_vectors(torch.from_numpy(world.lonlat)))
     count = 1 + max(int(labels.max()) for labels in panels.values())
     rainbow = LinearSegmentedColormap.from_list("rainbow", RAINBOW)
     colours = rainbow(np.linspace(0, 1, count))[:, :3]
+
+    def draw(ax: Axes, labels: np.ndarray) -> None:
+        ground(ax, world)
+        picture(ax, world, colours[labels[nearest]])
+
     with mpl.rc_context(STYLE):
         figure, cells = map_panels(len(panels), world.extent)
         for ax, (title, labels) in zip(cells, panels.items(), strict=True):
-            ground(ax, world)
-            picture(ax, world, colours[labels[nearest]])
+            draw(ax, labels)
             ax.set_title(title)
         save(figure, file, colours=COLOURS)
+        _apart(apart, panels.values(), world.extent, draw)
 
 
-def class_map(panels: Mapping[str, ClassPanel], name: str, test: Float[np.ndarray, "m 2"], world: World, file: Path) -> None:
+def class_map(
+    panels: Mapping[str, ClassPanel],
+    name: str,
+    test: Float[np.ndarray, "m 2"],
+    world: World,
+    file: Path,
+    *,
+    apart: Path | None = None,
+) -> None:
     """One world map a classifier, one below the other: P(``name`` | x) over land, labelled and test observations as dots."""
     top = max(float(panel.p.max()) for panel in panels.values())
     shade = probability_shade(top)
-    with mpl.rc_context(STYLE):
-        figure, cells = map_panels(len(panels), world.extent, columns=1, width=9.0)
-        for ax, (title, panel) in zip(cells, panels.items(), strict=True):
-            ground(ax, world)
-            picture(ax, world, PROBABILITY(shade(panel.p))[:, :3])
-            size = float(np.clip(2400 / max(len(panel.labelled), 1), 4, 14))
-            _dots(ax, panel.labelled, color=BLUE, s=size, edge=0.3, label=f"labelled ({len(panel.labelled):,})")
-            _dots(ax, test, color="#000000", s=3.5, edge=0.3, label=f"test ({len(test):,})")
-            ax.set_title(title)
-            legend = ax.legend(loc="lower left", bbox_to_anchor=(0.13, 0.01), handletextpad=0.1)
+
+    def draw(ax: Axes, panel: ClassPanel) -> None:
+        ground(ax, world)
+        picture(ax, world, PROBABILITY(shade(panel.p))[:, :3])
+        size = float(np.clip(2400 / max(len(panel.labelled), 1), 4, 14))
+        _dots(ax, panel.labelled, color=BLUE, s=size, edge=0.3, label=f"labelled ({len(panel.labelled):,})")
+        _dots(ax, test, color="#000000", s=3.5, edge=0.3, label=f"test ({len(test):,})")
+
+    def key(figure: Figure, cells: list[Axes], *, corner: float, shrink: float) -> None:
+        for ax in cells:
+            legend = ax.legend(loc="lower left", bbox_to_anchor=(corner, 0.01), handletextpad=0.1)
             for handle in legend.legend_handles:
                 if isinstance(handle, PathCollection):
                     handle.set_sizes([16])
-        probability_bar(figure, cells, shade, name)
+        probability_bar(figure, cells, shade, name, shrink=shrink)
+
+    with mpl.rc_context(STYLE):
+        figure, cells = map_panels(len(panels), world.extent, columns=1, width=9.0)
+        for ax, (title, panel) in zip(cells, panels.items(), strict=True):
+            draw(ax, panel)
+            ax.set_title(title)
+        key(figure, cells, corner=0.13, shrink=0.6)
         save(figure, file, colours=COLOURS)
+        _apart(apart, panels.values(), world.extent, draw, functools.partial(key, corner=-0.04, shrink=0.98))
+
+
+def _apart(
+    folder: Path | None,
+    each: Iterable[Drawn],
+    part: Extent,
+    draw: Callable[[Axes, Drawn], None],
+    key: Callable[[Figure, list[Axes]], None] | None = None,
+) -> None:
+    """A picture in ``folder`` for each map."""
+    if folder is None:
+        return
+    for number, one in enumerate(each):
+        figure, cells = map_panels(1, part)
+        draw(cells[0], one)
+        if key is not None:
+            key(figure, cells)
+        save(figure, folder / f"{number}.png", colours=COLOURS)
 
 
 def probability_shade(top: float) -> BoundaryNorm:
@@ -105,9 +163,9 @@ def probability_shade(top: float) -> BoundaryNorm:
     return BoundaryNorm(10.0 ** np.ceil(np.log10(min(max(top, 1e-9), 1))) * np.array(LEVELS), PROBABILITY.N)
 
 
-def probability_bar(figure: Figure, cells: Sequence[Axes], shade: BoundaryNorm, name: str) -> None:
+def probability_bar(figure: Figure, cells: Sequence[Axes], shade: BoundaryNorm, name: str, *, shrink: float = 0.6) -> None:
     """The scale of P(``name`` | x) below some maps."""
-    bar = figure.colorbar(ScalarMappable(shade, PROBABILITY), ax=cells, location="bottom", shrink=0.6, aspect=40, pad=0.01)
+    bar = figure.colorbar(ScalarMappable(shade, PROBABILITY), ax=cells, location="bottom", shrink=shrink, aspect=40, pad=0.01)
     bar.set_ticks(shade.boundaries.tolist(), labels=[f"{level:g}" for level in shade.boundaries])
     bar.set_label(f"P({drawable(name)} | x)")
 

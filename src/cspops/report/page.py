@@ -33,6 +33,7 @@ def page(
     roles: Mapping[str, int],
     image_network: str,
     account: Mapping[str, Any],
+    mistakes: str,
     maps: str,
 ) -> str:
     """The whole page as Markdown; figures are named relative to reports/."""
@@ -44,8 +45,9 @@ def page(
     observations = ", ".join(f"{count:,} {TITLES.get(role, role)}" for role, count in roles.items())
     parts = [
         "# Report",
-        f"Pre-training loss `{loss}`, seeds {', '.join(map(str, seeds))}. Accuracies are per cent: mean over seeds "
-        "(standard deviation). A seed draws its own few-shot labels, pre-trains and fine-tunes; all meet the same test rows.",
+        f"Pre-training loss `{loss}`, seeds {', '.join(map(str, seeds))}. Accuracies are per cent: "
+        + ("mean over seeds (standard deviation)" if len(seeds) > 1 else "of one seed, so that (0.00) is no deviation")
+        + ". A seed draws its own few-shot labels, pre-trains and fine-tunes; all meet the same test rows.",
         "## Top-1 accuracy",
         markdown(accuracy_rows(dict(metrics)), text_columns=2),
         "`image`: P(y|I) alone. `location`: P(y|x) alone. `combined`: P(y|I) P(y|x). `calibrated`: softmax(z_I / T) P(y|x)^w "
@@ -74,6 +76,7 @@ def page(
         markdown(region_rows(places, "distance"), text_columns=2),
         "By latitude:",
         markdown(region_rows(places, "latitude"), text_columns=2),
+        mistakes,
         "## Training",
         "![Loss of each term against epochs or steps, for each training stage](figures/curves.png)",
         image_network,
@@ -121,6 +124,47 @@ def best_prior_sentence(ratios: Mapping[str, Any], role: str) -> str:
             above.append(f"at {ratio_title(ratio)} labels (image x `{best}`, {gain:+.2f} points)")
     what = f"On the {TITLES[role]} set a prior without learning beats the learned location model in the product"
     return f"{what} {', '.join(above)}." if above else f"{what} at no label ratio."
+
+
+def mistakes_section(
+    role: str,
+    ratio: str,
+    seeds: int,
+    *,
+    confusions: Sequence[Sequence[str]],
+    helped: Sequence[Sequence[str]],
+    harmed: Sequence[Sequence[str]],
+) -> str:
+    """Classes that are taken for others, and the rows where location changed P of the true class most.
+
+    Args:
+        role: the set.
+        ratio: key of the label ratio.
+        seeds: how many seeds the confusions are a mean of; the rows are of the first one.
+        confusions: a header and rows, as the two below.
+        helped: rows that location turned right.
+        harmed: rows that it turned wrong.
+    """
+
+    def table(rows: Sequence[Sequence[str]], text_columns: int) -> str:
+        if len(rows) < 2:
+            return "None."
+        return markdown([[as_text(cell) for cell in row] for row in rows], text_columns=text_columns)
+
+    where = f"{ratio_title(ratio)} labels, {TITLES[role]}"
+    return "\n\n".join(
+        [
+            f"## Commonest mistakes, {where}",
+            f"Rows{' a seed' if seeds > 1 else ''} of a class that are taken for another, by the image alone and by image and "
+            "location combined; the pairs that both together mix up most often.",
+            table(confusions, 2),
+            "Rows that location turned right, those whose probability of the true class rose most, one a class; `P` is of the "
+            "guess before it:",
+            table(helped, 3),
+            "Rows that location turned wrong:",
+            table(harmed, 3),
+        ]
+    )
 
 
 def map_section(encoder: str, name: str, *, clusters: int, kept: float) -> str:

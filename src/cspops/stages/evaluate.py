@@ -207,7 +207,8 @@ def _judge(models: _Models, judged: Judged) -> tuple[dict[str, Judgement], dict[
             judgements[name].put(rows, metrics.judge(log_p, judged.label[rows]))
             if name in MODELS:
                 best[name][rows] = log_p.topk(min(TOP, classes), dim=1).indices.int()
-    return judgements, {name: Answers(classes, judgements[name].own) for name, classes in best.items()}
+    answers = {name: Answers(classes, judgements[name].own, judgements[name].confidence) for name, classes in best.items()}
+    return judgements, answers
 
 
 def _score(scores: Scores, judged: Judged, found: Judgement, ratio: str, model: str, seed: int, *, classes: int) -> None:

@@ -35,7 +35,7 @@ class Judged:
 
 
 def schema(models: tuple[str, ...]) -> pa.Schema:
-    """One row a seed, label ratio and observation: of each model the best classes and log P(true class)."""
+    """One row a seed, label ratio and observation: of each model the best classes, log P(true class), P(best class)."""
     return pa.schema(
         [
             ("seed", pa.int32()),
@@ -45,6 +45,7 @@ def schema(models: tuple[str, ...]) -> pa.Schema:
             ("label", pa.int32()),
             *((model, pa.list_(pa.int32())) for model in models),
             *((f"{model}_log_p", pa.float32()) for model in models),
+            *((f"{model}_confidence", pa.float32()) for model in models),
         ]
     )
 
@@ -57,6 +58,8 @@ class Answers:
     """The ``TOP`` best classes, or all, best first."""
     own: Float[Tensor, "n"]
     """log P of the true class."""
+    confidence: Float[Tensor, "n"]
+    """P of the best class."""
 
 
 def predictions(judged: Judged, models: Mapping[str, Answers], *, seed: int, ratio: float) -> pa.Table:
@@ -66,6 +69,7 @@ def predictions(judged: Judged, models: Mapping[str, Answers], *, seed: int, rat
     offsets = pa.array(np.arange(0, n * k + 1, k, dtype=np.int32))
     best = {model: answers.best[there].int().flatten() for model, answers in models.items()}
     own = {model: answers.own[there].float() for model, answers in models.items()}
+    confidence = {model: answers.confidence[there].float() for model, answers in models.items()}
     return pa.table(
         {
             "seed": pa.array([seed] * n, pa.int32()),
@@ -75,6 +79,7 @@ def predictions(judged: Judged, models: Mapping[str, Answers], *, seed: int, rat
             "label": pa.array(judged.label[there].int().numpy()),
             **{model: pa.ListArray.from_arrays(offsets, pa.array(classes.numpy())) for model, classes in best.items()},
             **{f"{model}_log_p": pa.array(log_p.numpy()) for model, log_p in own.items()},
+            **{f"{model}_confidence": pa.array(p.numpy()) for model, p in confidence.items()},
         },
         schema=schema(tuple(models)),
     )

@@ -1,17 +1,27 @@
-"""report: report.md and its figures."""
+"""report: report.html, report.md and their figures, and tables for `dvc plots`."""
 
 import json
-from typing import TYPE_CHECKING
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from cspops.data.catalogue import read_observations
-from cspops.data.splits import read_few_shot, read_roles
+import torch
+
+from cspops.data.catalogue import Observations, read_observations
+from cspops.data.splits import ratio_key, read_few_shot, read_roles
 from cspops.errors import DataError
 from cspops.report import figures, maps
 from cspops.report.image_section import MEANINGS, image_section
-from cspops.report.page import map_section, page
+from cspops.report.page import map_section, mistakes_section, page
 from cspops.report.world import World
+from cspops.stages.accuracy_file import write_accuracy
 from cspops.stages.curves import read_curve
-from cspops.stages.report_maps import class_of_map, draw_class, draw_clusters, encoder_title
+from cspops.stages.judged_rows import read_judged
+from cspops.stages.report_html import html
+from cspops.stages.report_maps import class_of_map, draw_class, draw_clusters, encoder_title, fine_tuned_title
+from cspops.stages.report_material import Drawn, Material
+from cspops.stages.report_mistakes import confusion_rows, confusions, turned_rows, turned_table, write_confusion
+from cspops.stages.run_facts import read_records
 from cspops.stages.site import Site
 from cspops.training.loop import Curve
 
@@ -29,7 +39,19 @@ VALIDATION = "_val_nll"
 
 
 def run(view: "ReportView", site: Site) -> None:
-    """Draw the figures and write the page, all under reports/."""
+    """Draw the figures and write both pages under reports/, and confusion.tsv."""
+    of = _material(view, site)
+    figures.accuracy_by_ratio(dict(of.metrics), site.reports / "figures" / "accuracy.png")
+    drawn = {title: _losses(curve) for title, curve in of.curves.items()}
+    drawn["image classifier, validation"] = _validation_losses(of.curves["image classifier"])
+    figures.loss_curves(drawn, site.reports / "figures" / "curves.png")
+    write_accuracy(site.reports / "accuracy.tsv", of.metrics)
+    write_confusion(site.out / "confusion.tsv", of.judged[of.largest], of.observations.classes)
+    (site.reports / "report.md").write_text(_markdown(of), encoding="utf-8")
+    (site.reports / "report.html").write_text(html(of, site), encoding="utf-8")
+
+
+def _material(view: "ReportView", site: Site) -> Material:
     observations = read_observations(site.inputs["download"])
     roles = read_roles(site.inputs["split"], observations.obs_id)
     curves = site.reports_of_project / "curves"
@@ -38,18 +60,46 @@ def run(view: "ReportView", site: Site) -> None:
         if not file.is_file():
             raise DataError(f"{file} is missing: stage report reads it", hint="dvc repro report")
     metrics, intervals, regions, pretrain_img = (json.loads(file.read_text()) for file in scored)
-    account = json.loads((site.inputs["download"] / "account.json").read_text())
     chosen = class_of_map(view.report.class_name, observations)
-    figures.accuracy_by_ratio(metrics, site.reports / "figures" / "accuracy.png")
-    read = {title.format(loss=view.loss): read_curve(curves / f"{name}.tsv") for title, name in CURVES.items()}
-    drawn = {title: _losses(curve) for title, curve in read.items()}
-    drawn["image classifier, validation"] = _validation_losses(read["image classifier"])
-    figures.loss_curves(drawn, site.reports / "figures" / "curves.png")
+    lat = observations.lonlat[observations.located, 1]
+    world = World(-90 if bool((lat < -60).any()) else -60, 90 if bool((lat > 84).any()) else 84)
+    evaluate, role = site.inputs["evaluate"], next(iter(metrics))
+    return Material(
+        view=view,
+        records=read_records(site.inputs),
+        observations=observations,
+        roles=roles,
+        metrics=metrics,
+        intervals=intervals,
+        regions=regions,
+        pretrain_img=pretrain_img,
+        account=json.loads((site.inputs["download"] / "account.json").read_text()),
+        curves={title.format(loss=view.loss): read_curve(curves / f"{name}.tsv") for title, name in CURVES.items()},
+        judged={
+            ratio: read_judged(evaluate, observations.obs_id, role=role, ratio=ratio)
+            for ratio in dict.fromkeys((view.label_ratios[0], view.label_ratios[-1]))
+        },
+        chosen=chosen,
+        world=world,
+        drawn=_drawn(view, site, world, observations, roles, chosen),
+    )
+
+
+def _drawn(
+    view: "ReportView",
+    site: Site,
+    world: World,
+    observations: Observations,
+    roles: dict[str, torch.Tensor],
+    chosen: int,
+) -> Drawn:
+    """The maps as figures of several, and each as a picture of its own."""
     seed, ratio = view.seeds[0], view.label_ratios[0]
-    few = read_few_shot(site.inputs["split"], observations.obs_id, seed=seed, ratio=ratio)
     groups = {
         "unlabelled": roles["train"],
-        f"few-shot labelled ({100 * ratio:g} %)": few,
+        f"few-shot labelled ({100 * ratio:g} %)": read_few_shot(
+            site.inputs["split"], observations.obs_id, seed=seed, ratio=ratio
+        ),
         "validation": roles["val"],
         "test": roles["test"],
         "spatial validation": roles["spatial_val"],
@@ -57,24 +107,53 @@ def run(view: "ReportView", site: Site) -> None:
         "buffer": roles["buffer"],
     }
     places = {title: observations.lonlat[mask & observations.located].numpy() for title, mask in groups.items() if mask.any()}
-    lat = observations.lonlat[observations.located, 1]
-    world = World(-90 if bool((lat < -60).any()) else -60, 90 if bool((lat > 84).any()) else 84)
-    maps.observation_map(places, world, site.reports / "figures" / "observations.png")
-    kept = draw_clusters(view, site.inputs, world, site.reports / "figures" / "clusters.png")
+    alone = {name: _empty(site.scratch / name) for name in ("observations", "clusters", "class")}
+    file = {name: site.reports / "figures" / f"{name}.png" for name in alone}
+    maps.observation_map(places, world, file["observations"], apart=alone["observations"])
+    kept = draw_clusters(view, site.inputs, world, file["clusters"], apart=alone["clusters"])
     test = roles["test"] | roles["spatial_test"]
-    draw_class(view, site.inputs, world, observations, chosen, test=test, file=site.reports / "figures" / "class.png")
-    text = page(
-        loss=view.loss,
-        seeds=view.seeds,
-        metrics=metrics,
-        intervals=intervals,
-        regions=regions,
-        roles={role: int(mask.sum()) for role, mask in roles.items() if mask.any()},
-        image_network=image_section(pretrain_img),
-        account=account,
-        maps=map_section(encoder_title(view), observations.classes[chosen], clusters=view.report.clusters, kept=kept),
+    classes = draw_class(view, site.inputs, world, observations, chosen, test=test, file=file["class"], apart=alone["class"])
+    clusters = (f"{encoder_title(view)}, seed {seed}", fine_tuned_title(ratio, seed))
+    return Drawn(
+        _numbered(alone["clusters"], clusters),
+        _numbered(alone["class"], classes),
+        _numbered(alone["observations"], [f"{title}: {len(some):,}" for title, some in places.items()]),
+        kept,
     )
-    (site.reports / "report.md").write_text(text)
+
+
+def _empty(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
+    folder.mkdir()
+    return folder
+
+
+def _numbered(folder: Path, titles: Any) -> dict[str, Path]:
+    return {title: folder / f"{number}.png" for number, title in enumerate(titles)}
+
+
+def _markdown(of: Material) -> str:
+    names, judged = of.observations.classes, of.judged[of.largest]
+    turned = turned_rows(judged, of.observations)
+    return page(
+        loss=of.view.loss,
+        seeds=of.view.seeds,
+        metrics=of.metrics,
+        intervals=of.intervals,
+        regions=of.regions,
+        roles={role: int(mask.sum()) for role, mask in of.roles.items() if mask.any()},
+        image_network=image_section(of.pretrain_img),
+        account=of.account,
+        mistakes=mistakes_section(
+            of.main,
+            ratio_key(of.largest),
+            judged.seeds,
+            confusions=confusion_rows(confusions(judged, len(names)), names, seeds=judged.seeds),
+            helped=turned_table(turned.helped, judged, of.observations),
+            harmed=turned_table(turned.harmed, judged, of.observations),
+        ),
+        maps=map_section(encoder_title(of.view), names[of.chosen], clusters=of.view.report.clusters, kept=of.drawn.kept),
+    )
 
 
 def _losses(curve: Curve) -> Curve:

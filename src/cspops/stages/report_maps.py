@@ -45,8 +45,12 @@ def encoder_title(view: "ReportView") -> str:
     return "untrained (loss none)" if view.loss == "none" else f"pre-trained ({view.loss})"
 
 
-def draw_clusters(view: "ReportView", inputs: Mapping[str, Path], world: World, file: Path) -> float:
+def draw_clusters(
+    view: "ReportView", inputs: Mapping[str, Path], world: World, file: Path, *, apart: Path | None = None
+) -> float:
     """Clusters of the first seed's embeddings before and after fine-tuning on the fewest labels, over land.
+
+    ``apart`` is for each map alone, see `maps.observation_map`.
 
     Returns:
         the share of the land whose cluster after fine-tuning is matched with its cluster before.
@@ -58,13 +62,14 @@ def draw_clusters(view: "ReportView", inputs: Mapping[str, Path], world: World, 
     classifier = load_location_classifier(inputs["finetune-loc"] / piece(seed, ratio), remake=FINETUNE)
     encoders = {
         f"{encoder_title(view)}, seed {seed}": load_location_encoder(inputs["pretrain"] / f"seed_{seed}", remake=PRETRAIN),
-        _fine_tuned(ratio, seed): classifier.encoder,
+        fine_tuned_title(ratio, seed): classifier.encoder,
     }
     embeddings = [embedding_map.directions(encoder, lonlat) for encoder in encoders.values()]
     before, after = (embedding_map.hierarchical_clusters(some, view.report.clusters) for some in embeddings)
     before = embedding_map.ordered_by(before, -lonlat[:, 1].abs().numpy())
     after, kept = embedding_map.matched(after, before)
-    maps.cluster_map(dict(zip(encoders, (before, after), strict=True)), lonlat.numpy(), world, file)
+    panels = dict(zip(encoders, (before, after), strict=True))
+    maps.cluster_map(panels, lonlat.numpy(), world, file, apart=apart)
     return kept
 
 
@@ -78,8 +83,13 @@ def draw_class(
     *,
     test: Bool[Tensor, "n"],
     file: Path,
-) -> None:
-    """P(y|x) of one class over land, by the first seed's classifiers of the smallest and the largest label ratio."""
+    apart: Path | None = None,
+) -> list[str]:
+    """P(y|x) of one class over land, by the first seed's classifiers of the smallest and the largest label ratio.
+
+    Returns:
+        the title of each map.
+    """
     seed, lonlat = view.seeds[0], torch.from_numpy(world.lonlat)
     of_class = (observations.label == chosen) & observations.located
     panels = {}
@@ -89,9 +99,12 @@ def draw_class(
         log_p = [location_log_p(classifier(some), located[: len(some)], link=classifier.link) for some in lonlat.split(8192)]
         p = torch.cat([some[:, chosen].exp() for some in log_p])
         few = read_few_shot(inputs["split"], observations.obs_id, seed=seed, ratio=ratio)
-        panels[_fine_tuned(ratio, seed)] = maps.ClassPanel(p.numpy(), observations.lonlat[few & of_class].numpy())
-    maps.class_map(panels, observations.classes[chosen], observations.lonlat[test & of_class].numpy(), world, file)
+        panels[fine_tuned_title(ratio, seed)] = maps.ClassPanel(p.numpy(), observations.lonlat[few & of_class].numpy())
+    of_test = observations.lonlat[test & of_class].numpy()
+    maps.class_map(panels, observations.classes[chosen], of_test, world, file, apart=apart)
+    return list(panels)
 
 
-def _fine_tuned(ratio: float, seed: int) -> str:
+def fine_tuned_title(ratio: float, seed: int) -> str:
+    """Of a map of fine-tuned models."""
     return f"fine-tuned on {100 * ratio:g} % of the labels, seed {seed}"

@@ -263,9 +263,7 @@ def read_lock(text: bytes) -> Lock | None:
     try:
         stages = YAML(typ="safe", pure=True).load(text)["stages"]
         outside = {
-            stage: {
-                dep["path"]: str(dep.get("md5")) for dep in about.get("deps", []) if not dep["path"].startswith(MADE)
-            }
+            stage: {dep["path"]: str(dep.get("md5")) for dep in about.get("deps", []) if not dep["path"].startswith(MADE)}
             | {
                 f"{project_code.FILE}: {entry}": str(digest)
                 for entry, digest in about.get("params", {}).get(project_code.FILE.name, {}).items()

@@ -1,0 +1,136 @@
+"""The charts of report.html: small, one idea each, legible without colour."""
+
+from collections.abc import Mapping, Sequence
+from math import nan
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from cspops.report.figures import BLUE, GREEN, GREY, ORANGE
+from cspops.report.svg import QUIET, STYLE, inline
+from cspops.report.tables import TITLES, ratio_title, region_title
+
+LINES = {
+    "image": (GREY, "s", ":", "image"),
+    "location": (ORANGE, "^", "--", "location"),
+    "combined": (BLUE, "o", "-", "combined"),
+    "calibrated": (GREEN, "v", (0, (5, 1, 1, 1)), "calibrated"),
+    "image_x_distance_knn": (GREEN, "D", (0, (5, 1, 1, 1)), "image x neighbours"),
+}
+"""Colour, marker, dashes and name of each model."""
+SETS = {"test": (BLUE, "o", "-"), "spatial_test": (ORANGE, "^", "--")}
+CYCLE = ((BLUE, "-", "o"), (ORANGE, "--", "^"), (GREEN, "-.", "v"), (GREY, ":", "s"))
+SIZE = (4.3, 3.0)
+"""Inches; a chart is as wide as its place on the page."""
+
+
+def gains(intervals: Mapping[str, Any], name: str, title: str) -> Markup:
+    """Combined minus image, points of top-1 with 95 % intervals, against the label ratio."""
+    with mpl.rc_context(STYLE):
+        figure, ax = _panel((5.0, 2.6))
+        roles = [role for role in SETS if role in intervals]
+        for number, role in enumerate(roles):
+            colour, marker, line = SETS[role]
+            found = [ratio["combined_minus_image"] for ratio in intervals[role].values()]
+            x = np.arange(len(found)) + 0.1 * (number - (len(roles) - 1) / 2)
+            mean = np.array([one["mean"] for one in found])
+            spans = np.abs(np.array([[one["low"], one["high"]] for one in found]).T - mean)
+            ax.errorbar(x, mean, yerr=spans, color=colour, marker=marker, linestyle=line, capsize=3, label=TITLES[role])
+        ax.axhline(0, color=QUIET, linewidth=0.9)
+        _ratios(ax, list(intervals[roles[0]]))
+        ax.set_ylabel("points over the image alone")
+        _legend(ax, len(roles))
+        return inline(figure, name, title)
+
+
+def accuracy(ratios: Mapping[str, Any], name: str, title: str, *, top: float, seeds: int) -> Markup:
+    """Top-1 of each model against the label ratio; error bars of one standard deviation where there are several seeds."""
+    with mpl.rc_context(STYLE):
+        figure, ax = _panel(SIZE)
+        x = np.arange(len(ratios))
+        for model, (colour, marker, line, label) in LINES.items():
+            if model == "calibrated":
+                continue
+            values = [models[model]["top1"] for models in ratios.values()]
+            mean = [value["mean"] for value in values]
+            sd = [value["sd"] for value in values] if seeds > 1 else None
+            ax.errorbar(x, mean, yerr=sd, color=colour, marker=marker, linestyle=line, capsize=3, label=label)
+        _ratios(ax, list(ratios))
+        ax.set(ylabel="top-1, per cent", ylim=(0, top))
+        _legend(ax, 2)
+        return inline(figure, name, title)
+
+
+def curve(rows: Sequence[Mapping[str, float]], columns: Sequence[str], name: str, title: str, *, unit: str) -> Markup:
+    """A line for each of ``columns`` against the first one of the rows; what is missing of a line is not drawn."""
+    with mpl.rc_context(STYLE):
+        figure, ax = _panel((3.3, 2.3) if len(columns) < 2 else (3.3, 2.8))
+        x = next(iter(rows[0]))
+        for number, column in enumerate(columns):
+            colour, line, marker = CYCLE[number % len(CYCLE)]
+            label = ratio_title(column) if column.startswith("label_") else column
+            at = [row[x] for row in rows]
+            shown = marker if len(rows) < 8 or number >= len(CYCLE) else None
+            ax.plot(at, [row.get(column, nan) for row in rows], color=colour, linestyle=line, marker=shown, label=label)
+        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        ax.set(xlabel=x, ylabel=unit)
+        if len(columns) > 1:
+            _legend(ax, 4)
+        return inline(figure, name, title)
+
+
+def reliability(bins: Mapping[str, Sequence[tuple[float, float, int]]], name: str, title: str) -> Markup:
+    """Accuracy against confidence of each model; below the diagonal a model says more than it holds."""
+    with mpl.rc_context(STYLE):
+        figure, ax = _panel((3.5, 3.6))
+        ax.plot([0, 100], [0, 100], color=QUIET, linewidth=0.8)
+        for model, found in bins.items():
+            colour, marker, line, label = LINES[model]
+            sure, right = ([100 * one[axis] for one in found] for axis in (0, 1))
+            ax.plot(sure, right, color=colour, marker=marker, linestyle=line, label=label)
+        ax.set(xlim=(0, 100), ylim=(0, 100), aspect="equal", xlabel="P of the first guess, per cent", ylabel="right, per cent")
+        _legend(ax, 3)
+        return inline(figure, name, title)
+
+
+def regions(rows: Sequence[Mapping[str, Any]], kind: str, name: str, title: str) -> Markup:
+    """From the image's top-1 to that of both combined, a line for each region."""
+    with mpl.rc_context(STYLE):
+        figure, ax = _panel((4.3, 0.9 + 0.24 * len(rows)))
+        for place, row in enumerate(reversed(rows)):
+            ax.plot([row["image"], row["combined"]], [place, place], color=QUIET, linewidth=1.2, zorder=2)
+            for model in ("image", "combined"):
+                colour, marker, _, label = LINES[model]
+                ax.plot(
+                    row[model], place, color=colour, marker=marker, linestyle="", label=label if not place else None, zorder=3
+                )
+        titles = [region_title(dict(row), kind) for row in reversed(rows)]
+        ax.set_yticks(range(len(rows)), titles)
+        ax.set(xlabel="top-1, per cent", ylim=(-0.6, len(rows) - 0.4))
+        ax.margins(x=0.08)
+        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        ax.grid(axis="y", visible=False)
+        _legend(ax, 2)
+        return inline(figure, name, title)
+
+
+def _panel(size: tuple[float, float]) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=size, layout="constrained")
+    return figure, figure.subplots()
+
+
+def _ratios(ax: Axes, keys: Sequence[str]) -> None:
+    ax.set_xticks(range(len(keys)), [ratio_title(key) for key in keys])
+    ax.set_xlim(-0.35, len(keys) - 0.65)
+    ax.set_xlabel("share of the training labels")
+
+
+def _legend(ax: Axes, columns: int) -> None:
+    figure = ax.figure
+    assert isinstance(figure, Figure)
+    figure.legend(loc="outside upper left", ncols=columns, handlelength=2.6, columnspacing=1.4, borderaxespad=0.1)

@@ -1,0 +1,85 @@
+"""What the page is made of: tables, figures and examples, as plain values that the template escapes."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows of a table under a title of their own; the first ``Table.text_columns`` cells of a row are its names."""
+
+    title: str | None
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table; the first ``text_columns`` columns are set left, the others right."""
+
+    caption: str
+    header: Sequence[str]
+    groups: Sequence[Group]
+    text_columns: int = 1
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A chart that stands in the page, or an image as a data URI with its alternative text."""
+
+    caption: str
+    chart: Markup | None = None
+    uri: str = ""
+    alt: str = ""
+
+
+@dataclass(frozen=True)
+class Heat:
+    """A matrix of shares, 0 to 1, by true class (row) and guess (column)."""
+
+    caption: str
+    rows: Sequence[str]
+    columns: Sequence[str]
+    shares: Sequence[Sequence[float]]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One row of the test set, and what the models said."""
+
+    name: str
+    thumbnail: str | None
+    """A data URI."""
+    true: str
+    image: tuple[str, float]
+    """The guess and its P."""
+    combined: tuple[str, float]
+    p_true: tuple[float, float]
+    """Of the image alone and of both."""
+    dot: tuple[int, int]
+    place: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """For the navigation."""
+
+    anchor: str
+    title: str
+
+
+def data_uri(content: bytes, kind: str) -> str:
+    """Such as `data:image/png;base64,...`."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def mean_text(value: dict[str, float], *, seeds: int) -> str:
+    """`48.21 (0.33)`; of one seed the mean alone."""
+    return f"{value['mean']:.2f} ({value['sd']:.2f})" if seeds > 1 else f"{value['mean']:.2f}"
+
+
+def place_text(lon: float, lat: float) -> str:
+    """`47.37° N, 8.54° E`."""
+    return f"{abs(lat):.2f}° {'S' if lat < 0 else 'N'}, {abs(lon):.2f}° {'W' if lon < 0 else 'E'}"

@@ -1,0 +1,122 @@
+"""The tables of report.html, from metrics.json and its like."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cspops.report.headline import PRIORS, PRODUCT
+from cspops.report.html_parts import Group, Table, mean_text
+from cspops.report.paper import TABLE_1, TABLE_5
+from cspops.report.paper import Table as PaperTable
+from cspops.report.tables import MODELS, TITLES, ratio_title, region_title
+
+NAMES = PRIORS | {
+    "image": "image, P(y|I)",
+    "location": "location, P(y|x)",
+    "combined": "combined, P(y|I) P(y|x)",
+    "calibrated": "calibrated",
+}
+LEARNED = ("image", "location", "combined", "calibrated")
+DATASETS = {"inat2018": "iNat2018", "fmow": "fMoW"}
+"""What the paper calls the sources that it used too."""
+
+
+def model_name(model: str) -> str:
+    """In words."""
+    return f"image x {NAMES[model.removeprefix(PRODUCT)]}" if model.startswith(PRODUCT) else NAMES.get(model, model)
+
+
+def accuracy_table(metrics: Mapping[str, Any], *, seeds: int, source: str) -> Table:
+    """Top-1 of every model at each label ratio, test sets one below the other, then the paper's rows."""
+    ratios = list(next(iter(metrics.values())))
+    groups = []
+    for role, found in metrics.items():
+        for title, models in (
+            (f"This run, {TITLES[role]}", LEARNED),
+            (f"This run, {TITLES[role]}: priors that only count labelled places", _counting(found)),
+        ):
+            rows = [
+                [model_name(model), *(mean_text(found[one][model]["top1"], seeds=seeds) for one in ratios)] for model in models
+            ]
+            groups.append(Group(title, rows))
+    papers = (TABLE_5, TABLE_1) if source == "fmow" else (TABLE_1, TABLE_5)
+    groups += [group for table in papers if (group := _paper_group(table, ratios, source))]
+    spread = "mean (standard deviation over seeds)" if seeds > 1 else "one seed, so without a deviation"
+    caption = f"Top-1 accuracy by share of training labels, per cent; {spread}"
+    return Table(caption, ["model", *(ratio_title(one) for one in ratios)], groups)
+
+
+def _counting(ratios: Mapping[str, Any]) -> list[str]:
+    models = next(iter(ratios.values()))
+    products = [name for name in models if name.startswith(PRODUCT)]
+    return [*(name.removeprefix(PRODUCT) for name in products), *products]
+
+
+def _paper_group(table: PaperTable, ratios: Sequence[str], source: str) -> Group | None:
+    """The paper's rows at the ratios that this run has too."""
+    columns = {ratio_title(f"label_{column.slug}"): number for number, column in enumerate(table.columns)}
+    if not columns.keys() & {ratio_title(one) for one in ratios}:
+        return None
+    same = DATASETS.get(source) == table.dataset_of_paper
+    data = "the same data set" if same else "another data set: only the order of its rows compares with ours"
+    rows = []
+    for row in table.rows:
+        cells = []
+        for ratio in ratios:
+            number = columns.get(ratio_title(ratio))
+            mean, sd = row.paper[number] if number is not None else (None, None)
+            cells.append("–" if mean is None else f"{mean:.2f}" if sd is None else f"{mean:.2f} ({sd:.2f})")
+        rows.append([row.name, *cells])
+    spread = "" if table.spread_of_paper == "not given" else f"; in parentheses: {table.spread_of_paper}"
+    return Group(f"Paper, Table {table.number}, {table.dataset_of_paper}: {data}{spread}", rows)
+
+
+def metric_table(models: Mapping[str, Any], *, role: str, ratio: str, seeds: int) -> Table:
+    """Every metric of the learned models."""
+    names = list(models["combined"])
+    rows = [[model_name(model), *(mean_text(models[model][name], seeds=seeds) for name in names)] for model in LEARNED]
+    caption = f"All metrics of the learned models, {TITLES[role]}, {ratio_title(ratio)} of the labels"
+    return Table(caption, ["model", *(name.replace("_", " ") for name in names)], [Group(None, rows)])
+
+
+def interval_table(intervals: Mapping[str, Any]) -> Table:
+    """The differences with their 95 % intervals."""
+    names = list(next(iter(next(iter(intervals.values())).values())))
+    groups = [
+        Group(
+            f"{TITLES[role]}, {next(iter(ratios.values()))[names[0]]['rows']:,} rows",
+            [[ratio_title(ratio), *(_interval(found[name]) for name in names)] for ratio, found in ratios.items()],
+        )
+        for role, ratios in intervals.items()
+    ]
+    caption = "Differences of top-1 in percentage points, with 95 % paired bootstrap intervals over rows and seeds"
+    return Table(caption, ["labels", *(name.replace("_", " ") for name in names)], groups)
+
+
+def _interval(one: Mapping[str, float]) -> str:
+    return f"{one['mean']:+.2f} [{one['low']:+.2f}, {one['high']:+.2f}]"
+
+
+def region_table(places: Mapping[str, Any], kind: str, caption: str) -> Table:
+    """Top-1 by region of a kind, a group a set."""
+    groups = [
+        Group(
+            TITLES[role],
+            [
+                [
+                    region_title(row, kind),
+                    f"{row['rows']:,.0f}",
+                    *(f"{row[model]:.2f}" for model in MODELS),
+                    f"{row['gain']:+.2f}",
+                ]
+                for row in kinds[kind]
+            ],
+        )
+        for role, kinds in places.items()
+        if kinds[kind]
+    ]
+    return Table(caption, ["region", "rows a seed", *MODELS, "combined - image"], groups)
+
+
+def count_table(caption: str, what: str, counts: Mapping[str, int]) -> Table:
+    """Names and how many rows each has."""
+    return Table(caption, [what, "rows"], [Group(None, [[name, f"{count:,}"] for name, count in counts.items()])])

@@ -1,0 +1,50 @@
+"""Charts draw what they are given: deviations where there are seeds, names of regions, a line a column."""
+
+from typing import Any
+
+import pytest
+
+from cspops.report import charts
+
+MODELS = ("image", "location", "combined", "image_x_distance_knn")
+
+
+def ratios(top1: float = 40.0, sd: float = 2.0) -> dict[str, Any]:
+    return {key: {model: {"top1": {"mean": top1, "sd": sd}} for model in MODELS} for key in ("label_5", "label_100")}
+
+
+def test_accuracy_has_bars_for_several_seeds_only() -> None:
+    several, one = (str(charts.accuracy(ratios(), "a", "title", top=50.0, seeds=seeds)) for seeds in (2, 1))
+    assert "LineCollection" in several
+    assert "LineCollection" not in one
+    for name in ("image", "location", "combined", "image x neighbours", "5 %", "100 %"):
+        assert f">{name}<" in several
+
+
+@pytest.mark.parametrize("roles", [("test", "spatial_test"), ("spatial_test",)])
+def test_gains_name_the_sets_that_there_are(roles: tuple[str, ...]) -> None:
+    found = {"combined_minus_image": {"mean": 3.0, "low": 1.0, "high": 4.0}}
+    drawn = str(charts.gains({role: {"label_5": found} for role in roles}, "a", "title"))
+    assert (">test<" in drawn) == ("test" in roles)
+    assert ">spatial test<" in drawn
+
+
+def test_a_curve_of_more_lines_than_colours_and_one_that_ends_early() -> None:
+    columns = [f"label_{ratio}" for ratio in (1, 2, 5, 10, 20)]
+    rows = [{"step": float(step)} | dict.fromkeys(columns[: 5 - step], 1.0) for step in range(3)]
+    drawn = str(charts.curve(rows, columns, "a", "title", unit="loss"))
+    assert all(f">{ratio} %<" in drawn for ratio in (1, 2, 5, 10, 20))
+
+
+def test_one_point_and_no_bin_are_charts_too() -> None:
+    assert ">epoch<" in str(charts.curve([{"epoch": 1.0, "total": 2.0}], ["total"], "a", "title", unit="loss"))
+    assert "combined" in str(charts.reliability({"image": [], "combined": [(0.5, 0.4, 30)]}, "a", "title"))
+
+
+def test_regions_are_named_and_the_first_is_on_top() -> None:
+    rows = [
+        {"from": 0, "to": 50, "image": 30.0, "combined": 40.0},
+        {"from": 800, "to": None, "image": 30.0, "combined": 20.0},
+    ]
+    drawn = str(charts.regions(rows, "distance", "a", "title"))
+    assert drawn.index("800 km or more") < drawn.index("0 - 50 km")  # drawn from below
