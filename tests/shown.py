@@ -36,7 +36,7 @@ class Command:
 def blocks(page: Path) -> list[Block]:
     found, heading = [], ""
     text = page.read_text()
-    for match in re.finditer(r"^(?:(#+ .*)|```(\w*)\n(.*?)^```)$", text, re.MULTILINE | re.DOTALL):
+    for match in re.finditer(r"^(?:(#+ [^\n]*)|```(\w*)\n(.*?)^```)$", text, re.MULTILINE | re.DOTALL):
         if match[1]:
             heading = match[1].lstrip("# ")
         else:
