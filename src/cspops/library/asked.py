@@ -17,9 +17,9 @@ from cspops.data.sources.table import open_table, table_format
 from cspops.data.tables.column_names import USUAL
 from cspops.errors import DataError
 from cspops.progress import Report, silent
+from cspops.report.prediction_files import NO_POSITION
 
 STDIN = "-"
-NO_POSITION = "no position is given"
 COLUMNS = "rename a column: `image`, `lon`, `lat` and `label` are known, and their usual other names"
 NOT_THERE = "no such file"
 

@@ -17,6 +17,7 @@ from cspops.data.tables.column_values import degrees
 from cspops.data.tables.table_files import open_file
 from cspops.errors import DataError, ParamsError
 from cspops.library.model import Model
+from cspops.report.prediction_files import NO_POSITION
 from cspops.shapes import Float
 
 ROWS = 8192
@@ -76,7 +77,7 @@ def points_of_table(file: Path) -> Iterator[Points]:
         found = read_positions(*degrees(lon, lat, what=file.name))
         problem = found.fault.to_pylist()
         problem = [
-            reason if reason is not None else "no position is given" if np.isnan(x) else None
+            reason if reason is not None else NO_POSITION if np.isnan(x) else None
             for reason, x in zip(problem, found.lon, strict=True)
         ]
         yield Points(
