@@ -9,7 +9,9 @@ from photos import gps_exif
 from PIL import Image
 
 from cspops.data.rows import Reading
-from cspops.library.asked import NO_POSITION, NOT_THERE, asked
+from cspops.errors import DataError
+from cspops.library.asked import NOT_THERE, asked
+from cspops.report.prediction_files import NO_POSITION
 
 
 def rows(*paths, stdin=(), position=None):
@@ -99,3 +101,12 @@ def test_what_is_odd_about_the_whole_is_told_after_its_last_row(tmp_path):
     assert told == []
     list(source)
     assert told == [f"{tmp_path / 'set'}: files that are no images, left out: 1 .txt"]
+
+
+def test_what_holds_no_image_is_refused_without_a_word_of_params(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "other.csv").write_text("foo,bar\n1,2\n")
+    for name in ("empty", "other.csv"):
+        with pytest.raises(DataError, match=name) as refused:
+            rows(tmp_path / name)
+        assert "params.yaml" not in f"{refused.value} {refused.value.hint}"

@@ -7,9 +7,10 @@ import pytest
 
 from cspops.data.images.unreadable import NO_IMAGE, UnreadableImage
 from cspops.errors import DataError
-from cspops.library.asked import NO_POSITION, Asked
+from cspops.library.asked import Asked
 from cspops.library.class_names import ClassNames
 from cspops.library.labelled import NO_LABEL, UNKNOWN, Intake
+from cspops.report.prediction_files import NO_POSITION
 
 CLASSES = ["oak", "fir"]
 

@@ -84,3 +84,11 @@ def test_a_table_shows_guesses_or_what_is_wrong():
     assert first == ["a, b.png", "8.5000 47.4000 (file)", *["oak 0.75, fir 0.25"] * 3]
     assert second[1:3] == ["no position is given", "error: image file is empty"]
     assert files.first(iter(ROWS), 1) == (ROWS[:1], 1)
+
+
+def test_positions_that_cannot_be_used_are_counted_and_missing_ones_are_not():
+    failed = files.Failures()
+    problems = ["latitude is outside [-90, 90]", "no position is given", None, "latitude is outside [-90, 90]"]
+    for _ in failed.watch({"where": f"{n}.jpg", "error": None, "position_problem": one} for n, one in enumerate(problems)):
+        pass
+    assert (failed.misplaced, failed.first_misplaced) == (2, "0.jpg: latitude is outside [-90, 90]")

@@ -59,7 +59,7 @@ def test_a_row_of_regions_for_each_set() -> None:
     rows = region_rows({"test": {"distance": [row]}, "spatial_test": {"distance": []}}, "distance")
     assert rows == [
         ["set", "distance", "rows", "image", "location", "combined", "combined - image"],
-        ["test", "0 - 50 km", "1,234", "40.00", "50.00", "38.00", "-2.00"],
+        ["test", "0 - 50 km", "1,234.5", "40.00", "50.00", "38.00", "-2.00"],
     ]
 
 

@@ -90,3 +90,12 @@ def test_what_cannot_be_embedded(tmp_path):
         list(points_of_table(tmp_path / "t.csv"))
     with pytest.raises(DataError, match="is missing"):
         list(points_of_table(tmp_path / "none.csv"))
+
+
+def test_a_table_without_any_position_that_can_be_used_is_refused_and_leaves_no_file(tmp_path):
+    table = tmp_path / "exchanged.csv"
+    table.write_text("lon,lat\n47.4,108.5\n47.5,-120\n")
+    with pytest.raises(DataError, match=r"no row has a position .* latitude is outside") as refused:
+        embed(model(), points_of_table(table), tmp_path / "e.parquet", shape=None)
+    assert "exchanged" in refused.value.hint
+    assert [file.name for file in tmp_path.iterdir()] == ["exchanged.csv"]

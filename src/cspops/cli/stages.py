@@ -7,6 +7,7 @@ import typer
 
 from cspops.cli.app import STAGES, app
 from cspops.cli.completions import model_folders
+from cspops.cli.loudness import say
 from cspops.cli.models import RatioOption
 from cspops.cli.surroundings import read_params, run_stage
 from cspops.errors import ParamsError
@@ -113,3 +114,4 @@ def evaluate(
 def report() -> None:
     """Write reports/report.html and report.md: tables, curves, maps, mistakes and examples."""
     run_stage("report")
+    say("reports/report.html: the run as one page; reports/report.md: for pull requests")

@@ -34,6 +34,12 @@ EMBED = "Example: cspops embed --lon 8.54 --lat 47.37 --out zurich.npy; cspops e
 MAP = "Example: cspops map Csa --out csa.png; cspops map Csa --out csa.tif --box 5 40 15 48 --grid 0.05"
 
 
+def require_folder(out: Path) -> None:
+    """ParamsError where the folder that a file is to be written into is missing; before anything is computed."""
+    if not out.parent.is_dir():
+        raise ParamsError(f"the folder {out.parent} is missing", hint=f"mkdir -p {out.parent}")
+
+
 @app.command(rich_help_panel=USE, epilog=PREDICT)
 def predict(
     paths: Annotated[list[str], typer.Argument(help="Images, folders, tables; - reads paths from stdin.", metavar="PATH...")],
@@ -63,6 +69,8 @@ def predict(
         raise ParamsError("--out says by its suffix what it is: --format is for standard output", hint="leave --format out")
     if out is not None and out.suffix.lower() not in files.SUFFIXES:
         raise ParamsError(f"{out}: predictions are written as {', '.join(files.SUFFIXES)}", hint="--out predictions.csv")
+    if out is not None:
+        require_folder(out)
     loaded = load_model(model, seed, label_ratio)
     reading = loaded.image.reading if loaded.image is not None else Reading()
     asked_for = asked(paths, stdin=sys.stdin, position=place, reading=reading)
@@ -83,6 +91,8 @@ def predict(
         show("", files.table_rows(shown, models=stage.MODELS), text_columns=2)
         if more:
             say(f"and {more} further rows: --out FILE writes all")
+    if failed.misplaced:
+        warn(f"{failed.misplaced} of {failed.rows} rows have a position that is not used: {failed.first_misplaced}")
     if failed.count:
         warn(f"{failed.count} of {failed.rows} rows have an error: {failed.first}")
         raise typer.Exit(1)
@@ -120,11 +130,13 @@ def embed(
     place = position(lon, lat)
     if sum(one is not None for one in (table, place, grid)) != 1:
         raise ParamsError("name one of a table, --lon with --lat, and --grid", hint="cspops embed --grid 1.0 --out world.npy")
+    stage.require_suffix(out)
+    require_folder(out)
+    cells = None if grid is None else stage.Grid(grid, box)
     loaded = load_model(model, seed, label_ratio)
     shape: tuple[int, ...] | None = None
     total: int | None = None
-    if grid is not None:
-        cells = stage.Grid(grid, box)
+    if cells is not None:
         points, shape, total = cells.points(), cells.shape, len(cells)
     elif table is not None:
         points = stage.points_of_table(table)
@@ -159,6 +171,7 @@ def map_class(
     """Draw P(y|x) of a class over the world or a box."""
     from cspops.stages import place_map as stage
 
+    require_folder(out)
     loaded = load_model(model, seed, label_ratio)
     with Meter("map", None, report(), unit="places") as meter:
         said = stage.run(loaded, name, out, grid=grid, box=box, step=meter.step)

@@ -15,10 +15,12 @@ from cspops.data.rows import Reading, Source, batch
 from cspops.data.sources.folder import open_folder
 from cspops.data.sources.table import open_table, table_format
 from cspops.data.tables.column_names import USUAL
+from cspops.errors import DataError
 from cspops.progress import Report, silent
+from cspops.report.prediction_files import NO_POSITION
 
 STDIN = "-"
-NO_POSITION = "no position is given"
+COLUMNS = "rename a column: `image`, `lon`, `lat` and `label` are known, and their usual other names"
 NOT_THERE = "no such file"
 
 
@@ -75,15 +77,21 @@ def _placed(row: Asked, position: tuple[float, float]) -> Asked:
 def _rows(path: Path, reading: Reading, report: Report) -> Iterator[Asked]:
     if path.is_dir():
         every = dict.fromkeys(USUAL)
-        source = open_folder(
-            root=path, pattern="**/*", label="folder", sidecar=None, columns=every, inspection="none", reading=reading
-        )
+        try:
+            source = open_folder(
+                root=path, pattern="**/*", label="folder", sidecar=None, columns=every, inspection="none", reading=reading
+            )
+        except DataError:
+            raise DataError(f"{path} holds no image", hint="name images (JPEG, PNG, TIFF, WebP), folders or tables") from None
         for part in source.batches:
             yield from _of_batch(part, root=path, origin="file", prefix=f"{path.as_posix()}/", label=path.absolute().name)
         _tell(source, path, report)
     elif path.is_file() and table_format(path):
         every = dict.fromkeys(USUAL)
-        source = open_table(path, root=path.parent, columns=every, inspection="none", reading=reading)
+        try:
+            source = open_table(path, root=path.parent, columns=every, inspection="none", reading=reading)
+        except DataError as error:
+            raise DataError(error.message, hint=COLUMNS if "params.yaml" in (error.hint or "") else error.hint) from None
         for part in source.batches:
             yield from _of_batch(part, root=path.parent, origin="table", prefix="")
         _tell(source, path, report)

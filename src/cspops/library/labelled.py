@@ -10,8 +10,9 @@ import numpy as np
 from cspops.data.images.unreadable import UnreadableImage
 from cspops.data.intake.labels import listed
 from cspops.errors import DataError
-from cspops.library.asked import NO_POSITION, Asked
+from cspops.library.asked import Asked
 from cspops.library.class_names import ClassNames
+from cspops.report.prediction_files import NO_POSITION
 from cspops.shapes import UInt8
 
 if TYPE_CHECKING:

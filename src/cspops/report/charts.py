@@ -80,7 +80,7 @@ def curve(rows: Sequence[Mapping[str, float]], columns: Sequence[str], name: str
         ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         ax.set(xlabel=x, ylabel=unit)
         if len(columns) > 1:
-            _legend(ax, 4)
+            _legend(ax, 4 if len(columns) < 4 else 2)
         return inline(figure, name, title)
 
 

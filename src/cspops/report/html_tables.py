@@ -7,7 +7,7 @@ from cspops.report.headline import PRIORS, PRODUCT
 from cspops.report.html_parts import Group, Table, mean_text
 from cspops.report.paper import TABLE_1, TABLE_5
 from cspops.report.paper import Table as PaperTable
-from cspops.report.tables import MODELS, TITLES, ratio_title, region_title
+from cspops.report.tables import MODELS, TITLES, counted, ratio_title, region_title
 
 NAMES = PRIORS | {
     "image": "image, P(y|I)",
@@ -104,7 +104,7 @@ def region_table(places: Mapping[str, Any], kind: str, caption: str) -> Table:
             [
                 [
                     region_title(row, kind),
-                    f"{row['rows']:,.0f}",
+                    f"{counted(row['rows'])}",
                     *(f"{row[model]:.2f}" for model in MODELS),
                     f"{row['gain']:+.2f}",
                 ]

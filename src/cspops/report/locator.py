@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from cspops.report.maps import Extent
-from cspops.report.world import World, equal_earth
+from cspops.report.world import Extent, World, equal_earth
 from cspops.shapes import Float
 
 WIDTH = 1000

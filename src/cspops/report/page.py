@@ -9,6 +9,7 @@ from cspops.report.tables import (
     accuracy_rows,
     as_code,
     as_text,
+    counted,
     interval_rows,
     markdown,
     metric_rows,
@@ -100,7 +101,7 @@ def where_sentence(cells: Sequence[Mapping[str, Any]], role: str) -> str:
     if not large:
         return f"{where} there is none."
     least, most = (
-        f"{region_title(dict(row), 'cell')} ({row['gain']:+.2f} points over the image alone, {row['rows']:,.0f} rows)"
+        f"{region_title(dict(row), 'cell')} ({row['gain']:+.2f} points over the image alone, {counted(row['rows'])} rows)"
         for row in (large[0], large[-1])
     )
     if large[0]["gain"] >= 0:

@@ -20,6 +20,8 @@ SUFFIXES: dict[str, Format] = {
     ".csv": "csv", ".parquet": "parquet", ".pq": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl", ".geojson": "geojson",
 }  # fmt: skip
 
+NO_POSITION = "no position is given"
+"""What `position_problem` says of a row that was to have none."""
 ABOUT = ("where", "lon", "lat", "position", "position_problem", "error")
 GUESSES = pa.list_(pa.struct([("class", pa.string()), ("p", pa.float64())]))
 ROWS = 1024
@@ -131,11 +133,13 @@ def write_file(rows: Iterable[Row], file: Path, *, models: Sequence[str], top: i
 
 @dataclass
 class Failures:
-    """How many rows went by, and how many of them have an error."""
+    """How many rows went by, how many of them have an error, and how many a position that cannot be used."""
 
     rows: int = 0
     count: int = 0
     first: str = ""
+    misplaced: int = 0
+    first_misplaced: str = ""
 
     def watch(self, rows: Iterable[Row]) -> Iterator[Row]:
         """The same rows."""
@@ -144,6 +148,9 @@ class Failures:
             if row["error"] is not None:
                 self.count += 1
                 self.first = self.first or f"{row['where']}: {row['error']}"
+            if row["position_problem"] not in (None, NO_POSITION):
+                self.misplaced += 1
+                self.first_misplaced = self.first_misplaced or f"{row['where']}: {row['position_problem']}"
             yield row
 
 
@@ -159,7 +166,7 @@ def table_rows(rows: Iterable[Row], *, models: Sequence[str]) -> list[list[str]]
     for row in rows:
         place = "" if row["lon"] is None else f"{row['lon']:.4f} {row['lat']:.4f} ({row['position']})"
         guesses = [", ".join(f"{one['class']} {one['p']:.2f}" for one in row[model] or []) for model in models]
-        out.append([row["where"], place or str(row["position_problem"]), *guesses])
+        out.append([row["where"], place or row["position_problem"] or "", *guesses])
         if row["error"] is not None:
             out[-1][2] = f"error: {row['error']}"
     return out

@@ -65,8 +65,13 @@ def region_rows(places: dict[str, Any], kind: str) -> list[list[str]]:
     for role, kinds in places.items():
         for row in kinds[kind]:
             scores = [f"{row[model]:.2f}" for model in MODELS]
-            rows.append([TITLES[role], region_title(row, kind), f"{row['rows']:,.0f}", *scores, f"{row['gain']:+.2f}"])
+            rows.append([TITLES[role], region_title(row, kind), f"{counted(row['rows'])}", *scores, f"{row['gain']:+.2f}"])
     return rows
+
+
+def counted(rows: float) -> str:
+    """How many rows a seed, which have a half where they are not the same in all seeds."""
+    return f"{rows:,.1f}".removesuffix(".0")
 
 
 def region_title(row: dict[str, Any], kind: str) -> str:

@@ -17,10 +17,13 @@ from cspops.data.tables.column_values import degrees
 from cspops.data.tables.table_files import open_file
 from cspops.errors import DataError, ParamsError
 from cspops.library.model import Model
+from cspops.report.prediction_files import NO_POSITION
 from cspops.shapes import Float
 
 ROWS = 8192
 SUFFIXES = (".parquet", ".npy")
+NO_BOX = "west south east north, in degrees; one over the date line is two: to 180, and from -180"
+EXCHANGED = "columns lon and lat, in degrees: are they exchanged?"
 Box = tuple[float, float, float, float]
 """West, south, east and north, degrees."""
 WORLD: Box = (-180.0, -90.0, 180.0, 90.0)
@@ -41,7 +44,7 @@ class Grid:
     def __init__(self, degrees: float, box: Box = WORLD) -> None:
         west, south, east, north = box
         if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
-            raise ParamsError(f"{west:g} {south:g} {east:g} {north:g} is no box", hint="west south east north, in degrees")
+            raise ParamsError(f"{west:g} {south:g} {east:g} {north:g} is no box", hint=NO_BOX)
         if not 0 < degrees <= min(east - west, north - south):
             raise ParamsError(f"cells of {degrees:g} degrees do not fit into the box", hint="a smaller --grid")
         self.degrees, self.box = degrees, box
@@ -74,7 +77,7 @@ def points_of_table(file: Path) -> Iterator[Points]:
         found = read_positions(*degrees(lon, lat, what=file.name))
         problem = found.fault.to_pylist()
         problem = [
-            reason if reason is not None else "no position is given" if np.isnan(x) else None
+            reason if reason is not None else NO_POSITION if np.isnan(x) else None
             for reason, x in zip(problem, found.lon, strict=True)
         ]
         yield Points(
@@ -131,6 +134,12 @@ class NpySink:
         self.matrix.flush()
 
 
+def require_suffix(out: Path) -> None:
+    """ParamsError where embeddings are not written into such files."""
+    if out.suffix.lower() not in SUFFIXES:
+        raise ParamsError(f"{out}: embeddings are written as {' or '.join(SUFFIXES)}", hint="--out embeddings.parquet")
+
+
 def embed(model: Model, points: Iterator[Points], out: Path, *, shape: tuple[int, ...] | None) -> tuple[int, int]:
     """Write the embeddings of all points to ``out``, the whole file or nothing; how many there are, and without a position.
 
@@ -139,24 +148,26 @@ def embed(model: Model, points: Iterator[Points], out: Path, *, shape: tuple[int
         out: `.parquet`, or `.npy`, which holds no names.
         shape: of the answer without d, for `.npy`, where it is known.
     """
-    if out.suffix not in SUFFIXES:
-        raise ParamsError(f"{out}: embeddings are written as {' or '.join(SUFFIXES)}", hint="--out embeddings.parquet")
-    if out.suffix == ".npy" and shape is None:
+    require_suffix(out)
+    if out.suffix.lower() == ".npy" and shape is None:
         parts = list(points)  # names and positions alone: embeddings are made after they are counted
         shape, points = (sum(len(part.where) for part in parts),), iter(parts)
     begun = out.with_name(f".{out.stem}.new{out.suffix}")
-    sink: Sink = (
-        ParquetSink(begun, model.encoder.dim) if out.suffix == ".parquet" else NpySink(begun, model.encoder.dim, shape or ())
-    )
+    dim = model.encoder.dim
+    sink: Sink = ParquetSink(begun, dim) if out.suffix.lower() == ".parquet" else NpySink(begun, dim, shape or ())
     count = lost = 0
+    first: str | None = None
     try:
         for part in points:
+            first = first or next((problem for problem in part.problem if problem is not None), None)
             found = model.encode_location(torch.from_numpy(part.lonlat)).numpy()
             sink.add(part, found)
             count, lost = count + len(found), lost + int(np.isnan(part.lonlat[:, 0]).sum())
         sink.close()
         if not count:
             raise DataError("there is no place to embed")
+        if lost == count:
+            raise DataError(f"no row has a position that can be used; the first: {first}", hint=EXCHANGED)
         os.replace(begun, out)
     finally:
         begun.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from cspops.errors import DataError
 from cspops.shapes import Bool, Float, Int
 
 MODELS = ("image", "location", "combined", "calibrated")
@@ -42,8 +43,12 @@ class JudgedRows:
 def read_judged(folder: Path, obs_id: list[str], *, role: str, ratio: float) -> JudgedRows:
     """The rows of ``role`` at ``ratio`` in the folder of stage evaluate; ``obs_id`` are the catalogue's."""
     columns = [name for model in MODELS for name in (model, f"{model}_log_p", f"{model}_confidence")]
+    file = folder / "predictions.parquet"
+    lacking = set(columns) - set(pq.read_schema(file).names)
+    if lacking:
+        raise DataError(f"{file} has no column {min(lacking)!r}: another cspops wrote it", hint="dvc repro evaluate")
     table = pq.read_table(
-        folder / "predictions.parquet",
+        file,
         columns=["seed", "obs_id", "label", *columns],
         filters=[("role", "==", role), ("label_ratio", "==", ratio)],
     )

@@ -13,7 +13,7 @@ from cspops.errors import CspopsError, EnvironmentProblem
 from cspops.evaluation.calibration import Calibration
 from cspops.library.model import Model
 from cspops.library.onnx import checking, writing
-from cspops.library.onnx.checking import check_onnx, open_session
+from cspops.library.onnx.checking import TOLERANCE, check_onnx, open_session
 from cspops.library.onnx.graphs import CombinedProbabilities, Embedding, LocationProbabilities, example
 from cspops.library.onnx.writing import write_onnx
 from cspops.models.backbones import build_image_network
@@ -83,7 +83,8 @@ def test_any_number_of_rows(rows, wide):
     model, _, file = wide
     lonlat = np.random.default_rng(rows).uniform(-90, 90, (rows, 2))
     [answer] = open_session(file).run(None, {"lonlat": lonlat})
-    np.testing.assert_allclose(answer, model.encode_location(lonlat), atol=1e-6)
+    expected = model.encode_location(lonlat)
+    np.testing.assert_allclose(answer, expected, rtol=0, atol=TOLERANCE * np.abs(expected).max())
 
 
 @pytest.fixture(scope="module")
