@@ -61,7 +61,7 @@ def test_evaluate_on_the_same_rows_counts_the_same(project: Path, table: Path, j
     document = json.loads(run(project, "cspops", *words).stdout)
     for model in ("image", "location", "combined", "calibrated"):
         hits = sum(row[model][0] == row["label"] for row in judged)
-        assert document["models"][model]["top1"]["mean"] == pytest.approx(100 * hits / len(judged), abs=1e-3)
+        assert document["metrics"][model]["top1"]["mean"] == pytest.approx(100 * hits / len(judged), abs=1e-3)
 
 
 def test_one_bad_image_does_not_stop_the_rest(project: Path, table: Path) -> None:
