@@ -35,6 +35,10 @@ class NotThere(DataError):
     """A file of a published set is not there: it can be fetched, or put there."""
 
 
+class NoImages(DataError):
+    """A folder holds none."""
+
+
 class EnvironmentProblem(CspopsError):
     """The machine cannot do what a CSPOPS_* setting asks."""
 

@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 SRC = Path(__file__).parents[2] / "src"
-PLUMBING = {"cli", "host", "paths", "errors", "__main__", "progress", "stages/site"}
+PLUMBING = {"__init__", "cli", "host", "paths", "errors", "__main__", "progress", "stages/site"}
 """Modules that cannot change a result: a stage does not run again when they change."""
 
 

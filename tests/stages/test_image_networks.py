@@ -324,6 +324,15 @@ def test_more_seeds_than_there_are(project, seeds):
         fill(seeds=seeds)
 
 
+@pytest.mark.parametrize(("of_params", "taken"), [((0,), 1), ((0, 1), 2), ((0, 1, 2, 3), 3)])
+def test_seeds_that_are_not_asked_for_are_three_or_all(project, of_params, taken):
+    params = PARAMS.model_copy(update={"seeds": of_params})
+    fill("colour statistics", seeds=taken)
+    listed = {row["name"]: row["computed"] for row in image_networks.listing(params, also=())}
+    assert listed["colour statistics"]
+    assert fill("colour statistics", seeds=None)["seeds"] == [0, 1, 2]
+
+
 def run_command(monkeypatch, *arguments):
     """Exit code, stdout and stderr of the command line in this process."""
     monkeypatch.setattr(look, "read_params", lambda: PARAMS)

@@ -7,7 +7,7 @@ import typer
 
 from cspops.cli.app import DATA, app
 from cspops.cli.loudness import say, warn
-from cspops.cli.surroundings import read_host, read_params, show, width
+from cspops.cli.surroundings import print_json, read_host, read_params, show, width
 
 data = typer.Typer(
     help="Use your own images: point the project at them, and look at what is in them.",
@@ -31,9 +31,7 @@ def data_use(
     for warning in document["warnings"]:
         warn(warning)
     if json:
-        import json as json_package
-
-        print(json_package.dumps(document, indent=1))
+        print_json(document)
         return
     print(f"{document['path']}: {document['files']:,} files, {document['bytes'] / 1e6:,.1f} MB, {document['images']:,} images")
     print(f"source: {document['source']}")
@@ -62,9 +60,7 @@ def data_check(
     if map_file is not None:
         stage.draw(found, map_file)
     if json:
-        import json as json_package
-
-        print(json_package.dumps(found.document, indent=1, ensure_ascii=False))
+        print_json(found.document, ensure_ascii=False)
     else:
         from cspops.report import data_page
         from cspops.report.character_map import character_map

@@ -1,6 +1,5 @@
 """What `cspops evaluate` prints: the scores on other images, or the stage's last result."""
 
-import json as json_package
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 from cspops.cli.loudness import report, say
 from cspops.cli.models import load_models
-from cspops.cli.surroundings import show
+from cspops.cli.surroundings import print_json, show
 from cspops.progress import Meter
 
 KINDS = ("latitude", "cell", "distance")
@@ -39,9 +38,9 @@ def score(
         document = stage.score(models, meter.each(rows), run=run_of(folder), by_region=by is not None, by_class=by_class)
     document = {"on": list(paths), "model": folder.as_posix()} | document
     if by is not None:
-        document["regions"] = {kind: places for kind, places in document["regions"].items() if by in ("region", kind)}
+        document["regions"] = _of_kind(document["regions"], by)
     if json:
-        print(json_package.dumps(document, indent=1, ensure_ascii=False))
+        print_json(document, ensure_ascii=False)
         return
     show(pages.heading(document), metric_rows(document["metrics"]), text_columns=1)
     if len(reasons := pages.reason_rows(document)) > 1:
@@ -64,12 +63,9 @@ def show_last(label_ratio: float | None, *, by: str | None, by_class: bool, json
         return
     document: dict[str, Any] = last_evaluation.read(label_ratio=label_ratio, by_region=by is not None, by_class=by_class)
     if by is not None:
-        document["regions"] = {
-            role: {kind: places for kind, places in kinds.items() if by in ("region", kind)}
-            for role, kinds in document["regions"].items()
-        }
+        document["regions"] = {role: _of_kind(kinds, by) for role, kinds in document["regions"].items()}
     if json:
-        print(json_package.dumps(document, indent=1, ensure_ascii=False))
+        print_json(document, ensure_ascii=False)
         return
     show("Top-1 accuracy, per cent, mean (sd) over seeds", accuracy_rows(document["metrics"]), text_columns=2)
     title = f"{100 * document['label_ratio']:g} %"
@@ -78,6 +74,11 @@ def show_last(label_ratio: float | None, *, by: str | None, by_class: bool, json
     if by_class:
         for role, classes in document["per_class"].items():
             _show_classes(f" on {TITLES[role]}, {title} of the labels", classes)
+
+
+def _of_kind(places: dict[str, Any], by: str) -> dict[str, Any]:
+    """The regions of one kind, or of every kind for `region`."""
+    return {kind: some for kind, some in places.items() if by in ("region", kind)}
 
 
 def _show_regions(places: dict[str, Any], what: str = "") -> None:

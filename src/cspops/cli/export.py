@@ -8,7 +8,7 @@ import typer
 from cspops.cli.app import USE, app
 from cspops.cli.loudness import say
 from cspops.cli.models import ModelOption, RatioOption, SeedOption
-from cspops.cli.surroundings import show
+from cspops.cli.surroundings import print_json, show
 
 EXPORT = """Example: cspops export --out csp-climate; cspops export --model artifacts/pretrain/seed_0 --out csp-encoder.
 In Python: cspops.load("csp-climate")"""
@@ -33,9 +33,7 @@ def export(
 
     about = stage.run(model, out, seed=seed, label_ratio=label_ratio, onnx=onnx, only=only, force=force, report=say)
     if json:
-        import json as json_package
-
-        print(json_package.dumps(about, indent=1, ensure_ascii=False))
+        print_json(about, ensure_ascii=False)
         return
     print(out)
     rows = [["file", "bytes", "difference from torch"]]

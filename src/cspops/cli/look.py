@@ -6,7 +6,7 @@ import typer
 
 from cspops.cli.app import LOOK, app
 from cspops.cli.loudness import say
-from cspops.cli.surroundings import read_host, read_params, show
+from cspops.cli.surroundings import print_json, read_host, read_params, show
 from cspops.errors import ParamsError
 
 
@@ -21,9 +21,7 @@ def versus(
 
     rows = stage.run(paths.folder_of("evaluate") / "predictions.parquet", revision)
     if json:
-        import json as json_package
-
-        print(json_package.dumps(rows, indent=1))
+        print_json(rows)
         return
     header = ["role", "labels", "model", "difference", "low", "high"]
     body = []
@@ -54,9 +52,7 @@ def compare(
         raise ParamsError("--json and --md are two forms of one answer", hint="cspops compare REV --json")
     document = stage.run(base, head, models=tuple(dict.fromkeys(model or ["combined"])), max_drop=max_drop)
     if json:
-        import json as json_package
-
-        print(json_package.dumps(document, indent=1))
+        print_json(document)
     elif md:
         print(compare_page.as_markdown(document), end="")
     else:
@@ -82,8 +78,6 @@ def tables(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Fill a table of the paper from finished experiments, ours beside the paper's; write reports/tables/."""
-    import json as json_package
-
     from cspops.report import paper_page
     from cspops.stages import tables as stage
 
@@ -98,7 +92,7 @@ def tables(
     else:
         document = stage.collect(number, checked, any_code=any_code, say=say)
     if json:
-        print(json_package.dumps(document, indent=1))
+        print_json(document)
     elif number is None:
         header = ["table", "title", "data of the paper", "rows x columns", "with results here"]
         body = []
@@ -129,7 +123,10 @@ def image_networks(
     also: Annotated[
         list[str] | None, typer.Option(help="A further network as it comes: timm:resnet18,pretrained.", metavar="MODEL,WEIGHTS")
     ] = None,
-    seeds: Annotated[int, typer.Option(help="The first so many of `seeds` in params.yaml.", metavar="N")] = 3,
+    seeds: Annotated[
+        int | None,
+        typer.Option(help="The first so many of `seeds` in params.yaml; 3, or all if they are fewer, without it.", metavar="N"),
+    ] = None,
     again: Annotated[
         bool, typer.Option("--again", help="Compute these rows though they are there, as after new code.")
     ] = False,
@@ -140,8 +137,6 @@ def image_networks(
 
     Reads the catalogue and the split alone. A row that is there with the same params, data and seeds is not computed again.
     """
-    import json as json_package
-
     from cspops.report import image_networks_page as pages
     from cspops.stages import image_networks as stage
 
@@ -151,7 +146,7 @@ def image_networks(
     else:
         document = stage.run(read_params(), read_host(), names=names or (), also=also or (), seeds=seeds, again=again, say=say)
     if json:
-        print(json_package.dumps(document, indent=1, ensure_ascii=False))
+        print_json(document, ensure_ascii=False)
     elif list_rows:
         show("Image networks", pages.listing_rows(document), text_columns=4)
     else:

@@ -7,7 +7,7 @@ import typer
 
 from cspops.cli.app import OTHERS, app
 from cspops.cli.loudness import say
-from cspops.cli.surroundings import show
+from cspops.cli.surroundings import print_json, show
 
 EXAMPLE = """Example: cspops import-checkpoint model_fmow.pth.tar --out imported/fmow.
 In Python: from cspops.models.loading import load_location_encoder;
@@ -27,9 +27,7 @@ def import_checkpoint(
     folder = out or stage.default_folder(file)
     source = stage.run(file, folder, force=force)
     if json:
-        import json as json_package
-
-        print(json_package.dumps(source, indent=1, sort_keys=True))
+        print_json(source, sort_keys=True)
         return
     print(folder)
     show(f"{source['kind']}, epoch {source['epoch']}", [["part", "what", "tensors"], *stage.parts(source)], text_columns=2)

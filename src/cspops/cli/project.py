@@ -7,6 +7,7 @@ import typer
 
 from cspops.cli.app import DATA, app
 from cspops.cli.loudness import warn
+from cspops.cli.surroundings import print_json
 
 
 @app.command(rich_help_panel=DATA, epilog="Example: cspops init birds --data ~/photos; cd birds; dvc repro")
@@ -26,9 +27,7 @@ def init(
     for warning in document["warnings"]:
         warn(warning)
     if json:
-        import json as json_package
-
-        print(json_package.dumps(document, indent=1))
+        print_json(document)
         return
     print(f"{document['folder']}: a project of cspops {document['version']}")
     print(f"data: {document['data'] or 'the embedded sample, in raw/'}")
@@ -53,9 +52,7 @@ def upgrade(
     for warning in document["warnings"]:
         warn(warning)
     if json:
-        import json as json_package
-
-        print(json_package.dumps(document, indent=1))
+        print_json(document)
         return
     print(f"cspops {document['was']} -> {document['now']}")
     files = ", ".join(document["would_change"]) or "nothing"

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cspops.cli.loudness import report, tell
 from cspops.errors import EnvironmentProblem
@@ -50,6 +50,13 @@ def run_stage(stage: str) -> None:
         site = Site(paths.RAW, inputs, paths.REPORTS, out, scratch, host, report())
         module.run(params.view(checked, params.VIEWS[stage]), site)
     paths.publish(paths.folder_of(stage))
+
+
+def print_json(document: Any, *, ensure_ascii: bool = True, sort_keys: bool = False) -> None:
+    """One JSON document on stdout."""
+    import json
+
+    print(json.dumps(document, indent=1, ensure_ascii=ensure_ascii, sort_keys=sort_keys))
 
 
 def show(title: str, rows: list[list[str]], *, text_columns: int) -> None:

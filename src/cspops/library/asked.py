@@ -15,7 +15,7 @@ from cspops.data.rows import Reading, Source, batch
 from cspops.data.sources.folder import open_folder
 from cspops.data.sources.table import open_table, table_format
 from cspops.data.tables.column_names import USUAL
-from cspops.errors import DataError
+from cspops.errors import DataError, NoImages
 from cspops.progress import Report, silent
 from cspops.report.prediction_files import NO_POSITION
 
@@ -81,7 +81,7 @@ def _rows(path: Path, reading: Reading, report: Report) -> Iterator[Asked]:
             source = open_folder(
                 root=path, pattern="**/*", label="folder", sidecar=None, columns=every, inspection="none", reading=reading
             )
-        except DataError:
+        except NoImages:
             raise DataError(f"{path} holds no image", hint="name images (JPEG, PNG, TIFF, WebP), folders or tables") from None
         for part in source.batches:
             yield from _of_batch(part, root=path, origin="file", prefix=f"{path.as_posix()}/", label=path.absolute().name)

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from cspops.errors import DataError
+from cspops.data.json_files import read_json
 from cspops.evaluation.calibration import Calibration
 from cspops.library.model import Model
 from cspops.models.checkpoint import load_config, save_model
 from cspops.models.loading import load_image_classifier, load_location_classifier, load_location_encoder
 
 if TYPE_CHECKING:
+    from cspops.data.rows import Reading
     from cspops.library.image_model import ImageModel
 
 ABOUT = "export.json"
@@ -44,9 +45,14 @@ def write_parts(folder: Path, model: Model) -> None:
         if model.image.head is not None:
             config: Any = model.image.head.config
             save_model(folder / HEAD, model.image.head, config)
-        _write(folder / READING, {key: asdict(model.image.reading)[key] for key in ("bands", "black", "white")})
+        _write(folder / READING, reading_facts(model.image.reading))
     if model.calibration is not None:
         _write(folder / CALIBRATION, asdict(model.calibration))
+
+
+def reading_facts(reading: "Reading") -> dict[str, Any]:
+    """How images of more than 8 bits or three bands become RGB, for JSON."""
+    return {"bands": reading.bands and list(reading.bands), "black": reading.black, "white": reading.white}
 
 
 def read_parts(folder: Path, device: torch.device) -> Model:
@@ -58,8 +64,8 @@ def read_parts(folder: Path, device: torch.device) -> Model:
         return Model(load_location_encoder(folder / ENCODER, remake=AGAIN).to(device), device=device)
     classifier = load_location_classifier(folder / CLASSIFIER, remake=AGAIN).to(device)
     image = _image(folder, device) if (folder / NETWORK).is_dir() else None
-    classes = tuple(_read(folder / CLASSES)) if (folder / CLASSES).is_file() else None
-    calibration = Calibration(**_read(folder / CALIBRATION)) if (folder / CALIBRATION).is_file() else None
+    classes = tuple(read_json(folder / CLASSES, remake=AGAIN)) if (folder / CLASSES).is_file() else None
+    calibration = Calibration(**read_json(folder / CALIBRATION, remake=AGAIN)) if (folder / CALIBRATION).is_file() else None
     return Model(classifier.encoder, classifier, image, classes, calibration, device)
 
 
@@ -72,19 +78,10 @@ def _image(folder: Path, device: torch.device) -> "ImageModel":
     network = rebuild_image_network(load_config(folder / NETWORK, remake=AGAIN))
     load_weights(folder / NETWORK, network, remake=AGAIN)
     head = load_image_classifier(folder / HEAD, remake=AGAIN).to(device) if (folder / HEAD).is_dir() else None
-    about = _read(folder / READING)
+    about = read_json(folder / READING, remake=AGAIN)
     reading = Reading(**about | {"bands": tuple(about["bands"]) if about["bands"] else None})
     return ImageModel(network.to(device).eval(), head, reading, device)
 
 
 def _write(file: Path, content: Any) -> None:
     file.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _read(file: Path) -> Any:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(f"{file} is missing", hint=AGAIN) from None
-    except ValueError:
-        raise DataError(f"{file} is not JSON", hint=AGAIN) from None

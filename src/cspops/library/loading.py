@@ -1,12 +1,12 @@
 """From a folder on disk to a `Model`: a whole run, or one stage's model of a seed."""
 
-import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
+from cspops.data.json_files import read_json
 from cspops.data.splits import ratio_key
 from cspops.errors import DataError
 from cspops.evaluation.calibration import Calibration
@@ -105,7 +105,7 @@ def _there(path: str | Path) -> Path:
 
 def _whole_run(run: Path, piece: Path, device: torch.device, *, like: Model | None = None) -> Model:
     classifier = load_location_classifier(run / "finetune_loc" / piece, remake="dvc repro finetune-loc").to(device)
-    classes = tuple(_json(run / "download" / "classes.json", "dvc repro download"))
+    classes = tuple(read_json(run / "download" / "classes.json", remake="dvc repro download"))
     image = _image(run, piece, device, like.image if like is not None else None)
     folders = [run / "finetune_loc" / piece]
     if image is not None and image.folder is not None:
@@ -143,7 +143,7 @@ def _calibration(run: Path, piece: Path) -> Calibration | None:
     file = run / "evaluate" / "calibration.json"
     if not file.is_file():
         return None
-    chosen = _json(file, "dvc repro evaluate").get(piece.name, {}).get(piece.parent.name)
+    chosen = read_json(file, remake="dvc repro evaluate").get(piece.name, {}).get(piece.parent.name)
     return Calibration(chosen["temperature"], chosen["location_weight"]) if chosen else None
 
 
@@ -153,14 +153,5 @@ def _names_beside(folder: Path, count: int) -> tuple[str, ...] | None:
     file = next((one / "download" / "classes.json" for one in above if (one / "download").is_dir()), None)
     if is_export(above[0]):
         file = above[0] / CLASSES
-    names = tuple(_json(file, "dvc repro download")) if file is not None and file.is_file() else None
+    names = tuple(read_json(file, remake="dvc repro download")) if file is not None and file.is_file() else None
     return names if names is not None and len(names) == count else None
-
-
-def _json(file: Path, remake: str) -> Any:
-    try:
-        return json.loads(file.read_text())
-    except FileNotFoundError:
-        raise DataError(f"{file} is missing", hint=remake) from None
-    except ValueError:
-        raise DataError(f"{file} is not JSON", hint=remake) from None

@@ -6,6 +6,7 @@ from typing import Any
 from cspops.report.tables import TITLES, ratio_title
 
 PRODUCT = "image_x_"
+"""What metrics.json calls the product of the image with a prior without learning, before the prior's name."""
 PRIORS = {
     "frequency": "class frequency",
     "histogram": "longitude-latitude histogram",

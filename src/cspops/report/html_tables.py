@@ -104,7 +104,7 @@ def region_table(places: Mapping[str, Any], kind: str, caption: str) -> Table:
             [
                 [
                     region_title(row, kind),
-                    f"{counted(row['rows'])}",
+                    counted(row["rows"]),
                     *(f"{row[model]:.2f}" for model in MODELS),
                     f"{row['gain']:+.2f}",
                 ]

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from cspops.report.leaves import leaves
 from cspops.report.model_card_loading import how_to_load
 from cspops.report.tables import TITLES, as_code, as_text, cell, markdown
 
@@ -188,23 +189,15 @@ def _limits(document: Document) -> Iterator[str]:
 
 
 def _params(document: Document) -> Iterator[str]:
-    rows = [["key", "value"], *([f"`{key}`", _value(value)] for key, value in _flat(document["params"]))]
+    rows = [["key", "value"], *([f"`{key}`", _value(value)] for key, value in leaves(document["params"]).items())]
     if len(rows) == 1:
-        rows += [[f"`{key}`", _value(value)] for key, value in _flat(document["encoder"])]
+        rows += [[f"`{key}`", _value(value)] for key, value in leaves(document["encoder"]).items()]
     yield "## Params"
     yield markdown(rows, text_columns=2)
 
 
 def _value(value: Any) -> str:
     return as_code(json.dumps(value)).replace("|", "\\|")
-
-
-def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, one in value.items():
-        if isinstance(one, Mapping) and one:
-            yield from _flat(one, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", one
 
 
 def _files(document: Document) -> Iterator[str]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cspops.report.data_section import data_section
+from cspops.report.headline import PRODUCT
 from cspops.report.tables import (
     TITLES,
     accuracy_rows,
@@ -20,8 +21,6 @@ from cspops.report.tables import (
 
 LEAST_ROWS = 50
 """Regions of fewer rows are not named in a sentence."""
-PRODUCT = "image_x_"
-"""What metrics.json calls the product of the image with a prior without learning, before the prior's name."""
 
 
 def page(

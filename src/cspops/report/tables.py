@@ -65,7 +65,7 @@ def region_rows(places: dict[str, Any], kind: str) -> list[list[str]]:
     for role, kinds in places.items():
         for row in kinds[kind]:
             scores = [f"{row[model]:.2f}" for model in MODELS]
-            rows.append([TITLES[role], region_title(row, kind), f"{counted(row['rows'])}", *scores, f"{row['gain']:+.2f}"])
+            rows.append([TITLES[role], region_title(row, kind), counted(row["rows"]), *scores, f"{row['gain']:+.2f}"])
     return rows
 
 

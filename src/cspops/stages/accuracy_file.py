@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from cspops.evaluation.summary import MODELS
+from cspops.report.tables import percent
 
 SETS = ("test", "spatial_test")
 """Columns do not depend on which sets have rows, so that dvc.yaml can name them."""
@@ -15,7 +16,7 @@ def write_accuracy(file: Path, metrics: Mapping[str, Any]) -> None:
     ratios = list(next(iter(metrics.values())))
     lines = ["\t".join(("labels", *(f"{role}_{model}" for role in SETS for model in MODELS)))]
     for ratio in ratios:
-        cells = [ratio.removeprefix("label_").replace("p", ".")]
+        cells = [f"{percent(ratio):g}"]
         for role in SETS:
             scores = metrics.get(role, {}).get(ratio, {})
             cells += [f"{scores[model]['top1']['mean']:.4f}" if model in scores else "" for model in MODELS]

@@ -12,6 +12,7 @@ from typing import Any
 from cspops import paths
 from cspops.errors import DataError, ParamsError
 from cspops.evaluation.spread import Spread, welch
+from cspops.report.leaves import leaves
 from cspops.stages import runs as git
 
 MODELS = ("image", "location", "combined", "calibrated")
@@ -146,15 +147,9 @@ def _side(name: str, texts: Mapping[Path, bytes | None]) -> _Side:
 
 def _differences(base: Mapping[str, Any], head: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Keys by their paths whose values differ; None where a side lacks the key."""
-    before, after = dict(_flat(base)), dict(_flat(head))
+    before, after = leaves(base), leaves(head)
     keys = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
     return [{"key": key, "base": before.get(key), "head": after.get(key)} for key in keys]
-
-
-def _flat(value: Any, path: str = "") -> list[tuple[str, Any]]:
-    if isinstance(value, Mapping) and value:
-        return [pair for key, item in value.items() for pair in _flat(item, f"{path}.{key}" if path else str(key))]
-    return [(path, value)]
 
 
 def _notes(ours: _Side, theirs: _Side) -> list[str]:

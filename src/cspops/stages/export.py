@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from typing import Any, Literal
 from torch import nn
 
 from cspops.errors import DataError
-from cspops.library.exported import ABOUT, is_export, write_parts
+from cspops.library.exported import ABOUT, is_export, reading_facts, write_parts
 from cspops.library.loading import load
 from cspops.library.model import Model
 from cspops.library.onnx.writing import require_packages
@@ -137,9 +137,7 @@ def _about(folder: Path, origin: facts.Origin, model: Model, only: Only | None) 
         "dim": model.encoder.dim,
         "classes": None if model.classifier is None else model.classifier.class_embedding.linear.out_features,
         "image": None if model.image is None else _image_facts(model),
-        "calibration": None
-        if model.calibration is None
-        else {"temperature": model.calibration.temperature, "location_weight": model.calibration.location_weight},
+        "calibration": None if model.calibration is None else asdict(model.calibration),
         "encoder": model.encoder.config,
         "data": facts.data_of(origin, params),
         "params": params,
@@ -151,10 +149,12 @@ def _about(folder: Path, origin: facts.Origin, model: Model, only: Only | None) 
 def _image_facts(model: Model) -> dict[str, Any]:
     """How images are prepared, and whether there is a classifier."""
     assert model.image is not None
-    reading = model.image.reading
     config = {key: model.image.network.config[key] for key in ("model", "px", "crop", "interpolation", "mean", "sd", "weights")}
-    given = {"bands": reading.bands and list(reading.bands), "black": reading.black, "white": reading.white}
-    return config | given | {"features": model.image.network.dim, "head": model.image.head is not None}
+    return (
+        config
+        | reading_facts(model.image.reading)
+        | {"features": model.image.network.dim, "head": model.image.head is not None}
+    )
 
 
 def _sizes(file: Path) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """What is known of where a model came from, read from the folders around it: for the card of an exported folder."""
 
-import json
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,10 +8,10 @@ from typing import Any
 
 from cspops.data.catalogue import Observations, read_observations
 from cspops.data.given_features import GIVEN
+from cspops.data.json_files import read_json
 from cspops.data.published.manifest import MANIFESTS, read_manifest
 from cspops.data.splits import ratio_key, read_few_shot, read_roles
-from cspops.errors import DataError
-from cspops.library.loading import RATIO, chosen_piece, run_of
+from cspops.library.loading import chosen_piece, ratio_of, run_of
 from cspops.library.model import Model
 from cspops.stages.import_checkpoint import SOURCE
 from cspops.stages.released_predictions import NAME as RELEASED
@@ -63,9 +62,7 @@ def origin_of(folder: Path, *, seed: int | None, label_ratio: float | None) -> O
 
 
 def _of_piece(run: Path, stage: str, piece: Path) -> Origin:
-    match = RATIO.fullmatch(piece.name)
-    assert match is not None
-    return Origin(run, stage, int(piece.parent.name.removeprefix("seed_")), float(match[1].replace("p", ".")) / 100)
+    return Origin(run, stage, int(piece.parent.name.removeprefix("seed_")), ratio_of(piece.name))
 
 
 def params_of(run: Path) -> dict[str, Any]:
@@ -74,7 +71,7 @@ def params_of(run: Path) -> dict[str, Any]:
     for stage in STAGES:
         file = run / stage / "stage.json"
         if file.is_file():
-            found |= _json(file)["params"]
+            found |= read_json(file, remake=_remake(file))["params"]
     return {path: _without_folders(value) for path, value in found.items() if path not in NOT_TOLD}
 
 
@@ -129,7 +126,7 @@ def _whose(source: str | None) -> dict[str, Any]:
 def imported_from(folder: Path) -> dict[str, Any]:
     """Of a folder that import-checkpoint wrote (or of encoder/ in it): the file it was made of."""
     file = next((one / SOURCE for one in (folder, folder.resolve().parent) if (one / SOURCE).is_file()), None)
-    about = {} if file is None else _json(file)
+    about = {} if file is None else read_json(file, remake=_remake(file))
     return {key: about[key] for key in ("file", "sha256", "epoch", "kind") if key in about}
 
 
@@ -159,7 +156,7 @@ def _why_no_image(origin: Origin) -> str:
     if (origin.run / "finetune_img" / origin.piece / RELEASED).is_file():
         return "P(y|I) are predictions that came with the data"
     config = origin.run / "pretrain_img" / "config.json"
-    if config.is_file() and _json(config).get("model") == GIVEN:
+    if config.is_file() and read_json(config, remake=_remake(config)).get("model") == GIVEN:
         return "the data came with image features instead of images"
     return "stage pretrain-img or finetune-img was not run"
 
@@ -181,8 +178,5 @@ def revision_of(folder: Path) -> dict[str, Any] | None:
     return {"commit": commit, "changed": bool(changed)}
 
 
-def _json(file: Path) -> Any:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
-        raise DataError(f"{file} is not JSON", hint="dvc repro -f " + file.parent.name.replace("_", "-")) from None
+def _remake(file: Path) -> str:
+    return "dvc repro -f " + file.parent.name.replace("_", "-")

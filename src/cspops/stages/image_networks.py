@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from cspops.host import Host
 
 COMMAND = "image-networks"
+SEEDS = 3
+"""Of a command that does not say how many."""
 
 
-def listing(params: Params, *, also: Sequence[str], seeds: int) -> list[dict[str, Any]]:
+def listing(params: Params, *, also: Sequence[str], seeds: int | None = None) -> list[dict[str, Any]]:
     """One entry a row: what the network is, and whether the table has its numbers."""
     rows, found = image_rows(params, also), {one["name"]: one for one in _kept(params)}
     try:
@@ -42,7 +44,7 @@ def run(
     *,
     names: Sequence[str] = (),
     also: Sequence[str] = (),
-    seeds: int,
+    seeds: int | None = None,
     again: bool = False,
     say: Report,
 ) -> dict[str, Any]:
@@ -53,7 +55,8 @@ def run(
     seed, among the progress in .dvc/tmp: a killed command continues, and pre-training within a seed does too.
 
     Args:
-        seeds: the first so many of `seeds`; each draws the initial weights, the pre-training and the few-shot subset.
+        seeds: the first so many of `seeds`, three or all if they are fewer for None; each draws the initial weights, the
+            pre-training and the few-shot subset.
 
     Raises:
         ParamsError: a wrong name, model or number of seeds.
@@ -149,7 +152,9 @@ def _document(params: Params, probes: Probes, seeds: Sequence[int], rows: list[d
     }
 
 
-def _seeds(params: Params, count: int) -> tuple[int, ...]:
+def _seeds(params: Params, count: int | None) -> tuple[int, ...]:
+    if count is None:
+        return params.seeds[:SEEDS]
     if not 1 <= count <= len(params.seeds):
         raise ParamsError(
             f"--seeds {count}: params.yaml has {len(params.seeds)} seeds, of which the first are taken",

@@ -10,9 +10,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cspops.errors import DataError
+from cspops.evaluation.summary import MODELS
 from cspops.shapes import Bool, Float, Int
-
-MODELS = ("image", "location", "combined", "calibrated")
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,10 @@
 """Not a stage of the graph: what stage evaluate wrote last, by label ratio, by region and by class."""
 
-import json
 import math
-from pathlib import Path
 from typing import Any
 
 from cspops import paths
+from cspops.data.json_files import read_json
 from cspops.errors import DataError
 from cspops.report.tables import percent
 
@@ -14,7 +13,11 @@ REMAKE = "dvc repro evaluate"
 
 def metrics_text() -> str:
     """reports/metrics.json as it lies there; DataError where it does not."""
-    return _text(paths.REPORTS / "metrics.json")
+    file = paths.REPORTS / "metrics.json"
+    try:
+        return file.read_text()
+    except FileNotFoundError:
+        raise DataError(f"{file} is missing", hint=REMAKE) from None
 
 
 def read(*, label_ratio: float | None = None, by_region: bool = False, by_class: bool = False) -> dict[str, Any]:
@@ -25,7 +28,7 @@ def read(*, label_ratio: float | None = None, by_region: bool = False, by_class:
     Raises:
         DataError: a file is missing or broken, or has no such label ratio.
     """
-    metrics = _json(paths.REPORTS / "metrics.json")
+    metrics = read_json(paths.REPORTS / "metrics.json", remake=REMAKE)
     ratios = list(dict.fromkeys(key for of_role in metrics.values() for key in of_role)) if isinstance(metrics, dict) else []
     if not ratios:
         raise DataError("reports/metrics.json holds no results", hint=REMAKE)
@@ -38,25 +41,11 @@ def read(*, label_ratio: float | None = None, by_region: bool = False, by_class:
         metrics = {role: {asked: found[asked]} for role, found in metrics.items()}
     document: dict[str, Any] = {"label_ratio": percent(asked) / 100, "metrics": metrics}
     if by_region:
-        places = _json(paths.REPORTS / "regions.json")
+        places = read_json(paths.REPORTS / "regions.json", remake=REMAKE)
         document["regions"] = {role: found[asked] for role, found in places.items() if asked in found}
     if by_class:
         from cspops.stages.classes_of_predictions import classes_of_predictions
 
-        classes = _json(paths.folder_of("download") / "classes.json")
+        classes = read_json(paths.folder_of("download") / "classes.json", remake=REMAKE)
         document["per_class"] = classes_of_predictions(paths.folder_of("evaluate") / "predictions.parquet", asked, classes)
     return document
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text()
-    except FileNotFoundError:
-        raise DataError(f"{file} is missing", hint=REMAKE) from None
-
-
-def _json(file: Path) -> Any:
-    try:
-        return json.loads(_text(file))
-    except ValueError:
-        raise DataError(f"{file} is not JSON", hint=REMAKE) from None

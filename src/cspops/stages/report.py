@@ -64,6 +64,11 @@ def _material(view: "ReportView", site: Site) -> Material:
     lat = observations.lonlat[observations.located, 1]
     world = World(-90 if bool((lat < -60).any()) else -60, 90 if bool((lat > 84).any()) else 84)
     evaluate, role = site.inputs["evaluate"], next(iter(metrics))
+    judged = {
+        ratio: read_judged(evaluate, observations.obs_id, role=role, ratio=ratio)
+        for ratio in dict.fromkeys((view.label_ratios[0], view.label_ratios[-1]))
+    }
+    largest = judged[view.label_ratios[-1]]
     return Material(
         view=view,
         records=read_records(site.inputs),
@@ -75,10 +80,9 @@ def _material(view: "ReportView", site: Site) -> Material:
         pretrain_img=pretrain_img,
         account=json.loads((site.inputs["download"] / "account.json").read_text()),
         curves={title.format(loss=view.loss): read_curve(curves / f"{name}.tsv") for title, name in CURVES.items()},
-        judged={
-            ratio: read_judged(evaluate, observations.obs_id, role=role, ratio=ratio)
-            for ratio in dict.fromkeys((view.label_ratios[0], view.label_ratios[-1]))
-        },
+        judged=judged,
+        confusions=confusions(largest, len(observations.classes)),
+        turned=turned_rows(largest, observations),
         chosen=chosen,
         world=world,
         drawn=_drawn(view, site, world, observations, roles, chosen),
@@ -134,7 +138,6 @@ def _numbered(folder: Path, titles: Any) -> dict[str, Path]:
 
 def _markdown(of: Material) -> str:
     names, judged = of.observations.classes, of.judged[of.largest]
-    turned = turned_rows(judged, of.observations)
     return page(
         loss=of.view.loss,
         seeds=of.view.seeds,
@@ -148,9 +151,9 @@ def _markdown(of: Material) -> str:
             of.main,
             ratio_key(of.largest),
             judged.seeds,
-            confusions=confusion_rows(confusions(judged, len(names)), names, seeds=judged.seeds),
-            helped=turned_table(turned.helped, judged, of.observations),
-            harmed=turned_table(turned.harmed, judged, of.observations),
+            confusions=confusion_rows(of.confusions, names, seeds=judged.seeds),
+            helped=turned_table(of.turned.helped, judged, of.observations),
+            harmed=turned_table(of.turned.harmed, judged, of.observations),
         ),
         maps=map_section(encoder_title(of.view), names[of.chosen], clusters=of.view.report.clusters, kept=of.drawn.kept),
     )

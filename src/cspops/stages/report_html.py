@@ -15,7 +15,7 @@ from cspops.report.maps import region
 from cspops.report.tables import TITLES, ratio_title
 from cspops.stages.report_examples import examples
 from cspops.stages.report_material import Material
-from cspops.stages.report_mistakes import Turned, confusion_rows, confusions, matrices, turned_rows
+from cspops.stages.report_mistakes import Turned, confusion_rows, matrices
 from cspops.stages.report_scores import accuracy_charts, calibration_part, regions_part
 from cspops.stages.report_training import training_part
 from cspops.stages.run_facts import HEADINGS, differences, facts, package_version, value_of
@@ -115,8 +115,8 @@ def _pictures(files: Mapping[str, Path], alt: str) -> list[Picture]:
 
 def _mistakes(of: Material, site: Site) -> dict[str, Any]:
     judged, names = of.judged[of.largest], of.observations.classes
-    found, ratio, rows_of = confusions(judged, len(names)), ratio_title(ratio_key(of.largest)), TITLES[of.main]
-    turned = turned_rows(judged, of.observations)
+    found, turned = of.confusions, of.turned
+    ratio, rows_of = ratio_title(ratio_key(of.largest)), TITLES[of.main]
     positions = of.observations.lonlat[of.observations.located].numpy()
     ground = locator(of.world, region(positions, of.world))
     header, *body = confusion_rows(found, names, seeds=judged.seeds)

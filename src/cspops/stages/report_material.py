@@ -1,14 +1,16 @@
 """What stage report has read and drawn, for the page in Markdown and the page in HTML."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cspops.data.catalogue import Observations
+from cspops.evaluation.mistakes import Confusion
 from cspops.report.world import World
 from cspops.shapes import Bool, Tensor
 from cspops.stages.judged_rows import JudgedRows
+from cspops.stages.report_mistakes import Turned
 from cspops.stages.run_facts import Records
 from cspops.training.loop import Curve
 
@@ -44,6 +46,9 @@ class Material:
     """By title, as they were written."""
     judged: Mapping[float, JudgedRows]
     """The first test set at the smallest and the largest label ratio."""
+    confusions: Sequence[Confusion]
+    """Of the largest label ratio, as `turned`."""
+    turned: Turned
     chosen: int
     """The class whose maps are drawn."""
     world: World

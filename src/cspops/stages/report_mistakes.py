@@ -1,6 +1,7 @@
 """What the report says of single guesses: classes taken for others, rows that location turned."""
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def confusions(judged: JudgedRows, classes: int) -> list[Confusion]:
     return commonest(judged.label, judged.guess["image"], judged.guess["combined"], classes=classes, most=MOST)
 
 
-def confusion_rows(found: list[Confusion], names: list[str], *, seeds: int) -> list[list[str]]:
+def confusion_rows(found: Sequence[Confusion], names: list[str], *, seeds: int) -> list[list[str]]:
     """A header and a row a pair: how often a seed takes the class for the other by the image alone, and with location."""
     body = [
         [

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from cspops.params import Params, parse, value_at
+from cspops.report.leaves import leaves
 
 Records = Mapping[str, Mapping[str, Any]]
 """By stage: `params`, values by path, and `files`, sha256 by name."""
@@ -115,9 +116,7 @@ def _in_force(records: Records) -> dict[str, Any]:
 
 def _flat(path: str, value: Any) -> dict[str, Any]:
     """Leaves by path; an empty section has none."""
-    if isinstance(value, Mapping):
-        return {key: leaf for name, below in value.items() for key, leaf in _flat(f"{path}.{name}", below).items()}
-    return {path: value}
+    return {key: leaf for key, leaf in leaves(value, path).items() if not isinstance(leaf, Mapping)}
 
 
 def _plain(value: Any) -> Any:

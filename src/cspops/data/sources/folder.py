@@ -21,7 +21,7 @@ from cspops.data.sources.file_facts import facts
 from cspops.data.sources.sidecar import BY_NAME, Joined, attach
 from cspops.data.sources.table import read_sidecar
 from cspops.data.sources.tree import Tree, listed, printable, remarks, walk
-from cspops.errors import DataError, ParamsError
+from cspops.errors import DataError, NoImages, ParamsError
 
 ROWS_PER_BATCH = 2000
 
@@ -73,7 +73,7 @@ def open_folder(
     """
     tree = walk(root, pattern, leave_out=sidecar)
     if not tree.images:
-        raise DataError(
+        raise NoImages(
             f"{root}: no image (JPEG, PNG, TIFF, WebP) fits dataset.folder.pattern {pattern!r}",
             hint="; ".join(remarks(tree, pattern)) or "the folder is empty: cspops data use PATH",
         )

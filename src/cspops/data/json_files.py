@@ -1,0 +1,17 @@
+"""JSON files that other commands wrote, read with a word for the user where they are not there or not whole."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from cspops.errors import DataError
+
+
+def read_json(file: Path, *, remake: str) -> Any:
+    """The content of a file; DataError, with ``remake`` as the next command, where it is missing or no JSON."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{file} is missing", hint=remake) from None
+    except ValueError:
+        raise DataError(f"{file} is not JSON", hint=remake) from None
