@@ -9,10 +9,11 @@ help:  ## list the targets
 
 setup: .venv/installed  ## make .venv from requirements.lock
 
+# Compiled at once: where Python may not write bytecode, each start would compile torch anew, for seconds.
 .venv/installed: requirements.lock pyproject.toml
 	test -x $(VENV)/python || python3 -m venv .venv
 	$(VENV)/python -m pip install -q --disable-pip-version-check uv
-	$(VENV)/uv pip install -q --python $(VENV)/python -r requirements.lock
+	$(VENV)/uv pip install -q --compile-bytecode --python $(VENV)/python -r requirements.lock
 	$(VENV)/uv pip install -q --python $(VENV)/python --no-deps -e .
 	touch $@
 
