@@ -28,7 +28,7 @@ lint: .venv/installed  ## ruff, mypy, import-linter
 
 # One thread a process: there is a process for each core.
 test: lint  ## lint, then the tests
-	OMP_NUM_THREADS=1 $(IN_VENV) python -m pytest -n logical --dist loadfile
+	OMP_NUM_THREADS=1 $(IN_VENV) python -m pytest -n logical --dist loadfile --no-loadscope-reorder
 
 clean:  ## remove what the stages made (not .venv, not DVC's cache, not artifacts/imported)
 	rm -rf data

@@ -20,3 +20,8 @@ def no_settings_of_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DVC_STAGE", raising=False)
     monkeypatch.delenv("DVC_ROOT", raising=False)
     monkeypatch.delenv("COLUMNS", raising=False)  # pytest's own processes are told the width of the terminal
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slow files first: one that is begun last keeps a single process of pytest-xdist at work."""
+    items.sort(key=lambda item: "pipeline" not in item.path.parts)

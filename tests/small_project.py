@@ -20,12 +20,14 @@ SMALL: dict[str, Any] = {
     "dataset.blue_marble.spatial_test": 60,
     "dataset.blue_marble.min_zone_points": 10,
     "split.label_ratios": [0.1, 1.0],
+    "image_encoder.model": "timm:test_resnet",
     "pretrain_img.methods.moco.epochs": 3,
     "pretrain_img.methods.moco.batch_size": 64,
     "pretrain.epochs": 4,
     "pretrain.batch_size": 128,
     "finetune_loc.steps": 40,
     "finetune_img.modes.linear_probe.max_iterations": 20,
+    "report.grid_degrees": 5.0,
 }
 
 

@@ -215,6 +215,32 @@ def test_a_file_that_refers_to_itself_or_is_a_folder_is_one_sentence(tmp_path: P
         params.load(tmp_path)
 
 
+STATISTICS = "finetune_img.modes.full.batch_norm: trained and the probe as a start do not go together"
+MENDS = [
+    ("finetune_img.modes.full.probe_l2", []),
+    ("finetune_img.modes.full.head", "mlp"),
+    ("finetune_img.modes.full.batch_norm", "frozen"),
+    ("finetune_img.mode", "linear_probe"),
+    ("pretrain_img.method", "moco"),
+    ("image_encoder.weights", "pretrained"),
+]
+
+
+@pytest.mark.parametrize(("key", "value"), MENDS)
+def test_a_random_network_with_statistics_of_its_own_does_not_start_as_a_probe(
+    good: dict[str, Any], tmp_path: Path, key: str, value: Any
+) -> None:
+    for wrong in (
+        ("finetune_img.mode", "full"),
+        ("finetune_img.modes.full.batch_norm", "trained"),
+        ("pretrain_img.method", "none"),
+    ):
+        good = changed(good, *wrong)
+    with pytest.raises(ParamsError, match=STATISTICS):
+        params.load(write(tmp_path, good))
+    params.load(write(tmp_path, changed(good, key, value)))
+
+
 def test_a_missing_section_and_a_missing_key_are_named_together(good: dict[str, Any], tmp_path: Path) -> None:
     del good["losses"], good["finetune_loc"]["steps"]
     with pytest.raises(ParamsError) as caught:

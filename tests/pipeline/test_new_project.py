@@ -20,6 +20,7 @@ SMALL = {
     "split.label_ratios": [0.5, 1.0],
     "split.spatial_val": 0.0,
     "split.spatial_test": 0.0,
+    "image_encoder.model": "timm:test_resnet",
     "pretrain_img.method": "none",
     "pretrain.epochs": 2,
     "pretrain.batch_size": 16,

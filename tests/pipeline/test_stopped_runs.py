@@ -11,10 +11,10 @@ from small_project import environment, run
 
 
 def test_two_runs_give_the_same_bytes(project: Path) -> None:
+    """Of the stages that are not killed and made again below."""
     before = (project / "reports/metrics.json").read_bytes()
     figures = {file.name: file.read_bytes() for file in (project / "reports/figures").iterdir()}
-    run(project, "dvc", "repro", "-q", "-f", "-s", "pretrain-img", "featurize", "pretrain", "finetune-loc", "finetune-img")
-    run(project, "dvc", "repro", "-q", "-f", "-s", "evaluate", "report")
+    run(project, "dvc", "repro", "-q", "-f", "-s", "featurize", "finetune-img", "evaluate", "report")
     assert (project / "reports/metrics.json").read_bytes() == before
     assert {file.name: file.read_bytes() for file in (project / "reports/figures").iterdir()} == figures
 
@@ -41,7 +41,7 @@ def test_a_wrong_value_stops_dvc_and_every_output_is_still_there(project: Path, 
     }
     assert after == before
     run(project, "git", "restore", "params.yaml")
-    assert "up to date" in run(project, "dvc", "repro").stdout
+    assert run(project, "git", "status", "--short").stdout == ""
 
 
 @pytest.mark.parametrize(

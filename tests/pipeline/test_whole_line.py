@@ -98,24 +98,7 @@ def test_an_inactive_setting_runs_only_check(project: Path) -> None:
     run(project, "dvc", "repro", "-q")
 
 
-def test_another_loss_runs_from_pretrain_on_and_can_be_compared(project: Path) -> None:
-    done = run(project, "dvc", "exp", "run", "-S", "loss=none", "-n", "sup-only")
-    assert stages_run(done.stdout) == ["check", "pretrain", "finetune-loc", "evaluate", "report"]
-    shown = json.loads(run(project, "dvc", "exp", "show", "--json").stdout)
-    assert "sup-only" in json.dumps(shown)
-    assert "label_10.location.top1.mean" in run(project, "dvc", "metrics", "diff", "HEAD").stdout
-    run(project, "git", "restore", ".")
-    run(project, "dvc", "checkout", "-q")
-    rows = json.loads(run(project, "cspops", "versus", "sup-only", "--json").stdout)
-    assert {(row["role"], row["label_ratio"], row["model"]) for row in rows} >= {("test", 0.1, "combined")}
-    for nowhere in ("no-such-branch", "HEAD~1", ""):  # unknown, without predictions, unnamed
-        refused = run(project, "cspops", "versus", nowhere, check=False)
-        assert (refused.returncode, refused.stderr.count("\n")) == (3, 2), refused.stderr
-    images = [row for row in rows if row["model"] == "image"]
-    assert all(row["difference"] == row["low"] == row["high"] == 0 for row in images)  # same features, same probe
-
-
-def test_other_encodings_negatives_and_losses_run_as_experiments(project: Path) -> None:
+def test_other_encodings_negatives_and_losses_run_from_pretrain_on_and_can_be_compared(project: Path) -> None:
     """A name with a plus sign, and settings of both training stages at once."""
     changes = {
         "location_encoder.encoding.name": "sphereC+",
@@ -134,8 +117,18 @@ def test_other_encodings_negatives_and_losses_run_as_experiments(project: Path) 
     assert (config["link"], config["encoder"]["encoding"]["name"]) == ("softmax", "sphereC+")
     header = (project / "reports/curves/pretrain.tsv").read_text().splitlines()[0].split("\t")
     assert header == ["epoch", "B", "L", "D", "total", "tau_batch", "tau_locations", "tau_dropout"]
+    shown = json.loads(run(project, "dvc", "exp", "show", "--json").stdout)
+    assert "siren" in json.dumps(shown)
+    assert "label_10.location.top1.mean" in run(project, "dvc", "metrics", "diff", "HEAD").stdout
     run(project, "git", "restore", ".")
     run(project, "dvc", "checkout", "-q")
+    rows = json.loads(run(project, "cspops", "versus", "siren", "--json").stdout)
+    assert {(row["role"], row["label_ratio"], row["model"]) for row in rows} >= {("test", 0.1, "combined")}
+    for nowhere in ("no-such-branch", "HEAD~1", ""):  # unknown, without predictions, unnamed
+        refused = run(project, "cspops", "versus", nowhere, check=False)
+        assert (refused.returncode, refused.stderr.count("\n")) == (3, 2), refused.stderr
+    images = [row for row in rows if row["model"] == "image"]
+    assert all(row["difference"] == row["low"] == row["high"] == 0 for row in images)  # same features, same probe
 
 
 def test_another_image_network_runs_from_pretrain_img_on_and_is_fine_tuned_whole(project: Path) -> None:

@@ -55,6 +55,21 @@ def test_the_best_is_kept_and_patience_counts_judgements_without_a_better_one():
     assert float(kept.least) == 1.0
 
 
+def test_a_good_start_is_kept_but_is_no_measure_of_patience():
+    """1.0 at the start; 3.0 and 2.0 improve on each other, 2.5 and 2.2 on nothing; then 0.5 beats the start too."""
+    model = Counting()
+    kept = KeptWeights(model, decay=0.0)
+    kept.judge_start(model, lambda judged: 1.0)
+    over, best = [], []
+    for nll in (3.0, 2.0, 2.5, 2.2, 0.5):
+        model.step(1.0)
+        kept.judge(model, lambda judged, nll=nll: nll)
+        over.append(kept.is_over(2))
+        best.append(kept.best.w[0].item())
+    assert over == [False, False, False, True, False]
+    assert best == [0.0, 0.0, 0.0, 0.0, 5.0]
+
+
 def test_its_state_is_all_that_it_knows():
     model = Counting()
     kept, other = KeptWeights(model, decay=0.9), KeptWeights(Counting(), decay=0.9)

@@ -324,3 +324,16 @@ class Params(Section):
                 f"finetune_img.mode: released needs dataset.source: inat2018 or fmow, with form: features, but there is {has}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _statistics_that_a_probe_can_start_from(self) -> "Params":
+        """Batches of a random network have other statistics than the 0 and 1 that its probe saw: the loss explodes."""
+        full = self.finetune_img.modes.full
+        starts_as_probe = full.head == "linear" and full.probe_l2
+        is_random = self.image_encoder.weights == "random" and self.pretrain_img.method == "none"
+        if self.finetune_img.mode == "full" and full.batch_norm == "trained" and starts_as_probe and is_random:
+            raise ValueError(
+                "finetune_img.modes.full.batch_norm: trained and the probe as a start do not go together where image_encoder "
+                "is random and pretrain_img.method none: set probe_l2 to [], or batch_norm to frozen"
+            )
+        return self

@@ -153,7 +153,7 @@ def finetune_network(
     steps = -(-n // settings.batch_size)
 
     if start is not None:
-        kept.judge(model, judge)
+        kept.judge_start(model, judge)
         report(f"{name}: before, val NLL {judge.said['val_nll']:.3f}, top-1 {judge.said['val_top1']:.2f}")
 
     def loss(rows: Tensor, draws: torch.Generator) -> dict[str, Tensor]:

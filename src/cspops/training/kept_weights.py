@@ -25,9 +25,11 @@ class KeptWeights(nn.Module):
         self.best = copy.deepcopy(model).requires_grad_(False)
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
         self.register_buffer("least", torch.full((), torch.inf, dtype=torch.float64))
+        self.register_buffer("least_of_training", torch.full((), torch.inf, dtype=torch.float64))
         self.register_buffer("in_vain", torch.zeros((), dtype=torch.long))
         self.steps: Tensor
         self.least: Tensor
+        self.least_of_training: Tensor
         self.in_vain: Tensor
 
     @torch.no_grad()
@@ -46,14 +48,25 @@ class KeptWeights(nn.Module):
         self.steps += 1
 
     @torch.no_grad()
+    def judge_start(self, model: nn.Module, nll: Callable[[nn.Module], float]) -> None:
+        """Keep the model as it comes, until training finds a better one. Patience does not compare with it.
+
+        A good start is spoilt by a warm-up before it is bettered: that must not end a training which improves all the time.
+        """
+        self.least.fill_(nll(model))
+        self.best.load_state_dict(model.state_dict())
+
+    @torch.no_grad()
     def judge(self, model: nn.Module, nll: Callable[[nn.Module], float]) -> None:
         """Ask for the validation NLL of the average (or of ``model``), and keep it where it is the least so far."""
         judged = self.judged(model)
         found = nll(judged)
         if found < float(self.least):
             self.least.fill_(found)
-            self.in_vain.zero_()
             self.best.load_state_dict(judged.state_dict())
+        if found < float(self.least_of_training):
+            self.least_of_training.fill_(found)
+            self.in_vain.zero_()
         else:
             self.in_vain += 1
 
@@ -62,5 +75,5 @@ class KeptWeights(nn.Module):
         return model if self.average is None else self.average
 
     def is_over(self, patience: int) -> bool:
-        """Whether the last ``patience`` judgements brought nothing better; never for 0."""
+        """Whether the last ``patience`` judgements found nothing better than those before them; never for 0."""
         return 0 < patience <= int(self.in_vain)
