@@ -173,7 +173,8 @@ def gone(pids):
 
 
 SCRIPT = """
-import sys, wave
+import signal, sys, wave
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 sys.path.append({tests!r})
 from work import naps, modules
 from cspops.data.workers import ordered_map
