@@ -98,9 +98,11 @@ def test_an_inactive_setting_runs_only_check(project: Path) -> None:
     run(project, "dvc", "repro", "-q")
 
 
-def test_other_encodings_negatives_and_losses_run_from_pretrain_on_and_can_be_compared(project: Path) -> None:
-    """A name with a plus sign, and settings of both training stages at once."""
+def test_an_experiment_with_other_networks_runs_from_pretrain_img_on_and_can_be_compared(project: Path) -> None:
+    """A name with a plus sign, and settings of every stage that trains."""
     changes = {
+        "pretrain_img.method": "tile2vec",
+        "pretrain_img.methods.tile2vec.epochs": "1",
         "location_encoder.encoding.name": "sphereC+",
         "location_encoder.network.name": "siren",
         "losses.mc.symmetric": "true",
@@ -109,50 +111,38 @@ def test_other_encodings_negatives_and_losses_run_from_pretrain_on_and_can_be_co
         "finetune_loc.loss": "cross_entropy",
         "finetune_loc.patience": "2",
         "finetune_loc.check_every": "5",
-    }
-    settings = [word for key, value in changes.items() for word in ("-S", f"{key}={value}")]
-    done = run(project, "dvc", "exp", "run", *settings, "-n", "siren")
-    assert stages_run(done.stdout) == ["check", "pretrain", "finetune-loc", "evaluate", "report"]
-    config = json.loads((project / "artifacts/finetune_loc/seed_0/label_10/config.json").read_text())
-    assert (config["link"], config["encoder"]["encoding"]["name"]) == ("softmax", "sphereC+")
-    header = (project / "reports/curves/pretrain.tsv").read_text().splitlines()[0].split("\t")
-    assert header == ["epoch", "B", "L", "D", "total", "tau_batch", "tau_locations", "tau_dropout"]
-    shown = json.loads(run(project, "dvc", "exp", "show", "--json").stdout)
-    assert "siren" in json.dumps(shown)
-    assert "label_10.location.top1.mean" in run(project, "dvc", "metrics", "diff", "HEAD").stdout
-    run(project, "git", "restore", ".")
-    run(project, "dvc", "checkout", "-q")
-    rows = json.loads(run(project, "cspops", "versus", "siren", "--json").stdout)
-    assert {(row["role"], row["label_ratio"], row["model"]) for row in rows} >= {("test", 0.1, "combined")}
-    for nowhere in ("no-such-branch", "HEAD~1", ""):  # unknown, without predictions, unnamed
-        refused = run(project, "cspops", "versus", nowhere, check=False)
-        assert (refused.returncode, refused.stderr.count("\n")) == (3, 2), refused.stderr
-    images = [row for row in rows if row["model"] == "image"]
-    assert all(row["difference"] == row["low"] == row["high"] == 0 for row in images)  # same features, same probe
-
-
-def test_another_image_network_runs_from_pretrain_img_on_and_is_fine_tuned_whole(project: Path) -> None:
-    changes = {
-        "pretrain_img.method": "tile2vec",
-        "pretrain_img.methods.tile2vec.epochs": "1",
         "finetune_img.mode": "full",
         "finetune_img.modes.full.epochs": "2",
     }
     settings = [word for key, value in changes.items() for word in ("-S", f"{key}={value}")]
-    done = run(project, "dvc", "exp", "run", *settings, "-n", "tile2vec")
+    done = run(project, "dvc", "exp", "run", *settings, "-n", "others")
     later = ["pretrain-img", "featurize", "pretrain", "finetune-loc", "finetune-img", "evaluate", "report"]
     assert stages_run(done.stdout) == ["check", *later]
+    assert curves(project, "pretrain_img")[0] == ["epoch", "triplet", "norm", "total", "knn_km"]
+    assert curves(project, "pretrain")[0] == ["epoch", "B", "L", "D", "total", "tau_batch", "tau_locations", "tau_dropout"]
+    assert len(curves(project, "finetune_img")) == 3
     facts = json.loads((project / "reports/pretrain_img.json").read_text())
     assert facts["method"] == "tile2vec"
     assert 0 < facts["neighbour_share"] <= 1
-    header = (project / "reports/curves/pretrain_img.tsv").read_text().splitlines()[0].split("\t")
-    assert header == ["epoch", "triplet", "norm", "total", "knn_km"]
+    config = json.loads((project / "artifacts/finetune_loc/seed_0/label_10/config.json").read_text())
+    assert (config["link"], config["encoder"]["encoding"]["name"]) == ("softmax", "sphereC+")
     assert (project / "artifacts/finetune_img/seed_1/label_100/network/model.safetensors").is_file()
-    assert len((project / "reports/curves/finetune_img.tsv").read_text().splitlines()) == 3
     assert "`tile2vec`" in (project / "reports/report.md").read_text()
     assert metrics(project)["test"]["label_100"]["image"]["top1"]["mean"] > 0
+    assert "others" in json.dumps(json.loads(run(project, "dvc", "exp", "show", "--json").stdout))
+    assert "label_10.location.top1.mean" in run(project, "dvc", "metrics", "diff", "HEAD").stdout
     run(project, "git", "restore", ".")
     run(project, "dvc", "checkout", "-q")
+    rows = json.loads(run(project, "cspops", "versus", "others", "--json").stdout)
+    assert {(row["role"], row["label_ratio"], row["model"]) for row in rows} >= {("test", 0.1, "combined")}
+    for nowhere in ("no-such-branch", "HEAD~1", ""):  # unknown, without predictions, unnamed
+        refused = run(project, "cspops", "versus", nowhere, check=False)
+        assert (refused.returncode, refused.stderr.count("\n")) == (3, 2), refused.stderr
+
+
+def curves(project: Path, stage: str) -> list[list[str]]:
+    """Header and rows."""
+    return [line.split("\t") for line in (project / f"reports/curves/{stage}.tsv").read_text().splitlines()]
 
 
 def test_evaluate_prints_a_table_and_json(project: Path) -> None:
