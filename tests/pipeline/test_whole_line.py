@@ -98,6 +98,13 @@ def test_an_inactive_setting_runs_only_check(project: Path) -> None:
     run(project, "dvc", "repro", "-q")
 
 
+def test_another_loss_is_due_from_pretrain_on_and_nothing_before(project: Path) -> None:
+    set_params(project, {"loss": "none"})
+    due = set(json.loads(run(project, "dvc", "status", "--json").stdout))
+    run(project, "git", "restore", ".")
+    assert {"check", "pretrain"} <= due <= {"check", "pretrain", "finetune-loc", "evaluate", "report"}
+
+
 def test_an_experiment_with_other_networks_runs_from_pretrain_img_on_and_can_be_compared(project: Path) -> None:
     """A name with a plus sign, and settings of every stage that trains."""
     changes = {
