@@ -68,7 +68,7 @@ def test_an_experiment_in_a_copy_runs_from_the_stage_that_it_changes_on(made: Pa
 def test_other_code_is_refused_until_upgrade_and_then_only_its_stages_run(made: Path, tmp_path: Path) -> None:
     shutil.copytree(PACKAGE, tmp_path / "cspops", ignore=shutil.ignore_patterns("__pycache__"))
     with (tmp_path / "cspops/report/page.py").open("a") as file:
-        file.write("# another version\n")
+        file.write("EDITED = 1\n")
 
     def by_other_code(*command: str) -> subprocess.CompletedProcess[str]:
         where = environment() | {"PYTHONPATH": str(tmp_path)}

@@ -18,13 +18,13 @@ cspops evaluate --on photos/ --by region"""
 
 @app.command(rich_help_panel=STAGES, epilog="Example: dvc repro check")
 def check() -> None:
-    """Check params.yaml: every key, value and combination. The first stage, so that nothing else is touched."""
-    from cspops import paths
+    """Check params.yaml, before anything else is touched, and write which code each stage has, for DVC to run what changed."""
     from cspops.stages import project_code
 
-    project_code.require()
+    code = project_code.installed()
+    project_code.require_installed(code)
     read_params()
-    paths.write_whole(paths.ARTIFACTS / "check.ok", "params.yaml is valid\n")
+    project_code.write(code)
 
 
 @app.command(rich_help_panel=STAGES, epilog="Example: dvc repro download")

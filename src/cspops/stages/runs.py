@@ -26,8 +26,8 @@ EXPERIMENT = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38,62}/([^/]+)")
 """What DVC calls the ref of an experiment; its queue, stashes and bookkeeping lie under other names of refs/exps."""
 MADE = ("artifacts/", "reports/")
 """Where the paths of what stages write begin."""
-ENTRY = f"{project_code.FILE}: stages."
-"""What stands before a stage's name where the digest of its code in cspops.lock is meant."""
+CODE = f"{project_code.CODE.as_posix()}/"
+"""What stands before a stage's name where the digest of its code is meant."""
 
 
 def _up_to(*stages: str) -> tuple[str, ...]:
@@ -53,35 +53,37 @@ class Revision:
 
 @dataclass(frozen=True)
 class Lock:
-    """What dvc.lock says of each stage: its params by path, and the hashes of sources and raw inputs it read."""
+    """What dvc.lock says of each stage: its params by path, and the hashes of its code and of the raw inputs it read."""
 
     params: Mapping[str, Mapping[str, Any]]
     outside: Mapping[str, Mapping[str, str]]
     metrics: str | None
 
-    def _hashes(self, stages: Sequence[str], *, sources: bool) -> dict[str, str]:
+    def _hashes(self, stages: Sequence[str], *, code: bool) -> dict[str, str]:
         found = {path: md5 for stage in stages for path, md5 in self.outside.get(stage, {}).items()}
-        return {path: md5 for path, md5 in found.items() if path.startswith(("src/", ENTRY)) == sources}
-
-    def sources(self, stages: Sequence[str]) -> dict[str, str]:
-        """Hash of each source file that the stages depend on; without sources, of each stage's entry in cspops.lock."""
-        return self._hashes(stages, sources=True)
+        return {path: md5 for path, md5 in found.items() if path.startswith(CODE) == code}
 
     def key(self, params: Params, stages: Sequence[str]) -> str:
         """What is computed: a hash of the params that the stages read, and of the raw inputs."""
-        return _digest([{stage: recorded(params, stage) for stage in stages}, self._hashes(stages, sources=False)])
+        return _digest([{stage: recorded(params, stage) for stage in stages}, self._hashes(stages, code=False)])
 
     def code(self, stages: Sequence[str]) -> str:
-        """By what it is computed: a hash of the sources."""
-        return _digest(self.sources(stages))
+        """By what it is computed: a hash of the code of the stages."""
+        return _digest(self._hashes(stages, code=True))
+
+    def changed_code(self) -> list[str]:
+        """The stages, up to evaluate, whose code is not as it was in this run."""
+        here = project_code.package()
+        hashes = self._hashes(STAGES["combined"], code=True)
+        return [stage for stage in STAGES["combined"] if hashes.get(CODE + stage) != _md5(f"{here.digest(stage)}\n".encode())]
 
     def raw_inputs(self) -> dict[str, str]:
         """Hash of what comes from outside the project and is no source."""
-        return self._hashes(tuple(self.outside), sources=False)
+        return self._hashes(tuple(stage for stage in self.outside if stage != "check"), code=False)
 
     def made(self, metrics: bytes) -> bool:
         """Whether this is the text of metrics.json that stage evaluate wrote."""
-        return self.metrics == hashlib.md5(metrics, usedforsecurity=False).hexdigest()
+        return self.metrics == _md5(metrics)
 
     def has(self, stages: Sequence[str]) -> bool:
         """Whether all of the stages were run."""
@@ -242,18 +244,6 @@ def untracked_sources() -> list[str]:
     return _lines("ls-files", "--others", "--exclude-standard", "--", "src")
 
 
-def changed_sources(lock: Lock) -> list[str]:
-    """Source files, and entries of cspops.lock, that are not as they were in the workspace's last run."""
-    entries = project_code.written().stages if project_code.FILE.is_file() else {}
-
-    def same(path: str, md5: str) -> bool:
-        if path.startswith(ENTRY):
-            return entries.get(path.removeprefix(ENTRY)) == md5
-        return Path(path).is_file() and hashlib.md5(Path(path).read_bytes(), usedforsecurity=False).hexdigest() == md5
-
-    return sorted(path for path, md5 in lock.sources(STAGES["combined"]).items() if not same(path, md5))
-
-
 @lru_cache(maxsize=256)
 def read_lock(text: bytes) -> Lock | None:
     """What a dvc.lock says; None when it cannot be read."""
@@ -263,10 +253,10 @@ def read_lock(text: bytes) -> Lock | None:
     try:
         stages = YAML(typ="safe", pure=True).load(text)["stages"]
         outside = {
-            stage: {dep["path"]: str(dep.get("md5")) for dep in about.get("deps", []) if not dep["path"].startswith(MADE)}
-            | {
-                f"{project_code.FILE}: {entry}": str(digest)
-                for entry, digest in about.get("params", {}).get(project_code.FILE.name, {}).items()
+            stage: {
+                dep["path"]: str(dep.get("md5"))
+                for dep in about.get("deps", [])
+                if dep["path"].startswith(CODE) or not dep["path"].startswith(MADE)
             }
             for stage, about in stages.items()
         }
@@ -280,6 +270,11 @@ def read_lock(text: bytes) -> Lock | None:
 def _plain(value: Any) -> Any:
     """As YAML would give it back: lists for tuples."""
     return json.loads(json.dumps(value))
+
+
+def _md5(content: bytes) -> str:
+    """The hash that DVC records of a file."""
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def _digest(value: Any) -> str:

@@ -268,9 +268,9 @@ def _warnings(here: _Here) -> list[str]:
     out = []
     if differ := git.differs_from_head(paths.PARAMS, git.LOCK, git.METRICS):
         out.append(f"note: not as in HEAD: {', '.join(differ)}; runs that are not committed do not count")
-    if changed := git.changed_sources(here.lock):
-        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-        out.append(f"note: {changed[0]}{more} changed since the run of dvc.lock, by which runs are chosen: dvc repro first")
+    if changed := here.lock.changed_code():
+        stages = ", ".join(changed)
+        out.append(f"note: the code of {stages} changed since the run of dvc.lock, by which runs are chosen: dvc repro first")
     return out
 
 
