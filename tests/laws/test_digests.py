@@ -8,7 +8,7 @@ import pytest
 
 import cspops
 from cspops.params import VIEWS
-from cspops.stages.project_code import STAGE_MODULES, Package
+from cspops.pipeline.code import STAGE_MODULES, Package
 
 ROOT = Path(cspops.__file__).parent
 NOT_OPENED = {"LICENSE.climate_zones.txt", "README.md", "gitignore", "graph.yaml", "readme.md"}

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from cspops import paths
 from cspops.params import VIEWS
-from cspops.stages import project_code
+from cspops.params.graph import NEEDS
+from cspops.pipeline import code, paths
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,7 +37,7 @@ def test_a_stage_lists_the_params_that_its_view_reads_and_no_other(stages: dict[
 
 def test_check_depends_on_the_package_and_each_stage_on_the_digest_of_its_own_code(stages: dict[str, Any]) -> None:
     assert stages["check"]["deps"] == ["src/cspops"]
-    assert names(stages["check"]["outs"]) == [project_code.CODE.as_posix()]
+    assert names(stages["check"]["outs"]) == [code.CODE.as_posix()]
     for stage in VIEWS:
         assert [dep for dep in stages[stage]["deps"] if "code" in dep] == [f"artifacts/code/{stage}"]
 
@@ -59,7 +59,7 @@ def test_a_stage_depends_on_outputs_of_each_stage_it_needs_and_of_no_other(stage
         out: other for other in VIEWS for kind in ("outs", "plots", "metrics") for out in names(stages[other].get(kind, []))
     }
     needed |= {published[dep] for dep in stages[stage]["deps"] if dep.startswith("reports/")}
-    assert needed == set(paths.NEEDS[stage])
+    assert needed == set(NEEDS[stage])
 
 
 def test_every_stage_runs_the_subcommand_of_its_name(stages: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ def test_dvc_takes_no_file_of_the_template_for_one_of_this_repository() -> None:
 def test_the_readme_of_a_project_shows_commands_that_exist() -> None:
     from typer.main import get_command
 
-    from cspops.cli import app
+    from cspops.commands import app
 
     text = (GRAPH.parent / "readme.md").read_text()
     known = set(get_command(app).commands)  # type: ignore[attr-defined]

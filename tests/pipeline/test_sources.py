@@ -15,7 +15,7 @@ from photos import write_photos
 from published_sets import write_fmow, write_fmow_features, write_inat2018, write_inat2018_features
 from typer.testing import CliRunner
 
-from cspops.cli import app
+from cspops.commands import app
 from cspops.params import VIEWS
 
 ROOT = Path(__file__).parents[2]
