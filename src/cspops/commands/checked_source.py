@@ -20,6 +20,7 @@ from cspops.params import DownloadView, Params, view
 from cspops.pipeline import paths
 from cspops.progress import Report, silent
 from cspops.report.character_map import bounding_box, cells
+from cspops.report.tables import Document
 from cspops.site import Site
 
 EXAMPLES = 3
@@ -31,7 +32,7 @@ OWN = ("folder", "table")
 class Found:
     """What a check found."""
 
-    document: dict[str, Any]
+    document: Document
     """See `run`."""
     lonlat: np.ndarray
     """(n, 2) of the observations that have a position, degrees."""

@@ -1,14 +1,13 @@
 """`cspops compare`: metrics and params of two revisions, for a terminal and as Markdown for a pull request."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from cspops.commands.app import LOOK, app
 from cspops.commands.output import print_json, show
 from cspops.errors import ParamsError
-from cspops.report.tables import TITLES, as_code, markdown, ratio_title
+from cspops.report.tables import TITLES, Document, as_code, markdown, ratio_title
 
 
 @app.command(rich_help_panel=LOOK, epilog="Example: cspops compare main --max-drop 0.5 --md >> summary.md")
@@ -46,9 +45,6 @@ def compare(
         print(conclusion(document))
     if document["drops"]:
         raise typer.Exit(1)
-
-
-Document = Mapping[str, Any]
 
 
 def metric_rows(document: Document) -> list[list[str]]:

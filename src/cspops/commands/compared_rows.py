@@ -3,7 +3,6 @@
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +11,7 @@ import torch
 
 from cspops.errors import DataError
 from cspops.evaluation.bootstrap import Interval, paired_difference
+from cspops.report.tables import Document
 from cspops.shapes import Bool, Tensor
 
 MODELS = ("image", "location", "combined")
@@ -29,7 +29,7 @@ class Hits:
 HitsByRoleAndRatio = dict[tuple[str, float], Hits]
 
 
-def run(predictions: Path, revision: str) -> list[dict[str, Any]]:
+def run(predictions: Path, revision: str) -> list[Document]:
     """One row a role, label ratio and model: the difference in top-1 with its paired bootstrap interval."""
     if not predictions.is_file():
         raise DataError(f"{predictions} is missing", hint="dvc repro evaluate")

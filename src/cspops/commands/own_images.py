@@ -12,6 +12,7 @@ from cspops.errors import DataError, ParamsError
 from cspops.params import Params, parse
 from cspops.params.editing import with_value
 from cspops.pipeline import paths
+from cspops.report.tables import Document
 
 DATA_DVC = Path("data.dvc")
 RESTORE = "git restore data.dvc"
@@ -69,7 +70,7 @@ class Contents:
     """Not UTF-8, as they are printed."""
 
 
-def run(path: Path, params: Params, *, source: str | None, dry_run: bool, set_params: bool | None = None) -> dict[str, Any]:
+def run(path: Path, params: Params, *, source: str | None, dry_run: bool, set_params: bool | None = None) -> Document:
     """Make data.dvc name the folder ``path`` (of a table: the folder that it lies in), and say what to run next.
 
     With ``source``, or ``set_params``, dataset.source of params.yaml (and dataset.table.file, when ``path`` is a table) is
@@ -216,10 +217,9 @@ def _endings() -> str:
 def _read_first_rows(file: Path, params: Params) -> None:
     """As the source `table` does; DataError where it cannot, or there is none."""
     from cspops.intake.sources.table import open_table
-    from cspops.pixels.reading import Reading
 
     columns = params.dataset.table.columns.model_dump()
-    source = open_table(Path(file.name), root=file.parent, columns=columns, inspection="none", reading=Reading())
+    source = open_table(Path(file.name), root=file.parent, columns=columns)
     if next(iter(source.batches), None) is None:
         raise DataError(f"{file.name} has no row")
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from cspops.evaluation.combine import combined_log_p
 from cspops.library.asked import Asked
 from cspops.library.model import Model, top_classes
 from cspops.pixels.unreadable import UnreadableImage
+from cspops.report.tables import Document
 from cspops.shapes import Tensor
 
 BATCH = 64
@@ -32,7 +32,7 @@ class Prediction:
     guesses: dict[str, Guesses]
     error: str | None
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> Document:
         """For JSON and Parquet; None stands where there is nothing."""
         row = self.asked
         placed = not np.isnan(row.lon)

@@ -10,21 +10,19 @@ from typing import Any, Literal, TypeVar, cast
 
 from pydantic import BaseModel
 
-from cspops.params.image_networks import Method, Mode
+from cspops.params.image_networks import Full, LinearProbe, Method, MethodSettings, Mode, Released
 from cspops.params.location_encoders import LocationEncoderSection
 from cspops.params.section import Section
 from cspops.params.sections import (
     BlueMarble,
     FinetuneLoc,
+    FinetuneLoss,
     Fmow,
     Folder,
     ImageEncoder,
     Inat2018,
     Loss,
-    McLoss,
-    MseLoss,
-    NceLoss,
-    NoLoss,
+    LossSettings,
     Params,
     Pretrain,
     Priors,
@@ -63,7 +61,7 @@ class PretrainImgView:
     seed: int = listed("seed")
     image_encoder: ImageEncoder = listed("image_encoder")
     method: Method = listed("pretrain_img.method")
-    settings: Section = listed("pretrain_img.methods.${pretrain_img.method}")
+    settings: MethodSettings = listed("pretrain_img.methods.${pretrain_img.method}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +76,7 @@ class PretrainView:
     encoding: Section = listed("encodings.${location_encoder.encoding.name}")
     network: Section = listed("networks.${location_encoder.network.name}")
     loss: Loss = listed("loss")
-    loss_settings: McLoss | NceLoss | MseLoss | NoLoss = listed("losses.${loss}")
+    loss_settings: LossSettings = listed("losses.${loss}")
     pretrain: Pretrain = listed("pretrain")
 
     def encoder_config(self) -> dict[str, Any]:
@@ -95,7 +93,7 @@ class FinetuneLocView:
     seeds: tuple[int, ...] = listed("seeds")
     label_ratios: tuple[float, ...] = listed("split.label_ratios")
     finetune_loc: FinetuneLoc = listed("finetune_loc")
-    loss_settings: Section = listed("finetune_losses.${finetune_loc.loss}")
+    loss_settings: FinetuneLoss = listed("finetune_losses.${finetune_loc.loss}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +101,7 @@ class FinetuneImgView:
     seeds: tuple[int, ...] = listed("seeds")
     label_ratios: tuple[float, ...] = listed("split.label_ratios")
     mode: Mode = listed("finetune_img.mode")
-    settings: Section = listed("finetune_img.modes.${finetune_img.mode}")
+    settings: LinearProbe | Full | Released = listed("finetune_img.modes.${finetune_img.mode}")
 
 
 @dataclasses.dataclass(frozen=True)

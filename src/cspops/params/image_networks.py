@@ -80,6 +80,9 @@ class NoImagePretraining(Section):
     pass
 
 
+MethodSettings = Moco | GeoSsl | Tile2Vec | Seco | Geokr | NoImagePretraining
+
+
 class PretrainImgMethods(Section):
     moco: Moco
     geo_ssl: GeoSsl

@@ -196,6 +196,9 @@ class NoLoss(Section):
     pass
 
 
+LossSettings = McLoss | NceLoss | MseLoss | NoLoss
+
+
 class Losses(Section):
     mc: McLoss
     nce: NceLoss
@@ -233,6 +236,9 @@ class CrossEntropy(Section):
 
 class Focal(Section):
     gamma: NotNegative
+
+
+FinetuneLoss = PresenceAbsence | PresenceAbsenceReleased | CrossEntropy | Focal
 
 
 class FinetuneLosses(Section):
