@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 # threads that spin while they wait slow each other down where cores are shared; read when torch is loaded
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -36,13 +37,21 @@ from cspops.host import Host
 from cspops.kernels import product
 from cspops.models.heads import ClassEmbedding
 from cspops.models.location_encoder import LocationClassifier, LocationEncoder
+from cspops.params import load, value_at
+from cspops.params.sections import PresenceAbsence, Pretrain
 from cspops.seeds import numpy_stream, torch_stream
 from cspops.shapes import Tensor
+from cspops.training import loop
 from cspops.training.finetune_loc import finetune_loc
 from cspops.training.pretrain import pretrain
 
-SETTINGS = {"tau_batch": 0.2, "tau_locations": 0.2, "tau_dropout": 0.2, "weight_locations": 1.0, "weight_dropout": 1.0}
 BETA, TOP, RATE = 0.05, 10, 1e-3
+PARAMS = load(Path(__file__).parents[1] / "params.yaml")
+TAUS = dict.fromkeys(("tau_batch", "tau_locations", "tau_dropout"), 0.2)
+LOSS = value_at(PARAMS, "losses.mc").model_copy(
+    update=TAUS | {"weight_locations": 1.0, "weight_dropout": 1.0, "learning_rate": RATE}
+)
+FINETUNE = PARAMS.finetune_loc.model_copy(update={"learning_rate": RATE, "encoder_rate": 1.0, "patience": 0})
 LONG, PIECE = 4096, 512
 
 
@@ -102,16 +111,10 @@ def pretraining(shapes: Shapes, device: torch.device) -> Case:
         return pretrain(
             data,
             shapes.encoder,
-            loss="mc",
-            terms="BLD",
-            loss_settings=SETTINGS,
+            LOSS,
+            schedule=Pretrain(epochs=shapes.epochs, batch_size=shapes.batch, negative_locations=1, negatives="sphere"),
             negatives=uniform_on_sphere,
-            negative_locations=1,
-            epochs=shapes.epochs,
-            batch_size=shapes.batch,
-            learning_rate=RATE,
-            seed=0,
-            device=device,
+            run=loop.Run(0, device),
         )
 
     encoder = plain_encoder(shapes).to(device)
@@ -123,7 +126,7 @@ def pretraining(shapes: Shapes, device: torch.device) -> Case:
     def loss(lonlat: Tensor, features: Tensor) -> Tensor:
         standard = (features.to(device) - mean) / sd
         negatives = plain.places(len(lonlat), draws)
-        return plain.pretraining_loss(encoder, projection, lonlat.numpy(), standard, negatives, SETTINGS["tau_batch"])
+        return plain.pretraining_loss(encoder, projection, lonlat.numpy(), standard, negatives, LOSS.tau_batch)
 
     b, d, h, e = shapes.batch, shapes.dim, shapes.hidden, 4 * shapes.scales
     products = [Product(2 * b, e, h, 2), Product(3 * b, h, d), Product(b, shapes.features, d, 2), *[Product(b, d, b)] * 2]
@@ -140,7 +143,7 @@ def finetuning(shapes: Shapes, device: torch.device) -> Case:
     """`cspops.training.finetune_loc` as a whole, its set-up too."""
     n = shapes.batch * shapes.batches
     label = torch.randint(shapes.classes, (n,), generator=torch_stream(0, "label"))
-    data = Labelled(places(n), label)
+    data = Labelled(places(n), label, shapes.classes)
     torch.manual_seed(0)
     trained = LocationEncoder(shapes.encoder).to(device)
 
@@ -148,15 +151,10 @@ def finetuning(shapes: Shapes, device: torch.device) -> Case:
         return finetune_loc(
             data,
             trained,
-            classes=shapes.classes,
-            loss="presence_absence",
-            loss_settings={"beta": BETA},
+            FINETUNE.model_copy(update={"steps": shapes.steps, "batch_size": shapes.batch}),
+            PresenceAbsence(beta=BETA),
             negatives=uniform_on_sphere,
-            steps=shapes.steps,
-            batch_size=shapes.batch,
-            learning_rate=RATE,
-            seed=0,
-            device=device,
+            run=loop.Run(0, device),
         )
 
     encoder = plain_encoder(shapes).to(device)

@@ -129,11 +129,12 @@ def record_pieces(monkeypatch):
 
 def train_nothing(monkeypatch):
     """A pre-training that leaves the network as it is."""
-    monkeypatch.setattr(
-        image_probes,
-        "pretrain_image_network",
-        lambda *_, seed, **__: Pretrained([], {"share": 0.5 + seed, "note": "It is idle"}),
-    )
+    for name in METHODS:
+        monkeypatch.setitem(
+            METHODS,
+            name,
+            lambda network, images, settings, run, **_: Pretrained([], {"share": 0.5 + run.seed, "note": "It is idle"}),
+        )
 
 
 def test_each_network_is_a_row_with_mean_and_sd_of_its_pieces(project, monkeypatch):
@@ -189,7 +190,7 @@ def test_a_method_that_refuses_becomes_a_row(project, monkeypatch, kind):
     def refuse(*arguments, **options):
         raise kind("no image has a date: seasons cannot be told apart")
 
-    monkeypatch.setattr(image_probes, "pretrain_image_network", refuse)
+    monkeypatch.setitem(METHODS, "moco", refuse)
     row = by_name(fill("moco", "colour statistics"))["moco"]
     assert row["refused"] == "no image has a date: seasons cannot be told apart"
     assert "scores" not in row
@@ -208,7 +209,7 @@ def test_a_machine_that_cannot_is_no_row(project, monkeypatch):
     def refuse(*arguments, **options):
         raise EnvironmentProblem("no room")
 
-    monkeypatch.setattr(image_probes, "pretrain_image_network", refuse)
+    monkeypatch.setitem(METHODS, "moco", refuse)
     with pytest.raises(EnvironmentProblem, match="no room"):
         fill("moco")
 

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from cspops.data.catalogue import read_observations
+from cspops.data.json_files import Document
 from cspops.data.splits import read_few_shot
 from cspops.errors import DataError
 from cspops.evaluation import metrics
@@ -64,7 +64,7 @@ def score(
     run: Path | None,
     by_region: bool = False,
     by_class: bool = False,
-) -> dict[str, Any]:
+) -> Document:
     """Score the models of every seed on labelled rows; nothing is written.
 
     Image, combined and calibrated are of the models' images and positions as in stage evaluate: a row without a position
@@ -149,7 +149,7 @@ def _log_p(model: Model, features: Tensor | None, lonlat: Float[Tensor, "n 2"]) 
     yield "location", location
 
 
-def _metrics(scored: Scored, names: Sequence[str], *, seeds: int, classes: int) -> dict[str, Any]:
+def _metrics(scored: Scored, names: Sequence[str], *, seeds: int, classes: int) -> Document:
     scores: Scores = {
         (ROLE, ROLE, name, seed): metrics.score(scored.judged[name, seed], scored.label, classes=classes)
         for name in names
@@ -158,7 +158,7 @@ def _metrics(scored: Scored, names: Sequence[str], *, seeds: int, classes: int) 
     return summarise(scores, roles=(ROLE,), ratios=(ROLE,), seeds=range(seeds), models=names)[ROLE][ROLE]
 
 
-def _regions(scored: Scored, seeds: Sequence[int], run: Path | None, ratio: float | None) -> dict[str, Any]:
+def _regions(scored: Scored, seeds: Sequence[int], run: Path | None, ratio: float | None) -> Document:
     """As in regions.json; without the distances where nobody knows where the labelled rows lie."""
     judges = ("image", "location", "combined")
     hits = {name: torch.stack([scored.judged[name, seed].hits for seed in range(len(seeds))]) for name in judges}

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 import numpy as np
 import torch
 
+from cspops.data.json_files import Document
 from cspops.errors import DataError
 from cspops.evaluation.calibration import calibrated_log_p
 from cspops.evaluation.combine import combined_log_p
@@ -32,7 +32,7 @@ class Prediction:
     guesses: dict[str, Guesses]
     error: str | None
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> Document:
         """For JSON and Parquet; None stands where there is nothing."""
         row = self.asked
         placed = not np.isnan(row.lon)

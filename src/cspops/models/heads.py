@@ -1,11 +1,10 @@
 """What is put on top of embeddings and image features."""
 
-from typing import Any
-
 import torch
 from torch import nn
 
 from cspops.kernels import Linear
+from cspops.models.checkpoint import Config
 from cspops.shapes import Float, Int, Tensor
 
 ABSENT = -1e4
@@ -73,7 +72,7 @@ class LinearProbe(nn.Module):
 
     def __init__(self, dim: int, classes: int) -> None:
         super().__init__()
-        self.config: dict[str, Any] = {"dim": dim, "classes": classes}
+        self.config: Config = {"dim": dim, "classes": classes}
         self.standardise = Standardise(dim)
         self.linear = Linear(dim, classes)
 
@@ -93,7 +92,7 @@ class ImageHead(nn.Module):
 
     def __init__(self, dim: int, classes: int, *, hidden: int = 0) -> None:
         super().__init__()
-        self.config: dict[str, Any] = {"kind": IMAGE_HEAD, "dim": dim, "classes": classes, "hidden": hidden}
+        self.config: Config = {"kind": IMAGE_HEAD, "dim": dim, "classes": classes, "hidden": hidden}
         self.standardise = Standardise(dim)
         self.body = nn.Sequential(Linear(dim, hidden), nn.GELU()) if hidden else nn.Identity()
         self.linear = Linear(hidden or dim, classes)

@@ -28,6 +28,7 @@ from cspops.intake.sources.blue_marble import (
     tiles,
     zone_diversity,
 )
+from cspops.params.sections import BlueMarble
 from cspops.pixels.reading import Reading
 from cspops.pixels.tensors import decode
 from cspops.seeds import torch_stream
@@ -57,9 +58,9 @@ def drawn(rasters, **change):
         "block_share": 0.1,
         "buffer_km": 0.0,
         "min_zone_points": 0,
-        "seed": 0,
-    }
-    return draw(rasters, **(settings_ | change))
+    } | change
+    sizes, seed = settings_.pop("sizes"), settings_.pop("seed", 0)
+    return draw(rasters, BlueMarble.model_construct(**settings_, **sizes), seed=seed)
 
 
 @pytest.fixture(scope="module")
