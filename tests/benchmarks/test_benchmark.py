@@ -55,8 +55,8 @@ def test_pretraining_is_the_same_loss_and_gradient():
     image = torch.randn(8, 6, generator=torch.Generator().manual_seed(3))
     stacked = ours.encoding(torch.cat((x, negative)))
     loc, again, neg = two_passes(ours.network, stacked, 8).split(8)
-    one = mc_loss(loc, image, neg_loc_emb=neg[:, None], loc_emb_2=again, **training.SETTINGS)["total"]
-    other = plain.pretraining_loss(theirs, nn.Identity(), x.numpy(), image, negative.numpy(), training.SETTINGS["tau_batch"])
+    one = mc_loss(loc, image, neg_loc_emb=neg[:, None], loc_emb_2=again, **training.TAUS)["total"]
+    other = plain.pretraining_loss(theirs, nn.Identity(), x.numpy(), image, negative.numpy(), training.LOSS.tau_batch)
     torch.testing.assert_close(one, other)
     one.backward()
     other.backward()

@@ -86,10 +86,10 @@ def project(tmp_path, monkeypatch):
     make_inputs(tmp_path / "artifacts")
     build = image_probes.network_of
 
-    def offline(model, weights, **others):
-        if weights == "pretrained":
+    def offline(about, **others):
+        if about.weights == "pretrained":
             raise DataError("the published weights cannot be had", hint="connect once")
-        return build(model, weights, **others)
+        return build(about, **others)
 
     monkeypatch.setattr(image_probes, "network_of", offline)
     return tmp_path

@@ -134,7 +134,7 @@ def test_last_modified_serves_where_the_etag_is_weak(server: Server, tmp_path: P
 
 @pytest.mark.parametrize(
     ("validator", "checksums", "ranges"),
-    [(None, None, [None]), (None, MD5, ["bytes=50000-"]), ('"1"', None, ["bytes=50000-"])],
+    [(None, {}, [None]), (None, MD5, ["bytes=50000-"]), ('"1"', {}, ["bytes=50000-"])],
 )
 def test_a_part_that_nothing_vouches_for_is_dropped(
     server: Server, tmp_path: Path, patience: Patience, validator: str | None, checksums: Any, ranges: list[Any]
@@ -284,16 +284,16 @@ def test_without_any_length_a_cut_could_not_be_seen(server: Server, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("how", "told"),
+    ("expected", "told"),
     [
-        ({"size": 200_001}, "has 200000 bytes, not 200001"),
-        ({"checksums": MD5}, f"md5 {hashlib.md5(OTHER).hexdigest()}, not {MD5['md5']}"),
-        ({"checksums": {"md5": hashlib.md5(OTHER).hexdigest(), "sha256": SHA256}}, "sha256"),
+        (Expected(200_001), "has 200000 bytes, not 200001"),
+        (Expected(checksums=MD5), f"md5 {hashlib.md5(OTHER).hexdigest()}, not {MD5['md5']}"),
+        (Expected(checksums={"md5": hashlib.md5(OTHER).hexdigest(), "sha256": SHA256}), "sha256"),
     ],
 )
-def test_wrong_bytes_are_no_file(server: Server, tmp_path: Path, patience: Patience, how: Any, told: str) -> None:
+def test_wrong_bytes_are_no_file(server: Server, tmp_path: Path, patience: Patience, expected: Expected, told: str) -> None:
     url = server.serve("/f", OTHER)
-    assert told in fails(url, tmp_path, patience, DataError, hint_wrong_bytes="see", **how)
+    assert told in fails(url, tmp_path, patience, DataError, hint_wrong_bytes="see", expected=expected)
     assert list(tmp_path.iterdir()) == []
 
 
