@@ -21,9 +21,9 @@ import pyarrow as pa
 from PIL import Image
 
 from cspops.data.image_columns import IMAGE
-from cspops.data.images.decoding import squares
-from cspops.data.rows import Reading
-from cspops.data.workers import Workers
+from cspops.pixels.decoding import squares
+from cspops.pixels.reading import Reading
+from cspops.pixels.workers import Workers
 
 
 def write_photos(folder: Path, *, images: int, side: int) -> pa.Table:

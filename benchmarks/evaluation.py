@@ -31,23 +31,21 @@ import torch
 
 from cspops.data.catalogue import SCHEMA, read_observations
 from cspops.data.features import FeatureFile
-from cspops.data.splits import read_few_shot, read_roles
+from cspops.data.splits import piece, read_few_shot, read_roles
 from cspops.evaluation import calibration, combine, metrics, priors
 from cspops.geo import uniform_on_sphere
 from cspops.host import Host
 from cspops.models.checkpoint import save_model
 from cspops.models.heads import ClassEmbedding, LinearProbe
 from cspops.models.loading import load_image_classifier, load_location_classifier
-from cspops.models.location_classifier import LocationClassifier
-from cspops.models.location_encoder import LocationEncoder
+from cspops.models.location_encoder import LocationClassifier, LocationEncoder
+from cspops.params.graph import EvaluateView
 from cspops.params.sections import Priors
-from cspops.params.views import EvaluateView
+from cspops.pipeline import evaluate
 from cspops.progress import silent
 from cspops.seeds import global_torch_stream, numpy_stream, torch_stream
 from cspops.shapes import Tensor
-from cspops.stages import evaluate
-from cspops.stages.pieces import piece
-from cspops.stages.site import Site
+from cspops.site import Site
 
 STAGES = ("download", "split", "featurize", "finetune-loc", "finetune-img")
 RATIO = 0.05

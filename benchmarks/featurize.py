@@ -21,13 +21,13 @@ import pyarrow as pa
 import torch
 
 from benchmarks.decoding import plain, seconds, write_photos
-from cspops.data.images.decoding import squares
-from cspops.data.images.tensors import stacked
-from cspops.data.rows import Reading
-from cspops.data.workers import Workers
 from cspops.host import Host
 from cspops.models.backbones import ImageNetwork, build_image_network
 from cspops.models.image_features import answer_of, image_features, on_device
+from cspops.pixels.decoding import squares
+from cspops.pixels.reading import Reading
+from cspops.pixels.tensors import stacked
+from cspops.pixels.workers import Workers
 from cspops.shapes import Tensor
 
 

@@ -32,7 +32,7 @@ PARTS = ("download", "split", "read")
 
 def synthetic(rows: int, *, seed: int = 0) -> Iterator[pa.RecordBatch]:
     """Batches as a source of a CSV file yields them: of 1000 rows 2 have no position, 1 a wrong one, 1 a used id."""
-    from cspops.data.rows import batch
+    from cspops.intake.rows import batch
 
     names = pa.array([f"Genus{n // 10} species{n}" for n in range(1000)])
     roles = pa.array(["train", "val", "test"])
@@ -81,13 +81,13 @@ def write_table(file: Path, rows: int) -> None:
 
 def measured(rows: int, folder: Path) -> dict[str, float]:
     """CPU seconds of each part, of ``folder``/data/table.csv, and this process's peak memory in bytes."""
+    from cspops.commands.runs import with_values
     from cspops.data.catalogue import read_observations
     from cspops.host import Host
     from cspops.params import VIEWS, load, view
+    from cspops.pipeline import download, split
     from cspops.progress import silent
-    from cspops.stages import download, split
-    from cspops.stages.runs import with_values
-    from cspops.stages.site import Site
+    from cspops.site import Site
 
     values = {"dataset.source": "table", "dataset.table.inspection": "none", "seeds": [0]}
     params = with_values(load(Path("params.yaml")), values.items())

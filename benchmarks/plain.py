@@ -72,7 +72,7 @@ def pretraining_loss(
 def finetuning_loss(
     encoder: Encoder, classes: nn.Module, lonlat: np.ndarray, label: torch.Tensor, negatives: np.ndarray, beta: float
 ) -> torch.Tensor:
-    """Eq. 5; `cspops.losses.presence_absence.presence_absence`."""
+    """Eq. 5; `cspops.losses.finetuning.presence_absence`."""
     scores, neg_scores = classes(encoder(lonlat)), classes(encoder(negatives))
     is_label = torch.zeros_like(scores).scatter_(1, label[:, None], 1)
     pos = (logsigmoid(scores) * is_label).sum() / len(label)

@@ -29,14 +29,13 @@ from torch.nn.functional import conv2d
 from torch.utils.data import DataLoader
 
 from benchmarks import plain
+from benchmarks.blocks import top_in_blocks
 from cspops.data.batches import Labelled, Unlabelled
-from cspops.evaluation.blocks import top_in_blocks
 from cspops.geo import uniform_on_sphere
 from cspops.host import Host
 from cspops.kernels import product
 from cspops.models.heads import ClassEmbedding
-from cspops.models.location_classifier import LocationClassifier
-from cspops.models.location_encoder import LocationEncoder
+from cspops.models.location_encoder import LocationClassifier, LocationEncoder
 from cspops.seeds import numpy_stream, torch_stream
 from cspops.shapes import Tensor
 from cspops.training.finetune_loc import finetune_loc

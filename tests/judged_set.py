@@ -10,16 +10,15 @@ import torch
 
 from cspops.data.catalogue import SCHEMA
 from cspops.data.features import FeatureFile
+from cspops.data.splits import piece
 from cspops.geo import uniform_on_sphere
 from cspops.host import Host
 from cspops.models.checkpoint import save_model
 from cspops.models.heads import ClassEmbedding, LinearProbe
-from cspops.models.location_encoder import LocationEncoder
+from cspops.models.location_encoder import LocationClassifier, LocationEncoder
+from cspops.params.graph import EvaluateView
 from cspops.params.sections import Priors
-from cspops.params.views import EvaluateView
-from cspops.stages.pieces import piece
-from cspops.stages.site import Site
-from cspops.training.finetune_loc import LocationClassifier
+from cspops.site import Site
 
 N, Q, SEEDS, RATIOS = 60, 3, (0, 1), (0.5, 1.0)
 ROLES = ["train"] * 20 + ["val"] * 12 + ["test"] * 12 + ["spatial_val"] * 6 + ["spatial_test"] * 6 + ["buffer"] * 4

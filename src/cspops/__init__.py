@@ -9,7 +9,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cspops.library.loading import load as load
+    from cspops.library.loading import load
 
 __all__ = ["load"]
 

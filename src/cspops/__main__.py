@@ -11,7 +11,7 @@ def run() -> None:
     # OpenMP threads that spin for long while they wait slow a shared machine down, threads that sleep at once slow the
     # next kernel down: spin for some microseconds. Results are the same.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
-    from cspops.cli import main
+    from cspops.commands import main
 
     sys.exit(main())
 

@@ -7,6 +7,10 @@ CspopsError                 exit code 1   something failed
 └── EnvironmentProblem      exit code 4   this machine lacks something: a device, a package, disk space
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 
 class CspopsError(Exception):
     """A failure with a sentence for the user and, where there is one, the way out."""
@@ -43,3 +47,15 @@ class EnvironmentProblem(CspopsError):
     """The machine cannot do what a CSPOPS_* setting asks."""
 
     code = 4
+
+
+@contextmanager
+def written_into(folder: Path) -> Iterator[None]:
+    """EnvironmentProblem that names ``folder`` in the place of an OSError; around writing alone, never around a source."""
+    try:
+        yield
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"{folder} cannot be written: {error.strerror or error}",
+            hint=f"free some space there, or see who may write into {folder}",
+        ) from None

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from benchmarks import plain, training
-from cspops.evaluation.blocks import top_in_blocks
+from benchmarks.blocks import top_in_blocks
 from cspops.geo import uniform_on_sphere
 from cspops.losses.csp import mc_loss
-from cspops.losses.presence_absence import presence_absence_in_blocks
+from cspops.losses.finetuning import presence_absence_in_blocks
 from cspops.models.location_encoder import LocationEncoder
 from cspops.models.networks import two_passes
 

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 
 from benchmarks import ingestion
-from cspops.data.intake.ingest import ingest
-from cspops.data.rows import Source
+from cspops.intake.judging.ingest import ingest
+from cspops.intake.rows import Source
 from cspops.progress import silent
 
 ROOT = Path(__file__).parents[2]

@@ -8,9 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from cspops.data import captures
-from cspops.data.captures import NO_DATE, read_captures
-from cspops.data.catalogue import SCHEMA
+from cspops.data import catalogue as captures
+from cspops.data.catalogue import NO_DATE, SCHEMA, read_captures
 
 
 def catalogue(folder: Path, **columns) -> Path:

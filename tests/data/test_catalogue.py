@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from cspops.data.catalogue import CROP, GIVEN_FEATURES, SCHEMA, read_images, read_observations
+from cspops.data.catalogue import SCHEMA, read_images, read_observations
+from cspops.data.image_columns import CROP, GIVEN_FEATURES
 from cspops.errors import DataError
 
 PICTURE = {"bytes": b"P6", "path": None}

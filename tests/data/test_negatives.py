@@ -8,8 +8,9 @@ from scipy.stats import chi2
 
 import cspops
 from cspops.data import negatives
-from cspops.data.negatives import SEA, LandMask, negative_sampler, read_land
+from cspops.data.negatives import negative_sampler
 from cspops.errors import DataError
+from cspops.land import SEA, LandMask, read_land
 
 LAWS = ("sphere", "planar_disk", "ne_quadrant", "land", "data")
 N = 40_000

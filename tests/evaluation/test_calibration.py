@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
-from cspops.evaluation import calibration, row_blocks
+from cspops.evaluation import calibration, combine
 from cspops.evaluation.calibration import HIGH, LOW, Calibration, calibrated_log_p, fit, fit_in_blocks
 from cspops.evaluation.combine import combined_log_p, image_log_p, location_log_p
 
@@ -137,7 +137,7 @@ def test_in_blocks_it_is_the_same_minimum(monkeypatch, scale, kept):
 
     Both stop where the NLL may still fall by 1e-12 of itself, or by 1e-12.
     """
-    monkeypatch.setattr(row_blocks, "TABLE", 7 * 5)
+    monkeypatch.setattr(combine, "TABLE", 7 * 5)
     monkeypatch.setattr(calibration, "KEPT", kept)
     image, location, label = table(1, scale=scale)
     asked: list[int] = []

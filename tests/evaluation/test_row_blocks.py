@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cspops.evaluation.row_blocks import TABLE, row_blocks
+from cspops.evaluation.combine import TABLE, row_blocks
 
 
 @pytest.mark.parametrize(("n", "q"), [(0, 5), (1, 5), (23, 5), (23, 4000), (3, 2**22)])

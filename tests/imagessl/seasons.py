@@ -5,7 +5,7 @@ from torch import nn
 from unlabelled import unlabelled
 
 from cspops.imagessl.images import UnlabelledImages
-from cspops.losses.pairs import unit
+from cspops.losses.objectives import unit
 from cspops.models.backbones import ImageNetwork
 from cspops.seeds import global_torch_stream
 

@@ -8,10 +8,10 @@ import torch
 from interrupted import stopped_and_continued
 from unlabelled import CPU, backbone, unlabelled
 
-from cspops.data.land_cover import LandCover
 from cspops.errors import DataError
 from cspops.imagessl import geokr as module
 from cspops.imagessl.geokr import GeokrSettings, StudentAndTeacher, geokr
+from cspops.imagessl.land_cover import LandCover
 
 
 def settings(**changes) -> GeokrSettings:

@@ -11,7 +11,7 @@ from unlabelled import CPU, backbone, tiles, unlabelled
 from cspops.errors import DataError
 from cspops.imagessl.moco import MocoSettings, moco
 from cspops.losses import objectives
-from cspops.losses.pairs import unit
+from cspops.losses.objectives import unit
 from cspops.models.backbones import ImageNetwork
 from cspops.seeds import torch_stream
 from cspops.training.resume import Resume

@@ -16,7 +16,7 @@ from cspops.errors import DataError
 from cspops.imagessl import watched
 from cspops.imagessl.methods import METHODS
 from cspops.imagessl.seco import SeasonalContrast, SecoSettings, seco, space_loss
-from cspops.losses.pairs import unit
+from cspops.losses.objectives import unit
 from cspops.params import load
 from cspops.seeds import torch_stream
 from cspops.training import loop

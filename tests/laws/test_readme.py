@@ -38,7 +38,7 @@ def test_the_table_of_stages_is_that_of_dvc_yaml() -> None:
 def test_every_cspops_command_shown_exists() -> None:
     from typer.main import get_command
 
-    from cspops.cli import app
+    from cspops.commands import app
 
     known = set(get_command(app).commands)  # type: ignore[attr-defined]
     shown = set(re.findall(r"^\$? ?cspops ([a-z-]+)", README, re.MULTILINE))

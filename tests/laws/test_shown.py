@@ -14,12 +14,12 @@ RUN_BY = {
     "dvc pull": "pipeline/test_remote.py::elsewhere",
     "cspops evaluate": "pipeline/test_remote.py::test_the_models_that_came_are_evaluated_without_training",
     "cspops init birds --data ~/photos": (
-        "stages/test_init.py::test_own_photos_are_named_from_the_root_on_and_advice_is_printed_not_followed"
+        "commands/test_init.py::test_own_photos_are_named_from_the_root_on_and_advice_is_printed_not_followed"
     ),
-    "cspops data check": "stages/test_data_check.py::test_the_document_counts_every_row_and_names_the_bad_ones",
-    "cspops data use ~/photos --source folder": "stages/test_data_use.py::test_dvc_imports_the_folder_and_goes_back",
-    "git restore data.dvc params.yaml && dvc repro": "stages/test_data_use.py::test_dvc_imports_the_folder_and_goes_back",
-    "cspops tables 1 --queue": "stages/test_tables.py::test_dvc_itself_queues_the_run_once",
+    "cspops data check": "commands/test_data_check.py::test_the_document_counts_every_row_and_names_the_bad_ones",
+    "cspops data use ~/photos --source folder": "commands/test_data_use.py::test_dvc_imports_the_folder_and_goes_back",
+    "git restore data.dvc params.yaml && dvc repro": "commands/test_data_use.py::test_dvc_imports_the_folder_and_goes_back",
+    "cspops tables 1 --queue": "commands/test_tables.py::test_dvc_itself_queues_the_run_once",
     "dvc exp run --run-all": "pipeline/test_shown_commands.py::test_what_is_shown_runs",
 }
 """Commands in blocks that tests/pipeline/test_shown_commands.py does not run, and the test that runs them."""

@@ -5,13 +5,12 @@ from pathlib import Path
 
 import torch
 
-from cspops.data.rows import Reading
 from cspops.data.splits import ratio_key
 from cspops.models.backbones import build_image_network
 from cspops.models.checkpoint import save_model
 from cspops.models.heads import ClassEmbedding, LinearProbe
-from cspops.models.location_classifier import LocationClassifier
-from cspops.models.location_encoder import LocationEncoder
+from cspops.models.location_encoder import LocationClassifier, LocationEncoder
+from cspops.pixels.reading import Reading
 
 CONFIG = {"encoding": {"name": "wrap"}, "network": {"name": "ffn", "hidden": 8}, "dim": 6}
 CLASSES = ["beech", "fir", "oak"]

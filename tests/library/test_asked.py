@@ -8,10 +8,9 @@ import pytest
 from photos import gps_exif
 from PIL import Image
 
-from cspops.data.rows import Reading
 from cspops.errors import DataError
-from cspops.library.asked import NOT_THERE, asked
-from cspops.report.prediction_files import NO_POSITION
+from cspops.library.asked import NO_POSITION, NOT_THERE, asked
+from cspops.pixels.reading import Reading
 
 
 def rows(*paths, stdin=(), position=None):

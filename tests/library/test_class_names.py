@@ -2,7 +2,7 @@
 
 import pytest
 
-from cspops.library.class_names import ClassNames, Match
+from cspops.library.labelled import ClassNames, Match
 
 NAMES = ClassNames(["oak", "Silver fir", "BEECH", "Beech", "caf\u00e9"])
 

@@ -5,12 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from cspops.data.images.unreadable import NO_IMAGE, UnreadableImage
 from cspops.errors import DataError
-from cspops.library.asked import Asked
-from cspops.library.class_names import ClassNames
-from cspops.library.labelled import NO_LABEL, UNKNOWN, Intake
-from cspops.report.prediction_files import NO_POSITION
+from cspops.library.asked import NO_POSITION, Asked
+from cspops.library.labelled import NO_LABEL, UNKNOWN, ClassNames, Intake
+from cspops.pixels.unreadable import NO_IMAGE, UnreadableImage
 
 CLASSES = ["oak", "fir"]
 

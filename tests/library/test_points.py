@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from cspops.errors import DataError
-from cspops.library.points import as_lonlat, like
+from cspops.library.model import as_lonlat, like
 
 ROWS = [[8.54, 47.37], [-70.0, -33.4]]
 

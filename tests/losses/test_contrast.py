@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from cspops.losses import contrast, objectives, pairs
+from cspops.losses import csp, objectives
+from cspops.losses import objectives as pairs
 
 
 def unit_rows(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -32,7 +33,7 @@ def test_mc_is_mc_of_the_pairs(n, temperature):
     def simple(a, b):
         return objectives.mc(*pairs.in_batch(a, b), temperature=temperature)
 
-    agree(lambda a, b: contrast.mc_in_batch(a, b, temperature=temperature), simple, unit_rows(n, 5), unit_rows(n, 5, seed=1))
+    agree(lambda a, b: csp.mc_in_batch(a, b, temperature=temperature), simple, unit_rows(n, 5), unit_rows(n, 5, seed=1))
 
 
 @pytest.mark.parametrize("n", [1, 2, 9])
@@ -40,12 +41,12 @@ def test_nce_is_nce_of_the_pairs(n):
     def simple(a, b):
         return objectives.nce(*pairs.in_batch(a, b))
 
-    agree(contrast.nce_in_batch, simple, unit_rows(n, 5), unit_rows(n, 5, seed=1))
+    agree(csp.nce_in_batch, simple, unit_rows(n, 5), unit_rows(n, 5, seed=1))
 
 
 def test_negative_locations_are_those_of_the_pairs():
     a, b, c = unit_rows(4, 3), unit_rows(4, 2, 3, seed=1), unit_rows(4, 3, seed=2)
-    for one, other in zip(contrast.negative_locations(a, b, c), pairs.negative_locations(a, b, c), strict=True):
+    for one, other in zip(csp.negative_locations(a, b, c), pairs.negative_locations(a, b, c), strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-7)
 
 
@@ -56,13 +57,13 @@ def test_symmetric_mc_is_the_mean_of_both_directions():
         ) / 2
 
     def fast(a, b):
-        return contrast.mc_in_batch(a, b, temperature=0.3, symmetric=True)
+        return csp.mc_in_batch(a, b, temperature=0.3, symmetric=True)
 
     agree(fast, simple, unit_rows(6, 5), unit_rows(6, 5, seed=1))
 
 
 def test_a_learned_temperature_gets_the_gradient_of_the_simple_form():
     a, b, t = unit_rows(6, 5), unit_rows(6, 5, seed=1), torch.tensor(0.4, dtype=torch.float64, requires_grad=True)
-    (one,) = gradients(contrast.mc_in_batch(a, b, temperature=t), t)
+    (one,) = gradients(csp.mc_in_batch(a, b, temperature=t), t)
     (other,) = gradients(objectives.mc(*pairs.in_batch(a, b), temperature=t), t)
     torch.testing.assert_close(one, other, rtol=0, atol=1e-6)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from cspops.losses.location_classes import focal, softmax_cross_entropy
+from cspops.losses.finetuning import focal, softmax_cross_entropy
 
 
 def example(n: int = 5, q: int = 4, seed: int = 0):

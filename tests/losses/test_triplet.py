@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from cspops.losses.triplet import length, triplet
+from cspops.losses.image import length, triplet
 
 
 def embeddings(n: int = 7, k: int = 5, seed: int = 0) -> list[torch.Tensor]:

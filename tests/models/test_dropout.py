@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from cspops.models.dropout import LEVELS, Dropout
+from cspops.models.networks import LEVELS, Dropout
 
 N = 2**20
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cspops.models import precision
+from cspops.models import backbones
 from cspops.models.backbones import build_image_network
 from cspops.models.image_features import answer_of, image_features
 
@@ -45,16 +45,16 @@ def test_a_gpu_computes_in_what_it_has_units_for(monkeypatch, native, expected):
         return native
 
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
-    assert precision.half_precision(torch.device("cuda:1")) == expected
-    assert precision.half_precision(CPU) is None
-    assert precision.half_precision(torch.device("mps")) is None
+    assert backbones.half_precision(torch.device("cuda:1")) == expected
+    assert backbones.half_precision(CPU) is None
+    assert backbones.half_precision(torch.device("mps")) is None
 
 
 def test_half_precision_rounds_products_and_the_answer_is_in_range(network, monkeypatch):
     """bfloat16 keeps 8 bits. The CPU has it too: features stay within a few per cent, and they are not the same."""
     (batch,) = batches(1)
     whole = answer_of(network, batch, CPU).float()
-    monkeypatch.setattr(precision, "half_precision", lambda device: torch.bfloat16)
+    monkeypatch.setattr(backbones, "half_precision", lambda device: torch.bfloat16)
     half = answer_of(network, batch, CPU)
     assert half.dtype == torch.float16
     distance = (half.float() - whole).norm() / whole.norm()

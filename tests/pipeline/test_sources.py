@@ -15,10 +15,10 @@ from photos import write_photos
 from published_sets import write_fmow, write_fmow_features, write_inat2018, write_inat2018_features
 from typer.testing import CliRunner
 
-from cspops.cli import app
+from cspops.commands import app
 from cspops.data.catalogue import REJECTED_SCHEMA, SCHEMA
 from cspops.params import VIEWS
-from cspops.paths import NEEDS
+from cspops.params.graph import NEEDS
 from cspops.report import figures
 
 ROOT = Path(__file__).parents[2]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from cspops.report.data_section import NAMED, data_section
+from cspops.report.page import NAMED, data_section
 
 ACCOUNT: dict[str, Any] = {
     "rows": 200,

@@ -6,7 +6,7 @@ from importlib.resources import files
 import pytest
 from jinja2 import UndefinedError
 
-from cspops.report.html_page import render
+from cspops.report.html_parts import render
 
 CSS = files("cspops").joinpath("report/html/page.css").read_text()
 SCHEMES = dict(zip(("light", "dark", "print"), re.findall(r":root \{(.*?)\}", CSS, re.DOTALL), strict=True))

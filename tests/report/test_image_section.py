@@ -1,6 +1,6 @@
 """The words about the image network."""
 
-from cspops.report.image_section import image_section
+from cspops.report.page import image_section
 
 
 def test_a_method_alone() -> None:

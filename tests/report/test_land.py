@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cspops.report.land import globe, is_land, land_of
+from cspops.report.world import globe, is_land, land_of
 
 RIVIERA = (7.0, 43.2, 8.0, 44.2)
 

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 
-from cspops.report.locator import WIDTH, locator
+from cspops.report.examples import WIDTH, locator
 from cspops.report.maps import region
 from cspops.report.world import World
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from cspops.commands.runs import with_values
 from cspops.params import VIEWS, load, recorded, value_at
 from cspops.report.paper import TABLES, Column, Row, Table
-from cspops.stages.runs import with_values
 
 ROOT = Path(__file__).parents[2]
 

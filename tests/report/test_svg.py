@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 from matplotlib.figure import Figure
 
-from cspops.report.svg import COLOURS, STYLE, inline
+from cspops.report.charts import COLOURS, STYLE, inline
 
 
 def chart(name: str = "a", label: str = "points", title: str = "A chart") -> str:

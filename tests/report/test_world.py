@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cspops.report.land import is_land
-from cspops.report.world import World, equal_earth, from_equal_earth
+from cspops.report.world import World, equal_earth, from_equal_earth, is_land
 
 longitude, latitude = st.floats(-179.99, 179.99), st.floats(-89.9, 89.9)
 

@@ -9,8 +9,8 @@ import torch
 from tiny_classifier import CLASSES, CPU, SETTINGS, images, network, stopping, train
 from torch.nn.functional import cross_entropy
 
-from cspops.data.views import Views
 from cspops.errors import DataError
+from cspops.pixels.views import Views
 from cspops.seeds import derive
 from cspops.training import finetune_network as module
 from cspops.training import loop

@@ -5,7 +5,7 @@ import timm
 import torch
 from torch import nn
 
-from cspops.training.layer_rates import blocks, rate_groups
+from cspops.training.finetune_network import blocks, rate_groups
 
 
 def names(network: nn.Module) -> list[set[str]]:

@@ -10,7 +10,7 @@ import torch
 from cspops.data.batches import Unlabelled
 from cspops.geo import uniform_on_sphere, unit_vectors
 from cspops.losses import csp
-from cspops.losses.pairs import unit
+from cspops.losses.objectives import unit
 from cspops.models.location_encoder import LocationEncoder
 from cspops.training.pretrain import curve_columns, pretrain
 from cspops.training.resume import Resume

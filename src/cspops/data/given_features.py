@@ -7,9 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cspops.data.images.image_files import below
-from cspops.data.images.unreadable import UnreadableImage
 from cspops.errors import DataError
+from cspops.pixels.unreadable import UnreadableImage, below
 
 GIVEN = "given features"
 """The `model` of a config.json that stands for them."""

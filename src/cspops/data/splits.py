@@ -51,3 +51,8 @@ def _read(file: Path, column: str, obs_id: list[str]) -> pa.ChunkedArray:
     if not table["obs_id"].equals(pa.chunked_array([pa.array(obs_id, pa.string())])):
         raise DataError(f"{file} speaks of other observations than the catalogue", hint=REMAKE)
     return table[column]
+
+
+def piece(seed: int, ratio: float) -> Path:
+    """Where the model of a seed and label ratio lies inside its stage's folder."""
+    return Path(f"seed_{seed}") / ratio_key(ratio)

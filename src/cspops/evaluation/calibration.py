@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from cspops.evaluation.row_blocks import row_blocks
+from cspops.evaluation.combine import row_blocks
 from cspops.shapes import Bool, Float, Int, Tensor
 
 LOW = torch.tensor([1e-6, 0.0], dtype=torch.float64)

@@ -3,8 +3,8 @@
 import torch
 from torch.nn.functional import logsigmoid
 
-from cspops.models.location_classifier import Link
-from cspops.shapes import Bool, Float, Tensor
+from cspops.models.location_encoder import Link
+from cspops.shapes import Bool, Float, Int, Tensor
 
 
 def image_log_p(logits: Float[Tensor, "n q"]) -> Float[Tensor, "n q"]:
@@ -32,3 +32,12 @@ def combined_log_p(
     of ``location`` where ``located`` is false may hold anything, nan too.
     """
     return torch.where(located[:, None], (image + location).log_softmax(-1), image)
+
+
+TABLE = 2**20
+"""Numbers of such a table: 8 MB in float64."""
+
+
+def row_blocks(rows: Int[Tensor, "n"], classes: int) -> list[Int[Tensor, "b"]]:
+    """``rows`` in parts of at most ``TABLE // classes``, in order; none where there is no row."""
+    return [part for part in rows.split(max(1, TABLE // classes)) if len(part)]

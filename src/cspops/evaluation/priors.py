@@ -27,7 +27,7 @@ import torch
 from scipy.sparse import coo_array
 from scipy.spatial import cKDTree
 
-from cspops.evaluation.row_blocks import row_blocks
+from cspops.evaluation.combine import row_blocks
 from cspops.geo import EARTH_RADIUS_KM, blocks, unit_vectors
 from cspops.shapes import Bool, Float, Int, Tensor
 

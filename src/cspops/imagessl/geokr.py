@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from cspops.data.land_cover import LandCover
 from cspops.errors import DataError
 from cspops.imagessl.images import Facts, Features, Pretrained, UnlabelledImages, Views
+from cspops.imagessl.land_cover import LandCover
 from cspops.imagessl.momentum import follow, momentum_copy
 from cspops.imagessl.watched import train_watched
-from cspops.losses.land_cover import Reduction, land_cover_loss
+from cspops.losses.image import Reduction, land_cover_loss
 from cspops.models.backbones import ImageNetwork
 from cspops.progress import Report, silent
 from cspops.seeds import global_torch_stream

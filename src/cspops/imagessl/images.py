@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
-from cspops.data.views import Views, as_floats
 from cspops.errors import DataError
 from cspops.models.backbones import ImageNetwork
+from cspops.pixels.views import Views, as_floats
 from cspops.shapes import Bool, Float, Int, Tensor, UInt8
 from cspops.training.loop import Curve
 

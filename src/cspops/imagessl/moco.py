@@ -10,7 +10,7 @@ from cspops.imagessl.images import Features, Pretrained, UnlabelledImages, Views
 from cspops.imagessl.momentum import Queue, follow, in_groups, momentum_copy, queue_size, shuffled
 from cspops.imagessl.watched import train_watched
 from cspops.losses import objectives
-from cspops.losses.pairs import unit
+from cspops.losses.objectives import unit
 from cspops.models.backbones import ImageNetwork
 from cspops.progress import Report, silent
 from cspops.seeds import global_torch_stream, torch_stream

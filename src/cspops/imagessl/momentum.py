@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import nn
 
-from cspops.losses.pairs import unit
+from cspops.losses.objectives import unit
 from cspops.shapes import Float, Int, Tensor
 
 

@@ -7,7 +7,7 @@ import torch
 
 from cspops.geo import haversine
 from cspops.imagessl.images import Facts, UnlabelledImages, as_floats
-from cspops.losses.pairs import unit
+from cspops.losses.objectives import unit
 from cspops.models.backbones import ImageNetwork
 from cspops.seeds import torch_stream
 from cspops.shapes import Float, Int, Tensor

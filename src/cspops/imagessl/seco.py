@@ -14,7 +14,7 @@ from cspops.imagessl.momentum import Queue, follow, in_groups, momentum_copy, qu
 from cspops.imagessl.places import Places
 from cspops.imagessl.watched import train_watched
 from cspops.losses import objectives
-from cspops.losses.pairs import unit
+from cspops.losses.objectives import unit
 from cspops.models.backbones import ImageNetwork
 from cspops.progress import Report, silent
 from cspops.seeds import global_torch_stream, torch_stream

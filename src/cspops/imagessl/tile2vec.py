@@ -7,13 +7,13 @@ from typing import Literal
 import torch
 from torch.nn.functional import interpolate
 
-from cspops.data.views import random_views
 from cspops.imagessl.cut_tiles import CutTiles
 from cspops.imagessl.images import Facts, Pretrained, UnlabelledImages, as_floats
 from cspops.imagessl.near_and_far import NearAndFar
 from cspops.imagessl.watched import train_watched
-from cspops.losses.triplet import triplet
+from cspops.losses.image import triplet
 from cspops.models.backbones import ImageNetwork
+from cspops.pixels.views import random_views
 from cspops.progress import Report, silent
 from cspops.shapes import Float, Tensor, UInt8
 from cspops.training.resume import Resume

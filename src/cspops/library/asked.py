@@ -8,16 +8,20 @@ import numpy as np
 import pyarrow as pa
 
 from cspops.data.image_columns import IMAGE
-from cspops.data.images.image_files import below
-from cspops.data.images.metadata import Question, read_metadata
-from cspops.data.intake.positions import read_positions
-from cspops.data.rows import Reading, Source, batch
-from cspops.data.sources.folder import open_folder
-from cspops.data.sources.table import open_table, table_format
-from cspops.data.tables.column_names import USUAL
 from cspops.errors import DataError, NoImages
+from cspops.intake.images.metadata import Question, read_metadata
+from cspops.intake.judging.positions import read_positions
+from cspops.intake.rows import Source, batch
+from cspops.intake.sources.folder import open_folder
+from cspops.intake.sources.table import open_table, table_format
+from cspops.intake.tables.columns import USUAL
+from cspops.pixels.reading import Reading
+from cspops.pixels.unreadable import below
 from cspops.progress import Report, silent
-from cspops.report.prediction_files import NO_POSITION
+
+NO_POSITION = "no position is given"
+"""What `position_problem` says of a row that was to have none."""
+
 
 STDIN = "-"
 COLUMNS = "rename a column: `image`, `lon`, `lat` and `label` are known, and their usual other names"

@@ -19,8 +19,8 @@ from cspops.models.checkpoint import load_config, save_model
 from cspops.models.loading import load_image_classifier, load_location_classifier, load_location_encoder
 
 if TYPE_CHECKING:
-    from cspops.data.rows import Reading
     from cspops.library.image_model import ImageModel
+    from cspops.pixels.reading import Reading
 
 ABOUT = "export.json"
 ENCODER, CLASSIFIER, NETWORK, HEAD = "location_encoder", "location_classifier", "image_network", "image_head"
@@ -70,10 +70,10 @@ def read_parts(folder: Path, device: torch.device) -> Model:
 
 
 def _image(folder: Path, device: torch.device) -> "ImageModel":
-    from cspops.data.rows import Reading
     from cspops.library.image_model import ImageModel
     from cspops.models.backbones import rebuild_image_network
     from cspops.models.checkpoint import load_weights
+    from cspops.pixels.reading import Reading
 
     network = rebuild_image_network(load_config(folder / NETWORK, remake=AGAIN))
     load_weights(folder / NETWORK, network, remake=AGAIN)

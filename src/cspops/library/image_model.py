@@ -12,16 +12,16 @@ from PIL import Image
 from torch import nn
 
 from cspops.data.given_features import GIVEN
-from cspops.data.images.pixels import open_rgb, square
-from cspops.data.images.tensors import read_reading
-from cspops.data.images.unreadable import UnreadableImage
-from cspops.data.rows import Reading
 from cspops.errors import DataError
 from cspops.evaluation.combine import image_log_p
 from cspops.models.backbones import ImageNetwork, rebuild_image_network
 from cspops.models.checkpoint import load_config, load_weights
 from cspops.models.image_features import image_features
 from cspops.models.loading import load_image_classifier
+from cspops.pixels.reading import Reading
+from cspops.pixels.rgb import open_rgb, square
+from cspops.pixels.tensors import read_reading
+from cspops.pixels.unreadable import UnreadableImage
 from cspops.shapes import Float, Tensor, UInt8
 
 BATCH = 64

@@ -7,16 +7,51 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cspops.data.images.unreadable import UnreadableImage
-from cspops.data.intake.labels import listed
 from cspops.errors import DataError
-from cspops.library.asked import Asked
-from cspops.library.class_names import ClassNames
-from cspops.report.prediction_files import NO_POSITION
+from cspops.intake.judging.labels import listed, normalised
+from cspops.library.asked import NO_POSITION, Asked
+from cspops.pixels.unreadable import UnreadableImage
 from cspops.shapes import UInt8
 
 if TYPE_CHECKING:
     from cspops.library.image_model import ImageModel
+
+
+@dataclass(frozen=True)
+class Match:
+    """The class that a label stands for."""
+
+    number: int
+    exact: bool
+    """Whether the class is spelt as the label is."""
+
+
+class ClassNames:
+    """The names of a model's classes, to look labels up in."""
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self.classes = classes
+        self._exact = {name: number for number, name in enumerate(classes)}
+        self._alike: dict[str, list[int]] = {}
+        for number, name in enumerate(classes):
+            self._alike.setdefault(_plain(name), []).append(number)
+
+    def match(self, label: str) -> Match | None:
+        """The class called ``label``, or the only one that differs from it in case, blanks or Unicode form alone.
+
+        None where there is none, or where several differ so little.
+        """
+        number = self._exact.get(label)
+        if number is not None:
+            return Match(number, exact=True)
+        number = self._exact.get(normalised(label))
+        alike = [number] if number is not None else self._alike.get(_plain(label), [])
+        return Match(alike[0], exact=False) if len(alike) == 1 else None
+
+
+def _plain(name: str) -> str:
+    return normalised(name).casefold()
+
 
 NO_LABEL = "no label"
 UNKNOWN = "a label that the model does not know"

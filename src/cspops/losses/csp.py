@@ -10,9 +10,39 @@ In NCE, L has no positives because B has counted them; in MC each softmax needs 
 Each function answers the named parts and their weighted sum `total`; only what ``terms`` names is computed.
 """
 
-from cspops.losses import contrast, objectives
-from cspops.losses.pairs import unit
+import torch
+from torch.nn.functional import cross_entropy
+
+from cspops.kernels import product
+from cspops.losses import objectives
+from cspops.losses.finetuning import presence_absence_in_blocks
+from cspops.losses.objectives import unit
 from cspops.shapes import Float, Tensor
+
+
+def mc_in_batch(
+    a: Float[Tensor, "n d"], b: Float[Tensor, "n d"], *, temperature: float | Tensor, symmetric: bool = False
+) -> Float[Tensor, ""]:
+    """``objectives.mc(*objectives.in_batch(a, b), temperature=temperature)``: the cross-entropy of row i's own column i.
+
+    With ``symmetric``, the mean of that and of the same with ``a`` and ``b`` exchanged, from one matrix.
+    """
+    scores, own = product(a / temperature, b.T), torch.arange(len(a), device=a.device)
+    loss = cross_entropy(scores, own)
+    return (loss + cross_entropy(scores.T, own)) / 2 if symmetric else loss
+
+
+def nce_in_batch(a: Float[Tensor, "n d"], b: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
+    """``objectives.nce(*objectives.in_batch(a, b))``: Eq. 5 with beta = 1, row i of class i, without random locations."""
+    return presence_absence_in_blocks(a, a[:0], b, torch.arange(len(a), device=a.device), beta=1.0)
+
+
+def negative_locations(
+    loc_emb: Float[Tensor, "n d"], neg_loc_emb: Float[Tensor, "n c d"], image_emb: Float[Tensor, "n d"]
+) -> tuple[Float[Tensor, "n"], Float[Tensor, "n c"]]:
+    """`objectives.negative_locations` of unit vectors."""
+    return (loc_emb * image_emb).sum(-1), (neg_loc_emb * image_emb[:, None]).sum(-1)
+
 
 Parts = dict[str, Tensor]
 TERMS = ("B", "BL", "BD", "BLD")
@@ -50,14 +80,14 @@ def mc_loss(
     """
     _check(terms)
     loc, image = unit(loc_emb), unit(image_emb)
-    parts = {"B": contrast.mc_in_batch(loc, image, temperature=tau_batch, symmetric=symmetric)}
+    parts = {"B": mc_in_batch(loc, image, temperature=tau_batch, symmetric=symmetric)}
     total = parts["B"]
     if "L" in terms:
-        pos, neg = contrast.negative_locations(loc, unit(_given(neg_loc_emb, "L")), image)
+        pos, neg = negative_locations(loc, unit(_given(neg_loc_emb, "L")), image)
         parts["L"] = objectives.mc(pos, neg, temperature=tau_locations)
         total = total + weight_locations * parts["L"]
     if "D" in terms:
-        parts["D"] = contrast.mc_in_batch(loc, unit(_given(loc_emb_2, "D")), temperature=tau_dropout)
+        parts["D"] = mc_in_batch(loc, unit(_given(loc_emb_2, "D")), temperature=tau_dropout)
         total = total + weight_dropout * parts["D"]
     return parts | {"total": total}
 
@@ -78,14 +108,14 @@ def nce_loss(
     """
     _check(terms)
     loc, image = unit(loc_emb), unit(image_emb)
-    parts = {"B": contrast.nce_in_batch(loc, image)}
+    parts = {"B": nce_in_batch(loc, image)}
     total = parts["B"]
     if "L" in terms:
-        _, neg = contrast.negative_locations(loc, unit(_given(neg_loc_emb, "L")), image)
+        _, neg = negative_locations(loc, unit(_given(neg_loc_emb, "L")), image)
         parts["L"] = objectives.nce(None, neg)
         total = total + weight_locations * parts["L"]
     if "D" in terms:
-        parts["D"] = contrast.nce_in_batch(loc, unit(_given(loc_emb_2, "D")))
+        parts["D"] = nce_in_batch(loc, unit(_given(loc_emb_2, "D")))
         total = total + weight_dropout * parts["D"]
     return parts | {"total": total}
 

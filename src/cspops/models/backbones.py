@@ -1,5 +1,6 @@
 """The image network F*: a model of timm or torchvision without its classifier."""
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -115,3 +116,25 @@ def rebuild_image_network(config: dict[str, Any]) -> ImageNetwork:
         made = architecture(config["model"])
     whole = {"crop": 1.0, "interpolation": "bicubic"} | config
     return ImageNetwork(whole, made.network.to(memory_format=torch.channels_last))
+
+
+def half_precision(device: torch.device) -> torch.dtype | None:
+    """bfloat16 on a GPU that computes in it (Ampere and later), float16 on an older one, None elsewhere."""
+    if device.type != "cuda":
+        return None
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
+def autocast(device: torch.device) -> AbstractContextManager[None]:
+    """A block in which products and convolutions on ``device`` are of `half_precision`; weights stay float32."""
+    dtype = half_precision(device)
+    return nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
+
+
+def training_autocast(device: torch.device) -> AbstractContextManager[None]:
+    """The same with bfloat16 alone: it has float32's range, so that gradients neither overflow nor vanish.
+
+    float16 would need the loss scaled; a GPU that has no bfloat16 trains in float32.
+    """
+    dtype = half_precision(device)
+    return torch.autocast(device.type, dtype=dtype) if dtype is torch.bfloat16 else nullcontext()

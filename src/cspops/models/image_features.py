@@ -5,8 +5,7 @@ from collections.abc import Iterable, Iterator
 
 import torch
 
-from cspops.models.backbones import ImageNetwork
-from cspops.models.precision import autocast
+from cspops.models.backbones import ImageNetwork, autocast
 from cspops.shapes import Float, Tensor, UInt8
 
 

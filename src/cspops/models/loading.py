@@ -11,8 +11,7 @@ from pathlib import Path
 from cspops.errors import DataError
 from cspops.models.checkpoint import load_config, load_weights
 from cspops.models.heads import IMAGE_HEAD, ClassEmbedding, ImageHead, LinearProbe
-from cspops.models.location_classifier import LocationClassifier
-from cspops.models.location_encoder import LocationEncoder
+from cspops.models.location_encoder import LocationClassifier, LocationEncoder
 from cspops.seeds import global_torch_stream
 
 ENCODERS = "name artifacts/pretrain/seed_0, say, or encoder/ in a folder that cspops import-checkpoint wrote"

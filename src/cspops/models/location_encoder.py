@@ -2,12 +2,13 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from cspops.models.encodings import ENCODINGS
+from cspops.models.heads import ClassEmbedding
 from cspops.models.networks import NETWORKS, two_passes
 from cspops.shapes import Float, LonLat, Tensor
 
@@ -72,3 +73,26 @@ class SumOfParts(nn.Module):
     def forward(self, x: Float[Tensor, "*batch w"]) -> Float[Tensor, "*batch d"]:
         outputs = [network(part) for network, part in zip(self.parts, x.split(self.widths, -1), strict=True)]
         return torch.stack(outputs).sum(0)
+
+
+Link = Literal["sigmoid", "softmax"]
+"""How scores become P(y|x): proportional to sigma(e(x) T) (paper, section 3.4), or their softmax."""
+
+
+class LocationClassifier(nn.Module):
+    """e and T together: positions to a score for each class.
+
+    Args:
+        link: what makes P(y|x) of the scores; it is kept in the config.
+    """
+
+    def __init__(self, encoder: LocationEncoder, class_embedding: ClassEmbedding, *, link: Link = "sigmoid") -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.class_embedding = class_embedding
+        self.link: Link = link
+        self.config = {"encoder": encoder.config, "classes": class_embedding.linear.out_features, "link": link}
+
+    def forward(self, lonlat: LonLat) -> Float[Tensor, "*batch q"]:
+        scores: Tensor = self.class_embedding(self.encoder(lonlat))
+        return scores

@@ -4,8 +4,8 @@
 the nearest spelling. `view` answers the part that one stage may read.
 """
 
+from cspops.params.graph import VIEWS, DownloadView, PretrainView, recorded, value_at, view
 from cspops.params.reading import checked, load, parse
 from cspops.params.sections import Params
-from cspops.params.views import VIEWS, DownloadView, PretrainView, recorded, value_at, view
 
 __all__ = ["VIEWS", "DownloadView", "Params", "PretrainView", "checked", "load", "parse", "recorded", "value_at", "view"]

@@ -5,8 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from cspops.params.image_finetuning import FinetuneImg
-from cspops.params.image_pretraining import PretrainImg
+from cspops.params.image_networks import FinetuneImg, PretrainImg
 from cspops.params.location_encoders import Encodings, LocationEncoderSection, Networks
 from cspops.params.section import Count, NotNegative, Positive, Section, Share
 

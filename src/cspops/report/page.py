@@ -1,9 +1,10 @@
 """report.md: the tables and figures of one run."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from cspops.report.data_section import data_section
+from cspops.evaluation.summary import MODELS
 from cspops.report.headline import PRODUCT
 from cspops.report.tables import (
     TITLES,
@@ -14,10 +15,50 @@ from cspops.report.tables import (
     interval_rows,
     markdown,
     metric_rows,
+    percent,
     ratio_title,
     region_rows,
     region_title,
 )
+
+NAMED = 40
+"""Classes that are named."""
+
+
+def data_section(account: Mapping[str, Any]) -> str:
+    """Counts, reasons and remarks of account.json, as Markdown."""
+    rows, rejected = account["rows"], account["rejected"]
+    share = f" ({100 * rejected / rows:.2g} %)" if rejected else ""
+    lacking = [f"{account[key]:,} without {key.removeprefix('without_')}" for key in ("without_position", "without_label")]
+    parts = [
+        "## Data",
+        f"{rows:,} rows of the source: {account['observations']:,} observations, {rejected:,} rows set aside{share}. "
+        f"Of the observations {' and '.join(lacking)}. {_classes(account['classes'])}",
+    ]
+    for title, counts in (("set aside because", account["reasons"]), ("kept, but", account["notes"])):
+        if counts:
+            parts.append(
+                markdown([[title, "rows"], *([as_text(why), f"{count:,}"] for why, count in counts.items())], text_columns=1)
+            )
+    if account["warnings"]:
+        parts.append("\n".join(f"- {as_text(warning)}" for warning in account["warnings"]))
+    return "\n\n".join(parts)
+
+
+def _classes(sizes: Mapping[str, int]) -> str:
+    counts = sorted(sizes.values())
+    if not counts:
+        return "There is no class."
+    span = f"{counts[0]:,} to {counts[-1]:,} observations, median {counts[len(counts) // 2]:,}"
+    if counts[0] == counts[-1]:
+        span = f"{counts[0]:,} observations each"
+    return f"{len(sizes):,} classes of {span}: {_names(list(sizes))}."
+
+
+def _names(names: Sequence[str]) -> str:
+    shown = ", ".join(as_text(name) for name in names[:NAMED])
+    return f"{shown} and {len(names) - NAMED:,} more" if len(names) > NAMED else shown
+
 
 LEAST_ROWS = 50
 """Regions of fewer rows are not named in a sentence."""
@@ -189,3 +230,42 @@ def map_section(encoder: str, name: str, *, clusters: int, kept: float) -> str:
         f"![World maps of P({as_text(name)} | x) at the smallest and the largest label ratio](figures/class.png)",
     ]
     return "\n\n".join(parts)
+
+
+MEANINGS = {
+    "knn_km": "the median distance between a training image and its nearest neighbour in features, in kilometres",
+    "neighbour_share": "the share of training images with another one no farther than neighbour_km",
+    "without_land_cover": "training images that the raster says nothing of, and that were left out",
+    "temporal_fallback": "the share of images whose other view was their own, since none shows their place at another date",
+    "places_of_one_date": "the places that were left out, since all their images are of one date",
+}
+"""Facts that need words, by the beginning of their names; also the columns of the curve that are no loss."""
+
+
+def image_section(facts: Mapping[str, Any]) -> str:
+    """A paragraph from reports/pretrain_img.json: the method, its note and its numbers, with what they mean."""
+    rest = {name: value for name, value in facts.items() if name not in ("method", "note")}
+    parts = [f"Image network: {as_code(str(facts['method']))}."]
+    if "note" in facts:
+        parts.append(f"{facts['note']}.")
+    if rest:
+        parts.append("; ".join(f"{as_code(name)} {value}" for name, value in rest.items()) + ".")
+    parts += [f"{as_code(start)}: {text}." for start, text in MEANINGS.items() if any(name.startswith(start) for name in rest)]
+    return " ".join(parts)
+
+
+SETS = ("test", "spatial_test")
+"""Columns do not depend on which sets have rows, so that dvc.yaml can name them."""
+
+
+def write_accuracy(file: Path, metrics: Mapping[str, Any]) -> None:
+    """One line a label ratio, in per cent, under a header; empty where a set has no row."""
+    ratios = list(next(iter(metrics.values())))
+    lines = ["\t".join(("labels", *(f"{role}_{model}" for role in SETS for model in MODELS)))]
+    for ratio in ratios:
+        cells = [f"{percent(ratio):g}"]
+        for role in SETS:
+            scores = metrics.get(role, {}).get(ratio, {})
+            cells += [f"{scores[model]['top1']['mean']:.4f}" if model in scores else "" for model in MODELS]
+        lines.append("\t".join(cells))
+    file.write_text("\n".join(lines) + "\n")

@@ -1,16 +1,20 @@
-"""P(y|x) of one class over the world or a box, as a picture and as a raster for a GIS."""
+"""Where a class is likely, P(y|x) over the world or a box, as a PNG or a GeoTIFF."""
 
+import difflib
 import os
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+import torch
 
-from cspops.errors import EnvironmentProblem
+from cspops.errors import DataError, EnvironmentProblem, ParamsError
+from cspops.library.embedding import WORLD, Grid
+from cspops.library.model import Model
+from cspops.progress import Step, uncounted
 from cspops.report import maps
 from cspops.report.figures import STYLE, drawable, save
-from cspops.report.land import Box
-from cspops.report.world import World
+from cspops.report.world import Box, World, extent_of
 from cspops.shapes import Float
 
 WIDTH = 9.0
@@ -55,3 +59,61 @@ def write_geotiff(p: Float[np.ndarray, "rows columns"], box: Box, name: str, fil
         os.replace(begun, file)
     finally:
         begun.unlink(missing_ok=True)
+
+
+SUFFIXES = (".png", ".tif", ".tiff")
+PIXELS = 800
+"""Of the longer side of the picture, of the whole globe or the box."""
+
+
+def class_number(model: Model, name: str) -> int:
+    """The class called ``name``, whatever the case of its letters; DataError or ParamsError with the nearest names."""
+    if model.classes is None or model.classifier is None:
+        raise DataError("the model has no location classifier with named classes", hint="name a project's folder with --model")
+    if name in model.classes:
+        return model.classes.index(name)
+    same = [number for number, one in enumerate(model.classes) if one.casefold() == name.casefold()]
+    if len(same) == 1:
+        return same[0]
+    near = difflib.get_close_matches(name, model.classes, n=3, cutoff=0.4) or list(model.classes[:5])
+    raise ParamsError(f"there is no class {name!r}", hint=f"such as: {', '.join(near)}")
+
+
+def probability(model: Model, number: int, lonlat: Float[np.ndarray, "n 2"], step: Step = uncounted) -> Float[np.ndarray, "n"]:
+    """P(y|x) of one class at positions in degrees; ``step`` is told how many are done."""
+    parts = []
+    for points in torch.from_numpy(lonlat).split(8192):
+        located = torch.ones(len(points), dtype=torch.bool)
+        parts.append(model.location_log_p(points, located)[:, number].exp())
+        step(len(points))
+    return torch.cat(parts).numpy() if parts else np.zeros(0)
+
+
+def world_of(box: Box) -> World:
+    """The map of a box, with at most ``PIXELS`` along its longer side."""
+    west, south, east, north = box
+    left, right, bottom, top = extent_of(box)
+    width = PIXELS if box == WORLD else max(1, round(PIXELS * min(1.0, (right - left) / (top - bottom))))
+    return World(south, north, west=west, east=east, width=width)
+
+
+def map_of_class(model: Model, name: str, out: Path, *, grid: float, box: Box = WORLD, step: Step = uncounted) -> str:
+    """Write the map of a class: a PNG over land (Equal Earth), or a GeoTIFF of ``grid`` degrees with land and sea.
+
+    Returns:
+        the class's name as the model spells it.
+    """
+    if out.suffix.lower() not in SUFFIXES:
+        raise ParamsError(f"{out}: maps are written as {', '.join(SUFFIXES)}", hint="--out map.png")
+    number = class_number(model, name)
+    assert model.classes is not None
+    named = model.classes[number]
+    cells = Grid(grid, box)  # refuses a box that is none
+    if out.suffix.lower() == ".png":
+        world = world_of(box)
+        p = probability(model, number, world.lonlat, step)
+        draw_place_map(p, world, named, f"Where {named} is likely", out)
+    else:
+        values = np.concatenate([probability(model, number, some.lonlat, step) for some in cells.points()])
+        write_geotiff(values.reshape(cells.shape), box, named, out)
+    return named

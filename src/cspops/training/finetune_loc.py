@@ -9,14 +9,11 @@ import torch
 
 from cspops.data.batches import Labelled
 from cspops.data.negatives import Sampler
-from cspops.evaluation.combine import location_log_p
-from cspops.evaluation.row_blocks import row_blocks
+from cspops.evaluation.combine import location_log_p, row_blocks
 from cspops.kernels import keep_freed_memory
-from cspops.losses.location_classes import focal, softmax_cross_entropy
-from cspops.losses.presence_absence import presence_absence_in_blocks, presence_absence_released
+from cspops.losses.finetuning import focal, presence_absence_in_blocks, presence_absence_released, softmax_cross_entropy
 from cspops.models.heads import ClassEmbedding
-from cspops.models.location_classifier import Link, LocationClassifier
-from cspops.models.location_encoder import LocationEncoder
+from cspops.models.location_encoder import Link, LocationClassifier, LocationEncoder
 from cspops.seeds import global_torch_stream, torch_stream
 from cspops.shapes import Float, Int, Tensor
 from cspops.training.loop import Curve, cosine_decay, exponential_decay, refuse_divergence

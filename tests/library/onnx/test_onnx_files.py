@@ -19,8 +19,7 @@ from cspops.library.onnx.writing import write_onnx
 from cspops.models.backbones import build_image_network
 from cspops.models.encodings import ENCODINGS
 from cspops.models.heads import ClassEmbedding, ImageHead, LinearProbe
-from cspops.models.location_classifier import LocationClassifier
-from cspops.models.location_encoder import LocationEncoder
+from cspops.models.location_encoder import LocationClassifier, LocationEncoder
 from cspops.models.networks import NETWORKS
 
 FINE = {"scales": 4, "r_min": 1e-4, "r_max": 1.0}

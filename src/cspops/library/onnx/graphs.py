@@ -13,8 +13,7 @@ from torch import nn
 from cspops.evaluation import combine
 from cspops.evaluation.calibration import Calibration, calibrated_log_p
 from cspops.models.backbones import ImageNetwork
-from cspops.models.location_classifier import LocationClassifier
-from cspops.models.location_encoder import LocationEncoder
+from cspops.models.location_encoder import LocationClassifier, LocationEncoder
 from cspops.shapes import Bool, Float, Tensor
 
 LONLAT = "lonlat"

@@ -1,0 +1,30 @@
+"""The front door: one subcommand per stage of dvc.yaml, and the commands to look at results.
+
+Heavy packages are imported inside the commands, so that `cspops --help` is instant and a wrong params.yaml is refused
+before anything else happens.
+"""
+
+from cspops.commands.app import app, main
+
+# ruff: isort: off
+from cspops.commands import stages, versus, compare, tables, image_networks  # in the order of the panels of the help
+from cspops.commands import predict, embed, map, export, init, upgrade, data_use, data_check, import_checkpoint
+
+__all__ = [
+    "app",
+    "compare",
+    "data_check",
+    "data_use",
+    "embed",
+    "export",
+    "image_networks",
+    "import_checkpoint",
+    "init",
+    "main",
+    "map",
+    "predict",
+    "stages",
+    "tables",
+    "upgrade",
+    "versus",
+]

@@ -1,0 +1,155 @@
+"""A source read into a temporary folder, and what was found in it."""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from cspops.commands import own_images
+from cspops.errors import DataError, ParamsError
+from cspops.host import Host
+from cspops.intake.rows import Account
+from cspops.intake.take_in import take_in
+from cspops.params import DownloadView, Params, view
+from cspops.pipeline import paths
+from cspops.progress import Report, silent
+from cspops.report.character_map import bounding_box, cells
+from cspops.site import Site
+
+EXAMPLES = 3
+OWN = ("folder", "table")
+"""The sources that read any folder; the others know their own."""
+
+
+@dataclass
+class Found:
+    """What a check found."""
+
+    document: dict[str, Any]
+    """See `run`."""
+    lonlat: np.ndarray
+    """(n, 2) of the observations that have a position, degrees."""
+
+    def refuse(self) -> None:
+        """DataError when stage download would stop: too many rows set aside, or none left."""
+        rows, rejected, limit = (self.document[key] for key in ("rows", "rejected", "max_rejected"))
+        if self.document["observations"] == 0:
+            raise DataError(f"none of {rows} rows can be used", hint="the reasons are above")
+        if rejected > limit * rows:
+            raise DataError(
+                f"{rejected} of {rows} rows ({100 * rejected / rows:.1f} %) would be set aside, more than dataset.max_rejected "
+                f"({100 * limit:g} %) allows: stage download would stop",
+                hint="mend the input, or raise dataset.max_rejected in params.yaml",
+            )
+
+
+@dataclass
+class _NotesSeen:
+    """Where the source's own notes stand, the first `EXAMPLES` of each."""
+
+    where: dict[str, list[str]] = field(default_factory=dict)
+
+    def watch(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """The same batches."""
+        for batch in batches:
+            notes = batch["notes"]
+            flat, row = pc.list_flatten(notes), pc.list_parent_indices(notes)
+            for note in pc.unique(flat).to_pylist():
+                places = self.where.setdefault(note, [])
+                missing = EXAMPLES - len(places)
+                if missing > 0:
+                    rows = row.filter(pc.equal(flat, note))[:missing]
+                    places += batch["where"].take(rows).to_pylist()
+            yield batch
+
+
+def run(params: Params, host: Host, *, path: Path | None, source: str | None, report: Report) -> Found:
+    """Read a source as stage download would, with no limit to the rows set aside, and describe it.
+
+    Without ``path`` the folder that data.dvc names is read; with it that one, or that table, by the settings of
+    `dataset.folder` or `dataset.table`. Nothing in the project changes.
+
+    Returns:
+        a document of: source, path; the account of `data.rows.Account`; share_rejected and max_rejected;
+        `examples`, where the first rows with each reason and with each of the source's own notes stand; `single_classes`;
+        `dates` (first, last, rows); `box` (west, south, east, north; east above 180 across the antimeridian) and `map`
+        (degrees, cells of west, south and rows), of the positions.
+    """
+    settings, raw, data_root = _what_to_read(params, host, path, source)
+    report(f"reading {raw} as {settings.source}")
+    with tempfile.TemporaryDirectory(prefix="cspops-check-") as temporary:
+        out, scratch = Path(temporary, "out"), Path(temporary, "scratch")
+        out.mkdir()
+        scratch.mkdir()
+        there = host if path is None else host.model_copy(update={"data_root": data_root})
+        seen = _NotesSeen()
+        site = Site(raw, {}, paths.REPORTS, out, scratch, there, silent)  # the account says it all
+        account, _ = take_in(settings, site, max_rejected=None, watch=seen.watch)
+        table = pq.read_table(out / "observations.parquet", columns=["lon", "lat", "captured_at"])
+        rejected = pq.read_table(out / "rejected.parquet", columns=["where", "reason", "detail"])
+    lonlat = np.stack([table[axis].drop_null().to_numpy() for axis in ("lon", "lat")], 1)
+    dates = pc.min_max(table["captured_at"]).as_py()
+    box, (degrees, counted) = bounding_box(lonlat), cells(lonlat)
+    document = {"source": settings.source, "path": raw.as_posix()} | account.as_json()
+    document |= {
+        "share_rejected": account.rejected / max(account.rows, 1),
+        "max_rejected": params.dataset.max_rejected,
+        "examples": {"reasons": _examples(rejected, account), "notes": seen.where},
+        "single_classes": sum(size == 1 for size in account.classes.values()),
+        "dates": {key: None if dates[at] is None else dates[at].isoformat() for key, at in (("first", "min"), ("last", "max"))}
+        | {"rows": len(table) - table["captured_at"].null_count},
+        "box": None if box is None else box._asdict(),
+        "map": {"degrees": degrees, "cells": counted},
+    }
+    return Found(document, lonlat)
+
+
+def draw(found: Found, file: Path) -> None:
+    """A world map of the observations, whole or not at all."""
+    from cspops.report.maps import observation_map
+    from cspops.report.world import World
+
+    south, north = (min(-60.0, found.lonlat[:, 1].min(initial=0.0)), max(84.0, found.lonlat[:, 1].max(initial=0.0)))
+    temporary = file.with_name(f".{file.name}.new.png")
+    try:
+        observation_map({"observations": found.lonlat}, World(float(south), float(north)), temporary)
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _what_to_read(params: Params, host: Host, path: Path | None, source: str | None) -> tuple[DownloadView, Path, Path]:
+    """The settings, the folder that stands for data/ and the one that stands for CSPOPS_DATA_ROOT."""
+    name, table = source or params.dataset.source, None
+    raw = data_root = host.data_root
+    if path is not None:
+        raw, table = own_images.folder_and_table(path)
+        data_root = raw
+        if source is None and (name not in OWN or (table is not None and name == "folder")):
+            name = own_images.detect(raw, table, own_images.look_into(raw, params), None)
+        if name not in OWN:
+            raise ParamsError(f"source {name} reads its own files, not {path}", hint=f"cspops data check --source {name}")
+        if name == "folder" and table is not None:
+            raise ParamsError(f"{path} is a table, not a folder of images", hint="--source table, or name its folder")
+    elif name not in OWN or getattr(params.dataset, name).root == "data":
+        raw = Path(own_images.imported_folder())
+        if not raw.exists():
+            raise DataError(f"{raw}, which data.dvc names, does not exist", hint="cspops data use PATH names another folder")
+    changed: dict[str, Any] = {"source": name}
+    if table is not None:
+        changed["table"] = params.dataset.table.model_copy(update={"file": table})
+    dataset = params.dataset.model_copy(update=changed)
+    return view(params.model_copy(update={"dataset": dataset}), DownloadView), raw, data_root
+
+
+def _examples(rejected: pa.Table, account: Account) -> dict[str, list[dict[str, str | None]]]:
+    return {
+        reason: rejected.filter(pc.equal(rejected["reason"], reason)).slice(0, EXAMPLES).select(["where", "detail"]).to_pylist()
+        for reason in account.reasons
+    }

@@ -1,0 +1,110 @@
+"""`cspops data check`: read a source and report what is in it."""
+
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from cspops.commands.app import data
+from cspops.commands.output import WIDE, clean, print_json, say, show, width
+from cspops.pipeline.run import read_host, read_params
+
+
+@data.command("check", epilog="Example: cspops data check ~/photos --source folder --map where.png")
+def data_check(
+    path: Annotated[Path | None, typer.Argument(help="Default: the folder that data.dvc names.", metavar="PATH")] = None,
+    source: Annotated[
+        Literal["blue_marble", "folder", "table", "inat2018", "fmow"] | None, typer.Option(help="Default: dataset.source.")
+    ] = None,
+    map_file: Annotated[Path | None, typer.Option("--map", help="Draw the map into a PNG.", metavar="FILE")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Read a source and report what is in it, good and bad; changes nothing.
+
+    Exit code 3 when more rows would be set aside than dataset.max_rejected allows.
+    """
+    from cspops.commands import checked_source
+
+    found = checked_source.run(read_params(), read_host(), path=path, source=source, report=say)
+    if map_file is not None:
+        checked_source.draw(found, map_file)
+    if json:
+        print_json(found.document, ensure_ascii=False)
+    else:
+        from cspops.report.character_map import character_map
+
+        document = found.document
+        show(f"{document['source']}: {clean(document['path'])}", overview_rows(document), text_columns=1)
+        for rows in (class_rows(document), reason_rows(document), note_rows(document)):
+            if len(rows) > 1:
+                show("", rows, text_columns=len(rows[0]) - 1)
+        for warning in document["warnings"]:
+            print(f"warning: {clean(warning, wide=1000)}")
+        print("\n".join(character_map(found.lonlat, width=min(width(), 120))))
+    found.refuse()
+
+
+MOST_CLASSES = 20
+
+
+def overview_rows(document: Mapping[str, Any]) -> list[list[str]]:
+    """Counts of the set."""
+    sizes = sorted(document["classes"].values())
+    dates, box = document["dates"], document["box"]
+    shares = f"{100 * document['share_rejected']:.1f} %, {100 * document['max_rejected']:g} % allowed"
+    rows = [
+        ["rows", f"{document['rows']:,}"],
+        ["observations", f"{document['observations']:,}"],
+        ["set aside", f"{document['rejected']:,} ({shares})"],
+        ["without position", f"{document['without_position']:,}"],
+        ["without label", f"{document['without_label']:,}"],
+        ["classes", f"{len(sizes):,}"],
+    ]
+    if sizes:
+        rows.append(["rows of a class", f"{sizes[0]:,} to {sizes[-1]:,}, median {sizes[len(sizes) // 2]:,}"])
+        rows.append(["classes with one row", f"{document['single_classes']:,}"])
+    split = ", ".join(f"{role} {count:,}" for role, count in document["official_split"].items())
+    rows.append(["split of its own", clean(split) or "none"])
+    if dates["rows"]:
+        rows.append(["taken", f"{dates['first'][:10]} to {dates['last'][:10]} ({dates['rows']:,} rows)"])
+    if box:
+        rows.append(["longitudes", f"{box['west']:.5g} to {(box['east'] + 180) % 360 - 180:.5g} degrees"])
+        rows.append(["latitudes", f"{box['south']:.5g} to {box['north']:.5g} degrees"])
+    return [["what", "how many"], *rows]
+
+
+def class_rows(document: Mapping[str, Any]) -> list[list[str]]:
+    """The largest classes, the others counted in a last row."""
+    largest = sorted(document["classes"].items(), key=lambda item: (-item[1], item[0]))
+    rows = [[clean(name), f"{size:,}"] for name, size in largest[:MOST_CLASSES]]
+    if rest := largest[MOST_CLASSES:]:
+        rows.append([f"{len(rest):,} other classes", f"{sum(size for _, size in rest):,}"])
+    return [["class", "rows"], *rows]
+
+
+def reason_rows(document: Mapping[str, Any]) -> list[list[str]]:
+    """Why rows are set aside, commonest first, with the first places."""
+    examples = document["examples"]["reasons"]
+    rows = []
+    for reason, count in document["reasons"].items():
+        named = [f"{one['where']} ({one['detail']})" if one["detail"] else f"{one['where']}" for one in examples[reason]]
+        rows.append([_whole(reason), _some(named, count), f"{count:,}"])
+    return [["set aside because", "where", "rows"], *rows]
+
+
+def note_rows(document: Mapping[str, Any]) -> list[list[str]]:
+    """What was odd about rows that are kept, commonest first."""
+    examples = document["examples"]["notes"]
+    rows = [[_whole(note), _some(examples.get(note, []), count), f"{count:,}"] for note, count in document["notes"].items()]
+    return [["kept, with a note", "where", "rows"], *rows]
+
+
+def _whole(sentence: str) -> str:
+    """In lines of `WIDE`, as safe as `clean`: a reason cut short may lack the key that mends it."""
+    return "\n".join(textwrap.wrap(clean(sentence, wide=len(sentence)), WIDE, break_on_hyphens=False))
+
+
+def _some(named: list[str], count: int) -> str:
+    return "\n".join([*map(clean, named), *(["..."] if named and count > len(named) else [])])

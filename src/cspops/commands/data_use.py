@@ -1,0 +1,34 @@
+"""`cspops data use`: make data.dvc import a folder of one's own."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from cspops.commands.app import data
+from cspops.commands.output import print_json, warn
+from cspops.pipeline.run import read_params
+
+
+@data.command("use", epilog="Example: cspops data use ~/photos --source folder; then cspops data check; then dvc repro")
+def data_use(
+    path: Annotated[Path, typer.Argument(help="A folder of images, or a table that names them.", metavar="PATH")],
+    source: Annotated[Literal["folder", "table"] | None, typer.Option(help="Set dataset.source in params.yaml too.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing, say what would change.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Make data.dvc import your own folder, whose images `dvc repro` then copies to data/."""
+    from cspops.commands import own_images
+
+    document = own_images.run(path, read_params(), source=source, dry_run=dry_run)
+    for warning in document["warnings"]:
+        warn(warning)
+    if json:
+        print_json(document)
+        return
+    print(f"{document['path']}: {document['files']:,} files, {document['bytes'] / 1e6:,.1f} MB, {document['images']:,} images")
+    print(f"source: {document['source']}")
+    print(f"{'would change: data.dvc' if dry_run else 'changed: ' + ', '.join(document['changed'])} (was {document['was']})")
+    for command in document["next"]:
+        print(f"next: {command}")
+    print(f"back: {document['back']}")

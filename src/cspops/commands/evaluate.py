@@ -1,0 +1,194 @@
+"""What `cspops evaluate` prints: the scores on other images, or the stage's last result."""
+
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cspops.commands.options import load_models
+from cspops.commands.output import clean, print_json, report, say, show
+from cspops.data.json_files import read_json
+from cspops.errors import DataError
+from cspops.intake.judging.labels import listed
+from cspops.pipeline import paths
+from cspops.progress import Meter
+from cspops.report.tables import percent
+
+KINDS = ("latitude", "cell", "distance")
+
+
+def score(
+    paths: Sequence[str],
+    folder: Path,
+    seed: int | None,
+    label_ratio: float | None,
+    *,
+    by: str | None,
+    by_class: bool,
+    json: bool,
+) -> None:
+    """Score the models in ``folder`` on the images that ``paths`` name, and print it."""
+    from cspops.commands import evaluate_on
+    from cspops.library.asked import asked
+    from cspops.library.loading import run_of
+    from cspops.pixels.reading import Reading
+    from cspops.report.tables import metric_rows
+
+    models = load_models(folder, seed, label_ratio)
+    image = next(iter(models.values())).image
+    rows = asked(paths, stdin=sys.stdin, position=None, reading=image.reading if image is not None else Reading(), report=say)
+    with Meter("evaluate", None, report(), unit="rows") as meter:
+        document = evaluate_on.score(models, meter.each(rows), run=run_of(folder), by_region=by is not None, by_class=by_class)
+    document = {"on": list(paths), "model": folder.as_posix()} | document
+    if by is not None:
+        document["regions"] = _of_kind(document["regions"], by)
+    if json:
+        print_json(document, ensure_ascii=False)
+        return
+    show(heading(document), metric_rows(document["metrics"]), text_columns=1)
+    if len(reasons := reason_rows(document)) > 1:
+        show("", reasons, text_columns=2)
+    for note in notes(document):
+        print(f"- {note}")
+    if by is not None:
+        _show_regions({evaluate_on.ROLE: document["regions"]})
+    if by_class:
+        _show_classes("", document["per_class"])
+
+
+def show_last(label_ratio: float | None, *, by: str | None, by_class: bool, json: bool) -> None:
+    """Print what stage evaluate wrote."""
+    from cspops.report.tables import TITLES, accuracy_rows
+
+    if json and label_ratio is None and by is None and not by_class:
+        print(metrics_text(), end="")
+        return
+    document: dict[str, Any] = read_last(label_ratio=label_ratio, by_region=by is not None, by_class=by_class)
+    if by is not None:
+        document["regions"] = {role: _of_kind(kinds, by) for role, kinds in document["regions"].items()}
+    if json:
+        print_json(document, ensure_ascii=False)
+        return
+    show("Top-1 accuracy, per cent, mean (sd) over seeds", accuracy_rows(document["metrics"]), text_columns=2)
+    title = f"{100 * document['label_ratio']:g} %"
+    if by is not None:
+        _show_regions(document["regions"], f" at {title} of the labels")
+    if by_class:
+        for role, classes in document["per_class"].items():
+            _show_classes(f" on {TITLES[role]}, {title} of the labels", classes)
+
+
+def _of_kind(places: dict[str, Any], by: str) -> dict[str, Any]:
+    """The regions of one kind, or of every kind for `region`."""
+    return {kind: some for kind, some in places.items() if by in ("region", kind)}
+
+
+def _show_regions(places: dict[str, Any], what: str = "") -> None:
+    from cspops.report.tables import region_rows
+
+    for kind in KINDS:
+        if any(kind in kinds for kinds in places.values()):
+            show(f"Top-1 by {kind}{what}", region_rows(places, kind), text_columns=2)
+
+
+def _show_classes(what: str, classes: Sequence[dict[str, Any]]) -> None:
+    show(f"Top-1 of each class{what}", class_rows(classes), text_columns=2)
+    if len(classes) > MOST_CLASSES:
+        say(f"and {len(classes) - MOST_CLASSES} smaller classes: --json has all")
+
+
+MOST_CLASSES = 100
+
+
+def heading(document: Mapping[str, Any]) -> str:
+    """What the table of scores is about."""
+    seeds = len(document["seeds"] or [None])
+    parts = [f"{', '.join(map(clean, document['on']))}: {document['scored']:,} of {document['rows']:,} rows"]
+    if document["label_ratio"] is not None:
+        parts.append(f"models of {100 * document['label_ratio']:g} % of the labels")
+    return ", ".join([*parts, f"mean (sd) over {seeds} seed{'s' if seeds > 1 else ''}"])
+
+
+def reason_rows(document: Mapping[str, Any]) -> list[list[str]]:
+    """A header and a row for each reason why rows are not scored."""
+    body = [
+        [clean(reason, wide=200), ", ".join(map(clean, about["such_as"])), f"{about['rows']:,}"]
+        for reason, about in document["not_scored"].items()
+    ]
+    return [["not scored because", "such as", "rows"], *body]
+
+
+def notes(document: Mapping[str, Any]) -> list[str]:
+    """Sentences on labels and positions."""
+    said = [f"{document['classes']:,} of the model's {document['classes_of_model']:,} classes have rows"]
+    if unknown := document["unknown_labels"]:
+        said.append(
+            f"labels that the model does not know: {listed(f'{clean(name)!r} ({count:,})' for name, count in unknown.items())}"
+        )
+    if respelt := document["respelt_labels"]:
+        pairs = listed(f"{clean(name)!r} as {clean(one['class'])!r} ({one['rows']:,})" for name, one in respelt.items())
+        said.append(f"labels read without regard to case, blanks and Unicode form: {pairs}")
+    if unplaced := document["scored_without_position"]:
+        reasons = "; ".join(f"{reason} ({count:,})" for reason, count in unplaced.items())
+        said.append(f"scored without a position, by the image alone: {reasons}")
+    if "calibrated" not in document["metrics"] and "image" in document["metrics"]:
+        said.append("no calibrated product: the run was not evaluated (dvc repro evaluate)")
+    if "image" not in document["metrics"]:
+        said.append("location alone: the model has no image classifier")
+    return said
+
+
+def class_rows(classes: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """A header and a row for each of the largest classes: top-1 of each model, and what the last model takes it for."""
+    models = list(classes[0]["top1"]) if classes else []
+    judge = "combined" if "combined" in models else models[-1] if models else ""
+    body = []
+    for one in classes[:MOST_CLASSES]:
+        other = one["taken_for"][judge]
+        taken = f"{clean(other['class'])} ({other['share']:.1f} %)" if other else "-"
+        body.append([clean(one["class"]), taken, f"{one['rows']:,}", *(f"{one['top1'][model]:.2f}" for model in models)])
+    return [["class", f"most often taken for ({judge})", "rows", *models], *body]
+
+
+REMAKE = "dvc repro evaluate"
+
+
+def metrics_text() -> str:
+    """reports/metrics.json as it lies there; DataError where it does not."""
+    file = paths.REPORTS / "metrics.json"
+    try:
+        return file.read_text()
+    except FileNotFoundError:
+        raise DataError(f"{file} is missing", hint=REMAKE) from None
+
+
+def read_last(*, label_ratio: float | None = None, by_region: bool = False, by_class: bool = False) -> dict[str, Any]:
+    """`metrics`, and `regions` and `per_class` of one label ratio, the largest for None; each by role.
+
+    `metrics` are of every label ratio, or of the one that is named.
+
+    Raises:
+        DataError: a file is missing or broken, or has no such label ratio.
+    """
+    metrics = read_json(paths.REPORTS / "metrics.json", remake=REMAKE)
+    ratios = list(dict.fromkeys(key for of_role in metrics.values() for key in of_role)) if isinstance(metrics, dict) else []
+    if not ratios:
+        raise DataError("reports/metrics.json holds no results", hint=REMAKE)
+    near = [key for key in ratios if label_ratio is not None and math.isclose(percent(key), 100 * label_ratio, rel_tol=1e-5)]
+    if label_ratio is not None and not near:
+        has = ", ".join(f"{percent(key) / 100:g}" for key in ratios)
+        raise DataError(f"reports/metrics.json has no label ratio {label_ratio:g}: it has {has}", hint=REMAKE)
+    asked = near[0] if near else max(ratios, key=percent)
+    if near:
+        metrics = {role: {asked: found[asked]} for role, found in metrics.items()}
+    document: dict[str, Any] = {"label_ratio": percent(asked) / 100, "metrics": metrics}
+    if by_region:
+        places = read_json(paths.REPORTS / "regions.json", remake=REMAKE)
+        document["regions"] = {role: found[asked] for role, found in places.items() if asked in found}
+    if by_class:
+        from cspops.evaluation.per_class import classes_of_predictions
+
+        classes = read_json(paths.folder_of("download") / "classes.json", remake=REMAKE)
+        document["per_class"] = classes_of_predictions(paths.folder_of("evaluate") / "predictions.parquet", asked, classes)
+    return document

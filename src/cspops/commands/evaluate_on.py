@@ -1,0 +1,180 @@
+"""The trained models scored on other labelled images, read a few at a time."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cspops.data.catalogue import read_observations
+from cspops.data.splits import read_few_shot
+from cspops.errors import DataError
+from cspops.evaluation import metrics
+from cspops.evaluation.calibration import calibrated_log_p
+from cspops.evaluation.combine import combined_log_p
+from cspops.evaluation.metrics import Judgement
+from cspops.evaluation.per_class import per_class, sole_best
+from cspops.evaluation.priors import nearest
+from cspops.evaluation.regions import regions
+from cspops.evaluation.summary import MODELS, Scores, summarise
+from cspops.library.asked import Asked
+from cspops.library.labelled import ClassNames, Intake, Labelled
+from cspops.library.loading import ratio_of
+from cspops.library.model import Model
+from cspops.shapes import Bool, Float, Int, Tensor
+
+BATCH = 64
+"""Rows whose images are held at once."""
+ROLE = "given"
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What the models said of every scored row: for each model and seed some 24 bytes a row, and no image."""
+
+    label: Int[Tensor, "n"]
+    lonlat: Float[Tensor, "n 2"]
+    judged: Mapping[tuple[str, int], Judgement]
+    """By model and the number of the seed in their order."""
+    best: Mapping[tuple[str, int], Int[Tensor, "n"]]
+    """As `per_class.sole_best` has it."""
+
+
+@dataclass
+class _Growing:
+    """A `Scored` before its last row."""
+
+    label: list[Tensor] = field(default_factory=list)
+    lonlat: list[Tensor] = field(default_factory=list)
+    judged: dict[tuple[str, int], list[Judgement]] = field(default_factory=dict)
+    best: dict[tuple[str, int], list[Tensor]] = field(default_factory=dict)
+
+    def whole(self) -> Scored:
+        judged = {key: Judgement(*map(torch.cat, zip(*parts, strict=True))) for key, parts in self.judged.items()}
+        best = {key: torch.cat(parts).long() for key, parts in self.best.items()}
+        return Scored(torch.cat(self.label), torch.cat(self.lonlat), judged, best)
+
+
+def score(
+    models: Mapping[int, Model],
+    rows: Iterable[Asked],
+    *,
+    run: Path | None,
+    by_region: bool = False,
+    by_class: bool = False,
+) -> dict[str, Any]:
+    """Score the models of every seed on labelled rows; nothing is written.
+
+    Image, combined and calibrated are of the models' images and positions as in stage evaluate: a row without a position
+    counts for location as a uniform P(y|x), and is judged by its image alone. Models without an image classifier are
+    scored on rows with a position, by location alone; without a calibration the calibrated product is left out.
+
+    Args:
+        models: by seed; of one label ratio of a run, or one model.
+        rows: with their labels.
+        run: the artefacts of the models' run, which say where its labelled rows lie; None: there is none.
+        by_region: by latitude, cell and distance to the nearest labelled row too.
+        by_class: of each class too.
+
+    Returns:
+        `rows`, `scored`, `not_scored` by reason, `scored_without_position` by reason, `unknown_labels`, `respelt_labels`,
+        `classes` with rows, `seeds`, `label_ratio`, `metrics` (model, metric, mean and sd over seeds, as in metrics.json),
+        and `regions` and `per_class` where they are asked for.
+
+    Raises:
+        DataError: a model has no named classes or lacks an image classifier for `by_region`, or no row can be scored.
+    """
+    first = next(iter(models.values()))
+    if first.classes is None or first.classifier is None:
+        raise DataError("the model has no location classifier with named classes", hint="name a project's folder with --model")
+    image = first.image if first.image is not None and first.image.head is not None else None
+    if by_region and image is None:
+        raise DataError("by region image and combined are compared: the model has no image classifier", hint="leave --by out")
+    intake = Intake(ClassNames(first.classes), image)
+    growing = _Growing()
+    source = intake.usable(rows)
+    while part := list(islice(source, BATCH)):
+        _add(growing, models, part, imaged=image is not None)
+    intake.refuse_nothing(first.classes)
+    scored = growing.whole()
+    ratio = ratio_of(first.folders[0].name) if run is not None else None
+    names = [name for name in MODELS if (name, 0) in scored.judged]
+    document = intake.account(first.classes) | {
+        "classes": len(scored.label.unique()),
+        "classes_of_model": len(first.classes),
+        "seeds": list(models) if run is not None else None,
+        "label_ratio": ratio,
+        "metrics": _metrics(scored, names, seeds=len(models), classes=len(first.classes)),
+    }
+    if by_region:
+        document["regions"] = _regions(scored, list(models), run, ratio)
+    if by_class:
+        every = {name: torch.stack([scored.best[name, seed] for seed in range(len(models))]) for name in names}
+        document["per_class"] = per_class(every, scored.label, first.classes)
+    return document
+
+
+@torch.inference_mode()
+def _add(growing: _Growing, models: Mapping[int, Model], rows: Sequence[Labelled], *, imaged: bool) -> None:
+    label = torch.tensor([row.label for row in rows])
+    lonlat = torch.tensor([[row.asked.lon, row.asked.lat] for row in rows], dtype=torch.float64)
+    growing.label.append(label)
+    growing.lonlat.append(lonlat)
+    features: dict[int, Tensor] = {}  # of each network: seeds may share one
+    squares = [row.square for row in rows if row.square is not None]
+    for number, model in enumerate(models.values()):
+        if imaged and model.image is not None and id(model.image.network) not in features:
+            features[id(model.image.network)] = model.image.features_of_squares(squares)
+        of_image = features[id(model.image.network)] if imaged and model.image is not None else None
+        for name, log_p in _log_p(model, of_image, lonlat):
+            if not bool(log_p.isfinite().all()):
+                where = " and ".join(map(str, model.folders))
+                raise DataError(f"the model in {where} gives scores that are not finite", hint="dvc repro -f finetune-loc")
+            growing.judged.setdefault((name, number), []).append(metrics.judge(log_p, label))
+            growing.best.setdefault((name, number), []).append(sole_best(log_p).int())
+
+
+def _log_p(model: Model, features: Tensor | None, lonlat: Float[Tensor, "n 2"]) -> Iterator[tuple[str, Tensor]]:
+    """Name and log P of each model that there is, of ``MODELS``."""
+    located: Bool[Tensor, n] = ~lonlat.isnan().any(1)
+    location = model.location_log_p(lonlat, located)
+    if features is not None and model.image is not None:
+        image = model.image.log_p_of_features(features)
+        yield "image", image
+        yield "combined", combined_log_p(image, location, located)
+        if model.calibration is not None:
+            yield "calibrated", calibrated_log_p(image, location, located, model.calibration)
+    yield "location", location
+
+
+def _metrics(scored: Scored, names: Sequence[str], *, seeds: int, classes: int) -> dict[str, Any]:
+    scores: Scores = {
+        (ROLE, ROLE, name, seed): metrics.score(scored.judged[name, seed], scored.label, classes=classes)
+        for name in names
+        for seed in range(seeds)
+    }
+    return summarise(scores, roles=(ROLE,), ratios=(ROLE,), seeds=range(seeds), models=names)[ROLE][ROLE]
+
+
+def _regions(scored: Scored, seeds: Sequence[int], run: Path | None, ratio: float | None) -> dict[str, Any]:
+    """As in regions.json; without the distances where nobody knows where the labelled rows lie."""
+    judges = ("image", "location", "combined")
+    hits = {name: torch.stack([scored.judged[name, seed].hits for seed in range(len(seeds))]) for name in judges}
+    nearest_km = _nearest_km(scored, seeds, run, ratio)
+    found = regions(hits, scored.lonlat, nearest_km if nearest_km is not None else torch.zeros(hits["image"].shape))
+    return {kind: places for kind, places in found.items() if nearest_km is not None or kind != "distance"}
+
+
+def _nearest_km(scored: Scored, seeds: Sequence[int], run: Path | None, ratio: float | None) -> Float[Tensor, "seeds n"] | None:
+    """From each row to the nearest one that lent its label to a seed's models; nan without a position."""
+    if run is None or ratio is None or not (run / "split" / "few_shot.parquet").is_file():
+        return None
+    observations, located = read_observations(run / "download"), ~scored.lonlat.isnan().any(1)
+    out = torch.full((len(seeds), len(located)), torch.nan, dtype=torch.float64)
+    for number, seed in enumerate(seeds):
+        few = read_few_shot(run / "split", observations.obs_id, seed=seed, ratio=ratio) & observations.located
+        km = nearest(observations.lonlat[few], observations.label[few], scored.lonlat[located], k=1).km
+        out[number, located] = km[:, 0] if km.shape[1] else torch.inf
+    return out

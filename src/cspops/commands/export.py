@@ -1,0 +1,44 @@
+"""`cspops export`: what was trained, taken out of the project."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from cspops.commands.app import USE, app
+from cspops.commands.options import ModelOption, RatioOption, SeedOption
+from cspops.commands.output import print_json, say, show
+
+EXPORT = """Example: cspops export --out csp-climate; cspops export --model artifacts/pretrain/seed_0 --out csp-encoder.
+In Python: cspops.load("csp-climate")"""
+
+
+@app.command(rich_help_panel=USE, epilog=EXPORT)
+def export(
+    out: Annotated[Path, typer.Option(help="A new folder.", metavar="FOLDER")],
+    model: ModelOption = Path(),
+    seed: SeedOption = None,
+    label_ratio: RatioOption = None,
+    only: Annotated[
+        Literal["encoder", "location"] | None,
+        typer.Option(help="encoder: places to embeddings; location: and to classes. Neither has an image network."),
+    ] = None,
+    onnx: Annotated[bool, typer.Option("--onnx/--no-onnx", help="Write ONNX files, each held against torch.")] = True,
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier export in that folder.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print export.json.")] = False,
+) -> None:
+    """Write the trained models into a folder that needs no project: safetensors, ONNX and a model card for a model hub."""
+    from cspops.commands import exported_folder
+
+    about = exported_folder.run(model, out, seed=seed, label_ratio=label_ratio, onnx=onnx, only=only, force=force, report=say)
+    if json:
+        print_json(about, ensure_ascii=False)
+        return
+    print(out)
+    rows = [["file", "bytes", "difference from torch"]]
+    for name, one in about["files"].items():
+        of_outputs = about["onnx"].get(name.removeprefix("onnx/"), {})
+        rows.append([name, f"{one['bytes']:,}", f"{max(of_outputs.values()):.1e}" if of_outputs else ""])
+    show("", rows, text_columns=1)
+    for sentence in about["lacking"]:
+        say(f"not in it: {sentence.replace('`', '')}")

@@ -1,0 +1,275 @@
+"""What is known of where a model came from, read from the folders around it: for the card of an exported folder."""
+
+import json
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import torch
+
+from cspops.commands.imported_checkpoint import SOURCE
+from cspops.data.catalogue import Observations, read_observations
+from cspops.data.given_features import GIVEN
+from cspops.data.json_files import read_json
+from cspops.data.splits import ratio_key, read_few_shot, read_roles
+from cspops.evaluation.released import NAME as RELEASED
+from cspops.evaluation.summary import MODELS
+from cspops.intake.published.manifest import MANIFESTS, read_manifest
+from cspops.library.loading import chosen_piece, ratio_of, run_of
+from cspops.library.model import Model
+
+STAGES = ("download", "split", "pretrain_img", "pretrain", "finetune_loc", "finetune_img")
+NOT_TOLD = ("seeds", "split.label_ratios", "dataset.max_rejected", "dataset.folder", "dataset.table")
+SAMPLE = {
+    "title": "NASA Blue Marble tiles with Koeppen-Geiger climate zones",
+    "licence": "imagery: public domain (NASA Earth Observatory); climate zones: BSD 3-clause",
+    "citation": "Stoeckli, R., Vermote, E., Saleous, N., Simmon, R., Herring, D. (2005), The Blue Marble Next Generation. "
+    "Rubel, F., Brugger, K., Haslinger, K., Auer, I. (2017), The climate of the European Alps: Shift of very high resolution "
+    "Koeppen-Geiger climate zones 1800-2100, Meteorologische Zeitschrift 26(2), 115-125, doi 10.1127/metz/2016/0816.",
+    "non_commercial": False,
+}
+"""Of the embedded data; a test holds it to the README beside them."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Which model of which run it is."""
+
+    run: Path | None
+    """The folder with the outputs of the stages; None for a checkpoint of others."""
+    stage: str
+    """`run`: all that a project trained; `pretrain` or `finetune_loc`: one stage's model alone; `imported`; `unknown`."""
+    seed: int | None = None
+    label_ratio: float | None = None
+
+    @property
+    def piece(self) -> Path:
+        """Of a run, the folder of the seed and label ratio in that of a stage."""
+        assert self.seed is not None and self.label_ratio is not None
+        return Path(f"seed_{self.seed}") / ratio_key(self.label_ratio)
+
+
+def origin_of(folder: Path, *, seed: int | None, label_ratio: float | None) -> Origin:
+    """What `cspops.load` would take of ``folder``; see there for the errors."""
+    run = run_of(folder)
+    if run is not None:
+        return _of_piece(run.resolve(), "run", chosen_piece(run / "finetune_loc", seed, label_ratio))
+    here = folder.resolve()
+    if here.parent.name == "pretrain" and here.name.startswith("seed_"):
+        return Origin(here.parents[1], "pretrain", seed=int(here.name.removeprefix("seed_")))
+    if here.parent.parent.name == "finetune_loc":
+        return _of_piece(here.parents[2], "finetune_loc", Path(*here.parts[-2:]))
+    imported = (here / SOURCE).is_file() or (here.parent / SOURCE).is_file()
+    return Origin(None, "imported" if imported else "unknown")
+
+
+def _of_piece(run: Path, stage: str, piece: Path) -> Origin:
+    return Origin(run, stage, int(piece.parent.name.removeprefix("seed_")), ratio_of(piece.name))
+
+
+def params_of(run: Path) -> dict[str, Any]:
+    """The params that the run's outputs were made with, by path, as stage.json of each recorded them."""
+    found: dict[str, Any] = {}
+    for stage in STAGES:
+        file = run / stage / "stage.json"
+        if file.is_file():
+            found |= read_json(file, remake=_remake(file))["params"]
+    return {path: _without_folders(value) for path, value in found.items() if path not in NOT_TOLD}
+
+
+def _without_folders(value: Any) -> Any:
+    """`file:NAME` for `file:PATH`: where a file lay is nobody's business."""
+    if isinstance(value, dict):
+        return {key: _without_folders(one) for key, one in value.items()}
+    return f"file:{Path(value).name}" if isinstance(value, str) and value.startswith("file:") else value
+
+
+def data_of(origin: Origin, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The data that the model was trained on: whose they are, how many, where on Earth."""
+    source = params.get("dataset.source")
+    found: dict[str, Any] = {"source": source, **_whose(source)}
+    if origin.run is None or not (origin.run / "download" / "observations.parquet").is_file():
+        return found
+    observations = read_observations(origin.run / "download")
+    found |= {"observations": len(observations.obs_id), "classes": len(observations.classes)}
+    if (origin.run / "split" / "roles.parquet").is_file():
+        found |= _trained_on(origin, observations)
+    return found
+
+
+def _trained_on(origin: Origin, observations: Observations) -> dict[str, Any]:
+    assert origin.run is not None
+    train = read_roles(origin.run / "split", observations.obs_id)["train"]
+    located = observations.lonlat[train & observations.located]
+    found: dict[str, Any] = {"training_rows": int(train.sum()), "located_training_rows": len(located)}
+    if len(located):
+        found["box"] = [round(float(edge), 2) for edge in (*located.amin(0), *located.amax(0))]
+    if origin.label_ratio is not None and origin.seed is not None:
+        few = read_few_shot(origin.run / "split", observations.obs_id, seed=origin.seed, ratio=origin.label_ratio)
+        found["labelled_rows"] = int(few.sum())
+    return found
+
+
+def _whose(source: str | None) -> dict[str, Any]:
+    if source == "blue_marble":
+        return SAMPLE
+    if source is not None and (MANIFESTS / f"{source}.json").is_file():
+        about = read_manifest(source)
+        licence = f"{about.licence.name}. {about.licence.terms}"
+        return {
+            "title": about.title,
+            "licence": licence,
+            "citation": about.citation,
+            "non_commercial": about.licence.non_commercial,
+        }
+    return {"title": None, "licence": None, "citation": None, "non_commercial": False}
+
+
+def imported_from(folder: Path) -> dict[str, Any]:
+    """Of a folder that import-checkpoint wrote (or of encoder/ in it): the file it was made of."""
+    file = next((one / SOURCE for one in (folder, folder.resolve().parent) if (one / SOURCE).is_file()), None)
+    about = {} if file is None else read_json(file, remake=_remake(file))
+    return {key: about[key] for key in ("file", "sha256", "epoch", "kind") if key in about}
+
+
+def lacking(origin: Origin, model: Model) -> list[str]:
+    """A sentence for each part that a whole run may have and this model has not."""
+    found = []
+    if model.classifier is None:
+        found.append("Location classifier and class names: this is a location encoder alone.")
+    elif model.classes is None:
+        found.append("Names of the classes: they are not beside the model; probabilities stand in the order of training.")
+    if model.image is None:
+        found.append(f"Image network and image classifier: {_why_no_image(origin)}.")
+    elif model.image.head is None:
+        found.append("Image classifier: P(y|I) are predictions that came with the data.")
+    if model.calibration is None and model.image is not None:
+        found.append("Calibration: stage evaluate was not run, so that there is no calibrated product.")
+    if origin.stage == "run":
+        found.append(
+            f"The location encoder before fine-tuning: `cspops export --model artifacts/pretrain/seed_{origin.seed}` writes it."
+        )
+    return found
+
+
+def _why_no_image(origin: Origin) -> str:
+    if origin.run is None or origin.stage != "run":
+        return "this is a model of locations alone"
+    if (origin.run / "finetune_img" / origin.piece / RELEASED).is_file():
+        return "P(y|I) are predictions that came with the data"
+    config = origin.run / "pretrain_img" / "config.json"
+    if config.is_file() and read_json(config, remake=_remake(config)).get("model") == GIVEN:
+        return "the data came with image features instead of images"
+    return "stage pretrain-img or finetune-img was not run"
+
+
+def revision_of(folder: Path) -> dict[str, Any] | None:
+    """The commit that git has checked out around ``folder``, and whether sources or params differ from it; None without."""
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False)
+        except FileNotFoundError:
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    commit = git("rev-parse", "HEAD")
+    if commit is None:
+        return None
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", "src", "params.yaml", "dvc.yaml", "data.dvc")
+    return {"commit": commit, "changed": bool(changed)}
+
+
+def _remake(file: Path) -> str:
+    return "dvc repro -f " + file.parent.name.replace("_", "-")
+
+
+KEPT = ("top1", "nll", "ece")
+ROWS = 1000
+"""Rows of which the model is asked again."""
+LEAST_AGREEMENT = 0.99
+"""Another batch size, or another machine, may turn a class over where two are as likely."""
+
+
+def metrics_of(origin: Origin, model: Model) -> tuple[dict[str, Any], str | None]:
+    """`seeds` and `scores` (set, model, metric, then mean and sd over seeds, and top-1 of this seed); or why there are none.
+
+    The numbers count when stage evaluate's predictions of this seed and label ratio are those of the model, and the mean
+    over seeds of their top-1 is the one in metrics.json.
+    """
+    if origin.run is None or origin.label_ratio is None or origin.seed is None:
+        return {}, "Metrics: the model was not evaluated."
+    predictions, file = origin.run / "evaluate" / "predictions.parquet", origin.run.parent / "reports" / "metrics.json"
+    if not predictions.is_file() or not file.is_file():
+        return {}, "Metrics: stage evaluate was not run."
+    key, observations = ratio_key(origin.label_ratio), read_observations(origin.run / "download")
+    rows = _of_ratio(predictions, key, observations)
+    own = rows.filter(pc.equal(rows["seed"], origin.seed))
+    summary = json.loads(file.read_text(encoding="utf-8"))
+    if not len(own) or not _is_of(own, observations, model) or not _agree(rows, summary, key):
+        return {}, "Metrics: those in reports are of another run (dvc repro evaluate)."
+    models = MODELS if model.image is not None else ("location",)
+    scores = {
+        role: {
+            name: {metric: ratios[key][name][metric] for metric in KEPT}
+            | {"this_seed": round(_top1(own.filter(pc.equal(own["role"], role)), name), 4)}
+            for name in models
+            if name in ratios[key]
+        }
+        for role, ratios in summary.items()
+        if key in ratios
+    }
+    return {"seeds": sorted(rows["seed"].unique().to_pylist()), "scores": scores}, None
+
+
+def _of_ratio(file: Path, key: str, observations: Observations) -> pa.Table:
+    """The rows of a label ratio: seed, role, obs_id, label and the best class of each model, -1 where all are as likely."""
+    table = pq.read_table(file, columns=["seed", "label_ratio", "role", "obs_id", "label", *MODELS])
+    ratios = [ratio for ratio in table["label_ratio"].unique().to_pylist() if ratio_key(ratio) == key]
+    table = table.filter(pc.is_in(table["label_ratio"], pa.array(ratios, pa.float64())))
+    for name in MODELS:
+        best = pc.list_element(table[name], 0)
+        if name == "location":
+            located = pa.array(observations.obs_id).filter(pa.array(observations.located.numpy()))
+            best = pc.if_else(pc.is_in(table["obs_id"], located), best, -1)
+        table = table.set_column(table.schema.get_field_index(name), name, best)
+    return table
+
+
+def _is_of(own: pa.Table, observations: Observations, model: Model) -> bool:
+    """Whether the model says of the first located rows what the table says it said."""
+    place = pc.index_in(own["obs_id"], pa.array(observations.obs_id)).to_pylist()
+    if None in place:
+        return False
+    lonlat = observations.lonlat[torch.tensor(place, dtype=torch.int64)]
+    some = (~lonlat.isnan().any(1)).nonzero()[:ROWS, 0]
+    if not len(some):
+        return True
+    answer = model.location_log_p(lonlat[some], torch.ones(len(some), dtype=torch.bool)).argmax(1).numpy()
+    return bool((answer == own["location"].to_numpy()[some.numpy()]).mean() >= LEAST_AGREEMENT)
+
+
+def _agree(rows: pa.Table, summary: dict[str, Any], key: str) -> bool:
+    """Whether the table's mean over seeds of top-1 of the product is that of metrics.json, on every set."""
+    for role, ratios in summary.items():
+        of_role = rows.filter(pc.equal(rows["role"], role))
+        of_seeds = [of_role.filter(pc.equal(of_role["seed"], seed)) for seed in of_role["seed"].unique().to_pylist()]
+        if "combined" not in ratios.get(key, {}):
+            continue
+        if not of_seeds:
+            return False
+        mean = float(np.mean([_top1(one, "combined") for one in of_seeds]))
+        if abs(mean - ratios[key]["combined"]["top1"]["mean"]) > 0.01:
+            return False
+    return True
+
+
+def _top1(rows: pa.Table, name: str) -> float:
+    """Per cent."""
+    return 100 * float((rows[name].to_numpy() == rows["label"].to_numpy()).mean()) if len(rows) else 0.0

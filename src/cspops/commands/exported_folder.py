@@ -1,0 +1,161 @@
+"""The models of a seed and label ratio into a folder that needs no project."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import nn
+
+from cspops.commands import export_facts as facts
+from cspops.commands.export_facts import metrics_of
+from cspops.commands.model_card import CARD, model_card
+from cspops.errors import DataError
+from cspops.library.exported import ABOUT, is_export, reading_facts, write_parts
+from cspops.library.loading import load
+from cspops.library.model import Model
+from cspops.library.onnx.writing import require_packages
+from cspops.pipeline.paths import replaced, sha256_of
+from cspops.progress import Report
+
+Only = Literal["encoder", "location"]
+"""The location encoder alone, or with its classes; without an image network."""
+
+
+def run(
+    folder: Path,
+    out: Path,
+    *,
+    seed: int | None = None,
+    label_ratio: float | None = None,
+    onnx: bool = True,
+    only: Only | None = None,
+    force: bool = False,
+    report: Report,
+) -> dict[str, Any]:
+    """Write the models in ``folder``, their ONNX files and a card into ``out``, which appears whole or not at all.
+
+    Returns:
+        the content of export.json.
+
+    Raises:
+        EnvironmentProblem: a package is missing that ONNX files need.
+        DataError: there is no such model, or ``out`` is there (see `_refuse_to_overwrite`).
+        CspopsError: a part cannot be written as ONNX, or its ONNX file answers otherwise than torch.
+    """
+    _refuse_to_overwrite(out, force)
+    if is_export(folder):
+        raise DataError(f"{folder} is an exported folder already", hint="copy it, or export from the project")
+    if onnx:
+        require_packages()
+    origin = facts.origin_of(folder, seed=seed, label_ratio=label_ratio)
+    model = _part_of(load(folder, seed=seed, label_ratio=label_ratio), only)
+    with replaced(out.resolve()) as new:
+        write_parts(new, model)
+        differences = _write_onnx(new, model, report) if onnx else {}
+        about = _about(folder, origin, model, only) | {"onnx": differences}
+        if not onnx:
+            about["lacking"].append("ONNX files: `--no-onnx` left them out.")
+        about["files"] = {one.relative_to(new).as_posix(): _sizes(one) for one in sorted(new.rglob("*")) if one.is_file()}
+        (new / ABOUT).write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        (new / CARD).write_text(model_card(about), encoding="utf-8")
+    return about
+
+
+def _refuse_to_overwrite(out: Path, force: bool) -> None:
+    """DataError for a folder that is there, unless an export wrote all that is in it and ``force`` says to replace it."""
+    if not out.exists():
+        return
+    if not is_export(out):
+        raise DataError(f"{out} is there and was not made by cspops export", hint="name another folder with --out")
+    if not force:
+        raise DataError(f"{out} is there already", hint="--force replaces it, --out FOLDER names another")
+    try:
+        known = {*json.loads((out / ABOUT).read_text(encoding="utf-8"))["files"], ABOUT, CARD}
+    except (ValueError, KeyError, TypeError):
+        raise DataError(f"{out / ABOUT} is broken", hint="name another folder with --out") from None
+    others = sorted(
+        one.relative_to(out).as_posix()
+        for one in out.rglob("*")
+        if one.is_file() and one.relative_to(out).as_posix() not in known
+    )
+    if others:
+        raise DataError(
+            f"{out} holds {others[0]}, which cspops export did not write: it would be lost", hint="--out names another folder"
+        )
+
+
+def _part_of(model: Model, only: Only | None) -> Model:
+    if only == "encoder":
+        return Model(model.encoder)
+    return model if only is None else replace(model, image=None, calibration=None)
+
+
+def _write_onnx(new: Path, model: Model, report: Report) -> dict[str, dict[str, float]]:
+    """The ONNX files of the model's parts; answers the greatest difference from torch of each output of each file."""
+    from cspops.library.onnx.checking import check_onnx
+    from cspops.library.onnx.graphs import CombinedProbabilities, Embedding, LocationProbabilities, example
+    from cspops.library.onnx.writing import write_onnx
+
+    graphs: dict[str, tuple[str, nn.Module]] = {"location_encoder.onnx": ("the location encoder", Embedding(model.encoder))}
+    if model.classifier is not None:
+        location = LocationProbabilities(model.classifier)
+        graphs["location_classifier.onnx"] = ("the location classifier", location)
+        if model.image is not None and model.image.head is not None:
+            network = model.image.network
+            combined = CombinedProbabilities(network, model.image.head, location, model.calibration)
+            graphs["combined.onnx"] = (f"the image network {network.config['model']}", combined)
+    differences = {}
+    px = model.image.network.config["px"] if model.image is not None else None
+    for file, (name, graph) in graphs.items():
+        graph.eval().requires_grad_(False)
+        report(f"export: onnx/{file}")
+        write_onnx(new / "onnx" / file, graph, example(graph, px), name=name, facts=_carried(model))
+        differences[file] = check_onnx(new / "onnx" / file, graph, name=name, px=px)
+    return differences
+
+
+def _carried(model: Model) -> Mapping[str, str]:
+    """What an ONNX file says of itself."""
+    names = {} if model.classes is None else {"classes": json.dumps(model.classes, ensure_ascii=False)}
+    return {"made_by": f"cspops {version('cspops')}", "positions": "degrees, longitude first, WGS84", **names}
+
+
+def _about(folder: Path, origin: facts.Origin, model: Model, only: Only | None) -> dict[str, Any]:
+    params = facts.params_of(origin.run) if origin.run is not None else {}
+    lacking = facts.lacking(origin, model) if only is None else [f"All other parts: `--only {only}` left them out."]
+    metrics, no_metrics = metrics_of(origin, model) if model.classifier is not None else ({}, None)
+    return {
+        "cspops": version("cspops"),
+        "git": facts.revision_of(origin.run.parent) if origin.run is not None else None,
+        "stage": origin.stage,
+        "seed": origin.seed,
+        "label_ratio": origin.label_ratio,
+        "imported": facts.imported_from(folder) if origin.stage == "imported" else {},
+        "dim": model.encoder.dim,
+        "classes": None if model.classifier is None else model.classifier.class_embedding.linear.out_features,
+        "image": None if model.image is None else _image_facts(model),
+        "calibration": None if model.calibration is None else asdict(model.calibration),
+        "encoder": model.encoder.config,
+        "data": facts.data_of(origin, params),
+        "params": params,
+        "metrics": metrics,
+        "lacking": lacking + ([no_metrics] if no_metrics else []),
+    }
+
+
+def _image_facts(model: Model) -> dict[str, Any]:
+    """How images are prepared, and whether there is a classifier."""
+    assert model.image is not None
+    config = {key: model.image.network.config[key] for key in ("model", "px", "crop", "interpolation", "mean", "sd", "weights")}
+    return (
+        config
+        | reading_facts(model.image.reading)
+        | {"features": model.image.network.dim, "head": model.image.head is not None}
+    )
+
+
+def _sizes(file: Path) -> dict[str, Any]:
+    return {"bytes": file.stat().st_size, "sha256": sha256_of(file)}

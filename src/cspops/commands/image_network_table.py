@@ -1,0 +1,211 @@
+"""What a linear probe makes of each image network, on the workspace's own catalogue and split."""
+
+import json
+import shutil
+import statistics
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cspops.commands.image_networks_page import page
+from cspops.commands.image_probes import JUDGED, ImageRow, Probes, Refusal, chosen, image_network, image_rows, key_of
+from cspops.data.splits import ratio_key
+from cspops.errors import ParamsError
+from cspops.params import Params
+from cspops.pipeline import paths
+from cspops.progress import Report
+from cspops.site import Site
+from cspops.training.resume import Resume
+
+if TYPE_CHECKING:
+    from cspops.host import Host
+
+
+COMMAND = "image-networks"
+SEEDS = 3
+"""Of a command that does not say how many."""
+
+
+def listing(params: Params, *, also: Sequence[str], seeds: int | None = None) -> list[dict[str, Any]]:
+    """One entry a row: what the network is, and whether the table has its numbers."""
+    rows, found = image_rows(params, also), {one["name"]: one for one in _kept(params)}
+    try:
+        keys = {row.name: _row_key(params, row, _seeds(params, seeds)) for row in rows}
+    except FileNotFoundError:
+        keys = {}
+    computed = {name for name, key in keys.items() if found.get(name, {}).get("key") == key and "scores" in found[name]}
+    return [row.about() | {"computed": row.name in computed} for row in rows]
+
+
+def run(
+    params: Params,
+    host: "Host",
+    *,
+    names: Sequence[str] = (),
+    also: Sequence[str] = (),
+    seeds: int | None = None,
+    again: bool = False,
+    say: Report,
+) -> dict[str, Any]:
+    """Fill the rows of these names (all for none) and of ``also``, and write the table as JSON and Markdown.
+
+    A row of the table with an equal key stays, whether it is named or not, unless ``again``, or it was refused and is asked
+    for by name; one with another key that is not named leaves the table. What is finished of a row is kept, seed by
+    seed, among the progress in .dvc/tmp: a killed command continues, and pre-training within a seed does too.
+
+    Args:
+        seeds: the first so many of `seeds`, three or all if they are fewer for None; each draws the initial weights, the
+            pre-training and the few-shot subset.
+
+    Raises:
+        ParamsError: a wrong name, model or number of seeds.
+        DataError: catalogue or split are missing, stale or broken.
+        EnvironmentProblem: another process fills rows on the same catalogue and split.
+    """
+    numbers = _seeds(params, seeds)
+    rows = image_rows(params, also)
+    own, others = rows[: len(rows) - len(set(also))], rows[len(rows) - len(set(also)) :]
+    asked = others + (chosen(own, names) if names else [])
+    inputs = paths.require(COMMAND, params)
+    scratch = paths.progress_folder(COMMAND, [COMMAND, paths.input_hashes(COMMAND)])
+    site = Site(paths.RAW, inputs, paths.REPORTS, scratch, scratch, host, say)
+    with paths.alone_in(scratch, COMMAND):
+        keys = {row.name: _row_key(params, row, numbers) for row in rows}
+        kept = {
+            one["name"]: one for one in _kept(params) if one["key"] == keys.get(one["name"], _key_of_kept(params, one, numbers))
+        }
+        due = [
+            row
+            for row in (chosen(own, names) + others)
+            if again or row.name not in kept or ("refused" in kept[row.name] and row in asked)
+        ]
+        probes = Probes(params, site)
+        for row in {row.model: row for row in due if row.model is not None}.values():
+            image_network(replace(row, weights="random"), seed=0)
+        filled = {row.name: _filled(row, probes, numbers, key=keys[row.name], again=again) for row in due}
+        for one in _kept(params):
+            if one["name"] not in kept.keys() | filled.keys():
+                say(f"{COMMAND}: left out, for it is of other params, data or seeds: {one['name']}")
+        order = [row.name for row in rows] + [name for name in kept if name not in keys]
+        every = kept | filled
+        document = _document(params, probes, numbers, [every[name] for name in order if name in every])
+        json_file, page_file = _files(params)
+        paths.write_whole(json_file, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+        paths.write_whole(page_file, page(document))
+        for folder in ("pixels", "training"):
+            shutil.rmtree(scratch / folder, ignore_errors=True)
+        paths.forget_old_progress(COMMAND)
+        return document
+
+
+def _filled(row: ImageRow, probes: Probes, seeds: Sequence[int], *, key: str, again: bool) -> dict[str, Any]:
+    """A row of the document, from pieces of which one is a seed's."""
+    out = row.about() | {"key": key}
+    pieces = []
+    for seed in seeds:
+        try:
+            pieces.append(_piece(row, probes, seed, again=again))
+        except Refusal as refusal:
+            probes.site.report(f"{COMMAND}: {row.name}, seed {seed}: {refusal}")
+            return out | {"refused": str(refusal)}
+    facts = _facts([piece["facts"] for piece in pieces])
+    note = facts.pop("note", None)
+    scores = {
+        ratio: {role: _mean_and_sd([piece["scores"][ratio][role] for piece in pieces]) for role in JUDGED if role in found}
+        for ratio, found in pieces[0]["scores"].items()
+    }
+    return out | {"dim": pieces[0]["dim"], "note": note, "facts": facts, "scores": scores}
+
+
+def _piece(row: ImageRow, probes: Probes, seed: int, *, again: bool) -> dict[str, Any]:
+    """What one seed says; kept as JSON under the hash of all that it depends on."""
+    scratch, key = probes.site.scratch, _piece_key(probes.params, row, seed)
+    file, training = scratch / f"{key}.json", scratch / "training" / key
+    if again:
+        file.unlink(missing_ok=True)
+        shutil.rmtree(training, ignore_errors=True)
+    if not file.exists():
+        piece = probes.piece(
+            row, seed, Resume(training), lambda line: probes.site.report(f"{COMMAND}: {row.name}, seed {seed}: {line}")
+        )
+        paths.write_whole(file, json.dumps(piece, indent=1) + "\n")
+        shutil.rmtree(training, ignore_errors=True)
+    out: dict[str, Any] = json.loads(file.read_text())
+    return out
+
+
+def _document(params: Params, probes: Probes, seeds: Sequence[int], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    observations, masks = probes.observations, probes.masks
+    return {
+        "title": "Image networks: linear probes on their frozen features",
+        "dataset": params.dataset.source,
+        "rows_of_data": {role: int((observations.label[mask] >= 0).sum()) for role, mask in masks.items() if role != "train"}
+        | {"train": int(masks["train"].sum()), "classes": len(observations.classes)},
+        "labels": {ratio_key(ratio): probes.labels(ratio, seeds) for ratio in params.split.label_ratios},
+        "seeds": list(seeds),
+        "probe": {
+            "l2": list(params.finetune_img.modes.linear_probe.l2),
+            "max_iterations": params.finetune_img.modes.linear_probe.max_iterations,
+        },
+        "rows": rows,
+    }
+
+
+def _seeds(params: Params, count: int | None) -> tuple[int, ...]:
+    if count is None:
+        return params.seeds[:SEEDS]
+    if not 1 <= count <= len(params.seeds):
+        raise ParamsError(
+            f"--seeds {count}: params.yaml has {len(params.seeds)} seeds, of which the first are taken",
+            hint="a smaller --seeds, or more `seeds` in params.yaml and dvc repro split",
+        )
+    return params.seeds[:count]
+
+
+def _row_key(params: Params, row: ImageRow, seeds: Sequence[int]) -> str:
+    return key_of([_piece_key(params, row, seed) for seed in seeds])
+
+
+def _piece_key(params: Params, row: ImageRow, seed: int) -> str:
+    about = {name: value for name, value in row.about().items() if name != "name"}
+    probe = params.finetune_img.model_dump(mode="json", include={"l2", "max_iterations"})
+    return key_of(about, seed, list(params.split.label_ratios), probe, paths.input_hashes(COMMAND))
+
+
+def _key_of_kept(params: Params, one: dict[str, Any], seeds: Sequence[int]) -> str:
+    """Of a row that an earlier --also brought: what it says of itself, with today's params."""
+    return _row_key(params, replace(ImageRow.of(one), images=image_rows(params)[0].images), seeds)
+
+
+def _files(params: Params) -> tuple[Path, Path]:
+    name = f"image_networks_{params.dataset.source}"
+    return paths.REPORTS / "tables" / f"{name}.json", paths.REPORTS / "tables" / f"{name}.md"
+
+
+def _kept(params: Params) -> list[dict[str, Any]]:
+    """The rows of the table as it lies in the workspace, where it can be read."""
+    try:
+        rows = json.loads(_files(params)[0].read_bytes())["rows"]
+        whole = [one for one in rows if isinstance(one["key"], str) and ("refused" in one or one["scores"].keys())]
+        for one in whole:
+            ImageRow.of(one)
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+        return []
+    return whole
+
+
+def _facts(of_seeds: list[dict[str, Any]]) -> dict[str, Any]:
+    """Numbers as mean and standard deviation over seeds, words as they are."""
+    out: dict[str, Any] = {}
+    for name in dict.fromkeys(name for facts in of_seeds for name in facts):
+        values = [facts[name] for facts in of_seeds if name in facts]
+        is_text = any(isinstance(value, str) for value in values)
+        out[name] = ", ".join(dict.fromkeys(map(str, values))) if is_text else _mean_and_sd(values)
+    return out
+
+
+def _mean_and_sd(values: list[float]) -> dict[str, float]:
+    """Rounded to 4 digits; the sample standard deviation, 0 for one seed."""
+    sd = statistics.stdev(values) if len(values) > 1 else 0.0
+    return {"mean": round(statistics.fmean(values), 4), "sd": round(sd, 4)}

@@ -1,0 +1,53 @@
+"""`cspops image-networks`: linear probes of image networks, side by side."""
+
+from typing import Annotated, Any
+
+import typer
+
+from cspops.commands.app import LOOK, app
+from cspops.commands.output import print_json, say, show
+from cspops.pipeline.run import read_host, read_params
+
+
+@app.command(rich_help_panel=LOOK, epilog="Example: cspops image-networks moco --also timm:resnet18,pretrained")
+def image_networks(
+    names: Annotated[list[str] | None, typer.Argument(help="Rows to compute; all without it.", metavar="[METHOD]...")] = None,
+    also: Annotated[
+        list[str] | None, typer.Option(help="A further network as it comes: timm:resnet18,pretrained.", metavar="MODEL,WEIGHTS")
+    ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(help="The first so many of `seeds` in params.yaml; 3, or all if they are fewer, without it.", metavar="N"),
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Compute these rows though they are there, as after new code.")
+    ] = False,
+    list_rows: Annotated[bool, typer.Option("--list", help="List the rows and compute nothing.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Compare image networks and their pre-training by linear probes (the paper's Img. Only); write reports/tables/.
+
+    Reads the catalogue and the split alone. A row that is there with the same params, data and seeds is not computed again.
+    """
+    from cspops.commands import image_network_table
+    from cspops.commands import image_networks_page as pages
+
+    document: Any
+    if list_rows:
+        document = image_network_table.listing(read_params(), also=also or (), seeds=seeds)
+    else:
+        document = image_network_table.run(
+            read_params(), read_host(), names=names or (), also=also or (), seeds=seeds, again=again, say=say
+        )
+    if json:
+        print_json(document, ensure_ascii=False)
+    elif list_rows:
+        show("Image networks", pages.listing_rows(document), text_columns=4)
+    else:
+        for role in pages.roles(document):
+            show(pages.heading(role), pages.accuracy_rows(document, role), text_columns=1)
+        if len(facts := pages.fact_rows(document)) > 1:
+            show("", facts, text_columns=2)
+        print(pages.data_sentence(document))
+        for remark in pages.remarks(document):
+            print(f"- {remark}")

@@ -1,0 +1,133 @@
+"""The table of image networks, as rows of text: what `cspops image-networks` shows and writes to reports/tables/."""
+
+from typing import Any
+
+from cspops.report.page import MEANINGS
+from cspops.report.tables import TITLES, as_text, cell, markdown, ratio_title
+
+ROLES = ("test", "val")
+"""In the order in which they are shown."""
+
+FEW = 500
+"""With fewer rows than this a reader is told what one of them counts."""
+
+NAMES = {
+    "colour statistics": "Colour statistics: mean and standard deviation of each channel, 6 numbers an image.",
+    "random": "Random: the network of `image_encoder.model` with random weights.",
+    "published": "Published: the same network with the weights that its library publishes.",
+}
+
+
+def roles(document: dict[str, Any]) -> list[str]:
+    """The sets that numbers are of, the first shown first."""
+    return [role for role in ROLES if role in document["rows_of_data"]]
+
+
+def heading(role: str) -> str:
+    """Of the table of one set."""
+    return f"Top-1 on {TITLES[role]}, per cent"
+
+
+def data_sentence(document: dict[str, Any]) -> str:
+    """On which data, and what a seed is."""
+    counts = document["rows_of_data"]
+    judged = " and ".join(f"{counts[role]:,} {TITLES[role]}" for role in roles(document))
+    seeds = ", ".join(map(str, document["seeds"]))
+    return (
+        f"Measured on {document['dataset']}: {counts['train']:,} training rows, {judged} rows with a label, "
+        f"{counts['classes']:,} classes. A seed ({seeds}) draws the network's initial weights, its pre-training and the "
+        "rows that lend their label; L2 is chosen on validation."
+    )
+
+
+def accuracy_rows(document: dict[str, Any], role: str) -> list[list[str]]:
+    """A header, then the top-1 of each network on one set; a dash where there is none."""
+    ratios = list(document["labels"])
+    body = []
+    for row in document["rows"]:
+        scores = row.get("scores", {})
+        numbers = [cell(scores[ratio][role]) if role in scores.get(ratio, {}) else "-" for ratio in ratios]
+        body.append([row["name"], str(row.get("dim", "-")), *numbers])
+    return [["features", "numbers", *map(ratio_title, ratios)], *body]
+
+
+def fact_rows(document: dict[str, Any]) -> list[list[str]]:
+    """A header, then what each method says of its run: mean and standard deviation over seeds, or words."""
+    body = [
+        [row["name"], name, value if isinstance(value, str) else f"{value['mean']:.4g} ({value['sd']:.4g})"]
+        for row in document["rows"]
+        for name, value in row.get("facts", {}).items()
+    ]
+    return [["features", "fact", "value"], *body]
+
+
+def setting_rows(document: dict[str, Any]) -> list[list[str]]:
+    """A header, then of each network what it is and how it was trained."""
+    body = []
+    for row in document["rows"]:
+        settings = {"weights": row["weights"]} | row["images"] | (row["settings"] or {})
+        words = {True: "true", False: "false"}
+        said = ", ".join(
+            f"{name} {words[value] if isinstance(value, bool) else value}"
+            for name, value in settings.items()
+            if value is not None
+        )
+        body.append([row["name"], row["model"] or "-", row["method"], said])
+    return [["features", "network", "pre-training", "settings"], *body]
+
+
+def listing_rows(rows: list[dict[str, Any]]) -> list[list[str]]:
+    """A header, then a line for each row that could be computed."""
+    header = ["features", "network", "weights", "pre-training", "in the table"]
+    body = [
+        [row["name"], row["model"] or "-", row["weights"] or "-", row["method"], "yes" if row["computed"] else "no"]
+        for row in rows
+    ]
+    return [header, *body]
+
+
+def remarks(document: dict[str, Any]) -> list[str]:
+    """What else a reader must know: notes of methods, networks that could not be had, methods that refused."""
+    rows = document["rows"]
+    notes = [f"{row['name']}: {row['note']}" for row in rows if row.get("note")]
+    refused = [f"Missing: {row['name']}: {row['refused']}" for row in rows if "refused" in row]
+    facts = [name for row in rows for name in row.get("facts", {})]
+    meanings = [f"{start}: {text}" for start, text in MEANINGS.items() if any(name.startswith(start) for name in facts)]
+    few = [f"{n} {TITLES[role]} rows: one is {100 / n:.1f} points" for role, n in _judged(document) if n < FEW]
+    return [*notes, *refused, *meanings, *few]
+
+
+def _judged(document: dict[str, Any]) -> list[tuple[str, int]]:
+    return [(role, document["rows_of_data"][role]) for role in roles(document)]
+
+
+def page(document: dict[str, Any]) -> str:
+    """The whole page as Markdown."""
+    ratios = "; ".join(f"{ratio_title(ratio)}: {_labels(counts)}" for ratio, counts in document["labels"].items())
+    parts = [
+        f"# {document['title']}",
+        f"{data_sentence(document)} Top-1, per cent: mean (standard deviation) over {len(document['seeds'])} seeds. "
+        f"Labels taught: {ratios}.",
+    ]
+    for role in roles(document):
+        parts += [f"## {TITLES[role].capitalize()}", _table(accuracy_rows(document, role), text_columns=1)]
+    if len(facts := fact_rows(document)) > 1:
+        parts += ["## What the methods say of their runs", _table(facts, text_columns=2)]
+    shown = [text for name, text in NAMES.items() if any(row["name"] == name for row in document["rows"])]
+    parts += ["## Remarks", "\n".join(f"- {line}" for line in (*shown, *map(as_text, remarks(document)))) or "None."]
+    probe = document["probe"]
+    parts += [
+        "## Settings",
+        _table(setting_rows(document), text_columns=4),
+        f"Probe: L2 one of {', '.join(f'{one:g}' for one in probe['l2'])}, at most {probe['max_iterations']} iterations.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(rows: list[list[str]], *, text_columns: int) -> str:
+    header, *body = rows
+    return markdown([header, *([as_text(text) for text in row] for row in body)], text_columns=text_columns)
+
+
+def _labels(counts: list[int]) -> str:
+    return " or ".join(f"{count:,}" for count in counts)

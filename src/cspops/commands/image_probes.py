@@ -1,0 +1,296 @@
+"""Linear probes on the features of an image network, of one seed at every label ratio."""
+
+import difflib
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cspops.data.catalogue import Observations, read_observations
+from cspops.data.given_features import read_given
+from cspops.data.splits import ratio_key, read_few_shot, read_roles
+from cspops.errors import CspopsError, DataError, EnvironmentProblem, ParamsError
+from cspops.evaluation.combine import image_log_p, row_blocks
+from cspops.evaluation.metrics import judge
+from cspops.imagessl.images import Facts
+from cspops.imagessl.methods import METHODS, pretrain_image_network
+from cspops.models.backbones import ImageNetwork
+from cspops.models.heads import LinearProbe
+from cspops.params import Params, value_at
+from cspops.pipeline.paths import sha256_of
+from cspops.pipeline.pretrain_img import network_of, role_pixels, training_images
+from cspops.pipeline.pretraining_inputs import extra_inputs
+from cspops.pixels.reading import image_root
+from cspops.pixels.tensors import read_reading
+from cspops.progress import Report, silent
+from cspops.shapes import Bool, Float, Int, Tensor, UInt8
+from cspops.site import Site
+from cspops.training.finetune_img import linear_probe
+from cspops.training.resume import Resume
+
+COLOUR = "colour statistics"
+
+
+@dataclass(frozen=True)
+class ImageRow:
+    """A network, or the colour statistics where ``model`` is None."""
+
+    name: str
+    model: str | None
+    weights: str | None
+    """Before its pre-training, as `image_encoder.weights`."""
+    images: Mapping[str, Any]
+    """How images become its squares: what `image_encoder` says besides."""
+    method: str = "none"
+    settings: Mapping[str, Any] | None = None
+    files: Mapping[str, str | None] = field(default_factory=dict)
+    """The sha256 of each `file:PATH` among weights and settings, None where it is missing."""
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether a seed draws the network, so that each has features of its own."""
+        return self.model is not None and (self.weights == "random" or self.method != "none")
+
+    def about(self) -> dict[str, Any]:
+        """As plain values."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, about: Mapping[str, Any]) -> "ImageRow":
+        """The inverse of `about`, which ignores other keys."""
+        return cls(**{name: about[name] for name in cls.__dataclass_fields__})
+
+
+def image_rows(params: Params, also: Sequence[str] = ()) -> list[ImageRow]:
+    """Colour statistics, random and published weights, every method of the registry, and those of ``also``.
+
+    ParamsError for one of ``also`` that is no MODEL,WEIGHTS; DataError for a file of weights that is missing.
+    """
+    encoder = params.image_encoder
+    images = encoder.model_dump(mode="json", exclude={"model", "weights"})
+    rows = [
+        ImageRow(COLOUR, None, None, images),
+        ImageRow("random", encoder.model, "random", images),
+        ImageRow("published", encoder.model, "pretrained", images),
+    ]
+    for name in METHODS:
+        settings = value_at(params, f"pretrain_img.methods.{name}").model_dump(mode="json")
+        files = _files({"weights": encoder.weights} | settings)
+        rows.append(ImageRow(name, encoder.model, encoder.weights, images, name, settings, files))
+    for text in dict.fromkeys(also):
+        model, _, weights = (part.strip() for part in text.partition(","))
+        if not model or not (weights in ("random", "pretrained") or weights.startswith("file:")):
+            raise ParamsError(
+                f"--also {text} is no MODEL,WEIGHTS, of which the weights are random, pretrained or file:PATH",
+                hint="such as --also timm:resnet18,pretrained",
+            )
+        files = _files({"weights": weights})
+        if None in files.values():
+            raise DataError(f"--also {text}: that file is missing", hint="name a file of weights: file:PATH")
+        rows.append(ImageRow(f"{model}, {weights}", model, weights, images, files=files))
+    return rows
+
+
+def chosen(rows: Sequence[ImageRow], names: Sequence[str]) -> list[ImageRow]:
+    """The rows of those names, all for none; `geo-ssl` is `geo_ssl`. ParamsError names near ones."""
+    known = {_plain(row.name): row for row in rows}
+    for name in names:
+        if _plain(name) not in known:
+            near = difflib.get_close_matches(_plain(name), known, n=3, cutoff=0.4) or known
+            said = ", ".join(known[one].name for one in near)
+            raise ParamsError(
+                f"there is no image network {name!r}: {'near it' if near is not known else 'there are'}: {said}",
+                hint="cspops image-networks --list",
+            )
+    wanted = {_plain(name) for name in names} or known.keys()
+    return [row for row in rows if _plain(row.name) in wanted]
+
+
+def key_of(*parts: Any) -> str:
+    """A hash of plain values."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", " ").replace("-", " ").strip()
+
+
+def _files(values: Mapping[str, Any]) -> dict[str, str | None]:
+    """The sha256 of the file that each `file:PATH` names; only their content says whether they are still the same."""
+    out: dict[str, str | None] = {}
+    for name, value in values.items():
+        if isinstance(value, str) and value.startswith("file:"):
+            file = Path(value.removeprefix("file:")).expanduser()
+            out[name] = sha256_of(file) if file.is_file() else None
+    return out
+
+
+BATCH = 512
+JUDGED = ("val", "test")
+WHOLE: dict[str, Any] = {"px": 32, "crop": 1.0, "interpolation": "bicubic"}
+"""How colour statistics look at images where `image_encoder` leaves it to the network."""
+
+Features = dict[str, Float[Tensor, "n k"]]
+"""By role, of all its rows in the catalogue's order."""
+
+
+class Refusal(Exception):
+    """A network cannot be had, or its method refuses these images; the sentence is its row."""
+
+
+@dataclass
+class Probes:
+    """The catalogue, its split and its pixels; the pixels are decoded once for each size, when first asked for."""
+
+    params: Params
+    site: Site
+    observations: Observations = field(init=False)
+    masks: dict[str, Bool[Tensor, "n"]] = field(init=False)
+    """The rows of `train`, `val` and `test`; of the last two those with a label are judged."""
+    _known: dict[str, tuple[Features, Facts]] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        download = self.site.inputs["download"]
+        if read_given(download, image_root(read_reading(download), raw=self.site.raw, data_root=self.site.host.data_root)):
+            raise DataError(
+                "the data set comes with image features: there is no image to compare networks on",
+                hint="set the source's form to images, where it has one, in params.yaml",
+            )
+        self.observations = read_observations(download)
+        masks = read_roles(self.site.inputs["split"], self.observations.obs_id)
+        self.masks = {role: masks[role] for role in ("train", *JUDGED) if masks[role].any()}
+        if "val" not in self.masks or not (self.observations.label[self.masks["val"]] >= 0).any():
+            raise DataError(
+                "no row of role val has a label: the strength of L2 is chosen on them", hint="change split in params.yaml"
+            )
+
+    def piece(self, row: ImageRow, seed: int, resume: Resume, report: Report) -> dict[str, Any]:
+        """Top-1 in per cent of `val` and `test` at every label ratio, and the facts of the pre-training.
+
+        Raises:
+            Refusal: see there.
+        """
+        features, facts = self._features(row, seed, resume, report)
+        scores = {}
+        for ratio in self.params.split.label_ratios:
+            scores[ratio_key(ratio)] = found = self._probed(features, seed, ratio)
+            said = ", ".join(f"{role} {found[role]:.2f}" for role in JUDGED if role in found)
+            report(f"{100 * ratio:g} % of the labels, top-1: {said}")
+        return {"dim": features["train"].shape[1], "facts": facts, "scores": scores}
+
+    def pixels(self, role: str, squares: Mapping[str, Any]) -> UInt8[Tensor, "n px px 3"]:
+        """Of a role's rows; ``squares`` has `px`, `crop` and `interpolation`."""
+        site = self._site(role, **squares)
+        return role_pixels(role, site=site, stage=f"image-networks: {role}", **squares)
+
+    def labels(self, ratio: float, seeds: Sequence[int]) -> list[int]:
+        """How many rows lend their label at a label ratio; more than one number where seeds differ."""
+        split, obs_id = self.site.inputs["split"], self.observations.obs_id
+        return sorted({int(read_few_shot(split, obs_id, seed=seed, ratio=ratio).sum()) for seed in seeds})
+
+    def _site(self, role: str, *, px: int, crop: float, interpolation: str) -> Site:
+        folder = self.site.scratch / "pixels" / f"{px}-{crop:g}-{interpolation}" / role
+        folder.mkdir(parents=True, exist_ok=True)
+        return replace(self.site, scratch=folder)
+
+    def _features(self, row: ImageRow, seed: int, resume: Resume, report: Report) -> tuple[Features, Facts]:
+        """Those that no seed draws are computed once for all seeds."""
+        if row.is_drawn:
+            return self._computed(row, seed, resume, report)
+        if row.name not in self._known:
+            self._known = {row.name: self._computed(row, seed, resume, report)}
+        return self._known[row.name]
+
+    def _computed(self, row: ImageRow, seed: int, resume: Resume, report: Report) -> tuple[Features, Facts]:
+        device = self.site.host.torch_device()
+        if row.model is None:
+            squares = WHOLE | {name: value for name, value in row.images.items() if value is not None}
+            return {role: in_batches(colour_statistics, self.pixels(role, squares)) for role in self.masks}, {}
+        try:
+            network = image_network(row, seed=seed, report=report)
+        except DataError as error:
+            raise Refusal(error.message) from error
+        squares = {name: network.config[name] for name in WHOLE}
+        pixels = {role: self.pixels(role, squares) for role in self.masks}
+        try:
+            facts = self._pretrained(row, network, seed, resume, report) if row.method != "none" else {}
+            network.to(device).eval()
+            # As stage featurize keeps them: float16.
+            features = {
+                role: in_batches(lambda some: network(some.to(device)).half().float().cpu(), found)
+                for role, found in pixels.items()
+            }
+        except EnvironmentProblem:
+            raise
+        except CspopsError as error:
+            raise Refusal(error.message) from error
+        if not all(found.isfinite().all() for found in features.values()):
+            raise Refusal("its features leave the range of float16")
+        return features, facts
+
+    def _pretrained(self, row: ImageRow, network: ImageNetwork, seed: int, resume: Resume, report: Report) -> Facts:
+        """Train ``network`` as stage pretrain-img does."""
+        squares = WHOLE | {name: network.config[name] for name in ("px", "interpolation")}
+        site, device = self._site("train", **squares), self.site.host.torch_device()
+        images = training_images(network, site, device)
+        settings = dict(row.settings or {})
+        extra = extra_inputs(row.method, settings, images, site)
+        made = pretrain_image_network(
+            row.method, network, images, settings, **extra, seed=seed, device=device, resume=resume, report=report
+        )
+        return made.facts
+
+    def _probed(self, features: Features, seed: int, ratio: float) -> dict[str, float]:
+        """Top-1 of each judged role, the labels taught and the L2 taken."""
+        split, label, classes = self.site.inputs["split"], self.observations.label, len(self.observations.classes)
+        rows = read_few_shot(split, self.observations.obs_id, seed=seed, ratio=ratio)
+        x = {"train": features["train"][rows[self.masks["train"]]]}
+        y = {"train": label[rows]}
+        for role in JUDGED:
+            if role in self.masks:
+                y[role] = label[self.masks[role]]
+                x[role], y[role] = features[role][y[role] >= 0], y[role][y[role] >= 0]
+        settings = self.params.finetune_img.modes.linear_probe
+        probe, search = linear_probe(
+            x["train"],
+            y["train"],
+            x["val"],
+            y["val"],
+            classes=classes,
+            l2=settings.l2,
+            max_iterations=settings.max_iterations,
+        )
+        tops = {role: top1(probe, x[role], y[role], classes=classes) for role in JUDGED if role in y and len(y[role])}
+        return tops | {"labels": len(y["train"]), "l2": min(search, key=lambda choice: choice.val_nll).l2}
+
+
+def image_network(row: ImageRow, *, seed: int, report: Report = silent) -> ImageNetwork:
+    """The network of a row before its pre-training."""
+    return network_of(str(row.model), str(row.weights), **row.images, seed=seed, report=report)
+
+
+@torch.no_grad()
+def in_batches(
+    answer: Callable[[UInt8[Tensor, "b h w 3"]], Float[Tensor, "b k"]], pixels: UInt8[Tensor, "n h w 3"]
+) -> Float[Tensor, "n k"]:
+    """The answer to each image, computed for `BATCH` of them at a time."""
+    return torch.cat([answer(some) for some in pixels.split(BATCH)])
+
+
+def colour_statistics(pixels: UInt8[Tensor, "n h w 3"]) -> Float[Tensor, "n 6"]:
+    """Mean and standard deviation of each channel, in [0, 1]."""
+    flat = pixels.flatten(1, 2).float() / 255
+    return torch.cat([flat.mean(1), flat.std(1, correction=0)], 1)
+
+
+@torch.no_grad()
+def top1(probe: LinearProbe, features: Float[Tensor, "n k"], label: Int[Tensor, "n"], *, classes: int) -> float:
+    """Per cent, as stage evaluate counts it; some rows at a time."""
+    hits = torch.zeros(len(label), dtype=torch.bool)
+    for rows in row_blocks(torch.arange(len(label)), classes):
+        hits[rows] = judge(image_log_p(probe(features[rows])), label[rows]).hits
+    return 100 * float(hits.double().mean())

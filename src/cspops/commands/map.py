@@ -1,0 +1,44 @@
+"""`cspops map`: where a class is likely."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cspops.commands.app import USE, app
+from cspops.commands.options import ModelOption, RatioOption, SeedOption, class_names, load_model, require_folder
+from cspops.commands.output import report, say
+from cspops.progress import Meter
+
+MAP = "Example: cspops map Csa --out csa.png; cspops map Csa --out csa.tif --box 5 40 15 48 --grid 0.05"
+
+
+@app.command(
+    "map",
+    rich_help_panel=USE,
+    epilog=MAP,
+)
+def map_class(
+    name: Annotated[
+        str, typer.Argument(help="A class, as in artifacts/download/classes.json.", metavar="CLASS", autocompletion=class_names)
+    ],
+    out: Annotated[Path, typer.Option(help=".png (land, Equal Earth) or .tif (GeoTIFF, EPSG:4326).", metavar="FILE")],
+    grid: Annotated[float, typer.Option(help="Of the GeoTIFF: side of a pixel, degrees.", min=0.01, max=90.0)] = 0.5,
+    box: Annotated[tuple[float, float, float, float], typer.Option(help="West south east north, degrees.")] = (
+        -180.0,
+        -90.0,
+        180.0,
+        90.0,
+    ),
+    model: ModelOption = Path(),
+    seed: SeedOption = None,
+    label_ratio: RatioOption = None,
+) -> None:
+    """Draw P(y|x) of a class over the world or a box."""
+    from cspops.report import place_map
+
+    require_folder(out)
+    loaded = load_model(model, seed, label_ratio)
+    with Meter("map", None, report(), unit="places") as meter:
+        said = place_map.map_of_class(loaded, name, out, grid=grid, box=box, step=meter.step)
+    say(f"{out}: where {said} is likely")

@@ -1,0 +1,228 @@
+"""A new project that works with the installed package, and has none of its sources."""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from cspops import params
+from cspops.commands import own_images
+from cspops.errors import CspopsError, EnvironmentProblem, ParamsError
+from cspops.pipeline import code, paths
+
+MESSAGE = "Start of a cspops project"
+ELSEWHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
+"""What makes git work in another repository than the one it stands in, as inside a hook."""
+
+
+def around(folder: Path) -> Path | None:
+    """The git repository that ``folder``, which need not exist, would be part of.
+
+    None where there is none, or where it ignores the folder. EnvironmentProblem without git.
+    """
+    above = next(path for path in (folder, *folder.parents) if path.is_dir())
+    found = _git(above, "rev-parse", "--show-toplevel")
+    if found.returncode or _git(above, "check-ignore", "-q", str(folder)).returncode == 0:
+        return None
+    return Path(found.stdout.rstrip("\n"))
+
+
+def make(folder: Path) -> None:
+    """A repository in ``folder``."""
+    done = _git(folder, "init", "-q")
+    if done.returncode:
+        raise CspopsError(f"git init failed: {_said(done)}")
+
+
+def commit(folder: Path) -> str | None:
+    """Commit all that lies in ``folder``, the top of a repository; or why that could not be done."""
+    if _git(folder, "var", "GIT_AUTHOR_IDENT").returncode:
+        return "git does not know who you are: git config --global user.name NAME and user.email ADDRESS say so"
+    for command in (["add", "-A"], ["commit", "-q", "-m", MESSAGE]):
+        done = _git(folder, *command)
+        if done.returncode:
+            return f"git {command[0]} failed: {_said(done)}"
+    return None
+
+
+def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
+    try:
+        return subprocess.run(
+            ["git", *arguments], cwd=folder, env=environment, capture_output=True, text=True, errors="replace", check=False
+        )
+    except FileNotFoundError:
+        raise EnvironmentProblem("git is not installed: DVC keeps its experiments in it") from None
+
+
+def _said(done: subprocess.CompletedProcess[str]) -> str:
+    lines = (done.stderr or done.stdout).strip().splitlines()
+    return lines[-1] if lines else f"exit code {done.returncode}"
+
+
+RAW = "raw"
+"""Where the embedded sample is put, for data.dvc to import."""
+FEW = 1000
+"""Images. With fewer, blocks of the map that are held out leave too little to learn from."""
+PHOTOS = (
+    "params.yaml has the image network of the embedded tiles, of 32 px. For photos a published one is better: "
+    "image_encoder.weights: pretrained, px, crop and interpolation: null, pretrain_img.method: none (once with a connection)"
+)
+SPATIAL = (
+    "set split.spatial_val and split.spatial_test to 0.0 in params.yaml; the blocks that they hold out, and the places near "
+    "them, take a quarter of all images"
+)
+TEMPLATES = {"params.yaml": "params.yaml", "graph.yaml": "dvc.yaml", "gitignore": ".gitignore"}
+"""Files of the template and what they are called in a project; here, DVC and git would take them for their own."""
+IMPORT = f"""\
+# What `dvc repro` copies to data/, where nothing is to be changed by hand. `cspops data use PATH` names another folder.
+deps:
+- path: {RAW}
+outs:
+- path: data
+"""
+DVC_CONFIG = """\
+[core]
+    analytics = false
+    check_update = false
+    autostage = false
+"""
+DVC_GITIGNORE = "/config.local\n/tmp\n/cache\n"
+
+
+def run(folder: Path, *, data: Path | None, source: str | None) -> dict[str, Any]:
+    """Make ``folder``, which is not there or empty, a project; all of it or nothing.
+
+    Without ``data`` the project starts from the embedded sample; with it data.dvc names that folder, or the folder of that
+    table, and params.yaml says how to read it. A repository of git is made and a first commit in it, unless ``folder`` lies
+    in another repository: there DVC works in a subfolder, and what is committed is left to its owner.
+
+    Returns:
+        folder, version, data, source, repository; `not_committed`, why there is no commit, or None; `warnings`, `advice`,
+        and `next`, commands to run.
+    """
+    given = folder
+    folder = _from_the_root(given).resolve()
+    called = str(folder if str(given).startswith("~") else given)
+    data = None if data is None else _from_the_root(data)
+    if source is not None and data is None:
+        raise ParamsError(f"--source {source} says how to read --data, which is not given", hint="--data PATH")
+    has_git = _refuse_what_is_there(folder)
+    outer = None if has_git else around(folder)
+    document: dict[str, Any] = {"data": None, "source": "blue_marble", "warnings": [], "advice": []}
+    not_committed = None
+    with _filled(folder) as new:
+        _write(new, folder.name, sample=data is None)
+        if data is not None:
+            document |= _point_at(new, data, source)
+        if outer is None and not has_git:
+            make(new)
+            not_committed = commit(new)
+    if has_git:
+        not_committed = commit(folder)
+    elif outer is not None:
+        not_committed = f"{called} lies in the git repository {outer}, whose commits are yours to make"
+    commands = [] if folder == Path.cwd() else [f"cd {shlex.quote(called)}"]
+    if not_committed is not None:
+        commands.append(f"git add . && git commit -m {shlex.quote(MESSAGE)} .")
+    document |= {
+        "folder": called,
+        "version": code.installed().version,
+        "repository": str(outer or folder),
+        "not_committed": not_committed,
+        "warnings": [*document["warnings"], *_warnings()],
+        "next": [*commands, "cspops data check", "dvc repro"],
+    }
+    return document
+
+
+def _from_the_root(path: Path) -> Path:
+    """The same place, whatever folder one stands in; a link stays one, which may name another folder tomorrow."""
+    try:
+        path = path.expanduser().absolute()
+    except RuntimeError as error:
+        raise ParamsError(f"{path}: {error}") from None
+    return path.resolve() if ".." in path.parts else path
+
+
+def _refuse_what_is_there(folder: Path) -> bool:
+    """ParamsError where ``folder`` holds anything but a repository of git without files; whether it holds that."""
+    if not folder.is_dir():
+        if folder.exists() or folder.is_symlink():
+            raise ParamsError(f"{folder} is a file", hint="name a new folder")
+        return False
+    there = sorted(entry.name for entry in folder.iterdir())
+    others = [name for name in there if name != ".git"]
+    if others:
+        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+        raise ParamsError(f"{folder} is not empty: it holds {', '.join(others[:3])}{more}", hint="name a new folder")
+    return bool(there)
+
+
+@contextmanager
+def _filled(folder: Path) -> Iterator[Path]:
+    """A new folder that becomes ``folder``, or whose entries move into it where it is there, when the block ends well."""
+    there = folder.is_dir()
+    missing = [path for path in folder.parents if not path.exists()]
+    beside = folder if there else folder.parent
+    try:
+        beside.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".cspops-", dir=beside) as made:
+            new = Path(made, folder.name)
+            new.mkdir()
+            yield new
+            if there:
+                for entry in sorted(new.iterdir()):
+                    entry.rename(folder / entry.name)
+            else:
+                new.rename(folder)
+    except BaseException:
+        for path in missing:
+            if path.is_dir():
+                path.rmdir()
+        raise
+
+
+def _write(new: Path, name: str, *, sample: bool) -> None:
+    """The files of a project. `.dvc` is as a clone has it: `dvc init` would stage files in a repository around this one."""
+    for template, target in TEMPLATES.items():
+        (new / target).write_bytes(code.template(template))
+    (new / code.FILE).write_text(code.installed().text)
+    (new / own_images.DATA_DVC).write_text(IMPORT)
+    readme = Template(code.template("readme.md").decode())
+    (new / "README.md").write_text(readme.substitute(name=name), encoding="utf-8")
+    (new / ".dvc").mkdir()
+    (new / ".dvc" / "config").write_text(DVC_CONFIG)
+    (new / ".dvc" / ".gitignore").write_text(DVC_GITIGNORE)
+    if sample:
+        (new / RAW).mkdir()
+        for file in files("cspops").joinpath("sample").iterdir():
+            if file.is_file():
+                (new / RAW / file.name).write_bytes(file.read_bytes())
+
+
+def _point_at(new: Path, data: Path, source: str | None) -> dict[str, Any]:
+    """`cspops data use` in the new project, params.yaml included."""
+    with chdir(new):
+        used = own_images.run(data, params.load(paths.PARAMS), source=source, dry_run=False, set_params=True)
+    advice = [PHOTOS]
+    if used["images"] < FEW:
+        advice.append(f"{used['images']:,} images are few: {SPATIAL}")
+    return {"data": used["path"], "source": used["source"], "warnings": used["warnings"], "advice": advice}
+
+
+def _warnings() -> list[str]:
+    """What keeps `dvc repro` from running this cspops: its commands are `python -m cspops STAGE`."""
+    found = shutil.which("python")
+    if found is not None and Path(found).parent == Path(sys.executable).parent:
+        return []
+    what = "there is no `python`" if found is None else f"`python` is {found}"
+    return [f"on the PATH {what}, but cspops is installed for {sys.executable}: activate its environment before dvc repro"]

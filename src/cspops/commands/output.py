@@ -1,0 +1,104 @@
+"""What commands say: results on stdout, and on stderr warnings and errors (--quiet), progress too, or details (--verbose)."""
+
+import os
+import sys
+import time
+from typing import Any, Literal
+
+from cspops.errors import ParamsError
+from cspops.progress import WARNING, Report, in_bytes, only_warnings
+
+_level: Literal["quiet", "usual", "verbose"] = "usual"
+_begun = time.monotonic()
+
+
+def set_loudness(*, quiet: bool, verbose: bool) -> None:
+    """What the options ask for; ParamsError for both."""
+    global _level, _begun
+    if quiet and verbose:
+        raise ParamsError("--quiet and --verbose (or CSPOPS_QUIET and CSPOPS_VERBOSE) exclude each other", hint="leave one out")
+    _level, _begun = "quiet" if quiet else "verbose" if verbose else "usual", time.monotonic()
+
+
+def is_verbose() -> bool:
+    return _level == "verbose"
+
+
+def say(line: str) -> None:
+    """A line of progress; stdout is for results."""
+    if _level == "quiet":
+        only_warnings(line)
+    else:
+        print(line, file=sys.stderr, flush=True)
+
+
+def warn(line: str) -> None:
+    """A line that --quiet does not keep back."""
+    say(f"{WARNING}{line}")
+
+
+def tell(line: str) -> None:
+    """A line of detail, for --verbose."""
+    if is_verbose():
+        print(line, file=sys.stderr, flush=True)
+
+
+def report() -> Report:
+    """`say`, for code that shows bars where it may."""
+    return only_warnings if _level == "quiet" else say
+
+
+def tell_cost() -> None:
+    """Time and the most memory that was held, for --verbose."""
+    if not is_verbose():
+        return
+    line = f"took {time.monotonic() - _begun:.1f} s"
+    try:
+        import resource
+    except ImportError:  # Windows
+        pass
+    else:
+        unit = 1 if sys.platform == "darwin" else 1024
+        line += f", at most {in_bytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)} of memory"
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        line += f", {in_bytes(torch.cuda.max_memory_allocated())} of the GPU's"
+    tell(line)
+
+
+def print_json(document: Any, *, ensure_ascii: bool = True, sort_keys: bool = False) -> None:
+    """One JSON document on stdout."""
+    import json
+
+    print(json.dumps(document, indent=1, ensure_ascii=ensure_ascii, sort_keys=sort_keys))
+
+
+def show(title: str, rows: list[list[str]], *, text_columns: int) -> None:
+    """A table on stdout, the header first; the first ``text_columns`` columns are set left, the others right."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    header, *body = rows
+    table = Table(title=escape(title) or None, header_style="bold")
+    for number, column in enumerate(header):
+        table.add_column(escape(column), justify="left" if number < text_columns else "right")
+    for row in body:
+        table.add_row(*map(escape, row))
+    Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else width()).print(table)
+
+
+def width() -> int:
+    """Columns of stdout; into a file or a pipe rich would wrap at 80: a terminal, or COLUMNS, says its width."""
+    import shutil
+
+    return shutil.get_terminal_size((200, 24)).columns if sys.stdout.isatty() or "COLUMNS" in os.environ else 200
+
+
+WIDE = 60
+
+
+def clean(text: str, *, wide: int = WIDE) -> str:
+    """One line that cannot steer a terminal, shortened."""
+    safe = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+    return safe if len(safe) <= wide else f"{safe[: wide - 3]}..."

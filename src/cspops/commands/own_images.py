@@ -1,0 +1,293 @@
+"""Data.dvc pointed at a folder of one's own."""
+
+import os
+import shutil
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cspops.errors import DataError, ParamsError
+from cspops.params import Params, parse
+from cspops.params.editing import with_value
+from cspops.pipeline import paths
+
+DATA_DVC = Path("data.dvc")
+RESTORE = "git restore data.dvc"
+
+
+def imported_folder() -> str:
+    """The folder that data.dvc names, as it stands there; DataError when there is none."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        raw: Any = YAML(typ="safe", pure=True).load(_text())
+        path = raw["deps"][0]["path"] if isinstance(raw, Mapping) and len(raw["deps"]) == 1 else None
+    except (YAMLError, KeyError, TypeError, IndexError):
+        path = None
+    if not isinstance(path, str):
+        raise DataError(f"{DATA_DVC} does not name one folder under deps", hint=RESTORE)
+    return path
+
+
+def naming(folder: str) -> str:
+    """The text of data.dvc with another folder; DVC finds by itself that size and hash are of the one before."""
+    imported_folder()
+    return with_value(_text(), ("deps", 0, "path"), folder)
+
+
+def _text() -> str:
+    try:
+        return DATA_DVC.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise DataError(f"{DATA_DVC} is missing", hint=f"run in the project's folder, or {RESTORE}") from None
+    except (UnicodeDecodeError, IsADirectoryError):
+        raise DataError(f"{DATA_DVC} is not YAML", hint=RESTORE) from None
+
+
+LARGE_BYTES, LARGE_FILES = 4 << 30, 100_000
+"""Above these the copy under data/ and the one in DVC's cache are a burden: minutes for each check of what changed."""
+NOT_FOR_DATA = ("data", "artifacts", "reports", ".dvc", ".git")
+BACK = "git restore data.dvc params.yaml && dvc repro"
+
+
+@dataclass
+class Contents:
+    """What lies in a folder."""
+
+    files: int = 0
+    bytes: int = 0
+    images: int = 0
+    tables: list[str] = field(default_factory=list)
+    """At its top level, that name images; sorted."""
+    other_tables: dict[str, DataError] = field(default_factory=dict)
+    """Those there that cannot be read as such, and why."""
+    broken_links: list[str] = field(default_factory=list)
+    odd_names: list[str] = field(default_factory=list)
+    """Not UTF-8, as they are printed."""
+
+
+def run(path: Path, params: Params, *, source: str | None, dry_run: bool, set_params: bool | None = None) -> dict[str, Any]:
+    """Make data.dvc name the folder ``path`` (of a table: the folder that it lies in), and say what to run next.
+
+    With ``source``, or ``set_params``, dataset.source of params.yaml (and dataset.table.file, when ``path`` is a table) is
+    set too. Either both files change or none.
+
+    Returns:
+        path, was, source, files, images, bytes, tables; `set`, what params.yaml must say; `changed`, the files written;
+        `warnings`, `next` and `back`, commands to run.
+    """
+    set_params = source is not None if set_params is None else set_params
+    folder, table = folder_and_table(path)
+    was = imported_folder()
+    _refuse_own_folders(folder)
+    contents = look_into(folder, params)
+    found = detect(folder, table, contents, source)
+    needed: dict[str, Any] = {"dataset.source": found}
+    if found == "table" and (table or contents.other_tables or len(contents.tables) > 1):
+        needed["dataset.table.file"] = table or _only(contents.tables, folder)
+    settings = params.dataset.folder if found == "folder" else params.dataset.table
+    warnings = _warnings(folder, contents, found, settings.root)
+    if source is None and found == "folder":
+        warnings += [f"{error.message}: not read as the table of the images" for error in contents.other_tables.values()]
+
+    texts = {DATA_DVC: naming(folder.as_posix())}
+    now = {"dataset.source": params.dataset.source, "dataset.table.file": params.dataset.table.file}
+    missing = {key: value for key, value in needed.items() if now[key] != value}
+    if set_params and missing:
+        texts[paths.PARAMS] = _params_with(missing)
+        missing = {}
+    if not dry_run:
+        _write_all(texts)
+    overrides = "".join(f" -S {key}={value}" for key, value in missing.items())
+    check = "cspops data check" + (f" --source {found}" if "dataset.source" in missing else "")
+    return {
+        "path": folder.as_posix(),
+        "was": was,
+        "source": found,
+        "files": contents.files,
+        "images": contents.images,
+        "bytes": contents.bytes,
+        "tables": sorted([*contents.tables, *contents.other_tables]),
+        "set": needed,
+        "changed": [] if dry_run else [file.as_posix() for file in texts],
+        "warnings": warnings,
+        "next": [check, f"dvc exp run{overrides}" if overrides else "dvc repro"],
+        "back": BACK,
+    }
+
+
+def folder_and_table(path: Path) -> tuple[Path, str | None]:
+    """The folder, and the name of the table in it when ``path`` is a file; DataError when it is neither."""
+    from cspops.intake.sources.table import table_format
+
+    try:
+        path = path.expanduser()
+    except RuntimeError as error:
+        raise ParamsError(f"{path}: {error}") from None
+    if path.is_dir():
+        return path, None
+    if not path.exists():
+        raise DataError(f"{path} does not exist")
+    if not path.is_file() or table_format(path) is None:
+        raise DataError(f"{path} is neither a folder nor a table", hint="tables: CSV, TSV, Parquet, GeoJSON, GeoParquet")
+    return path.parent, path.name
+
+
+def look_into(folder: Path, params: Params) -> Contents:
+    """Count what lies in and below ``folder``."""
+    from cspops.intake.sources.table import table_format
+    from cspops.intake.sources.tree import IMAGE_SUFFIXES
+
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise DataError(f"{folder} cannot be read", hint="look at its permissions")
+    contents = Contents()
+    for place, _, names in os.walk(folder, onerror=_raise):
+        for name in sorted(names):
+            file = Path(place, name)
+            if not _is_text(name):
+                contents.odd_names.append(ascii(name))
+            try:
+                about = file.stat()
+            except OSError:
+                contents.broken_links.append(file.relative_to(folder).as_posix())
+                continue
+            if not stat.S_ISREG(about.st_mode):
+                raise DataError(f"{file} is no file but a pipe, socket or device: DVC would wait for it", hint="take it away")
+            contents.bytes += about.st_size
+            contents.files += 1
+            if file.suffix.lower() in IMAGE_SUFFIXES:
+                contents.images += 1
+            elif file.parent == folder and table_format(file) is not None:
+                try:
+                    _read_first_rows(file, params)
+                except DataError as error:
+                    contents.other_tables[name] = error
+                else:
+                    contents.tables.append(name)
+    contents.broken_links.sort()
+    return contents
+
+
+def detect(folder: Path, table: str | None, contents: Contents, source: str | None) -> str:
+    """`table` where one names the images, else `folder` where there are images; DataError where ``source`` cannot be."""
+    has_table = table is not None or bool(contents.tables)
+    if source == "folder" and table is not None:
+        raise ParamsError(f"{table} is a table, not a folder of images", hint="--source table, or name its folder")
+    if source == "table" and not has_table:
+        for error in contents.other_tables.values():
+            raise error
+        raise DataError(f"{folder} holds no table of images at its top level", hint=COLUMN)
+    if source == "folder" and not contents.images:
+        raise DataError(f"{folder} holds no image: no file below it ends in {_endings()}")
+    if source is not None:
+        return source
+    if has_table:
+        return "table"
+    if contents.images:
+        return "folder"
+    for error in contents.other_tables.values():
+        raise DataError(f"{folder} holds no image, and {error.message}", hint=error.hint or COLUMN)
+    raise DataError(
+        f"{folder} holds neither an image nor a table of images",
+        hint=f"images end in {_endings()}; tables are CSV, TSV, Parquet, GeoJSON or GeoParquet at its top level",
+    )
+
+
+COLUMN = "set dataset.table.columns.image in params.yaml to the column that names the images"
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _endings() -> str:
+    from cspops.intake.sources.tree import IMAGE_SUFFIXES
+
+    return ", ".join(sorted(IMAGE_SUFFIXES))
+
+
+def _read_first_rows(file: Path, params: Params) -> None:
+    """As the source `table` does; DataError where it cannot, or there is none."""
+    from cspops.intake.sources.table import open_table
+    from cspops.pixels.reading import Reading
+
+    columns = params.dataset.table.columns.model_dump()
+    source = open_table(Path(file.name), root=file.parent, columns=columns, inspection="none", reading=Reading())
+    if next(iter(source.batches), None) is None:
+        raise DataError(f"{file.name} has no row")
+
+
+def _refuse_own_folders(folder: Path) -> None:
+    project, at = Path.cwd().resolve(), folder.resolve()
+    if project.is_relative_to(at):
+        raise ParamsError(f"{folder} holds the project itself", hint="name the folder of images alone")
+    for name in NOT_FOR_DATA:
+        if at.is_relative_to((project / name).resolve()):
+            raise ParamsError(f"{folder} lies in {name}/, which the project itself writes", hint="name the folder of origin")
+
+
+def _warnings(folder: Path, contents: Contents, source: str, root: str) -> list[str]:
+    out = []
+    data_root = f"set dataset.{source}.root to data_root in params.yaml and CSPOPS_DATA_ROOT to the folder instead"
+    if root == "data_root":
+        out.append(f"dataset.{source}.root is data_root: images are read below CSPOPS_DATA_ROOT, not from data/")
+    elif contents.bytes > LARGE_BYTES or contents.files > LARGE_FILES:
+        size = f"{contents.files:,} files, {contents.bytes / 1e9:.1f} GB"
+        out.append(f"{size} will be copied to data/ and to DVC's cache; to leave them in place, {data_root}")
+    if 2 * contents.bytes > (free := shutil.disk_usage(Path.cwd()).free) and root != "data_root":
+        out.append(f"the two copies take {2 * contents.bytes / 1e9:.1f} GB, the disk has {free / 1e9:.1f} GB free; {data_root}")
+    if not folder.is_absolute() and not folder.resolve().is_relative_to(Path.cwd().resolve()):
+        out.append(f"queued experiments run in a copy of the project and would not find {folder}: name it from / on")
+    if contents.broken_links:
+        count, first = len(contents.broken_links), contents.broken_links[0]
+        out.append(f"{count} links lead nowhere, the first is {first}: DVC stops at them")
+    if contents.odd_names:
+        count, first = len(contents.odd_names), contents.odd_names[0]
+        out.append(f"{count} file names are not UTF-8, the first is {first}: DVC stops at them")
+    return out
+
+
+def _only(tables: list[str], folder: Path) -> str:
+    if len(tables) > 1:
+        named = ", ".join(tables[:5])
+        raise ParamsError(f"{folder} holds {len(tables)} tables of images: {named}", hint=f"name one: {folder / tables[0]}")
+    return tables[0]
+
+
+def _params_with(values: dict[str, Any]) -> str:
+    """The text of params.yaml with other values, checked."""
+    text = paths.PARAMS.read_text(encoding="utf-8")
+    for key, value in values.items():
+        try:
+            text = with_value(text, tuple(key.split(".")), value)
+        except KeyError:
+            raise ParamsError(
+                f"{paths.PARAMS}: {key} is not a plain value that can be replaced", hint="set it by hand"
+            ) from None
+    parse(text, paths.PARAMS)
+    return text
+
+
+def _write_all(texts: dict[Path, str]) -> None:
+    """Replace files, all of them or none."""
+    before = {file: file.read_bytes() for file in texts}
+    done: list[Path] = []
+    try:
+        for file, text in texts.items():
+            done.append(file)
+            paths.write_whole(file, text)
+    except BaseException:
+        for file in done:
+            file.write_bytes(before[file])
+        raise
+
+
+def _raise(error: OSError) -> None:
+    raise error

@@ -1,0 +1,87 @@
+"""`cspops predict`: classes of images that a user names."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from cspops.commands.app import USE, app
+from cspops.commands.options import (
+    LatOption,
+    LonOption,
+    ModelOption,
+    RatioOption,
+    SeedOption,
+    load_model,
+    position,
+    require_folder,
+)
+from cspops.commands.output import report, say, show, warn
+from cspops.errors import ParamsError
+from cspops.progress import Meter, silent
+
+SHOWN = 200
+"""Rows of predictions in a table on the terminal."""
+
+
+PREDICT = """Example: cspops predict photos/ --out guesses.csv; cspops predict a.jpg --lon 8.54 --lat 47.37;
+ls *.jpg | cspops predict -"""
+
+
+@app.command(rich_help_panel=USE, epilog=PREDICT)
+def predict(
+    paths: Annotated[list[str], typer.Argument(help="Images, folders, tables; - reads paths from stdin.", metavar="PATH...")],
+    lon: LonOption = None,
+    lat: LatOption = None,
+    top: Annotated[int, typer.Option(help="Classes of each model.", min=1, max=1000)] = 3,
+    calibrated: Annotated[bool, typer.Option("--calibrated", help="The calibrated product instead of the plain one.")] = False,
+    out: Annotated[Path | None, typer.Option(help="A .csv, .parquet, .jsonl or .geojson.", metavar="FILE")] = None,
+    form: Annotated[
+        Literal["table", "csv", "jsonl", "geojson"] | None, typer.Option("--format", help="On standard output; default: table.")
+    ] = None,
+    model: ModelOption = Path(),
+    seed: SeedOption = None,
+    label_ratio: RatioOption = None,
+) -> None:
+    """Predict classes of images by the image, its position (--lon --lat, a table's columns, EXIF, GeoTIFF) and both.
+
+    Exit code 1 when an image could not be read; its row says why, and the others are there.
+    """
+    from cspops.commands import prediction_files as files
+    from cspops.library import prediction
+    from cspops.library.asked import asked
+    from cspops.pixels.reading import Reading
+
+    place = position(lon, lat)
+    if out is not None and form is not None:
+        raise ParamsError("--out says by its suffix what it is: --format is for standard output", hint="leave --format out")
+    if out is not None and out.suffix.lower() not in files.SUFFIXES:
+        raise ParamsError(f"{out}: predictions are written as {', '.join(files.SUFFIXES)}", hint="--out predictions.csv")
+    if out is not None:
+        require_folder(out)
+    loaded = load_model(model, seed, label_ratio)
+    reading = loaded.image.reading if loaded.image is not None else Reading()
+    asked_for = asked(paths, stdin=sys.stdin, position=place, reading=reading)
+    failed = files.Failures()
+    streams = form not in (None, "table") and sys.stdout.isatty()  # rows on the terminal say themselves where it is
+    with Meter("predict", None, silent if streams else report(), unit="images") as meter:
+        rows = meter.each(asked_for)
+        found = failed.watch(one.as_dict() for one in prediction.predict(loaded, rows, top=top, calibrated=calibrated))
+        if out is not None:
+            files.write_file(found, out, models=prediction.MODELS, top=top)
+        elif form in (None, "table"):
+            shown, more = files.first(found, SHOWN)
+        else:
+            files.write_text(found, sys.stdout, form=form, models=prediction.MODELS, top=top)
+    if out is not None:
+        say(f"{out}: {failed.rows} rows")
+    elif form in (None, "table"):
+        show("", files.table_rows(shown, models=prediction.MODELS), text_columns=2)
+        if more:
+            say(f"and {more} further rows: --out FILE writes all")
+    if failed.misplaced:
+        warn(f"{failed.misplaced} of {failed.rows} rows have a position that is not used: {failed.first_misplaced}")
+    if failed.count:
+        warn(f"{failed.count} of {failed.rows} rows have an error: {failed.first}")
+        raise typer.Exit(1)

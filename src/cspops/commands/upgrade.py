@@ -1,0 +1,72 @@
+"""`cspops upgrade`: a project of `cspops init` follows the cspops that is installed now."""
+
+from importlib.resources import files
+from typing import Annotated, Any
+
+import typer
+
+from cspops.commands.app import DATA, app
+from cspops.commands.output import print_json, warn
+from cspops.errors import ParamsError
+
+
+@app.command(rich_help_panel=DATA, epilog="Example: pip install -U cspops; cspops upgrade; dvc repro")
+def upgrade(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing, say what would change.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Make a project of `cspops init` follow the cspops that is installed now; `dvc repro` then runs what is other code."""
+    document = run(dry_run=dry_run)
+    for warning in document["warnings"]:
+        warn(warning)
+    if json:
+        print_json(document)
+        return
+    print(f"cspops {document['was']} -> {document['now']}")
+    files = ", ".join(document["would_change"]) or "nothing"
+    print(f"{'would change' if dry_run else 'changed'}: {files}")
+    print(f"stages by other code: {', '.join(document['stages']) or 'none'}")
+    if document["stages"]:
+        print(f"next: {'cspops upgrade, then ' if dry_run else ''}dvc repro")
+
+
+def run(*, dry_run: bool) -> dict[str, Any]:
+    """Write cspops.lock anew, and dvc.yaml where it is as it was written; ParamsError where params.yaml does not fit.
+
+    Returns:
+        was and now, versions of cspops; `stages`, those whose code is another one, which the next `dvc repro` runs;
+        `changed`, the files written; `warnings`.
+    """
+    from cspops import params
+    from cspops.pipeline import code, paths
+
+    before, now = code.written(), code.installed()
+    template = files("cspops").joinpath("template")
+    try:
+        params.load(paths.PARAMS)
+    except ParamsError as error:
+        raise ParamsError(
+            error.message, hint=f"mend params.yaml; the one that comes with cspops {now.version}: {template / 'params.yaml'}"
+        ) from None
+    texts, warnings = {}, []
+    if before.graph != now.graph or not code.GRAPH.is_file():
+        if code.is_graph_of(before) or not code.GRAPH.is_file():
+            texts[code.GRAPH] = code.template("graph.yaml").decode()
+        elif not code.is_graph_of(now):
+            warnings.append(
+                f"{code.GRAPH} was changed by hand and is kept; the one that comes with cspops {now.version} is "
+                f"{template / 'graph.yaml'}"
+            )
+    if before != now:
+        texts[code.FILE] = now.text
+    if not dry_run:
+        for file, text in texts.items():
+            paths.write_whole(file, text)
+    return {
+        "was": before.version,
+        "now": now.version,
+        "stages": code.changed_stages(before, now),
+        "changed": [] if dry_run else [str(file) for file in texts],
+        "would_change": [str(file) for file in texts],
+        "warnings": warnings,
+    }

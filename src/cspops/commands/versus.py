@@ -1,0 +1,30 @@
+"""`cspops versus`: predictions of the workspace against another revision's."""
+
+from typing import Annotated
+
+import typer
+
+from cspops.commands.app import LOOK, app
+from cspops.commands.output import print_json, show
+
+
+@app.command(rich_help_panel=LOOK, epilog="Example: cspops versus main")
+def versus(
+    revision: Annotated[str, typer.Argument(help="A branch, tag, commit or experiment whose predictions are in DVC's cache.")],
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Compare the workspace's predictions with another revision's, row by row, with paired bootstrap intervals."""
+    from cspops.commands import compared_rows
+    from cspops.pipeline import paths
+
+    rows = compared_rows.run(paths.folder_of("evaluate") / "predictions.parquet", revision)
+    if json:
+        print_json(rows)
+        return
+    header = ["role", "labels", "model", "difference", "low", "high"]
+    body = []
+    for row in rows:
+        numbers = [f"{row[key]:+.2f}" for key in header[3:]]
+        body.append([row["role"], f"{100 * row['label_ratio']:g} %", row["model"], *numbers])
+    title = f"Top-1, workspace minus {revision}, percentage points, 95 % paired bootstrap"
+    show(title, [header, *body], text_columns=3)

@@ -1,0 +1,221 @@
+"""A source's rows become a catalogue: every row ends in observations.parquet or, with a reason, in rejected.parquet.
+
+Two passes. The first (`first_pass`) judges each batch as it comes, keeps what is light (ids, positions, labels, hashes) in
+memory and puts the rest into a spool file; then what only the whole set can tell is judged here: repeated ids and images,
+classes, the share set aside. The second (`second_pass`) takes the spool file to the catalogue. Only then is anything written,
+and none of it depends on how the rows were cut into batches.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cspops.errors import DataError, written_into
+from cspops.intake.judging import labels, whole_set
+from cspops.intake.judging.first_pass import Intake, take_in
+from cspops.intake.judging.labels import OFFICIAL
+from cspops.intake.judging.second_pass import write_catalogue
+from cspops.intake.judging.whole_set import look_exchanged
+from cspops.intake.rows import Account, Inspect, Source
+from cspops.progress import Report
+
+REPEATED_ID = "obs_id is used by an earlier row"
+TOO_FEW = "its class has fewer than {} observations"
+NO_POSITION = (
+    "no row has a position: stage pretrain will stop; name the columns lon and lat (dataset.table.columns), "
+    "or for a folder of images a table of their positions (dataset.folder.sidecar, dataset.folder.columns)"
+)
+CHECK = "cspops data check"
+
+
+def ingest(
+    source: Source,
+    out: Path,
+    *,
+    inspect: Inspect | None,
+    scratch: Path,
+    min_class_size: int,
+    max_rejected: float | None,
+    bad_position: Literal["set_aside", "without_position"],
+    duplicate_images: Literal["set_aside", "keep"],
+    merge_labels: bool,
+    report: Report,
+) -> Account:
+    """Read ``source`` to its end and write its catalogue: observations and rejected rows, classes, images, files.
+
+    Args:
+        source: is used up.
+        out: an existing folder; after an exception it is as it was.
+        inspect: looks at the images, batch by batch; None trusts them.
+        scratch: a folder for a temporary file as large as the image column.
+        min_class_size: labelled rows of a class that has fewer are set aside.
+        max_rejected: the largest share of the rows that may be set aside; None: all of them, and none may be left.
+        bad_position: whether a row whose position is wrong is set aside or kept without it.
+        duplicate_images: whether rows that repeat an image are set aside or noted.
+        merge_labels: whether labels that differ in case only become one class.
+        report: is told the counts, the notes and the warnings.
+
+    Raises:
+        DataError: more rows are set aside than may be, or no observation or no class is left.
+        EnvironmentProblem: ``out`` or ``scratch`` cannot be written, as on a disk that is full.
+    """
+    with written_into(scratch):
+        scratch.mkdir(parents=True, exist_ok=True)
+    spool = scratch / "rows.arrow"
+    try:
+        rows = take_in(source, spool, inspect=inspect, bad_position=bad_position)
+        warnings = _judge_whole(
+            rows, min_class_size=min_class_size, duplicate_images=duplicate_images, merge_labels=merge_labels
+        )
+        account = _account(rows, [*source.remarks, *warnings])
+        if max_rejected is not None:
+            _refuse(account, rows, max_rejected)
+        with written_into(out):
+            write_catalogue(rows, source, spool, out)
+    finally:
+        spool.unlink(missing_ok=True)
+    _tell(account, report)
+    return account
+
+
+# --- what the whole set tells
+
+
+def _judge_whole(rows: Intake, *, min_class_size: int, duplicate_images: str, merge_labels: bool) -> list[str]:
+    """Judge what takes all rows; returns the warnings."""
+    verdicts, warnings = rows.verdicts, []
+    _judge_ids(rows)
+    exchanged = look_exchanged(
+        rows.lon[rows.located], rows.lat[rows.located], given=rows.given_positions, exchangeable=rows.exchangeable
+    )
+    warnings += [exchanged] if exchanged else []
+    warnings += _merge_labels(rows, merge=merge_labels)
+
+    found = whole_set.find_duplicates(
+        rows.identity, rows.crop, label=rows.label, role=rows.role, located=rows.located, candidate=verdicts.good
+    )
+    other = rows.where.take(pa.array(found.of, mask=found.of < 0))
+    for which, reason in (
+        (found.contradiction, whole_set.CONTRADICTION),
+        (found.leakage, whole_set.LEAKAGE),
+        (found.again, whole_set.AGAIN),
+    ):
+        if duplicate_images == "set_aside":
+            verdicts.reject(which, reason, other)
+        else:
+            verdicts.note(which, reason)
+    classes = _number_classes(rows, min_class_size)
+    if not rows.labelled:
+        warnings.append("no row has a label: nothing can be fine-tuned or evaluated")
+    if verdicts.good.any() and not (verdicts.good & rows.located).any():
+        warnings.append(NO_POSITION)
+    single = labels.about_singles(classes)
+    return [*warnings, single] if single else warnings
+
+
+def _judge_ids(rows: Intake) -> None:
+    codes = pc.dictionary_encode(rows.obs_id).indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    known, first = np.unique(codes, return_index=True)
+    earlier = first[np.searchsorted(known, codes)]
+    repeated = (earlier != np.arange(len(codes))) & (codes >= 0)
+    if repeated.any():
+        rows.verdicts.reject(repeated, REPEATED_ID, rows.where.take(pa.array(earlier)))
+
+
+def _merge_labels(rows: Intake, *, merge: bool) -> list[str]:
+    counts = _counts(rows)
+    replaced = labels.spellings(rows.names, counts)
+    if not replaced:
+        return []
+    if merge:
+        table = np.append(np.arange(len(rows.names)), -1)
+        table[list(replaced)] = list(replaced.values())
+        rows.verdicts.note((rows.label >= 0) & (table[rows.label] != rows.label), labels.MERGED)
+        rows.label = table[rows.label]
+    return [labels.about_case(rows.names, counts, replaced, merged=merge)]
+
+
+def _number_classes(rows: Intake, min_class_size: int) -> dict[str, int]:
+    """Set the rows of small classes aside and number the others by their names; returns how many rows each has."""
+    counts = _counts(rows)
+    small = np.append(counts < min_class_size, False)
+    in_small = small[rows.label]
+    if in_small.any():
+        names = pa.array([*rows.names, None], pa.string())
+        rows.verdicts.reject(in_small, TOO_FEW.format(min_class_size), names.take(pa.array(rows.label % len(names))))
+    left = sorted((name, code) for code, name in enumerate(rows.names) if counts[code] and not small[code])
+    number = np.full(len(rows.names) + 1, -1, np.int32)
+    number[[code for _, code in left]] = np.arange(len(left))
+    rows.label = number[rows.label]
+    rows.names = [name for name, _ in left]
+    return {name: int(counts[code]) for name, code in left}
+
+
+def _counts(rows: Intake) -> np.ndarray:
+    """Good rows of each name."""
+    return np.bincount(rows.label[rows.verdicts.good & (rows.label >= 0)], minlength=len(rows.names))
+
+
+# --- the account
+
+
+def _account(rows: Intake, warnings: list[str]) -> Account:
+    good = rows.verdicts.good
+    role = rows.role[good]
+    roles = {name: int((role == code).sum()) for code, name in enumerate(OFFICIAL)} | {"none": int((role < 0).sum())}
+    return Account(
+        rows=len(good),
+        observations=int(good.sum()),
+        rejected=int((~good).sum()),
+        reasons=rows.verdicts.reasons(),
+        notes=rows.verdicts.notes(),
+        warnings=warnings,
+        without_position=int((good & ~rows.located).sum()),
+        without_label=int((good & (rows.label < 0)).sum()),
+        classes=dict(zip(rows.names, _counts(rows).tolist(), strict=True)),
+        official_split={name: count for name, count in roles.items() if count},
+    )
+
+
+def _refuse(account: Account, rows: Intake, max_rejected: float) -> None:
+    """DataError when too little of the set is left."""
+    if not account.rows:
+        raise DataError("the source gives no row", hint=CHECK)
+    set_aside = f"{account.rejected} of {account.rows} rows were set aside"
+    if not account.observations or (rows.labelled and not account.classes):
+        left = "class" if rows.labelled else "observation"
+        most = next(iter(account.reasons))
+        raise DataError(f"no {left} is left: {set_aside}, most because {most}{_commonest(account, rows)}", hint=CHECK)
+    share = account.rejected / account.rows
+    if share > max_rejected:
+        raise DataError(
+            f"{set_aside} ({share:.1%}), more than dataset.max_rejected allows ({max_rejected:.1%}){_commonest(account, rows)}",
+            hint=CHECK,
+        )
+
+
+def _commonest(account: Account, rows: Intake) -> str:
+    """The ten commonest reasons, a line each, with the first row that has it."""
+    details = rows.verdicts.details()
+    lines = []
+    for reason, count in list(account.reasons.items())[:10]:
+        row = rows.verdicts.first_row(reason)
+        detail = f": {details[row].as_py()}" if details[row].is_valid else ""
+        lines.append(f"\n  {count}: {reason} (first {rows.where[row].as_py()}{detail})")
+    more = len(account.reasons) - len(lines)
+    return ":" + "".join(lines) + (f"\n  and {more} more reasons" if more > 0 else "")
+
+
+def _tell(account: Account, report: Report) -> None:
+    sizes = account.official_split
+    report(f"{account.observations} observations of {len(account.classes)} classes: {sizes}")
+    if account.without_position or account.without_label:
+        report(f"{account.without_position} of them without a position, {account.without_label} without a label")
+    report(f"{account.rejected} rows set aside" + "".join(f"; {count}: {why}" for why, count in account.reasons.items()))
+    for note, count in account.notes.items():
+        report(f"note on {count} rows: {note}")
+    for warning in account.warnings:
+        report(f"warning: {warning}")

@@ -1,0 +1,95 @@
+"""The second pass: what the first one spooled and found good becomes observations.parquet, the rest rejected.parquet."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from cspops.data.catalogue import OPTIONAL, REJECTED_SCHEMA, SCHEMA
+from cspops.intake.judging.first_pass import Intake
+from cspops.intake.judging.labels import OFFICIAL
+from cspops.intake.rows import Source
+
+ROW_GROUP = 8192
+ROW_GROUP_BYTES = 128 << 20
+"""A row group ends at so many rows, or after so many bytes of images."""
+
+
+def write_catalogue(rows: Intake, source: Source, spool: Path, out: Path) -> None:
+    """Write the five files into ``out``, or none of them."""
+    documents = {"classes.json": rows.names, "images.json": source.reading.as_json(), "files.json": source.files}
+    files = [out / name for name in ("observations.parquet", "rejected.parquet", *documents)]
+    try:
+        good = rows.verdicts.good
+        extra = [column for column in OPTIONAL if (rows.has[column.name] & good).any()]
+        schema = pa.schema([*SCHEMA, *extra])
+        with pq.ParquetWriter(files[0], schema, compression="zstd") as writer:
+            for group in _row_groups(_observations(rows, spool, schema), schema):
+                writer.write_table(group, row_group_size=ROW_GROUP)
+        bad = np.flatnonzero(~good)
+        columns = {
+            "row": pa.array(bad),
+            "where": rows.where.take(pa.array(bad)),
+            "obs_id": rows.obs_id.take(pa.array(bad)),
+            "reason": pa.array(list(rows.verdicts.sentences), pa.string()).take(pa.array(rows.verdicts.reason[bad])),
+            "detail": rows.verdicts.details().take(pa.array(bad)),
+        }
+        pq.write_table(pa.table(columns, schema=REJECTED_SCHEMA), files[1], compression="zstd")
+        for name, document in documents.items():
+            text = json.dumps(document, indent=1, ensure_ascii=False, sort_keys=name == "files.json")
+            (out / name).write_text(text + "\n", encoding="utf-8")
+    except BaseException:
+        for file in files:
+            file.unlink(missing_ok=True)
+        raise
+
+
+def _observations(rows: Intake, spool: Path, schema: pa.Schema) -> Iterator[pa.Table]:
+    """The good rows of each batch of the spool file."""
+    good, nowhere = rows.verdicts.good, ~rows.located
+    role = pa.array([*OFFICIAL, None], pa.string())
+    start = 0
+    with pa.OSFile(str(spool), "rb") as opened, pa.ipc.open_file(opened) as reader:
+        for index in range(reader.num_record_batches):
+            heavy = reader.get_batch(index)
+            here = slice(start, start + heavy.num_rows)
+            place, start = pc.utf8_trim_whitespace(heavy["location_id"]), here.stop
+            columns = {
+                "obs_id": rows.obs_id[here],
+                "lon": pa.array(rows.lon[here], mask=nowhere[here]),
+                "lat": pa.array(rows.lat[here], mask=nowhere[here]),
+                "label": pa.array(rows.label[here], mask=rows.label[here] < 0),
+                "captured_at": rows.when[here],
+                "location_id": pc.if_else(pc.equal(place, ""), pa.scalar(None, pa.string()), place),
+                "official_split": role.take(pa.array(rows.role[here] % len(role))),
+                "image": heavy["image"],
+                "image_sha256": rows.sha256[here],
+                "crop": heavy["crop"],
+                "image_features": heavy["image_features"],
+            }
+            table = pa.table({name: columns[name] for name in schema.names})
+            yield (table if good[here].all() else table.filter(pa.array(good[here]))).cast(schema)
+
+
+def _row_groups(tables: Iterator[pa.Table], schema: pa.Schema) -> Iterator[pa.Table]:
+    """The same rows in tables of `ROW_GROUP` rows, or fewer where their images have `ROW_GROUP_BYTES`; at least one."""
+    waiting, rows, size, some = [schema.empty_table()], 0, 0, False
+    for table in tables:
+        lengths = pc.binary_length(pc.struct_field(table["image"], "bytes")).fill_null(0).to_numpy().astype(np.int64)
+        start = 0
+        while start < len(table):
+            # the row after which the group has so many bytes is its last
+            full = int(np.searchsorted(lengths[start:].cumsum(), ROW_GROUP_BYTES - size)) + 1
+            stop = min(len(table), start + min(ROW_GROUP - rows, full))
+            waiting.append(table.slice(start, stop - start))
+            rows, size = rows + stop - start, size + int(lengths[start:stop].sum())
+            if rows == ROW_GROUP or size >= ROW_GROUP_BYTES:
+                yield pa.concat_tables(waiting).combine_chunks()
+                waiting, rows, size, some = [schema.empty_table()], 0, 0, True
+            start = stop
+    if rows or not some:
+        yield pa.concat_tables(waiting).combine_chunks()

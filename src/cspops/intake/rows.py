@@ -1,0 +1,135 @@
+"""What a source gives and what becomes of it: rows as they came, in batches, and the account of where each row ended.
+
+A source (`intake/sources/*.py`) yields `ROWS` batches and judges as little as it can: positions may be text, labels are
+names. `ingest` sorts the rows into observations and rejected rows. Nothing here needs torch.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import pyarrow as pa
+
+from cspops.data.image_columns import CROP, GIVEN_FEATURES, IMAGE
+from cspops.pixels.reading import Reading
+
+ROWS = pa.schema(
+    [
+        pa.field("where", pa.string(), nullable=False),
+        pa.field("obs_id", pa.string()),
+        pa.field("lon", pa.string()),
+        pa.field("lat", pa.string()),
+        pa.field("label", pa.string()),
+        pa.field("captured_at", pa.string()),
+        pa.field("location_id", pa.string()),
+        pa.field("official_split", pa.string()),
+        pa.field("image", IMAGE),
+        pa.field("crop", CROP),
+        pa.field("image_features", GIVEN_FEATURES),
+        pa.field("reason", pa.string()),
+        pa.field("detail", pa.string()),
+        pa.field("notes", pa.list_(pa.string())),
+    ]
+)
+"""One batch of a source, every column there. `where` is the place in the input as a person would look it up
+(`photos.csv:17`, `trees/oak/a.jpg`). `lon` and `lat` are text (as it stands in the input) or float64 (degrees), a batch at
+a time. `reason` says why the source itself gives the row up, with the value at fault in `detail`; `notes` says what
+was odd about a row that is kept. Reasons and notes are few fixed sentences, so that they can be counted."""
+
+
+class Inspected(NamedTuple):
+    """What looking at the image files of a batch found, an item a row; all null for a row without an image."""
+
+    sha256: pa.Array
+    """Of the bytes, hexadecimal; null where they were not read."""
+    reason: pa.Array
+    """Why the image cannot be used, a fixed sentence; null where it can."""
+    detail: pa.Array
+
+
+Inspect = Callable[[pa.StructArray], Inspected]
+"""Takes the `image` column of a batch."""
+
+
+@dataclass
+class Source:
+    """An input that is about to be read, once."""
+
+    batches: Iterator[pa.RecordBatch]
+    """Of `ROWS` (with `lon` and `lat` as text or as float64), in an order that does not depend on the file system."""
+    reading: Reading = field(default_factory=Reading)
+    inspection: Literal["decode", "exists", "none"] = "decode"
+    """Whether each image is decoded and hashed, only looked for, or trusted."""
+    files: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Facts about the files that were read, by name: size, sha256, licence. Complete when `batches` has ended."""
+    remarks: list[str] = field(default_factory=list)
+    """What is odd about the input as a whole, one sentence each (`photos.csv: cp1252, not UTF-8, from line 3 on`)."""
+    predictions: dict[str, Any] | None = None
+    """Released P(y|I): see `sources/released.py`."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """Where the rows of a source ended. `artifacts/download/account.json`."""
+
+    rows: int
+    observations: int
+    rejected: int
+    reasons: dict[str, int]
+    """Of rejected rows, commonest first."""
+    notes: dict[str, int]
+    """Of rows that were kept, commonest first."""
+    warnings: list[str]
+    """About the set: coordinates that look swapped, classes with one example, the source's remarks."""
+    without_position: int
+    without_label: int
+    classes: dict[str, int]
+    """Observations of each class, by its name, in the order of classes.json."""
+    official_split: dict[str, int]
+    """Observations of each official role, `none` for those without."""
+
+    def as_json(self) -> dict[str, Any]:
+        """For account.json."""
+        return asdict(self)
+
+    def numbers(self) -> dict[str, int | float]:
+        """Its counts alone, which `dvc metrics` compares: reports/data.json."""
+        return {
+            "rows": self.rows,
+            "observations": self.observations,
+            "rejected": self.rejected,
+            "rejected_share": round(self.rejected / max(self.rows, 1), 6),
+            "without_position": self.without_position,
+            "without_label": self.without_label,
+            "classes": len(self.classes),
+            "warnings": len(self.warnings),
+        }
+
+
+def batch(columns: Mapping[str, pa.Array | list[Any]]) -> pa.RecordBatch:
+    """A `ROWS` batch of some of its columns, the others null. `lon` and `lat` may be float64."""
+    if "where" not in columns:
+        raise ValueError("every row says where it stands")
+    n = len(columns["where"])
+    arrays, fields = [], []
+    for about in ROWS:
+        given = columns.get(about.name)
+        if given is None:
+            given = pa.nulls(n, about.type)
+        elif not isinstance(given, pa.Array):
+            given = pa.array(given) if about.name in ("lon", "lat") else pa.array(given, about.type)
+        if about.name in ("lon", "lat"):
+            given = given.cast(pa.string() if pa.types.is_string(given.type) or pa.types.is_null(given.type) else pa.float64())
+        else:
+            given = given.cast(about.type)
+        arrays.append(given)
+        fields.append(pa.field(about.name, given.type))
+    return pa.record_batch(arrays, schema=pa.schema(fields))
+
+
+def file_facts(file: Path) -> dict[str, Any]:
+    """Size in bytes and sha256."""
+    with file.open("rb") as opened:
+        return {"size": file.stat().st_size, "sha256": hashlib.file_digest(opened, "sha256").hexdigest()}

@@ -1,0 +1,287 @@
+"""The embedded source: geo-tagged satellite tiles of NASA's Blue Marble, labelled with their climate zone.
+
+An observation is a point on land, the square tile of ``tile_km`` around it, and the Koeppen-Geiger zone at its
+centre. Points are drawn area-uniformly (`uniform`), where people take photos (`observers`), or preferably where
+zones meet (`borders`).
+"""
+
+import csv
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import torch
+from PIL import Image
+
+from cspops.errors import DataError
+from cspops.geo import KM_PER_DEGREE, blocks, equirectangular_pixel, near_blocks, tile_grid, uniform_on_sphere, wrap_longitude
+from cspops.intake.rows import Source, batch
+from cspops.progress import Report
+from cspops.seeds import torch_stream
+from cspops.shapes import Float, Int, LonLat, Tensor, UInt8
+
+OCEAN = 32
+"""The code of the climate raster that is not a land zone."""
+
+ROLES = ("train", "val", "test", "spatial_val", "spatial_test")
+
+BATCH = 8192
+"""Rows of a batch."""
+
+Density = Literal["uniform", "observers", "borders"]
+
+OBSERVER_SPREAD_KM = 400.0
+OBSERVER_CENTRES = {
+    # city: (longitude, latitude, weight). A stylised picture of where citizen scientists live: North America and
+    # Europe weigh most, as in iNaturalist's own statistics; it is no measurement.
+    "San Francisco": (-122.4, 37.8, 10), "Los Angeles": (-118.2, 34.1, 9), "Austin": (-97.7, 30.3, 8),
+    "New York": (-74.0, 40.7, 9), "Toronto": (-79.4, 43.7, 6), "Seattle": (-122.3, 47.6, 4), "Miami": (-80.2, 25.8, 4),
+    "Denver": (-105.0, 39.7, 4), "Chicago": (-87.6, 41.9, 5), "Mexico City": (-99.1, 19.4, 5), "Anchorage": (-149.9, 61.2, 1),
+    "London": (-0.1, 51.5, 5), "Paris": (2.3, 48.9, 4), "Berlin": (13.4, 52.5, 4), "Vienna": (16.4, 48.2, 3),
+    "Madrid": (-3.7, 40.4, 3), "Rome": (12.5, 41.9, 3), "Stockholm": (18.1, 59.3, 2), "Moscow": (37.6, 55.8, 3),
+    "Novosibirsk": (82.9, 55.0, 1), "Yakutsk": (129.7, 62.0, 0.3), "Beijing": (116.4, 39.9, 1), "Tokyo": (139.7, 35.7, 2),
+    "Hong Kong": (114.2, 22.3, 2), "Taipei": (121.5, 25.0, 3), "Singapore": (103.8, 1.4, 1), "Delhi": (77.2, 28.6, 1),
+    "Bangalore": (77.6, 13.0, 1), "Nairobi": (36.8, -1.3, 1), "Cape Town": (18.4, -33.9, 4), "Durban": (31.0, -29.9, 2),
+    "Casablanca": (-7.6, 33.6, 0.5), "Lagos": (3.4, 6.5, 0.3), "Sydney": (151.2, -33.9, 4), "Melbourne": (145.0, -37.8, 3),
+    "Perth": (115.9, -31.9, 1), "Auckland": (174.8, -36.8, 3), "Sao Paulo": (-46.6, -23.6, 2), "Manaus": (-60.0, -3.1, 0.5),
+    "Buenos Aires": (-58.4, -34.6, 2), "Santiago": (-70.7, -33.4, 1), "Lima": (-77.0, -12.0, 0.7), "Quito": (-78.5, -0.2, 1),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Rasters:
+    """The two global equirectangular rasters, north up, first pixel at 180 W 90 N."""
+
+    image: UInt8[Tensor, "h w 3"]
+    zones: UInt8[Tensor, "zone_h zone_w"]
+    zone_names: dict[int, str]
+
+    def zone_at(self, lonlat: LonLat) -> Int[Tensor, "*batch"]:
+        """The code of the climate raster's pixel that each position lies in."""
+        row, column = equirectangular_pixel(lonlat, height=self.zones.shape[0], width=self.zones.shape[1])
+        return self.zones[row, column].long()
+
+
+def read_rasters(folder: Path) -> Rasters:
+    """Read and check the raw inputs; DataError when one is missing or differs from the manifest."""
+    manifest_file = folder / "manifest.json"
+    if not manifest_file.is_file():
+        raise DataError(
+            f"{manifest_file} is missing",
+            hint="dvc repro data.dvc; or, when data.dvc names a folder of your own, set dataset.source in params.yaml",
+        )
+    try:
+        sums = {name: about["sha256"] for name, about in json.loads(manifest_file.read_text()).items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise DataError(f"{manifest_file} is broken", hint="dvc repro -f data.dvc") from None
+    for name, expected in sums.items():
+        file = folder / name
+        if not file.is_file():
+            raise DataError(f"{file} is missing", hint="dvc repro data.dvc")
+        if hashlib.sha256(file.read_bytes()).hexdigest() != expected:
+            raise DataError(f"{file} differs from the sha256 in {manifest_file}", hint="dvc repro data.dvc")
+    with Image.open(folder / "blue_marble.jpg") as image, Image.open(folder / "climate_zones.png") as zones:
+        rasters = torch.from_numpy(np.array(image.convert("RGB"))), torch.from_numpy(np.array(zones))
+    with (folder / "climate_zones.csv").open(newline="") as file_:
+        names = {int(row["code"]): row["zone"] for row in csv.DictReader(file_) if int(row["code"]) != OCEAN}
+    return Rasters(*rasters, zone_names=names)
+
+
+def tiles(image: UInt8[Tensor, "h w 3"], lonlat: Float[Tensor, "n 2"], *, km: float, px: int) -> UInt8[Tensor, "n px px 3"]:
+    """The tiles of ``km`` x ``km`` around each position, ``px`` x ``px`` pixels, bilinear, wrapping at the date line."""
+    width = image.shape[1]
+    # Columns are repeated beyond both borders, as many as the widest tile reaches.
+    reach = km / KM_PER_DEGREE / 2 / float(torch.deg2rad(lonlat[:, 1]).cos().min().clamp_min(0.01))
+    pad = min(width, int(reach * width / 360) + 2)
+    padded = torch.cat((image[:, -pad:], image, image[:, :pad]), 1).permute(2, 0, 1)[None].float()
+    out = torch.empty(len(lonlat), px, px, 3, dtype=torch.uint8)
+    for start in range(0, len(lonlat), 4096):
+        grid = tile_grid(lonlat[start : start + 4096], km=km, px=px)
+        x = ((grid[..., 0] + 180) * (width / 360) + pad) / (width + 2 * pad) * 2 - 1
+        y = (90 - grid[..., 1]) / 90 - 1
+        sampled = torch.nn.functional.grid_sample(
+            padded,
+            torch.stack((x, y), -1).reshape(1, -1, px, 2).float(),
+            padding_mode="border",
+            align_corners=False,
+        )
+        out[start : start + 4096] = sampled[0].reshape(3, -1, px, px).permute(1, 2, 3, 0).round().to(torch.uint8)
+    return out
+
+
+def zone_diversity(rasters: Rasters, lonlat: Float[Tensor, "n 2"], *, km: float) -> Float[Tensor, "n"]:
+    """Gini-Simpson index of the land zones in the tile around each position: 1 - sum of squared shares, in [0, 1).
+
+    It is the probability that two random land points of the tile lie in different zones; the shares are read off
+    an 8 x 8 lattice.
+    """
+    zones = rasters.zone_at(tile_grid(lonlat, km=km, px=8)).flatten(1)
+    counts = torch.zeros(len(lonlat), OCEAN + 1).scatter_add_(1, zones, torch.ones_like(zones, dtype=torch.float32))
+    counts[:, OCEAN] = 0
+    land = counts.sum(1, keepdim=True)
+    return torch.where(land[:, 0] > 0, 1 - (counts / land.clamp_min(1)).square().sum(1), 0.0)
+
+
+def propose(n: int, *, density: Density, lat_min: float, lat_max: float, generator: torch.Generator) -> Float[Tensor, "n 2"]:
+    """Draw ``n`` positions, land or sea, inside the belt of latitudes (`observers` may leave it)."""
+    lonlat = uniform_on_sphere(n, generator=generator, lat_min=lat_min, lat_max=lat_max)
+    if density != "observers":
+        return lonlat
+    centres = torch.tensor(list(OBSERVER_CENTRES.values()), dtype=torch.float64)
+    chosen = centres[torch.multinomial(centres[:, 2], n, replacement=True, generator=generator), :2]
+    step = torch.randn(n, 2, generator=generator, dtype=torch.float64) * (OBSERVER_SPREAD_KM / KM_PER_DEGREE)
+    lat = (chosen[:, 1] + step[:, 1]).clamp(-89, 89)
+    lon = wrap_longitude(chosen[:, 0] + step[:, 0] / torch.deg2rad(lat).cos())
+    travels = torch.rand(n, generator=generator, dtype=torch.float64) < 0.1  # one in ten goes anywhere
+    return torch.where(travels[:, None], lonlat, torch.stack((lon, lat), 1))
+
+
+def draw(
+    rasters: Rasters,
+    *,
+    density: Density,
+    sizes: dict[str, int],
+    tile_km: float,
+    lat_min: float,
+    lat_max: float,
+    block_degrees: float,
+    block_share: float,
+    buffer_km: float,
+    min_zone_points: int,
+    seed: int,
+) -> tuple[Float[Tensor, "n 2"], list[str], dict[str, int]]:
+    """Draw the positions of every role.
+
+    `spatial_val` and `spatial_test` come from ``block_degrees`` cells that hold no other role's point: each gets
+    ``block_share`` of the cells that hold land. `train`, `val` and `test` are drawn by one law, from the land that is
+    no nearer than ``buffer_km`` to these cells. With a buffer of ``tile_km`` no training tile reaches into a cell, and
+    with a tile centred in one it shares no more than a corner: in the plane (1 - 1/sqrt 2)^2 = 8.6 % of it.
+
+    Zones of which a trial draw of the training set holds fewer than ``min_zone_points`` points are left out
+    everywhere, as if they were sea.
+
+    Returns:
+        positions in degrees, role of each, and the zones left out with their trial counts.
+    """
+
+    def batches(purpose: str, allowed: Tensor, only: Callable[[Tensor], Tensor]) -> Iterator[Tensor]:
+        generator = torch_stream(seed, "blue_marble", purpose)
+        while True:
+            lonlat = propose(65536, density=density, lat_min=lat_min, lat_max=lat_max, generator=generator)
+            in_belt = (lonlat[:, 1] >= lat_min) & (lonlat[:, 1] <= lat_max)
+            lonlat = lonlat[in_belt & allowed[rasters.zone_at(lonlat)]]
+            lonlat = lonlat[only(lonlat)]  # before the diversity, which is what costs
+            if density == "borders":
+                keep = zone_diversity(rasters, lonlat, km=tile_km).sqrt()
+                lonlat = lonlat[torch.rand(len(lonlat), generator=generator) < keep]
+            yield lonlat
+
+    def first(n: int, purpose: str, allowed: Tensor, only: Callable[[Tensor], Tensor]) -> Tensor:
+        parts, have, in_vain = [], 0, 0
+        for lonlat in batches(purpose, allowed, only):
+            parts.append(lonlat)
+            have += len(parts[-1])
+            in_vain = 0 if len(parts[-1]) else in_vain + 1
+            if in_vain == 50:
+                raise DataError(
+                    f"dataset.blue_marble: 50 x 65536 positions drawn for {purpose!r} and none is usable",
+                    hint="a wider belt (lat_min, lat_max), a larger tile_km, or smaller blocks or buffer_km in params.yaml",
+                )
+            if have >= n:
+                break
+        return torch.cat(parts)[:n]
+
+    def inside(cells: Tensor, lonlat: Tensor) -> Tensor:
+        return torch.isin(blocks(lonlat, block_degrees), cells)
+
+    anywhere = torch.ones(256, dtype=torch.bool)
+    anywhere[OCEAN] = False
+    trial = first(sizes["train"], "trial", anywhere, lambda lonlat: torch.ones(len(lonlat), dtype=torch.bool))
+    counts = torch.bincount(rasters.zone_at(trial), minlength=256)
+    left_out = {name: int(counts[code]) for code, name in rasters.zone_names.items() if counts[code] < min_zone_points}
+    allowed = anywhere & (counts >= min_zone_points)
+    if not allowed.any():
+        raise DataError(
+            f"params.yaml: dataset.blue_marble.min_zone_points is {min_zone_points}: no zone has so many points",
+            hint="lower it, or draw more points (dataset.blue_marble.train)",
+        )
+
+    held = blocks(trial[allowed[rasters.zone_at(trial)]], block_degrees).unique()
+    held = held[torch.randperm(len(held), generator=torch_stream(seed, "blue_marble", "blocks"))]
+    share = max(1, round(block_share * len(held)))
+    if 2 * share >= len(held):
+        raise DataError(
+            f"dataset.blue_marble: {len(held)} blocks hold land: too few for two spatial roles of {share} and the others",
+            hint="smaller block_degrees or block_share in params.yaml",
+        )
+    cells = {"spatial_val": held[:share], "spatial_test": held[share : 2 * share]}
+
+    positions, roles = [], []
+    held_out = torch.cat(list(cells.values()))
+    main = first(
+        sizes["train"] + sizes["val"] + sizes["test"],
+        "random",
+        allowed,
+        lambda lonlat: ~near_blocks(lonlat, held_out, block_degrees, km=buffer_km),
+    )
+    positions.append(main)
+    for role in ("train", "val", "test"):
+        roles += [role] * sizes[role]
+    for role, cell in cells.items():
+        positions.append(first(sizes[role], role, allowed, partial(inside, cell)))
+        roles += [role] * sizes[role]
+    return torch.cat(positions), roles, left_out
+
+
+def open_blue_marble(raw: Path, settings: Mapping[str, Any], *, seed: int, report: Report) -> Source:
+    """Draw the observations that `dataset.blue_marble` of params.yaml asks for."""
+    rasters = read_rasters(raw)
+    lonlat, roles, left_out = draw(
+        rasters,
+        density=settings["density"],
+        sizes={role: settings[role] for role in ROLES},
+        tile_km=settings["tile_km"],
+        lat_min=settings["lat_min"],
+        lat_max=settings["lat_max"],
+        block_degrees=settings["block_degrees"],
+        block_share=settings["block_share"],
+        buffer_km=settings["buffer_km"],
+        min_zone_points=settings["min_zone_points"],
+        seed=seed,
+    )
+    if left_out:
+        named = ", ".join(f"{zone} ({count})" for zone, count in left_out.items())
+        report(f"zones with fewer than {settings['min_zone_points']} points in a trial draw, left out: {named}")
+    batches = rows(rasters, lonlat, roles, tile_km=settings["tile_km"], tile_px=settings["tile_px"])
+    return Source(batches, inspection="none")
+
+
+def rows(
+    rasters: Rasters, lonlat: Float[Tensor, "n 2"], roles: list[str], *, tile_km: float, tile_px: int
+) -> Iterator[pa.RecordBatch]:
+    """The rows for `ingest`: tiles as uncompressed PPM bytes (Parquet compresses), zones as labels."""
+    header = f"P6 {tile_px} {tile_px} 255\n".encode()
+    pixels = tiles(rasters.image, lonlat, km=tile_km, px=tile_px).numpy()
+    for start in range(0, len(lonlat), BATCH):
+        part = lonlat[start : start + BATCH]
+        ids = [f"bm{row:06d}" for row in range(start, start + len(part))]
+        image = [header + tile.tobytes() for tile in pixels[start : start + BATCH]]
+        yield batch(
+            {
+                "where": ids,
+                "obs_id": ids,
+                "lon": pa.array(part[:, 0].numpy()),
+                "lat": pa.array(part[:, 1].numpy()),
+                "label": [rasters.zone_names[zone] for zone in rasters.zone_at(part).tolist()],
+                "official_split": roles[start : start + len(part)],
+                "image": pa.StructArray.from_arrays(
+                    [pa.array(image, pa.binary()), pa.nulls(len(part), pa.string())], ["bytes", "path"]
+                ),
+            }
+        )

@@ -1,0 +1,265 @@
+"""Sets that are published in the manner of COCO: a json of images and annotations, and a second json of positions.
+
+iNaturalist 2018 has this form, and so have both sets as the authors of CSP distribute them, with the rows of a matrix of
+image features in the place of images. The json files are streamed (ijson); what is kept of them is a few columns.
+
+Note: `macaodha/geo_prior` and CSP also drop located rows whose `user_id` is null; here they stay.
+"""
+
+import json
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cspops.data.image_columns import GIVEN_FEATURES, IMAGE
+from cspops.errors import DataError, NotThere
+from cspops.intake.rows import batch, file_facts
+from cspops.intake.strict_json import StrictJson
+
+FETCH = "dvc repro download fetches what is missing, into CSPOPS_DATA_ROOT"
+MEND = "delete it and get it again: dvc repro download fetches what has an address"
+ROWS_AT_ONCE = 8192
+
+SEVERAL = "its image is annotated with several categories"
+UNLISTED = "its category is not in the list of categories"
+NO_ENTRY = "no entry in the file of positions"
+SEVERAL_POSITIONS = "several entries in the file of positions, the first is taken"
+
+
+@dataclass(frozen=True)
+class Part:
+    """The files of one official split."""
+
+    name: str
+    """Of the split as published; begins each obs_id."""
+    role: str
+    annotations: Path
+    """`images: [{id, file_name}]`, `annotations: [{image_id, category_id}]`."""
+    positions: Path
+    """`[{id, lat, lon, date}]`; lat and lon may be null."""
+    matrix: Path | None = None
+    """Features of all images, in the order of `images`; null: the images themselves are there."""
+
+
+def find(root: Path, *names: str, folder: bool = False) -> Path:
+    """The first of ``names`` that lies below ``root``, or in one of its folders; NotThere where none does."""
+    for name in names:
+        # `.NAME.unpacking`, which a kill leaves behind, holds but a part
+        deeper = [path for path in sorted(root.glob(f"*/{name}")) if not path.relative_to(root).parts[0].startswith(".")]
+        places = [path for path in (root / name, *deeper) if (path.is_dir() if folder else path.is_file())]
+        if len(places) > 1 and places[0] != root / name:
+            raise DataError(f"{name} lies more than once below {root}: {places[0]} and {places[1]}", hint="keep one of them")
+        if places:
+            return places[0]
+    raise NotThere(f"{root / names[0]} is missing", hint=FETCH)
+
+
+def read_categories(file: Path, remarks: list[str]) -> dict[str, str]:
+    """The name of each category by its id (as text), from `[{id, name}]`, `{categories: [...]}` or `{name: id}`.
+
+    Names are made unique with the id, where they are not; a null or blank name becomes `category ID`.
+    """
+    try:
+        content = json.loads(file.read_bytes())
+        if isinstance(content, dict) and isinstance(content.get("categories"), list):
+            content = content["categories"]
+        pairs = content.items() if isinstance(content, dict) else [(one["name"], one["id"]) for one in content]
+        named = [(str(number), _name(name) or f"category {number}") for name, number in pairs]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{file} is no list of categories with id and name: {_short(error)}", hint=MEND) from None
+    if not named:
+        raise DataError(f"{file} lists no category", hint=MEND)
+    names = dict(named)
+    if len(names) != len(named):
+        twice = Counter(number for number, _ in named).most_common(1)[0][0]
+        raise DataError(f"{file} has the category id {twice} more than once", hint=MEND)
+    shared = {name for name, count in Counter(names.values()).items() if count > 1}
+    if shared:
+        remarks.append(f"{file.name}: {len(shared)} names stand for more than one category; their ids were added")
+    return {number: f"{name} (id {number})" if name in shared else name for number, name in names.items()}
+
+
+def _name(name: Any) -> str:
+    """Without odd blanks; empty for null."""
+    return "" if name is None else " ".join(unicodedata.normalize("NFC", str(name)).split())
+
+
+def by_column(names: Mapping[str, str], file: Path) -> list[str | None]:
+    """Names in the order of a matrix with a column for each category id from 0; null for ids that no category has."""
+    try:
+        numbers = {int(number): name for number, name in names.items()}
+    except ValueError:
+        raise DataError(f"{file} has category ids that are no numbers, so that predictions have no columns") from None
+    return [numbers.get(column) for column in range(max(numbers) + 1)]
+
+
+def check_matrices(matrices: Sequence[Path]) -> None:
+    """DataError unless each is an .npy matrix of floats, all of one width."""
+    shapes = {matrix: _shape(matrix) for matrix in matrices}
+    if len({width for _, width in shapes.values()}) > 1:
+        found = ", ".join(f"{matrix.name} {width}" for matrix, (_, width) in shapes.items())
+        raise DataError(f"the matrices of image features differ in width: {found}")
+
+
+def batches(
+    parts: Sequence[Part],
+    categories: Mapping[str, str],
+    *,
+    root: Path,
+    remarks: list[str],
+    files: dict[str, Mapping[str, Any]],
+) -> Iterator[pa.RecordBatch]:
+    """The rows of each part, in the order of its json; ``remarks`` and ``files`` are filled on the way.
+
+    An image without an annotation has no label, and one without a position stays. `location_id` is null: such sets name
+    no places.
+    """
+    for part in parts:
+        yield from _rows(part, categories, root, remarks)
+        for file in (part.annotations, part.positions, part.matrix):
+            if file is not None:
+                files[file.relative_to(root).as_posix()] = file_facts(file)
+
+
+def _rows(part: Part, categories: Mapping[str, str], root: Path, remarks: list[str]) -> Iterator[pa.RecordBatch]:
+    images = _columns(part.annotations, "images.item", ("id", "file_name"))
+    n = len(images["id"])
+    if n == 0:
+        raise DataError(f"{part.annotations} lists no images", hint=MEND)
+    if part.matrix is not None and _shape(part.matrix)[0] != n:
+        raise DataError(
+            f"{part.matrix} has {_shape(part.matrix)[0]} rows, but {part.annotations.name} lists {n} images", hint=MEND
+        )
+    ids = _as_text(images["id"])
+    label, reason, detail = _labels(part, ids, categories, remarks)
+    lon, lat, date, notes = _positions(part, ids, remarks)
+    file = part.annotations.relative_to(root).as_posix()
+    counted = pc.binary_join_element_wise(f"{file}: image number ", pa.array(np.arange(n)).cast(pa.string()), "")
+    where = pc.coalesce(pc.binary_join_element_wise(f"{file}: image ", ids, ""), counted)
+    columns: dict[str, pa.Array] = {
+        "where": where,
+        "obs_id": pc.binary_join_element_wise(f"{part.name}/", ids, ""),
+        "lon": lon,
+        "lat": lat,
+        "label": label,
+        "captured_at": date,
+        "official_split": pa.array([part.role]).take(pa.array(np.zeros(n, dtype=np.int64))),
+        "reason": reason,
+        "detail": detail,
+        "notes": notes,
+    }
+    if part.matrix is None:
+        paths = pa.array([name if isinstance(name, str) else None for name in images["file_name"]], pa.string())
+        columns["image"] = pa.StructArray.from_arrays([pa.nulls(n, pa.binary()), paths], fields=list(IMAGE))
+    else:
+        matrix = pa.array([part.matrix.relative_to(root).as_posix()]).take(pa.array(np.zeros(n, dtype=np.int64)))
+        columns["image_features"] = pa.StructArray.from_arrays([matrix, pa.array(np.arange(n))], fields=list(GIVEN_FEATURES))
+    for start in range(0, n, ROWS_AT_ONCE):
+        yield batch({name: values.slice(start, ROWS_AT_ONCE) for name, values in columns.items()})
+
+
+def _labels(
+    part: Part, ids: pa.Array, categories: Mapping[str, str], remarks: list[str]
+) -> tuple[pa.Array, pa.Array, pa.Array]:
+    """Label, reason and detail of each image."""
+    given = _columns(part.annotations, "annotations.item", ("image_id", "category_id"))
+    of_image, category = _as_text(given["image_id"]), _as_text(given["category_id"]).fill_null("null")
+    unique, first, code = _firsts(of_image)
+    differs = np.asarray(pc.not_equal(category, category.take(pa.array(first[code]))))
+    several = np.zeros(len(unique), dtype=bool)
+    several[code[differs]] = True
+    unlisted = len(unique) - int(pc.sum(pc.is_in(unique, ids)).as_py() or 0)
+    if unlisted:
+        remarks.append(f"{part.annotations.name}: annotations of {unlisted} images that it does not list")
+    if len(of_image) == 0:
+        remarks.append(f"{part.annotations.name}: no annotations, so no labels")
+
+    at = pc.index_in(ids, unique, skip_nulls=True)
+    chosen = category.take(pa.array(first)).take(at)
+    names = pa.array(list(categories.values()), pa.string())
+    label = names.take(pc.index_in(chosen, pa.array(list(categories), pa.string())))
+    has_several = pc.fill_null(pa.array(several).take(at), False)
+    no_such = pc.and_(pc.is_valid(chosen), pc.is_null(label))
+    no_text = pa.scalar(None, pa.string())
+    reason = pc.if_else(has_several, SEVERAL, pc.if_else(no_such, UNLISTED, no_text))
+    detail = pc.if_else(pc.is_valid(reason), pc.binary_join_element_wise("category_id ", chosen, ""), no_text)
+    return label, reason, detail
+
+
+def _positions(part: Part, ids: pa.Array, remarks: list[str]) -> tuple[pa.Array, pa.Array, pa.Array, pa.Array]:
+    """Longitude, latitude (degrees, or the text that stands there), date and notes of each image."""
+    given = _columns(part.positions, "item", ("id", "lon", "lat", "date"))
+    if not given["id"]:
+        raise DataError(f"{part.positions} lists no positions", hint=MEND)
+    unique, first, code = _firsts(_as_text(given["id"]))
+    several = np.zeros(len(unique), dtype=bool)
+    several[np.bincount(code, minlength=len(unique)) > 1] = True
+    unlisted = len(unique) - int(pc.sum(pc.is_in(unique, ids)).as_py() or 0)
+    if unlisted:
+        remarks.append(f"{part.positions.name}: {unlisted} entries of images that {part.annotations.name} does not list")
+    at = pc.index_in(ids, unique, skip_nulls=True)
+    row = pa.array(first).take(at)
+    numeric = all(type(value) in (int, float, type(None)) for name in ("lon", "lat") for value in given[name])
+    lon, lat = (
+        pa.array([None if value is None else float(value) for value in given[name]], pa.float64())
+        if numeric
+        else _as_text(given[name])
+        for name in ("lon", "lat")
+    )
+    texts = pa.array([[], [NO_ENTRY], [SEVERAL_POSITIONS]], pa.list_(pa.string()))
+    which = pc.if_else(pc.is_null(at), 1, pc.if_else(pc.fill_null(pa.array(several).take(at), False), 2, 0))
+    return lon.take(row), lat.take(row), _as_text(given["date"]).take(row), texts.take(which)
+
+
+def _columns(file: Path, prefix: str, names: tuple[str, ...]) -> dict[str, list[Any]]:
+    """The values of some keys of the objects at ``prefix``, null where one has no such key or is no object."""
+    import ijson
+
+    columns: dict[str, list[Any]] = {name: [] for name in names}
+    adders = [(name, columns[name].append) for name in names]
+    try:
+        with file.open("rb") as opened:
+            for item in ijson.items(StrictJson(opened), prefix, use_float=True):
+                about = item if isinstance(item, dict) else {}
+                for name, add in adders:
+                    add(about.get(name))
+    except (ijson.JSONError, UnicodeDecodeError) as error:
+        raise DataError(f"{file} is broken or ends before it should: {_short(error)}", hint=MEND) from None
+    return columns
+
+
+def _as_text(values: list[Any]) -> pa.Array:
+    return pa.array([None if value is None else str(value) for value in values], pa.string())
+
+
+def _firsts(ids: pa.Array) -> tuple[pa.Array, np.ndarray, np.ndarray]:
+    """Different ids in order of appearance, the row where each stands first, and for each row the number of its id.
+
+    A null id counts as one more, which matches none.
+    """
+    encoded = ids.dictionary_encode(null_encoding="encode")
+    code = np.asarray(encoded.indices, dtype=np.int64)
+    first = np.zeros(len(encoded.dictionary), dtype=np.int64)
+    first[code[::-1]] = np.arange(len(code))[::-1]
+    return encoded.dictionary, first, code
+
+
+def _shape(matrix: Path) -> tuple[int, int]:
+    try:
+        opened = np.load(matrix, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise DataError(f"{matrix} is no .npy file that can be read: {_short(error)}", hint=MEND) from None
+    if opened.ndim != 2 or not np.issubdtype(opened.dtype, np.floating):
+        raise DataError(f"{matrix} is no matrix of floats: its shape is {opened.shape}, its kind {opened.dtype}", hint=MEND)
+    return opened.shape[0], opened.shape[1]
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:120]

@@ -1,0 +1,83 @@
+"""iNaturalist 2018 (visipedia/inat_comp, 8142 species): the published files, or the features that CSP's authors distribute.
+
+`val2018` is what the paper reports on, so it is the role `test`; the split stage takes a validation part out of
+`train2018`. An obs_id is `train2018/ID`.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from cspops.intake.rows import Source, file_facts
+from cspops.intake.sources import coco
+from cspops.intake.sources.coco import Part, find
+from cspops.intake.sources.released import list_released
+from cspops.pixels.reading import Reading
+
+ROLES = {"train": "train", "val": "test"}
+IMAGES = "train_val2018"
+
+FEATURES = "features_inception_pretrain/inat2018_{split}_pretrain_net_feats.npy"
+"""InceptionV3 of ImageNet, 2048 wide."""
+
+TUNED_FEATURES = "features_inception/inat2018_{split}_net_feats.npy"
+"""geo_prior's, of a network that was fine-tuned on all labels of iNaturalist 2018."""
+
+
+def open_inat2018(
+    root: Path, *, form: Literal["images", "features"], inspection: Literal["decode", "exists", "none"]
+) -> Source:
+    """Ready to be read; DataError names the first file that is missing.
+
+    Args:
+        root: `CSPOPS_DATA_ROOT/inat2018`; files may lie below it or in one of its folders.
+        form: `images`: train_val2018/ with the published json files. `features`: a matrix with a row for each image in
+            their place, as it is, and released predictions where they are there.
+        inspection: of images; features are checked when they are read.
+    """
+    remarks: list[str] = []
+    files: dict[str, Mapping[str, Any]] = {}
+    names = ("categories.json", "categories2018.json")
+    listed = find(root, *(names if form == "images" else reversed(names)))
+    matrices: dict[str, Path | None] = dict.fromkeys(ROLES)
+    folder, predictions = "inat2018", None
+    categories = coco.read_categories(listed, remarks)
+    files[listed.relative_to(root).as_posix()] = file_facts(listed)
+    if form == "images":
+        below = find(root, IMAGES, folder=True).parent.relative_to(root)
+        folder = (Path(folder) / below).as_posix()
+    else:
+        found = {split: find(root, *(name.format(split=split) for name in (FEATURES, TUNED_FEATURES))) for split in ROLES}
+        coco.check_matrices(list(found.values()))
+        if any(matrix.match(TUNED_FEATURES.format(split=split)) for split, matrix in found.items()):
+            remarks.append(
+                "features_inception: of a network that was fine-tuned on all labels; few-shot scores with it are too good"
+            )
+        predictions = list_released(
+            root,
+            folder=folder,
+            full="features_inception/inat2018_val_preds_sparse.npz",
+            few_shot="fewshot/inat2018_val_preds_sparse_ratio{ratio:.3f}.npz",
+            matrix=found["val"],
+            classes=coco.by_column(categories, listed),
+            remarks=remarks,
+        )
+        matrices |= found
+    parts = [
+        Part(
+            f"{split}2018",
+            role,
+            find(root, f"{split}2018.json"),
+            find(root, f"{split}2018_locations.json"),
+            matrices[split],
+        )
+        for split, role in ROLES.items()
+    ]
+    return Source(
+        coco.batches(parts, categories, root=root, remarks=remarks, files=files),
+        Reading("data_root", folder),
+        inspection if form == "images" else "none",
+        files,
+        remarks,
+        predictions,
+    )

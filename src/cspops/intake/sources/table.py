@@ -1,0 +1,237 @@
+"""The source `table`: CSV, TSV, Parquet, GeoJSON or GeoParquet, a row an observation.
+
+- Columns by their names in params.yaml, else by the usual ones (`column_names.USUAL`). Columns for label, position and
+  the rest may be missing, the one for the image may not.
+- Missing values are spelt as in `column_values.MISSING`, in text as much as in Parquet. A class that is really called
+  `None` or `NA` would lose its labels: a remark counts them; spelt otherwise (`none`, `no tree`) it stays.
+- Without a column for ids they are the file's name and the number of the line, row or feature (`photos:17`): the same
+  as long as rows are only added at the end.
+- Numbers that are labels or ids become text, 1.0 the same as 1. Times of Parquet become ISO 8601, in UTC where they have
+  a zone.
+"""
+
+import posixpath
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cspops.data.image_columns import IMAGE
+from cspops.errors import DataError
+from cspops.intake.rows import Source, batch, file_facts
+from cspops.intake.tables.columns import MISSING, as_text, decoded, degrees, is_binary, is_text, pick_columns, trimmed
+from cspops.intake.tables.records import Records, Table, shortened
+from cspops.intake.tables.table_files import only_table, open_file, table_format
+from cspops.pixels.reading import Reading
+
+ADDRESS = "image is an address, not a file"
+ABSOLUTE = "image path is absolute"
+OUTSIDE = "image path leads out of its folder"
+NUL = "image path holds NUL bytes"
+
+
+def normalise_paths(paths: pa.Array, folder: str, *, inside: bool = True) -> tuple[pa.Array, dict[int, tuple[str, str]]]:
+    r"""Paths below the images' root, and why others are none: by row, a reason and the text at fault.
+
+    Args:
+        paths: relative to ``folder``; `\` counts as /.
+        folder: below the images' root, with /; empty for the root itself.
+        inside: give up paths that lead out of the root; else they begin with `../`.
+    """
+    text = pc.replace_substring(paths, "\\", "/")
+    text = pc.replace_substring_regex(text, r"^(\./+)+", "")
+    reasons: dict[int, tuple[str, str]] = {}
+    for why, pattern in ((ADDRESS, r"^[A-Za-z][A-Za-z0-9+.-]+:/"), (ABSOLUTE, r"^(/|~/|[A-Za-z]:)"), (NUL, r"\x00")):
+        for i in _rows(text, pattern):
+            reasons.setdefault(i, (why, shortened(paths[i].as_py().replace("\0", ""))))
+    if folder and folder != ".":
+        text = pc.binary_join_element_wise(pa.scalar(folder), text, "/")
+    roundabout = [i for i in _rows(text, r"(^|/)(\.{0,2})(/|$)") if i not in reasons]
+    if roundabout or reasons:
+        changed = text.to_pylist()
+        for i in roundabout:
+            changed[i] = posixpath.normpath(changed[i])
+            if inside and (changed[i] == ".." or changed[i].startswith("../")):
+                reasons[i] = (OUTSIDE, shortened(paths[i].as_py()))
+        for i in reasons:
+            changed[i] = None
+        text = pa.array(changed, pa.string())
+    return text, reasons
+
+
+def _rows(text: pa.Array, pattern: str) -> list[int]:
+    rows: list[int] = pc.indices_nonzero(pc.match_substring_regex(text, pattern)).to_pylist()
+    return rows
+
+
+__all__ = ["open_table", "read_sidecar", "table_format"]
+
+
+def open_table(
+    file: Path | None,
+    *,
+    root: Path,
+    columns: Mapping[str, str | None],
+    inspection: Literal["decode", "exists", "none"],
+    reading: Reading,
+) -> Source:
+    """The rows of a table.
+
+    Args:
+        file: the table, itself or below ``root``; None: the only one directly in ``root``.
+        root: the folder that ``reading`` describes. Images are named relative to the table's own folder; in the rows
+            they are relative to ``root``.
+        columns: names of the columns, by kind; null: recognised.
+        inspection: handed on.
+        reading: handed on.
+
+    Raises:
+        DataError: no table, no row, an unreadable file, a column that is missing or of two minds.
+    """
+    path = only_table(root) if file is None else root / file
+    table, kind, picked = _open(path, columns, source="table", key="file")
+    remarks = table.remarks
+    if not (table.has_geometry or "lon" in picked):
+        remarks.append(f"{path.name}: no column is known as longitude or latitude (dataset.table.columns)")
+    if "label" not in picked:
+        remarks.append(f"{path.name}: no column is known as label (dataset.table.columns.label)")
+    try:
+        below = path.parent.resolve().relative_to(root.resolve()).as_posix()
+    except ValueError:
+        raise DataError(f"{path} is not below {root}", hint="set dataset.table.file to a path below it") from None
+    reader = _Reader(path, table, picked, folder=below)
+    files: dict[str, Mapping[str, Any]] = {}
+
+    def rows() -> Iterator[pa.RecordBatch]:
+        yield from reader.batches()
+        name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+        files[name] = file_facts(path) | {"format": kind, "columns": picked}
+
+    return Source(_not_empty(rows(), path), reading, inspection, files, remarks)
+
+
+def read_sidecar(
+    file: Path, *, columns: Mapping[str, str | None], remarks: list[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Yield `rows.ROWS` batches of a table beside the images it names.
+
+    `image.path` is the text of the image's column with /, relative to the table's folder, maybe beginning with `../`;
+    `obs_id` is null where the table has none. What is odd about the file goes to ``remarks`` by the end. DataError as
+    from `open_table`.
+    """
+    table, _, picked = _open(file, columns, source="folder", key="sidecar")
+    yield from _not_empty(_Reader(file, table, picked, folder=None).batches(), file)
+    if remarks is not None:
+        remarks.extend(table.remarks)
+
+
+def _open(file: Path, columns: Mapping[str, str | None], *, source: str, key: str) -> tuple[Table, str, dict[str, str]]:
+    """A table, its format and its columns by kind; ``source`` and ``key`` say where params.yaml names it."""
+    table, kind = open_file(file, key=f"dataset.{source}.{key}")
+    picked = pick_columns(
+        table.names,
+        columns,
+        table=file.name,
+        key=f"dataset.{source}.columns",
+        has_geometry=table.has_geometry,
+        remarks=table.remarks,
+    )
+    return table, kind, picked
+
+
+def _not_empty(batches: Iterator[pa.RecordBatch], file: Path) -> Iterator[pa.RecordBatch]:
+    """The same batches; the first is read now, so that what is wrong with the whole file is said at once."""
+    first = next(batches, None)
+    if first is None:
+        raise DataError(f"{file.name} has no rows")
+
+    def all_of_them() -> Iterator[pa.RecordBatch]:
+        yield first
+        yield from batches
+
+    return all_of_them()
+
+
+@dataclass
+class _Reader:
+    """From a table's records to `rows.ROWS`."""
+
+    file: Path
+    table: Table
+    picked: dict[str, str]
+    folder: str | None
+    """The table's own below the images' root; None for a side-car."""
+    missing_labels: Counter[str] = field(default_factory=Counter)
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        for records in self.table.records(sorted(set(self.picked.values()))):
+            yield self._batch(records)
+        if self.missing_labels:
+            spellings = ", ".join(f"{spelling} ({count})" for spelling, count in self.missing_labels.most_common())
+            self.table.remarks.append(f"{self.file.name}: labels that are read as missing: {spellings}")
+
+    def _batch(self, records: Records) -> pa.RecordBatch:
+        made: dict[str, pa.Array | list[Any]] = {}
+        number = records.number.cast(pa.string())
+        made["where"] = pc.binary_join_element_wise(pa.scalar(self.file.name), number, ":")
+        reasons = dict(records.reasons)
+        if "lon" in self.picked:
+            lonlat = degrees(*(records.columns[self.picked[kind]] for kind in ("lon", "lat")), what=self.file.name)
+            made["lon"], made["lat"] = lonlat
+        elif records.lonlat is not None:
+            made["lon"], made["lat"] = degrees(*records.lonlat, what=self.file.name)
+        for kind, name in self.picked.items():
+            values = records.columns[name]
+            if kind == "image":
+                made["image"], odd = self._images(values)
+                reasons = odd | reasons
+            elif kind == "label":
+                made["label"] = self._labels(as_text(values, self._of(name)))
+            elif kind not in ("lon", "lat"):
+                made["official_split" if kind == "split" else kind] = trimmed(as_text(values, self._of(name)))
+        if "obs_id" not in self.picked and self.folder is not None:
+            stem = re.sub(r"(\.gz)?$", "", self.file.name, flags=re.IGNORECASE)
+            made["obs_id"] = pc.binary_join_element_wise(pa.scalar(Path(stem).stem), number, ":")
+        n = len(number)
+        if reasons:
+            made["reason"] = [reasons[i][0] if i in reasons else None for i in range(n)]
+            made["detail"] = [reasons[i][1] if i in reasons else None for i in range(n)]
+        if records.notes:
+            made["notes"] = [[records.notes[i]] if i in records.notes else None for i in range(n)]
+        return batch(made)
+
+    def _of(self, name: str) -> str:
+        return f"{self.file.name}: column {name!r}"
+
+    def _labels(self, text: pa.Array) -> pa.Array:
+        missing = pc.is_in(pc.utf8_trim_whitespace(text), pa.array(MISSING))
+        spelt = pc.value_counts(pc.utf8_trim_whitespace(text.filter(missing)))
+        self.missing_labels.update({item["values"]: item["counts"] for item in spelt.to_pylist() if item["values"]})
+        return pc.if_else(missing, pa.scalar(None, pa.string()), text)
+
+    def _images(self, values: pa.Array) -> tuple[pa.StructArray, dict[int, tuple[str, str]]]:
+        """`rows.IMAGE` of text, bytes, or the struct that Hugging Face datasets has; bytes go before paths."""
+        values = decoded(values)
+        n, kind = len(values), values.type
+        data, path = pa.nulls(n, pa.binary()), pa.nulls(n, pa.string())
+        if pa.types.is_struct(kind) and {"bytes", "path"} & {part.name for part in kind}:
+            parts = dict(zip([part.name for part in kind], values.flatten(), strict=True))
+            if "bytes" in parts:
+                data = parts["bytes"].cast(pa.binary())
+            if "path" in parts:
+                path = as_text(parts["path"], self._of(self.picked["image"]))
+        elif is_binary(kind):
+            data = values.cast(pa.binary())
+        elif is_text(kind) or pa.types.is_null(kind):
+            path = values.cast(pa.string())
+        else:
+            raise DataError(f"{self._of(self.picked['image'])} holds {kind}, neither paths nor bytes of images")
+        if self.folder is not None:
+            path = pc.if_else(data.is_valid(), pa.scalar(None, pa.string()), path)
+        path, reasons = normalise_paths(trimmed(path), self.folder or "", inside=self.folder is not None)
+        return pa.StructArray.from_arrays([data, path], fields=list(IMAGE)), reasons

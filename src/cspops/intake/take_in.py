@@ -1,0 +1,123 @@
+"""A source is opened, its images are looked at, and its rows are sorted into the catalogue."""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from cspops.errors import DataError
+from cspops.intake.images.inspection import inspect_images
+from cspops.intake.judging.ingest import ingest
+from cspops.intake.rows import Account, Source
+from cspops.intake.sources.blue_marble import open_blue_marble
+from cspops.intake.sources.fmow import open_fmow
+from cspops.intake.sources.folder import open_folder
+from cspops.intake.sources.inat2018 import open_inat2018
+from cspops.intake.sources.table import open_table
+from cspops.pixels.reading import Reading, image_root
+from cspops.pixels.workers import Map, Workers
+from cspops.progress import Report
+from cspops.site import Site
+
+if TYPE_CHECKING:
+    from cspops.params.graph import DownloadView
+
+
+PUBLISHED = ("inat2018", "fmow")
+"""Sources whose files `cspops download` fetches."""
+
+
+def open_source(view: "DownloadView", *, raw: Path, data_root: Path, map: Map = map, report: Report) -> Source:
+    """The rows of ``view.source``, about to be read.
+
+    Args:
+        view: what stage download reads of params.yaml.
+        raw: the folder that data.dvc brings.
+        data_root: the folder of files that DVC does not track.
+        map: applies a function to items in order; a map over worker processes makes reading many files quicker.
+        report: told what a source says before its rows.
+    """
+    settings: Mapping[str, Any] = view.settings.model_dump()
+    if view.source == "blue_marble":
+        return open_blue_marble(raw, settings, seed=view.seed, report=report)
+    if view.source == "inat2018":
+        return open_inat2018(data_root / view.source, form=settings["form"], inspection=settings["inspection"])
+    if view.source == "fmow":
+        return open_fmow(
+            data_root / view.source,
+            form=settings["form"],
+            inspection=settings["inspection"],
+            false_detections=settings["false_detections"],
+            test=settings["test"],
+            map=map,
+        )
+    images = settings["images"]
+    reading = Reading(root=settings["root"], bands=images["bands"], black=images["black"], white=images["white"])
+    root = raw if settings["root"] == "data" else data_root
+    if not root.is_dir():
+        variable = "CSPOPS_DATA_ROOT" if settings["root"] == "data_root" else "data.dvc"
+        raise DataError(f"{root} is not a folder ({variable})", hint="cspops data use PATH")
+    if view.source == "folder":
+        return open_folder(
+            root=root,
+            pattern=settings["pattern"],
+            label=settings["label"],
+            sidecar=settings["sidecar"],
+            columns=settings["columns"],
+            inspection=settings["inspection"],
+            reading=reading,
+            map=map,
+        )
+    file = None if settings["file"] is None else Path(settings["file"])
+    return open_table(file, root=root, columns=settings["columns"], inspection=settings["inspection"], reading=reading)
+
+
+Watch = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
+
+
+def take_in(
+    view: "DownloadView",
+    site: Site,
+    *,
+    max_rejected: float | None,
+    fetched: Mapping[str, Mapping[str, Any]] | None = None,
+    watch: Watch = lambda batches: batches,
+) -> tuple[Account, Source]:
+    """Write the catalogue of ``view.source`` into ``site.out``.
+
+    Args:
+        view: what stage download reads of params.yaml.
+        max_rejected: as in `ingest`.
+        fetched: facts about files that were fetched for it, for files.json.
+        watch: sees the rows go by.
+    """
+    if getattr(view.settings, "root", None) == "data_root":
+        site.host.required_data_root(f"dataset.{view.source}.root is data_root, so the images lie")
+    with Workers(site.host.decoders(by_path=True)) as workers:
+        source = open_source(view, raw=site.raw, data_root=site.host.data_root, map=workers.map, report=site.report)
+        source.batches = watch(source.batches)
+        source.files.update(fetched or {})
+        inspect = None
+        if source.inspection != "none":
+            inspect = partial(
+                inspect_images,
+                root=image_root(source.reading, raw=site.raw, data_root=site.host.data_root),
+                reading=source.reading,
+                how=source.inspection,
+                map=workers.map,
+            )
+        account = ingest(
+            source,
+            site.out,
+            inspect=inspect,
+            scratch=site.scratch,
+            min_class_size=view.min_class_size,
+            max_rejected=max_rejected,
+            bad_position=view.bad_position,
+            duplicate_images=view.duplicate_images,
+            merge_labels=view.merge_labels,
+            report=site.report,
+        )
+    return account, source

@@ -1,0 +1,173 @@
+"""Location embeddings of places, of a table's rows or of a grid over the world, into a file."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from cspops.errors import DataError, ParamsError
+from cspops.intake.judging.positions import read_positions
+from cspops.intake.tables.columns import degrees, position_columns
+from cspops.intake.tables.table_files import open_file
+from cspops.library.asked import NO_POSITION
+from cspops.library.model import Model
+from cspops.shapes import Float
+
+ROWS = 8192
+SUFFIXES = (".parquet", ".npy")
+NO_BOX = "west south east north, in degrees; one over the date line is two: to 180, and from -180"
+EXCHANGED = "columns lon and lat, in degrees: are they exchanged?"
+Box = tuple[float, float, float, float]
+"""West, south, east and north, degrees."""
+WORLD: Box = (-180.0, -90.0, 180.0, 90.0)
+
+
+@dataclass(frozen=True)
+class Points:
+    """Some places: names, positions (n, 2) in degrees with nan where there is none, and what is wrong with the others."""
+
+    where: list[str]
+    lonlat: Float[np.ndarray, "n 2"]
+    problem: list[str | None]
+
+
+class Grid:
+    """Centres of ``degrees`` x ``degrees`` cells over a box, from the north-west, row by row."""
+
+    def __init__(self, degrees: float, box: Box = WORLD) -> None:
+        west, south, east, north = box
+        if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
+            raise ParamsError(f"{west:g} {south:g} {east:g} {north:g} is no box", hint=NO_BOX)
+        if not 0 < degrees <= min(east - west, north - south):
+            raise ParamsError(f"cells of {degrees:g} degrees do not fit into the box", hint="a smaller --grid")
+        self.degrees, self.box = degrees, box
+        self.shape = (round((north - south) / degrees), round((east - west) / degrees))
+
+    def __len__(self) -> int:
+        return self.shape[0] * self.shape[1]
+
+    def lonlat(self, start: int, stop: int) -> Float[np.ndarray, "n 2"]:
+        """Centres of the cells numbered from ``start`` to ``stop``."""
+        row, column = np.divmod(np.arange(start, stop), self.shape[1])
+        west, south, east, north = self.box
+        x = west + (column + 0.5) * ((east - west) / self.shape[1])
+        y = north - (row + 0.5) * ((north - south) / self.shape[0])
+        return np.stack((x, y), 1)
+
+    def points(self) -> Iterator[Points]:
+        """All of them, `ROWS` at a time."""
+        for start in range(0, len(self), ROWS):
+            stop = min(start + ROWS, len(self))
+            yield Points([str(number) for number in range(start, stop)], self.lonlat(start, stop), [None] * (stop - start))
+
+
+def points_of_table(file: Path) -> Iterator[Points]:
+    """The rows of a table with columns for longitude and latitude, or geometries; DataError where there are none."""
+    table, _ = open_file(file, key="the table")
+    names = () if table.has_geometry else position_columns(table.names, table=file.name)
+    for records in table.records(names):
+        lon, lat = records.lonlat if records.lonlat is not None else (records.columns[name] for name in names)
+        found = read_positions(*degrees(lon, lat, what=file.name))
+        problem = found.fault.to_pylist()
+        problem = [
+            reason if reason is not None else NO_POSITION if np.isnan(x) else None
+            for reason, x in zip(problem, found.lon, strict=True)
+        ]
+        yield Points(
+            [f"{file.name}:{number}" for number in records.number.to_pylist()], np.stack((found.lon, found.lat), 1), problem
+        )
+
+
+class Sink(Protocol):
+    """Takes embeddings, some rows at a time."""
+
+    def add(self, points: Points, embeddings: Float[np.ndarray, "n d"]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class ParquetSink:
+    """Columns where, lon, lat, problem and embedding (a list of d float32; null without a position)."""
+
+    def __init__(self, file: Path, dim: int) -> None:
+        self.dim = dim
+        kinds = [("where", pa.string()), ("lon", pa.float64()), ("lat", pa.float64()), ("problem", pa.string())]
+        self.schema = pa.schema([*kinds, ("embedding", pa.list_(pa.float32(), dim))])
+        self.writer = pq.ParquetWriter(file, self.schema, compression="zstd")
+
+    def add(self, points: Points, embeddings: Float[np.ndarray, "n d"]) -> None:
+        """One row group."""
+        lost = np.isnan(points.lonlat[:, 0])
+        rows = pa.FixedSizeListArray.from_arrays(
+            pa.array(np.ascontiguousarray(embeddings).reshape(-1)), self.dim, mask=pa.array(lost)
+        )
+        lon, lat = (pa.array(column, mask=lost) for column in points.lonlat.T)
+        arrays = [pa.array(points.where), lon, lat, pa.array(points.problem, pa.string()), rows]
+        self.writer.write_table(pa.Table.from_arrays(arrays, schema=self.schema))
+
+    def close(self) -> None:
+        """Write the footer."""
+        self.writer.close()
+
+
+class NpySink:
+    """A float32 matrix (n, d), nan without a position; of a grid (rows, columns, d)."""
+
+    def __init__(self, file: Path, dim: int, shape: tuple[int, ...]) -> None:
+        self.matrix = np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=(*shape, dim))
+        self.flat, self.at = self.matrix.reshape(-1, dim), 0
+
+    def add(self, points: Points, embeddings: Float[np.ndarray, "n d"]) -> None:
+        """The next rows."""
+        self.flat[self.at : self.at + len(embeddings)] = embeddings
+        self.at += len(embeddings)
+
+    def close(self) -> None:
+        """Bring it to the disk."""
+        self.matrix.flush()
+
+
+def require_suffix(out: Path) -> None:
+    """ParamsError where embeddings are not written into such files."""
+    if out.suffix.lower() not in SUFFIXES:
+        raise ParamsError(f"{out}: embeddings are written as {' or '.join(SUFFIXES)}", hint="--out embeddings.parquet")
+
+
+def embed(model: Model, points: Iterator[Points], out: Path, *, shape: tuple[int, ...] | None) -> tuple[int, int]:
+    """Write the embeddings of all points to ``out``, the whole file or nothing; how many there are, and without a position.
+
+    Args:
+        points: are used up.
+        out: `.parquet`, or `.npy`, which holds no names.
+        shape: of the answer without d, for `.npy`, where it is known.
+    """
+    require_suffix(out)
+    if out.suffix.lower() == ".npy" and shape is None:
+        parts = list(points)  # names and positions alone: embeddings are made after they are counted
+        shape, points = (sum(len(part.where) for part in parts),), iter(parts)
+    begun = out.with_name(f".{out.stem}.new{out.suffix}")
+    dim = model.encoder.dim
+    sink: Sink = ParquetSink(begun, dim) if out.suffix.lower() == ".parquet" else NpySink(begun, dim, shape or ())
+    count = lost = 0
+    first: str | None = None
+    try:
+        for part in points:
+            first = first or next((problem for problem in part.problem if problem is not None), None)
+            found = model.encode_location(torch.from_numpy(part.lonlat)).numpy()
+            sink.add(part, found)
+            count, lost = count + len(found), lost + int(np.isnan(part.lonlat[:, 0]).sum())
+        sink.close()
+        if not count:
+            raise DataError("there is no place to embed")
+        if lost == count:
+            raise DataError(f"no row has a position that can be used; the first: {first}", hint=EXCHANGED)
+        os.replace(begun, out)
+    finally:
+        begun.unlink(missing_ok=True)
+    return count, lost

@@ -1,0 +1,101 @@
+"""What the trained models say of images that a user names, a few at a time."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+
+from cspops.errors import DataError
+from cspops.evaluation.calibration import calibrated_log_p
+from cspops.evaluation.combine import combined_log_p
+from cspops.library.asked import Asked
+from cspops.library.model import Model, top_classes
+from cspops.pixels.unreadable import UnreadableImage
+from cspops.shapes import Tensor
+
+BATCH = 64
+"""Rows that are held at once."""
+MODELS = ("combined", "image", "location")
+
+Guesses = list[tuple[str, float]]
+"""Names of classes with their probabilities, best first."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One row asked about and, of each model that can say something, its best classes."""
+
+    asked: Asked
+    guesses: dict[str, Guesses]
+    error: str | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON and Parquet; None stands where there is nothing."""
+        row = self.asked
+        placed = not np.isnan(row.lon)
+        about = {
+            "where": row.where,
+            "lon": row.lon if placed else None,
+            "lat": row.lat if placed else None,
+            "position": row.position,
+            "position_problem": row.problem,
+            "error": self.error,
+        }
+        of_models = {
+            model: [{"class": name, "p": p} for name, p in self.guesses[model]] if model in self.guesses else None
+            for model in MODELS
+        }
+        return about | of_models
+
+
+def predict(model: Model, rows: Iterator[Asked], *, top: int, calibrated: bool = False) -> Iterator[Prediction]:
+    """A `Prediction` for each row, in order, as they are asked for; at most `BATCH` images are in memory.
+
+    `combined` is P(y|I) P(y|x) (or the calibrated product), of a row without a position the image alone; an image that
+    cannot be read leaves `error`, and what the position says.
+
+    DataError where the model lacks the names of its classes or an image classifier.
+    """
+    if model.classes is None or model.image is None or model.classifier is None:
+        raise DataError("the model has no image classifier with named classes", hint="name a project's folder with --model")
+    if calibrated and model.calibration is None:
+        raise DataError("the model was not evaluated: it has no calibration", hint="dvc repro evaluate")
+    while part := list(islice(rows, BATCH)):
+        yield from _batch(model, part, model.classes, top=top, calibrated=calibrated)
+
+
+@torch.inference_mode()
+def _batch(model: Model, rows: Sequence[Asked], classes: Sequence[str], *, top: int, calibrated: bool) -> Iterator[Prediction]:
+    errors = [row.error for row in rows]
+    squares: list[np.ndarray] = []
+    imaged = torch.zeros(len(rows), dtype=torch.bool)
+    assert model.image is not None
+    for number, row in enumerate(rows):
+        if row.image is None or errors[number] is not None:
+            errors[number] = errors[number] or "no image"
+            continue
+        try:
+            squares.append(model.image.square_of(row.image))
+            imaged[number] = True
+        except UnreadableImage as error:
+            errors[number] = str(error)
+    lonlat = torch.tensor([[row.lon, row.lat] for row in rows], dtype=torch.float64)
+    located = ~lonlat.isnan().any(1)
+    answers: dict[str, tuple[Tensor, Tensor]] = {"location": (located, model.location_log_p(lonlat, located))}
+    if squares:
+        image = torch.empty(len(rows), len(classes), dtype=torch.float64)
+        image[imaged] = model.image.log_p_of_features(model.image.features_of_squares(squares))
+        location = answers["location"][1]
+        answers["image"] = (imaged, image)
+        if calibrated and model.calibration is not None:
+            product = calibrated_log_p(image, location, located, model.calibration)
+        else:
+            product = combined_log_p(image, location, located)
+        answers["combined"] = (imaged, product)
+    best = {name: top_classes(log_p.exp(), classes, top) for name, (_, log_p) in answers.items()}
+    for number, row in enumerate(rows):
+        guesses = {name: best[name][number] for name, (there, _) in answers.items() if bool(there[number])}
+        yield Prediction(row, guesses, errors[number])

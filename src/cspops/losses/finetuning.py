@@ -1,0 +1,146 @@
+"""The losses of fine-tuning: presence-absence (Mac Aodha et al. 2019; the paper's Eq. 5), cross-entropy and focal loss."""
+
+from typing import Any
+
+import torch
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import cross_entropy, softplus
+
+from cspops.kernels import linear
+from cspops.losses import objectives
+from cspops.shapes import Float, Int, Tensor
+
+CPU_BLOCK, BLOCK = 2**19, 2**26
+"""Scores held at a time: what fits the caches of a CPU core; on other devices, what keeps them busy."""
+
+
+def presence_absence(
+    scores: Float[Tensor, "n q"], label: Int[Tensor, "n"], neg_scores: Float[Tensor, "m q"], *, beta: float
+) -> Float[Tensor, ""]:
+    """Eq. 5: beta nce(P^y, none) + nce(none, N^y and N^R).
+
+    P^y: each labelled location with its class. N^y: with every other class. N^R: each random location with every
+    class. The second term is one mean over the union of N^y and N^R, as the paper writes it.
+
+    Args:
+        scores: e(x) T of labelled locations.
+        label: their classes.
+        neg_scores: e(x-) T of random locations.
+        beta: weight of the positives; the unweighted binary cross-entropy has 1 / (2 q - 1) when m = n.
+
+    Note: the released code adds two means over n q entries each, with pos_weight = q on the positives. That is about
+    twice Eq. 5 with beta = 1/2.
+    """
+    is_label = torch.zeros_like(scores, dtype=torch.bool).scatter_(1, label[:, None], True)
+    pos = scores[is_label]
+    neg = torch.cat((scores[~is_label], neg_scores.flatten()))
+    return beta * objectives.nce(pos, None) + objectives.nce(None, neg)
+
+
+def presence_absence_in_blocks(
+    loc_emb: Float[Tensor, "n d"],
+    neg_loc_emb: Float[Tensor, "m d"],
+    class_emb: Float[Tensor, "q d"],
+    label: Int[Tensor, "n"],
+    *,
+    beta: float,
+    block: int | None = None,
+) -> Float[Tensor, ""]:
+    """`presence_absence` of ``loc_emb @ class_emb.T`` and ``neg_loc_emb @ class_emb.T``, never holding all scores.
+
+    The loss and its gradient are formed together, for ``block`` classes at a time.
+
+    Args:
+        loc_emb: e(x) of labelled locations.
+        neg_loc_emb: e(x-) of random locations.
+        class_emb: T, a row a class.
+        label: classes of the labelled locations.
+        beta: weight of the positives.
+        block: classes at a time; None for as many as suit the device.
+
+    Raises:
+        ValueError: for labels that are no rows of ``class_emb`` (on a CPU; elsewhere the check would wait for the device).
+    """
+    if label.device.type == "cpu" and bool(((label < 0) | (label >= len(class_emb))).any()):
+        raise ValueError(f"labels lie in 0..{len(class_emb) - 1}, not {int(label.min())}..{int(label.max())}")
+    rows = torch.cat((loc_emb, neg_loc_emb))
+    if block is None:
+        block = max(1, (CPU_BLOCK if rows.device.type == "cpu" else BLOCK) // max(1, len(rows)))
+    wanted = torch.is_grad_enabled() and (rows.requires_grad or class_emb.requires_grad)
+    out: Tensor = _InBlocks.apply(rows, class_emb, label, beta, block, wanted)
+    return out
+
+
+class _InBlocks(torch.autograd.Function):
+    """The loss, with the gradients of its two first arguments made on the way."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, rows: Tensor, class_emb: Tensor, label: Tensor, beta: float, block: int, wanted: bool
+    ) -> Float[Tensor, ""]:
+        n, q = len(label), len(class_emb)
+        pos_weight, neg_weight = beta / max(1, n), 1 / max(1, len(rows) * q - n)
+        x, grad_x, grad_classes = rows.detach().requires_grad_(wanted), torch.zeros_like(rows), torch.empty_like(class_emb)
+        parts = []
+        for first in range(0, q, block):
+            own_classes = class_emb.detach()[first : first + block].requires_grad_(wanted)
+            with torch.set_grad_enabled(wanted):
+                graph = linear(x, own_classes)
+            scores = graph.detach()
+            column = label - first
+            here = ((column >= 0) & (column < len(own_classes)))[:, None]
+            column = column.clamp(0, len(own_classes) - 1)[:, None]
+            pos = scores[:n].gather(1, column)
+            loss = softplus(scores)  # - log(1 - sigma); the labels' own do not count
+            loss[:n].scatter_(1, column, loss[:n].gather(1, column).masked_fill_(here, 0))
+            parts += [neg_weight * loss.sum(), pos_weight * softplus(-pos).masked_fill_(~here, 0).sum()]
+            if wanted:
+                grad = scores.sigmoid()  # of the sum of negatives: the weight of their mean comes last
+                of_pos = -pos_weight / neg_weight * (-pos).sigmoid()
+                grad[:n].scatter_(1, column, torch.where(here, of_pos, grad[:n].gather(1, column)))
+                of_x, of_classes = torch.autograd.grad(graph, (x, own_classes), grad)
+                grad_x += of_x
+                grad_classes[first : first + block] = of_classes
+        ctx.save_for_backward(grad_x.mul_(neg_weight), grad_classes.mul_(neg_weight))
+        return torch.stack(parts).sum()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None, None]:
+        grad_x, grad_classes = ctx.saved_tensors
+        return grad * grad_x, grad * grad_classes, None, None, None, None
+
+
+def presence_absence_released(
+    scores: Float[Tensor, "n q"],
+    label: Int[Tensor, "n"],
+    neg_scores: Float[Tensor, "m q"],
+    *,
+    weight_background: float = 1.0,
+) -> Float[Tensor, ""]:
+    """The released weighting: mean over n q entries with pos_weight q, and a mean of its own for random locations.
+
+    - mean_i log sigma(s_iy) - 1 / (n q) sum_{c != y} log(1 - sigma(s_ic)) - weight_background mean log(1 - sigma(s-)).
+    With ``weight_background`` 1 and m = n it is (2 q - 1) / q times Eq. 5 with beta = q / (2 q - 1).
+
+    Note: the released code takes log(sigma + 1e-5).
+    """
+    is_label = torch.zeros_like(scores, dtype=torch.bool).scatter_(1, label[:, None], True)
+    absent = objectives.nce(None, scores[~is_label]) * (1 - 1 / scores.shape[1]) if scores.shape[1] > 1 else 0.0
+    return objectives.nce(scores[is_label], None) + absent + weight_background * objectives.nce(None, neg_scores)
+
+
+def softmax_cross_entropy(
+    scores: Float[Tensor, "n q"], label: Int[Tensor, "n"], *, label_smoothing: float = 0.0
+) -> Float[Tensor, ""]:
+    """Mean of - log softmax(e(x) T) at the label; ``label_smoothing`` spreads that share of the target over all classes."""
+    return cross_entropy(scores, label, label_smoothing=label_smoothing)
+
+
+def focal(scores: Float[Tensor, "n q"], label: Int[Tensor, "n"], *, gamma: float = 2.0) -> Float[Tensor, ""]:
+    """Focal loss (Lin et al. 2017, Eq. 4): mean of - (1 - p)^gamma log p, p the softmax at the label.
+
+    ``gamma`` 0 is the cross-entropy; above it, places that are classified well count less.
+    """
+    log_p = scores.log_softmax(1).gather(1, label[:, None])[:, 0]
+    return -(-torch.expm1(log_p)).clamp_min(1e-12).pow(gamma).mul(log_p).mean()

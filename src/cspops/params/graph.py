@@ -1,0 +1,181 @@
+"""What each stage may read of params.yaml: the same paths as under `params:` in dvc.yaml.
+
+DVC does not know what a stage reads; it re-runs a stage when a param that dvc.yaml lists for it has changed. So a stage
+is given its view and never `Params`, and a test holds views and dvc.yaml equal: no experiment is recorded that did not run.
+"""
+
+import dataclasses
+import re
+from typing import Any, Literal, TypeVar, cast
+
+from pydantic import BaseModel
+
+from cspops.params.image_networks import Method, Mode
+from cspops.params.location_encoders import LocationEncoderSection
+from cspops.params.section import Section
+from cspops.params.sections import (
+    BlueMarble,
+    FinetuneLoc,
+    Fmow,
+    Folder,
+    ImageEncoder,
+    Inat2018,
+    Loss,
+    McLoss,
+    MseLoss,
+    NceLoss,
+    NoLoss,
+    Params,
+    Pretrain,
+    Priors,
+    Report,
+    Split,
+    Table,
+)
+
+
+def listed(path: str) -> Any:
+    """A field of a view, filled from ``path`` of params.yaml, written as under `params:` in dvc.yaml."""
+    return dataclasses.field(metadata={"path": path})
+
+
+@dataclasses.dataclass(frozen=True)
+class DownloadView:
+    seed: int = listed("seed")
+    source: str = listed("dataset.source")
+    min_class_size: int = listed("dataset.min_class_size")
+    max_rejected: float = listed("dataset.max_rejected")
+    bad_position: Literal["set_aside", "without_position"] = listed("dataset.bad_position")
+    duplicate_images: Literal["set_aside", "keep"] = listed("dataset.duplicate_images")
+    merge_labels: bool = listed("dataset.merge_labels")
+    settings: BlueMarble | Folder | Table | Inat2018 | Fmow = listed("dataset.${dataset.source}")
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitView:
+    seed: int = listed("seed")
+    seeds: tuple[int, ...] = listed("seeds")
+    split: Split = listed("split")
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainImgView:
+    seed: int = listed("seed")
+    image_encoder: ImageEncoder = listed("image_encoder")
+    method: Method = listed("pretrain_img.method")
+    settings: Section = listed("pretrain_img.methods.${pretrain_img.method}")
+
+
+@dataclasses.dataclass(frozen=True)
+class FeaturizeView:
+    """Nothing: the image network's config.json says how its images are read."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainView:
+    seeds: tuple[int, ...] = listed("seeds")
+    location_encoder: LocationEncoderSection = listed("location_encoder")
+    encoding: Section = listed("encodings.${location_encoder.encoding.name}")
+    network: Section = listed("networks.${location_encoder.network.name}")
+    loss: Loss = listed("loss")
+    loss_settings: McLoss | NceLoss | MseLoss | NoLoss = listed("losses.${loss}")
+    pretrain: Pretrain = listed("pretrain")
+
+    def encoder_config(self) -> dict[str, Any]:
+        """What `LocationEncoder` takes."""
+        return {
+            "encoding": {"name": self.location_encoder.encoding.name} | self.encoding.model_dump(),
+            "network": {"name": self.location_encoder.network.name} | self.network.model_dump(),
+            "dim": self.location_encoder.dim,
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class FinetuneLocView:
+    seeds: tuple[int, ...] = listed("seeds")
+    label_ratios: tuple[float, ...] = listed("split.label_ratios")
+    finetune_loc: FinetuneLoc = listed("finetune_loc")
+    loss_settings: Section = listed("finetune_losses.${finetune_loc.loss}")
+
+
+@dataclasses.dataclass(frozen=True)
+class FinetuneImgView:
+    seeds: tuple[int, ...] = listed("seeds")
+    label_ratios: tuple[float, ...] = listed("split.label_ratios")
+    mode: Mode = listed("finetune_img.mode")
+    settings: Section = listed("finetune_img.modes.${finetune_img.mode}")
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateView:
+    seeds: tuple[int, ...] = listed("seeds")
+    label_ratios: tuple[float, ...] = listed("split.label_ratios")
+    priors: Priors = listed("evaluate.priors")
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportView:
+    loss: Loss = listed("loss")
+    seeds: tuple[int, ...] = listed("seeds")
+    label_ratios: tuple[float, ...] = listed("split.label_ratios")
+    report: Report = listed("report")
+
+
+VIEWS: dict[str, type] = {
+    "download": DownloadView,
+    "split": SplitView,
+    "pretrain-img": PretrainImgView,
+    "featurize": FeaturizeView,
+    "pretrain": PretrainView,
+    "finetune-loc": FinetuneLocView,
+    "finetune-img": FinetuneImgView,
+    "evaluate": EvaluateView,
+    "report": ReportView,
+}
+"""Stages in the order of the graph. A test holds the paths of each view equal to `params:` in dvc.yaml."""
+
+View = TypeVar("View")
+
+
+def view(params: Params, kind: type[View]) -> View:
+    """The part of params.yaml that one stage may read."""
+    fields = dataclasses.fields(cast(Any, kind))
+    return kind(**{field.name: value_at(params, field.metadata["path"]) for field in fields})
+
+
+def recorded(params: Params, stage: str) -> dict[str, Any]:
+    """A stage's view as plain values by path: what is written beside its outputs."""
+    return {
+        path: value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+        for path, value in (
+            (_resolve(params, field.metadata["path"]), value_at(params, field.metadata["path"]))
+            for field in dataclasses.fields(VIEWS[stage])
+        )
+    }
+
+
+def _resolve(params: Params, path: str) -> str:
+    return re.sub(r"\$\{([^}]+)\}", lambda match: str(value_at(params, match[1])), path)
+
+
+def value_at(params: Params, path: str) -> Any:
+    """The value at a path as under `params:` in dvc.yaml, such as `losses.mc.terms` or `losses.${loss}`."""
+    value: Any = params
+    for key in _resolve(params, path).split("."):
+        value = getattr(value, value.fields_by_key()[key])
+    return value
+
+
+NEEDS: dict[str, tuple[str, ...]] = {
+    "download": (),
+    "split": ("download",),
+    "pretrain-img": ("download", "split"),
+    "featurize": ("download", "pretrain-img"),
+    "pretrain": ("download", "split", "featurize"),
+    "finetune-loc": ("download", "split", "pretrain"),
+    "finetune-img": ("download", "split", "pretrain-img", "featurize"),
+    "evaluate": ("download", "split", "featurize", "finetune-loc", "finetune-img"),
+    "report": ("download", "split", "pretrain-img", "pretrain", "finetune-loc", "finetune-img", "evaluate"),
+    "image-networks": ("download", "split"),
+}
+"""The stages whose folders each stage reads, and each command that is no stage."""

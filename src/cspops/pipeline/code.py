@@ -1,0 +1,277 @@
+"""The code that each stage's outputs are made by, as one digest per stage, so that a stage re-runs when its own code changed.
+
+Stage `check` depends on all of the package and takes a second; it writes `artifacts/code/STAGE`, a digest of the stage's
+import closure, and every stage depends on its one file. A changed docstring changes no digest, a moved constant that of the
+stages that import it, and DVC runs just those. A stage refuses to run by other code than its digest names, so that no output
+is recorded as made by code that it was not made by.
+
+In a project that `cspops init` made there are no sources, and DVC cannot see that another cspops was installed. There `check`
+depends on cspops.lock, which holds the digests, and `cspops upgrade` writes it anew. A check that always runs and looks by
+itself would do without that command, but `dvc status` would never be clean, and a colleague with another version would
+compute everything again unasked.
+"""
+
+import ast
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from cspops.errors import DataError, EnvironmentProblem
+from cspops.params import VIEWS
+from cspops.pipeline import paths
+
+FILE = Path("cspops.lock")
+GRAPH = Path("dvc.yaml")
+CODE = paths.ARTIFACTS / "code"
+"""A file per stage, with the digest of its code."""
+STAGE_MODULES = __name__.rpartition(".")[0]
+
+PLUMBING = ("commands", "params", "host", "pipeline.paths", "errors", "progress", "site", "__main__")
+"""What cannot change a result, so that no digest holds it. Of params.yaml DVC records the values that a stage reads."""
+
+HEADER = """\
+# The code that the results of this project are made by, as a digest per stage. Keep this file in git. After another
+# cspops was installed, `cspops upgrade` writes it anew, and `dvc repro` runs the stages whose code is another one.
+"""
+
+
+@dataclass(frozen=True)
+class Code:
+    """What cspops.lock holds."""
+
+    version: str
+    """Of cspops. No stage depends on it: a version that leaves a stage's code as it is leaves its results."""
+    graph: str
+    """The sha256 of dvc.yaml as it was written: whether it was changed by hand."""
+    stages: Mapping[str, str]
+    """For each stage, the digest of its code."""
+
+    @property
+    def text(self) -> str:
+        """The text of cspops.lock."""
+        lines = [f"cspops: {json.dumps(self.version)}", f"graph: {json.dumps(self.graph)}", "stages:"]
+        return HEADER + "\n".join([*lines, *(f"  {stage}: {json.dumps(one)}" for stage, one in self.stages.items())]) + "\n"
+
+
+class Package:
+    """The source and data files of the package, each read and parsed at most once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._trees: dict[Path, ast.Module] = {}
+        self._digests: dict[Path, str] = {}
+        self._names_in: dict[Path, tuple[list[str], set[str]]] = {}
+        self._named: dict[str, Path] = {}
+        self._beside: dict[Path, set[Path]] = defaultdict(set)
+        for path in sorted(root.rglob("*")):
+            if path.suffix not in (".py", ".pyc") and path.is_file():
+                self._named[path.name] = path
+                self._beside[path.parent].add(path)
+
+    def digest(self, stage: str) -> str:
+        """The sha256 of all that can change a stage's result: the same on every version of Python, whatever imports cost."""
+        lines = (f"{file.relative_to(self.root).as_posix()} {self._digest(file)}\n" for file in self.closure(stage))
+        return _sha256("".join(lines).encode())
+
+    def closure(self, stage: str) -> list[Path]:
+        """The modules that a stage imports, inside functions too, and the data files of the package that these open.
+
+        Imports under `if TYPE_CHECKING:` do not count, nor do `PLUMBING` and packages that hold no more than a docstring.
+        A module opens the data files that lie in its own folder, and those it names by a string that is or ends in `/NAME`.
+        """
+        modules: set[Path] = set()
+        data: set[Path] = set()
+        queue = [f"{STAGE_MODULES}.{stage.replace('-', '_')}"]
+        while queue:
+            module = queue.pop()
+            file = self._file(module)
+            if file is None or file in modules:
+                continue
+            modules.add(file)
+            data |= self._beside[file.parent]
+            imported, strings = self._names(file)
+            queue += imported
+            data |= {self._named[name] for name in strings if name in self._named}
+        return sorted(modules) + sorted(data)
+
+    def _file(self, module: str) -> Path | None:
+        """The file of a module of the package that counts; None for any other name."""
+        root, *names = module.split(".")
+        below = ".".join(names)
+        if root != "cspops" or any(below == one or below.startswith(f"{one}.") for one in PLUMBING):
+            return None
+        path = self.root.joinpath(*names)
+        if path.with_suffix(".py").is_file() and names:
+            return path.with_suffix(".py")
+        face = path / "__init__.py"
+        return face if names and face.is_file() and len(self._tree(face).body) > 1 else None
+
+    def _names(self, file: Path) -> tuple[list[str], set[str]]:
+        """What a module imports, and the last part of each of its strings."""
+        if file not in self._names_in:
+            imported: list[str] = []
+            strings: set[str] = set()
+            for node in _run_time_nodes(self._tree(file)):
+                if isinstance(node, ast.Import):
+                    imported += [alias.name for alias in node.names]
+                elif isinstance(node, ast.ImportFrom) and node.module:
+                    imported += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+                elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    strings.add(node.value.rpartition("/")[2])
+            self._names_in[file] = imported, strings
+        return self._names_in[file]
+
+    def _tree(self, file: Path) -> ast.Module:
+        if file not in self._trees:
+            self._trees[file] = ast.parse(file.read_bytes())
+        return self._trees[file]
+
+    def _digest(self, file: Path) -> str:
+        if file not in self._digests:
+            content = _written(self._tree(file)).encode() if file.suffix == ".py" else file.read_bytes()
+            self._digests[file] = _sha256(content)
+        return self._digests[file]
+
+
+def _run_time_nodes(tree: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those under `if TYPE_CHECKING:`."""
+    for child in ast.iter_child_nodes(tree):
+        if not (isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == "TYPE_CHECKING"):
+            yield child
+            yield from _run_time_nodes(child)
+
+
+def _written(tree: ast.AST) -> str:
+    """A syntax tree as text, without docstrings, positions, and fields that are empty.
+
+    `ast.dump` is not used because its text differs between versions of Python, which add fields and leave out others.
+    """
+    parts: list[str] = []
+    put = parts.append
+
+    def write(node: ast.AST) -> None:
+        put(type(node).__name__)
+        put("(")
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if isinstance(value, ast.AST):
+                put(name)
+                write(value)
+            elif isinstance(value, list):
+                for one in value:
+                    put(name)
+                    if not isinstance(one, ast.AST):
+                        put(repr(one))
+                    elif name != "body" or not _is_docstring(one):
+                        write(one)
+            elif value is not None or name == "value":
+                put(name)
+                put(repr(value))
+        put(")")
+
+    write(tree)
+    return "\n".join(parts)
+
+
+def _is_docstring(node: ast.AST) -> bool:
+    """Whether a statement is a string that stands alone: below a module, class, function or name, it only explains."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+@cache
+def package() -> Package:
+    """The package that is installed, read once per process."""
+    return Package(Path(str(files("cspops"))))
+
+
+def installed() -> Code:
+    """The code that is installed, and the graph that comes with it; takes about half a second."""
+    here = package()
+    return Code(version("cspops"), _sha256(template("graph.yaml")), {stage: here.digest(stage) for stage in VIEWS})
+
+
+def template(name: str) -> bytes:
+    """A file that new projects start from."""
+    return files("cspops").joinpath("template", name).read_bytes()
+
+
+def write(code: Code) -> None:
+    """Write the digest of each stage for DVC; a file that is as it should be stays untouched."""
+    for stage, digest in code.stages.items():
+        paths.write_whole(CODE / stage, digest + "\n")
+
+
+def written() -> Code:
+    """What cspops.lock of the working folder says; DataError where it is missing or broken."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        raw: Any = YAML(typ="safe", pure=True).load(FILE.read_text(encoding="utf-8"))
+        found = Code(raw["cspops"], raw["graph"], dict(raw["stages"]))
+        whole = all(isinstance(value, str) for value in (found.version, found.graph, *found.stages.values()))
+    except FileNotFoundError:
+        raise DataError(f"{FILE} is missing: no project of `cspops init` lies here", hint="cspops init DIR makes one") from None
+    except (YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError):
+        whole = False
+    if not whole:
+        raise DataError(f"{FILE} is broken", hint=f"git restore {FILE}")
+    return found
+
+
+def changed_stages(before: Code, now: Code) -> list[str]:
+    """The stages of ``now`` whose code is not that of ``before``."""
+    return [stage for stage, digest in now.stages.items() if before.stages.get(stage) != digest]
+
+
+def require_installed(code: Code) -> None:
+    """EnvironmentProblem where cspops.lock names other code of any stage than ``code``, the installed one.
+
+    A folder without cspops.lock, such as a checkout of the sources, asks for nothing.
+    """
+    if FILE.exists():
+        before = written()
+        other = changed_stages(before, code)
+        if other:
+            raise _refusal(before, other)
+
+
+def require(stage: str) -> None:
+    """EnvironmentProblem where a stage would run by other code than DVC has recorded for it.
+
+    cspops.lock names that code, or `artifacts/code` in a checkout of the sources; where neither is, nothing is asked.
+    """
+    if FILE.exists():
+        before = written()
+        if before.stages.get(stage) != package().digest(stage):
+            raise _refusal(before, [stage])
+    elif (CODE / stage).is_file() and (CODE / stage).read_text() != package().digest(stage) + "\n":
+        raise EnvironmentProblem(f"the code of stage {stage} has changed since {CODE / stage} was written", hint="dvc repro")
+
+
+def _refusal(before: Code, stages: list[str]) -> EnvironmentProblem:
+    now = version("cspops")
+    what = f"stage {stages[0]}" if len(stages) == 1 else f"stages {', '.join(stages)}"
+    same = before.version == now
+    back = "" if same else f"; or pip install cspops=={before.version}"
+    return EnvironmentProblem(
+        f"{FILE} names other code of {what} than is installed (cspops {now}"
+        + (", changed since)" if same else f"; the project was made by {before.version})"),
+        hint=f"cspops upgrade, then dvc repro{back}",
+    )
+
+
+def is_graph_of(code: Code) -> bool:
+    """Whether dvc.yaml is as it was written with ``code``."""
+    return GRAPH.is_file() and paths.sha256_of(GRAPH) == code.graph
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

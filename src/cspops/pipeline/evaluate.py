@@ -1,0 +1,234 @@
+"""evaluate: image, location and both combined, beside priors without learning, on validation and on both test sets.
+
+Tables of rows and classes are made some rows at a time (`evaluation.row_blocks`) and leave a few numbers a row.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from cspops.data.catalogue import Observations, read_observations
+from cspops.data.features import FeatureFile
+from cspops.data.splits import piece, ratio_key, read_few_shot, read_roles
+from cspops.errors import DataError
+from cspops.evaluation import calibration, combine, metrics, priors
+from cspops.evaluation.bootstrap import paired_difference
+from cspops.evaluation.calibration import Calibration
+from cspops.evaluation.combine import row_blocks
+from cspops.evaluation.metrics import Judgement
+from cspops.evaluation.predictions import TOP, Answers, Judged, predictions, schema
+from cspops.evaluation.predictor import ImageModel, LocationModel, LogP, once
+from cspops.evaluation.priors import LocationPriors, Prior
+from cspops.evaluation.regions import regions
+from cspops.evaluation.released import predicted, read_released
+from cspops.evaluation.summary import MODELS, Scores, summarise
+from cspops.kernels import keep_freed_memory
+from cspops.shapes import Bool, Int, Tensor
+from cspops.site import Site
+
+if TYPE_CHECKING:
+    from cspops.params.graph import EvaluateView
+    from cspops.params.sections import Priors
+
+
+VALIDATION, TEST = ("val", "spatial_val"), ("test", "spatial_test")
+DIFFERENCES = (("combined", "image"), ("calibrated", "combined"))
+IMAGELESS = ("location", *priors.PRIORS)
+"""The models that know nothing of the image."""
+
+
+@torch.inference_mode()
+def run(view: "EvaluateView", site: Site) -> None:
+    """Write predictions.parquet and calibration.json, and metrics, validation, intervals and regions for reports/."""
+    observations = read_observations(site.inputs["download"])
+    judged = _judged(observations, view, site)
+    features = FeatureFile(site.inputs["featurize"]).read(observations.obs_id)
+    keep_freed_memory()
+    scores: Scores = {}
+    settings: dict[str, dict[str, Any]] = {}
+    intervals: dict[str, dict[str, Any]] = {}
+    places: dict[str, dict[str, Any]] = {}
+    with pq.ParquetWriter(site.out / "predictions.parquet", schema(MODELS), compression="zstd") as writer:
+        for ratio in view.label_ratios:
+            key = ratio_key(ratio)
+            hits: dict[str, list[torch.Tensor]] = {model: [] for model in MODELS}
+            nearest_km: list[torch.Tensor] = []
+            labelled, of_labelled = None, None
+            for seed in view.seeds:
+                few = read_few_shot(site.inputs["split"], observations.obs_id, seed=seed, ratio=ratio) & observations.located
+                if of_labelled is None or labelled is None or not torch.equal(few, labelled):  # one set at ratio 1
+                    of_labelled = None  # before the next: what it holds may be much
+                    labelled, of_labelled = few, _location_priors(observations, few, judged, view.priors)
+                models = _models(site, judged, features, of_labelled, view.priors, seed, ratio)
+                settings.setdefault(key, {})[f"seed_{seed}"] = models.settings()
+                judgements, answers = _judge(models, judged)
+                for model, found in judgements.items():
+                    _score(scores, judged, found, key, model, seed, classes=len(observations.classes))
+                writer.write_table(predictions(judged, answers, seed=seed, ratio=ratio))
+                nearest_km.append(of_labelled.nearest_km)
+                for model in MODELS:
+                    hits[model].append(judgements[model].hits)
+            of_ratio = {model: torch.stack(of_seeds) for model, of_seeds in hits.items()}
+            for role, mask in judged.roles.items():
+                if (mask & judged.imaged).any():
+                    intervals.setdefault(role, {})[key] = _intervals(of_ratio, mask)
+                if role in TEST and mask.any():
+                    three = {model: hit[:, mask] for model, hit in of_ratio.items() if model != "calibrated"}
+                    places.setdefault(role, {})[key] = regions(three, judged.lonlat[mask], torch.stack(nearest_km)[:, mask])
+    ratios, names = [ratio_key(ratio) for ratio in view.label_ratios], [*MODELS, *priors.PRIORS, *priors.PRODUCTS]
+    for file, roles in (("metrics.json", TEST), ("validation.json", VALIDATION)):
+        _write(site.reports / file, summarise(scores, roles=roles, ratios=ratios, seeds=view.seeds, models=names))
+    _write(site.reports / "intervals.json", {role: intervals[role] for role in (*TEST, *VALIDATION) if role in intervals})
+    _write(site.reports / "regions.json", places)
+    _write(site.out / "calibration.json", settings)
+
+
+def _judged(observations: Observations, view: "EvaluateView", site: Site) -> Judged:
+    """The labelled rows of validation and test that have a P(y|I).
+
+    A validation set of which no row has one is judged all the same, by what knows nothing of the image.
+    """
+    roles = read_roles(site.inputs["split"], observations.obs_id)
+    n, classes, labelled = len(observations.obs_id), len(observations.classes), observations.label >= 0
+    imaged = torch.ones(n, dtype=torch.bool)
+    for folder in (site.inputs["finetune-img"] / piece(seed, ratio) for seed in view.seeds for ratio in view.label_ratios):
+        released = read_released(folder, (n, classes))
+        if released is not None:
+            imaged &= predicted(released)
+    masks = {}
+    for role in (*VALIDATION, *TEST):
+        labelled_role = roles[role] & labelled
+        both = labelled_role & imaged
+        masks[role] = labelled_role if role in VALIDATION and not both.any() else both
+        if without := int((labelled_role & ~imaged).sum()):
+            what = "judged by location alone" if torch.equal(masks[role], labelled_role) else "not judged"
+            site.report(f"evaluate: {without} rows of role {role} have no released prediction: {what}")
+    if not (masks["test"] | masks["spatial_test"]).any():
+        lacking = "a label and a released prediction" if bool((~imaged).any()) else "a label"
+        raise DataError(
+            f"no row of role test or spatial_test has {lacking}: there is nothing to report on",
+            hint="change split in params.yaml" + (", or finetune_img.mode" if bool((~imaged).any()) else ""),
+        )
+    kept = torch.stack(list(masks.values())).any(0)
+    return Judged(
+        kept.nonzero()[:, 0],
+        pa.array(observations.obs_id).filter(kept.numpy()),
+        observations.label[kept],
+        observations.lonlat[kept],
+        observations.located[kept],
+        imaged[kept],
+        {role: mask[kept] for role, mask in masks.items()},
+    )
+
+
+def _location_priors(observations: Observations, few: torch.Tensor, judged: Judged, params: "Priors") -> LocationPriors:
+    return LocationPriors(
+        observations.lonlat[few],
+        observations.label[few],
+        judged.lonlat,
+        judged.located,
+        classes=len(observations.classes),
+        pseudo_count=params.pseudo_count,
+        most_neighbours=max(*params.knn, *params.distance_knn),
+    )
+
+
+@dataclass(frozen=True)
+class _Models:
+    """Every model of one seed and label ratio, and what validation chose for them."""
+
+    image: LogP
+    location: LogP
+    of_labelled: LocationPriors
+    located: Bool[Tensor, "n"]
+    calibration: Calibration
+    calibration_rows: int
+    chosen: dict[Prior, float]
+
+    def settings(self) -> dict[str, Any]:
+        """What calibration.json says."""
+        return {
+            "temperature": round(self.calibration.temperature, 6),
+            "location_weight": round(self.calibration.location_weight, 6),
+            "rows": self.calibration_rows,
+            "priors": self.chosen,
+        }
+
+    def log_p(self, rows: Int[Tensor, "b"]) -> Iterator[tuple[str, Tensor]]:
+        """Name and log P of each model, of the judged rows numbered ``rows``; one table after another."""
+        located = self.located[rows]
+        image, location = self.image(rows), self.location(rows)
+        yield "image", image
+        yield "location", location
+        yield "combined", combine.combined_log_p(image, location, located)
+        yield "calibrated", calibration.calibrated_log_p(image, location, located, self.calibration)
+        for name in priors.PRIORS:
+            log_p = self.of_labelled.log_p(name, self.chosen.get(name, 0.0), rows)
+            yield name, log_p
+            yield f"image_x_{name}", combine.combined_log_p(image, log_p, located)
+
+
+def _models(
+    site: Site, judged: Judged, features: np.ndarray, of_labelled: LocationPriors, params: "Priors", seed: int, ratio: float
+) -> _Models:
+    """The models, with T, w and the priors' settings of least NLL on the located rows of role val.
+
+    Of rows without a P(y|I) none choose T and w, which stay 1; the priors' settings are then those of the least NLL of
+    P(y|x) alone.
+    """
+    classes, folder = of_labelled.classes, piece(seed, ratio)
+    image = once(ImageModel(site.inputs["finetune-img"] / folder, judged, features, classes=classes), judged, classes=classes)
+    location = once(LocationModel(site.inputs["finetune-loc"] / folder, judged), judged, classes=classes)
+    val = judged.roles["val"] & judged.located
+    rows = (val & judged.imaged).nonzero()[:, 0]
+    fitted = calibration.fit_in_blocks(lambda some: (image(some), location(some)), judged.label, rows, classes=classes)
+    settings: dict[Prior, Sequence[float]] = {
+        "histogram": params.histogram, "knn": params.knn, "distance_knn": params.distance_knn, "kde": params.kde,
+    }  # fmt: skip
+    of_image = image if len(rows) else lambda some: torch.zeros(len(some), classes, dtype=torch.float64)
+    chosen = of_labelled.choose(settings, image=of_image, label=judged.label, chooser=val)
+    return _Models(image, location, of_labelled, judged.located, fitted, len(rows), chosen)
+
+
+def _judge(models: _Models, judged: Judged) -> tuple[dict[str, Judgement], dict[str, Answers]]:
+    """What every model says about every judged row, and of ``MODELS`` what predictions.parquet holds."""
+    n, classes = len(judged.label), models.of_labelled.classes
+    judgements = {name: metrics.blank(n) for name in (*MODELS, *priors.PRIORS, *priors.PRODUCTS)}
+    best = {name: torch.empty(n, min(TOP, classes), dtype=torch.int32) for name in MODELS}
+    for rows in row_blocks(torch.arange(n), classes):
+        for name, log_p in models.log_p(rows):
+            judgements[name].put(rows, metrics.judge(log_p, judged.label[rows]))
+            if name in MODELS:
+                best[name][rows] = log_p.topk(min(TOP, classes), dim=1).indices.int()
+    answers = {name: Answers(classes, judgements[name].own, judgements[name].confidence) for name, classes in best.items()}
+    return judgements, answers
+
+
+def _score(scores: Scores, judged: Judged, found: Judgement, ratio: str, model: str, seed: int, *, classes: int) -> None:
+    """Put the metrics of one model on every role into ``scores``: fewer for what was not learned."""
+    kept = metrics.METRICS if model in MODELS else priors.METRICS
+    for role, mask in judged.roles.items():
+        rows = mask if model in IMAGELESS else mask & judged.imaged
+        every = metrics.score(found.of(rows), judged.label[rows], classes=classes)
+        scores[role, ratio, model, seed] = {name: every[name] for name in kept}
+
+
+def _intervals(hits: dict[str, torch.Tensor], mask: torch.Tensor) -> dict[str, dict[str, float | int]]:
+    """Of each of ``DIFFERENCES`` on the rows of ``mask``: points of top-1 with a 95 % paired bootstrap interval."""
+    out: dict[str, dict[str, float | int]] = {}
+    for a, b in DIFFERENCES:
+        found = paired_difference(hits[a][:, mask], hits[b][:, mask])
+        numbers = {"mean": round(found.mean, 4), "low": round(found.low, 4), "high": round(found.high, 4)}
+        out[f"{a}_minus_{b}"] = numbers | {"rows": int(mask.sum()), "seeds": len(hits[a])}
+    return out
+
+
+def _write(file: Path, content: Any) -> None:
+    file.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")

@@ -1,0 +1,85 @@
+"""featurize: F*(I) of every observation, once."""
+
+import shutil
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from cspops.data.catalogue import read_images, read_observations
+from cspops.data.features import FeatureFile
+from cspops.data.given_features import GIVEN, GivenFeatures, read_given
+from cspops.errors import CspopsError, DataError
+from cspops.models.backbones import rebuild_image_network
+from cspops.models.checkpoint import load_config, load_weights
+from cspops.models.image_features import image_features
+from cspops.pipeline.pieces import Shards
+from cspops.pixels.decoding import squares
+from cspops.pixels.reading import image_root
+from cspops.pixels.tensors import by_path, read_reading, stacked
+from cspops.pixels.workers import Workers
+from cspops.site import Site
+
+if TYPE_CHECKING:
+    from cspops.params.graph import FeaturizeView
+
+
+SHARD = 4096
+BATCH = 512
+REMAKE = "dvc repro pretrain-img"
+
+
+def run(view: "FeaturizeView", site: Site) -> None:
+    """Write features.npy and features.json; a killed run continues at the shard it was at."""
+    download, pretrain_img = site.inputs["download"], site.inputs["pretrain-img"]
+    given = read_given(download, image_root(read_reading(download), raw=site.raw, data_root=site.host.data_root))
+    config = load_config(pretrain_img, remake=REMAKE)
+    if (given is not None) != (config["model"] == GIVEN):
+        raise DataError(f"{pretrain_img / 'config.json'} was made for another data set", hint=REMAKE)
+    obs_id = read_observations(download).obs_id
+    if given is not None:
+        copy(given, obs_id, site)
+    else:
+        compute(config, obs_id, site)
+    for name in ("features.npy", "features.json"):
+        shutil.copyfile(site.scratch / name, site.out / name)
+
+
+def compute(config: dict[str, Any], obs_id: Sequence[str], site: Site) -> None:
+    """Run the network over all images, which are decoded meanwhile."""
+    download, pretrain_img = site.inputs["download"], site.inputs["pretrain-img"]
+    reading = read_reading(download)
+    network = rebuild_image_network(config)
+    load_weights(pretrain_img, network, remake=REMAKE)
+    device = site.host.torch_device()
+    network.to(device).eval()
+    features = FeatureFile(site.scratch).create(obs_id, network.dim)
+    shards = Shards(site.scratch, len(obs_id), SHARD)
+    blocks = ((rows, read_images(download, rows)) for rows in shards.left())
+    root = image_root(reading, raw=site.raw, data_root=site.host.data_root)
+    about = {name: network.config[name] for name in ("px", "crop", "interpolation")}
+    with Workers(site.host.decoders(by_path=by_path(download))) as workers:
+        pixels = squares(blocks, root=root, reading=reading, map=workers.map, **about)
+        for rows in shards.left():
+            starts = range(rows.start, rows.stop, BATCH)
+            batches = [slice(start, min(start + BATCH, rows.stop)) for start in starts]
+            images = (stacked(pixels, batch.stop - batch.start, about["px"]) for batch in batches)
+            for batch, answer in zip(batches, image_features(network, images, device=device), strict=True):
+                if not answer.isfinite().all():
+                    raise CspopsError(
+                        f"the image network's features of rows {batch.start} to {batch.stop} leave the range of float16",
+                        hint="other image_encoder.weights, or a smaller pretrain_img learning rate, in params.yaml",
+                    )
+                features[batch] = answer.numpy()
+            features.flush()
+            shards.finish(rows)
+            site.report(f"featurize: {rows.stop} of {len(obs_id)} images")
+
+
+def copy(given: GivenFeatures, obs_id: Sequence[str], site: Site) -> None:
+    """Take the features that the data set comes with."""
+    features = FeatureFile(site.scratch).create(obs_id, given.width)
+    shards = Shards(site.scratch, len(obs_id), SHARD)
+    for rows in shards.left():
+        features[rows.start : rows.stop] = given.block(rows)
+        features.flush()
+        shards.finish(rows)
+        site.report(f"featurize: {rows.stop} of {len(obs_id)} rows of given features")

@@ -1,0 +1,126 @@
+"""finetune-img: a probe of frozen features, a fine-tuned network or released predictions, for each seed and label ratio."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import pyarrow.parquet as pq
+import torch
+
+from cspops.data.catalogue import Observations, read_observations
+from cspops.data.features import FeatureFile
+from cspops.data.splits import piece, ratio_key, read_few_shot, read_roles
+from cspops.errors import DataError
+from cspops.evaluation.released import predicted, write_released
+from cspops.models.checkpoint import save_model
+from cspops.pipeline.finetune_img_full import fine_tuned
+from cspops.pipeline.pieces import make_pieces
+from cspops.shapes import Bool, Float, Tensor
+from cspops.site import Site
+from cspops.training.curves import mean_curve, read_curve, side_by_side, write_curve
+from cspops.training.finetune_img import ProbeChoice, linear_probe
+
+if TYPE_CHECKING:
+    from cspops.models.heads import LinearProbe
+    from cspops.params.graph import FinetuneImgView
+    from cspops.params.image_networks import LinearProbe as ProbeSettings
+
+
+Make = Callable[[int, float, Path], None]
+"""Writes the folder of a seed and label ratio."""
+
+PARTS = {"total": "", "val_nll": "_val_nll", "val_top1": "_val_top1"}
+"""The columns of a curve, and what they add to the name of its label ratio in the report's."""
+
+
+def run(view: "FinetuneImgView", site: Site) -> None:
+    """Write seed_S/label_P/ with a classifier, or with released predictions of a label ratio, and the curves."""
+    observations = read_observations(site.inputs["download"])
+    make: Make
+    if view.mode == "released":
+        make = _released(observations, site)
+    elif view.mode == "full":
+        val, settings = _labelled_val(observations, site), view.settings.model_dump()
+        make = fine_tuned(settings, view.seeds, view.label_ratios, observations, val, site)
+    else:
+        make = _fitted(view, observations, site)
+    make_pieces(view.seeds, view.label_ratios, make, scratch=site.scratch / "pieces", out=site.out)
+    curves = {
+        ratio_key(ratio): mean_curve([read_curve(site.out / piece(seed, ratio) / "curve.tsv") for seed in view.seeds])
+        for ratio in view.label_ratios
+        if view.mode == "full"
+    }
+    keys = {f"{ratio_key(ratio)}{suffix}": part for ratio in view.label_ratios for part, suffix in PARTS.items()}
+    rows = side_by_side(curves, x="epoch", parts=PARTS)
+    write_curve(site.reports / "curves" / "finetune_img.tsv", rows, columns=("epoch", *keys))
+
+
+def _labelled_val(observations: Observations, site: Site) -> Bool[Tensor, "n"]:
+    val = read_roles(site.inputs["split"], observations.obs_id)["val"] & (observations.label >= 0)
+    if not val.any():
+        raise DataError(
+            "no row of role val has a label: the image classifier is chosen on them", hint="change split in params.yaml"
+        )
+    return val
+
+
+def _fitted(view: "FinetuneImgView", observations: Observations, site: Site) -> Make:
+    """Seeds with equal subsets share the fit."""
+    split = site.inputs["split"]
+    matrix = FeatureFile(site.inputs["featurize"]).read(observations.obs_id)
+
+    def features(rows: Bool[Tensor, "n"]) -> Float[Tensor, "m k"]:
+        return torch.from_numpy(matrix[rows.numpy()].astype("float32"))
+
+    val = _labelled_val(observations, site)
+    settings = cast("ProbeSettings", view.settings)
+    known: dict[bytes, tuple[LinearProbe, list[ProbeChoice]]] = {}
+
+    def make(seed: int, ratio: float, folder: Path) -> None:
+        rows = read_few_shot(split, observations.obs_id, seed=seed, ratio=ratio)
+        key = rows.numpy().tobytes()
+        if key not in known:
+            known[key] = linear_probe(
+                features(rows),
+                observations.label[rows],
+                features(val),
+                observations.label[val],
+                classes=len(observations.classes),
+                l2=settings.l2,
+                max_iterations=settings.max_iterations,
+            )
+        probe, search = known[key]
+        save_model(folder, probe, probe.config)
+        (folder / "search.json").write_text(json.dumps([asdict(choice) for choice in search], indent=1) + "\n")
+        best = min(search, key=lambda choice: choice.val_nll)
+        site.report(
+            f"finetune-img: seed {seed}, ratio {ratio:g}, {int(rows.sum())} labels, l2 {best.l2:g}, val NLL {best.val_nll:.3f}"
+        )
+
+    return make
+
+
+def _released(observations: Observations, site: Site) -> Make:
+    """The predictions that came with the data, of each observation that has one; seeds share them."""
+    from cspops.intake.sources.released import read_released
+
+    file, column = site.inputs["download"] / "observations.parquet", "image_features"
+    hint = "set finetune_img.mode: linear_probe in params.yaml"
+    released = read_released(site.inputs["download"], data_root=site.host.data_root)
+    if released is None or column not in pq.read_schema(file).names:
+        raise DataError("the data came without predictions of its images: finetune_img.mode: released asks for them", hint=hint)
+    rows = pq.read_table(file, columns=[column])[column]
+    known: dict[float, Any] = {}
+
+    def make(seed: int, ratio: float, folder: Path) -> None:
+        if ratio not in known:
+            known[ratio] = released.probabilities(ratio, rows=rows, classes=observations.classes)
+        count = int(predicted(known[ratio]).sum())
+        if not count:
+            raise DataError(f"no observation has a released prediction at label ratio {ratio:g}", hint=hint)
+        write_released(folder, known[ratio])
+        site.report(f"finetune-img: seed {seed}, ratio {ratio:g}, released predictions of {count} observations")
+
+    return make

@@ -1,0 +1,189 @@
+"""finetune-img where finetune_img.mode is `full`: the whole image network with a head, for every seed and label ratio."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from cspops.data.catalogue import Observations
+from cspops.data.features import FeatureFile
+from cspops.data.given_features import GIVEN
+from cspops.data.splits import read_few_shot, read_roles
+from cspops.errors import DataError
+from cspops.models.backbones import rebuild_image_network
+from cspops.models.checkpoint import load_config, load_weights, save_model
+from cspops.models.heads import LinearProbe, Standardise
+from cspops.pipeline.pixels import decoded, on_device
+from cspops.progress import Report
+from cspops.shapes import Bool, Tensor
+from cspops.site import Site
+from cspops.training.curves import write_curve
+from cspops.training.distributed import run_together
+from cspops.training.finetune_img import linear_probe
+from cspops.training.finetune_network import FullSettings, LabelledImages, finetune_network, image_features
+from cspops.training.processes import ALONE, Processes
+from cspops.training.resume import Resume
+
+COLUMNS = ("epoch", "total", "val_nll", "val_top1")
+JUDGED = ("val", "test", "spatial_val", "spatial_test")
+PROBE_ITERATIONS = 100
+REMAKE = "dvc repro pretrain-img"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One training, as processes are told of it. Rows are those of the catalogue, increasing."""
+
+    network: Path
+    """The folder of F*."""
+    pixels: Path
+    pixel_rows: np.ndarray
+    """Whose pixels those are."""
+    train: np.ndarray
+    train_label: np.ndarray
+    val: np.ndarray
+    val_label: np.ndarray
+    judged: np.ndarray
+    """The rows whose features are kept."""
+    standardise: Standardise
+    start: LinearProbe | None
+    settings: dict[str, Any]
+    classes: int
+    seed: int
+    ratio: float
+    progress: Path
+    folder: Path
+    """Where the outputs go."""
+
+
+def fine_tuned(
+    settings: dict[str, Any],
+    seeds: tuple[int, ...],
+    ratios: tuple[float, ...],
+    observations: Observations,
+    val: Bool[Tensor, "n"],
+    site: Site,
+) -> Callable[[int, float, Path], None]:
+    """What makes the folder of a seed and label ratio, after the images of all were decoded.
+
+    Raises:
+        DataError: the data set comes with image features and no images.
+        EnvironmentProblem: the disk has no room for the pixels.
+    """
+    split, config = site.inputs["split"], load_config(site.inputs["pretrain-img"], remake=REMAKE)
+    if config["model"] == GIVEN:
+        raise DataError(
+            "the data set comes with image features and no images: finetune_img.mode: full has no network to fine-tune",
+            hint="set finetune_img.mode: linear_probe in params.yaml",
+        )
+    obs_id, label = observations.obs_id, observations.label.numpy()
+    roles = read_roles(split, obs_id)
+    few = {(s, r): read_few_shot(split, obs_id, seed=s, ratio=r).numpy() for s in seeds for r in ratios}
+    judged = torch.stack([roles[role] for role in JUDGED]).any(0).numpy() & (label >= 0)
+    rows = np.flatnonzero(np.logical_or.reduce([*few.values(), judged]))
+    otherwise = "finetune_img.mode: linear_probe"
+    decoded(
+        rows,
+        config["px"],
+        site,
+        crop=config.get("crop", 1.0),
+        interpolation=config.get("interpolation", "bicubic"),
+        stage="finetune-img",
+        kind="images",
+        otherwise=otherwise,
+    )
+    matrix = FeatureFile(site.inputs["featurize"]).read(obs_id)
+    size, device = site.host.processes(), site.host.torch_device()
+
+    def of(rows: np.ndarray) -> Tensor:
+        """F*(I) of some rows."""
+        return torch.from_numpy(matrix[rows].astype("float32"))
+
+    def make(seed: int, ratio: float, folder: Path) -> None:
+        train = np.flatnonzero(few[seed, ratio])
+        features = of(few[seed, ratio])
+        probe = None
+        if settings["probe_l2"] and settings["head"] == "linear":
+            probe, _ = linear_probe(
+                features,
+                observations.label[few[seed, ratio]],
+                of(val.numpy()),
+                observations.label[val],
+                classes=len(observations.classes),
+                l2=settings["probe_l2"],
+                max_iterations=PROBE_ITERATIONS,
+            )
+        piece = Piece(
+            network=site.inputs["pretrain-img"],
+            pixels=site.scratch / "pixels.npy",
+            pixel_rows=rows,
+            train=train,
+            train_label=label[train],
+            val=np.flatnonzero(val.numpy()),
+            val_label=label[val.numpy()],
+            judged=np.flatnonzero(judged),
+            standardise=Standardise(features.shape[1]).fit(features) if probe is None else probe.standardise,
+            start=probe,
+            settings=settings,
+            classes=len(observations.classes),
+            seed=seed,
+            ratio=ratio,
+            progress=site.scratch / "progress",
+            folder=folder,
+        )
+        if size == 1:
+            train_piece(piece, ALONE, device, site.report)
+        else:
+            run_together(train_piece, piece, size=size, device=device)
+
+    return make
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def train_piece(piece: Piece, processes: Processes, device: torch.device, report: Report = _say) -> None:
+    """Train, and let the first process write head, network, curve and the features of the judged rows."""
+    network = rebuild_image_network(load_config(piece.network, remake=REMAKE))
+    load_weights(piece.network, network, remake=REMAKE)
+    pixels = on_device(torch.from_numpy(np.lib.format.open_memmap(piece.pixels, mode="r+")), device)
+
+    def place(rows: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.searchsorted(piece.pixel_rows, rows))
+
+    name = f"finetune-img seed {piece.seed} ratio {piece.ratio:g}"
+    if processes.first:
+        for left_over in set(piece.progress.glob("*.safetensors")) - {piece.progress / f"{name}.safetensors"}:
+            left_over.unlink()  # the snapshot of a piece that is done: a network's size times five
+    model, curve = finetune_network(
+        network,
+        LabelledImages(pixels, place(piece.train), torch.from_numpy(piece.train_label)),
+        LabelledImages(pixels, place(piece.val), torch.from_numpy(piece.val_label)),
+        piece.standardise,
+        FullSettings(**piece.settings),
+        classes=piece.classes,
+        start=piece.start,
+        name=name,
+        seed=piece.seed,
+        device=device,
+        processes=processes,
+        resume=Resume(piece.progress),
+        report=report,
+    )
+    if not processes.first:
+        return
+    save_model(piece.folder, model.head, model.head.config)
+    save_model(piece.folder / "network", model.network, model.network.config)
+    np.save(piece.folder / "rows.npy", piece.judged)
+    np.save(piece.folder / "features.npy", image_features(model, pixels, place(piece.judged), device).numpy())
+    write_curve(piece.folder / "curve.tsv", curve, columns=COLUMNS)
+    best = min(curve, key=lambda row: row["val_nll"])
+    report(
+        f"finetune-img: seed {piece.seed}, ratio {piece.ratio:g}, {len(piece.train)} labels, epoch {best['epoch']:g} of "
+        f"{len(curve)}, val NLL {best['val_nll']:.3f}"
+    )

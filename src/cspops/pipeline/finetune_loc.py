@@ -1,0 +1,73 @@
+"""finetune-loc: a location classifier for every seed and label ratio."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cspops.data.batches import Labelled
+from cspops.data.catalogue import read_observations
+from cspops.data.negatives import negative_sampler
+from cspops.data.splits import piece, ratio_key, read_few_shot, read_roles
+from cspops.errors import DataError
+from cspops.models.checkpoint import load_config, load_weights, save_model
+from cspops.models.location_encoder import LocationEncoder
+from cspops.pipeline.pieces import make_pieces
+from cspops.site import Site
+from cspops.training.curves import mean_curve, read_curve, side_by_side, write_curve
+from cspops.training.finetune_loc import EarlyStopping, finetune_loc
+
+if TYPE_CHECKING:
+    from cspops.params.graph import FinetuneLocView
+
+
+def run(view: "FinetuneLocView", site: Site) -> None:
+    """Write seed_S/label_P/ with encoder, class embeddings and curve."""
+    split, pretrain = site.inputs["split"], site.inputs["pretrain"]
+    observations = read_observations(site.inputs["download"])
+    settings, roles = view.finetune_loc, read_roles(split, observations.obs_id)
+    negatives = negative_sampler(settings.negatives, data=observations.lonlat[roles["train"] & observations.located])
+    early_stopping = None
+    if settings.patience:
+        val = roles["val"] & observations.located & (observations.label >= 0)
+        if not val.any():
+            raise DataError(
+                "no row of role val has a label and a position: early stopping looks at them",
+                hint="set finetune_loc.patience to 0, or change split, in params.yaml",
+            )
+        rows = Labelled(observations.lonlat[val], observations.label[val])
+        early_stopping = EarlyStopping(rows, patience=settings.patience, every=settings.check_every)
+
+    def make(seed: int, ratio: float, folder: Path) -> None:
+        remake = "dvc repro pretrain"
+        encoder = LocationEncoder(load_config(pretrain / f"seed_{seed}", remake=remake))
+        load_weights(pretrain / f"seed_{seed}", encoder, remake=remake)
+        rows = read_few_shot(split, observations.obs_id, seed=seed, ratio=ratio) & observations.located
+        if not rows.any():
+            raise DataError(f"no labelled row of seed {seed}, ratio {ratio:g} has a position", hint="dvc repro split")
+        model, curve = finetune_loc(
+            Labelled(observations.lonlat[rows], observations.label[rows]),
+            encoder,
+            classes=len(observations.classes),
+            loss=settings.loss,
+            loss_settings=view.loss_settings.model_dump(),
+            negatives=negatives,
+            steps=settings.steps,
+            batch_size=settings.batch_size,
+            learning_rate=settings.learning_rate,
+            encoder_rate=settings.encoder_rate,
+            schedule=settings.schedule,
+            last_rate=settings.last_rate,
+            early_stopping=early_stopping,
+            seed=seed,
+            device=site.host.torch_device(),
+        )
+        save_model(folder, model, model.config)
+        write_curve(folder / "curve.tsv", curve, columns=("step", "total"))
+        site.report(f"finetune-loc: seed {seed}, ratio {ratio:g}, {int(rows.sum())} labels, loss {curve[-1]['total']:.4f}")
+
+    make_pieces(view.seeds, view.label_ratios, make, scratch=site.scratch, out=site.out)
+    mean = {
+        ratio_key(ratio): mean_curve([read_curve(site.out / piece(seed, ratio) / "curve.tsv") for seed in view.seeds])
+        for ratio in view.label_ratios
+    }
+    curve = side_by_side(mean, x="step", parts={"total": ""})
+    write_curve(site.reports / "curves" / "finetune_loc.tsv", curve, columns=("step", *mean))

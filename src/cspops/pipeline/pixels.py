@@ -1,0 +1,85 @@
+"""The images of some rows of the catalogue as pixels in a file among a stage's progress, decoded once."""
+
+import math
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from cspops.data.catalogue import read_images
+from cspops.errors import EnvironmentProblem
+from cspops.pipeline.pieces import Shards
+from cspops.pixels.decoding import squares
+from cspops.pixels.reading import image_root
+from cspops.pixels.tensors import by_path, read_reading
+from cspops.pixels.workers import Workers
+from cspops.shapes import Tensor, UInt8
+from cspops.site import Site
+
+SHARD = 4096
+ON_DEVICE = 2**30
+"""Bytes of pixels that are kept where the network is."""
+
+
+def decoded(
+    rows: np.ndarray,
+    px: int,
+    site: Site,
+    *,
+    crop: float = 1.0,
+    interpolation: str = "bicubic",
+    stage: str,
+    kind: str,
+    otherwise: str,
+) -> UInt8[Tensor, "n px px 3"]:
+    """The centre squares of increasing ``rows``, memory-mapped: they may be more than fits in memory.
+
+    Args:
+        crop: share of an image's shorter side that the square keeps, see `images.pixels.square`.
+        interpolation: of the resizing.
+        stage: as lines of progress name it.
+        kind: what the images are, such as `training images`.
+        otherwise: what params.yaml could say where the disk has no room for them.
+
+    Raises:
+        EnvironmentProblem: it has none.
+    """
+    download = site.inputs["download"]
+    file, shape = site.scratch / "pixels.npy", (len(rows), px, px, 3)
+    if not file.exists():
+        need, free = math.prod(shape), shutil.disk_usage(site.scratch).free
+        if need > free:
+            raise EnvironmentProblem(
+                f"{len(rows)} {kind} of {px} px take {need} bytes, and {site.scratch} has {free} free",
+                hint=f"make room there, or set a smaller image_encoder.px or {otherwise} in params.yaml",
+            )
+        begun = file.with_name("pixels.new")
+        np.lib.format.open_memmap(begun, mode="w+", dtype=np.uint8, shape=shape).flush()
+        os.replace(begun, file)
+    out = np.lib.format.open_memmap(file, mode="r+")
+    shards = Shards(site.scratch, len(rows), SHARD)
+    reading = read_reading(download)
+    root = image_root(reading, raw=site.raw, data_root=site.host.data_root)
+    blocks = (_block(download, rows[shard.start : shard.stop]) for shard in shards.left())
+    with Workers(site.host.decoders(by_path=by_path(download))) as workers:
+        pixels = squares(blocks, px=px, root=root, reading=reading, crop=crop, interpolation=interpolation, map=workers.map)
+        for shard in shards.left():
+            for row in shard:
+                out[row] = next(pixels)
+            out.flush()
+            shards.finish(shard)
+            site.report(f"{stage}: {shard.stop} of {len(rows)} images decoded")
+    return torch.from_numpy(out)
+
+
+def on_device(pixels: UInt8[Tensor, "n px px 3"], device: torch.device) -> UInt8[Tensor, "n px px 3"]:
+    """The pixels, on ``device`` where they are few."""
+    return pixels.to(device) if pixels.nbytes <= ON_DEVICE else pixels
+
+
+def _block(download: Path, rows: np.ndarray) -> tuple[list[int], pa.Table]:
+    """Increasing rows of the catalogue and their images."""
+    return rows.tolist(), read_images(download, range(rows[0], rows[-1] + 1)).take(rows - rows[0])

@@ -1,0 +1,57 @@
+"""pretrain: Contrastive Spatial Pre-Training of one location encoder a seed."""
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from cspops.data.batches import Unlabelled
+from cspops.data.catalogue import read_observations
+from cspops.data.features import FeatureFile
+from cspops.data.negatives import negative_sampler
+from cspops.data.splits import read_roles
+from cspops.errors import DataError
+from cspops.models.checkpoint import save_model
+from cspops.site import Site
+from cspops.training.curves import mean_curve, write_curve
+from cspops.training.pretrain import curve_columns, pretrain
+from cspops.training.resume import Resume
+
+if TYPE_CHECKING:
+    from cspops.params.graph import PretrainView
+
+
+def run(view: "PretrainView", site: Site) -> None:
+    """Write seed_S/ with the encoder of each seed, and the mean curve. Sees training rows only, and no label."""
+    observations = read_observations(site.inputs["download"])
+    rows = read_roles(site.inputs["split"], observations.obs_id)["train"] & observations.located
+    if not rows.any():
+        raise DataError(
+            "no training row has a position: there is nothing to pre-train on", hint="change dataset or split in params.yaml"
+        )
+    features = torch.from_numpy(FeatureFile(site.inputs["featurize"]).read(observations.obs_id)[rows.numpy()]).float()
+    unlabelled = Unlabelled(observations.lonlat[rows], features)
+    negatives = negative_sampler(view.pretrain.negatives, data=unlabelled.lonlat)
+    settings = view.loss_settings.model_dump()
+    learning_rate, terms = settings.pop("learning_rate", 0.0), settings.pop("terms", "")
+    curves = []
+    for seed in view.seeds:
+        encoder, curve = pretrain(
+            unlabelled,
+            view.encoder_config(),
+            loss="mse" if view.loss == "none" else view.loss,
+            terms=terms,
+            loss_settings=settings,
+            negatives=negatives,
+            negative_locations=view.pretrain.negative_locations,
+            epochs=0 if view.loss == "none" else view.pretrain.epochs,
+            batch_size=view.pretrain.batch_size,
+            learning_rate=learning_rate,
+            seed=seed,
+            device=site.host.torch_device(),
+            resume=Resume(site.scratch),
+            report=site.report,
+        )
+        save_model(site.out / f"seed_{seed}", encoder, encoder.config)
+        curves.append(curve)
+    columns = curve_columns(terms, learned=settings.get("learn_temperature", False))
+    write_curve(site.reports / "curves" / "pretrain.tsv", mean_curve(curves), columns=columns)

@@ -1,0 +1,125 @@
+"""pretrain-img: the frozen image network F*, self-supervised on the training tiles or as it comes."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from cspops.data.catalogue import read_captures
+from cspops.data.given_features import GIVEN, read_given
+from cspops.data.splits import read_roles
+from cspops.imagessl.images import Pretrained, UnlabelledImages
+from cspops.imagessl.methods import pretrain_image_network
+from cspops.models.backbones import ImageNetwork, build_image_network
+from cspops.models.checkpoint import save_model
+from cspops.pipeline.pixels import decoded, on_device
+from cspops.pipeline.pretraining_inputs import extra_inputs
+from cspops.pixels.reading import image_root
+from cspops.pixels.tensors import read_reading
+from cspops.progress import Report
+from cspops.shapes import Tensor, UInt8
+from cspops.site import Site
+from cspops.training.curves import write_curve
+from cspops.training.resume import Resume
+
+if TYPE_CHECKING:
+    from cspops.params.graph import PretrainImgView
+
+
+ROLE = {"train": "training", "val": "validation"}
+
+
+def run(view: "PretrainImgView", site: Site) -> None:
+    """Write model.safetensors, config.json, the curve and the facts. Sees training rows only, and no label.
+
+    A data set that comes with image features needs no network: there is a config.json that says so, and no weights.
+    """
+    about, download = view.image_encoder, site.inputs["download"]
+    given = read_given(download, image_root(read_reading(download), raw=site.raw, data_root=site.host.data_root))
+    made = Pretrained([])
+    if given is not None:
+        config = {"model": GIVEN, "dim": given.width}
+        (site.out / "config.json").write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
+        site.report(f"pretrain-img: the data set comes with {given.width} image features: no network is made")
+    else:
+        network = network_of(**about.model_dump(), seed=view.seed, report=lambda line: site.report(f"pretrain-img: {line}"))
+        if view.method != "none":
+            device, settings = site.host.torch_device(), view.settings.model_dump()
+            images = training_images(network, site, device)
+            made = pretrain_image_network(
+                view.method,
+                network,
+                images,
+                settings,
+                **extra_inputs(view.method, settings, images, site),
+                seed=view.seed,
+                device=device,
+                resume=Resume(site.scratch),
+                report=site.report,
+            )
+        save_model(site.out, network.to(torch.device("cpu")), network.config)
+    columns = list(made.curve[0]) if made.curve else ["epoch", "total"]
+    write_curve(site.reports / "curves" / "pretrain_img.tsv", made.curve, columns=columns)
+    facts = {"method": "given features" if given is not None else view.method} | made.facts
+    (site.reports / "pretrain_img.json").write_text(json.dumps(facts, indent=1) + "\n")
+
+
+def training_images(network: ImageNetwork, site: Site, device: torch.device) -> UnlabelledImages:
+    """The training rows, on ``device`` where they are few; of each image the whole centre square, of which views are cut."""
+    captures = read_captures(site.inputs["download"])
+    train = read_roles(site.inputs["split"], captures.obs_id)["train"]
+    pixels = role_pixels("train", network.config["px"], site, interpolation=network.config["interpolation"])
+    return UnlabelledImages(
+        on_device(pixels, device),
+        captures.lonlat[train],
+        captures.place[train],
+        captures.captured_at[train],
+    )
+
+
+def network_of(
+    model: str, weights: str, *, px: int | None, crop: float | None, interpolation: str | None, seed: int, report: Report
+) -> ImageNetwork:
+    """The network that `image_encoder` of params.yaml asks for, before it is trained."""
+    _, given, name = weights.partition("file:")
+    network = build_image_network(
+        model,
+        pretrained=weights == "pretrained",
+        px=px,
+        seed=seed,
+        crop=crop,
+        interpolation=interpolation,
+        file=Path(name).expanduser() if given else None,
+    )
+    if given:
+        file = network.config["weights"]
+        left_out = ", ".join(file["left_out"]) or "nothing"
+        report(f"weights of {name}, sha256 {file['sha256'][:12]}; left out: {left_out}")
+    return network
+
+
+def role_pixels(
+    role: str, px: int, site: Site, *, crop: float = 1.0, interpolation: str = "bicubic", stage: str = "pretrain-img"
+) -> UInt8[Tensor, "n px px 3"]:
+    """The images of a role's rows in a memory-mapped file among the stage's progress: they may be more than fits in memory.
+
+    Of each the whole centre square, whatever `image_encoder.crop` is: random crops are taken of it.
+
+    Of each the whole centre square, whatever `image_encoder.crop` is: random crops are taken of it.
+
+    Raises:
+        EnvironmentProblem: the disk has no room for them.
+    """
+    obs_id = read_captures(site.inputs["download"]).obs_id
+    rows = read_roles(site.inputs["split"], obs_id)[role].numpy().nonzero()[0]
+    return decoded(
+        rows,
+        px,
+        site,
+        crop=crop,
+        interpolation=interpolation,
+        stage=stage,
+        kind=f"{ROLE.get(role, role)} images",
+        otherwise="pretrain_img.method: none",
+    )

@@ -1,0 +1,70 @@
+"""What a pre-training method is given besides the training images: rasters, and what they say of the training places."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from cspops.errors import DataError
+from cspops.imagessl.images import UnlabelledImages
+from cspops.imagessl.land_cover import CodesAt, LandCover, climate_zones, land_cover_around
+from cspops.intake.images.categorical_raster import open_categorical_raster
+from cspops.pixels.rgb import open_rgb
+from cspops.pixels.tensors import read_reading
+from cspops.pixels.unreadable import UnreadableImage
+from cspops.shapes import Float, Tensor, UInt8
+from cspops.site import Site
+
+CLIMATE_ZONES = "climate_zones"
+
+
+def extra_inputs(method: str, settings: dict[str, Any], images: UnlabelledImages, site: Site) -> dict[str, Any]:
+    """The further keywords of ``method``; of training rows alone."""
+    match method:
+        case "tile2vec" if settings["mode"] == "tiles" and settings["raster"] is not None:
+            return {"raster": image_raster(settings["raster"], site)}
+        case "geokr":
+            return {"land_cover": land_cover(settings["raster"], images.lonlat, side_km=settings["side_km"], site=site)}
+    return {}
+
+
+def image_raster(raster: str, site: Site) -> UInt8[Tensor, "h w 3"]:
+    """One large image, read as the data set's own images are (bands, black and white).
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    file = file_of(raster, site)
+    try:
+        image = open_rgb(file, reading=read_reading(site.inputs["download"]))
+    except UnreadableImage as error:
+        hint = "set pretrain_img.methods.tile2vec.raster in params.yaml to another file"
+        raise DataError(f"raster {file} cannot be used: {error}", hint=hint) from None
+    return torch.from_numpy(np.array(image))
+
+
+def land_cover(raster: str, lonlat: Float[Tensor, "n 2"], *, side_km: float, site: Site) -> LandCover:
+    """What the raster says around positions.
+
+    Raises:
+        EnvironmentProblem: a file needs rasterio and pyproj, and they are not installed.
+        DataError: the raster cannot be used, or says nothing of these positions.
+    """
+    extra = (
+        f"It uses extra information: the shares of the classes of {{}} in squares of {side_km:g} km around the training places"
+    )
+    if raster == CLIMATE_ZONES:
+        name = "the embedded raster of climate zones"
+        note = f"{extra.format(name)}, and the labels of the embedded data set are drawn from that same raster"
+        return land_cover_around(lonlat, climate_zones(), side_km=side_km, name=name, note=note)
+    file = file_of(raster, site)
+    codes = open_categorical_raster(file)
+    codes_at: CodesAt = lambda at: torch.from_numpy(codes(at.numpy()))  # noqa: E731
+    note = extra.format(f"the raster {raster.removeprefix('file:')}")
+    return land_cover_around(lonlat, codes_at, side_km=side_km, name=str(file), note=note)
+
+
+def file_of(raster: str, site: Site) -> Path:
+    """The file of `file:PATH`, a path in the project's folder."""
+    return site.raw.parent / raster.removeprefix("file:")

@@ -1,0 +1,26 @@
+"""report: report.html, report.md and their figures, and tables for `dvc plots`."""
+
+from typing import TYPE_CHECKING
+
+from cspops.report import figures
+from cspops.report.draw import markdown_page, material, training_losses, validation_losses
+from cspops.report.html_page import html
+from cspops.report.mistakes import write_confusion
+from cspops.report.page import write_accuracy
+from cspops.site import Site
+
+if TYPE_CHECKING:
+    from cspops.params.graph import ReportView
+
+
+def run(view: "ReportView", site: Site) -> None:
+    """Draw the figures and write both pages under reports/, and confusion.tsv."""
+    of = material(view, site)
+    figures.accuracy_by_ratio(dict(of.metrics), site.reports / "figures" / "accuracy.png")
+    drawn = {title: training_losses(curve) for title, curve in of.curves.items()}
+    drawn["image classifier, validation"] = validation_losses(of.curves["image classifier"])
+    figures.loss_curves(drawn, site.reports / "figures" / "curves.png")
+    write_accuracy(site.reports / "accuracy.tsv", of.metrics)
+    write_confusion(site.out / "confusion.tsv", of.judged[of.largest], of.observations.classes)
+    (site.reports / "report.md").write_text(markdown_page(of), encoding="utf-8")
+    (site.reports / "report.html").write_text(html(of, site), encoding="utf-8")

@@ -1,0 +1,54 @@
+"""A stage run in the workspace: code, params and inputs checked, its folder put in place when it is whole."""
+
+from typing import TYPE_CHECKING
+
+from cspops.errors import EnvironmentProblem
+from cspops.progress import Report
+
+if TYPE_CHECKING:
+    from cspops.host import Host
+    from cspops.params import Params
+
+
+def read_params() -> "Params":
+    from cspops import params
+    from cspops.pipeline import paths
+
+    return params.load(paths.PARAMS)
+
+
+def read_host() -> "Host":
+    from pydantic import ValidationError
+
+    from cspops.host import Host
+
+    try:
+        return Host()
+    except ValidationError as error:
+        raise EnvironmentProblem(f"a CSPOPS_* variable is wrong: {error.errors()[0]['msg']}") from None
+
+
+def run_stage(stage: str, *, tell: Report, report: Report) -> None:
+    """Check code, params and inputs, let `cspops.pipeline.STAGE.run` fill a new folder, put it in place.
+
+    ``tell`` takes details, ``report`` the stage's progress.
+    """
+    import importlib
+
+    from cspops import params
+    from cspops.pipeline import code, paths
+    from cspops.site import Site
+
+    code.require(stage)
+    checked = read_params()
+    inputs = paths.require(stage, checked)
+    facts = {"stage": stage, "params": params.recorded(checked, stage)}
+    host = read_host()
+    tell(f"device: {host.device} (CSPOPS_DEVICE)")
+    for folder in inputs.values():
+        tell(f"reads: {folder}")
+    module = importlib.import_module(f"cspops.pipeline.{stage.replace('-', '_')}")
+    with paths.scratch(stage, checked) as scratch, paths.whole_folder(paths.folder_of(stage), facts) as out:
+        site = Site(paths.RAW, inputs, paths.REPORTS, out, scratch, host, report)
+        module.run(params.view(checked, params.VIEWS[stage]), site)
+    paths.publish(paths.folder_of(stage))

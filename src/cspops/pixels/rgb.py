@@ -1,0 +1,200 @@
+"""From the bytes of an image file to 8-bit RGB, upright. Nothing here needs torch: worker processes import it.
+
+Whatever is given becomes RGB by one rule each:
+- 1 and 8 bits a value: as they are; grey thrice, palettes by their colours, CMYK without a colour profile;
+- more bits: from ``reading.black`` to ``reading.white`` in equal steps to 0 to 255, rounded, clipped. Where both are as
+  they come (0, null), 16-bit colour of PNG, TIFF and PPM is cut to its high byte: within 1 of that;
+- where there is nothing (transparent, NaN, the file's own nodata in all bands used) it is black; with ``reading.bands``
+  those bands alone count, transparency does not;
+- the orientation in EXIF (or XMP) is undone, then ``crop`` is taken; of several frames the first.
+"""
+
+import io
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
+
+from cspops.pixels.bands import bands_asked_for, by_rasterio, scaled, top_of
+from cspops.pixels.reading import Reading
+from cspops.pixels.unreadable import (
+    BITS,
+    EMPTY,
+    EMPTY_CROP,
+    KIND,
+    NODATA,
+    ORIENTATION,
+    SAMPLE_KIND,
+    SAMPLES,
+    UnreadableImage,
+    read_file,
+    reasons,
+    refuse_bombs,
+    tiff_tags,
+)
+
+FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "PPM", "BMP", "GIF")
+"""What Pillow may take a file for (MPO counts as JPEG): it knows formats that run other programs."""
+
+PLUGINS = (TiffImagePlugin, WebPImagePlugin)
+"""Pillow looks for these two among all that it has, unless they are imported."""
+
+INTERPOLATIONS = {
+    name: Image.Resampling[name.upper()] for name in ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
+}
+"""By Pillow's names."""
+
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom of the upright image, right and bottom exclusive."""
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What undoes each orientation of EXIF (tag 274)."""
+
+_EIGHT_BIT = {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV"}
+
+
+def open_rgb(data: bytes | Path, *, reading: Reading, crop: Box | None = None) -> Image.Image:
+    """The image as 8-bit RGB, upright, cropped. ``crop`` is cut off at the image's borders.
+
+    Raises:
+        UnreadableImage: with one of `unreadable.REASONS`.
+        EnvironmentProblem: the image needs rasterio and there is none.
+    """
+    content = data if isinstance(data, bytes) else read_file(data)
+    if not content:
+        raise UnreadableImage(EMPTY)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about odd metadata
+        image = _rgb(content, reading)
+    if crop is None:
+        return image
+    left, top, right, bottom = crop
+    box = (max(0, left), max(0, top), min(image.width, right), min(image.height, bottom))
+    if box[0] >= box[2] or box[1] >= box[3]:
+        raise UnreadableImage(EMPTY_CROP, f"{left}, {top}, {right}, {bottom} of {image.width} x {image.height} pixels")
+    return image.crop(box)
+
+
+def square(image: Image.Image, px: int, *, crop: float = 1.0, interpolation: str = "bicubic") -> np.ndarray:
+    """The centre square as uint8 (px, px, 3), resized where it is not of that size.
+
+    Args:
+        image: 8-bit RGB.
+        px: side in pixels.
+        crop: share of the image's shorter side that the square keeps, in (0, 1].
+        interpolation: one of `INTERPOLATIONS`.
+    """
+    if image.size != (px, px) or crop != 1:
+        side = min(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        cut, kept = side * (1 - crop) / 2, side * crop
+        box = (left + cut, top + cut, left + cut + kept, top + cut + kept)
+        image = image.resize((px, px), INTERPOLATIONS[interpolation], box=box)
+    return np.asarray(image)
+
+
+def _rgb(content: bytes, reading: Reading) -> Image.Image:
+    tags = tiff_tags(content)
+    with reasons(content, tags):
+        image = _opened(content, tags)
+        if image is None:
+            orientation, made = tags.get(ORIENTATION, 1), by_rasterio(content, reading)
+        elif _needs_rasterio(image, reading, tags):
+            orientation, made = _orientation(image), by_rasterio(content, reading)
+        else:
+            refuse_bombs(image.width, image.height, len(image.getbands()))
+            image.load()
+            orientation = _orientation(image)  # after `load`, which turns a TIFF and takes its tag away
+            made = _by_pillow(image, reading, tags)
+        return made.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else made
+
+
+def _opened(content: bytes, tags: Mapping[int, Any]) -> Image.Image | None:
+    """By Pillow; None for a TIFF that it does not take."""
+    if tags.get(SAMPLES, 1) > 4:
+        return None
+    try:
+        return Image.open(io.BytesIO(content), formats=FORMATS)
+    except UnidentifiedImageError:
+        if not tags:
+            raise
+        return None
+
+
+def _needs_rasterio(image: Image.Image, reading: Reading, tags: Mapping[int, Any]) -> bool:
+    """Whether Pillow would leave bands or bits out that ``reading`` asks for."""
+    if reading.bands is not None and tags.get(SAMPLES, 1) > len(image.getbands()):
+        return True
+    decoder, arguments = (
+        (image.tile[0][0], image.tile[0][3]) if isinstance(image, ImageFile.ImageFile) and image.tile else ("", "")
+    )
+    cut = ";16" in str(arguments) or (decoder == "ppm" and str(arguments).isdigit() and int(str(arguments)) > 255)
+    return len(image.getbands()) > 1 and cut and (reading.black != 0 or reading.white is not None)
+
+
+def _by_pillow(image: Image.Image, reading: Reading, tags: Mapping[int, Any]) -> Image.Image:
+    nodata = _number(tags.get(NODATA))
+    if image.mode not in _EIGHT_BIT:
+        if not image.mode.startswith("I") and image.mode != "F":
+            raise UnreadableImage(KIND, f"mode {image.mode}")
+        bands_asked_for(reading, 1)
+        if nodata is None:
+            nodata = _number(image.info.get("transparency"))
+        return scaled([np.asarray(image)], reading, _top_of_pillow(image, tags), [nodata])
+    if reading.bands is not None:
+        if image.mode not in ("L", "LA", "RGB", "RGBA", "RGBX", "CMYK"):
+            image = image.convert("L" if image.mode == "1" else "RGBA" if image.has_transparency_data else "RGB")
+        bands = bands_asked_for(reading, len(image.getbands()))
+        channels = [image.getchannel(band - 1) for band in bands]
+        made = Image.merge("RGB", channels if len(channels) == 3 else channels * 3)
+        void = [np.asarray(channel) == nodata for channel in channels]
+    else:
+        values = np.asarray(image) if nodata is not None else None
+        void = [] if values is None else [values == nodata] if values.ndim == 2 else list(np.moveaxis(values == nodata, -1, 0))
+        if image.has_transparency_data:
+            if image.mode == "La":
+                image = image.convert("LA")
+            colours, made = image.convert("RGBA"), Image.new("RGB", image.size)
+            made.paste(colours, mask=colours.getchannel("A"))
+        else:
+            made = image.convert("RGB")
+    if nodata is not None:
+        made.paste((0, 0, 0), mask=Image.fromarray(np.logical_and.reduce(void)))
+    return made
+
+
+def _top_of_pillow(image: Image.Image, tags: Mapping[int, Any]) -> float | None:
+    """The largest value of the kind of a grey image of more than 8 bits."""
+    if image.mode == "F":
+        return None
+    if not tags:  # PNG, and PPM, which Pillow stretches to 16 bits
+        return 2**16 - 1
+    (bits, *_), (kind, *_) = tags.get(BITS, (1,)), tags.get(SAMPLE_KIND, (1,))
+    return top_of(bits, signed=kind == 2)
+
+
+def _orientation(image: Image.Image) -> int:
+    """Of EXIF, 1 to 8; 1 where it cannot be read."""
+    try:
+        found = image.getexif().get(ORIENTATION, 1)
+    except Exception:  # broken EXIF is common, and no reason to lose the image
+        return 1
+    return found if isinstance(found, int) else 1
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None

@@ -1,0 +1,57 @@
+"""From the catalogue's images to pixels for a network."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import fields
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from cspops.errors import DataError
+from cspops.pixels.decoding import squares
+from cspops.pixels.reading import Reading
+from cspops.pixels.workers import Map
+from cspops.shapes import Tensor, UInt8
+
+
+def read_reading(folder: Path) -> Reading:
+    """How the images of the catalogue in ``folder`` are read: its images.json."""
+    file = folder / "images.json"
+    remake = "dvc repro -f download"
+    try:
+        about: dict[str, Any] = json.loads(file.read_text())
+        names = {field.name for field in fields(Reading)}
+        if about.keys() != names:
+            raise DataError(f"{file} holds {', '.join(sorted(about))}, not {', '.join(sorted(names))}", hint=remake)
+        bands = about["bands"]
+        return Reading(**about | {"bands": None if bands is None else tuple(int(band) for band in bands)})
+    except FileNotFoundError:
+        raise DataError(f"{file} is missing", hint=remake) from None
+    except (ValueError, TypeError, AttributeError):
+        raise DataError(f"{file} is broken", hint=remake) from None
+
+
+def by_path(folder: Path) -> bool:
+    """Whether the catalogue in ``folder`` names its images by path and holds no bytes."""
+    about = pq.read_metadata(folder / "observations.parquet")
+    place = next(i for i in range(about.num_columns) if about.schema.column(i).path == "image.bytes")
+    columns = [about.row_group(group).column(place) for group in range(about.num_row_groups)]
+    return all(one.statistics is not None and one.statistics.num_values == 0 for one in columns)
+
+
+def decode(images: pa.Table, *, px: int, root: Path, reading: Reading, map: Map = map) -> UInt8[Tensor, "n px px 3"]:
+    """The centre square of every image, see `decoding.squares`; rows are counted from 0."""
+    return stacked(squares([(range(len(images)), images)], px=px, root=root, reading=reading, map=map), len(images), px)
+
+
+def stacked(pixels: Iterator[np.ndarray], n: int, px: int) -> UInt8[Tensor, "n px px 3"]:
+    """The next ``n`` squares as one tensor."""
+    out = np.empty((n, px, px, 3), np.uint8)
+    for row, image in enumerate(islice(pixels, n)):
+        out[row] = image
+    return torch.from_numpy(out)

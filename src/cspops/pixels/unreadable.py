@@ -1,0 +1,169 @@
+"""Why an image cannot be used: few fixed sentences, so that they can be counted."""
+
+import io
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from PIL import Image, TiffImagePlugin
+
+from cspops.errors import EnvironmentProblem
+
+PIXELS = 250 * 10**6
+"""Room for the 200 million of a phone's camera."""
+VALUES = 16 * 10**8
+"""In all bands of a file."""
+DECODED = 24 * 10**8
+"""Bytes of the three bands, at most, that are decoded. Pillow keeps colour in 4 bytes a pixel, 1 GB for `PIXELS`, and holds it
+up to three times while it is converted and turned: so one worker process stays below some 6 GB, with what GDAL adds."""
+BYTES = 2**30
+
+Image.MAX_IMAGE_PIXELS = PIXELS
+"""Pillow's own limit, which it applies before `refuse_bombs` can, is twice this; as it comes it is 179 million."""
+
+NOT_THERE = "image file is not there"
+NO_FILE = "image path is not a file"
+NOT_OPENED = "image file cannot be opened"
+EMPTY = "image file is empty"
+LEADS_OUT = "image path leads out of its folder"
+TOO_LONG = "image file is larger than 1 GiB"
+NO_IMAGE = "not an image that can be read"
+ENDS_EARLY = "image ends before it should"
+TOO_LARGE = "image claims more than 250 million pixels, or as much in many bands"
+NO_RANGE = (
+    "image of 32 bits or fractions a value: dataset.folder.images.black and images.white (or dataset.table's) must be set"
+)
+NO_BANDS = "image of several bands: dataset.folder.images.bands (or dataset.table.images.bands) must say which become RGB"
+TOO_FEW_BANDS = "image has fewer bands than images.bands asks for"
+NO_VALUES = "image has no values between images.black and the largest of its kind"
+KIND = "image of a kind that does not become RGB"
+EMPTY_CROP = "crop holds no pixel of the image"
+REASONS = (
+    NOT_THERE, NO_FILE, NOT_OPENED, EMPTY, LEADS_OUT, TOO_LONG, NO_IMAGE, ENDS_EARLY, TOO_LARGE, NO_RANGE, NO_BANDS,
+    TOO_FEW_BANDS, NO_VALUES, KIND, EMPTY_CROP,
+)  # fmt: skip
+
+BITS, _STARTS, ORIENTATION, SAMPLES, _LENGTHS, _TILE_STARTS, _TILE_LENGTHS, SAMPLE_KIND, NODATA = _TAGS = (
+    258, 273, 274, 277, 279, 324, 325, 339, 42113,
+)  # fmt: skip
+"""Tags of TIFF, the last one GDAL's."""
+
+
+class UnreadableImage(Exception):
+    """Why an image cannot be used: a fixed sentence of `REASONS`, and what is particular to this one."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.reason} ({self.detail})" if self.detail else self.reason
+
+
+def refuse_bombs(width: int, height: int, bands: int, *, size: int = 1) -> None:
+    """UnreadableImage for what would fill the memory, as its head says before anything is decoded: values of ``size`` bytes."""
+    pixels = width * height
+    if pixels > PIXELS or pixels * bands > VALUES or pixels * min(bands, 3) * size > DECODED:
+        raise UnreadableImage(TOO_LARGE, f"{width} x {height}" + (f" x {bands} bands" if bands > 4 else ""))
+
+
+@contextmanager
+def reasons(content: bytes, tags: Mapping[int, Any]) -> Iterator[None]:
+    """Whatever malformed bytes lead a decoder to raise, as a reason."""
+    try:
+        yield
+    except (UnreadableImage, EnvironmentProblem, MemoryError):
+        raise
+    except Image.DecompressionBombError:
+        raise UnreadableImage(TOO_LARGE) from None
+    except Exception as error:
+        said = str(error).partition("\n")[0]
+        if "/vsimem/" in said or " at 0x" in said:
+            said = ""  # it names a place in memory, another one each time
+        early = "truncated" in said.lower() or "EOF" in said or _ends_early(content, tags)
+        raise UnreadableImage(ENDS_EARLY if early else NO_IMAGE, said) from None
+
+
+def _ends_early(content: bytes, tags: Mapping[int, Any]) -> bool:
+    """Whether a file that cannot be read lacks what its format ends with."""
+    for starts, lengths in ((_STARTS, _LENGTHS), (_TILE_STARTS, _TILE_LENGTHS)):
+        parts = zip(_whole(tags.get(starts)), _whole(tags.get(lengths)), strict=False)
+        if any(start + length > len(content) for start, length in parts):
+            return True
+    if content.startswith(b"\xff\xd8\xff"):
+        return not content.rstrip(b"\0").endswith(b"\xff\xd9")
+    if content.startswith(b"\x89PNG\r\n"):
+        return b"IEND" not in content[-64:]
+    if content.startswith(b"RIFF") and content[8:12] == b"WEBP":
+        return len(content) < 8 + int.from_bytes(content[4:8], "little")
+    return False
+
+
+def _whole(values: Any) -> list[int]:
+    """The numbers of a tag, none of a broken one."""
+    return [value for value in values if isinstance(value, int)] if isinstance(values, tuple) else []
+
+
+def tiff_tags(content: bytes) -> Mapping[int, Any]:
+    """The tags of a TIFF's first image; none of another file, or of one whose tags are broken."""
+    if content[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return {}
+    big = b"+" in content[2:4]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tags = TiffImagePlugin.ImageFileDirectory_v2(content[: 16 if big else 8])
+            stream = io.BytesIO(content)
+            stream.seek(tags.next)
+            tags.load(stream)
+            return {tag: tags[tag] for tag in _TAGS if tag in tags}
+    except Exception:  # as for every other decoder
+        return {}
+
+
+def bytes_and_paths(images: pa.StructArray) -> Iterator[tuple[bytes | None, str | None]]:
+    """Of `image` structs, one at a time; both None for a null struct."""
+    for data, path in zip(*images.flatten(), strict=True):
+        yield data.as_py(), path.as_py()
+
+
+def read_file(file: Path) -> bytes:
+    """The bytes of an image file; UnreadableImage when there is none, or it is too large to be an image."""
+    size = file_size(file)
+    if size > BYTES:
+        raise UnreadableImage(TOO_LONG, f"{size} bytes")
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise UnreadableImage(NOT_OPENED, error.strerror or str(error)) from None
+
+
+def file_size(file: Path) -> int:
+    """Bytes of an image file; UnreadableImage when there is none, it is no file (a pipe would never end) or empty."""
+    try:
+        about = file.stat()
+        regular = file.is_file()
+    except (FileNotFoundError, NotADirectoryError):
+        raise UnreadableImage(NOT_THERE, str(file)) from None
+    except (OSError, ValueError) as error:
+        raise UnreadableImage(NOT_OPENED, str(error)) from None
+    if not regular:
+        raise UnreadableImage(NO_FILE, str(file))
+    if about.st_size == 0:
+        raise UnreadableImage(EMPTY)
+    return about.st_size
+
+
+def below(root: Path, path: str) -> Path:
+    """The file that an image path means; UnreadableImage when it leads out of ``root``.
+
+    Absolute paths and `..` do, by their letters. Links are followed wherever they point: DVC and people with large disks
+    lay data out with them, and what is unpacked from archives has none.
+    """
+    if path.startswith(("/", "\\")) or path[1:2] == ":" or ".." in path.replace("\\", "/").split("/") or "\0" in path:
+        raise UnreadableImage(LEADS_OUT, path)
+    return root / path

@@ -1,0 +1,189 @@
+"""The maps of stage report that need models: clusters of location embeddings, and P(y|x) of one class."""
+
+import difflib
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+from sklearn.cluster import AgglomerativeClustering
+from torch.nn.functional import normalize
+
+from cspops.data.catalogue import Observations
+from cspops.data.splits import piece, read_few_shot
+from cspops.errors import DataError, ParamsError
+from cspops.evaluation.combine import location_log_p
+from cspops.models.loading import load_location_classifier, load_location_encoder
+from cspops.models.location_encoder import LocationEncoder
+from cspops.report import maps
+from cspops.report.world import World, is_land
+from cspops.shapes import Bool, Float, Int, LonLat, Tensor
+
+if TYPE_CHECKING:
+    from cspops.params.graph import ReportView
+
+
+MAX_LINKED = 6000
+"""The most points that are linked to a tree: its memory and time grow with their square."""
+
+
+def area_fair_grid(degrees: float) -> Float[Tensor, "n 2"]:
+    """Positions on the globe, each standing for about ``degrees`` x ``degrees`` of the equator, south to north.
+
+    Rows lie ``degrees`` apart, or a little less so that they fill the meridian; the number of points on a row is
+    proportional to the cosine of its latitude.
+    """
+    rows = math.ceil(180 / degrees)
+    parts = []
+    for row in range(rows):
+        lat = -90 + 180 * (row + 0.5) / rows
+        count = max(1, round(360 * math.cos(math.radians(lat)) / degrees))
+        lon = -180 + 360 * (torch.arange(count, dtype=torch.float64) + 0.5) / count
+        parts.append(torch.stack((lon, torch.full_like(lon, lat)), 1))
+    return torch.cat(parts)
+
+
+@torch.inference_mode()
+def directions(encoder: LocationEncoder, lonlat: LonLat, *, rows: int = 8192) -> Float[np.ndarray, "n d"]:
+    """Embeddings of length 1, so that distance means cosine distance; ``rows`` positions at a time, without dropout.
+
+    DataError when a number is not finite.
+    """
+    found = torch.cat([normalize(encoder.eval()(some).float(), dim=-1) for some in lonlat.split(rows)])
+    if not found.isfinite().all():
+        raise DataError("the location encoder's embeddings are not finite", hint="lower its learning rates in params.yaml")
+    return found.numpy()
+
+
+def hierarchical_clusters(embeddings: Float[np.ndarray, "n d"], clusters: int) -> Int[np.ndarray, "n"]:
+    """A cluster from 0 to ``clusters`` - 1 for each row, by Ward's linkage; fewer clusters where there are fewer rows.
+
+    Of more than ``MAX_LINKED`` rows every second, third ... is linked; each other one joins its nearest linked row.
+    (Not the nearest centroid: Ward's clusters are no cells around their centroids, and the borders would fray.)
+    """
+    linked = embeddings[:: max(1, math.ceil(len(embeddings) / MAX_LINKED))]
+    if len(linked) <= clusters:
+        found = np.arange(len(linked))
+    else:
+        found = AgglomerativeClustering(clusters, linkage="ward").fit_predict(linked)
+    if len(linked) == len(embeddings):
+        return found
+    half_square = (linked**2).sum(1) / 2
+    nearest = [
+        (half_square - some @ linked.T).argmin(1) for some in np.array_split(embeddings, math.ceil(len(embeddings) / 2048))
+    ]
+    labels: np.ndarray = found[np.concatenate(nearest)]
+    return labels
+
+
+def ordered_by(labels: Int[np.ndarray, "n"], value: Float[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
+    """The same clusters, numbered by the mean ``value`` of their rows, least first."""
+    names, rows = np.unique(labels, return_inverse=True)
+    means = np.bincount(rows, value) / np.bincount(rows)
+    rank = np.empty(len(names), dtype=int)
+    rank[means.argsort(kind="stable")] = np.arange(len(names))
+    return rank[rows]
+
+
+def matched(labels: Int[np.ndarray, "n"], reference: Int[np.ndarray, "n"]) -> tuple[Int[np.ndarray, "n"], float]:
+    """The same clusters, numbered so that most rows have the number they have in ``reference`` (Hungarian algorithm).
+
+    Returns:
+        the new numbers, and the share of the rows that have the reference's.
+    """
+    size = int(max(labels.max(), reference.max())) + 1
+    overlap = np.zeros((size, size), dtype=int)
+    np.add.at(overlap, (labels, reference), 1)
+    _, number = linear_sum_assignment(overlap, maximize=True)
+    renamed = number[labels]
+    return renamed, float((renamed == reference).mean())
+
+
+PRETRAIN, FINETUNE = "dvc repro pretrain", "dvc repro finetune-loc"
+
+
+def class_of_map(name: str | None, observations: Observations) -> int:
+    """The number of the class that params.yaml names, or of the one with the most observations."""
+    if name is None:
+        return int(torch.bincount(observations.label[observations.label >= 0]).argmax())
+    if name not in observations.classes:
+        near = difflib.get_close_matches(name, observations.classes, n=1, cutoff=0.5)
+        some = ", ".join(observations.classes[:40]) + (" ..." if len(observations.classes) > 40 else "")
+        guess = f"did you mean `{near[0]}`?" if near else f"the classes are {some}"
+        raise ParamsError(
+            f"params.yaml: report.class: {name!r} is not a class of the data; {guess}", hint="mend it, or set null"
+        )
+    return observations.classes.index(name)
+
+
+def encoder_title(view: "ReportView") -> str:
+    """What the location encoder has gone through before fine-tuning."""
+    return "untrained (loss none)" if view.loss == "none" else f"pre-trained ({view.loss})"
+
+
+def draw_clusters(
+    view: "ReportView", inputs: Mapping[str, Path], world: World, file: Path, *, apart: Path | None = None
+) -> float:
+    """Clusters of the first seed's embeddings before and after fine-tuning on the fewest labels, over land.
+
+    ``apart`` is for each map alone, see `maps.observation_map`.
+
+    Returns:
+        the share of the land whose cluster after fine-tuning is matched with its cluster before.
+    """
+    seed, ratio = view.seeds[0], view.label_ratios[0]
+    lonlat = area_fair_grid(view.report.grid_degrees)
+    lat = lonlat[:, 1]
+    lonlat = lonlat[torch.from_numpy(is_land(lonlat.numpy())) & (lat >= world.south) & (lat <= world.north)]
+    classifier = load_location_classifier(inputs["finetune-loc"] / piece(seed, ratio), remake=FINETUNE)
+    encoders = {
+        f"{encoder_title(view)}, seed {seed}": load_location_encoder(inputs["pretrain"] / f"seed_{seed}", remake=PRETRAIN),
+        fine_tuned_title(ratio, seed): classifier.encoder,
+    }
+    embeddings = [directions(encoder, lonlat) for encoder in encoders.values()]
+    before, after = (hierarchical_clusters(some, view.report.clusters) for some in embeddings)
+    before = ordered_by(before, -lonlat[:, 1].abs().numpy())
+    after, kept = matched(after, before)
+    panels = dict(zip(encoders, (before, after), strict=True))
+    maps.cluster_map(panels, lonlat.numpy(), world, file, apart=apart)
+    return kept
+
+
+@torch.inference_mode()
+def draw_class(
+    view: "ReportView",
+    inputs: Mapping[str, Path],
+    world: World,
+    observations: Observations,
+    chosen: int,
+    *,
+    test: Bool[Tensor, "n"],
+    file: Path,
+    apart: Path | None = None,
+) -> list[str]:
+    """P(y|x) of one class over land, by the first seed's classifiers of the smallest and the largest label ratio.
+
+    Returns:
+        the title of each map.
+    """
+    seed, lonlat = view.seeds[0], torch.from_numpy(world.lonlat)
+    of_class = (observations.label == chosen) & observations.located
+    panels = {}
+    for ratio in sorted({view.label_ratios[0], view.label_ratios[-1]}):
+        classifier = load_location_classifier(inputs["finetune-loc"] / piece(seed, ratio), remake=FINETUNE)
+        located = torch.ones(len(lonlat), dtype=torch.bool)
+        log_p = [location_log_p(classifier(some), located[: len(some)], link=classifier.link) for some in lonlat.split(8192)]
+        p = torch.cat([some[:, chosen].exp() for some in log_p])
+        few = read_few_shot(inputs["split"], observations.obs_id, seed=seed, ratio=ratio)
+        panels[fine_tuned_title(ratio, seed)] = maps.ClassPanel(p.numpy(), observations.lonlat[few & of_class].numpy())
+    of_test = observations.lonlat[test & of_class].numpy()
+    maps.class_map(panels, observations.classes[chosen], of_test, world, file, apart=apart)
+    return list(panels)
+
+
+def fine_tuned_title(ratio: float, seed: int) -> str:
+    """Of a map of fine-tuned models."""
+    return f"fine-tuned on {100 * ratio:g} % of the labels, seed {seed}"

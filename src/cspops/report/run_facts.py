@@ -1,0 +1,136 @@
+"""What was run, from the stage.json of each stage: params in force, where they differ from the default, hashes."""
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from cspops.params import Params, parse, value_at
+
+
+def leaves(value: Any, path: str = "") -> dict[str, Any]:
+    """Leaves by path (`losses.mc.tau_batch`), below ``path`` where it is given; an empty section below is a leaf."""
+    if not isinstance(value, Mapping) or (path and not value):
+        return {path: value}
+    below = [leaves(one, f"{path}.{name}" if path else str(name)) for name, one in value.items()]
+    return {key: leaf for some in below for key, leaf in some.items()}
+
+
+Records = Mapping[str, Mapping[str, Any]]
+"""By stage: `params`, values by path, and `files`, sha256 by name."""
+
+HASH = 12
+"""Letters of a hash that are shown."""
+SOURCES = {
+    "blue_marble": "tiles of NASA's Blue Marble with Koeppen-Geiger climate zones, embedded in cspops (blue_marble)",
+    "inat2018": "iNaturalist 2018 (inat2018)",
+    "fmow": "Functional Map of the World (fmow)",
+    "folder": "a folder of images (folder)",
+    "table": "a table of images (table)",
+}
+
+HEADINGS = {
+    "blue_marble": "Blue Marble climate zones",
+    "inat2018": "iNat2018",
+    "fmow": "fMoW",
+    "folder": "a folder of images",
+    "table": "a table of images",
+}
+
+
+def read_records(folders: Mapping[str, Path]) -> Records:
+    """The stage.json of each folder."""
+    return {stage: json.loads((folder / "stage.json").read_text()) for stage, folder in folders.items()}
+
+
+def value_of(records: Records, path: str) -> Any:
+    """The value in force of a key such as `dataset.source` or `image_encoder.model`; KeyError when no stage recorded it."""
+    flat = _in_force(records)
+    if path not in flat:
+        raise KeyError(path)
+    return flat[path]
+
+
+def differences(records: Records, also: Mapping[str, Any]) -> list[list[str]]:
+    """Key, default and value of each param that was in force and is not as in the params.yaml that comes with cspops.
+
+    Args:
+        records: of the stages before the report.
+        also: params of the report itself, by path.
+    """
+    default = default_params()
+    paths = {path: value for record in records.values() for path, value in record["params"].items()} | dict(also)
+    rows = []
+    for path, value in paths.items():
+        mine, usual = _flat(path, value), _flat(path, _plain(value_at(default, path)))
+        for key in dict.fromkeys((*usual, *mine)):
+            if mine.get(key) != usual.get(key):
+                rows.append((key, _text(usual.get(key)), _text(mine.get(key))))
+    return [list(row) for row in dict.fromkeys(rows)]
+
+
+def default_params() -> Params:
+    """The params.yaml that comes with the package."""
+    return parse(files("cspops").joinpath("template", "params.yaml").read_text(encoding="utf-8"), Path("params.yaml"))
+
+
+def facts(
+    records: Records, *, loss: str, roles: Mapping[str, int], labels: Sequence[str], classes: int
+) -> list[tuple[str, str]]:
+    """Name and value of what a reader wants to know first."""
+    source = value_of(records, "dataset.source")
+    encoding, network = (value_of(records, f"location_encoder.{part}.name") for part in ("encoding", "network"))
+    seeds = value_of(records, "seeds")
+    return [
+        ("Pre-training loss", loss),
+        ("Data", SOURCES.get(source, str(source))),
+        ("Observations", ", ".join(f"{count:,} {name}" for name, count in roles.items())),
+        ("Classes", f"{classes:,}"),
+        ("Labels for fine-tuning", ", ".join(labels)),
+        ("Seeds", ", ".join(map(str, seeds))),
+        ("Location encoder", f"{encoding} + {network}, d = {value_of(records, 'location_encoder.dim')}"),
+        (
+            "Image network",
+            f"{value_of(records, 'image_encoder.model')}, {value_of(records, 'image_encoder.weights')} weights, "
+            f"then {value_of(records, 'pretrain_img.method')}",
+        ),
+        ("Image classifier", str(value_of(records, "finetune_img.mode"))),
+        ("cspops", package_version()),
+        ("sha256 of the catalogue", records["download"]["files"]["observations.parquet"][:HASH]),
+        ("sha256 of the predictions", records["evaluate"]["files"]["predictions.parquet"][:HASH]),
+    ]
+
+
+def package_version() -> str:
+    """Of the installed package."""
+    try:
+        return version("cspops")
+    except PackageNotFoundError:
+        return "(sources that are not installed)"
+
+
+def _in_force(records: Records) -> dict[str, Any]:
+    return {
+        key: value
+        for record in records.values()
+        for path, top in record["params"].items()
+        for key, value in _flat(path, top).items()
+    }
+
+
+def _flat(path: str, value: Any) -> dict[str, Any]:
+    """Leaves by path; an empty section has none."""
+    return {key: leaf for key, leaf in leaves(value, path).items() if not isinstance(leaf, Mapping)}
+
+
+def _plain(value: Any) -> Any:
+    """As stage.json has it."""
+    return json.loads(json.dumps(value.model_dump(mode="json") if isinstance(value, BaseModel) else value))
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

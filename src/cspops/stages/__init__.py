@@ -1,1 +1,0 @@
-"""One file a stage of dvc.yaml: read, call, write. No maths here."""

@@ -1,0 +1,160 @@
+"""Comparing two runs in a small repository: drops, gains, noise, params, and what cannot be compared."""
+
+import hashlib
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cspops.commands import compared_runs
+from cspops.errors import DataError, ParamsError
+
+ROWS = {("test", "label_5"): 50.0, ("test", "label_100"): 60.0}
+
+
+def git(*arguments: str) -> None:
+    subprocess.run(["git", *arguments], check=True, capture_output=True)
+
+
+def write_run(
+    *, change: float = 0.0, sd: float = 0.2, seeds: int = 5, stale: bool = False, data: str = "aa", **params: Any
+) -> None:
+    """params.yaml, metrics.json and the dvc.lock that belongs to it, in the working folder."""
+    Path("reports").mkdir(exist_ok=True)
+    settings = {"seeds": list(range(seeds)), "loss": "mc", "losses": {"mc": {"tau": 0.2}}} | params
+    Path("params.yaml").write_text(json.dumps(settings))
+    metrics: dict[str, Any] = {}
+    for (role, ratio), value in ROWS.items():
+        top1 = {"combined": {"top1": {"mean": value + change, "sd": sd}}, "image": {"top1": {"mean": 40.0, "sd": 0.0}}}
+        metrics.setdefault(role, {})[ratio] = top1
+    text = json.dumps(metrics)
+    Path("reports/metrics.json").write_text(text)
+    md5 = "0" * 32 if stale else hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+    lock = {
+        "stages": {
+            "download": {"deps": [{"path": "data", "md5": data}, {"path": "src/a.py", "md5": "bb"}]},
+            "evaluate": {"outs": [{"path": "reports/metrics.json", "md5": md5}]},
+            "report": {"deps": [{"path": "reports/metrics.json", "md5": md5}]},
+        }
+    }
+    Path("dvc.lock").write_text(json.dumps(lock))
+
+
+def commit() -> None:
+    git("add", "-A")
+    git("-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "run", "--allow-empty")
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    git("init", "-q", "-b", "main")
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc" / "config").touch()
+    write_run()
+    commit()
+    return tmp_path
+
+
+def verdicts(base: str = "main", head: str | None = None, *, max_drop: float = 0.5) -> list[str]:
+    return [row["verdict"] for row in compared_runs.run(base, head, models=["combined"], max_drop=max_drop)["rows"]]
+
+
+@pytest.mark.parametrize(
+    ("change", "sd", "said"),
+    [
+        (0.0, 0.2, "noise"),
+        (2.0, 0.2, "gain"),
+        (-2.0, 0.2, "drop"),
+        (-0.4, 0.01, "small drop"),  # real, but half a point is allowed
+        (-2.0, 5.0, "noise"),
+        (-0.6, 0.0, "drop"),
+    ],
+)
+def test_what_is_said_of_a_difference(repository: Path, change: float, sd: float, said: str) -> None:
+    write_run(sd=sd)
+    commit()
+    write_run(change=change, sd=sd)
+    found = compared_runs.run("main", None, models=["combined"], max_drop=0.5)
+    assert [row["verdict"] for row in found["rows"]] == [said, said]
+    assert [row["difference"] for row in found["rows"]] == pytest.approx([change, change])
+    assert found["drops"] == (2 if said == "drop" else 0)
+    assert found["notes"] == []
+
+
+def test_two_revisions_are_compared_without_the_workspace(repository: Path) -> None:
+    git("checkout", "-qb", "worse")
+    write_run(change=-3.0)
+    commit()
+    git("checkout", "-q", "main")
+    write_run(change=99.0)
+    assert verdicts("main", "worse") == ["drop", "drop"]
+    assert verdicts("worse", "main") == ["gain", "gain"]
+
+
+def test_an_experiment_is_found_by_its_name(repository: Path) -> None:
+    git("checkout", "-q", "--detach")
+    write_run(change=-3.0)
+    commit()
+    head = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    git("checkout", "-q", "main")
+    git("update-ref", f"refs/exps/{head[:2]}/{head[2:]}/dusty-owl", head)
+    assert verdicts("dusty-owl") == ["gain", "gain"]
+
+
+def test_more_rows_ask_for_a_clearer_difference(repository: Path) -> None:
+    """With two rows each interval is at 97.5 %: wider than one row's at 95 %, by scipy's quantiles."""
+    from scipy import stats
+
+    write_run(change=1.0)
+    row = compared_runs.run("main", None, models=["combined"], max_drop=0.5)["rows"][0]
+    se = (0.2**2 / 5 * 2) ** 0.5
+    assert row["low"] == pytest.approx(1.0 - stats.t.ppf(1 - 0.05 / 4, 8) * se, abs=1e-4)
+
+
+def test_one_seed_says_nothing_of_the_spread(repository: Path) -> None:
+    write_run(seeds=1)
+    commit()
+    write_run(seeds=1, change=-0.4)
+    assert verdicts() == ["unknown", "unknown"]
+    write_run(seeds=1, change=-0.6)
+    found = compared_runs.run("main", None, models=["combined"], max_drop=0.5)
+    assert [row["verdict"] for row in found["rows"]] == ["drop", "drop"]
+    assert found["rows"][0]["low"] is None
+    assert "single seed" in found["notes"][0]
+
+
+def test_params_that_differ_are_listed_by_their_paths(repository: Path) -> None:
+    write_run(loss="nce", losses={"mc": {"tau": 0.3}, "nce": {}})
+    found = compared_runs.run("main", None, models=["combined"], max_drop=0.5)["params"]
+    assert found == [
+        {"key": "loss", "base": "mc", "head": "nce"},
+        {"key": "losses.mc.tau", "base": 0.2, "head": 0.3},
+        {"key": "losses.nce", "base": None, "head": {}},
+    ]
+
+
+def test_stale_metrics_and_other_data_are_noted(repository: Path) -> None:
+    write_run(stale=True, data="cc")
+    notes = compared_runs.run("main", None, models=["combined"], max_drop=0.5)["notes"]
+    assert notes[0].startswith("reports/metrics.json of workspace is not what its dvc.lock records")
+    assert "raw data of workspace and main differ" in notes[1]
+
+
+def test_what_cannot_be_compared(repository: Path) -> None:
+    for base, says in (("nowhere", "no revision 'nowhere'"), ("", "no revision ''"), ("--help", "no revision '--help'")):
+        with pytest.raises(DataError, match=says):
+            verdicts(base)
+    with pytest.raises(ParamsError, match="no model 'combind'"):
+        compared_runs.run("main", None, models=["combind"], max_drop=0.5)
+    Path("reports/metrics.json").write_text("{}")
+    with pytest.raises(DataError, match="workspace and main have no set and label ratio in common"):
+        verdicts()
+    Path("reports/metrics.json").write_text("{")
+    with pytest.raises(DataError, match=r"workspace: reports/metrics\.json or params\.yaml is broken"):
+        verdicts()
+    Path("reports/metrics.json").unlink()
+    with pytest.raises(DataError, match=r"workspace has no reports/metrics\.json"):
+        verdicts()

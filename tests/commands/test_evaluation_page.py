@@ -1,0 +1,54 @@
+"""The text that `cspops evaluate` prints beside its table."""
+
+from cspops.commands.evaluate import MOST_CLASSES, class_rows, heading, notes, reason_rows
+
+DOCUMENT = {
+    "on": ["photos", "more\x1b[31m.csv"],
+    "rows": 1200,
+    "scored": 1100,
+    "seeds": [0, 1],
+    "label_ratio": 0.05,
+    "classes": 2,
+    "classes_of_model": 3,
+    "metrics": {"image": {}, "location": {}, "combined": {}},
+    "not_scored": {"no label": {"rows": 100, "such_as": ["a.jpg", "b\n.jpg"]}},
+    "scored_without_position": {"no position is given": 7},
+    "unknown_labels": {"elm": 3},
+    "respelt_labels": {"Oak ": {"class": "oak", "rows": 2}},
+}
+
+
+def test_the_heading_says_rows_labels_and_seeds_and_cannot_steer_the_terminal():
+    assert (
+        heading(DOCUMENT)
+        == "photos, more\ufffd[31m.csv: 1,100 of 1,200 rows, models of 5 % of the labels, mean (sd) over 2 seeds"
+    )
+    assert heading(DOCUMENT | {"seeds": None, "label_ratio": None}).endswith("1,200 rows, mean (sd) over 1 seed")
+
+
+def test_reasons_with_places():
+    assert reason_rows(DOCUMENT)[1:] == [["no label", "a.jpg, b\ufffd.jpg", "100"]]
+
+
+def test_everything_odd_is_a_sentence():
+    assert notes(DOCUMENT) == [
+        "2 of the model's 3 classes have rows",
+        "labels that the model does not know: 'elm' (3)",
+        "labels read without regard to case, blanks and Unicode form: 'Oak ' as 'oak' (2)",
+        "scored without a position, by the image alone: no position is given (7)",
+        "no calibrated product: the run was not evaluated (dvc repro evaluate)",
+    ]
+    plain = DOCUMENT | {"scored_without_position": {}, "unknown_labels": {}, "respelt_labels": {}, "metrics": {"location": {}}}
+    assert notes(plain)[1:] == ["location alone: the model has no image classifier"]
+
+
+def test_the_largest_classes_and_what_the_product_takes_them_for():
+    one = {"class": "oak", "rows": 1234, "top1": {"image": 50.0, "combined": 62.5}}
+    one["taken_for"] = {"image": None, "combined": {"class": "fir", "share": 12.34}}
+    header, row = class_rows([one])
+    assert header == ["class", "most often taken for (combined)", "rows", "image", "combined"]
+    assert row == ["oak", "fir (12.3 %)", "1,234", "50.00", "62.50"]
+    alone = {"class": "oak", "rows": 1, "top1": {"location": 0.0}, "taken_for": {"location": None}}
+    assert class_rows([alone])[1] == ["oak", "-", "1", "0.00"]
+    assert len(class_rows([one] * (MOST_CLASSES + 5))) == MOST_CLASSES + 1
+    assert len(class_rows([])) == 1

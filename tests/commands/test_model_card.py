@@ -1,0 +1,123 @@
+"""The card of an exported folder: front matter that parses, numbers where there are some, words where there are none."""
+
+import copy
+import re
+
+import pytest
+from ruamel.yaml import YAML
+
+from cspops.commands.model_card import model_card
+
+IMAGE = {
+    "model": "timm:resnet10t", "px": 32, "crop": 0.875, "interpolation": "bilinear", "mean": [0.5], "sd": [0.2],
+    "weights": "random", "bands": None, "black": 0.0, "white": None, "features": 512, "head": True,
+}  # fmt: skip
+
+
+def scores(top1, ece):
+    return {
+        "top1": {"mean": top1, "sd": 0.25},
+        "nll": {"mean": 0.9, "sd": 0.0},
+        "ece": {"mean": ece, "sd": 0.1},
+        "this_seed": 61.0,
+    }
+
+
+WHOLE = {
+    "cspops": "0.1.0", "git": {"commit": "c0ffee", "changed": True}, "stage": "run", "seed": 3, "label_ratio": 0.05,
+    "imported": {}, "dim": 256, "classes": 28, "image": IMAGE, "calibration": {"temperature": 1.5, "location_weight": 0.5},
+    "encoder": {"dim": 256, "encoding": {"name": "grid", "scales": 32}},
+    "data": {
+        "source": "blue_marble", "title": "Tiles: of the Earth", "licence": "public domain", "citation": "Somebody (2005).",
+        "non_commercial": False, "observations": 35000, "classes": 28, "training_rows": 20000,
+        "located_training_rows": 19000, "box": [-179.5, -55.0, 179.0, 83.0], "labelled_rows": 1000,
+    },
+    "params": {"loss": "mc", "losses.mc": {"terms": "a|b"}},
+    "metrics": {"seeds": [3, 4], "scores": {"test": {"combined": scores(60.5, 9.6), "calibrated": scores(61.0, 3.0)}}},
+    "lacking": [], "onnx": {"combined.onnx": {"probabilities": 1.2e-6}},
+    "files": {"classes.json": {"bytes": 1234, "sha256": "ab"}},
+}  # fmt: skip
+
+
+def card(**changes):
+    return model_card(copy.deepcopy(WHOLE) | changes)
+
+
+def front_matter(text):
+    return YAML(typ="safe").load(re.match(r"---\n(.*?)---\n", text, re.DOTALL)[1])
+
+
+def test_the_front_matter_is_what_hubs_read():
+    found = front_matter(card())
+    assert (found["library_name"], found["license"]) == ("cspops", "apache-2.0")
+    assert found["pipeline_tag"] == "image-classification"
+    assert {"onnx", "safetensors"} <= set(found["tags"])
+    [entry] = found["model-index"]
+    [result] = entry["results"]
+    assert entry["name"] == "CSP image and location classifier, Tiles: of the Earth"
+    assert (result["dataset"]["split"], result["metrics"][0]["type"]) == ("test", "accuracy")
+    assert [one["value"] for one in result["metrics"]] == [0.605, 0.61]
+
+
+def test_the_numbers_are_there():
+    text = card()
+    for part in (
+        "This is the model of seed 3 at 5 % of the labels.",
+        "revision `c0ffee` with changes that are not in it",
+        "35,000 observations of 28 classes, 20,000 of them to train on (19,000 with a position), ",
+        ", 1,000 of these with their label.",
+        "Training positions: -179.5 to 179 degrees of longitude, -55 to 83 of latitude.",
+        "| test | combined | 60.50 (0.25) | 61.00 | 0.90 (0.00) | 9.60 (0.10) |",
+        "of `combined` 9.6 %, of the calibrated product 3.0 %",
+        "T = 1.5 and w = 0.5",
+        "| `onnx/combined.onnx` | `probabilities` | 1.2e-06 |",
+        "the centre square of 0.875 of the shorter side, resized to 32 x 32 pixels, bilinear as in Pillow.",
+        '| `losses.mc.terms` | `"a\\|b"` |',
+        "| `classes.json` | 1,234 | `ab` |",
+    ):
+        assert part in text
+
+
+def test_what_is_not_known_is_not_said():
+    text = card(metrics={}, git=None, calibration=None, onnx={}, lacking=["Metrics: none."])
+    for part in ("## Metrics", "revision", "calibrated product", "onnxruntime", "held-out"):
+        assert part not in text
+    assert "Not in this folder:\n\n- Metrics: none." in text
+    assert "was not measured" in text
+    assert "model-index" not in front_matter(text)
+    assert "onnx" not in front_matter(text)["tags"]
+
+
+@pytest.mark.parametrize(
+    ("image", "says"),
+    [
+        (
+            {"bands": [4, 3, 2], "white": 3000.0},
+            "Bands 4, 3, 2, counted from 1, are R, G, B. Values of more than 8 bits from 0 to 3",
+        ),
+        ({"black": 10.0}, "from 10 to the largest value of the file's kind become 0 to 255"),
+    ],
+)
+def test_how_deep_images_become_rgb(image, says):
+    assert says in card(image=IMAGE | image)
+
+
+def test_a_location_encoder_alone():
+    text = card(image=None, classes=None, calibration=None, metrics={}, stage="pretrain", label_ratio=None)
+    assert "model.encode_location([[8.54, 47.37]])" in text
+    assert "onnx/location_encoder.onnx" in text
+    assert "saw no label" in text
+    assert "P(y" not in text.split("## Data")[1]
+    assert "probabilit" not in text.split("## Data")[1].split("## Files")[0].lower()
+    assert front_matter(text)["pipeline_tag"] == "feature-extraction"
+
+
+def test_an_imported_checkpoint_has_settings_and_an_unknown_origin():
+    data = {"source": None, "title": None, "licence": None, "citation": None, "non_commercial": False}
+    imported = {"file": "model.pth.tar", "sha256": "cd", "epoch": 31, "kind": "gridcell"}
+    text = card(stage="imported", imported=imported, image=None, calibration=None, metrics={}, params={}, data=data, git=None)
+    assert "# Imported location model model.pth.tar" in text
+    assert "(`gridcell`, SHA-256 `cd`)" in text
+    assert "What the model was trained on is not known to cspops" in text
+    assert '| `encoding.name` | `"grid"` |' in text
+    assert front_matter(text)["license"] == "unknown"

@@ -1,0 +1,621 @@
+"""The paper's tables out of a small git repository whose runs are made by hand: params, lock and metrics that fit, or not."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from small_project import environment
+from typer.testing import CliRunner
+
+from cspops.commands import app, compared_rows, paper_tables
+from cspops.commands import queue as dvc_queue
+from cspops.commands.runs import STAGES, with_values
+from cspops.data.splits import ratio_key
+from cspops.errors import CspopsError, DataError, EnvironmentProblem, ParamsError
+from cspops.params import Params, load, parse, recorded
+from cspops.report.paper import TABLES
+
+ROOT = Path(__file__).parents[2]
+SOURCE = "src/cspops/code.py"
+DEFAULT = load(ROOT / "params.yaml")
+SUP_GRID = {"loss": "none"}
+SUP_WRAP = {"loss": "none", "location_encoder.encoding.name": "wrap", "location_encoder.network.name": "residual"}
+
+
+def git(*arguments: str) -> str:
+    who = ["-c", "user.name=tests", "-c", "user.email=tests@example.org"]
+    done = subprocess.run(["git", *who, *arguments], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def write(file: str, text: str) -> None:
+    Path(file).parent.mkdir(parents=True, exist_ok=True)
+    Path(file).write_text(text)
+
+
+def metrics_text(params: Params, combined: float, image: float) -> str:
+    models = {"image": {"top1": {"mean": image, "sd": 0.25}}, "combined": {"top1": {"mean": combined, "sd": 0.5}}}
+    return json.dumps({"test": {ratio_key(ratio): models for ratio in params.split.label_ratios}})
+
+
+def lock_text(params: Params, metrics: str, data: str) -> str:
+    """dvc.lock as DVC would write it; every stage reads one source, download the raw data."""
+    source = {"path": SOURCE, "hash": "md5", "md5": md5(Path(SOURCE).read_bytes())}
+    stages: dict[str, Any] = {}
+    for stage in STAGES["combined"]:
+        raw = [{"path": "data", "hash": "md5", "md5": md5(data.encode())}] if stage == "download" else []
+        artefact = {"path": "artifacts/check.ok", "hash": "md5", "md5": md5(params.loss.encode())}
+        stages[stage] = {"cmd": "x", "deps": [artefact, *raw, source]}
+        if read := recorded(params, stage):
+            stages[stage]["params"] = {"params.yaml": read}
+    stages["evaluate"]["outs"] = [{"path": "reports/metrics.json", "hash": "md5", "md5": md5(metrics.encode())}]
+    return json.dumps({"schema": "2.0", "stages": stages})
+
+
+def write_run(
+    values: dict[str, Any], combined: float, image: float = 30.0, *, code: str = "one", data: str = "raw", ran: Any = None
+) -> None:
+    """A run in the working folder: params.yaml and dvc.lock (JSON is YAML), source, metrics. ``ran``: what ran instead."""
+    params = with_values(DEFAULT, values.items())
+    did = params if ran is None else with_values(DEFAULT, ran.items())
+    write("params.yaml", params.model_dump_json(indent=1))
+    write(SOURCE, code)
+    write("reports/metrics.json", metrics_text(did, combined, image))
+    write("dvc.lock", lock_text(did, Path("reports/metrics.json").read_text(), data))
+
+
+def save(ref: str) -> str:
+    """Commit the working folder under a ref of its own, and go back to HEAD."""
+    git("add", "-A")
+    commit = git("commit-tree", "-p", "HEAD", "-m", ref, git("write-tree"))
+    git("update-ref", ref, commit)
+    git("reset", "-q", "--hard", "HEAD")
+    return commit
+
+
+def experiment(name: str, values: dict[str, Any], combined: float, image: float = 30.0, **about: Any) -> str:
+    """An experiment as `dvc exp run` leaves it."""
+    write_run(values, combined, image, **about)
+    head = git("rev-parse", "HEAD")
+    return save(f"refs/exps/{head[:2]}/{head[2:]}/{name}")
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository whose HEAD is a finished run of CSP-MC-BLD."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    for name in ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE"):
+        monkeypatch.delenv(name, raising=False)
+    git("init", "-q", "-b", "main")
+    write(".dvc/config", "[core]\n    analytics = false\n    check_update = false\n")
+    write(".dvc/.gitignore", "/config.local\n/tmp\n/cache\n")
+    write_run({}, 53.0)
+    git("add", "-A")
+    git("commit", "-q", "-m", "a run")
+    return folder
+
+
+def collect(number: int = 1, *, any_code: bool = False) -> dict[str, Any]:
+    said: list[str] = []
+    document = paper_tables.collect(number, load(Path("params.yaml")), any_code=any_code, say=said.append)
+    document["said"] = said
+    return document
+
+
+def row(document: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    cells: list[dict[str, Any]] = next(one["cells"] for one in document["rows"] if one["name"] == name)
+    return cells
+
+
+def means(document: dict[str, Any], name: str) -> list[float | None]:
+    return [cell["ours"] and cell["ours"]["mean"] for cell in row(document, name)]
+
+
+NONE = [None] * 4
+
+
+def test_a_run_fills_the_row_of_its_params_whatever_it_is_called(project: Path) -> None:
+    commit = experiment("nce", SUP_GRID, 51.0)
+    experiment("t1-sup-grid", {"loss": "mse"}, 52.0)
+    document = collect()
+    assert means(document, "CSP-MC-BLD") == [53.0] * 4
+    assert means(document, "Sup. Only (grid)") == [51.0] * 4
+    assert means(document, "MSE") == [52.0] * 4
+    assert means(document, "Img. Only") == [30.0] * 4
+    assert means(document, "CSP-NCE-BLD") == means(document, "Sup. Only (wrap)") == NONE
+    cell = row(document, "Sup. Only (grid)")[0]
+    assert cell["paper"] == {"mean": 8.16, "sd": 0.01}
+    assert {name: cell["ours"][name] for name in ("mean", "sd", "revision", "commit")} == {
+        "mean": 51.0,
+        "sd": 0.5,
+        "revision": "nce",
+        "commit": commit[:7],
+    }
+    assert row(document, "CSP-MC-BLD")[0]["ours"]["revision"] == "main"
+    assert document["dataset"] == "blue_marble"
+    assert "Ours were measured on blue_marble, the paper's on iNat2018" in Path("reports/tables/table_1.md").read_text()
+    assert not list(Path("reports/tables").glob(".*"))
+
+
+def test_a_branch_counts_and_what_dvc_keeps_for_itself_does_not(project: Path) -> None:
+    for ref in ("refs/exps/stash", "refs/exps/exec/EXEC_HEAD", "refs/exps/celery/stash", "refs/exps/apply/ORIG_HEAD"):
+        write_run(SUP_GRID, 51.0)
+        save(ref)
+    assert means(collect(), "Sup. Only (grid)") == NONE
+    write_run(SUP_GRID, 51.0)
+    save("refs/heads/without")
+    assert means(collect(), "Sup. Only (grid)") == [51.0] * 4
+
+
+@pytest.mark.parametrize(
+    ("values", "matches"),
+    [
+        ({"losses.mc.tau_batch": 0.9, "encodings.wrap": {}}, True),  # of a loss that this run does not use
+        ({"networks.residual.layers": 9}, True),
+        ({"pretrain.epochs": 99}, False),
+        ({"seeds": [0]}, False),
+        ({"dataset.blue_marble.tile_km": 99.0}, False),
+        ({"location_encoder.encoding.name": "wrap"}, False),
+    ],
+)
+def test_only_params_that_some_stage_reads_decide(project: Path, values: dict[str, Any], matches: bool) -> None:
+    experiment("one", SUP_GRID | values, 51.0)
+    assert means(collect(), "Sup. Only (grid)") == ([51.0] * 4 if matches else NONE)
+
+
+def test_the_image_alone_comes_from_any_run_of_the_same_image_line(project: Path) -> None:
+    write_run({}, 53.0, ran={"loss": "nce"})  # HEAD itself is of no use
+    git("commit", "-q", "-a", "-m", "broken")
+    assert means(collect(), "Img. Only") == NONE
+    experiment("a", SUP_WRAP | {"pretrain.epochs": 3, "finetune_losses.presence_absence.beta": 0.5}, 50.0, 31.0)
+    assert means(collect(), "Img. Only") == [31.0] * 4
+    git("update-ref", "-d", git("for-each-ref", "--format=%(refname)", "refs/exps"))
+    Path("reports/tables/table_1.json").unlink()
+    experiment("b", SUP_WRAP | {"finetune_img.modes.linear_probe.max_iterations": 3}, 50.0, 31.0)
+    assert means(collect(), "Img. Only") == NONE
+
+
+def test_other_code_only_when_asked_for_and_marked(project: Path) -> None:
+    experiment("old", SUP_GRID, 51.0, code="two")
+    document = collect()
+    assert means(document, "Sup. Only (grid)") == NONE
+    assert row(document, "Sup. Only (grid)")[0]["missing"] == "run by other sources only (old); --any-code shows it"
+    document = collect(any_code=True)
+    assert means(document, "Sup. Only (grid)") == [51.0] * 4
+    marked = {one["name"] for one in document["rows"] for cell in one["cells"] if cell["other_code"]}
+    assert marked == {"Sup. Only (grid)"}
+    assert "51.00 (0.50)†" in Path("reports/tables/table_1.md").read_text()
+    experiment("new", SUP_GRID, 51.5)  # the same sources as the workspace's win
+    assert means(collect(any_code=True), "Sup. Only (grid)") == [51.5] * 4
+
+
+def test_other_raw_data_never(project: Path) -> None:
+    experiment("other-data", SUP_GRID, 51.0, data="another")
+    assert means(collect(any_code=True), "Sup. Only (grid)") == NONE
+
+
+def test_params_without_their_results_are_no_run(project: Path) -> None:
+    experiment("not-run", SUP_GRID, 51.0, ran={"loss": "mc"})
+    write_run({"loss": "mse"}, 52.0)
+    write("reports/metrics.json", Path("reports/metrics.json").read_text().replace("52.0", "92.0"))
+    save("refs/heads/edited")
+    document = collect(any_code=True)
+    reason = "has these params, but its dvc.lock or metrics.json is of another run"
+    assert row(document, "Sup. Only (grid)")[0] == {
+        "paper": {"mean": 8.16, "sd": 0.01},
+        "ours": None,
+        "other_code": False,
+        "missing": f"not-run {reason}",
+    }
+    assert row(document, "MSE")[3]["missing"] == f"edited {reason}"
+
+
+def test_revisions_of_another_form_are_passed_over(project: Path) -> None:
+    for name, file in (("no-params", "params.yaml"), ("no-lock", "dvc.lock")):
+        write_run(SUP_GRID, 51.0)
+        write(file, "a: [1\n")
+        save(f"refs/heads/{name}")
+        Path(file).unlink()
+        save(f"refs/heads/{name}-at-all")
+    assert means(collect(), "CSP-MC-BLD") == [53.0] * 4
+    assert means(collect(), "Sup. Only (grid)") == NONE
+
+
+def test_a_label_ratio_that_the_workspace_lacks_is_an_empty_cell_with_the_reason(project: Path) -> None:
+    write_run({"split.label_ratios": [0.05, 1.0]}, 53.0)
+    git("commit", "-q", "-a", "-m", "two ratios")
+    document = collect()
+    assert means(document, "CSP-MC-BLD") == [53.0, None, None, 53.0]
+    assert row(document, "CSP-MC-BLD")[1]["missing"] == "split.label_ratios in params.yaml has no 0.1"
+    assert "Missing: CSP-MC-BLD (10 %)" in Path("reports/tables/table_1.md").read_text()
+
+
+def without_tile2vec(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Table 5 asks for a method that this project does not have."""
+    table = TABLES[5]
+    rows = [
+        replace(one, overrides=(("pretrain_img.method", "none such"),)) if "Tile2Vec" in one.name else one for one in table.rows
+    ]
+    monkeypatch.setitem(TABLES, 5, replace(table, rows=tuple(rows)))
+
+
+def test_rows_that_cannot_run_say_why(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_tile2vec(monkeypatch)
+    document = collect(5)
+    missing = row(document, "Img. Only (Tile2Vec)")[0]["missing"]
+    assert missing.startswith("params.yaml: pretrain_img.method: 'none such' is not one of ")
+    assert means(document, "CSP-MC-BLD") == [53.0] * 4
+
+
+def test_a_setting_that_the_project_does_not_have_is_named(project: Path) -> None:
+    with pytest.raises(ParamsError, match=r"pretrain_img\.methods\.byol: unknown key"):
+        with_values(DEFAULT, [("pretrain_img.methods.byol.epochs", 2)])
+
+
+def hits(seeds: int, n: int, combined: float, image: float) -> compared_rows.HitsByRoleAndRatio:
+    """The first share of the rows is right, of each model."""
+
+    def right(percent: float) -> torch.Tensor:
+        return (torch.arange(n) < n * percent / 100).expand(seeds, n).clone()
+
+    one = compared_rows.Hits(
+        tuple(range(seeds)), tuple(map(str, range(n))), {"combined": right(combined), "image": right(image)}
+    )
+    return {("test", ratio): one for ratio in (0.05, 0.1, 0.2, 1.0)}
+
+
+@pytest.fixture
+def predictions(monkeypatch: pytest.MonkeyPatch) -> dict[str, compared_rows.HitsByRoleAndRatio]:
+    """What DVC's cache holds, by commit; empty at first."""
+    cache: dict[str, compared_rows.HitsByRoleAndRatio] = {}
+
+    def bring(_: Path, revision: str) -> compared_rows.HitsByRoleAndRatio:
+        if revision not in cache:
+            raise DataError("not in the cache")
+        return cache[revision]
+
+    monkeypatch.setattr(compared_rows, "hits_of", bring)
+    return cache
+
+
+def comparison(document: dict[str, Any], name: str, minus: str) -> list[dict[str, Any]]:
+    found = (one["cells"] for one in document["comparisons"] if (one["row"], one["minus"]) == (name, minus))
+    cells: list[dict[str, Any]] = next(found)
+    return cells
+
+
+def test_intervals_and_verdicts_from_the_predictions(
+    project: Path, predictions: dict[str, compared_rows.HitsByRoleAndRatio]
+) -> None:
+    """All rows against none: every resample gives 100. The same rows: every resample gives 0."""
+    write_run({}, 100.0, 0.0)
+    git("commit", "-q", "-a", "-m", "all right")
+    predictions[git("rev-parse", "HEAD")] = hits(2, 20, 100, 0)
+    predictions[experiment("none", SUP_GRID, 0.0, 0.0)] = hits(2, 20, 0, 0)
+    predictions[experiment("nce", {"loss": "nce"}, 0.0, 0.0)] = hits(2, 20, 0, 0)
+    predictions[experiment("mse", {"loss": "mse"}, 100.0, 0.0)] = hits(2, 20, 100, 0)
+    document = collect()
+    for minus in ("Sup. Only (grid)", "CSP-NCE-BLD", "Img. Only"):
+        for cell in comparison(document, "CSP-MC-BLD", minus):
+            assert (cell["difference"], cell["low"], cell["high"], cell["verdict"]) == (100.0, 100.0, 100.0, "holds")
+    worse = comparison(document, "CSP-NCE-BLD", "MSE")[1]
+    assert (worse["difference"], worse["high"], worse["verdict"], worse["paper"]) == (-100.0, -100.0, "does not hold", 0.95)
+    assert comparison(document, "MSE", "Sup. Only (grid)")[0]["verdict"] == "no order in the paper"
+    missing = comparison(document, "Sup. Only (grid)", "Sup. Only (wrap)")[0]
+    assert (missing["difference"], missing["verdict"], missing["why"]) == (None, None, "a number is missing")
+    predictions[experiment("nce-again", {"loss": "nce"}, 100.0, 0.0, code="two")] = hits(2, 20, 100, 0)
+    git("update-ref", "-d", f"refs/exps/{git('rev-parse', 'HEAD')[:2]}/{git('rev-parse', 'HEAD')[2:]}/nce")
+    Path("reports/tables/table_1.json").unlink(missing_ok=True)
+    even = comparison(collect(any_code=True), "CSP-MC-BLD", "CSP-NCE-BLD")[2]
+    assert (even["low"], even["high"], even["verdict"]) == (0.0, 0.0, "within noise")
+
+
+@pytest.mark.parametrize(
+    ("expected", "low", "high", "says"),
+    [
+        (1, 0.1, 2.0, "holds"),
+        (1, -2.0, -0.1, "does not hold"),
+        (-1, -2.0, -0.1, "holds"),
+        (-1, 0.1, 2.0, "does not hold"),
+        (1, -0.1, 2.0, "within noise"),
+        (-1, 0.0, 2.0, "within noise"),
+        (0, 0.1, 2.0, "no order in the paper"),
+    ],
+)
+def test_verdict(expected: int, low: float, high: float, says: str) -> None:
+    assert paper_tables.verdict(expected, low, high) == says
+
+
+def test_an_interval_that_cannot_be_had_says_why(
+    project: Path, predictions: dict[str, compared_rows.HitsByRoleAndRatio]
+) -> None:
+    head = git("rev-parse", "HEAD")
+    other = experiment("none", SUP_GRID, 40.0)
+
+    def why() -> str:
+        cell = comparison(collect(), "CSP-MC-BLD", "Sup. Only (grid)")[0]
+        assert (cell["difference"], cell["low"], cell["verdict"]) == (13.0, None, None)
+        assert "+13.00 |" in Path("reports/tables/table_1.md").read_text()
+        return str(cell["why"])
+
+    assert why() == "the predictions of main are not in DVC's cache"
+    predictions[head] = hits(2, 100, 53, 30)
+    assert why() == "the predictions of none are not in DVC's cache"
+    predictions[other] = hits(3, 100, 40, 30)
+    assert why() == "tested on other rows or seeds"
+    predictions[other] = hits(2, 100, 39, 30)
+    assert why() == "the predictions in DVC's cache are not those of metrics.json"
+    predictions[other] = hits(2, 100, 40, 30)
+    assert comparison(collect(), "CSP-MC-BLD", "Sup. Only (grid)")[0]["verdict"] == "holds"
+
+
+@pytest.fixture
+def clone(project: Path, predictions: dict[str, compared_rows.HitsByRoleAndRatio], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A fresh clone of a project whose Table 1 is committed with two rows: no experiments, no predictions."""
+    predictions[git("rev-parse", "HEAD")] = hits(2, 100, 53, 30)
+    predictions[experiment("none", SUP_GRID, 40.0)] = hits(2, 100, 40, 30)
+    collect()
+    git("add", "-A")
+    git("commit", "-q", "-m", "the table")
+    git("clone", "-q", ".", "../clone")
+    predictions.clear()
+    monkeypatch.chdir(project.parent / "clone")
+    return project.parent / "clone"
+
+
+def test_in_a_fresh_clone_the_committed_table_stays_as_it_is(clone: Path) -> None:
+    assert git("for-each-ref", "refs/exps") == ""
+    before = {file.name: file.read_bytes() for file in Path("reports/tables").iterdir()}
+    document = collect()
+    assert means(document, "Sup. Only (grid)") == [40.0] * 4
+    assert row(document, "Sup. Only (grid)")[0]["ours"]["revision"] == "none"
+    assert comparison(document, "CSP-MC-BLD", "Sup. Only (grid)")[0]["verdict"] == "holds"
+    assert {file.name: file.read_bytes() for file in Path("reports/tables").iterdir()} == before
+    shutil.rmtree("reports/tables")  # HEAD still has them
+    assert means(collect(), "Sup. Only (grid)") == [40.0] * 4
+    whole = Path("reports/tables/table_1.json").read_text()
+    for broken in ("{", "[]", whole.replace('"key"', '"kez"'), whole.replace('"low"', '"lov"'), '{"rows": [{}]}'):
+        write("reports/tables/table_1.json", broken)
+        assert means(collect(), "Sup. Only (grid)") == [40.0] * 4
+    assert git("status", "--short") == ""
+
+
+def test_committed_numbers_of_other_params_are_dropped_and_said_to_be_missing(clone: Path) -> None:
+    write_run({"pretrain.epochs": 99}, 55.0)
+    git("commit", "-q", "-a", "-m", "longer")
+    document = collect()
+    assert means(document, "CSP-MC-BLD") == [55.0] * 4
+    assert means(document, "Img. Only") == [30.0] * 4  # the image line is the same
+    cell = row(document, "Sup. Only (grid)")[0]
+    assert cell["ours"] is None
+    assert cell["missing"] == "not run with these params and data; the number in reports/tables is of other ones"
+
+
+def test_committed_numbers_of_other_code_stay_and_are_marked_but_are_queued_again(
+    clone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_run({}, 54.0, code="two")
+    git("commit", "-q", "-a", "-m", "other code")
+    cell = row(collect(), "Sup. Only (grid)")[0]
+    assert (cell["ours"]["mean"], cell["other_code"]) == (40.0, True)
+    head = row(collect(), "CSP-MC-BLD")[0]
+    assert (head["ours"]["mean"], head["other_code"]) == (54.0, False)
+    asked = fake_dvc(monkeypatch)
+    assert "t1-sup-grid" in [one["name"] for one in queue()["queued"]]
+    assert "t1-sup-grid" in queue(any_code=True)["finished"]
+    assert asked
+
+
+def test_a_finished_experiment_wins_over_a_committed_number(clone: Path) -> None:
+    experiment("again", SUP_GRID, 51.0)
+    document = collect()
+    assert means(document, "Sup. Only (grid)") == [51.0] * 4
+    # The committed interval was that of another number.
+    assert comparison(document, "CSP-MC-BLD", "Sup. Only (grid)")[0]["verdict"] is None
+
+
+def test_listing_counts_cells_with_results(project: Path) -> None:
+    experiment("wrap", SUP_WRAP, 51.0)
+    found = {one["table"]: one for one in paper_tables.listing(load(Path("params.yaml")))}
+    assert {number: (one["rows"], one["columns"], one["cells_with_results"]) for number, one in found.items()} == {
+        1: (6, 4, 12),
+        2: (4, 4, 4),
+        3: (5, 4, 4),
+        4: (6, 2, 0),
+        5: (7, 4, 8),
+    }
+    assert not Path("reports/tables").exists()
+
+
+def fake_dvc(monkeypatch: pytest.MonkeyPatch, status: str = "") -> list[tuple[str, ...]]:
+    """DVC's command line, which answers `status` to `queue status`; the other calls are listed."""
+    asked: list[tuple[str, ...]] = []
+
+    def answer(command: list[str], **_: Any) -> SimpleNamespace:
+        assert command[:3] == [sys.executable, "-m", "dvc"]
+        if command[3:] == ["queue", "status"]:
+            return SimpleNamespace(returncode=0, stdout=status, stderr="")
+        asked.append(tuple(command[3:]))
+        return SimpleNamespace(returncode=0, stdout="", stderr="")
+
+    monkeypatch.setattr(dvc_queue, "subprocess", SimpleNamespace(run=answer))
+    return asked
+
+
+def queue(number: int = 1, *, any_code: bool = False, say: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
+    return paper_tables.queue(number, load(Path("params.yaml")), any_code=any_code, say=say)
+
+
+def test_one_experiment_a_missing_run_with_only_what_differs(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = fake_dvc(monkeypatch)
+    experiment("mse", {"loss": "mse"}, 52.0)
+    report = queue()
+    add = ("exp", "run", "--queue", "-n")
+    wrap = ("location_encoder.encoding.name=wrap", "-S", "location_encoder.network.name=residual")
+    assert asked == [
+        (*add, "t1-sup-wrap", "-S", "loss=none", "-S", *wrap),
+        (*add, "t1-sup-grid", "-S", "loss=none"),
+        (*add, "t1-nce-bld", "-S", "loss=nce"),
+    ]
+    assert report["finished"] == ["t1-mse", "t1-mc-bld", "t1-img-only"]
+    assert [one["name"] for one in report["queued"]] == ["t1-sup-wrap", "t1-sup-grid", "t1-nce-bld"]
+    assert report["waiting"] == report["unavailable"] == []
+
+
+def test_columns_that_set_params_have_runs_of_their_own(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = fake_dvc(monkeypatch)
+    report = queue(4)
+    names = [command[4] for command in asked]
+    assert len(set(names)) == len(names) == 10
+    assert report["waiting"] == ["t4-inception-img-only", "t4-vit-img-only"]  # any other run of the column brings them
+    command = asked[names.index("t4-vit-mc-bld")]
+    assert command[5:] == (
+        *("-S", "image_encoder.model=timm:vit_tiny_patch16_224", "-S", "image_encoder.weights=pretrained"),
+        *("-S", "image_encoder.px=null", "-S", "image_encoder.crop=null", "-S", "image_encoder.interpolation=null"),
+        *("-S", "pretrain_img.method=none"),
+    )
+
+
+def test_rows_that_cannot_run_are_not_queued(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = fake_dvc(monkeypatch)
+    without_tile2vec(monkeypatch)
+    report = queue(5)
+    assert "Img. Only (Tile2Vec)" in {one["row"] for one in report["unavailable"]}
+    assert not [command for command in asked if "tile2vec" in command[4]]
+
+
+@pytest.mark.parametrize(("state", "again"), [("Queued", False), ("Running", False), ("Failed", True), ("Success", True)])
+def test_what_waits_in_the_queue_is_known_by_its_params(
+    project: Path, monkeypatch: pytest.MonkeyPatch, state: str, again: bool
+) -> None:
+    write_run(SUP_GRID, 0.0)
+    waiting = save("refs/exps/celery/stash")
+    status = (
+        f"Task     Name         Created    Status\n{waiting[:7]}  odd-name  02:42 PM   {state}\n\nWorker status: 0 active\n"
+    )
+    asked = fake_dvc(monkeypatch, status)
+    report = queue()
+    assert ("t1-sup-grid" in [command[4] for command in asked]) == again
+    assert ("t1-sup-grid" in report["waiting"]) != again
+
+
+def test_a_name_that_is_taken_gets_a_number(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = fake_dvc(monkeypatch)
+    experiment("t1-sup-grid", SUP_GRID, 51.0, code="two")
+    experiment("t1-sup-grid-2", {"pretrain.epochs": 99}, 51.0)
+    queue()
+    assert "t1-sup-grid-3" in [command[4] for command in asked]
+
+
+def test_changed_params_are_not_queued_and_untracked_sources_are_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = fake_dvc(monkeypatch)
+    said: list[str] = []
+    write("src/cspops/extra.py", "")
+    queue(say=said.append)
+    assert "note: not in git, so queued runs will not have it: src/cspops/extra.py (git add -N)" in said
+    asked.clear()
+    write("params.yaml", Path("params.yaml").read_text().replace('"loss": "mc"', '"loss": "nce"'))
+    with pytest.raises(ParamsError, match=r"params\.yaml differs from HEAD"):
+        queue()
+    assert not asked
+    assert collect()["said"] == ["note: not as in HEAD: params.yaml; runs that are not committed do not count"]
+
+
+def test_sources_that_changed_since_the_last_run_are_named(project: Path) -> None:
+    assert collect()["said"] == []
+    write(SOURCE, "changed")
+    (said,) = collect()["said"]
+    assert said.startswith(f"note: {SOURCE} changed since the run of dvc.lock")
+
+
+def test_dvcs_last_word_is_the_error(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> SimpleNamespace:
+        return SimpleNamespace(
+            returncode=255, stdout="Queueing\n", stderr="WARNING: x\nERROR: no can do\n\nHaving any troubles?\n"
+        )
+
+    monkeypatch.setattr(dvc_queue, "subprocess", SimpleNamespace(run=refuse))
+    with pytest.raises(CspopsError, match=r"^dvc queue status failed: ERROR: no can do$"):
+        queue()
+
+
+def test_what_is_not_a_project_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    shutil.copy(ROOT / "params.yaml", "params.yaml")
+    for says, prepare in (
+        ("not in a git repository", ["init", "-q"]),
+        (r"\.dvc is missing", None),
+        ("no commit yet", ["commit", "-q", "--allow-empty", "-m", "x"]),
+    ):
+        with pytest.raises(EnvironmentProblem, match=says):
+            collect()
+        if prepare is None:
+            Path(".dvc").mkdir()
+        else:
+            git(*prepare)
+    with pytest.raises(DataError, match=r"dvc\.lock is missing"):
+        collect()
+    write("dvc.lock", '{"stages": {"download": {"cmd": "x"}}}')
+    with pytest.raises(DataError, match=r"dvc\.lock has no stage split"):
+        collect()
+    write("dvc.lock", "[")
+    with pytest.raises(DataError, match=r"dvc\.lock cannot be read"):
+        collect()
+    assert not Path("reports").exists()
+
+
+def test_the_command(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = CliRunner().invoke
+    done = run(app, ["tables", "1", "--json"])
+    assert done.exit_code == 0
+    assert json.loads(done.stdout) == json.loads(Path("reports/tables/table_1.json").read_text())
+    assert [one["table"] for one in json.loads(run(app, ["tables", "--json"]).stdout)] == [1, 2, 3, 4, 5]
+    shown = run(app, ["tables", "1"], env={"COLUMNS": "160"}).stdout
+    assert "53.00 (0.50)" in shown
+    assert "Missing: MSE (5 %, 10 %, 20 %, 100 %): not run with these params and data" in shown
+    assert "8 of 24" in run(app, ["tables"], env={"COLUMNS": "160"}).stdout
+    fake_dvc(monkeypatch)
+    shown = run(app, ["tables", "2", "--queue"]).stdout
+    assert "queued: t2-mc-bd, t2-mc-bl, t2-mc-b\n" in shown
+    assert "next: dvc queue start (or dvc exp run --run-all), then cspops tables 2\n" in shown
+    for arguments, says in ((["tables", "9"], "there is no table 9"), (["tables", "--queue"], "no table is named")):
+        error = run(app, arguments).exception
+        assert isinstance(error, ParamsError)
+        assert says in error.message
+
+
+def test_dvc_itself_queues_the_run_once(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real `dvc exp run --queue` of a project with one trivial stage."""
+    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
+    monkeypatch.setattr(sys, "executable", shutil.which("python", path=environment()["PATH"]))
+    stage = {"cmd": "cp params.yaml out", "params": ["loss", "losses.mc.terms"], "outs": ["out"]}
+    write("dvc.yaml", json.dumps({"stages": {"copy": stage}}))
+    write(".gitignore", "/out\n")
+    git("add", "-A")
+    git("commit", "-q", "-m", "a stage")
+    for terms in ("BD", "BL"):
+        experiment(f"mc-{terms}", {"losses.mc.terms": terms}, 52.0)
+    first = queue(2)
+    assert [one["name"] for one in first["queued"]] == ["t2-mc-b"]
+    assert parse(git("show", "refs/exps/celery/stash:params.yaml"), Path("params.yaml")).losses.mc.terms == "B"
+    again = queue(2)
+    assert again["queued"] == []
+    assert again["waiting"] == ["t2-mc-b"]
+    assert again["finished"] == ["t2-mc-bld", "t2-mc-bd", "t2-mc-bl"]
+    assert git("status", "--short") == ""

@@ -1,0 +1,80 @@
+"""Predictions of two runs, compared row by row."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from cspops.commands import compared_rows
+from cspops.errors import DataError
+
+
+def predictions(file: Path, *, seeds: tuple[int, ...] = (3, 1), first_row: int = 0, draw: int = 0) -> pa.Table:
+    """Random guesses of 3 classes for 6 rows of two sets, the seeds not in order."""
+    random = np.random.default_rng(draw)
+    rows = [
+        {"seed": seed, "label_ratio": ratio, "role": role, "obs_id": f"o{first_row + row}", "label": row % 3}
+        | {model: [int(one) for one in random.permutation(3)] for model in compared_rows.MODELS}
+        for seed in seeds
+        for ratio in (0.1, 1.0)
+        for role, ids in (("test", range(4)), ("spatial_test", range(4, 6)))
+        for row in ids
+    ]
+    table = pa.Table.from_pylist(rows)
+    pq.write_table(table, file)
+    return table
+
+
+def test_each_difference_is_that_of_the_hits_counted_a_row_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine, its = predictions(tmp_path / "a", draw=1), predictions(tmp_path / "b", draw=2)
+    monkeypatch.setattr(compared_rows, "hits_of", lambda *_: compared_rows._hits(its))
+    rows = compared_rows.run(tmp_path / "a", "other")
+    assert [(row["role"], row["label_ratio"], row["model"]) for row in rows[:3]] == [
+        ("spatial_test", 0.1, model) for model in compared_rows.MODELS
+    ]
+    assert len(rows) == 2 * 2 * 3
+    for row in rows:
+        hits = [
+            [
+                one[row["model"]][0] == one["label"]
+                for one in table.to_pylist()
+                if (one["role"], one["label_ratio"]) == (row["role"], row["label_ratio"])
+            ]
+            for table in (mine, its)
+        ]
+        assert row["difference"] == pytest.approx(100 * (sum(hits[0]) - sum(hits[1])) / len(hits[0]), abs=1e-4)
+        assert (row["seeds"], row["rows"]) == (2, 4 if row["role"] == "test" else 2)
+        assert row["low"] <= row["difference"] <= row["high"]
+
+
+def test_hits_are_by_seed_in_order(tmp_path: Path) -> None:
+    table = predictions(tmp_path / "a")
+    hits = compared_rows._hits(table)["test", 0.1]
+    assert hits.seeds == (1, 3)
+    assert hits.obs_id == ("o0", "o1", "o2", "o3")
+    for number, seed in enumerate(hits.seeds):
+        expected = [
+            one["image"][0] == one["label"]
+            for one in table.to_pylist()
+            if (one["role"], one["label_ratio"], one["seed"]) == ("test", 0.1, seed)
+        ]
+        assert hits.of["image"][number].tolist() == expected
+
+
+@pytest.mark.parametrize("other", [{"seeds": (3, 2)}, {"first_row": 1}])
+def test_other_rows_or_seeds_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: dict[str, int]) -> None:
+    predictions(tmp_path / "a")
+    its = predictions(tmp_path / "b", **other)  # type: ignore[arg-type]
+    monkeypatch.setattr(compared_rows, "hits_of", lambda *_: compared_rows._hits(its))
+    with pytest.raises(DataError, match=r"^'other' was tested on other rows or seeds \(spatial_test, 10 % labels\)$"):
+        compared_rows.run(tmp_path / "a", "other")
+
+
+def test_a_workspace_without_predictions_and_no_revision(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="a is missing"):
+        compared_rows.run(tmp_path / "a", "main")
+    predictions(tmp_path / "a")
+    with pytest.raises(DataError, match="no revision is named"):
+        compared_rows.run(tmp_path / "a", "")

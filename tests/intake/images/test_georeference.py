@@ -1,0 +1,160 @@
+import math
+import warnings
+from importlib import util
+
+import numpy as np
+import pytest
+
+rasterio = pytest.importorskip("rasterio")
+pytest.importorskip("pyproj")
+from affine import Affine  # noqa: E402
+from rasterio.control import GroundControlPoint  # noqa: E402
+from rasterio.warp import transform as warp  # noqa: E402
+from scipy.integrate import quad  # noqa: E402
+
+from cspops.errors import EnvironmentProblem  # noqa: E402
+from cspops.intake.images import georeference  # noqa: E402
+from cspops.intake.images.georeference import centre  # noqa: E402
+
+A, F = 6378137.0, 1 / 298.257223563
+E2 = F * (2 - F)
+"""WGS 84: half axis in metres, flattening, squared eccentricity."""
+WIDTH, HEIGHT = 6, 4
+
+
+def geotiff(file, *, crs, transform=None, **more):
+    """A GeoTIFF of 6 x 4 pixels."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        with rasterio.open(
+            file, "w", driver="GTiff", width=WIDTH, height=HEIGHT, count=1, dtype="uint8", crs=crs, transform=transform, **more
+        ) as opened:
+            opened.write(np.ones((1, HEIGHT, WIDTH), np.uint8))
+    return file
+
+
+def around(x, y, step):
+    """North-up pixels of `step`, the middle of the grid at (x, y)."""
+    return Affine(step, 0, x - step * WIDTH / 2, 0, -step, y + step * HEIGHT / 2)
+
+
+def meridian_arc(lat):
+    """Metres from the equator: the integral of the radius of curvature a (1 - e^2) / (1 - e^2 sin^2)^(3/2)."""
+    return quad(lambda phi: A * (1 - E2) * (1 - E2 * math.sin(phi) ** 2) ** -1.5, 0, math.radians(lat), epsabs=1e-6)[0]
+
+
+def polar_radius(lat, true_scale):
+    """Metres from the pole in a polar stereographic map of a latitude of true scale: Snyder 1987, (15-9), (14-15), (21-34)."""
+
+    def t(phi):
+        e_sin = math.sqrt(E2) * math.sin(phi)
+        return math.tan(math.pi / 4 - phi / 2) / ((1 - e_sin) / (1 + e_sin)) ** (math.sqrt(E2) / 2)
+
+    phi, phi_c = math.radians(lat), math.radians(true_scale)
+    m_c = math.cos(phi_c) / math.sqrt(1 - E2 * math.sin(phi_c) ** 2)
+    return A * m_c * t(phi) / t(phi_c)
+
+
+def web_mercator(lon, lat):
+    return A * math.radians(lon), A * math.asinh(math.tan(math.radians(lat)))
+
+
+# On its central meridian a UTM map is 0.9996 times the meridian arc; EPSG:3413 has its true scale at 70 N and 45 W downwards.
+CLOSED_FORM = {
+    "UTM 33 north": ("EPSG:32633", (500000.0, 0.9996 * meridian_arc(52.3)), 10.0, (15.0, 52.3)),
+    "UTM 19 south": ("EPSG:32719", (500000.0, 1e7 - 0.9996 * meridian_arc(33.4)), 10.0, (-69.0, -33.4)),
+    "web mercator": ("EPSG:3857", web_mercator(-73.9, 40.7), 30.0, (-73.9, 40.7)),
+    "polar, 45 W": ("EPSG:3413", (0.0, -polar_radius(81.0, 70.0)), 100.0, (-45.0, 81.0)),
+    "polar, 45 E": ("EPSG:3413", (polar_radius(81.0, 70.0), 0.0), 100.0, (45.0, 81.0)),
+    "degrees": ("EPSG:4326", (-7.25, 58.5), 0.01, (-7.25, 58.5)),
+    "degrees by the date line": ("EPSG:4326", (179.5, -16.5), 0.01, (179.5, -16.5)),
+}
+
+
+@pytest.mark.parametrize("case", CLOSED_FORM)
+def test_the_centre_by_closed_form(tmp_path, case):
+    crs, (x, y), step, lonlat = CLOSED_FORM[case]
+    found, notes = centre(geotiff(tmp_path / "a.tif", crs=crs, transform=around(x, y, step)))
+    # 1e-9 degrees are 0.1 mm, below what the quadrature (1e-6 m) and PROJ's series (well under 1 mm) leave.
+    assert found == pytest.approx(lonlat, rel=0, abs=1e-8)
+    assert notes == []
+
+
+def test_a_rotated_grid(tmp_path):
+    """The middle of the grid is where the affine sends (w/2, h/2): one corner plus half of both edges."""
+    x, y = web_mercator(11.0, 43.0)
+    angle = math.radians(30)
+    right = 50 * math.cos(angle), 50 * math.sin(angle)
+    down = 50 * math.sin(angle), -50 * math.cos(angle)
+    corner = [at - right_ * WIDTH / 2 - down_ * HEIGHT / 2 for at, right_, down_ in zip((x, y), right, down, strict=True)]
+    grid = Affine(right[0], down[0], corner[0], right[1], down[1], corner[1])
+    found, notes = centre(geotiff(tmp_path / "a.tif", crs="EPSG:3857", transform=grid))
+    assert found == pytest.approx((11.0, 43.0), rel=0, abs=1e-8)
+    assert notes == []
+
+
+@pytest.mark.parametrize(
+    ("crs", "x", "y"),
+    [
+        ("EPSG:3035", 4.2e6, 2.9e6),
+        ("EPSG:2263", 980000.0, 200000.0),
+        ("EPSG:3577", 1.5e6, -3.9e6),
+        ("EPSG:32756", 334000.0, 6252000.0),
+    ],
+)
+def test_other_systems_agree_with_gdal(tmp_path, crs, x, y):
+    """Equal-area, US survey feet, southern Albers, UTM 56 south, by GDAL's own way through its own PROJ."""
+    lon, lat = warp(crs, "EPSG:4326", [x], [y])
+    found, notes = centre(geotiff(tmp_path / "a.tif", crs=crs, transform=around(x, y, 10.0)))
+    # NAD83 and GDA94 are taken as WGS 84 by both or shifted by up to 2 m, 2e-5 degrees.
+    assert found == pytest.approx((lon[0], lat[0]), rel=0, abs=2e-5)
+    assert notes == []
+
+
+def test_ground_control_points(tmp_path):
+    """Corners tied to degrees; their affine is exact."""
+    corners = [(0, 0, 10.0, 50.0), (0, WIDTH, 13.0, 50.0), (HEIGHT, 0, 10.0, 48.0), (HEIGHT, WIDTH, 13.0, 48.0)]
+    points = [GroundControlPoint(row, column, lon, lat) for row, column, lon, lat in corners]
+    found, notes = centre(geotiff(tmp_path / "a.tif", crs="EPSG:4326", gcps=points))
+    assert found == pytest.approx((11.5, 49.0), rel=0, abs=1e-9)
+    assert notes == []
+
+
+LOCAL = 'LOCAL_CS["a room",UNIT["metre",1],AXIS["x",EAST],AXIS["y",NORTH]]'
+
+
+@pytest.mark.parametrize(
+    ("given", "note"),
+    [
+        ({"crs": None, "transform": around(5.0, 50.0, 0.1)}, georeference.NO_CRS),
+        ({"crs": None}, georeference.NO_CRS),
+        ({"crs": "EPSG:32633"}, georeference.NO_TRANSFORM),
+        ({"crs": LOCAL, "transform": around(5.0, 50.0, 0.1)}, georeference.UNKNOWN_CRS),
+        ({"crs": "EPSG:3035", "transform": around(1e9, 1e9, 10.0)}, georeference.UNKNOWN_CRS),
+    ],
+)
+def test_no_position_and_why(tmp_path, given, note):
+    assert centre(geotiff(tmp_path / "a.tif", **given)) == (None, [note])
+
+
+def test_neighbours_do_not_matter(tmp_path):
+    file = geotiff(tmp_path / "a.tif", crs="EPSG:4326", transform=None)
+    (tmp_path / "a.tfw").write_text("0.1\n0\n0\n-0.1\n5\n50\n")
+    (tmp_path / "a.tif.aux.xml").write_text("<PAMDataset><GeoTransform>5,0.1,0,50,0,-0.1</GeoTransform></PAMDataset>")
+    assert centre(file) == (None, [georeference.NO_TRANSFORM])
+
+
+@pytest.mark.parametrize("content", [b"", b"II*\0\x08\0\0\0\xff\xff", b"\x89PNG\r\n\x1a\n"])
+def test_a_broken_file(tmp_path, content, capfd):
+    (tmp_path / "a.tif").write_bytes(content)
+    assert centre(tmp_path / "a.tif") == (None, [georeference.BROKEN])
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("package", ["rasterio", "pyproj"])
+def test_a_missing_package_is_named(tmp_path, monkeypatch, package):
+    find = util.find_spec
+    monkeypatch.setattr(util, "find_spec", lambda name, *rest: None if name == package else find(name, *rest))
+    with pytest.raises(EnvironmentProblem, match=f"a GeoTIFF needs the package {package}") as caught:
+        centre(tmp_path / "a.tif")
+    assert caught.value.hint == "pip install cspops[geo]"

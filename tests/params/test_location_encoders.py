@@ -1,0 +1,145 @@
+"""Every encoding and network of the code can be chosen in params.yaml, with its own settings and no other's."""
+
+import copy
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from ruamel.yaml import YAML
+
+from cspops import params
+from cspops.errors import ParamsError
+from cspops.models.encodings import ENCODINGS
+from cspops.models.location_encoder import LocationEncoder
+from cspops.models.networks import NETWORKS
+from cspops.params.location_encoders import EncodingChoice, Encodings, NetworkChoice, Networks
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def good() -> dict[str, Any]:
+    content: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
+    return content
+
+
+def load(folder: Path, content: dict[str, Any]) -> params.Params:
+    file = folder / "params.yaml"
+    with file.open("w") as opened:
+        YAML().dump(content, opened)
+    return params.load(file)
+
+
+def chosen(good: dict[str, Any], encoding: str, network: str = "ffn") -> dict[str, Any]:
+    content = copy.deepcopy(good)
+    content["location_encoder"]["encoding"]["name"] = encoding
+    content["location_encoder"]["network"]["name"] = network
+    return content
+
+
+def test_params_and_models_know_the_same_names(good: dict[str, Any]) -> None:
+    for choice, tables, models, section in (
+        (EncodingChoice, Encodings, ENCODINGS, "encodings"),
+        (NetworkChoice, Networks, NETWORKS, "networks"),
+    ):
+        names = list(get_args(choice.model_fields["name"].annotation))
+        assert names == list(tables.fields_by_key()) == list(models) == list(good[section])
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_every_encoding_can_be_chosen_seen_and_recorded(good: dict[str, Any], tmp_path: Path, name: str) -> None:
+    loaded = load(tmp_path, chosen(good, name))
+    about = params.view(loaded, params.PretrainView).encoder_config()
+    written = {key: tuple(v) if isinstance(v, list) else v for key, v in good["encodings"][name].items()}
+    assert about["encoding"] == {"name": name} | written
+    assert LocationEncoder(about).config == about
+    recorded = params.recorded(loaded, "pretrain")
+    assert recorded[f"encodings.{name}"] == good["encodings"][name]
+    assert [key for key in recorded if key.startswith("encodings.")] == [f"encodings.{name}"]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_can_be_chosen(good: dict[str, Any], tmp_path: Path, name: str) -> None:
+    loaded = load(tmp_path, chosen(good, "grid", name))
+    encoder = LocationEncoder(params.view(loaded, params.PretrainView).encoder_config())
+    assert type(encoder.network) is NETWORKS[name]
+    assert params.recorded(loaded, "pretrain")[f"networks.{name}"] == good["networks"][name]
+
+
+def lines_about(folder: Path, content: dict[str, Any]) -> list[str]:
+    with pytest.raises(ParamsError) as caught:
+        load(folder, content)
+    return caught.value.message.splitlines()
+
+
+def test_a_foreign_setting_is_refused(good: dict[str, Any], tmp_path: Path) -> None:
+    content, foreign = copy.deepcopy(good), {}
+    for name, own in content["encodings"].items():
+        foreign[name] = next(key for key in ("r_min", "degree") if key not in own)
+        own[foreign[name]] = 1
+    lines = lines_about(tmp_path, content)
+    assert len(lines) == len(ENCODINGS)
+    for name, line in zip(ENCODINGS, lines, strict=True):
+        known = ", ".join(good["encodings"][name]) or "none"
+        assert line.startswith(f"params.yaml: encodings.{name}.{foreign[name]}: unknown key; ")
+        assert line.endswith("(got 1)")
+        assert f"known here: {known} " in line or "did you mean `" in line
+
+
+def test_a_missing_setting_is_named(good: dict[str, Any], tmp_path: Path) -> None:
+    content, missing = copy.deepcopy(good), []
+    for name, own in content["encodings"].items():
+        if own:
+            first = next(iter(own))
+            del own[first]
+            missing.append(f"params.yaml: encodings.{name}.{first}: the key is missing")
+    assert len(missing) == len(ENCODINGS) - 3
+    assert lines_about(tmp_path, content) == missing
+
+
+WRONG = [
+    ("encodings", "tile", "cell", 1_000_000.0, "encodings.tile.cell: input should be less than or equal to 90"),
+    (
+        "encodings",
+        "tile",
+        "features",
+        50_000,
+        "encodings.tile: cell 5.0 and features 50000 make a table of 129600000 numbers",
+    ),
+    ("encodings", "theory", "r_min", 400.0, "encodings.theory: r_min 400.0 must be less than r_max 360.0"),
+    ("encodings", "sphereC+", "r_min", 1.0, "encodings.sphereC+: r_min 1.0 must be less than r_max 1.0"),
+    ("encodings", "sphereC+", "r_mim", 1.0, "encodings.sphereC+.r_mim: unknown key; did you mean `r_min`?"),
+    ("encodings", "sphereM+", "scales", 0, "encodings.sphereM+.scales: input should be greater than or equal to 1"),
+    ("encodings", "dfs", "scales", 65, "encodings.dfs.scales: input should be less than or equal to 64"),
+    ("encodings", "nerf", "scales", 33, "encodings.nerf.scales: input should be less than or equal to 32"),
+    ("encodings", "rbf", "sigma", 0, "encodings.rbf.sigma: input should be greater than or equal to 0.000001"),
+    ("encodings", "rff", "variance", -1, "encodings.rff.variance: input should be greater than 0"),
+    ("encodings", "spherical_harmonics", "degree", 129, "encodings.spherical_harmonics.degree: input should be less than or"),
+    ("encodings", "equal_earth_rff", "sigmas", [1.0, 1.0], "encodings.equal_earth_rff: sigmas [1.0, 1.0] must increase"),
+    ("encodings", "equal_earth_rff", "sigmas", [], "encodings.equal_earth_rff.sigmas"),
+    ("networks", "siren", "hidden_layers", 0, "networks.siren.hidden_layers: input should be greater than or equal to 1"),
+    ("networks", "siren", "w0", 0, "networks.siren.w0: input should be greater than 0"),
+]
+
+
+def test_wrong_settings_are_named(good: dict[str, Any], tmp_path: Path) -> None:
+    for turn in range(2):
+        wanted, content = [], copy.deepcopy(good)
+        for section, name, key, value, says in WRONG[turn::2]:
+            content[section][name][key] = value
+            wanted.append(says)
+        lines = lines_about(tmp_path, content)
+        assert len(lines) == len(wanted)
+        for says in wanted:
+            assert any(line.startswith(f"params.yaml: {says}") for line in lines), (says, lines)
+
+
+def test_a_misspelt_name_gets_the_nearest_one(good: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match=r"'sphereCplus' is not one of .*; did you mean `sphereC"):
+        load(tmp_path, chosen(good, "sphereCplus"))
+    content = copy.deepcopy(good)
+    content["encodings"]["sphereC_plus"] = content["encodings"].pop("sphereC+")
+    with pytest.raises(ParamsError) as caught:
+        load(tmp_path, content)
+    assert "params.yaml: encodings.sphereC+: the key is missing" in caught.value.message
+    assert "params.yaml: encodings.sphereC_plus: unknown key; did you mean `sphereC" in caught.value.message

@@ -1,0 +1,309 @@
+"""params.yaml is refused whole, with the key, the value, the choices and the nearest spelling."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from cspops import params
+from cspops.errors import ParamsError
+from cspops.pixels.rgb import INTERPOLATIONS
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def good() -> dict[str, Any]:
+    content: dict[str, Any] = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
+    return content
+
+
+def write(folder: Path, content: Any) -> Path:
+    file = folder / "params.yaml"
+    with file.open("w") as opened:
+        YAML().dump(content, opened)
+    return file
+
+
+def changed(content: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+    out = copy.deepcopy(content)
+    *parents, last = path.split(".")
+    at = out
+    for key in parents:
+        at = at[key]
+    at[last] = at[last] | value if isinstance(value, dict) else value
+    return out
+
+
+def test_the_committed_file_is_valid() -> None:
+    assert params.load(ROOT / "params.yaml").loss in ("mc", "nce", "mse", "none")
+
+
+WRONG = [
+    ("loss", "mcc", ["loss: 'mcc' is not one of mc, nce, mse, none", "did you mean `mc`?"]),
+    ("loss", None, ["loss: None is not one of"]),
+    ("losses.mc.tau_batch", -1, ["losses.mc.tau_batch: input should be greater than 0 (got -1)"]),
+    ("losses.mc.tau_batch", 0, ["losses.mc.tau_batch: input should be greater than 0 (got 0)"]),
+    ("losses.mc.tau_batch", float("nan"), ["losses.mc.tau_batch"]),
+    ("losses.mc.tau_batch", float("inf"), ["losses.mc.tau_batch"]),
+    ("losses.mc.terms", "LD", ["losses.mc.terms: 'LD' is not one of B, BL, BD, BLD", "did you mean `BLD`?"]),
+    ("losses.mc.tau_bach", 1.0, ["losses.mc.tau_bach: unknown key; did you mean `tau_batch`?"]),
+    ("losses.mse.terms", "B", ["losses.mse.terms: unknown key; known here: learning_rate"]),
+    ("losses.none.learning_rate", 1.0, ["losses.none.learning_rate: unknown key; known here: none"]),
+    ("losses.mc.weight_dropout", -0.1, ["losses.mc.weight_dropout: input should be greater than or equal to 0"]),
+    ("pretrain.epochs", "abc", ["pretrain.epochs: input should be a valid integer (got 'abc')"]),
+    ("pretrain.epochs", 2.5, ["pretrain.epochs", "(got 2.5)"]),
+    ("pretrain.epochs", True, ["pretrain.epochs: input should be a valid integer (got True)"]),
+    ("pretrain.epochs", "30", ["pretrain.epochs: input should be a valid integer (got '30')"]),
+    ("pretrain.batch_size", 1, ["pretrain.batch_size: input should be greater than or equal to 2"]),
+    ("pretrain", 3, ["pretrain: input should be a valid dictionary"]),
+    ("encodings.wrap.r_min", 0.1, ["encodings.wrap.r_min: unknown key"]),
+    ("encodings.grid.r_min", 400.0, ["encodings.grid: r_min 400.0 must be less than r_max 360.0"]),
+    (
+        "location_encoder.encoding.name",
+        "gird",
+        ["location_encoder.encoding.name: 'gird' is not one of", "did you mean `grid`?"],
+    ),
+    ("networks.ffn.dropout", 1.0, ["networks.ffn.dropout: input should be less than 1"]),
+    ("split.label_ratios", [0.1, 0.05], ["split: label_ratios [0.1, 0.05] must increase"]),
+    ("split.label_ratios", [0.1, 0.1], ["must increase, without repeats"]),
+    ("split.label_ratios", [0.1, 0.1000000001], ["must increase, without repeats"]),
+    ("split.block_degrees", 1e-9, ["split.block_degrees: input should be greater than or equal to 0.1"]),
+    ("split.buffer_km", -1.0, ["split.buffer_km: input should be greater than or equal to 0 (got -1.0)"]),
+    ("dataset.blue_marble.buffer_km", 9e9, ["dataset.blue_marble.buffer_km: input should be less than or equal to 5000"]),
+    ("seeds", [2**32], ["seeds.0: input should be less than"]),
+    ("split.label_ratios", [0.1, 2], ["split.label_ratios.1: input should be less than or equal to 1 (got 2)"]),
+    ("split.label_ratios", [], ["split.label_ratios"]),
+    ("split.val", 0, ["split.val: input should be greater than 0 (got 0)"]),
+    ("split.val", 0.9, ["split: val + test and spatial_val + spatial_test must leave training rows"]),
+    ("seeds", [], ["seeds"]),
+    ("seeds", [0, 0], ["seeds [0, 0] must differ from one another"]),
+    ("seeds", 0, ["seeds: input should be a list (got 0)"]),
+    ("seeds", [-1], ["seeds.0: input should be greater than or equal to 0 (got -1)"]),
+    ("dataset.source", "bluemarble", ["did you mean `blue_marble`?"]),
+    ("dataset.blue_marble.density", "border", ["did you mean `borders`?"]),
+    ("dataset.blue_marble.lat_min", 84.0, ["dataset.blue_marble: lat_min 84.0 must be less than lat_max 84.0"]),
+    ("dataset.blue_marble.block_share", 0.5, ["dataset.blue_marble.block_share: input should be less than 0.5"]),
+    ("pretrain_img.method", "mocco", ["did you mean `moco`?"]),
+    ("pretrain_img.methods.geokr.raster", "land.tif", ["geokr.raster: string should match pattern"]),
+    ("pretrain_img.methods.tile2vec.raster", "climate_zones", ["tile2vec.raster: string should match pattern"]),
+    (
+        "pretrain_img.methods.tile2vec",
+        {"neighbour_km": 50.0, "distant_km": 20.0},
+        ["pretrain_img.methods.tile2vec: distant_km is 20, less than neighbour_km, 50"],
+    ),
+    ("image_encoder.model", "resnet10t", ["image_encoder.model: string should match pattern"]),
+    ("image_encoder.model", "torchvisio:resnet50", ["image_encoder.model: string should match pattern"]),
+    ("image_encoder.weights", "pretraned", ["image_encoder.weights: 'pretraned' is not one of random, pretrained, file:PATH"]),
+    ("image_encoder.weights", "file:", ["image_encoder.weights: 'file:' is not one of random, pretrained, file:PATH"]),
+    ("image_encoder.weights", None, ["image_encoder.weights: input should be a valid string (got None)"]),
+    ("image_encoder.px", 4, ["image_encoder.px: input should be greater than or equal to 8 (got 4)"]),
+    ("image_encoder.crop", 0, ["image_encoder.crop: input should be greater than 0 (got 0)"]),
+    ("image_encoder.crop", 1.1, ["image_encoder.crop: input should be less than or equal to 1 (got 1.1)"]),
+    (
+        "image_encoder.interpolation",
+        "bicubik",
+        ["image_encoder.interpolation: 'bicubik' is not one of", "did you mean `bicubic`?"],
+    ),
+    ("finetune_losses.presence_absence.beta", 0, ["presence_absence.beta: input should be greater than 0"]),
+    ("finetune_loc.schedule", "exponential", ["finetune_loc: an exponential schedule needs a last_rate above 0"]),
+    ("pretrain.negatives", "spheer", ["did you mean `sphere`?"]),
+    ("finetune_img.modes.linear_probe.l2", [0.1, -1], ["finetune_img.modes.linear_probe.l2.1: input should be greater than 0"]),
+    ("finetune_img.mode", "linear", ["finetune_img.mode: 'linear' is not one of", "did you mean `linear_probe`?"]),
+    ("finetune_img.modes.full.layer_decay", 0, ["finetune_img.modes.full.layer_decay: input should be greater than 0"]),
+    ("finetune_img.modes.full.ema", 1.0, ["finetune_img.modes.full.ema: input should be less than 1"]),
+    ("finetune_img.modes.full.l2", [0.1], ["finetune_img.modes.full.l2: unknown key"]),
+    ("loss", "MC", ["loss: 'MC' is not one of mc, nce, mse, none; did you mean `mc`?"]),
+    ("evaluate.priors.knn", [5, 0], ["evaluate.priors.knn.1: input should be greater than or equal to 1 (got 0)"]),
+    ("evaluate.priors.kde", [], ["evaluate.priors.kde: "]),
+    ("evaluate.priors.pseudo_count", 0, ["evaluate.priors.pseudo_count: input should be greater than or equal to"]),
+    ("report.clas", "Csa", ["report.clas: unknown key; did you mean `class`?"]),
+    ("report.class", 3, ["report.class: input should be a valid string (got 3)"]),
+    ("report.clusters", 31, ["report.clusters: input should be less than or equal to 30"]),
+    ("report.grid_degrees", 0.4, ["report.grid_degrees: input should be greater than or equal to 0.5"]),
+    ("finetune_loc", {"patience": 3, "check_every": 5000}, ["finetune_loc: check_every 5000 must be less than steps"]),
+    ("losses.mc", {"learn_temperature": True, "tau_batch": 0.001}, ["losses.mc: a temperature that is learned starts at 0.01"]),
+    ("location_encoder.dim", 10**9, ["location_encoder.dim: input should be less than or equal to 65536"]),
+    ("encodings.grid.r_min", 1e-320, ["encodings.grid.r_min: input should be greater than or equal to 0.000000001"]),
+    ("los", "mc", ["los: unknown key; did you mean `loss`?"]),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "says"), WRONG)
+def test_a_wrong_value_is_named(good: dict[str, Any], tmp_path: Path, path: str, value: Any, says: list[str]) -> None:
+    with pytest.raises(ParamsError) as caught:
+        params.load(write(tmp_path, changed(good, path, value)))
+    for words in says:
+        assert words in caught.value.message
+    assert caught.value.message.startswith("params.yaml: ")
+    assert caught.value.code == 2
+
+
+def test_image_networks_of_both_libraries_files_and_nulls_are_taken(good: dict[str, Any], tmp_path: Path) -> None:
+    changes = {
+        "model": "torchvision:inception_v3",
+        "weights": "file:~/a b.pth",
+        "px": None,
+        "crop": None,
+        "interpolation": None,
+    }
+    about = params.load(write(tmp_path, changed(good, "image_encoder", changes))).image_encoder
+    assert about.model_dump() == changes
+
+
+def test_interpolations_are_those_of_the_decoder(good: dict[str, Any], tmp_path: Path) -> None:
+    for name in INTERPOLATIONS:
+        content = changed(good, "image_encoder.interpolation", name)
+        assert params.load(write(tmp_path, content)).image_encoder.interpolation == name
+    annotation = str(params.Params.model_fields["image_encoder"].annotation.model_fields["interpolation"].annotation)
+    assert annotation.count("'") == 2 * len(INTERPOLATIONS)
+
+
+RELEASED = "params.yaml: finetune_img.mode: released needs dataset.source: inat2018 or fmow, with form: features, but "
+
+
+@pytest.mark.parametrize("source", ["blue_marble", "folder", "table", "inat2018", "fmow"])
+def test_released_predictions_come_with_released_features(good: dict[str, Any], tmp_path: Path, source: str) -> None:
+    """Of the set that is read: the form of the other one does not matter."""
+    published = ("inat2018", "fmow")
+    content = changed(changed(good, "dataset.source", source), "finetune_img.mode", "released")
+    for one in published:
+        content = changed(content, f"dataset.{one}.form", "images" if one == source else "features")
+    with pytest.raises(ParamsError) as caught:
+        params.load(write(tmp_path, content))
+    there = f"dataset.{source}.form: images" if source in published else f"dataset.source: {source}"
+    assert caught.value.message == f"{RELEASED}there is {there}"
+    assert params.load(write(tmp_path, changed(content, "finetune_img.mode", "linear_probe"))).dataset.source == source
+    if source in published:
+        for one in published:
+            content = changed(content, f"dataset.{one}.form", "features" if one == source else "images")
+        assert params.load(write(tmp_path, content)).finetune_img.mode == "released"
+
+
+@pytest.mark.parametrize("source", ["inat2018", "fmow"])
+def test_a_network_is_fine_tuned_on_images_and_not_on_features(good: dict[str, Any], tmp_path: Path, source: str) -> None:
+    content = changed(changed(good, "dataset.source", source), "finetune_img.mode", "full")
+    assert params.load(write(tmp_path, content)).finetune_img.mode == "full"
+    with pytest.raises(ParamsError, match=rf"mode: full needs images, but there is dataset\.{source}\.form: features"):
+        params.load(write(tmp_path, changed(content, f"dataset.{source}.form", "features")))
+
+
+def test_settings_of_other_modes_are_not_read(good: dict[str, Any], tmp_path: Path) -> None:
+    loaded = params.load(write(tmp_path, changed(good, "finetune_img.mode", "full")))
+    recorded = params.recorded(loaded, "finetune-img")
+    assert set(recorded) == {"seeds", "split.label_ratios", "finetune_img.mode", "finetune_img.modes.full"}
+
+
+@pytest.mark.parametrize("value", [["a"], [float("nan")], [0]])
+def test_a_wrong_entry_of_a_list_is_named_once(good: dict[str, Any], tmp_path: Path, value: list[Any]) -> None:
+    """Not a second time as a list that is too short."""
+    with pytest.raises(ParamsError) as caught:
+        params.load(write(tmp_path, changed(good, "encodings.equal_earth_rff.sigmas", value)))
+    assert len(caught.value.message.splitlines()) == 1
+    assert "encodings.equal_earth_rff.sigmas.0: " in caught.value.message
+    with pytest.raises(ParamsError, match="sigmas: list should have at least 1 item, not 0"):
+        params.load(write(tmp_path, changed(good, "encodings.equal_earth_rff.sigmas", [])))
+
+
+def test_a_file_that_refers_to_itself_or_is_a_folder_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("a: &a\n  b: *a\n")
+    with pytest.raises(ParamsError, match="refers to itself"):
+        params.load(tmp_path / "params.yaml")
+    with pytest.raises(ParamsError, match="is a folder"):
+        params.load(tmp_path)
+
+
+STATISTICS = "finetune_img.modes.full.batch_norm: trained and the probe as a start do not go together"
+MENDS = [
+    ("finetune_img.modes.full.probe_l2", []),
+    ("finetune_img.modes.full.head", "mlp"),
+    ("finetune_img.modes.full.batch_norm", "frozen"),
+    ("finetune_img.mode", "linear_probe"),
+    ("pretrain_img.method", "moco"),
+    ("image_encoder.weights", "pretrained"),
+]
+
+
+@pytest.mark.parametrize(("key", "value"), MENDS)
+def test_a_random_network_with_statistics_of_its_own_does_not_start_as_a_probe(
+    good: dict[str, Any], tmp_path: Path, key: str, value: Any
+) -> None:
+    for wrong in (
+        ("finetune_img.mode", "full"),
+        ("finetune_img.modes.full.batch_norm", "trained"),
+        ("pretrain_img.method", "none"),
+    ):
+        good = changed(good, *wrong)
+    with pytest.raises(ParamsError, match=STATISTICS):
+        params.load(write(tmp_path, good))
+    params.load(write(tmp_path, changed(good, key, value)))
+
+
+def test_a_missing_section_and_a_missing_key_are_named_together(good: dict[str, Any], tmp_path: Path) -> None:
+    del good["losses"], good["finetune_loc"]["steps"]
+    with pytest.raises(ParamsError) as caught:
+        params.load(write(tmp_path, good))
+    assert "params.yaml: losses: the key is missing" in caught.value.message
+    assert "params.yaml: finetune_loc.steps: the key is missing" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("loss: mc\nloss: nce\n", "is not YAML (line 2)"),
+        ("loss: [mc\n", "is not YAML"),
+        ("", "holds no keys"),
+        ("- 1\n", "holds no keys"),
+        ("loss: \t\x00", "is not YAML"),
+    ],
+)
+def test_a_broken_file_is_one_sentence(tmp_path: Path, text: str, says: str) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_text(text)
+    with pytest.raises(ParamsError) as caught:
+        params.load(file)
+    assert says in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+def test_bytes_that_are_no_text_and_a_missing_file(tmp_path: Path) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_bytes(b"\xff\xfe\x00loss")
+    with pytest.raises(ParamsError, match="is not YAML"):
+        params.load(file)
+    with pytest.raises(ParamsError, match="is missing"):
+        params.load(tmp_path / "none.yaml")
+
+
+def test_yaml_is_read_in_dvcs_dialect(good: dict[str, Any], tmp_path: Path) -> None:
+    """YAML 1.2: `1e-3` is a number (a string in YAML 1.1) and `no` is a word (false in 1.1)."""
+    text = (ROOT / "params.yaml").read_text()
+    file = tmp_path / "params.yaml"
+    file.write_text(text.replace("weight_decay: 0.0005", "weight_decay: 1e-3"))
+    assert params.load(file).pretrain_img.methods.moco.weight_decay == 0.001
+    file.write_text(text.replace("\nseed: 0 ", "\nseed: no "))
+    with pytest.raises(ParamsError, match=r"seed: input should be a valid integer \(got 'no'\)"):
+        params.load(file)
+
+
+def test_a_view_holds_only_what_dvc_lists(good: dict[str, Any], tmp_path: Path) -> None:
+    loaded = params.load(write(tmp_path, good | {"loss": "nce"}))
+    view = params.view(loaded, params.PretrainView)
+    assert view.loss_settings == loaded.losses.nce
+    assert not hasattr(view, "losses")
+    assert set(params.recorded(loaded, "pretrain")) == {
+        "seeds", "location_encoder", "encodings.grid", "networks.ffn", "loss", "losses.nce", "pretrain",
+    }  # fmt: skip
+
+
+def test_what_is_recorded_has_the_names_of_params_yaml(good: dict[str, Any], tmp_path: Path) -> None:
+    loaded = params.load(write(tmp_path, good))
+    assert params.recorded(loaded, "report")["report"] == good["report"]
+
+
+def test_params_are_frozen(good: dict[str, Any], tmp_path: Path) -> None:
+    loaded = params.load(write(tmp_path, good))
+    with pytest.raises(ValueError, match="frozen"):
+        loaded.loss = "nce"  # type: ignore[misc]

@@ -1,0 +1,183 @@
+"""cspops.lock: what it names, when a stage refuses, and how `cspops upgrade` writes it anew."""
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from hashlib import md5
+from pathlib import Path
+
+import pytest
+
+from cspops.commands import main
+from cspops.commands.runs import STAGES, read_lock
+from cspops.errors import DataError, EnvironmentProblem
+from cspops.params import VIEWS
+from cspops.pipeline import code as project_code
+
+Command = Callable[..., tuple[int, str, str]]
+TEMPLATE = Path(__file__).parents[2] / "src/cspops/template"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The files of a new project that code is about."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dvc.yaml").write_bytes((TEMPLATE / "graph.yaml").read_bytes())
+    (tmp_path / "params.yaml").write_bytes((TEMPLATE / "params.yaml").read_bytes())
+    (tmp_path / "cspops.lock").write_text(project_code.installed().text)
+    return tmp_path
+
+
+@pytest.fixture
+def cspops(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["cspops", *arguments])
+        code = main()
+        done = capsys.readouterr()
+        return code, done.out, done.err
+
+    return run
+
+
+def by_other_code(project: Path, *stages: str, version: str | None = None, graph: str | None = None) -> str:
+    """Make cspops.lock name other code of these stages."""
+    now = project_code.installed()
+    digests = now.stages | dict.fromkeys(stages, "0" * 64)
+    text = replace(now, version=version or now.version, graph=graph or now.graph, stages=digests).text
+    (project / "cspops.lock").write_text(text)
+    return text
+
+
+def test_every_stage_has_a_digest_of_its_own_that_is_the_same_each_time() -> None:
+    code = project_code.installed()
+    assert list(code.stages) == list(VIEWS)
+    assert len(set(code.stages.values())) == len(code.stages)
+    assert code == project_code.installed()
+
+
+def test_check_writes_a_file_per_stage_for_dvc(project: Path, cspops: Command) -> None:
+    assert cspops("check") == (0, "", "")
+    written = {file.name: file.read_text() for file in (project / "artifacts/code").iterdir()}
+    assert written == {stage: f"{digest}\n" for stage, digest in project_code.installed().stages.items()}
+
+
+def test_in_a_checkout_a_stage_refuses_code_that_check_has_not_seen(project: Path, cspops: Command) -> None:
+    (project / "cspops.lock").unlink()
+    assert cspops("check")[0] == 0
+    project_code.require("split")
+    (project / "artifacts/code/split").write_text("0" * 64 + "\n")
+    assert cspops("split") == (
+        4,
+        "",
+        "error: the code of stage split has changed since artifacts/code/split was written\nhint: dvc repro\n",
+    )
+
+
+def test_what_is_written_is_read_back(project: Path) -> None:
+    assert project_code.written() == project_code.installed()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "a: [", "cspops: 1\ngraph: x\nstages: {}", "cspops: a\ngraph: b\nstages: [1]", "x: 1"]
+)
+def test_a_broken_lock_is_named(project: Path, text: str) -> None:
+    (project / "cspops.lock").write_text(text)
+    with pytest.raises(DataError, match=r"^cspops\.lock is broken$"):
+        project_code.require("split")
+
+
+def test_a_folder_without_a_lock_asks_for_nothing(project: Path) -> None:
+    (project / "cspops.lock").unlink()
+    project_code.require("split")
+    project_code.require_installed(project_code.installed())
+    with pytest.raises(DataError, match=r"^cspops\.lock is missing"):
+        project_code.written()
+
+
+def test_a_stage_runs_when_only_other_stages_have_other_code(project: Path) -> None:
+    by_other_code(project, "report", "evaluate")
+    project_code.require("split")
+    with pytest.raises(EnvironmentProblem, match="other code of stage report than is installed"):
+        project_code.require("report")
+    with pytest.raises(EnvironmentProblem, match="other code of stages evaluate, report than is installed"):
+        project_code.require_installed(project_code.installed())
+
+
+def test_check_and_stages_refuse_other_code_and_touch_nothing(project: Path, cspops: Command) -> None:
+    by_other_code(project, "download", version="0.0.9")
+    for command in ("check", "download"):
+        code, out, err = cspops(command)
+        assert (code, out) == (4, "")
+        assert err == (
+            "error: cspops.lock names other code of stage download than is installed (cspops 0.1.0; the project was made by "
+            "0.0.9)\nhint: cspops upgrade, then dvc repro; or pip install cspops==0.0.9\n"
+        )
+    assert not (project / "artifacts").exists()
+
+
+def test_of_one_version_changed_in_place_the_hint_names_no_version(project: Path, cspops: Command) -> None:
+    by_other_code(project, "split")
+    assert cspops("split")[2] == (
+        "error: cspops.lock names other code of stage split than is installed (cspops 0.1.0, changed since)\n"
+        "hint: cspops upgrade, then dvc repro\n"
+    )
+
+
+def test_upgrade_says_what_will_run_and_then_nothing(project: Path, cspops: Command) -> None:
+    before = by_other_code(project, "split", "report", version="0.0.9")
+    shown = "cspops 0.0.9 -> 0.1.0\n{}: cspops.lock\nstages by other code: split, report\nnext: {}dvc repro\n"
+    assert cspops("upgrade", "--dry-run") == (0, shown.format("would change", "cspops upgrade, then "), "")
+    assert (project / "cspops.lock").read_text() == before
+    assert cspops("upgrade") == (0, shown.format("changed", ""), "")
+    assert project_code.written() == project_code.installed()
+    assert cspops("upgrade") == (0, "cspops 0.1.0 -> 0.1.0\nchanged: nothing\nstages by other code: none\n", "")
+
+
+def test_upgrade_replaces_an_old_graph_but_none_that_was_changed_by_hand(project: Path, cspops: Command) -> None:
+    old, mine = b"stages: {}\n", b"stages: {}\n# mine\n"
+    for content in (old, mine):
+        by_other_code(project, version="0.0.9", graph=hashlib.sha256(old).hexdigest())
+        (project / "dvc.yaml").write_bytes(content)
+        document = json.loads(cspops("upgrade", "--json")[1])
+        kept = content == mine
+        assert document["changed"] == (["cspops.lock"] if kept else ["dvc.yaml", "cspops.lock"])
+        assert (project / "dvc.yaml").read_bytes() == (mine if kept else (TEMPLATE / "graph.yaml").read_bytes())
+        assert ["changed by hand" in warning for warning in document["warnings"]] == [True] * kept
+
+
+def test_upgrade_with_params_of_another_version_changes_nothing_and_names_the_new_ones(project: Path, cspops: Command) -> None:
+    before = by_other_code(project, "split", version="0.0.9")
+    text = (project / "params.yaml").read_text()
+    (project / "params.yaml").write_text(text.replace("seed: 0 ", "sed: 0 ", 1))
+    code, _, err = cspops("upgrade")
+    assert code == 2
+    assert "params.yaml: seed: the key is missing" in err
+    assert err.endswith(f"the one that comes with cspops 0.1.0: {TEMPLATE / 'params.yaml'}\n")
+    assert (project / "cspops.lock").read_text() == before
+
+
+def test_runs_are_told_apart_by_the_code_of_their_stages(project: Path) -> None:
+    digests = project_code.installed().stages
+
+    def lock(**other: str) -> bytes:
+        about = {
+            stage: {
+                "params": {"params.yaml": {}},
+                "deps": [
+                    {"path": f"artifacts/code/{stage}", "md5": md5(f"{other.get(stage, digest)}\n".encode()).hexdigest()},
+                    *([{"path": "data", "md5": "d"}] if stage == "download" else []),
+                ],
+            }
+            for stage, digest in digests.items()
+        }
+        return json.dumps({"schema": "2.0", "stages": about}).encode()
+
+    ours, same, theirs = read_lock(lock()), read_lock(lock(report="0")), read_lock(lock(pretrain="0"))
+    assert ours is not None and same is not None and theirs is not None
+    stages = STAGES["combined"]
+    assert ours.code(stages) == same.code(stages) != theirs.code(stages)
+    assert ours.raw_inputs() == theirs.raw_inputs() == {"data": "d"}
+    assert ours.changed_code() == []
+    assert theirs.changed_code() == ["pretrain"]

@@ -1,0 +1,165 @@
+"""The stage on a catalogue of a few dozen rows made by hand: which rows are judged, what is written, that it is finite."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from judged_set import RATIOS, ROLES, SEEDS, UNLABELLED, VIEW, N, Q, place, write_models, write_site
+
+from cspops.data.features import FeatureFile
+from cspops.data.splits import piece
+from cspops.errors import DataError
+from cspops.evaluation import combine
+from cspops.evaluation.combine import combined_log_p, image_log_p, location_log_p
+from cspops.models.checkpoint import save_model
+from cspops.models.heads import LinearProbe
+from cspops.models.loading import load_image_classifier, load_location_classifier
+from cspops.pipeline import evaluate
+from cspops.site import Site
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return write_site(tmp_path)
+
+
+def test_judged_are_the_labelled_rows_of_the_four_roles_and_no_buffer(site: Site) -> None:
+    evaluate.run(VIEW, site)
+    rows = pq.read_table(site.out / "predictions.parquet").to_pylist()
+    assert len(rows) == len(SEEDS) * len(RATIOS) * (36 - len(UNLABELLED))
+    want = {(f"o{i}", role, i % Q) for i, role in enumerate(ROLES) if role not in ("train", "buffer") and i not in UNLABELLED}
+    assert {(row["obs_id"], row["role"], row["label"]) for row in rows} == want
+
+
+def test_predictions_are_those_of_the_models(site: Site) -> None:
+    """All three classes, best first (there are fewer than ten), and log P of the true one; image alone without a place."""
+    evaluate.run(VIEW, site)
+    rows = [
+        row
+        for row in pq.read_table(site.out / "predictions.parquet").to_pylist()
+        if (row["seed"], row["label_ratio"]) == (1, 0.5)
+    ]
+    index = [int(row["obs_id"][1:]) for row in rows]
+    folder = site.inputs["finetune-img"] / piece(1, 0.5)
+    features = torch.from_numpy(FeatureFile(site.inputs["featurize"]).read([f"o{i}" for i in range(N)])[index]).float()
+    lonlat = place()[index]
+    located = ~lonlat.isnan().any(1)
+    classifier = load_location_classifier(site.inputs["finetune-loc"] / piece(1, 0.5))
+    assert classifier.link == "sigmoid"
+    with torch.inference_mode():
+        image = image_log_p(load_image_classifier(folder)(features))
+        location = location_log_p(classifier(lonlat.nan_to_num()), located)
+    for model, log_p in {"image": image, "location": location, "combined": combined_log_p(image, location, located)}.items():
+        for row, one in zip(rows, log_p, strict=True):
+            assert row[f"{model}_log_p"] == pytest.approx(float(one[row["label"]]), abs=1e-6)
+            assert row[f"{model}_confidence"] == pytest.approx(float(one.exp().max()), abs=1e-6)
+            if row["obs_id"] not in ("o20", "o33", "o34") or model != "location":  # uniform there: any order
+                assert row[model] == one.argsort(descending=True).tolist()
+    for row in rows:
+        if row["obs_id"] in ("o20", "o33", "o34"):
+            assert row["combined"] == row["image"] == row["calibrated"]
+            assert row["location_log_p"] == pytest.approx(-math.log(Q))
+
+
+def test_everything_written_is_finite_and_complete(site: Site) -> None:
+    evaluate.run(VIEW, site)
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    found = {}
+    for file in (
+        site.out / "calibration.json",
+        *(site.reports / f"{n}.json" for n in ("metrics", "validation", "intervals", "regions")),
+    ):
+        found[file.stem] = json.loads(file.read_text(), parse_constant=refuse)
+    assert (list(found["metrics"]), list(found["validation"])) == (["test", "spatial_test"], ["val", "spatial_val"])
+    assert list(found["metrics"]["test"]["label_50"]) == [
+        *("image", "location", "combined", "calibrated", "frequency", "histogram", "knn", "distance_knn", "kde"),
+        *(f"image_x_{name}" for name in ("frequency", "histogram", "knn", "distance_knn", "kde")),
+    ]
+    assert list(found["regions"]) == ["test", "spatial_test"]
+    assert found["calibration"]["label_50"]["seed_0"]["rows"] == 11  # 12 validation rows, one of which has no place
+    assert found["intervals"]["test"]["label_50"]["combined_minus_image"]["rows"] == 11  # one has no label
+    for kind in found["regions"]["test"]["label_50"].values():
+        assert sum(row["rows"] for row in kind) == 9  # and two have no place
+
+
+def test_a_set_without_rows_is_left_out(site: Site) -> None:
+    file = site.inputs["split"] / "roles.parquet"
+    roles = ["train" if role.startswith("spatial") else role for role in ROLES]
+    pq.write_table(pa.table({"obs_id": [f"o{i}" for i in range(N)], "role": roles}), file)
+    evaluate.run(VIEW, site)
+    for name, there in (("metrics", ["test"]), ("validation", ["val"]), ("intervals", ["test", "val"]), ("regions", ["test"])):
+        assert list(json.loads((site.reports / f"{name}.json").read_text())) == there
+
+
+def test_without_validation_rows_the_calibrated_product_is_the_plain_one(site: Site) -> None:
+    file = site.inputs["split"] / "roles.parquet"
+    roles = ["train" if role == "val" else role for role in ROLES]
+    pq.write_table(pa.table({"obs_id": [f"o{i}" for i in range(N)], "role": roles}), file)
+    evaluate.run(VIEW, site)
+    metrics = json.loads((site.reports / "metrics.json").read_text())["test"]["label_50"]
+    assert metrics["calibrated"] == metrics["combined"]
+    fitted = json.loads((site.out / "calibration.json").read_text())["label_50"]["seed_0"]
+    assert fitted == {
+        "temperature": 1.0, "location_weight": 1.0, "rows": 0,
+        "priors": {"histogram": 10.0, "knn": 1, "distance_knn": 3, "kde": 500.0},
+    }  # fmt: skip
+
+
+def test_the_link_is_that_of_the_saved_classifier(site: Site) -> None:
+    def location_nll() -> float:
+        evaluate.run(VIEW, site)
+        return float(json.loads((site.reports / "metrics.json").read_text())["test"]["label_50"]["location"]["nll"]["mean"])
+
+    paper = location_nll()
+    for seed in SEEDS:
+        write_models(site.scratch.parent, seed, 0.5, link="softmax")
+    assert location_nll() != paper
+
+
+def test_a_model_that_gives_nan_is_named(site: Site) -> None:
+    folder = site.inputs["finetune-img"] / piece(1, 1.0)
+    probe = LinearProbe(5, Q)
+    torch.nn.init.constant_(probe.linear.bias, math.nan)
+    save_model(folder, probe, probe.config)
+    with pytest.raises(DataError, match=r"seed_1/label_100 gives scores that are not finite"):
+        evaluate.run(VIEW, site)
+
+
+def test_some_rows_at_a_time_give_the_same_files(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five rows at a time: float32 scores of other batches may differ in their last bits, the rounded metrics in 1e-4."""
+    evaluate.run(VIEW, site)
+    names = ("reports/metrics.json", "reports/validation.json", "reports/regions.json", "calibration.json")
+    before = {name: json.loads((site.out / name).read_text()) for name in names}
+    whole = pq.read_table(site.out / "predictions.parquet").to_pylist()
+    monkeypatch.setattr(combine, "TABLE", 5 * Q)
+    evaluate.run(VIEW, site)
+    for name, content in before.items():
+        for one, other in zip(numbers(content), numbers(json.loads((site.out / name).read_text())), strict=True):
+            assert one == pytest.approx(other, abs=2e-4), name
+    for one, other in zip(whole, pq.read_table(site.out / "predictions.parquet").to_pylist(), strict=True):
+        for model in ("image", "combined", "calibrated"):
+            assert one[model] == other[model]
+            assert one[f"{model}_log_p"] == pytest.approx(other[f"{model}_log_p"], abs=1e-4)
+
+
+def numbers(content: Any) -> list[Any]:
+    """The leaves of a tree of JSON, in order."""
+    if isinstance(content, dict):
+        content = list(content.values())
+    return [leaf for one in content for leaf in numbers(one)] if isinstance(content, list) else [content]
+
+
+def test_no_labelled_test_row_leaves_nothing_to_report(site: Site) -> None:
+    file = site.inputs["split"] / "roles.parquet"
+    roles = ["val" if role in ("test", "spatial_test") else role for role in ROLES]
+    pq.write_table(pa.table({"obs_id": [f"o{i}" for i in range(N)], "role": roles}), file)
+    with pytest.raises(DataError, match="no row of role test or spatial_test has a label"):
+        evaluate.run(VIEW, site)

@@ -1,0 +1,146 @@
+"""The maps of stage report show the models and rows they name."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from cspops.data.catalogue import Observations
+from cspops.errors import ParamsError
+from cspops.models.checkpoint import save_model
+from cspops.models.heads import ClassEmbedding
+from cspops.models.loading import load_location_classifier
+from cspops.models.location_encoder import LocationClassifier, LocationEncoder
+from cspops.report import model_maps
+from cspops.report.model_maps import class_of_map, draw_class, draw_clusters, encoder_title
+from cspops.report.world import World, is_land
+
+NETWORK = {
+    "name": "ffn", "hidden_layers": 1, "hidden": 16, "activation": "relu", "dropout": 0.5,
+    "layer_norm": False, "output_activation": False,
+}  # fmt: skip
+CONFIG = {"encoding": {"name": "wrap"}, "network": NETWORK, "dim": 8}
+WORLD = World(-60, 84, width=60)
+NAMES = ["cat", "dog", "hare", "lynx"]
+
+
+def observed(classes: list[str] = NAMES) -> Observations:
+    """Twenty rows of the classes in turn; the last row has no position, the last but one no label."""
+    lonlat = torch.stack((torch.linspace(-170, 170, 20), torch.linspace(-50, 70, 20)), 1).double()
+    lonlat[19] = float("nan")
+    label = torch.arange(20) % len(classes)
+    label[18] = -1
+    return Observations([f"o{i}" for i in range(20)], lonlat, label, [None] * 20, classes)
+
+
+def look(loss: str = "mc", ratios: tuple[float, ...] = (0.5, 0.7, 1.0), clusters: int = 4) -> Any:
+    settings = SimpleNamespace(class_name="dog", clusters=clusters, grid_degrees=10.0)
+    return SimpleNamespace(loss=loss, seeds=(3, 5), label_ratios=ratios, report=settings)
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> dict[str, Path]:
+    return make_models(tmp_path, len(NAMES))
+
+
+def make_models(folder: Path, classes: int) -> dict[str, Path]:
+    """Random models of seed 3, and few-shot subsets: the even rows at ratio 0.5, all at 1."""
+    torch.manual_seed(1)
+    save_model(folder / "pretrain" / "seed_3", LocationEncoder(CONFIG), CONFIG)
+    for key in ("label_50", "label_70", "label_100"):
+        model = LocationClassifier(LocationEncoder(CONFIG), ClassEmbedding(8, classes))
+        save_model(folder / "finetune_loc" / "seed_3" / key, model, model.config)
+    (folder / "split").mkdir()
+    level = pa.array([0.5 if row % 2 == 0 else 1.0 for row in range(20)], pa.float32())
+    pq.write_table(pa.table({"obs_id": [f"o{i}" for i in range(20)], "seed_3": level}), folder / "split" / "few_shot.parquet")
+    return {"pretrain": folder / "pretrain", "finetune-loc": folder / "finetune_loc", "split": folder / "split"}
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the two drawing functions are given."""
+    calls: dict[str, Any] = {}
+    monkeypatch.setattr(model_maps.maps, "class_map", lambda *given, **_: calls.update(class_map=given))
+    monkeypatch.setattr(model_maps.maps, "cluster_map", lambda *given, **_: calls.update(cluster_map=given))
+    return calls
+
+
+def test_the_class_is_the_named_one_or_the_one_with_the_most_observations() -> None:
+    assert class_of_map("hare", observed()) == 2
+    label = torch.tensor([-1, -1, -1, 0, 1, 1, 3])
+    few = Observations([""] * 7, torch.zeros(7, 2).double(), label, [None] * 7, NAMES)
+    assert class_of_map(None, few) == 1
+
+
+@pytest.mark.parametrize(("name", "says"), [("lynks", "did you mean `lynx`?"), ("Csa", "the classes are cat, dog, hare, lynx")])
+def test_a_class_that_is_not_in_the_data_is_named_with_the_nearest(name: str, says: str) -> None:
+    with pytest.raises(ParamsError) as caught:
+        class_of_map(name, observed())
+    assert caught.value.message == f"params.yaml: report.class: {name!r} is not a class of the data; {says}"
+
+
+def test_p_is_the_normalised_sigmoid_of_the_classifier_named_in_the_title(
+    inputs: dict[str, Path], asked: dict[str, Any]
+) -> None:
+    observations, test = observed(), torch.arange(20) % 3 == 0
+    draw_class(look(), inputs, WORLD, observations, 1, test=test, file=Path("a.png"))
+    panels, name, test_places, _, _ = asked["class_map"]
+    assert name == "dog"
+    dogs = [row for row in range(18) if row % 4 == 1]
+    np.testing.assert_array_equal(test_places, observations.lonlat[[row for row in dogs if row % 3 == 0]].numpy())
+    assert list(panels) == ["fine-tuned on 50 % of the labels, seed 3", "fine-tuned on 100 % of the labels, seed 3"]
+    for key, panel, rows in zip(("label_50", "label_100"), panels.values(), ([], dogs), strict=True):  # dogs are odd rows
+        np.testing.assert_array_equal(panel.labelled, observations.lonlat[rows].numpy())
+        classifier = load_location_classifier(inputs["finetune-loc"] / "seed_3" / key)
+        assert len(panel.p) == len(WORLD.lonlat)
+        for pixel in range(0, len(panel.p), 97):
+            with torch.no_grad():
+                scores = classifier(torch.from_numpy(WORLD.lonlat[[pixel]]))[0].double()
+            sigma = [1 / (1 + np.exp(-float(score))) for score in scores]
+            assert panel.p[pixel] == pytest.approx(sigma[1] / sum(sigma), rel=1e-5)
+
+
+def test_one_label_ratio_is_one_map_and_the_only_class_is_certain(tmp_path: Path, asked: dict[str, Any]) -> None:
+    observations = observed(["only"])
+    draw_class(
+        look(ratios=(0.5,)), make_models(tmp_path, 1), WORLD, observations, 0, test=torch.zeros(20).bool(), file=Path("a.png")
+    )
+    ((_, panel),) = asked["class_map"][0].items()
+    np.testing.assert_allclose(panel.p, 1)
+    np.testing.assert_array_equal(panel.labelled, observations.lonlat[:18:2].numpy())  # row 18 has no label
+
+
+@pytest.mark.parametrize(("loss", "title"), [("mc", "pre-trained (mc)"), ("none", "untrained (loss none)")])
+def test_clusters_are_of_land_and_named_after_what_the_encoder_has_seen(
+    inputs: dict[str, Path], asked: dict[str, Any], loss: str, title: str
+) -> None:
+    assert encoder_title(look(loss)) == title
+    kept = draw_clusters(look(loss), inputs, WORLD, Path("a.png"))
+    panels, points, _, _ = asked["cluster_map"]
+    assert list(panels) == [f"{title}, seed 3", "fine-tuned on 50 % of the labels, seed 3"]
+    before, after = panels.values()
+    assert set(before) == set(after) == {0, 1, 2, 3}
+    assert kept == pytest.approx(np.mean(before == after))
+    assert is_land(points).all()
+    assert -60 <= points[:, 1].min() <= points[:, 1].max() <= 84
+    means = [np.abs(points[before == one, 1]).mean() for one in range(4)]
+    assert means == sorted(means, reverse=True)
+
+
+def test_an_encoder_that_fine_tuning_left_alone_keeps_all_its_colours(inputs: dict[str, Path], asked: dict[str, Any]) -> None:
+    encoder = LocationEncoder(CONFIG)
+    save_model(inputs["pretrain"] / "seed_3", encoder, CONFIG)
+    model = LocationClassifier(encoder, ClassEmbedding(8, 4))
+    save_model(inputs["finetune-loc"] / "seed_3" / "label_50", model, model.config)
+    assert draw_clusters(look(), inputs, WORLD, Path("a.png")) == 1
+
+
+def test_more_clusters_than_places_are_a_cluster_each(inputs: dict[str, Path], asked: dict[str, Any]) -> None:
+    draw_clusters(look(clusters=10_000), inputs, WORLD, Path("a.png"))
+    before, after = asked["cluster_map"][0].values()
+    assert len(set(before)) == len(set(after)) == len(before)
