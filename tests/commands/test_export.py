@@ -4,7 +4,6 @@ import hashlib
 import json
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from judged_set import SEEDS, VIEW, write_site
 from location_runs import write_run
 from PIL import Image
 from ruamel.yaml import YAML
+from small_project import run as in_folder
 
 import cspops
 from cspops.commands import exported_folder, main
@@ -88,7 +88,9 @@ def contents(folder):
 
 def test_the_whole_folder_works_without_the_project(project, tmp_path):
     """The card's lines, run as a reader would in the folder, answer what the project's model answers."""
-    about = exported_folder.run(project, tmp_path / "out", seed=1, label_ratio=0.05, report=silent)
+    said = []
+    about = exported_folder.run(project, tmp_path / "out", seed=1, label_ratio=0.05, report=said.append)
+    assert said == [f"export: onnx/{name}.onnx" for name in ("location_encoder", "location_classifier", "combined")]
     model = cspops.load(project, seed=1, label_ratio=0.05)
     shutil.rmtree(project)
     out = tmp_path / "out"
@@ -98,7 +100,7 @@ def test_the_whole_folder_works_without_the_project(project, tmp_path):
     python, onnx = (block.replace("photo.jpg", "photo.png") for block in blocks((out / "README.md").read_text()))
     for lines, tolerance in ((python.replace("model.predict", "p = model.predict"), 0), (onnx, 2e-3)):
         code = f"{lines}\nprint(*p[0].tolist())"
-        done = subprocess.run([sys.executable, "-c", code], cwd=out, capture_output=True, text=True, check=True)
+        done = in_folder(out, "python", "-c", code)
         np.testing.assert_allclose([float(number) for number in done.stdout.split()], expected, atol=tolerance)
         assert done.stderr == ""
     assert (about["seed"], about["label_ratio"]) == (1, 0.05)
