@@ -16,10 +16,11 @@ from cspops.data.catalogue import Observations
 from cspops.data.splits import piece, read_few_shot
 from cspops.errors import DataError, ParamsError
 from cspops.evaluation.combine import location_log_p
+from cspops.land import is_land
 from cspops.models.loading import load_location_classifier, load_location_encoder
 from cspops.models.location_encoder import LocationEncoder
 from cspops.report import maps
-from cspops.report.world import World, is_land
+from cspops.report.world import World
 from cspops.shapes import Bool, Float, Int, LonLat, Tensor
 
 if TYPE_CHECKING:

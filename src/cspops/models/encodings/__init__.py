@@ -50,7 +50,7 @@ in their state dict (``anchor`` (anchors, 2); ``frequency`` W (2, s) and ``shift
 
 from cspops.models.encodings.base import Encoding, geometric_frequencies
 from cspops.models.encodings.cartesian import Nerf, Xyz
-from cspops.models.encodings.geoclip import EqualEarthRff, equal_earth
+from cspops.models.encodings.geoclip import EqualEarthRff
 from cspops.models.encodings.harmonics import SphericalHarmonics, spherical_harmonics
 from cspops.models.encodings.planar import Direct, Grid, Rbf, Rff, Theory, Wrap
 from cspops.models.encodings.sphere2vec import Dfs, SphereC, SphereCPlus, SphereM, SphereMPlus
@@ -75,7 +75,6 @@ __all__ = [
     "Tile",
     "Wrap",
     "Xyz",
-    "equal_earth",
     "geometric_frequencies",
     "spherical_harmonics",
 ]

@@ -5,11 +5,9 @@ from collections.abc import Sequence
 
 import torch
 
-from cspops.models.encodings.base import Encoding, radians
+from cspops.geo import equal_earth
+from cspops.models.encodings.base import Encoding
 from cspops.shapes import Float, LonLat, Tensor
-
-POLYNOMIAL = (1.340264, -0.081106, 0.000893, 0.003796)
-"""A1 to A4 of the equal earth projection (Savric, Patterson and Jenny 2018)."""
 
 EAST = 66.50336 / 180
 """GeoCLIP's factor, which brings 180 E on the equator to x = 1."""
@@ -18,9 +16,10 @@ EAST = 66.50336 / 180
 class EqualEarthRff(Encoding):
     """`equal_earth_rff` (GeoCLIP, Vivanco Cepeda et al. 2023). dim 2 s for each scale.
 
-    For each sigma: [cos(2 pi B p), sin(2 pi B p)], p the projected position and B (s, 2) normal with mean 0 and
-    standard deviation sigma; buffer ``frequency`` (scales, s, 2). Each scale is a part of its own: it gets its own
-    network, and their outputs are summed. Not periodic at the date line.
+    For each sigma: [cos(2 pi B p), sin(2 pi B p)], p the projected position times `EAST`, so that x lies in
+    [-1, 1] and y in [-0.49, 0.49], and B (s, 2) normal with mean 0 and standard deviation sigma; buffer ``frequency``
+    (scales, s, 2). Each scale is a part of its own: it gets its own network, and their outputs are summed. Not periodic at
+    the date line.
 
     Args:
         features: s, rows of B.
@@ -40,21 +39,6 @@ class EqualEarthRff(Encoding):
         return (2 * features,) * parts
 
     def forward(self, lonlat: LonLat) -> Float[Tensor, "*batch dim"]:
-        x, y = equal_earth(lonlat)[..., None, None, :].unbind(-1)
+        x, y = (EAST * equal_earth(lonlat))[..., None, None, :].unbind(-1)
         phase = 2 * math.pi * (x * self.frequency[..., 0] + y * self.frequency[..., 1])
         return torch.cat((phase.cos(), phase.sin()), -1).flatten(-2).float()
-
-
-def equal_earth(lonlat: LonLat) -> LonLat:
-    """The equal earth projection of positions in degrees, in float64; x lies in [-1, 1] and y in [-0.49, 0.49].
-
-    sin(theta) = sqrt(3) / 2 sin(lat); y = A4 theta^9 + A3 theta^7 + A2 theta^3 + A1 theta;
-    x = 2 sqrt(3) lambda cos(theta) / (3 dy/dtheta); both times 66.50336 / 180.
-    """
-    lam, phi = radians(lonlat)
-    a1, a2, a3, a4 = POLYNOMIAL
-    theta = torch.asin(math.sqrt(3) / 2 * phi.sin())
-    slope = 9 * a4 * theta**8 + 7 * a3 * theta**6 + 3 * a2 * theta**2 + a1
-    x = 2 * math.sqrt(3) * lam * theta.cos() / (3 * slope)
-    y = a4 * theta**9 + a3 * theta**7 + a2 * theta**3 + a1 * theta
-    return EAST * torch.stack((x, y), -1)
