@@ -251,7 +251,7 @@ def _is_of(own: pa.Table, observations: Observations, model: Model) -> bool:
     some = (~lonlat.isnan().any(1)).nonzero()[:ROWS, 0]
     if not len(some):
         return True
-    answer = model.location_log_p(lonlat[some], torch.ones(len(some), dtype=torch.bool)).argmax(1).numpy()
+    answer = model.location_log_p(lonlat[some]).argmax(1).numpy()
     return bool((answer == own["location"].to_numpy()[some.numpy()]).mean() >= LEAST_AGREEMENT)
 
 
