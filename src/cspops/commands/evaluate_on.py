@@ -12,11 +12,10 @@ from cspops.data.catalogue import read_observations
 from cspops.data.splits import read_few_shot
 from cspops.errors import DataError
 from cspops.evaluation import metrics
-from cspops.evaluation.metrics import Judgement
+from cspops.evaluation.metrics import MODELS, Judgement, Scores, summarise
 from cspops.evaluation.per_class import per_class, sole_best
 from cspops.evaluation.priors import nearest
 from cspops.evaluation.regions import regions
-from cspops.evaluation.summary import MODELS, Scores, summarise
 from cspops.library.asked import Asked
 from cspops.library.labelled import ClassNames, Intake, Labelled
 from cspops.library.loading import ratio_of

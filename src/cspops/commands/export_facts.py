@@ -18,8 +18,8 @@ from cspops.data.catalogue import Observations, read_observations
 from cspops.data.given_features import GIVEN
 from cspops.data.json_files import read_json
 from cspops.data.splits import ratio_key, read_few_shot, read_roles
+from cspops.evaluation.metrics import MODELS
 from cspops.evaluation.released import NAME as RELEASED
-from cspops.evaluation.summary import MODELS
 from cspops.intake.published.manifest import MANIFESTS, read_manifest
 from cspops.library.loading import chosen_piece, ratio_of, run_of
 from cspops.library.model import Model

@@ -20,13 +20,12 @@ from cspops.data.splits import piece, ratio_key, read_few_shot, read_roles
 from cspops.errors import DataError
 from cspops.evaluation import calibration, metrics, priors
 from cspops.evaluation.bootstrap import paired_difference
-from cspops.evaluation.metrics import Judgement
+from cspops.evaluation.metrics import MODELS, Judgement, Scores, summarise
 from cspops.evaluation.predictions import TOP, Answers, Judged, predictions, schema
 from cspops.evaluation.predictor import Calibration, ImagePredictor, LocationPredictor, LogP, Predictor, combined_log_p
 from cspops.evaluation.priors import LocationPriors, Prior
 from cspops.evaluation.regions import regions
 from cspops.evaluation.released import predicted, read_released, released_log_p
-from cspops.evaluation.summary import MODELS, Scores, summarise
 from cspops.kernels import keep_freed_memory, row_blocks
 from cspops.models.heads import ImageHead
 from cspops.models.loading import load_image_classifier, load_location_classifier

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cspops.evaluation.summary import MODELS
+from cspops.evaluation.metrics import MODELS
 from cspops.report.headline import PRODUCT
 from cspops.report.tables import (
     TITLES,
