@@ -85,7 +85,7 @@ class Model:
     def encode_location(self, lonlat: Any) -> Any:
         """Location embeddings e(x), float32 (n, d), of positions (n, 2); nan where a position is nan.
 
-        DataError for what is no position (see `points.as_lonlat`).
+        DataError for what is no position (see `as_lonlat`).
         """
         points = as_lonlat(lonlat)
         parts = [self.encoder(some.to(self.device)).cpu() for some in points.nan_to_num().split(ROWS)]
