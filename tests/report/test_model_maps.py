@@ -12,13 +12,14 @@ import torch
 
 from cspops.data.catalogue import Observations
 from cspops.errors import ParamsError
+from cspops.land import is_land
 from cspops.models.checkpoint import save_model
 from cspops.models.heads import ClassEmbedding
 from cspops.models.loading import load_location_classifier
 from cspops.models.location_encoder import LocationClassifier, LocationEncoder
 from cspops.report import model_maps
 from cspops.report.model_maps import class_of_map, draw_class, draw_clusters, encoder_title
-from cspops.report.world import World, is_land
+from cspops.report.world import World
 
 NETWORK = {
     "name": "ffn", "hidden_layers": 1, "hidden": 16, "activation": "relu", "dropout": 0.5,

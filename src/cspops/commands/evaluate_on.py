@@ -1,6 +1,6 @@
 """The trained models scored on other labelled images, read a few at a time."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -12,18 +12,15 @@ from cspops.data.json_files import Document
 from cspops.data.splits import read_few_shot
 from cspops.errors import DataError
 from cspops.evaluation import metrics
-from cspops.evaluation.calibration import calibrated_log_p
-from cspops.evaluation.combine import combined_log_p
-from cspops.evaluation.metrics import Judgement
+from cspops.evaluation.metrics import MODELS, Judgement, Scores, summarise
 from cspops.evaluation.per_class import per_class, sole_best
 from cspops.evaluation.priors import nearest
 from cspops.evaluation.regions import regions
-from cspops.evaluation.summary import MODELS, Scores, summarise
 from cspops.library.asked import Asked
 from cspops.library.labelled import ClassNames, Intake, Labelled
 from cspops.library.loading import ratio_of
 from cspops.library.model import Model
-from cspops.shapes import Bool, Float, Int, Tensor
+from cspops.shapes import Float, Int, Tensor
 
 BATCH = 64
 """Rows whose images are held at once."""
@@ -128,25 +125,12 @@ def _add(growing: _Growing, models: Mapping[int, Model], rows: Sequence[Labelled
         if imaged and model.image is not None and id(model.image.network) not in features:
             features[id(model.image.network)] = model.image.features_of_squares(squares)
         of_image = features[id(model.image.network)] if imaged and model.image is not None else None
-        for name, log_p in _log_p(model, of_image, lonlat):
+        for name, log_p in model.log_p(of_image, lonlat):
             if not bool(log_p.isfinite().all()):
                 where = " and ".join(map(str, model.folders))
                 raise DataError(f"the model in {where} gives scores that are not finite", hint="dvc repro -f finetune-loc")
             growing.judged.setdefault((name, number), []).append(metrics.judge(log_p, label))
             growing.best.setdefault((name, number), []).append(sole_best(log_p).int())
-
-
-def _log_p(model: Model, features: Tensor | None, lonlat: Float[Tensor, "n 2"]) -> Iterator[tuple[str, Tensor]]:
-    """Name and log P of each model that there is, of ``MODELS``."""
-    located: Bool[Tensor, n] = ~lonlat.isnan().any(1)
-    location = model.location_log_p(lonlat, located)
-    if features is not None and model.image is not None:
-        image = model.image.log_p_of_features(features)
-        yield "image", image
-        yield "combined", combined_log_p(image, location, located)
-        if model.calibration is not None:
-            yield "calibrated", calibrated_log_p(image, location, located, model.calibration)
-    yield "location", location
 
 
 def _metrics(scored: Scored, names: Sequence[str], *, seeds: int, classes: int) -> Document:

@@ -17,8 +17,8 @@ from cspops.data.catalogue import Observations, read_observations
 from cspops.data.given_features import GIVEN
 from cspops.data.json_files import Document, read_json
 from cspops.data.splits import ratio_key, read_few_shot, read_roles
+from cspops.evaluation.metrics import MODELS
 from cspops.evaluation.released import NAME as RELEASED
-from cspops.evaluation.summary import MODELS
 from cspops.intake.published.manifest import MANIFESTS, read_manifest
 from cspops.library.loading import chosen_piece, ratio_of, run_of
 from cspops.library.model import Model
@@ -250,7 +250,7 @@ def _is_of(own: pa.Table, observations: Observations, model: Model) -> bool:
     some = (~lonlat.isnan().any(1)).nonzero()[:ROWS, 0]
     if not len(some):
         return True
-    answer = model.location_log_p(lonlat[some], torch.ones(len(some), dtype=torch.bool)).argmax(1).numpy()
+    answer = model.location_log_p(lonlat[some]).argmax(1).numpy()
     return bool((answer == own["location"].to_numpy()[some.numpy()]).mean() >= LEAST_AGREEMENT)
 
 

@@ -15,10 +15,11 @@ from cspops.data.catalogue import Observations, read_observations
 from cspops.data.given_features import read_given
 from cspops.data.splits import ratio_key, read_few_shot, read_roles
 from cspops.errors import CspopsError, DataError, EnvironmentProblem, ParamsError
-from cspops.evaluation.combine import image_log_p, row_blocks
 from cspops.evaluation.metrics import judge
+from cspops.evaluation.predictor import image_log_p
 from cspops.imagessl.images import Facts
 from cspops.imagessl.methods import METHODS
+from cspops.kernels import row_blocks
 from cspops.models.backbones import ImageNetwork
 from cspops.models.heads import LinearProbe
 from cspops.params import Params, value_at

@@ -13,7 +13,7 @@ import torch
 from cspops.data.json_files import Document
 from cspops.data.splits import ratio_key
 from cspops.errors import DataError
-from cspops.evaluation.summary import MODELS
+from cspops.evaluation.metrics import MODELS
 from cspops.shapes import Bool, Float, Int, Tensor
 
 NONE = -1

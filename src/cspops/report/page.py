@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cspops.data.json_files import Document
-from cspops.evaluation.summary import MODELS
+from cspops.evaluation.metrics import MODELS
 from cspops.report.headline import PRODUCT
 from cspops.report.tables import (
     TITLES,

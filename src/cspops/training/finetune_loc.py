@@ -7,8 +7,8 @@ import torch
 
 from cspops.data.batches import Labelled
 from cspops.data.negatives import Sampler
-from cspops.evaluation.combine import location_log_p, row_blocks
-from cspops.kernels import keep_freed_memory
+from cspops.evaluation.predictor import location_log_p
+from cspops.kernels import keep_freed_memory, row_blocks
 from cspops.losses.finetuning import focal, presence_absence_in_blocks, presence_absence_released, softmax_cross_entropy
 from cspops.models.heads import ClassEmbedding
 from cspops.models.location_encoder import Link, LocationClassifier, LocationEncoder

@@ -10,9 +10,8 @@ from cspops.data.negatives import Sampler
 from cspops.kernels import keep_freed_memory
 from cspops.losses import csp, objectives
 from cspops.models.checkpoint import Config
-from cspops.models.heads import Projection, Standardise
+from cspops.models.heads import LearnedTemperatures, Projection, Standardise
 from cspops.models.location_encoder import LocationEncoder
-from cspops.models.temperature import LearnedTemperatures
 from cspops.params.sections import LossSettings, McLoss, MseLoss, NceLoss, NoLoss, Pretrain
 from cspops.seeds import global_torch_stream, torch_stream
 from cspops.shapes import Tensor

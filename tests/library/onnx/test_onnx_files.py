@@ -10,7 +10,7 @@ from location_runs import make_classifier
 from torch import nn
 
 from cspops.errors import CspopsError, EnvironmentProblem
-from cspops.evaluation.calibration import Calibration
+from cspops.evaluation.predictor import Calibration
 from cspops.library.model import Model
 from cspops.library.onnx import checking, writing
 from cspops.library.onnx.checking import TOLERANCE, check_onnx, open_session

@@ -20,15 +20,13 @@ import torch
 from PIL import Image
 
 from cspops.errors import DataError
-from cspops.geo import KM_PER_DEGREE, blocks, equirectangular_pixel, near_blocks, tile_grid, uniform_on_sphere, wrap_longitude
+from cspops.geo import KM_PER_DEGREE, blocks, near_blocks, tile_grid, uniform_on_sphere, wrap_longitude
 from cspops.intake.rows import Source, batch
+from cspops.land import SEA, zones_at
 from cspops.params.sections import BlueMarble
 from cspops.progress import Report
 from cspops.seeds import torch_stream
 from cspops.shapes import Float, Int, LonLat, Tensor, UInt8
-
-OCEAN = 32
-"""The code of the climate raster that is not a land zone."""
 
 ROLES = ("train", "val", "test", "spatial_val", "spatial_test")
 
@@ -65,8 +63,7 @@ class Rasters:
 
     def zone_at(self, lonlat: LonLat) -> Int[Tensor, "*batch"]:
         """The code of the climate raster's pixel that each position lies in."""
-        row, column = equirectangular_pixel(lonlat, height=self.zones.shape[0], width=self.zones.shape[1])
-        return self.zones[row, column].long()
+        return zones_at(self.zones, lonlat)
 
 
 def read_rasters(folder: Path) -> Rasters:
@@ -90,7 +87,7 @@ def read_rasters(folder: Path) -> Rasters:
     with Image.open(folder / "blue_marble.jpg") as image, Image.open(folder / "climate_zones.png") as zones:
         rasters = torch.from_numpy(np.array(image.convert("RGB"))), torch.from_numpy(np.array(zones))
     with (folder / "climate_zones.csv").open(newline="") as file_:
-        names = {int(row["code"]): row["zone"] for row in csv.DictReader(file_) if int(row["code"]) != OCEAN}
+        names = {int(row["code"]): row["zone"] for row in csv.DictReader(file_) if int(row["code"]) != SEA}
     return Rasters(*rasters, zone_names=names)
 
 
@@ -123,8 +120,8 @@ def zone_diversity(rasters: Rasters, lonlat: Float[Tensor, "n 2"], *, km: float)
     an 8 x 8 lattice.
     """
     zones = rasters.zone_at(tile_grid(lonlat, km=km, px=8)).flatten(1)
-    counts = torch.zeros(len(lonlat), OCEAN + 1).scatter_add_(1, zones, torch.ones_like(zones, dtype=torch.float32))
-    counts[:, OCEAN] = 0
+    counts = torch.zeros(len(lonlat), SEA + 1).scatter_add_(1, zones, torch.ones_like(zones, dtype=torch.float32))
+    counts[:, SEA] = 0
     land = counts.sum(1, keepdim=True)
     return torch.where(land[:, 0] > 0, 1 - (counts / land.clamp_min(1)).square().sum(1), 0.0)
 
@@ -192,7 +189,7 @@ def draw(rasters: Rasters, settings: BlueMarble, *, seed: int) -> tuple[Float[Te
         return torch.isin(blocks(lonlat, block_degrees), cells)
 
     anywhere = torch.ones(256, dtype=torch.bool)
-    anywhere[OCEAN] = False
+    anywhere[SEA] = False
     trial = first(sizes["train"], "trial", anywhere, lambda lonlat: torch.ones(len(lonlat), dtype=torch.bool))
     counts = torch.bincount(rasters.zone_at(trial), minlength=256)
     left_out = {name: int(counts[code]) for code, name in rasters.zone_names.items() if counts[code] < settings.min_zone_points}
