@@ -1,7 +1,6 @@
 """Real files of every format, written by Pillow and rasterio."""
 
 import io
-import pickle
 import struct
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from PIL import Image
 
 from cspops.errors import EnvironmentProblem
 from cspops.intake.images import georeference, metadata
-from cspops.intake.images.exif_blocks import format_of, read_exif
+from cspops.intake.images.exif_blocks import format_of
 from cspops.intake.images.metadata import Metadata, Question, read_metadata
 
 FORMATS = ("jpeg", "png", "webp", "tiff")
@@ -242,21 +241,9 @@ def test_a_tiff_without_geokeys_needs_no_package(tmp_path, monkeypatch):
         read_metadata(Question(geotiff(tmp_path / "b.tif"), True))
 
 
-def test_questions_and_answers_pickle(tmp_path):
-    question = Question(tmp_path / "a.jpg", True)
-    assert pickle.loads(pickle.dumps((read_metadata, question))) == (read_metadata, question)
-    answer = Metadata(LONLAT, DATE, ("a note",))
-    assert pickle.loads(pickle.dumps(answer)) == answer
-
-
 def test_reading_metadata_imports_nothing_heavy():
     code = (
         "import sys, cspops.intake.images.metadata; "
         "print(sorted({'torch', 'rasterio', 'pyproj', 'pyarrow'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
-
-
-def test_read_exif_of_another_format_is_none(tmp_path):
-    (tmp_path / "a.gif").write_bytes(b"GIF89a" + bytes(20))
-    assert read_exif(tmp_path / "a.gif") is None

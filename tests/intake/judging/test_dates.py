@@ -3,7 +3,6 @@
 from datetime import UTC, datetime, timedelta, timezone
 
 import pyarrow as pa
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -48,25 +47,10 @@ NOT_READ = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("text", READ)
-def test_a_date_is_read(text):
-    assert read(text) == ([READ[text].replace(tzinfo=UTC)], [False])
-
-
-@pytest.mark.parametrize("text", NOT_READ)
-def test_what_is_no_date_is_told(text):
-    assert read(text) == ([None], [True])
-
-
-def test_missing_dates_are_no_mistake():
-    assert read(None, "", "  ") == ([None] * 3, [False] * 3)
-
-
-def test_a_batch_of_all_kinds():
-    texts = [*READ, *NOT_READ, None]
-    when, not_understood = read(*texts)
-    assert when == [one.replace(tzinfo=UTC) for one in READ.values()] + [None] * (len(NOT_READ) + 1)
-    assert not_understood == [False] * len(READ) + [True] * len(NOT_READ) + [False]
+def test_dates_are_read_what_is_none_is_told_and_a_missing_one_is_no_mistake():
+    expected = {text: (when.replace(tzinfo=UTC), False) for text, when in READ.items()}
+    expected |= dict.fromkeys(NOT_READ, (None, True)) | dict.fromkeys([None, "", "  "], (None, False))
+    assert dict(zip(expected, zip(*read(*expected), strict=True), strict=True)) == expected
 
 
 @prop

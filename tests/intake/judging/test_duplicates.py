@@ -66,10 +66,3 @@ def vectorised(rows):
 @given(rows_of_any_kind)
 def test_as_a_double_loop_finds(rows):
     assert vectorised(rows) == naive(rows)
-
-
-def test_the_held_out_row_stays_in_the_order_of_precedence():
-    none = (-1, -1, -1, -1)
-    rows = [(0, none, 0, OFFICIAL.index(role), True, True) for role in reversed(PRECEDENCE)]
-    assert vectorised(rows)[-1] == (None, -1)
-    assert vectorised(rows)[:-1] == [("leakage", 4)] * 4

@@ -4,26 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cspops.intake.judging.labels import Names, about_case, about_singles, listed, normalised, spellings
+from cspops.intake.judging.labels import Names, about_case, about_singles, listed, spellings
 
 prop = settings(deadline=None, derandomize=True, max_examples=100)
-
-
-@pytest.mark.parametrize(
-    ("text", "name"),
-    [
-        ("oak", "oak"),
-        (" oak\t", "oak"),
-        ("white  oak", "white oak"),
-        ("white\u00a0oak", "white oak"),
-        ("white\r\noak", "white oak"),
-        ("cha\u0302ne", "ch\u00e2ne"),
-        ("", ""),
-        (" \n", ""),
-    ],
-)
-def test_normalised(text, name):
-    assert normalised(text) == name
 
 
 def test_codes_number_the_names_as_they_come_over_batches():

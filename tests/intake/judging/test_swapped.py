@@ -87,28 +87,18 @@ def test_positions_beyond_90_degrees_speak_against_it_without_a_look_at_the_map(
     assert look_exchanged(np.append(lat, 100.0), np.append(lon, 10.0), given=16, exchangeable=0) is None
 
 
-@pytest.mark.parametrize(("exchangeable", "suspected"), [(0, False), (4, False), (5, True), (60, True)])
-def test_impossible_latitudes_are_counted(exchangeable, suspected):
-    assert IMPOSSIBLE == 0.05
-    said = look_exchanged(np.zeros(0), np.zeros(0), given=100, exchangeable=exchangeable)
-    assert (said is not None) == suspected
-    if said:
-        assert f"{exchangeable} of 100 positions" in said
-
-
 @pytest.mark.parametrize(
     ("given", "exchangeable", "suspected"),
-    [(6, 1, False), (9, 1, False), (9, 9, False), (10, 2, False), (10, 3, True), (40, 2, False)],
-)
-def test_slips_of_the_pen_in_a_small_set_are_none(given, exchangeable, suspected):
+    [(100, 0, False), (100, 4, False), (100, 5, True), (100, 60, True), (0, 0, False), (6, 1, False), (9, 9, False),
+     (10, 2, False), (10, 3, True), (40, 2, False)],
+)  # fmt: skip
+def test_impossible_latitudes_are_counted_and_slips_of_the_pen_are_none(given, exchangeable, suspected):
     """Two of 40 are the share that counts, and too few rows; nine positions are too few whatever they say."""
-    assert PLACES == 10
+    assert (IMPOSSIBLE, PLACES) == (0.05, 10)
     said = look_exchanged(np.zeros(0), np.zeros(0), given=given, exchangeable=exchangeable)
     assert (said is not None) == suspected
-
-
-def test_nothing_given_is_nothing_suspected():
-    assert look_exchanged(np.zeros(0), np.zeros(0), given=0, exchangeable=0) is None
+    if said:
+        assert f"{exchangeable} of {given} positions" in said
 
 
 def test_pixels_are_those_of_the_raster():

@@ -19,7 +19,7 @@ from cspops.intake.published import objects
 from cspops.intake.published.ensure import ensure
 from cspops.intake.published.fetching import Patience
 from cspops.intake.published.manifest import MANIFESTS, PublishedFile, read_manifest
-from cspops.intake.published.objects import fetch_objects, listed, missing_of
+from cspops.intake.published.objects import fetch_objects, listed
 
 SETS = sorted(file.stem for file in MANIFESTS.glob("*.json"))
 FILES = [pytest.param(name, file, id=f"{name}:{file.name}") for name in SETS for file in read_manifest(name).files]
@@ -488,9 +488,3 @@ def test_a_cut_listing(tmp_path: Path) -> None:
     (tmp_path / "l.json.bz2").write_bytes(bz2.compress(b'["a/b"]')[:-4])
     with pytest.raises(DataError, match="cannot be read"):
         listed(tmp_path / "l.json.bz2", ["a/*"])
-
-
-def test_missing_of_looks_at_files(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a/b").write_bytes(b"")
-    assert missing_of(["a/b", "a/c", "d/e", "f"], tmp_path) == ["a/c", "d/e", "f"]

@@ -180,12 +180,6 @@ def test_other_formats_and_unreadable_names_are_given_up(tmp_path):
     assert made[2]["image"] is None or made[2]["image"]["path"] is None
 
 
-def test_the_order_in_which_files_were_made_does_not_matter(tmp_path):
-    files = {f"{kind}/{n}.jpg": jpeg(float(n), 2.0) for kind in ("oak", "elm") for n in range(4)}
-    one, other = planted(tmp_path / "one", files), planted(tmp_path / "other", dict(reversed(files.items())))
-    assert rows(opened(one)) == rows(opened(other))
-
-
 # --- with a side-car
 
 
