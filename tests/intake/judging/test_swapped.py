@@ -14,7 +14,7 @@ LAND = functools.cache(land.land_pixels)
 
 @pytest.fixture(autouse=True)
 def read_once(monkeypatch):
-    monkeypatch.setattr(land, "land_pixels", LAND)
+    monkeypatch.setattr(whole_set, "land_pixels", LAND)
 
 
 EUROPE = [
@@ -76,13 +76,13 @@ def test_towns_that_lie_on_land_both_ways_cannot_be_told():
 
 
 def test_many_rows_at_few_places_are_no_evidence(monkeypatch):
-    monkeypatch.setattr(land, "land_pixels", lambda: pytest.fail("the raster is read"))
+    monkeypatch.setattr(whole_set, "land_pixels", lambda: pytest.fail("the raster is read"))
     lon, lat = (np.tile(axis[: PLACES - 1], 20) for axis in axes(EUROPE))
     assert look_exchanged(lat, lon, given=len(lon), exchangeable=0) is None
 
 
 def test_positions_beyond_90_degrees_speak_against_it_without_a_look_at_the_map(monkeypatch):
-    monkeypatch.setattr(land, "land_pixels", lambda: pytest.fail("the raster is read"))
+    monkeypatch.setattr(whole_set, "land_pixels", lambda: pytest.fail("the raster is read"))
     lon, lat = axes(EUROPE)
     assert look_exchanged(np.append(lat, 100.0), np.append(lon, 10.0), given=16, exchangeable=0) is None
 
