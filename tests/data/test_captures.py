@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 import torch
 
 from cspops.data import catalogue as captures
@@ -52,10 +51,6 @@ def test_dates_are_milliseconds_in_utc_also_before_1970(tmp_path):
     assert found == [86_400_000, NO_DATE, -500, int(dates[3].timestamp() * 1000)]
 
 
-def test_no_date_is_earlier_than_any_that_python_knows():
-    assert datetime(1, 1, 1, tzinfo=UTC).timestamp() * 1000 > NO_DATE
-
-
 def test_positions_are_longitude_first(tmp_path):
     found = read_captures(catalogue(tmp_path, lon=[10.0, None], lat=[50.0, None])).lonlat
     assert found[0].tolist() == [10.0, 50.0]
@@ -76,8 +71,3 @@ def test_no_label_is_read(tmp_path, monkeypatch):
     pq.write_table(real(file).drop_columns(["label", "image", "official_split"]), file)
     assert read_captures(tmp_path).lonlat.tolist() == [[1.0, 3.0], [2.0, 4.0]]
     assert set(asked) == {"obs_id", "lon", "lat", "location_id", "captured_at"}
-
-
-@pytest.mark.parametrize("name", ["label", "image"])
-def test_what_it_answers_has_no_field_for_it(name):
-    assert name not in captures.Captures.__dataclass_fields__

@@ -229,11 +229,6 @@ def test_which_blocks_are_held_out_changes_with_the_seed():
     assert len(held) == 8
 
 
-def test_rows_without_any_position_are_still_divided():
-    roles = roles_of(torch.full((40, 2), float("nan")), val=0.25, test=0.25)
-    assert {role: roles.count(role) for role in set(roles)} == {"train": 20, "val": 10, "test": 10}
-
-
 def test_every_row_is_equally_likely_to_be_validation():
     """600 splits of 40 rows, 10 of them val. Each row's count has mean 150 and, drawn without replacement, variance
     600 (1/4)(3/4); the scaled sum of squares is chi-square with 39 degrees of freedom times 40/39.
@@ -253,13 +248,6 @@ def test_rows_without_a_label_train_and_do_not_count_for_the_shares():
     roles = np.array(roles_of(world(60), labelled=labelled, spatial_val=0.0, spatial_test=0.0, val=0.25, test=0.1))
     assert set(roles[~labelled.numpy()]) == {"train"}
     assert [(roles[labelled.numpy()] == role).sum() for role in ("val", "test", "train")] == [10, 4, 26]
-
-
-@pytest.mark.parametrize("n", [3, 4, 5, 7])
-def test_of_few_rows_every_role_has_one(n):
-    for seed in range(5):
-        roles = roles_of(world(n), val=0.45, test=0.45, seed=seed)
-        assert min(roles.count(role) for role in ("train", "val", "test")) >= 1
 
 
 def test_no_block_is_held_out_that_would_leave_fewer_than_three_rows():
