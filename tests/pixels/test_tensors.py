@@ -51,12 +51,6 @@ def pixels_of(images, px, root=NOWHERE, reading=None, **options):
     return decode(images, px=px, root=root, reading=reading or Reading(), **options).numpy()
 
 
-@pytest.mark.parametrize("kind", ["PNG", "PPM", "BMP"])
-def test_an_image_of_the_right_size_comes_through_unchanged(kind):
-    pixels = noise(9, 9)
-    assert np.array_equal(pixels_of(table(encoded(pixels, kind)), 9)[0], pixels)
-
-
 def test_row_i_is_image_i():
     pixels = [noise(8, 8) for _ in range(5)]
     assert np.array_equal(pixels_of(table(*map(encoded, pixels)), 8), np.stack(pixels))
@@ -142,11 +136,6 @@ def test_resizing_keeps_places():
     inner = np.arange(2, 14)
     assert np.abs(small[0, :, 2:14] - (16 * inner + 6)[None, :, None]).max() <= 1
     assert np.abs(small[1, 2:14] - (16 * inner + 6)[:, None, None]).max() <= 1
-
-
-def test_an_even_colour_stays_even_when_enlarged():
-    pixels = np.full((5, 7, 3), (200, 30, 90), dtype=np.uint8)
-    assert (pixels_of(table(encoded(pixels)), 16) == (200, 30, 90)).all()
 
 
 def test_images_are_stacked_as_many_as_asked_for():
