@@ -35,11 +35,6 @@ def test_only_the_seeds_asked_for_count():
     assert got["test"]["r05"]["image"]["top1"]["mean"] == 2
 
 
-def test_values_are_rounded_to_four_digits():
-    got = summarise(runs({0: 0.0, 1: 0.0, 2: 1.0}), roles=["test"], ratios=["r05"], seeds=[0, 1, 2])
-    assert got["test"]["r05"]["image"]["top1"] == {"mean": 0.3333, "sd": 0.5774}
-
-
 def test_a_role_without_rows_is_left_out():
     scores = runs({0: 1.0}) | runs({0: math.nan}, role="spatial_test")
     got = summarise(scores, roles=["test", "spatial_test"], ratios=["r05"], seeds=[0])
