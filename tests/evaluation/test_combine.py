@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cspops.evaluation.combine import combined_log_p, image_log_p, location_log_p
+from cspops.evaluation.combine import TABLE, combined_log_p, image_log_p, location_log_p, row_blocks
 
 EVERYWHERE = torch.tensor([True, True, True, True])
 
@@ -99,3 +99,11 @@ def test_a_product_that_would_underflow_still_ranks():
 def test_a_uniform_location_leaves_the_image_as_it_is():
     image = image_log_p(logits(0))
     torch.testing.assert_close(combined_log_p(image, location_log_p(torch.zeros(4, 5), EVERYWHERE), EVERYWHERE), image)
+
+
+@pytest.mark.parametrize(("n", "q"), [(0, 5), (1, 5), (23, 5), (23, 4000), (3, 2**22)])
+def test_row_blocks_are_all_rows_in_order_and_no_larger_than_a_table(n, q):
+    rows = torch.arange(n) * 2
+    parts = row_blocks(rows, q)
+    assert torch.equal(torch.cat([torch.empty(0, dtype=torch.long), *parts]), rows)
+    assert all(len(part) > 0 and (len(part) * q <= TABLE or len(part) == 1) for part in parts)
