@@ -41,7 +41,9 @@ def test_a_manifest_says_what_a_user_must_know(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "file"), FILES)
-def test_a_file_is_to_be_had_over_an_encrypted_connection_or_by_hand(name: str, file: PublishedFile) -> None:
+def test_a_file_is_to_be_had_over_an_encrypted_connection_or_by_hand_with_its_size_and_checksums(
+    name: str, file: PublishedFile
+) -> None:
     assert bool(file.urls) != bool(file.by_hand)
     addresses = [*file.urls, *(file.objects.bases if file.objects else ())]
     assert all(re.fullmatch(r"https://[a-z0-9.-]+/\S+", address) for address in addresses)
@@ -53,10 +55,6 @@ def test_a_file_is_to_be_had_over_an_encrypted_connection_or_by_hand(name: str, 
     assert file.whole <= (len(file.gives) == 1) and file.grows >= 1
     assert not Path(file.name).is_absolute() and ".." not in Path(file.name).parts
     assert all("/" not in given for given in file.gives)
-
-
-@pytest.mark.parametrize(("name", "file"), FILES)
-def test_sizes_and_checksums_are_such(name: str, file: PublishedFile) -> None:
     assert file.size is None or 1_000 < file.size < 1_000_000_000_000
     for algorithm, value in (file.checksums or {}).items():
         assert re.fullmatch({"md5": r"[0-9a-f]{32}", "sha256": r"[0-9a-f]{64}"}[algorithm], value)

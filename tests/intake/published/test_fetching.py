@@ -15,8 +15,8 @@ from cspops.intake.published.fetching import Patience, Stopped, _GiveUp, _must_p
 
 DATA = random.Random(0).randbytes(200_000)
 OTHER = random.Random(1).randbytes(200_000)
-MD5 = {"md5": hashlib.md5(DATA).hexdigest()}
 SHA256 = hashlib.sha256(DATA).hexdigest()
+MD5 = {"md5": hashlib.md5(DATA).hexdigest()}
 
 
 @pytest.fixture
@@ -60,10 +60,6 @@ def test_a_file_arrives_with_one_request(server: Server, tmp_path: Path, patienc
     assert [(asked.range, asked.encoding) for asked in server.asked] == [(None, "identity")]
 
 
-def test_an_empty_file_arrives(server: Server, tmp_path: Path, patience: Patience) -> None:
-    assert get(server.serve("/f", b""), tmp_path, patience) == b""
-
-
 def test_a_cut_connection_goes_on_where_it_broke(
     server: Server, tmp_path: Path, patience: Patience, slept: list[float]
 ) -> None:
@@ -90,13 +86,6 @@ def test_a_server_error_may_pass(server: Server, tmp_path: Path, patience: Patie
     assert slept == [1.0, 7.0]
 
 
-@pytest.mark.parametrize("code", [400, 401, 403, 404, 410, 451])
-def test_a_refusal_is_not_asked_twice(server: Server, tmp_path: Path, patience: Patience, code: int) -> None:
-    url = server.serve("/f", DATA, answers=[status(code)] * 3)
-    assert str(code) in fails(url, tmp_path, patience, EnvironmentProblem)
-    assert len(server.asked) == 1 and list(tmp_path.iterdir()) == []
-
-
 def test_a_later_run_goes_on_with_the_part(server: Server, tmp_path: Path, patience: Patience) -> None:
     served_url = server.serve("/f", DATA, cut_after=50_000)
     with pytest.raises(KeyboardInterrupt):
@@ -111,17 +100,89 @@ def _interrupt(seconds: float) -> None:
     raise KeyboardInterrupt
 
 
-def _left_part(folder: Path, data: bytes, url: str, validator: str | None) -> None:
-    (folder / "f.bin.part").write_bytes(data)
-    (folder / "f.bin.part.json").write_text(json.dumps({"url": url, "validator": validator}))
+def wrong_range(told: str) -> dict[str, Any]:
+    return {"answers": [partial(OTHER[:1000], told)]}
 
 
-def test_a_file_that_changed_meanwhile_is_fetched_from_its_start(server: Server, tmp_path: Path, patience: Patience) -> None:
-    """The ETag of the part is that of the older version: If-Range makes the server send all of the newer one."""
-    url = server.serve("/f", OTHER, etag='"2"', modified=None)
-    _left_part(tmp_path, DATA[:50_000], url, '"1"')
-    assert get(url, tmp_path, patience) == OTHER
-    assert [(asked.range, asked.if_range) for asked in server.asked] == [("bytes=50000-", '"1"')]
+FROM_50_000, AGAIN = ["bytes=50000-"], ["bytes=50000-", None]
+PARTS: dict[str, tuple[dict[str, Any], bytes, Any, dict[str, Any], list[Any]]] = {
+    # how the file is served, the part of it that is there, its validator or whole note, how it is fetched, ranges asked for
+    "the file changed, If-Range tells": ({"etag": '"2"', "modified": None}, OTHER[:50_000], '"1"', {}, FROM_50_000),
+    "the same ETag": ({}, DATA[:50_000], '"1"', {}, FROM_50_000),
+    "a checksum vouches for it": ({}, DATA[:50_000], None, {"checksums": MD5}, FROM_50_000),
+    "nothing vouches for it": ({}, DATA[:50_000], None, {}, [None]),
+    "wrong bytes cost one more request": ({}, OTHER[:50_000], None, {"checksums": MD5}, AGAIN),
+    "whole, of a published size: nothing is asked": ({}, DATA, '"1"', {"size": len(DATA)}, []),
+    "whole, as the server's 416 tells": ({}, DATA, '"1"', {}, ["bytes=200000-"]),
+    "longer than the file": ({}, DATA + b"x", '"1"', {}, ["bytes=200001-", None]),
+    "ranges are ignored": ({"ranges": False}, OTHER[:50_000], '"1"', {}, FROM_50_000),
+    "a server may give less than the range": (
+        {"answers": [partial(DATA[50_000:120_000], "bytes 50000-119999/200000")]}, DATA[:50_000], '"1"', {},
+        ["bytes=50000-", "bytes=120000-"],
+    ),
+    "a range from the start": (wrong_range("bytes 0-199999/200000"), DATA[:50_000], '"1"', {}, AGAIN),
+    "a range from elsewhere": (wrong_range("bytes 70000-199999/200000"), DATA[:50_000], '"1"', {}, AGAIN),
+    "an empty range": (wrong_range(""), DATA[:50_000], '"1"', {}, AGAIN),
+    "no range of bytes": (wrong_range("lines 1-2/3"), DATA[:50_000], '"1"', {}, AGAIN),
+    "an unsatisfied range": (wrong_range("bytes */200000"), DATA[:50_000], '"1"', {}, AGAIN),
+    "an empty note": ({}, OTHER[:10], b"", {}, [None]),
+    "a note that is a list": ({}, OTHER[:10], b"[]", {}, [None]),
+    "a note of nothing": ({}, OTHER[:10], b"{}", {}, [None]),
+    "a note of another kind": ({}, OTHER[:10], b'{"url": 1}', {}, [None]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", PARTS)
+def test_a_part_of_an_earlier_run(server: Server, tmp_path: Path, patience: Patience, case: str) -> None:
+    """It is gone on with where that is right, and what comes is the file."""
+    served, part, note, how, ranges = PARTS[case]
+    url = server.serve("/f", DATA, **served)
+    (tmp_path / "f.bin.part").write_bytes(part)
+    about = note if isinstance(note, bytes) else json.dumps({"url": url, "validator": note}).encode()
+    (tmp_path / "f.bin.part.json").write_bytes(about)
+    assert get(url, tmp_path, patience, **how) == DATA
+    assert [asked.range for asked in server.asked] == ranges
+
+
+REFUSED: dict[str, tuple[bytes, dict[str, Any], dict[str, Any], type[CspopsError], int]] = {
+    # part of what is said: data, how it is served, how it is fetched, the kind of error, requests
+    **{
+        str(code): (DATA, {"answers": [status(code)] * 3}, {}, EnvironmentProblem, 1) for code in (400, 401, 403, 404, 410, 451)
+    },
+    "broke after 60000 of 200000 bytes, 3 times": (DATA, {"ranges": False, "cut_after": 60_000}, {}, EnvironmentProblem, 3),
+    "another range": (DATA, {"answers": [partial(b"x", "bytes 9-9/200000")] * 9}, {}, EnvironmentProblem, 3),
+    "web page": (b"<html>", {"headers": {"Content-Type": "text/html; charset=utf-8"}}, {}, EnvironmentProblem, 1),
+    "does not say how long": (DATA, {"length": False}, {}, EnvironmentProblem, 1),
+    "more than 1000 bytes came": (DATA * 20, {"length": False}, {"size": 1000}, EnvironmentProblem, 3),
+    "has 200000 bytes, not 200001": (OTHER, {}, {"size": 200_001}, DataError, 1),
+    f"md5 {hashlib.md5(OTHER).hexdigest()}, not {MD5['md5']}": (OTHER, {}, {"checksums": MD5}, DataError, 1),
+    "sha256": (OTHER, {}, {"checksums": {"md5": hashlib.md5(OTHER).hexdigest(), "sha256": SHA256}}, DataError, 1),
+    # in pieces they are fetched once more and no further: two rounds of two requests
+    "md5": (OTHER, {"cut_after": 150_000}, {"checksums": MD5}, DataError, 4),
+}
+
+
+@pytest.mark.parametrize("says", REFUSED)
+def test_what_is_not_the_file_is_refused(server: Server, tmp_path: Path, patience: Patience, says: str) -> None:
+    data, served, how, kind, requests_ = REFUSED[says]
+    url = server.serve("/f", data, **served)
+    assert says in fails(url, tmp_path, patience, kind, hint_wrong_bytes="see", **how)
+    assert len(server.asked) == requests_
+    assert kind is EnvironmentProblem or list(tmp_path.iterdir()) == []
+
+
+def test_of_a_known_size_no_length_need_be_told_and_an_empty_file_arrives(
+    server: Server, tmp_path: Path, patience: Patience
+) -> None:
+    assert get(server.serve("/f", DATA, length=False), tmp_path, patience, size=len(DATA)) == DATA
+    (tmp_path / "f.bin").unlink()
+    assert get(server.serve("/f", b""), tmp_path, patience) == b""
+
+
+def test_redirects_in_a_circle_are_given_up(server: Server, tmp_path: Path, patience: Patience) -> None:
+    url = server.address("/f")
+    server.serve("/f", b"", answers=[status(302, Location=url)] * 40)
+    assert "redirects" in fails(url, tmp_path, patience, EnvironmentProblem)
 
 
 def test_last_modified_serves_where_the_etag_is_weak(server: Server, tmp_path: Path, patience: Patience) -> None:
@@ -130,105 +191,11 @@ def test_last_modified_serves_where_the_etag_is_weak(server: Server, tmp_path: P
     assert server.asked[1].if_range == server.files["/f"].modified
 
 
-@pytest.mark.parametrize(
-    ("validator", "checksums", "ranges"),
-    [(None, None, [None]), (None, MD5, ["bytes=50000-"]), ('"1"', None, ["bytes=50000-"])],
-)
-def test_a_part_that_nothing_vouches_for_is_dropped(
-    server: Server, tmp_path: Path, patience: Patience, validator: str | None, checksums: Any, ranges: list[Any]
-) -> None:
-    url = server.serve("/f", DATA)
-    _left_part(tmp_path, DATA[:50_000], url, validator)
-    assert get(url, tmp_path, patience, checksums=checksums) == DATA
-    assert [asked.range for asked in server.asked] == ranges
-
-
-@pytest.mark.parametrize("about", ["", "[]", "{}", '{"url": 1}'])
-def test_a_broken_note_beside_the_part_is_no_note(server: Server, tmp_path: Path, patience: Patience, about: str) -> None:
-    url = server.serve("/f", DATA)
-    (tmp_path / "f.bin.part").write_bytes(OTHER[:10])
-    (tmp_path / "f.bin.part.json").write_text(about)
-    assert get(url, tmp_path, patience) == DATA
-
-
-def test_a_part_with_wrong_bytes_costs_one_more_request(server: Server, tmp_path: Path, patience: Patience) -> None:
-    """The part is of another file: the whole fails its md5, is dropped, and the mirror gives it from the start."""
-    url = server.serve("/f", DATA)
-    _left_part(tmp_path, OTHER[:50_000], url, None)
-    assert get(url, tmp_path, patience, checksums=MD5) == DATA
-    assert [asked.range for asked in server.asked] == ["bytes=50000-", None]
-
-
-def test_wrong_bytes_in_pieces_are_fetched_once_more_and_no_further(server: Server, tmp_path: Path, patience: Patience) -> None:
-    """Each round takes two requests, as the server cuts at 150 000: two rounds."""
-    url = server.serve("/f", OTHER, cut_after=150_000)
-    assert "md5" in fails(url, tmp_path, patience, DataError, checksums=MD5)
-    assert [asked.range for asked in server.asked] == [None, "bytes=150000-"] * 2
-
-
-@pytest.mark.parametrize("known", [True, False])
-def test_a_part_that_is_whole_already(server: Server, tmp_path: Path, patience: Patience, known: bool) -> None:
-    """With a published size nothing is asked; without, the server's 416 tells that the part is as long as the file."""
-    url = server.serve("/f", DATA)
-    _left_part(tmp_path, DATA, url, '"1"')
-    assert get(url, tmp_path, patience, size=len(DATA) if known else None) == DATA
-    assert [asked.range for asked in server.asked] == ([] if known else ["bytes=200000-"])
-
-
-def test_a_part_longer_than_the_file_is_dropped(server: Server, tmp_path: Path, patience: Patience) -> None:
-    url = server.serve("/f", DATA)
-    _left_part(tmp_path, DATA + b"x", url, '"1"')
-    assert get(url, tmp_path, patience) == DATA
-    assert [asked.range for asked in server.asked] == ["bytes=200001-", None]
-
-
-def test_a_server_that_ignores_ranges_is_read_from_the_start(server: Server, tmp_path: Path, patience: Patience) -> None:
-    url = server.serve("/f", DATA, ranges=False)
-    _left_part(tmp_path, OTHER[:50_000], url, '"1"')
-    assert get(url, tmp_path, patience) == DATA
-    assert len(server.asked) == 1
-
-
-def test_a_server_that_ignores_ranges_and_always_cuts_is_given_up(server: Server, tmp_path: Path, patience: Patience) -> None:
-    """It never gets beyond the furthest byte, so that its bytes count as no progress: three attempts."""
-    url = server.serve("/f", DATA, ranges=False, cut_after=60_000)
-    assert "broke after 60000 of 200000 bytes, 3 times" in fails(url, tmp_path, patience, EnvironmentProblem)
-    assert len(server.asked) == 3
-
-
-@pytest.mark.parametrize("told", ["bytes 0-199999/200000", "bytes 70000-199999/200000", "", "lines 1-2/3", "bytes */200000"])
-def test_a_range_that_was_not_asked_for_is_not_written(server: Server, tmp_path: Path, patience: Patience, told: str) -> None:
-    url = server.serve("/f", DATA, answers=[partial(OTHER[:1000], told)])
-    _left_part(tmp_path, DATA[:50_000], url, '"1"')
-    assert get(url, tmp_path, patience) == DATA
-    assert [asked.range for asked in server.asked] == ["bytes=50000-", None]
-
-
-def test_wrong_ranges_for_ever_are_given_up(server: Server, tmp_path: Path, patience: Patience) -> None:
-    url = server.serve("/f", DATA, answers=[partial(b"x", "bytes 9-9/200000")] * 9)
-    assert "another range" in fails(url, tmp_path, patience, EnvironmentProblem)
-    assert len(server.asked) == 3
-
-
-def test_shorter_ranges_than_asked_for_add_up(server: Server, tmp_path: Path, patience: Patience) -> None:
-    """A server may give less than the range: 50 000 to 119 999, and then the rest."""
-    url = server.serve("/f", DATA, answers=[partial(DATA[50_000:120_000], "bytes 50000-119999/200000")])
-    _left_part(tmp_path, DATA[:50_000], url, '"1"')
-    assert get(url, tmp_path, patience) == DATA
-    assert server.asked[1].range == "bytes=120000-"
-
-
 def test_redirects_are_followed(server: Server, tmp_path: Path, patience: Patience) -> None:
     there = server.serve("/there", DATA, cut_after=150_000)
     url = server.serve("/f", b"", answers=[status(302, Location=there), status(301, Location=there)])
     assert get(url, tmp_path, patience) == DATA
     assert server.asked[-1].range == "bytes=150000-"
-
-
-def test_redirects_in_a_circle_are_given_up(server: Server, tmp_path: Path, patience: Patience) -> None:
-    url = server.address("/f")
-    server.serve("/f", b"", answers=[status(302, Location=url)] * 40)
-    assert "redirects" in fails(url, tmp_path, patience, EnvironmentProblem)
 
 
 def test_an_encrypted_address_may_not_lead_to_a_plain_one() -> None:
@@ -262,43 +229,12 @@ def test_sizes_count_the_bytes_of_the_file_not_of_an_encoding(server: Server, tm
     assert "encoded (gzip) unasked" in fails(url, tmp_path, patience, EnvironmentProblem)
 
 
-def test_a_web_page_is_not_the_file(server: Server, tmp_path: Path, patience: Patience) -> None:
-    url = server.serve("/f", b"<html>log in</html>", headers={"Content-Type": "text/html; charset=utf-8"})
-    assert "web page" in fails(url, tmp_path, patience, EnvironmentProblem)
-
-
 def test_chunks_are_a_length_too(server: Server, tmp_path: Path, patience: Patience) -> None:
     url = server.serve("/f", DATA, chunked=True, etag=None, modified=None)
     assert get(url, tmp_path, patience) == DATA
     server.files["/f"].cut_after = 10_000
     (tmp_path / "f.bin").unlink()
     assert "connection broke" in fails(url, tmp_path, patience, EnvironmentProblem)
-
-
-def test_without_any_length_a_cut_could_not_be_seen(server: Server, tmp_path: Path, patience: Patience) -> None:
-    url = server.serve("/f", DATA, length=False)
-    assert "does not say how long" in fails(url, tmp_path, patience, EnvironmentProblem)
-    assert get(url, tmp_path, patience, size=len(DATA)) == DATA
-
-
-@pytest.mark.parametrize(
-    ("how", "told"),
-    [
-        ({"size": 200_001}, "has 200000 bytes, not 200001"),
-        ({"checksums": MD5}, f"md5 {hashlib.md5(OTHER).hexdigest()}, not {MD5['md5']}"),
-        ({"checksums": {"md5": hashlib.md5(OTHER).hexdigest(), "sha256": SHA256}}, "sha256"),
-    ],
-)
-def test_wrong_bytes_are_no_file(server: Server, tmp_path: Path, patience: Patience, how: Any, told: str) -> None:
-    url = server.serve("/f", OTHER)
-    assert told in fails(url, tmp_path, patience, DataError, hint_wrong_bytes="see", **how)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_more_bytes_than_published_end_early(server: Server, tmp_path: Path, patience: Patience) -> None:
-    """Without a length in the answer, an endless body must not fill the disk."""
-    url = server.serve("/f", DATA * 20, length=False)
-    assert "more than 1000 bytes came" in fails(url, tmp_path, patience, EnvironmentProblem, size=1000)
 
 
 def test_the_next_mirror_is_tried(server: Server, tmp_path: Path, patience: Patience) -> None:
