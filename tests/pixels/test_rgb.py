@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from image_files import encoded
 from PIL import Image
 
 from cspops.errors import EnvironmentProblem
@@ -20,13 +21,6 @@ from cspops.pixels.unreadable import REASONS, UnreadableImage
 RNG = np.random.default_rng(0)
 PLAIN = Reading()
 REAL = os.environ.get("CSPOPS_TEST_REALDATA")
-
-
-def encoded(pixels, kind="PNG", **options):
-    file = io.BytesIO()
-    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
-    image.save(file, kind, **options)
-    return file.getvalue()
 
 
 def noise(height, width, bands=3, top=256, dtype=np.uint8):

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from image_files import encoded
 from PIL import Image
 
 from cspops.data.image_columns import CROP, IMAGE
@@ -36,13 +37,6 @@ def table(*images, crops=None):
     return pa.table(columns)
 
 
-def encoded(pixels, kind="PNG", mode=None):
-    file = io.BytesIO()
-    image = Image.fromarray(pixels)
-    (image.convert(mode) if mode else image).save(file, kind)
-    return file.getvalue()
-
-
 def noise(height, width):
     return RNG.integers(0, 256, (height, width, 3), dtype=np.uint8)
 
@@ -62,7 +56,11 @@ def test_no_images_are_no_pixels():
 
 def test_8_bit_images_are_read_as_they_were_before_other_kinds_were():
     """Pillow's own way: `convert("RGB")`, then the centre square by bicubic resizing. Results on disk rest on it."""
-    images = [encoded(noise(*size), kind, mode) for size in ((31, 20), (16, 16), (9, 40)) for kind, mode in OPAQUE]
+    images = [
+        encoded(Image.fromarray(noise(*size)).convert(mode), kind)
+        for size in ((31, 20), (16, 16), (9, 40))
+        for kind, mode in OPAQUE
+    ]
     plain = []
     for data in images:
         image = Image.open(io.BytesIO(data)).convert("RGB")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from image_files import encoded
 from PIL import Image
 
 from cspops.data.catalogue import SCHEMA
@@ -19,17 +20,13 @@ from cspops.report.maps import region
 from cspops.report.world import World
 from cspops.site import Site
 
-
-def png(colour: tuple[int, int, int]) -> bytes:
-    with io.BytesIO() as written:
-        Image.new("RGB", (40, 20), colour).save(written, "PNG")
-        return written.getvalue()
+RED, BLUE = (encoded(Image.new("RGB", (40, 20), colour)) for colour in ((250, 10, 10), (10, 10, 250)))
 
 
 def site(tmp_path: Path) -> Site:
     """Row 0 has bytes, row 1 a file, row 2 a file that is gone, row 3 no image."""
-    (tmp_path / "red.png").write_bytes(png((250, 10, 10)))
-    images = [{"bytes": png((10, 10, 250)), "path": None}, *({"bytes": None, "path": path} for path in ("red.png", "gone.png"))]
+    (tmp_path / "red.png").write_bytes(RED)
+    images = [{"bytes": BLUE, "path": None}, *({"bytes": None, "path": path} for path in ("red.png", "gone.png"))]
     columns = {field.name: pa.nulls(4, field.type) for field in SCHEMA} | {
         "obs_id": pa.array(["a", "b", "c", "d"]),
         "image": pa.array([*images, None], SCHEMA.field("image").type),

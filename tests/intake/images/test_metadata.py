@@ -4,9 +4,9 @@ import io
 import struct
 import subprocess
 import sys
-import warnings
 import zlib
 
+import image_files
 import numpy as np
 import PIL.ImageFile
 import pytest
@@ -189,15 +189,10 @@ GRID = (0.25, 0, 10, 0, -0.5, 44)
 """8 x 8 pixels from 10 to 12 E and from 40 to 44 N."""
 
 
-def geotiff(file, **more):
+def geotiff(file, transform=None):
     rasterio = pytest.importorskip("rasterio")
-    more = {name: rasterio.Affine(*value) if name == "transform" else value for name, value in more.items()}
-    profile = {"driver": "GTiff", "width": 8, "height": 8, "count": 13, "dtype": "uint16", "crs": "EPSG:4326"} | more
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        with rasterio.open(file, "w", **profile) as opened:
-            opened.write(np.zeros((profile["count"], 8, 8), profile["dtype"]))
-    return file
+    placed = {} if transform is None else {"transform": rasterio.Affine(*transform)}
+    return image_files.geotiff(file, np.zeros((13, 8, 8), np.uint16), crs="EPSG:4326", **placed)
 
 
 def test_a_geotiff_of_13_bands_that_pillow_cannot_open(tmp_path):
