@@ -41,9 +41,7 @@ def test_a_manifest_says_what_a_user_must_know(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "file"), FILES)
-def test_a_file_is_to_be_had_over_an_encrypted_connection_or_by_hand_with_its_size_and_checksums(
-    name: str, file: PublishedFile
-) -> None:
+def test_what_a_manifest_says_of_a_file_can_be_fetched_and_checked(name: str, file: PublishedFile) -> None:
     assert bool(file.urls) != bool(file.by_hand)
     addresses = [*file.urls, *(file.objects.bases if file.objects else ())]
     assert all(re.fullmatch(r"https://[a-z0-9.-]+/\S+", address) for address in addresses)
