@@ -23,41 +23,29 @@ def world(n, missing=0, seed=0):
     return lonlat
 
 
-def roles_of(lonlat, *, seed=0, buffer_km=0.0, labelled=None, places=None, said=None, **shares):
-    shares = {"val": 0.15, "test": 0.15, "spatial_val": 0.1, "spatial_test": 0.1} | shares
+def assigned(official, lonlat, *, labelled=None, places=None, said=None, **changes):
+    """The roles of rows that are all labelled and each a place of its own, unless told otherwise."""
+    settings = {"method": "random", "val": 0.15, "test": 0.15, "spatial_val": 0.1, "spatial_test": 0.1}
+    settings |= {"block_degrees": DEGREES, "buffer_km": 0.0, "seed": 0}
     return assign_roles(
-        official=[None] * len(lonlat),
-        labelled=torch.ones(len(lonlat), dtype=torch.bool) if labelled is None else labelled,
+        official=official,
+        labelled=torch.ones(len(official), dtype=torch.bool) if labelled is None else torch.as_tensor(labelled),
         lonlat=lonlat,
         location_id=None if places is None else pa.array(places, pa.string()),
-        method="random",
-        block_degrees=DEGREES,
-        buffer_km=buffer_km,
-        seed=seed,
         report=[].append if said is None else said.append,
-        **shares,
+        **(settings | changes),
     )
+
+
+def roles_of(lonlat, **changes):
+    return assigned([None] * len(lonlat), lonlat, **changes)
 
 
 # --- roles: official
 
 
-def official(roles, *, labelled=None, places=None, said=None):
-    return assign_roles(
-        official=roles,
-        labelled=torch.ones(len(roles), dtype=torch.bool) if labelled is None else torch.tensor(labelled),
-        lonlat=torch.zeros(len(roles), 2),
-        location_id=None if places is None else pa.array(places, pa.string()),
-        method="official",
-        val=0.5,
-        test=0.4,
-        spatial_val=0.1,
-        spatial_test=0.1,
-        block_degrees=10.0,
-        buffer_km=500.0,
-        seed=0,
-        report=[].append if said is None else said.append,
-    )
+def official(roles, **changes):
+    return assigned(roles, torch.zeros(len(roles), 2), method="official", val=0.5, test=0.4, buffer_km=500.0, **changes)
 
 
 def test_the_official_split_is_taken_as_it_is():
@@ -271,25 +259,14 @@ def test_a_hundred_rows_of_one_country_keep_their_training_rows_at_the_default_s
     x = torch.linspace(0, 1, 97)
     lonlat = torch.stack((torch.cat((torch.full((3,), 4.9), 5.1 + 2 * x)), torch.cat((torch.full((3,), 47.0), 46 + 2 * x))), 1)
     said = []
-    arguments = {
-        "official": [None] * 100,
-        "labelled": torch.ones(100, dtype=torch.bool),
-        "lonlat": lonlat,
-        "location_id": None,
-        "method": "random",
-        "val": 0.15,
-        "test": 0.15,
-        "spatial_val": 0.04,
-        "spatial_test": 0.04,
-        "block_degrees": 5.0,
-    }
-    by_seed = [assign_roles(**arguments, buffer_km=240.0, seed=seed, report=said.append) for seed in range(4)]
+    shares = {"spatial_val": 0.04, "spatial_test": 0.04, "block_degrees": 5.0}
+    by_seed = [roles_of(lonlat, **shares, buffer_km=240.0, seed=seed, said=said) for seed in range(4)]
     for roles in by_seed:
         assert {role: roles.count(role) for role in ROLES if role in roles} == {"train": 70, "val": 15, "test": 15}
     took = "no block is held out: the buffer would take 97 of the other 97 labelled rows (split.block_degrees, split.buffer_km)"
     fits_not = "no block is held out: the first of 2 has too many rows (split.block_degrees, split.spatial_*)"
     assert set(said) == {took, fits_not}  # by which block comes first
-    held = [assign_roles(**arguments, buffer_km=0.0, seed=seed) for seed in range(4)]
+    held = [roles_of(lonlat, **shares, seed=seed) for seed in range(4)]
     assert {sum(role.startswith("spatial") for role in roles) for roles in held} == {0, 3}
 
 

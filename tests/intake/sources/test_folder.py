@@ -215,12 +215,6 @@ def test_the_side_car_comes_before_exif(tmp_path, table):
     assert [row["reason"] for row in made] == [None] * 4
 
 
-def test_numbers_of_a_side_car_stay_numbers(tmp_path, table):
-    root = planted(tmp_path, {"1.jpg": b"", "2.jpg": jpeg(11.0, 43.0)})
-    table(root, image=["1.jpg"], lon=[0.1], lat=[0.2])
-    assert [(row["lon"], row["lat"]) for row in rows(opened(root, sidecar="t.csv"))] == [(0.1, 0.2), (11.0, 43.0)]
-
-
 def test_rows_and_images_that_do_not_meet(tmp_path, table, monkeypatch):
     monkeypatch.setattr(folder, "ROWS_PER_BATCH", 2)
     files = dict.fromkeys(["a/1.jpg", "a/2.jpg", "b/2.jpg", "b/3.jpg", "c/4.png"], b"")
