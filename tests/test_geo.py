@@ -284,11 +284,11 @@ LARGE = 30.0, [(0, 0), (-179, -89), (100, 70)]
 def test_nearness_agrees_with_walking_along_the_borders(degrees, cells, km):
     """Half the places are around a cell's corners, so that the answers differ."""
     cells = torch.cat([cell_of(*corner, degrees) for corner in cells])
-    anywhere = uniform_on_sphere(100, generator=stream())
+    anywhere = uniform_on_sphere(40, generator=stream())
     columns = math.ceil(360 / degrees)
-    which = cells[torch.arange(150) % len(cells)]
+    which = cells[torch.arange(80) % len(cells)]
     corner = torch.stack(((which % columns) * degrees - 180, (which // columns) * degrees - 90), 1).double()
-    turn = torch.rand(150, 2, generator=stream(1), dtype=torch.float64) * 4 - 2
+    turn = torch.rand(80, 2, generator=stream(1), dtype=torch.float64) * 4 - 2
     lat = (corner[:, 1] + degrees / 2 + turn[:, 1] * (degrees / 2 + km / KM_PER_DEGREE)).clamp(-90, 90)
     stretch = torch.deg2rad(lat).cos().clamp_min(0.05)
     lon = corner[:, 0] + degrees / 2 + turn[:, 0] * (degrees / 2 + km / KM_PER_DEGREE / stretch)
@@ -301,7 +301,7 @@ def test_nearness_agrees_with_walking_along_the_borders(degrees, cells, km):
         else:
             distance = min(distance_to_border(place, int(cell), degrees) for cell in cells)
             assert distance < km + slack if answer else distance >= km
-    assert 20 < int(near.sum()) < 230
+    assert 10 < int(near.sum()) < 110
 
 
 def test_near_by_nothing_is_inside():
