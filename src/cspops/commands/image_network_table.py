@@ -169,7 +169,7 @@ def _row_key(params: Params, row: ImageRow, seeds: Sequence[int]) -> str:
 
 def _piece_key(params: Params, row: ImageRow, seed: int) -> str:
     about = {name: value for name, value in row.about().items() if name != "name"}
-    probe = params.finetune_img.model_dump(mode="json", include={"l2", "max_iterations"})
+    probe = params.finetune_img.modes.linear_probe.model_dump(mode="json")
     return key_of(about, seed, list(params.split.label_ratios), probe, paths.input_hashes(COMMAND))
 
 
