@@ -81,7 +81,7 @@ def write_table(file: Path, rows: int) -> None:
 
 def measured(rows: int, folder: Path) -> dict[str, float]:
     """CPU seconds of each part, of ``folder``/data/table.csv, and this process's peak memory in bytes."""
-    from cspops.commands.runs import with_values
+    from cspops.params import with_values
     from cspops.data.catalogue import read_observations
     from cspops.host import Host
     from cspops.params import VIEWS, load, view

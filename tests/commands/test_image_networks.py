@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from cspops.commands import app, image_network_table, image_networks, image_probes
 from cspops.commands.image_probes import chosen, colour_statistics, image_rows
-from cspops.commands.runs import with_values
+from cspops.params import with_values
 from cspops.data.catalogue import SCHEMA
 from cspops.data.few_shot import few_shot_levels
 from cspops.data.image_columns import IMAGE

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cspops.commands.runs import with_values
+from cspops.params import with_values
 from cspops.params import VIEWS, load, recorded, value_at
 from cspops.report.paper import TABLES, Column, Row, Table
 

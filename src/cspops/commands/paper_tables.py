@@ -11,7 +11,7 @@ from cspops.commands import runs as git
 from cspops.commands.tables_page import page
 from cspops.data.splits import ratio_key
 from cspops.errors import DataError, ParamsError
-from cspops.params import Params, value_at
+from cspops.params import Params, value_at, with_values
 from cspops.pipeline import paths
 from cspops.report.paper import TABLES, Column, Overrides, Row, Table
 
@@ -194,7 +194,7 @@ def _kept_documents(number: int) -> list[dict[str, Any]]:
 def _want(here: _Here, place: _Place) -> _Want:
     overrides = (*place.column.overrides, *place.row.overrides)
     try:
-        params = git.with_values(here.params, overrides)
+        params = with_values(here.params, overrides)
     except ParamsError as error:
         return _Want(here.params, overrides, impossible=error.message.splitlines()[0])
     if place.column.ratio not in params.split.label_ratios:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cspops.errors import CspopsError, DataError, EnvironmentProblem, ParamsError
-from cspops.params import VIEWS, Params, checked, parse, recorded
+from cspops.params import VIEWS, Params, parse, recorded
 from cspops.params.graph import NEEDS
 from cspops.pipeline import code as project_code
 from cspops.pipeline import paths
@@ -221,18 +221,6 @@ def parsed(text: bytes | None) -> Params | None:
         return None if text is None else parse(text.decode(), paths.PARAMS)
     except (ParamsError, UnicodeDecodeError):
         return None
-
-
-def with_values(params: Params, values: Iterable[tuple[str, Any]]) -> Params:
-    """The same params with other values at these paths; ParamsError as for params.yaml."""
-    raw = params.model_dump()
-    for path, value in values:
-        *parents, last = path.split(".")
-        at = raw
-        for parent in parents:
-            at = at.setdefault(parent, {})
-        at[last] = value
-    return checked(raw, paths.PARAMS)
 
 
 def differs_from_head(*files: Path) -> list[str]:

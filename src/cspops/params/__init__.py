@@ -5,7 +5,7 @@ the nearest spelling. `view` answers the part that one stage may read.
 """
 
 from cspops.params.graph import VIEWS, DownloadView, PretrainView, recorded, value_at, view
-from cspops.params.reading import checked, load, parse
+from cspops.params.reading import load, parse, with_values
 from cspops.params.sections import Params
 
-__all__ = ["VIEWS", "DownloadView", "Params", "PretrainView", "checked", "load", "parse", "recorded", "value_at", "view"]
+__all__ = ["VIEWS", "DownloadView", "Params", "PretrainView", "load", "parse", "recorded", "value_at", "view", "with_values"]

@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,18 @@ def checked(raw: Mapping[str, Any], file: Path) -> Params:
     except ValidationError as error:
         lines = [f"{file.name}: {line}" for line in _explain(error)]
         raise ParamsError("\n".join(lines), hint="mend params.yaml, or git restore params.yaml") from None
+
+
+def with_values(params: Params, values: Iterable[tuple[str, Any]]) -> Params:
+    """The same params with other values at these paths; ParamsError as for params.yaml."""
+    raw = params.model_dump()
+    for path, value in values:
+        *parents, last = path.split(".")
+        at = raw
+        for parent in parents:
+            at = at.setdefault(parent, {})
+        at[last] = value
+    return checked(raw, Path("params.yaml"))
 
 
 def _tuples(value: Any) -> Any:
