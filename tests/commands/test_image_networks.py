@@ -17,7 +17,6 @@ from typer.testing import CliRunner
 
 from cspops.commands import app, image_network_table, image_networks, image_probes
 from cspops.commands.image_probes import chosen, colour_statistics, image_rows
-from cspops.params import with_values
 from cspops.data.catalogue import SCHEMA
 from cspops.data.few_shot import few_shot_levels
 from cspops.data.image_columns import IMAGE
@@ -25,7 +24,7 @@ from cspops.errors import CspopsError, DataError, EnvironmentProblem, ParamsErro
 from cspops.host import Host
 from cspops.imagessl.images import Pretrained
 from cspops.imagessl.methods import METHODS
-from cspops.params import load, recorded
+from cspops.params import load, recorded, with_values
 from cspops.params.section import Section
 from cspops.pipeline import paths
 from cspops.pixels.reading import Reading

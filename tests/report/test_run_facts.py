@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from cspops.params import with_values
-from cspops.params import VIEWS, Params, recorded
+from cspops.params import VIEWS, Params, recorded, with_values
 from cspops.report.run_facts import default_params, differences, facts, read_records, value_of
 
 

@@ -84,5 +84,33 @@ class RunRecord:
         return metrics is not None and self.metrics == hashlib.sha256(metrics).hexdigest()
 
 
+@dataclass(frozen=True)
+class Run:
+    """A revision that holds a run: what people call it, its commit and date, its run.json and the metrics.json beside it."""
+
+    name: str
+    commit: str
+    date: str
+    record: RunRecord
+    metrics: bytes | None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the metrics are those of the run."""
+        return self.record.made(self.metrics)
+
+    def number(self, ratio: str, model: str) -> dict[str, Any] | None:
+        """Top-1 on the test set, per cent, and what it was computed from; None where the run has no such number."""
+        if not self.finished:
+            return None
+        try:
+            top1 = json.loads(self.metrics or b"")["test"][ratio][model]["top1"]
+            numbers = {"mean": float(top1["mean"]), "sd": float(top1["sd"])}
+        except (ValueError, KeyError, TypeError):
+            return None
+        made = {"key": self.record.key(model), "code": self.record.code_of(model)}
+        return numbers | made | {"revision": self.name, "commit": self.commit[:7], "date": self.date}
+
+
 def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -6,7 +6,7 @@ from typing import Any
 from cspops.report.tables import markdown
 
 OTHER_CODE = "†"
-"""Marks a number that was computed by other sources than those of the workspace's last run."""
+"""Marks a number that was computed by other code than the workspace's last run."""
 
 
 def heading(document: dict[str, Any]) -> str:
@@ -105,7 +105,7 @@ def _missing(document: dict[str, Any]) -> list[str]:
 def _other_code(document: dict[str, Any]) -> list[str]:
     marked = [name for name, _, cell in _cells(document) if cell["other_code"]]
     names = ", ".join(dict.fromkeys(marked))
-    return [f"{OTHER_CODE} measured with other sources than those of dvc.lock: {names}"] if marked else []
+    return [f"{OTHER_CODE} measured by other code than that of reports/run.json: {names}"] if marked else []
 
 
 def _without_interval(document: dict[str, Any]) -> list[str]:
