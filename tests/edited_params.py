@@ -3,11 +3,12 @@
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from ruamel.yaml import YAML
 
-from cspops.params import Params
+from cspops.params import Params, value_at
+from cspops.params.graph import CHOICES
 from cspops.params.section import Section
 
 
@@ -33,15 +34,18 @@ def leaf_paths(section: Section, above: str = "") -> Iterator[str]:
 
 
 def flipped(params: Params, path: str) -> Params:
-    """The same params with another value at a path: another choice where there are choices, else one that nobody checks."""
+    """The same params with another value at a path: another section where one is chosen, else one that nobody checks."""
+    now = value_at(params, path)
+    catalogue = {choice: catalogue for catalogue, choice in CHOICES.items()}.get(path)
+    if catalogue is None:
+        new = _another(now)
+    else:
+        sections = value_at(params, catalogue)
+        new = next(key for key in sections.fields_by_key() if key != now and isinstance(getattr(sections, key, None), Section))
 
     def within(section: Section, keys: list[str]) -> Section:
         name = type(section).fields_by_key()[keys[0]]
-        value = getattr(section, name)
-        if keys[1:]:
-            return section.model_copy(update={name: within(value, keys[1:])})
-        choices = [one for one in get_args(type(section).model_fields[name].annotation) if isinstance(one, str)]
-        return section.model_copy(update={name: next((one for one in choices if one != value), None) or _another(value)})
+        return section.model_copy(update={name: within(getattr(section, name), keys[1:]) if keys[1:] else new})
 
     return within(params, path.split("."))  # type: ignore[return-value]
 

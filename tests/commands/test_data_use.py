@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from ruamel.yaml import YAML
 
 from cspops.commands import main, own_images
-from cspops.params import load
+from cspops.params import load, unchosen
+from cspops.params.editing import without_sections
 from cspops.pipeline import paths
 
 ROOT = Path(__file__).parents[2]
@@ -95,6 +97,41 @@ def test_with_source_params_yaml_says_it_too_and_nothing_else_changes(project: P
     assert load(Path("params.yaml")).dataset.source == "folder"
     again = json.loads(use(mine, "--json")[1])
     assert (again["was"], again["changed"], again["next"]) == (str(mine), ["data.dvc"], ["cspops data check", "dvc repro"])
+
+
+@pytest.fixture
+def slim(project: Path) -> str:
+    """params.yaml without the sections that are not chosen."""
+    file = project / "params.yaml"
+    text = without_sections(file.read_text(), [tuple(path.split(".")) for path in unchosen(load(file))])
+    file.write_text(text)
+    return text
+
+
+def test_a_section_that_params_yaml_lacks_is_put_in_and_can_be_chosen(project: Path, use: Use, slim: str) -> None:
+    mine = table(project.parent / "set/list.csv")
+    document = json.loads(use(mine, "--json")[1])  # the override that is printed needs it
+    assert document["changed"] == ["data.dvc", "params.yaml"]
+    assert document["next"][1] == "dvc exp run -S dataset.source=table -S dataset.table.file=list.csv"
+    params, whole = load(Path("params.yaml")), load(ROOT / "params.yaml")
+    assert (params.dataset.source, params.dataset.table) == ("blue_marble", whole.dataset.table)
+    assert unchosen(params) == ["dataset.table"]
+
+    Path("params.yaml").write_text(slim)
+    assert use(mine, "--source", "table")[0] == 0
+    dataset = load(Path("params.yaml")).dataset
+    assert (dataset.source, dataset.table.file, dataset.folder) == ("table", "list.csv", None)
+    assert set(slim.splitlines()) - set(Path("params.yaml").read_text().splitlines()) == {
+        line for line in slim.splitlines() if line.startswith("  source:")
+    }
+
+
+def test_where_a_section_has_no_room_nothing_changes(project: Path, use: Use, slim: str) -> None:
+    (project / "params.yaml").write_text(json.dumps(YAML(typ="safe").load(slim)))
+    before = files(project)
+    code, _, err = use(photos(project.parent / "photos"))
+    assert (code, "params.yaml: dataset.folder is missing\nhint: copy its lines from " in err) == (2, True)
+    assert files(project) == before
 
 
 def test_a_dry_run_changes_nothing(project: Path, use: Use) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from cspops.params import load, parse, value_at
-from cspops.params.editing import with_value
+from cspops.params.editing import with_section, with_value, without_sections
 
 ROOT = Path(__file__).parents[2]
 PARAMS = (ROOT / "params.yaml").read_text()
@@ -62,6 +62,7 @@ def test_whatever_is_written_is_read_again(value: Any) -> None:
         ("a: x\n", "C: \\photos #1", 'a: "C: \\\\photos #1"\n'),
         ("a: x\n", "/home/me/my photos", "a: /home/me/my photos\n"),
         ("a: null", None, "a: null"),
+        ("{a: x, b: 1}\n", "y, z", '{a: "y, z", b: 1}\n'),
         ("a: ''\n", "x\n\ty", 'a: "x\\U0000000a\\U00000009y"\n'),
     ],
 )
@@ -73,3 +74,34 @@ def test_spellings(text: str, value: Any, expected: str) -> None:
 def test_what_is_no_single_line_scalar_is_refused(path: tuple[str | int, ...]) -> None:
     with pytest.raises(KeyError):
         with_value("a:\n- x\n- y: 1\nc: |\n  two\n  lines\nd:\n", path, "z")
+
+
+WHOLE = """\
+a:
+  x: 1
+  one:   # first
+    p: 1
+         # and more
+  two: {}
+  three: {p: 1,
+      q: 2}   # third
+b: 2
+"""
+
+
+def test_a_section_is_left_out_with_its_comments_and_put_in_again_before_the_last() -> None:
+    slim = without_sections(WHOLE, [("a", "one"), ("a", "three")])
+    assert slim == "a:\n  x: 1\n  two: {}\nb: 2\n"
+    assert with_section(slim, ("a", "one"), WHOLE) == without_sections(WHOLE, [("a", "three")])
+    assert with_section(WHOLE, ("a", "three"), WHOLE) == WHOLE
+
+
+def test_a_section_takes_the_indentation_of_its_neighbours() -> None:
+    text = with_section("a:\n      two: {}\n# end\n", ("a", "one"), WHOLE)
+    assert text == "a:\n      one:   # first\n        p: 1\n             # and more\n      two: {}\n# end\n"
+
+
+@pytest.mark.parametrize("text", ["a: {two: {}}\n", "a: {}\n", "a: 1\n", "b: 1\n"])
+def test_without_a_block_of_neighbours_there_is_no_room_for_a_section(text: str) -> None:
+    with pytest.raises(KeyError):
+        with_section(text, ("a", "one"), WHOLE)

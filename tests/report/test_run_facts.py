@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from cspops.params import VIEWS, Params, recorded, with_values
-from cspops.report.run_facts import default_params, differences, facts, read_records, value_of
+from cspops.params import VIEWS, Params, default_params, recorded, with_values
+from cspops.report.run_facts import differences, facts, read_records, value_of
 
 
 def records(**overrides: Any) -> dict[str, dict[str, Any]]:

@@ -12,7 +12,7 @@ from cspops.commands.image_networks_page import page
 from cspops.commands.image_probes import JUDGED, ImageRow, Probes, Refusal, chosen, image_network, image_rows, key_of
 from cspops.data.splits import ratio_key
 from cspops.errors import ParamsError
-from cspops.params import Params
+from cspops.params import Params, completed, value_at
 from cspops.pipeline import paths
 from cspops.progress import Report
 from cspops.site import Site
@@ -29,6 +29,7 @@ SEEDS = 3
 
 def listing(params: Params, *, also: Sequence[str], seeds: int | None = None) -> list[dict[str, Any]]:
     """One entry a row: what the network is, and whether the table has its numbers."""
+    params = completed(params)
     rows, found = image_rows(params, also), {one["name"]: one for one in _kept(params)}
     try:
         keys = {row.name: _row_key(params, row, _seeds(params, seeds)) for row in rows}
@@ -58,11 +59,14 @@ def run(
         seeds: the first so many of `seeds`, three or all if they are fewer for None; each draws the initial weights, the
             pre-training and the few-shot subset.
 
+    Settings that params.yaml lacks, of a method or of the probe, are those that come with cspops.
+
     Raises:
         ParamsError: a wrong name, model or number of seeds.
         DataError: catalogue or split are missing, stale or broken.
         EnvironmentProblem: another process fills rows on the same catalogue and split.
     """
+    params = completed(params)
     numbers = _seeds(params, seeds)
     rows = image_rows(params, also)
     own, others = rows[: len(rows) - len(set(also))], rows[len(rows) - len(set(also)) :]
@@ -144,10 +148,7 @@ def _document(params: Params, probes: Probes, seeds: Sequence[int], rows: list[d
         | {"train": int(masks["train"].sum()), "classes": len(observations.classes)},
         "labels": {ratio_key(ratio): probes.labels(ratio, seeds) for ratio in params.split.label_ratios},
         "seeds": list(seeds),
-        "probe": {
-            "l2": list(params.finetune_img.modes.linear_probe.l2),
-            "max_iterations": params.finetune_img.modes.linear_probe.max_iterations,
-        },
+        "probe": value_at(params, "finetune_img.modes.linear_probe").model_dump(mode="json"),
         "rows": rows,
     }
 
@@ -169,7 +170,7 @@ def _row_key(params: Params, row: ImageRow, seeds: Sequence[int]) -> str:
 
 def _piece_key(params: Params, row: ImageRow, seed: int) -> str:
     about = {name: value for name, value in row.about().items() if name != "name"}
-    probe = params.finetune_img.modes.linear_probe.model_dump(mode="json")
+    probe = value_at(params, "finetune_img.modes.linear_probe").model_dump(mode="json")
     return key_of(about, seed, list(params.split.label_ratios), probe, paths.input_hashes(COMMAND))
 
 

@@ -254,7 +254,7 @@ class Probes:
             if role in self.masks:
                 y[role] = label[self.masks[role]]
                 x[role], y[role] = features[role][y[role] >= 0], y[role][y[role] >= 0]
-        settings = self.params.finetune_img.modes.linear_probe
+        settings = value_at(self.params, "finetune_img.modes.linear_probe")
         probe, search = linear_probe(
             x["train"],
             y["train"],

@@ -16,6 +16,7 @@ from typing import Any
 from cspops import params
 from cspops.commands import own_images
 from cspops.errors import CspopsError, EnvironmentProblem, ParamsError
+from cspops.params.editing import without_sections
 from cspops.pipeline import code, paths
 
 MESSAGE = "Start of a cspops project"
@@ -123,6 +124,7 @@ def run(folder: Path, *, data: Path | None, source: str | None) -> dict[str, Any
         _write(new, folder.name, sample=data is None)
         if data is not None:
             document |= _point_at(new, data, source)
+        _leave_out_unchosen_sections(new / paths.PARAMS)
         if outer is None and not has_git:
             make(new)
             not_committed = commit(new)
@@ -217,6 +219,11 @@ def _point_at(new: Path, data: Path, source: str | None) -> dict[str, Any]:
     if used["images"] < FEW:
         advice.append(f"{used['images']:,} images are few: {SPATIAL}")
     return {"data": used["path"], "source": used["source"], "warnings": used["warnings"], "advice": advice}
+
+
+def _leave_out_unchosen_sections(file: Path) -> None:
+    text, sections = file.read_text(encoding="utf-8"), params.unchosen(params.load(file))
+    file.write_text(without_sections(text, [tuple(section.split(".")) for section in sections]), encoding="utf-8")
 
 
 def _warnings() -> list[str]:

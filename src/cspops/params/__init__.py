@@ -4,8 +4,23 @@
 the nearest spelling. `view` answers the part that one stage may read.
 """
 
-from cspops.params.graph import VIEWS, DownloadView, PretrainView, recorded, value_at, view
-from cspops.params.reading import load, parse, with_values
+from cspops.params.graph import VIEWS, DownloadView, PretrainView, recorded, unchosen, value_at, view
+from cspops.params.reading import TEMPLATE, completed, default_params, load, parse, with_values
 from cspops.params.sections import Params
 
-__all__ = ["VIEWS", "DownloadView", "Params", "PretrainView", "load", "parse", "recorded", "value_at", "view", "with_values"]
+__all__ = [
+    "TEMPLATE",
+    "VIEWS",
+    "DownloadView",
+    "Params",
+    "PretrainView",
+    "completed",
+    "default_params",
+    "load",
+    "parse",
+    "recorded",
+    "unchosen",
+    "value_at",
+    "view",
+    "with_values",
+]

@@ -20,8 +20,7 @@ from cspops.training.loop import Curve, cosine_decay, exponential_decay, refuse_
 
 CURVE_ROWS = 20
 
-FinetuneLoss = Literal["presence_absence", "presence_absence_released", "cross_entropy", "focal"]
-LINKS: dict[FinetuneLoss, Link] = {
+LINKS: dict[str, Link] = {
     "presence_absence": "sigmoid",
     "presence_absence_released": "sigmoid",
     "cross_entropy": "softmax",
@@ -46,7 +45,7 @@ def finetune_loc(
     encoder: LocationEncoder,
     *,
     classes: int,
-    loss: FinetuneLoss,
+    loss: str,
     loss_settings: Mapping[str, Any],
     negatives: Sampler,
     steps: int,
@@ -122,7 +121,7 @@ def finetune_loc(
 
 
 def _objective(
-    model: LocationClassifier, loss: FinetuneLoss, settings: Mapping[str, Any], negatives: Sampler
+    model: LocationClassifier, loss: str, settings: Mapping[str, Any], negatives: Sampler
 ) -> Callable[[Tensor, Int[Tensor, "n"], torch.Generator], Tensor]:
     """The loss of one batch, given its prepared positions and labels."""
     encoder, class_embedding = model.encoder, model.class_embedding

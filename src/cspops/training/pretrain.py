@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,7 +20,6 @@ from cspops.shapes import Tensor
 from cspops.training.loop import Curve, run_epochs
 from cspops.training.resume import Resume
 
-Loss = Literal["mc", "nce", "mse"]
 Step = Callable[[Tensor, torch.Generator], Mapping[str, Tensor]]
 TAUS = {"B": "tau_batch", "L": "tau_locations", "D": "tau_dropout"}
 """The temperature of each term."""
@@ -30,7 +29,7 @@ def pretrain(
     unlabelled: Unlabelled,
     encoder_config: Mapping[str, Any],
     *,
-    loss: Loss,
+    loss: str,
     terms: str,
     loss_settings: Mapping[str, Any],
     negatives: Sampler,
@@ -99,7 +98,7 @@ def _contrast(
     prepared: Tensor,
     features: Tensor,
     seed: int,
-    loss: Loss,
+    loss: str,
     terms: str,
     settings: Mapping[str, Any],
     negatives: Sampler,
