@@ -17,9 +17,9 @@ from ruamel.yaml import YAML
 
 import cspops
 from cspops.commands import exported_folder, main
-from cspops.commands.export_facts import SAMPLE, lacking, origin_of
 from cspops.data.given_features import GIVEN
 from cspops.errors import CspopsError, DataError
+from cspops.library.export_facts import SAMPLE, lacking, origin_of
 from cspops.library.onnx import checking
 from cspops.pipeline import evaluate
 

@@ -15,8 +15,7 @@ from image_sites import site
 from PIL import Image
 from typer.testing import CliRunner
 
-from cspops.commands import app, image_network_table, image_networks, image_probes
-from cspops.commands.image_probes import chosen, colour_statistics, image_rows
+from cspops.commands import app, image_networks
 from cspops.data.catalogue import SCHEMA
 from cspops.data.few_shot import few_shot_levels
 from cspops.data.image_columns import IMAGE
@@ -26,7 +25,8 @@ from cspops.imagessl.images import Pretrained
 from cspops.imagessl.methods import METHODS
 from cspops.params import load, recorded, with_values
 from cspops.params.section import Section
-from cspops.pipeline import paths
+from cspops.pipeline import image_network_table, image_probes, paths
+from cspops.pipeline.image_probes import chosen, colour_statistics, image_rows
 from cspops.pixels.reading import Reading
 from cspops.progress import silent
 from cspops.training.finetune_img import linear_probe

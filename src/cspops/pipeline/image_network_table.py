@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cspops.commands.image_networks_page import page
-from cspops.commands.image_probes import JUDGED, ImageRow, Probes, Refusal, chosen, image_network, image_rows, key_of
 from cspops.data.splits import ratio_key
 from cspops.errors import ParamsError
 from cspops.params import Params, completed, value_at
 from cspops.pipeline import paths
+from cspops.pipeline.image_probes import JUDGED, ImageRow, Probes, Refusal, chosen, image_network, image_rows, key_of
 from cspops.progress import Report
+from cspops.report.image_networks_page import page
 from cspops.site import Site
 from cspops.training.resume import Resume
 
