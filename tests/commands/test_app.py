@@ -129,8 +129,8 @@ def test_dvc_runs_the_sources_of_the_folder_it_stands_in(project: Path) -> None:
     shutil.copytree(ROOT / "src", project / "src", ignore=shutil.ignore_patterns("__pycache__", "sample"))
     replace(
         project / "src/cspops/commands/stages.py",
-        '    """Check params.yaml: every',
-        '    print("SNAPSHOT")\n    """Check params.yaml: every',
+        '    """Check params.yaml, before',
+        '    print("SNAPSHOT")\n    """Check params.yaml, before',
     )
     assert "SNAPSHOT" in cspops("check", cwd=project, DVC_STAGE="check").stdout
     assert "SNAPSHOT" not in cspops("check", cwd=project).stdout  # outside DVC: what is installed

@@ -136,6 +136,9 @@ def test_stale_metrics_and_other_data_are_noted(repository: Path) -> None:
     notes = compared_runs("main", None, models=["combined"], max_drop=0.5)["notes"]
     assert notes[0].startswith("reports/metrics.json of workspace is not what its reports/run.json names")
     assert "catalogues of workspace and main differ" in notes[1]
+    Path("reports/run.json").unlink()
+    (note,) = compared_runs("main", None, models=["combined"], max_drop=0.5)["notes"]
+    assert note.startswith("workspace has no reports/run.json")
 
 
 def test_what_cannot_be_compared(repository: Path) -> None:

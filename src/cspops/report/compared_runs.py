@@ -22,9 +22,9 @@ class Side:
     name: str
     params: Mapping[str, Any]
     metrics: Mapping[str, Any]
-    catalogue: str | None
-    stale: bool
-    """Whether the metrics are not those that run.json names."""
+    record: RunRecord | None
+    doubt: str | None
+    """Why the metrics may not be of these params."""
 
     @classmethod
     def of(cls, name: str, params: bytes | None, record: bytes | None, metrics: bytes | None) -> "Side":
@@ -44,8 +44,12 @@ class Side:
             raise DataError(
                 f"{name}: reports/metrics.json or params.yaml is broken", hint="dvc repro, then git commit"
             ) from None
-        run = RunRecord.read(record)
-        return cls(name, settings, scores, None if run is None else run.catalogue, run is None or not run.made(metrics))
+        run, doubt = RunRecord.read(record), None
+        if run is None:
+            doubt = f"{name} has no reports/run.json of today's form, which says what its numbers are of (dvc repro)"
+        elif not run.made(metrics):
+            doubt = f"reports/metrics.json of {name} is not what its reports/run.json names: it is of another run (dvc repro)"
+        return cls(name, settings, scores, run, doubt)
 
     @property
     def seeds(self) -> int:
@@ -129,12 +133,8 @@ def _differences(base: Mapping[str, Any], head: Mapping[str, Any]) -> list[dict[
 
 
 def _notes(ours: Side, theirs: Side) -> list[str]:
-    notes = [
-        f"reports/metrics.json of {side.name} is not what its reports/run.json names: it is of another run (dvc repro)"
-        for side in (ours, theirs)
-        if side.stale
-    ]
-    if None not in (ours.catalogue, theirs.catalogue) and ours.catalogue != theirs.catalogue:
+    notes = [side.doubt for side in (ours, theirs) if side.doubt is not None]
+    if ours.record and theirs.record and ours.record.catalogue != theirs.record.catalogue:
         notes.append(f"the catalogues of {ours.name} and {theirs.name} differ: their numbers are of other rows")
     if min(ours.seeds, theirs.seeds) < 2:
         notes.append("a single seed says nothing of the spread: no difference can be called noise")
