@@ -2,15 +2,14 @@
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
 from ruamel.yaml import YAML
+from small_project import run as in_project
 
 from cspops.commands import main, own_images
 from cspops.params import load, unchosen
@@ -316,11 +315,7 @@ def test_dvc_imports_the_folder_and_goes_back(project: Path, use: Use) -> None:
     """With DVC itself: data/ is the folder's copy, and is the sample again after git restore."""
 
     def run(*command: str) -> str:
-        bin_folder = str(Path(sys.executable).parent)
-        env: dict[str, Any] = os.environ | {"PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}", "DVC_NO_ANALYTICS": "1"}
-        done = subprocess.run(command, cwd=project, env=env, capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        return in_project(project, *command).stdout
 
     photos(project / "src/cspops/sample", "sample.png")
     for command in (["git", "init", "-q"], ["dvc", "init", "-q"], ["git", "add", "-A"]):

@@ -3,7 +3,6 @@
 import dataclasses
 import math
 from functools import partial
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,24 +12,23 @@ from test_moco import settings as moco_settings
 from unlabelled import CPU, unlabelled
 
 from cspops.errors import DataError
-from cspops.imagessl import watched
-from cspops.imagessl.methods import METHODS
-from cspops.imagessl.seco import SeasonalContrast, SecoSettings, seco, space_loss
+from cspops.imagessl.seco import SeasonalContrast, seco, space_loss
 from cspops.losses.objectives import unit
-from cspops.params import load
+from cspops.params.image_networks import Seco
 from cspops.seeds import torch_stream
 from cspops.training import loop
+from cspops.training.loop import Run
 
 
-def settings(**changes) -> SecoSettings:
+def settings(**changes) -> Seco:
     own = {"place_metres": changes.pop("place_metres", None), "least_share": changes.pop("least_share", 0.5)}
-    return SecoSettings(**dataclasses.asdict(moco_settings(**({"batch_size": 8} | changes))), **own)
+    return Seco.model_construct(**dict(moco_settings(**({"batch_size": 8} | changes))), **own)
 
 
 def run(images=None, *, resume=None, report=lambda line: None, **changes):
     network = small_network()
     images = seasons() if images is None else images
-    return network, seco(network, images, settings(**changes), seed=0, device=CPU, resume=resume, report=report)
+    return network, seco(network, images, settings(**changes), Run(0, CPU, resume, report))
 
 
 @pytest.mark.parametrize("space", [0, 1, 2])
@@ -92,11 +90,8 @@ def test_untrained_each_space_has_the_log_of_its_candidates():
     assert row["total"] == pytest.approx(row["space_0"] + row["space_1"] + row["space_2"], rel=1e-6)
 
 
-def test_which_view_is_which(monkeypatch):
-    """q = P(t0), k0 = P(A(t1)), k1 = P(t2), k2 = P(A(t0)): plain images, the colour of place and date, and A halves at least.
-
-    Without jitter in P, the colour tells the date; with grey in A, an augmented view has equal channels.
-    """
+def recorded_views(monkeypatch):
+    """What the contrast is given, step by step; its losses are 0."""
     seen = []
 
     def recorded(self, queries, keys, draws):
@@ -104,6 +99,15 @@ def test_which_view_is_which(monkeypatch):
         return [(parameter**2).sum() * 0 for parameter in self.query[1][1].parameters()][:1] * 3
 
     monkeypatch.setattr(SeasonalContrast, "contrast", recorded)
+    return seen
+
+
+def test_which_view_is_which(monkeypatch):
+    """q = P(t0), k0 = P(A(t1)), k1 = P(t2), k2 = P(A(t0)): plain images, the colour of place and date, and A halves at least.
+
+    Without jitter in P, the colour tells the date; with grey in A, an augmented view has equal channels.
+    """
+    seen = recorded_views(monkeypatch)
     pixels = torch.zeros(12, 8, 8, 3, dtype=torch.uint8)
     pixels[..., 0] = torch.arange(12)[:, None, None] * 20
     images = dataclasses.replace(seasons(places=4, dates=3), pixels=pixels)
@@ -125,13 +129,7 @@ def test_which_view_is_which(monkeypatch):
 
 def test_cropped_views_are_neither_mirrored_nor_turned(monkeypatch):
     """Left half dark, right half bright: it stays so in q and k1, and does not in all of k0 and k2."""
-    seen = []
-
-    def recorded(self, queries, keys, draws):
-        seen.append((queries, *keys))
-        return [(parameter**2).sum() * 0 for parameter in self.query[1][1].parameters()][:1] * 3
-
-    monkeypatch.setattr(SeasonalContrast, "contrast", recorded)
+    seen = recorded_views(monkeypatch)
     pixels = torch.zeros(60, 8, 8, 3, dtype=torch.uint8)
     pixels[:, :, 4:] = 200
     run(dataclasses.replace(seasons(), pixels=pixels), epochs=1, batch_size=20, min_scale=0.9, colour_jitter=0.0, grey=0.0)
@@ -142,14 +140,14 @@ def test_cropped_views_are_neither_mirrored_nor_turned(monkeypatch):
 def test_every_place_of_several_dates_is_seen_once_an_epoch(monkeypatch):
     """Batches of 8, 8 and 2 of the 18."""
     numbers = []
-    real = watched.epoch_of_rows
+    real = loop.epoch_of_rows
 
     def recorded(n, batch_size, *, generator):
         for rows in real(n, batch_size, generator=generator):
             numbers.append(rows)
             yield rows
 
-    monkeypatch.setattr(watched, "epoch_of_rows", recorded)
+    monkeypatch.setattr(loop, "epoch_of_rows", recorded)
     images = seasons()
     images.captured_at[:6] = 0  # the first two places have one date each
     _, made = run(images, epochs=1)
@@ -199,10 +197,3 @@ def test_an_interrupted_run_ends_bit_identical(tmp_path, monkeypatch, seconds, a
     line = stopped_and_continued(partial(run, epochs=2), tmp_path, monkeypatch, at=at)
     assert line.startswith("seco: continuing after epoch 1 of 2")
     assert ("and 1 steps" in line) == (seconds < 0)
-
-
-def test_the_settings_are_those_of_params_yaml():
-    section = load(Path(__file__).parents[2] / "params.yaml").pretrain_img.methods.seco
-    kind, train = METHODS["seco"]
-    assert (kind, train) == (SecoSettings, seco)
-    assert dataclasses.asdict(kind(**section.model_dump())) == section.model_dump()

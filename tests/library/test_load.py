@@ -11,7 +11,7 @@ from location_runs import CLASSES, make_classifier, write_location_run
 import cspops
 from cspops.data.splits import ratio_key
 from cspops.errors import DataError
-from cspops.evaluation.calibration import Calibration
+from cspops.evaluation.predictor import Calibration
 from cspops.library.loading import load_seeds, ratio_of
 from cspops.models.checkpoint import save_model
 
@@ -82,15 +82,6 @@ def test_no_folder_a_file_and_an_empty_folder(tmp_path):
         with pytest.raises(DataError, match=says) as caught:
             cspops.load(tmp_path / name)
         assert "artifacts/pretrain/seed_0" in str(caught.value.hint)
-
-
-def test_a_location_encoder_needs_neither_timm_nor_torchvision_nor_images(artifacts):
-    code = (
-        "import sys, cspops; "
-        f"cspops.load({str(artifacts / 'pretrain' / 'seed_0')!r}).encode_location([[8.5, 47.4]]); "
-        "print([name for name in ('timm', 'torchvision', 'PIL', 'pandas', 'dvc') if name in sys.modules])"
-    )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 def test_importing_the_package_imports_nothing_heavy():

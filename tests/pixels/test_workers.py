@@ -216,21 +216,6 @@ def test_no_process_is_left_when_the_one_that_started_it_is_stopped(stop, tmp_pa
     assert gone(pids)
 
 
-def test_a_worker_ends_when_its_caller_is_killed(tmp_path):
-    """Idle workers wait for a request, and their pipe ends."""
-    code = (
-        "import sys, os, time; from cspops.pixels.workers import Workers\n"
-        "w = Workers(1); print(*w.map(abs, [0])); print(w._processes[0].pid, flush=True); time.sleep(60)"
-    )
-    caller = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    assert caller.stdout is not None
-    assert caller.stdout.readline() == "0\n"
-    pid = int(caller.stdout.readline())
-    caller.kill()
-    caller.communicate()
-    assert gone([pid])
-
-
 def test_decoding_needs_no_torch():
     """What a worker of featurize or download imports starts in a fraction of the time that torch takes."""
     modules = "cspops.pixels.decoding, cspops.intake.images.inspection"

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cspops.commands import own_images
+from cspops.data.json_files import Document
 from cspops.errors import DataError, ParamsError
 from cspops.host import Host
 from cspops.intake.rows import Account
@@ -31,7 +32,7 @@ OWN = ("folder", "table")
 class Found:
     """What a check found."""
 
-    document: dict[str, Any]
+    document: Document
     """See `run`."""
     lonlat: np.ndarray
     """(n, 2) of the observations that have a position, degrees."""

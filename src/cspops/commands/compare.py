@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from cspops.commands import runs
 from cspops.commands.app import LOOK, app
 from cspops.commands.output import print_json, show
+from cspops.data.json_files import Document
 from cspops.errors import DataError, ParamsError
 
 
@@ -49,7 +50,7 @@ def compare(
         raise typer.Exit(1)
 
 
-def compared_runs(base: str, head: str | None, *, models: Sequence[str], max_drop: float) -> dict[str, Any]:
+def compared_runs(base: str, head: str | None, *, models: Sequence[str], max_drop: float) -> Document:
     """Compare ``head`` (None: the workspace) with ``base``; DataError for a revision that is unknown or holds no metrics."""
     from cspops.report.compared_runs import MODELS, Side, compared
 

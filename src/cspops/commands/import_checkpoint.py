@@ -2,12 +2,13 @@
 
 import json as json_text
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cspops.commands.app import OTHERS, app
 from cspops.commands.output import print_json, say, show
+from cspops.data.json_files import Document
 from cspops.errors import DataError
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def default_folder(file: Path) -> Path:
     return Path("artifacts/imported", name)
 
 
-def run(file: Path, folder: Path, *, force: bool = False) -> dict[str, Any]:
+def run(file: Path, folder: Path, *, force: bool = False) -> Document:
     """Write encoder/, classifier/ and projection/ (where the checkpoint has them) and source.json into ``folder``.
 
     The folder appears whole or not at all.
@@ -106,7 +107,7 @@ def _write(folder: Path, released: "Released") -> None:
         save_model(folder / "projection", released.projection, {"dim_in": linear.in_features, "dim_out": linear.out_features})
 
 
-def parts(source: dict[str, Any]) -> list[list[str]]:
+def parts(source: Document) -> list[list[str]]:
     """Rows of (subfolder, what it is, number of the checkpoint's tensors in it) of what `run` wrote."""
     whats = {
         "encoder": "e: places to embeddings",

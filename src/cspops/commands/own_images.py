@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cspops.data.json_files import Document
 from cspops.errors import DataError, ParamsError
 from cspops.params import TEMPLATE, Params, completed, parse, value_at
 from cspops.params.editing import with_section, with_value
@@ -69,7 +70,7 @@ class Contents:
     """Not UTF-8, as they are printed."""
 
 
-def run(path: Path, params: Params, *, source: str | None, dry_run: bool, set_params: bool | None = None) -> dict[str, Any]:
+def run(path: Path, params: Params, *, source: str | None, dry_run: bool, set_params: bool | None = None) -> Document:
     """Make data.dvc name the folder ``path`` (of a table: the folder that it lies in), and say what to run next.
 
     With ``source``, or ``set_params``, dataset.source of params.yaml (and dataset.table.file, when ``path`` is a table) is
@@ -216,10 +217,9 @@ def _endings() -> str:
 def _read_first_rows(file: Path, params: Params) -> None:
     """As the source `table` does; DataError where it cannot, or there is none."""
     from cspops.intake.sources.table import open_table
-    from cspops.pixels.reading import Reading
 
     columns = value_at(params, "dataset.table.columns").model_dump()
-    source = open_table(Path(file.name), root=file.parent, columns=columns, inspection="none", reading=Reading())
+    source = open_table(Path(file.name), root=file.parent, columns=columns)
     if next(iter(source.batches), None) is None:
         raise DataError(f"{file.name} has no row")
 

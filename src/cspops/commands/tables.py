@@ -16,11 +16,13 @@ import typer
 from cspops.commands import runs
 from cspops.commands.app import LOOK, app
 from cspops.commands.output import print_json, say, show
+from cspops.data.json_files import Document
 from cspops.errors import CspopsError, DataError, ParamsError
 from cspops.pipeline.run import read_params
 
 if TYPE_CHECKING:
     from cspops.evaluation.compared_rows import HitsByRoleAndRatio
+    from cspops.report.paper_page import TableDocument
     from cspops.report.paper_table import PaperTable
 
 FOLDER = Path("reports/tables")
@@ -42,23 +44,22 @@ def tables(
             raise ParamsError("no table is named whose runs could be queued", hint="cspops tables 1 --queue")
         print_json(listing()) if json else _show_listing(listing())
         return
-    document = queued(number, any_code=any_code) if queue else filled(number, any_code=any_code)
-    if json:
-        print_json(document)
-    elif queue:
-        _show_queued(document)
+    if queue:
+        document = queued(number, any_code=any_code)
+        print_json(document) if json else _show_queued(document)
     else:
-        _show_filled(document)
+        table = filled(number, any_code=any_code)
+        print_json(table) if json else _show_filled(table)
 
 
-def listing() -> list[dict[str, Any]]:
+def listing() -> list[Document]:
     """One entry per table: what it is, and how many of its cells have a number of ours."""
     from cspops.report.paper import TABLES
 
     entries = []
     for ours in _tables(*TABLES):
         table = ours.table
-        numbers = [ours.fill(cell, any_code=False).of["ours"] for cell in ours.cells()]
+        numbers = [ours.fill(cell, any_code=False).cell["ours"] for cell in ours.cells()]
         entries.append(
             {"table": table.number, "title": table.title, "dataset_of_paper": table.dataset_of_paper, "rows": len(table.rows)}
             | {"columns": len(table.columns), "cells_with_results": len(numbers) - numbers.count(None)}
@@ -66,7 +67,7 @@ def listing() -> list[dict[str, Any]]:
     return entries
 
 
-def filled(number: int, *, any_code: bool) -> dict[str, Any]:
+def filled(number: int, *, any_code: bool) -> "TableDocument":
     """A table from finished runs and from what reports/tables/ holds, written there as JSON and Markdown."""
     from cspops.pipeline.paths import write_whole
     from cspops.report.paper_page import page
@@ -79,7 +80,7 @@ def filled(number: int, *, any_code: bool) -> dict[str, Any]:
     return document
 
 
-def queued(number: int, *, any_code: bool) -> dict[str, Any]:
+def queued(number: int, *, any_code: bool) -> Document:
     """Queue an experiment for each run that a table lacks; name those that wait already and those that cannot be."""
     from cspops.params import value_at
 
@@ -95,11 +96,11 @@ def queued(number: int, *, any_code: bool) -> dict[str, Any]:
     waiting = [match.groups() for match in map(ENTRY.fullmatch, _dvc("queue", "status").splitlines()) if match]
     coming = _records(table, [commit for commit, _ in waiting])
     taken = {name for _, name in waiting} | {name for _, name, _ in runs.revisions()}
-    document: dict[str, Any] = {"table": number, "queued": [], "waiting": [], "finished": [], "unavailable": []}
+    document: Document = {"table": number, "queued": [], "waiting": [], "finished": [], "unavailable": []}
     new = set()
     # Rows that report the image alone come last: any other row's run brings their number.
     for cell in sorted(table.cells(), key=lambda cell: cell.row.model == "image"):
-        run_name, ours = table.run_name(cell), table.fill(cell, any_code=any_code).of
+        run_name, ours = table.run_name(cell), table.fill(cell, any_code=any_code).cell
         if cell.impossible is not None:
             document["unavailable"].append({"row": cell.row.name, "column": cell.column.title, "reason": cell.impossible})
         elif ours["ours"] is not None and (any_code or not ours["other_code"]):
@@ -122,7 +123,7 @@ def queued(number: int, *, any_code: bool) -> dict[str, Any]:
     return document
 
 
-def _show_listing(entries: list[dict[str, Any]]) -> None:
+def _show_listing(entries: list[Document]) -> None:
     body = []
     for one in entries:
         size, numbers = f"{one['rows']} x {one['columns']}", f"{one['cells_with_results']} of {one['rows'] * one['columns']}"
@@ -131,7 +132,7 @@ def _show_listing(entries: list[dict[str, Any]]) -> None:
     show("Tables of the paper", [header, *body], text_columns=3)
 
 
-def _show_filled(document: dict[str, Any]) -> None:
+def _show_filled(document: "TableDocument") -> None:
     from cspops.report import paper_page as pages
 
     show(pages.heading(document), pages.number_rows(document), text_columns=2)

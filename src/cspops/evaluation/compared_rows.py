@@ -1,12 +1,12 @@
 """Predictions of two runs, compared on the same rows."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
 
+from cspops.data.json_files import Document
 from cspops.errors import DataError
 from cspops.evaluation.bootstrap import Interval, paired_difference
 from cspops.shapes import Bool, Tensor
@@ -53,7 +53,7 @@ def difference(a: Hits, model_a: str, b: Hits, model_b: str) -> Interval:
     return paired_difference(a.of[model_a].float(), b.of[model_b].float())
 
 
-def differences(mine: HitsByRoleAndRatio, its: HitsByRoleAndRatio, revision: str) -> list[dict[str, Any]]:
+def differences(mine: HitsByRoleAndRatio, its: HitsByRoleAndRatio, revision: str) -> list[Document]:
     """One row per role, label ratio and model: the difference in top-1 with its paired bootstrap interval."""
     if not mine.keys() & its.keys():
         raise DataError(

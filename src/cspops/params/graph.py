@@ -10,9 +10,21 @@ from typing import Any, Literal, TypeVar, cast
 
 from pydantic import BaseModel
 
+from cspops.params.image_networks import Full, LinearProbe, MethodSettings, Released
 from cspops.params.location_encoders import LocationEncoderSection
 from cspops.params.section import Section
-from cspops.params.sections import FinetuneLoc, ImageEncoder, Params, Pretrain, Priors, Report, Split
+from cspops.params.sections import (
+    FinetuneLoc,
+    FinetuneLoss,
+    ImageEncoder,
+    LossSettings,
+    Params,
+    Pretrain,
+    Priors,
+    Report,
+    SourceSettings,
+    Split,
+)
 
 
 def listed(path: str) -> Any:
@@ -29,7 +41,7 @@ class DownloadView:
     bad_position: Literal["set_aside", "without_position"] = listed("dataset.bad_position")
     duplicate_images: Literal["set_aside", "keep"] = listed("dataset.duplicate_images")
     merge_labels: bool = listed("dataset.merge_labels")
-    settings: Section = listed("dataset.${dataset.source}")
+    settings: SourceSettings = listed("dataset.${dataset.source}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +56,7 @@ class PretrainImgView:
     seed: int = listed("seed")
     image_encoder: ImageEncoder = listed("image_encoder")
     method: str = listed("pretrain_img.method")
-    settings: Section = listed("pretrain_img.methods.${pretrain_img.method}")
+    settings: MethodSettings = listed("pretrain_img.methods.${pretrain_img.method}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +71,7 @@ class PretrainView:
     encoding: Section = listed("encodings.${location_encoder.encoding.name}")
     network: Section = listed("networks.${location_encoder.network.name}")
     loss: str = listed("loss")
-    loss_settings: Section = listed("losses.${loss}")
+    loss_settings: LossSettings = listed("losses.${loss}")
     pretrain: Pretrain = listed("pretrain")
 
     def encoder_config(self) -> dict[str, Any]:
@@ -76,7 +88,7 @@ class FinetuneLocView:
     seeds: tuple[int, ...] = listed("seeds")
     label_ratios: tuple[float, ...] = listed("split.label_ratios")
     finetune_loc: FinetuneLoc = listed("finetune_loc")
-    loss_settings: Section = listed("finetune_losses.${finetune_loc.loss}")
+    loss_settings: FinetuneLoss = listed("finetune_losses.${finetune_loc.loss}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +96,7 @@ class FinetuneImgView:
     seeds: tuple[int, ...] = listed("seeds")
     label_ratios: tuple[float, ...] = listed("split.label_ratios")
     mode: str = listed("finetune_img.mode")
-    settings: Section = listed("finetune_img.modes.${finetune_img.mode}")
+    settings: LinearProbe | Full | Released = listed("finetune_img.modes.${finetune_img.mode}")
 
 
 @dataclasses.dataclass(frozen=True)

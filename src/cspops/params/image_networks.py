@@ -78,6 +78,9 @@ class NoImagePretraining(Section):
     pass
 
 
+MethodSettings = Moco | GeoSsl | Tile2Vec | Seco | Geokr | NoImagePretraining
+
+
 class PretrainImgMethods(Section):
     moco: Possible[Moco] = None
     geo_ssl: Possible[GeoSsl] = None

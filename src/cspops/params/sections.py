@@ -104,6 +104,9 @@ class Fmow(Section):
     test: Literal["val", "test"]
 
 
+SourceSettings = BlueMarble | Folder | Table | Inat2018 | Fmow
+
+
 class Sources(Section):
     blue_marble: Possible[BlueMarble] = None
     folder: Possible[Folder] = None
@@ -199,6 +202,9 @@ class NoLoss(Section):
     pass
 
 
+LossSettings = McLoss | NceLoss | MseLoss | NoLoss
+
+
 class Losses(Section):
     mc: Possible[McLoss] = None
     nce: Possible[NceLoss] = None
@@ -233,6 +239,9 @@ class CrossEntropy(Section):
 
 class Focal(Section):
     gamma: NotNegative
+
+
+FinetuneLoss = PresenceAbsence | PresenceAbsenceReleased | CrossEntropy | Focal
 
 
 class FinetuneLosses(Section):

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cspops.data.json_files import Document
 from cspops.errors import DataError
 from cspops.evaluation.spread import Spread, welch
 from cspops.report.run_facts import leaves
@@ -69,7 +70,7 @@ class Side:
             ) from None
 
 
-def compared(ours: Side, theirs: Side, *, models: Sequence[str], max_drop: float) -> dict[str, Any]:
+def compared(ours: Side, theirs: Side, *, models: Sequence[str], max_drop: float) -> Document:
     """Compare top-1 of two runs at each role and label ratio, and their params.
 
     A row is a `drop` when it has lost more than ``max_drop`` points and its interval (Welch, over seeds) lies below zero;
@@ -102,7 +103,7 @@ def compared(ours: Side, theirs: Side, *, models: Sequence[str], max_drop: float
     }
 
 
-def _row(ours: Side, theirs: Side, place: tuple[str, str, str], *, level: float, max_drop: float) -> dict[str, Any]:
+def _row(ours: Side, theirs: Side, place: tuple[str, str, str], *, level: float, max_drop: float) -> Document:
     role, ratio, model = place
     a, b = ours.spread(place), theirs.spread(place)
     found = welch(a, b, level=level)
@@ -125,7 +126,7 @@ def verdict(difference: float, high: float | None, low: float | None, max_drop: 
     return "gain" if low > 0 else "noise"
 
 
-def _differences(base: Mapping[str, Any], head: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _differences(base: Mapping[str, Any], head: Mapping[str, Any]) -> list[Document]:
     """Keys by their paths whose values differ; None where a side lacks the key."""
     before, after = leaves(base), leaves(head)
     keys = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
@@ -139,9 +140,6 @@ def _notes(ours: Side, theirs: Side) -> list[str]:
     if min(ours.seeds, theirs.seeds) < 2:
         notes.append("a single seed says nothing of the spread: no difference can be called noise")
     return notes
-
-
-Document = Mapping[str, Any]
 
 
 def metric_rows(document: Document) -> list[list[str]]:

@@ -4,13 +4,14 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from cspops.data.splits import ratio_key
 from cspops.errors import DataError, ParamsError
-from cspops.evaluation.compared_rows import HitsByRoleAndRatio, difference
+from cspops.evaluation.compared_rows import Hits, HitsByRoleAndRatio, difference
 from cspops.params import Params, with_values
 from cspops.report.paper import Column, Overrides, Row, Table
+from cspops.report.paper_page import Cell, Difference, Ours, TableDocument
 from cspops.report.run_record import Run, RunRecord
 
 HitsOf = Callable[[str], HitsByRoleAndRatio | None]
@@ -24,7 +25,7 @@ ROUNDING = 1e-3
 class Kept:
     """The numbers and intervals of reports/tables/table_N.json, each with the keys and the code that it is of."""
 
-    numbers: Mapping[tuple[str, str], Sequence[dict[str, Any]]]
+    numbers: Mapping[tuple[str, str], Sequence[Ours]]
     """By row and column."""
     intervals: Mapping[tuple[Any, ...], tuple[float, float]]
     """By the two rows, column, keys, code and difference."""
@@ -32,7 +33,7 @@ class Kept:
     @classmethod
     def of(cls, texts: Iterable[bytes | None]) -> "Kept":
         """What the texts of a table hold, the first before the others, as far as they can be read."""
-        numbers: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+        numbers: dict[tuple[str, str], list[Ours]] = defaultdict(list)
         intervals: dict[tuple[Any, ...], tuple[float, float]] = {}
         for text in texts:
             try:
@@ -40,7 +41,7 @@ class Kept:
                 for row in document["rows"]:
                     for column, cell in zip(document["columns"], row["cells"], strict=True):
                         if cell["ours"] is not None:
-                            numbers[row["name"], column].append({name: cell["ours"][name] for name in NUMBER})
+                            numbers[row["name"], column].append(cast(Ours, {name: cell["ours"][name] for name in NUMBER}))
                 for one in document["comparisons"]:
                     for column, cell in zip(document["columns"], one["cells"], strict=True):
                         if cell["low"] is not None:
@@ -56,8 +57,8 @@ def _of_runs(difference: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A cell of a table, and the run that it needs."""
+class Place:
+    """Where a cell is, and the run that it needs."""
 
     row: Row
     column: Column
@@ -73,7 +74,7 @@ class Cell:
 class Filled:
     """A cell with what is known of it: its part of the document, and the run that it is of where this clone has it."""
 
-    of: dict[str, Any]
+    cell: Cell
     run: Run | None = None
 
 
@@ -87,16 +88,16 @@ class PaperTable:
     runs: Sequence[Run]
     kept: Kept
 
-    def cells(self) -> list[Cell]:
+    def cells(self) -> list[Place]:
         """All of them, a row after the other."""
         return [self._cell(row, column) for row in self.table.rows for column in self.table.columns]
 
-    def run_name(self, cell: Cell) -> str:
+    def run_name(self, cell: Place) -> str:
         """`t1-sup-wrap`: one run fills a whole row, unless the columns set params themselves."""
         parts = (cell.column.slug, cell.row.slug) if cell.column.overrides else (cell.row.slug,)
         return "-".join((f"t{self.table.number}", *parts))
 
-    def fill(self, cell: Cell, *, any_code: bool) -> Filled:
+    def fill(self, cell: Place, *, any_code: bool) -> Filled:
         """Find the number of a cell.
 
         A run counts when its params and catalogue are those that the row asks for and its code that of the workspace's run;
@@ -104,7 +105,7 @@ class PaperTable:
         where no run is found, as in a fresh clone, and is marked too when the code has changed.
         """
         mean, sd = cell.row.paper[self.table.columns.index(cell.column)]
-        out = {"paper": {"mean": mean, "sd": sd}, "ours": None, "other_code": False, "missing": cell.impossible}
+        out: Cell = {"paper": {"mean": mean, "sd": sd}, "ours": None, "other_code": False, "missing": cell.impossible}
         if cell.impossible is not None:
             return Filled(out)
         model, every_kept = cell.row.model, self.kept.numbers.get((cell.row.name, cell.column.title), ())
@@ -129,7 +130,7 @@ class PaperTable:
             reason = "not run with these params and data"
         return Filled(out | {"missing": reason})
 
-    def document(self, hits_of: HitsOf, *, any_code: bool) -> dict[str, Any]:
+    def document(self, hits_of: HitsOf, *, any_code: bool) -> TableDocument:
         """The whole table; intervals that were not kept are computed from what the runs' predictions hit."""
         filled = {(cell.row.name, cell.column): self.fill(cell, any_code=any_code) for cell in self.cells()}
         columns = self.table.columns
@@ -141,28 +142,31 @@ class PaperTable:
             "paper": {"dataset": self.table.dataset_of_paper, "spread": self.table.spread_of_paper},
             "columns": [column.title for column in columns],
             "rows": [
-                {"name": row.name, "model": row.model, "cells": [filled[row.name, column].of for column in columns]}
+                {"name": row.name, "model": row.model, "cells": [filled[row.name, column].cell for column in columns]}
                 for row in self.table.rows
             ],
             "comparisons": [
-                {"row": row, "minus": minus}
-                | {"cells": [self._compared(row, minus, column, filled, hits_of) for column in columns]}
+                {
+                    "row": row,
+                    "minus": minus,
+                    "cells": [self._compared(row, minus, column, filled, hits_of) for column in columns],
+                }
                 for row, minus in self.table.comparisons
             ],
             "notes": list(self.table.notes),
         }
 
-    def _cell(self, row: Row, column: Column) -> Cell:
+    def _cell(self, row: Row, column: Column) -> Place:
         overrides = (*column.overrides, *row.overrides)
         try:
             params = with_values(self.params, overrides)
         except ParamsError as error:
-            return Cell(row, column, overrides, self.params, impossible=error.message.splitlines()[0])
+            return Place(row, column, overrides, self.params, impossible=error.message.splitlines()[0])
         if column.ratio not in params.split.label_ratios:
             reason = f"split.label_ratios in params.yaml has no {column.ratio:g}"
-            return Cell(row, column, overrides, params, impossible=reason)
+            return Place(row, column, overrides, params, impossible=reason)
         record = self.last.with_params(params)
-        return Cell(row, column, overrides, params, record.key(row.model), record.code_of(row.model))
+        return Place(row, column, overrides, params, record.key(row.model), record.code_of(row.model))
 
     def _compared(
         self,
@@ -171,17 +175,25 @@ class PaperTable:
         column: Column,
         filled: Mapping[tuple[str, Column], Filled],
         hits_of: HitsOf,
-    ) -> dict[str, Any]:
+    ) -> Difference:
         """The difference of two rows in one column, with the interval that was kept or that the predictions give."""
         index = self.table.columns.index(column)
-        out: dict[str, Any] = {"paper": self.table.paper_difference(row, minus, index), "difference": None}
-        out |= {"low": None, "high": None, "keys": None, "codes": None, "verdict": None, "why": None}
+        out: Difference = {
+            "paper": self.table.paper_difference(row, minus, index),
+            "difference": None,
+            "low": None,
+            "high": None,
+            "keys": None,
+            "codes": None,
+            "verdict": None,
+            "why": None,
+        }
         first, second = filled[row, column], filled[minus, column]
-        a, b = first.of["ours"], second.of["ours"]
+        a, b = first.cell["ours"], second.cell["ours"]
         if a is None or b is None:
             return out | {"why": "a number is missing"}
-        out["difference"] = round(a["mean"] - b["mean"], 4)
-        out |= {"keys": [a["key"], b["key"]], "codes": [a["code"], b["code"]]}
+        gap = round(a["mean"] - b["mean"], 4)
+        out |= {"difference": gap, "keys": [a["key"], b["key"]], "codes": [a["code"], b["code"]]}
         interval = self.kept.intervals.get((row, minus, column.title, *_of_runs(out)))
         if interval is None:
             if first.run is None or second.run is None:
@@ -191,14 +203,14 @@ class PaperTable:
                 found = difference(hits[0], self.table.row(row).model, hits[1], self.table.row(minus).model)
             except DataError as error:
                 return out | {"why": error.message}
-            if abs(found.mean - out["difference"]) > ROUNDING:
+            if abs(found.mean - gap) > ROUNDING:
                 return out | {"why": "the predictions in DVC's cache are not those of metrics.json"}
             interval = round(found.low, 4), round(found.high, 4)
         low, high = interval
         return out | {"low": low, "high": high, "verdict": verdict(self.table.expected_sign(row, minus, index), low, high)}
 
 
-def _test_hits(run: Run, ratio: float, hits_of: HitsOf) -> Any:
+def _test_hits(run: Run, ratio: float, hits_of: HitsOf) -> Hits:
     hits = hits_of(run.commit)
     if hits is None:
         raise DataError(f"the predictions of {run.name} are not in DVC's cache")

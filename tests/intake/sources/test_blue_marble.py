@@ -1,6 +1,4 @@
 import contextlib
-import hashlib
-import json
 import math
 import signal
 from collections import Counter
@@ -19,7 +17,7 @@ from cspops.geo import EARTH_RADIUS_KM, KM_PER_DEGREE, blocks, haversine, near_b
 from cspops.intake.sources import blue_marble
 from cspops.intake.sources.blue_marble import (
     OBSERVER_SPREAD_KM,
-    OCEAN,
+    SEA,
     Rasters,
     draw,
     propose,
@@ -28,6 +26,7 @@ from cspops.intake.sources.blue_marble import (
     tiles,
     zone_diversity,
 )
+from cspops.params.sections import BlueMarble
 from cspops.pixels.reading import Reading
 from cspops.pixels.tensors import decode
 from cspops.seeds import torch_stream
@@ -57,9 +56,9 @@ def drawn(rasters, **change):
         "block_share": 0.1,
         "buffer_km": 0.0,
         "min_zone_points": 0,
-        "seed": 0,
-    }
-    return draw(rasters, **(settings_ | change))
+    } | change
+    sizes, seed = settings_.pop("sizes"), settings_.pop("seed", 0)
+    return draw(rasters, BlueMarble.model_construct(**settings_, **sizes), seed=seed)
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +78,8 @@ def stripes():
 
 def test_the_rasters_are_those_of_the_folder(real):
     assert real.image.shape == (2700, 5400, 3) and real.zones.shape == (6480, 12960)
-    assert len(real.zone_names) == 31 and OCEAN not in real.zone_names
-    assert set(real.zones[::7, ::7].unique().tolist()) <= {*real.zone_names, OCEAN}
+    assert len(real.zone_names) == 31 and SEA not in real.zone_names
+    assert set(real.zones[::7, ::7].unique().tolist()) <= {*real.zone_names, SEA}
 
 
 @pytest.mark.parametrize(
@@ -145,15 +144,6 @@ def test_a_broken_manifest_is_named(tmp_path, text):
         read_rasters(tmp_path)
 
 
-def test_an_altered_manifest_is_noticed(tmp_path):
-    linked(tmp_path, leave_out="manifest.json")
-    manifest = json.loads((SAMPLE / "manifest.json").read_text())
-    manifest["climate_zones.csv"]["sha256"] = hashlib.sha256(b"").hexdigest()
-    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(DataError, match=r"climate_zones\.csv differs"):
-        read_rasters(tmp_path)
-
-
 # --- zone_at
 
 
@@ -165,22 +155,6 @@ ROWS = zones_only(torch.arange(45)[:, None].expand(45, 90))
 def pixel_of(lon, lat):
     at = tensor(lon, lat)
     return int(ROWS.zone_at(at)), int(COLUMNS.zone_at(at))
-
-
-@pytest.mark.parametrize("column", [0, 1, 44, 45, 88, 89])
-def test_a_western_border_belongs_to_its_pixel(column):
-    west = -180 + PIXEL * column
-    assert pixel_of(west, 10.0) == (20, column)
-    assert pixel_of(west + PIXEL / 2, 10.0) == (20, column)
-    assert pixel_of(west + PIXEL - 1e-9, 10.0) == (20, column)
-
-
-@pytest.mark.parametrize("row", [0, 1, 21, 22, 43, 44])
-def test_a_northern_border_belongs_to_its_pixel(row):
-    north = 90 - PIXEL * row
-    assert pixel_of(10.0, north) == (row, 47)
-    assert pixel_of(10.0, north - PIXEL / 2) == (row, 47)
-    assert pixel_of(10.0, north - PIXEL + 1e-9) == (row, 47)
 
 
 @pytest.mark.parametrize(
@@ -199,9 +173,17 @@ def test_zones_at_the_borders_of_the_world(lon, lat, pixel):
     assert pixel_of(lon, lat) == pixel
 
 
+def in_64ths(low, high):
+    """Whole degrees in 64ths, borders of pixels and their neighbours among them."""
+    return st.integers(low * 64, high * 64 - 1) | st.builds(
+        lambda border, step: border * 256 + step, st.integers(low // 4, (high - 4) // 4), st.integers(0, 1)
+    )
+
+
 @prop
-@given(st.integers(-180 * 64, 180 * 64 - 1), st.integers(-90 * 64 + 1, 90 * 64))
+@given(in_64ths(-180, 180), in_64ths(-90, 90).map(lambda south: -south))
 def test_zone_agrees_with_walking_the_pixels(lon, lat):
+    """Western and northern borders belong to their pixels."""
     lon, lat = lon / 64, lat / 64  # exact in binary, and so are the borders
     column = max(c for c in range(90) if -180 + PIXEL * c <= lon)
     row = max(r for r in range(45) if lat <= 90 - PIXEL * r)
@@ -263,11 +245,11 @@ PLACES = {
 
 
 @pytest.mark.parametrize("km", [100.0, 700.0, 2000.0])
-@pytest.mark.parametrize("name", PLACES)
-def test_tiles_are_bilinear_samples_that_wrap(name, km):
+def test_tiles_are_bilinear_samples_that_wrap(km):
     """Rounding to whole numbers moves a value by a half at most; float32 positions by some thousandths."""
-    sampled = tiles(WORLD, tensor(PLACES[name]), km=km, px=9).numpy().astype(float)
-    assert np.abs(sampled - closed_form([PLACES[name]], km, 9)).max() < 0.51
+    sampled = tiles(WORLD, tensor(*PLACES.values()), km=km, px=9).numpy().astype(float)
+    for name, one, expected in zip(PLACES, sampled, closed_form(PLACES.values(), km, 9), strict=True):
+        assert np.abs(one - expected).max() < 0.51, name
 
 
 def test_tiles_of_one_call_do_not_depend_on_one_another():
@@ -289,16 +271,16 @@ def test_an_even_image_gives_even_tiles():
 def naive_diversity(rasters, lon, lat, km):
     """One minus the chance that two draws (with replacement) of the lattice's land points agree."""
     lattice = tile_grid(tensor((lon, lat)), km=km, px=8)[0].reshape(-1, 2)
-    land = [zone for zone in (int(rasters.zone_at(at)) for at in lattice) if zone != OCEAN]
+    land = [zone for zone in (int(rasters.zone_at(at)) for at in lattice) if zone != SEA]
     differ = sum(a != b for a in land for b in land)
     return differ / len(land) ** 2 if land else 0.0
 
 
 def test_zone_diversity_agrees_with_counting_pairs():
     zones = torch.randint(1, 4, (45, 90), generator=torch_stream(0, "zones"))
-    zones[torch.rand(45, 90, generator=torch_stream(0, "sea")) < 0.5] = OCEAN
+    zones[torch.rand(45, 90, generator=torch_stream(0, "sea")) < 0.5] = SEA
     rasters = zones_only(zones)
-    lonlat = torch.cat((uniform_on_sphere(30, generator=torch_stream(0, "x"), **BELT), tensor((179.9, 10.0))))
+    lonlat = torch.cat((uniform_on_sphere(12, generator=torch_stream(0, "x"), **BELT), tensor((179.9, 10.0))))
     got = zone_diversity(rasters, lonlat, km=900.0)
     expected = [naive_diversity(rasters, lon, lat, 900.0) for lon, lat in lonlat.tolist()]
     torch.testing.assert_close(got.double(), torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-6)
@@ -307,7 +289,7 @@ def test_zone_diversity_agrees_with_counting_pairs():
 
 @pytest.mark.parametrize(
     ("halves", "diversity"),
-    [((1, 1), 0.0), ((1, 2), 0.5), ((1, OCEAN), 0.0), ((OCEAN, OCEAN), 0.0)],
+    [((1, 1), 0.0), ((1, 2), 0.5), ((1, SEA), 0.0), ((SEA, SEA), 0.0)],
     ids=["one zone", "half and half", "coast of one zone", "sea alone"],
 )
 def test_zone_diversity_of_two_halves(halves, diversity):
@@ -369,15 +351,14 @@ def assert_roles_keep_to_their_blocks(lonlat, roles, degrees):
     assert not cells["spatial_val"] & cells["spatial_test"]
 
 
-@pytest.mark.parametrize("density", ["uniform", "observers", "borders"])
-@pytest.mark.parametrize("degrees", [10.0, 37.0])
+@pytest.mark.parametrize(("density", "degrees"), [("uniform", 10.0), ("observers", 37.0), ("borders", 37.0)])
 def test_what_is_drawn_from_the_real_rasters(real, density, degrees):
     belt = {"lat_min": -40.0, "lat_max": 70.0}
     lonlat, roles, left_out = drawn(real, density=density, block_degrees=degrees, min_zone_points=5, seed=3, **belt)
     assert Counter(roles) == SIZES and len(lonlat) == sum(SIZES.values())
     assert lonlat[:, 1].min() >= -40 and lonlat[:, 1].max() <= 70
     zones = real.zone_at(lonlat).tolist()
-    assert OCEAN not in zones
+    assert SEA not in zones
     assert not {real.zone_names[zone] for zone in zones} & set(left_out)
     assert all(count < 5 for count in left_out.values())
     assert len(lonlat.unique(dim=0)) == len(lonlat), "a position was drawn twice"
@@ -395,7 +376,7 @@ def test_uniform_positions_are_area_uniform_on_land(real):
     sizes = {"train": n, "val": 1, "test": 1, "spatial_val": 1, "spatial_test": 1}
     lonlat, _, left_out = drawn(real, sizes=sizes, block_degrees=10.0, block_share=1e-6)
     assert left_out == {}
-    land = (real.zones != OCEAN)[1080:5400].clone()  # 36 rows a degree
+    land = (real.zones != SEA)[1080:5400].clone()  # 36 rows a degree
     for lon, lat in lonlat[-2:].tolist():
         top, left = int((60 - math.ceil(lat / 10) * 10) * 36), int((math.floor(lon / 10) * 10 + 180) * 36)
         assert land[top : top + 360, left : left + 360].any()
@@ -427,7 +408,7 @@ def test_borders_draws_by_the_root_of_the_diversity():
     """
     column = torch.arange(720)
     near = torch.minimum(column % 360, 359 - column % 360) < 30  # 15 degrees; a drawn tile ends 2 x 7/16 of 13.5 away
-    rasters = zones_only(torch.where(near, torch.where(column < 360, 1, 2), OCEAN).expand(360, 720))
+    rasters = zones_only(torch.where(near, torch.where(column < 360, 1, 2), SEA).expand(360, 720))
     km, sizes = 1500.0, {"train": 3000, "val": 500, "test": 500, "spatial_val": 1, "spatial_test": 1}
     lonlat, _, _ = drawn(
         rasters, density="borders", tile_km=km, sizes=sizes, lat_min=-1.0, lat_max=1.0, block_degrees=60.0, block_share=0.01
@@ -455,7 +436,7 @@ def test_each_spatial_role_gets_its_share_of_the_blocks(stripes):
     assert len(free) == 90 - 36
 
 
-@pytest.mark.parametrize("density", ["uniform", "observers", "borders"])
+@pytest.mark.parametrize("density", ["uniform", "observers"])
 def test_train_val_and_test_keep_their_distance_from_the_spatial_blocks(real, density):
     """A held-out point is no nearer than its block. The buffer is no wider than asked: the belt from one to one and a half
     of it, 120 km around some 80 blocks of 1000 km with their buffers, is 80 x 4 x 1000 x 120 km^2, a quarter of the
@@ -475,16 +456,11 @@ def test_train_val_and_test_keep_their_distance_from_the_spatial_blocks(real, de
     assert not torch.isin(blocks(reached, 5.0), held).any(), "a training tile reaches into a spatial block"
 
 
-def test_a_buffer_that_leaves_no_land_is_a_data_error(stripes):
+def test_a_buffer_that_leaves_no_land_is_a_data_error(stripes, monkeypatch):
+    monkeypatch.setattr(blue_marble, "propose", lambda n, **how: propose(n // 16, **how))  # to save time
     with at_most(20), pytest.raises(DataError, match="'random' and none is usable") as caught:
         drawn(stripes, block_share=0.2, buffer_km=5000.0)
     assert "buffer_km" in (caught.value.hint or "")
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_spatial_blocks_hold_no_point_of_another_role(stripes, seed):
-    lonlat, roles, _ = drawn(stripes, block_share=0.3, seed=seed)
-    assert_roles_keep_to_their_blocks(lonlat, roles, 20.0)
 
 
 def test_which_blocks_are_held_out_changes_with_the_seed(stripes):
@@ -552,7 +528,7 @@ def at_most(seconds):
 
 
 def test_a_belt_without_land_is_a_data_error():
-    rasters = zones_only(torch.full((45, 90), OCEAN))
+    rasters = zones_only(torch.full((45, 90), SEA))
     with at_most(10), pytest.raises(DataError):
         drawn(rasters)
 
@@ -560,7 +536,7 @@ def test_a_belt_without_land_is_a_data_error():
 @pytest.mark.parametrize("islands", [1, 2])
 def test_land_in_too_few_blocks_is_a_data_error(islands):
     """Three blocks at least are needed: one for each spatial role, and one for the others."""
-    zones = torch.full((45, 90), OCEAN)
+    zones = torch.full((45, 90), SEA)
     for island in range(islands):
         zones[20:25, 5 + 40 * island] = 1
     with at_most(10), pytest.raises(DataError):
@@ -575,7 +551,7 @@ def test_a_block_of_left_out_zones_alone_does_not_hang_the_draw():
     """
     column = torch.arange(720)
     block = column // 40  # 20 degrees
-    zone = torch.where(block % 3 == 0, 1, torch.where(column % 40 < 8, 2, OCEAN))
+    zone = torch.where(block % 3 == 0, 1, torch.where(column % 40 < 8, 2, SEA))
     rasters = zones_only(zone.expand(360, 720))
     for seed in range(4):
         with at_most(10):
