@@ -399,8 +399,8 @@ def record_reads(monkeypatch):
 def test_every_param_that_a_row_depends_on_changes_its_key(project, monkeypatch):
     read = record_reads(monkeypatch)
     fill("moco", seeds=1)
-    probe = {f"finetune_img.modes.linear_probe.{name}" for name in ("l2", "max_iterations")}
-    assert read == {"split.label_ratios", *probe}
+    of_all = {"split.label_ratios", *(f"finetune_img.modes.linear_probe.{name}" for name in ("l2", "max_iterations"))}
+    assert of_all <= read
 
     def keys(params):
         return {row.name: image_network_table._row_key(params, row, (0,)) for row in image_rows(params)}
@@ -409,7 +409,8 @@ def test_every_param_that_a_row_depends_on_changes_its_key(project, monkeypatch)
     for path in leaf_paths(PARAMS):
         after = without_warnings(keys, flipped(PARAMS, path))
         changes = {name for name in before if before[name] != after[name]}
-        if path in read:
+        assert path not in read or "moco" in changes, path
+        if path in of_all:
             assert changes == before.keys(), path
         elif path.startswith("image_encoder."):
             assert "moco" in changes, path
