@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from cspops.commands import own_images
 from cspops.errors import DataError, ParamsError
+from cspops.files import whole
 from cspops.host import Host
 from cspops.intake.rows import Account
 from cspops.intake.take_in import take_in
@@ -116,12 +117,8 @@ def draw(found: Found, file: Path) -> None:
     from cspops.report.world import World
 
     south, north = (min(-60.0, found.lonlat[:, 1].min(initial=0.0)), max(84.0, found.lonlat[:, 1].max(initial=0.0)))
-    temporary = file.with_name(f".{file.name}.new.png")
-    try:
-        observation_map({"observations": found.lonlat}, World(float(south), float(north)), temporary)
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole(file) as new:
+        observation_map({"observations": found.lonlat}, World(float(south), float(north)), new)
 
 
 def _what_to_read(params: Params, host: Host, path: Path | None, source: str | None) -> tuple[DownloadView, Path, Path]:

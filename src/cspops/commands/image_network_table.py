@@ -12,6 +12,7 @@ from cspops.commands.image_networks_page import page
 from cspops.commands.image_probes import JUDGED, ImageRow, Probes, Refusal, chosen, image_network, image_rows, key_of
 from cspops.data.splits import ratio_key
 from cspops.errors import ParamsError
+from cspops.files import write_whole
 from cspops.params import Params
 from cspops.pipeline import paths
 from cspops.progress import Report
@@ -91,8 +92,8 @@ def run(
         every = kept | filled
         document = _document(params, probes, numbers, [every[name] for name in order if name in every])
         json_file, page_file = _files(params)
-        paths.write_whole(json_file, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
-        paths.write_whole(page_file, page(document))
+        write_whole(json_file, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+        write_whole(page_file, page(document))
         for folder in ("pixels", "training"):
             shutil.rmtree(scratch / folder, ignore_errors=True)
         paths.forget_old_progress(COMMAND)
@@ -129,7 +130,7 @@ def _piece(row: ImageRow, probes: Probes, seed: int, *, again: bool) -> dict[str
         piece = probes.piece(
             row, seed, Resume(training), lambda line: probes.site.report(f"{COMMAND}: {row.name}, seed {seed}: {line}")
         )
-        paths.write_whole(file, json.dumps(piece, indent=1) + "\n")
+        write_whole(file, json.dumps(piece, indent=1) + "\n")
         shutil.rmtree(training, ignore_errors=True)
     out: dict[str, Any] = json.loads(file.read_text())
     return out

@@ -16,12 +16,12 @@ from cspops.data.splits import ratio_key, read_few_shot, read_roles
 from cspops.errors import CspopsError, DataError, EnvironmentProblem, ParamsError
 from cspops.evaluation.combine import image_log_p, row_blocks
 from cspops.evaluation.metrics import judge
+from cspops.files import sha256_of
 from cspops.imagessl.images import Facts
 from cspops.imagessl.methods import METHODS, pretrain_image_network
 from cspops.models.backbones import ImageNetwork
 from cspops.models.heads import LinearProbe
 from cspops.params import Params, value_at
-from cspops.pipeline.paths import sha256_of
 from cspops.pipeline.pretrain_img import network_of, role_pixels, training_images
 from cspops.pipeline.pretraining_inputs import extra_inputs
 from cspops.pixels.reading import image_root

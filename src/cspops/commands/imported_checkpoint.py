@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from cspops.errors import DataError
+from cspops.files import replaced
 from cspops.models.checkpoint import save_model
 from cspops.models.location_encoder import LocationClassifier
 from cspops.models.released import Released, read_checkpoint, rebuild
-from cspops.pipeline.paths import ARTIFACTS, replaced
+from cspops.pipeline.paths import ARTIFACTS
 
 SOURCE = "source.json"
 """What the folder was made of; no folder without it is ever replaced."""

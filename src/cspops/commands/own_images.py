@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cspops.errors import DataError, ParamsError
+from cspops.files import write_whole
 from cspops.params import Params, parse
 from cspops.params.editing import with_value
 from cspops.pipeline import paths
@@ -282,7 +283,7 @@ def _write_all(texts: dict[Path, str]) -> None:
     try:
         for file, text in texts.items():
             done.append(file)
-            paths.write_whole(file, text)
+            write_whole(file, text)
     except BaseException:
         for file in done:
             file.write_bytes(before[file])

@@ -11,6 +11,7 @@ from cspops.commands import runs as git
 from cspops.commands.tables_page import page
 from cspops.data.splits import ratio_key
 from cspops.errors import DataError, ParamsError
+from cspops.files import write_whole
 from cspops.params import Params, value_at
 from cspops.pipeline import paths
 from cspops.report.paper import TABLES, Column, Overrides, Row, Table
@@ -64,8 +65,8 @@ def collect(number: int, params: Params, *, any_code: bool, say: Callable[[str],
         "comparisons": _Comparisons(here, table, found).all(),
         "notes": list(table.notes),
     }
-    paths.write_whole(FOLDER / f"table_{number}.json", json.dumps(document, indent=1) + "\n")
-    paths.write_whole(FOLDER / f"table_{number}.md", page(document))
+    write_whole(FOLDER / f"table_{number}.json", json.dumps(document, indent=1) + "\n")
+    write_whole(FOLDER / f"table_{number}.md", page(document))
     return document
 
 

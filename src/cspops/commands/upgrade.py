@@ -8,6 +8,7 @@ import typer
 from cspops.commands.app import DATA, app
 from cspops.commands.output import print_json, warn
 from cspops.errors import ParamsError
+from cspops.files import write_whole
 
 
 @app.command(rich_help_panel=DATA, epilog="Example: pip install -U cspops; cspops upgrade; dvc repro")
@@ -61,7 +62,7 @@ def run(*, dry_run: bool) -> dict[str, Any]:
         texts[code.FILE] = now.text
     if not dry_run:
         for file, text in texts.items():
-            paths.write_whole(file, text)
+            write_whole(file, text)
     return {
         "was": before.version,
         "now": now.version,

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from cspops.errors import DataError, EnvironmentProblem
+from cspops.files import sha256_of, write_whole
 from cspops.params import VIEWS
 from cspops.pipeline import paths
 
@@ -205,7 +206,7 @@ def template(name: str) -> bytes:
 def write(code: Code) -> None:
     """Write the digest of each stage for DVC; a file that is as it should be stays untouched."""
     for stage, digest in code.stages.items():
-        paths.write_whole(CODE / stage, digest + "\n")
+        write_whole(CODE / stage, digest + "\n")
 
 
 def written() -> Code:
@@ -270,7 +271,7 @@ def _refusal(before: Code, stages: list[str]) -> EnvironmentProblem:
 
 def is_graph_of(code: Code) -> bool:
     """Whether dvc.yaml is as it was written with ``code``."""
-    return GRAPH.is_file() and paths.sha256_of(GRAPH) == code.graph
+    return GRAPH.is_file() and sha256_of(GRAPH) == code.graph
 
 
 def _sha256(content: bytes) -> str:

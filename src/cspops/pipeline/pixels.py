@@ -1,7 +1,6 @@
 """The images of some rows of the catalogue as pixels in a file among a stage's progress, decoded once."""
 
 import math
-import os
 import shutil
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import torch
 
 from cspops.data.catalogue import read_images
 from cspops.errors import EnvironmentProblem
+from cspops.files import whole
 from cspops.pipeline.pieces import Shards
 from cspops.pixels.decoding import squares
 from cspops.pixels.reading import image_root
@@ -56,9 +56,8 @@ def decoded(
                 f"{len(rows)} {kind} of {px} px take {need} bytes, and {site.scratch} has {free} free",
                 hint=f"make room there, or set a smaller image_encoder.px or {otherwise} in params.yaml",
             )
-        begun = file.with_name("pixels.new")
-        np.lib.format.open_memmap(begun, mode="w+", dtype=np.uint8, shape=shape).flush()
-        os.replace(begun, file)
+        with whole(file) as new:
+            np.lib.format.open_memmap(new, mode="w+", dtype=np.uint8, shape=shape).flush()
     out = np.lib.format.open_memmap(file, mode="r+")
     shards = Shards(site.scratch, len(rows), SHARD)
     reading = read_reading(download)

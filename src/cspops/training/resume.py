@@ -1,7 +1,6 @@
 """Where a long stage keeps its progress, so that a killed run continues and ends with the same numbers."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
+
+from cspops.files import whole
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,8 @@ class Resume:
 
     def save(self, name: str, tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any]) -> None:
         """Replace a snapshot. The facts are stored under the file's own header, so both change at once."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self.folder / f".{name}.{os.getpid()}"
-        save_file({key: value.contiguous() for key, value in tensors.items()}, temporary, {"facts": json.dumps(facts)})
-        os.replace(temporary, self.folder / f"{name}.safetensors")
+        with whole(self.folder / f"{name}.safetensors") as new:
+            save_file({key: value.contiguous() for key, value in tensors.items()}, new, {"facts": json.dumps(facts)})
 
 
 def training_state(modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:

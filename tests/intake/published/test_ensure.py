@@ -326,12 +326,16 @@ def test_a_call_that_fetched_nothing_and_failed_leaves_no_record(site: Site, for
     }
 
 
-def test_files_that_are_shared_for_reading_alone_are_taken(site: Site) -> None:
-    """The record cannot be written (a folder stands in its way, which stops root too)."""
+def test_files_that_are_shared_for_reading_alone_are_taken(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The record cannot be written (a folder without a right to it would stop everybody but root)."""
+
+    def refused(file: Path, text: str) -> None:
+        raise PermissionError(13, "Permission denied", str(file))
+
+    monkeypatch.setattr("cspops.intake.published.ensure.write_whole", refused)
     (site.root / "pictures").mkdir(parents=True)
     (site.root / "places.json").write_bytes(b"[2]")
     (site.root / "table.csv").write_bytes(TABLE)
-    (site.root / ".checksums.json.new").mkdir()
     assert site.ensure("images")["table.csv"]["size"] == len(TABLE) and site.asked == []
 
 

@@ -6,7 +6,6 @@ no checksum, it holds later downloads to the bytes of the first.
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cspops.errors import DataError, EnvironmentProblem
+from cspops.files import write_whole
 from cspops.intake.published.fetching import AGAIN, Patience, fetch
 from cspops.intake.published.manifest import MANIFESTS, Published, PublishedFile, read_manifest
 from cspops.intake.published.objects import fetch_objects, listed, missing_of
@@ -135,9 +135,7 @@ class _Record:
             ) from None
 
     def _write(self) -> None:
-        new = self.file.with_name(f".{RECORD}.new")
-        new.write_text(json.dumps(self.entries, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        os.replace(new, self.file)
+        write_whole(self.file, json.dumps(self.entries, indent=1, sort_keys=True) + "\n")
         self._learned.clear()
 
 
