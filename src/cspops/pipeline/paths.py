@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from cspops.errors import DataError, EnvironmentProblem
 from cspops.files import replaced, sha256_of
 from cspops.params import VIEWS, Params, recorded
@@ -125,18 +127,13 @@ def alone_in(folder: Path, command: str) -> Iterator[None]:
 
     The lock ends with its process, however that ends.
     """
-    with (folder / ".lock").open("a") as lock:
-        try:
-            import fcntl
-        except ImportError:  # Windows: nothing is locked there
-            pass
-        else:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise EnvironmentProblem(
-                    f"another cspops {command} is at work on the same data", hint="the same command, when the other has ended"
-                ) from None
+    try:
+        held = FileLock(folder / ".lock").acquire(blocking=False)
+    except Timeout:
+        raise EnvironmentProblem(
+            f"another cspops {command} is at work on the same data", hint="the same command, when the other has ended"
+        ) from None
+    with held:
         yield
 
 

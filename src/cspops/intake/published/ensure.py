@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from cspops.errors import DataError, EnvironmentProblem
 from cspops.files import write_whole
 from cspops.intake.published.fetching import AGAIN, Patience, fetch
@@ -205,24 +207,19 @@ def _show(published: Published, report: Report) -> None:
 @contextmanager
 def _alone(root: Path, report: Report) -> Iterator[None]:
     """Keeps other processes from fetching into the same folder."""
+    lock = FileLock(root / ".lock")
     try:
         root.mkdir(parents=True, exist_ok=True)
-        lock = (root / ".lock").open("w")
+        try:
+            held = lock.acquire(blocking=False)
+        except Timeout:
+            report(f"another process fetches into {root}: waiting for it")
+            held = lock.acquire()
     except OSError as error:
         raise EnvironmentProblem(
             f"{root} cannot be written: {error.strerror}", hint="set CSPOPS_DATA_ROOT to a folder that you may write"
         ) from None
-    with lock:
-        try:
-            import fcntl
-        except ImportError:  # Windows: the part files are not shared there either
-            pass
-        else:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                report(f"another process fetches into {root}: waiting for it")
-                fcntl.flock(lock, fcntl.LOCK_EX)
+    with held:
         yield
 
 
