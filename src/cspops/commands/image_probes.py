@@ -1,6 +1,5 @@
 """Linear probes on the features of an image network, of one seed at every label ratio."""
 
-import difflib
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +12,7 @@ import torch
 from cspops.data.catalogue import Observations, read_observations
 from cspops.data.given_features import read_given
 from cspops.data.splits import ratio_key, read_few_shot, read_roles
-from cspops.errors import CspopsError, DataError, EnvironmentProblem, ParamsError
+from cspops.errors import CspopsError, DataError, EnvironmentProblem, ParamsError, nearest
 from cspops.evaluation.combine import image_log_p, row_blocks
 from cspops.evaluation.metrics import judge
 from cspops.files import sha256_of
@@ -100,7 +99,7 @@ def chosen(rows: Sequence[ImageRow], names: Sequence[str]) -> list[ImageRow]:
     known = {_plain(row.name): row for row in rows}
     for name in names:
         if _plain(name) not in known:
-            near = difflib.get_close_matches(_plain(name), known, n=3, cutoff=0.4) or known
+            near = nearest(_plain(name), known, most=3, cutoff=0.4) or known
             said = ", ".join(known[one].name for one in near)
             raise ParamsError(
                 f"there is no image network {name!r}: {'near it' if near is not known else 'there are'}: {said}",

@@ -1,13 +1,12 @@
 """Where a class is likely, P(y|x) over the world or a box, as a PNG or a GeoTIFF."""
 
-import difflib
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 import torch
 
-from cspops.errors import DataError, EnvironmentProblem, ParamsError
+from cspops.errors import DataError, EnvironmentProblem, ParamsError, nearest
 from cspops.files import whole
 from cspops.library.embedding import WORLD, Grid
 from cspops.library.model import Model
@@ -69,7 +68,7 @@ def class_number(model: Model, name: str) -> int:
     same = [number for number, one in enumerate(model.classes) if one.casefold() == name.casefold()]
     if len(same) == 1:
         return same[0]
-    near = difflib.get_close_matches(name, model.classes, n=3, cutoff=0.4) or list(model.classes[:5])
+    near = nearest(name, model.classes, most=3, cutoff=0.4) or list(model.classes[:5])
     raise ParamsError(f"there is no class {name!r}", hint=f"such as: {', '.join(near)}")
 
 
