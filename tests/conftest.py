@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,16 @@ def no_settings_of_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DVC_STAGE", raising=False)
     monkeypatch.delenv("DVC_ROOT", raising=False)
     monkeypatch.delenv("COLUMNS", raising=False)  # pytest's own processes are told the width of the terminal
+
+
+@pytest.fixture
+def said() -> Iterator[list[str]]:
+    """The lines that the package has logged since the test began."""
+    from told import told
+
+    lines: list[str] = []
+    with told(lines.append):
+        yield lines
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -5,7 +5,6 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from told import told
 from typer.testing import CliRunner
 
 from cspops.commands import app, compared_rows, paper_tables
@@ -111,7 +111,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def collect(number: int = 1, *, any_code: bool = False) -> dict[str, Any]:
     said: list[str] = []
-    document = paper_tables.collect(number, load(Path("params.yaml")), any_code=any_code, say=said.append)
+    with told(said.append):
+        document = paper_tables.collect(number, load(Path("params.yaml")), any_code=any_code)
     document["said"] = said
     return document
 
@@ -456,8 +457,8 @@ def fake_dvc(monkeypatch: pytest.MonkeyPatch, status: str = "") -> list[tuple[st
     return asked
 
 
-def queue(number: int = 1, *, any_code: bool = False, say: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
-    return paper_tables.queue(number, load(Path("params.yaml")), any_code=any_code, say=say)
+def queue(number: int = 1, *, any_code: bool = False) -> dict[str, Any]:
+    return paper_tables.queue(number, load(Path("params.yaml")), any_code=any_code)
 
 
 def test_one_experiment_a_missing_run_with_only_what_differs(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -525,7 +526,8 @@ def test_changed_params_are_not_queued_and_untracked_sources_are_named(project: 
     asked = fake_dvc(monkeypatch)
     said: list[str] = []
     write("src/cspops/extra.py", "")
-    queue(say=said.append)
+    with told(said.append):
+        queue()
     assert "note: not in git, so queued runs will not have it: src/cspops/extra.py (git add -N)" in said
     asked.clear()
     write("params.yaml", Path("params.yaml").read_text().replace('"loss": "mc"', '"loss": "nce"'))

@@ -1,5 +1,6 @@
 """A source read into a temporary folder, and what was found in it."""
 
+import logging
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,9 +20,11 @@ from cspops.intake.rows import Account
 from cspops.intake.take_in import take_in
 from cspops.params import DownloadView, Params, view
 from cspops.pipeline import paths
-from cspops.progress import Report, silent
+from cspops.progress import silence
 from cspops.report.character_map import bounding_box, cells
 from cspops.site import Site
+
+log = logging.getLogger(__name__)
 
 EXAMPLES = 3
 OWN = ("folder", "table")
@@ -70,7 +73,7 @@ class _NotesSeen:
             yield batch
 
 
-def run(params: Params, host: Host, *, path: Path | None, source: str | None, report: Report) -> Found:
+def run(params: Params, host: Host, *, path: Path | None, source: str | None) -> Found:
     """Read a source as stage download would, with no limit to the rows set aside, and describe it.
 
     Without ``path`` the folder that data.dvc names is read; with it that one, or that table, by the settings of
@@ -83,15 +86,16 @@ def run(params: Params, host: Host, *, path: Path | None, source: str | None, re
         (degrees, cells of west, south and rows), of the positions.
     """
     settings, raw, data_root = _what_to_read(params, host, path, source)
-    report(f"reading {raw} as {settings.source}")
+    log.info(f"reading {raw} as {settings.source}")
     with tempfile.TemporaryDirectory(prefix="cspops-check-") as temporary:
         out, scratch = Path(temporary, "out"), Path(temporary, "scratch")
         out.mkdir()
         scratch.mkdir()
         there = host if path is None else host.model_copy(update={"data_root": data_root})
         seen = _NotesSeen()
-        site = Site(raw, {}, paths.REPORTS, out, scratch, there, silent)  # the account says it all
-        account, _ = take_in(settings, site, max_rejected=None, watch=seen.watch)
+        site = Site(raw, {}, paths.REPORTS, out, scratch, there)
+        with silence():  # the account says it all
+            account, _ = take_in(settings, site, max_rejected=None, watch=seen.watch)
         table = pq.read_table(out / "observations.parquet", columns=["lon", "lat", "captured_at"])
         rejected = pq.read_table(out / "rejected.parquet", columns=["where", "reason", "detail"])
     lonlat = np.stack([table[axis].drop_null().to_numpy() for axis in ("lon", "lat")], 1)

@@ -1,6 +1,7 @@
 """The models of a seed and label ratio into a folder that needs no project."""
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from importlib.metadata import version
@@ -18,7 +19,8 @@ from cspops.library.exported import ABOUT, is_export, reading_facts, write_parts
 from cspops.library.loading import load
 from cspops.library.model import Model
 from cspops.library.onnx.writing import require_packages
-from cspops.progress import Report
+
+log = logging.getLogger(__name__)
 
 Only = Literal["encoder", "location"]
 """The location encoder alone, or with its classes; without an image network."""
@@ -33,7 +35,6 @@ def run(
     onnx: bool = True,
     only: Only | None = None,
     force: bool = False,
-    report: Report,
 ) -> dict[str, Any]:
     """Write the models in ``folder``, their ONNX files and a card into ``out``, which appears whole or not at all.
 
@@ -54,7 +55,7 @@ def run(
     model = _part_of(load(folder, seed=seed, label_ratio=label_ratio), only)
     with replaced(out.resolve()) as new:
         write_parts(new, model)
-        differences = _write_onnx(new, model, report) if onnx else {}
+        differences = _write_onnx(new, model) if onnx else {}
         about = _about(folder, origin, model, only) | {"onnx": differences}
         if not onnx:
             about["lacking"].append("ONNX files: `--no-onnx` left them out.")
@@ -93,7 +94,7 @@ def _part_of(model: Model, only: Only | None) -> Model:
     return model if only is None else replace(model, image=None, calibration=None)
 
 
-def _write_onnx(new: Path, model: Model, report: Report) -> dict[str, dict[str, float]]:
+def _write_onnx(new: Path, model: Model) -> dict[str, dict[str, float]]:
     """The ONNX files of the model's parts; answers the greatest difference from torch of each output of each file."""
     from cspops.library.onnx.checking import check_onnx
     from cspops.library.onnx.graphs import CombinedProbabilities, Embedding, LocationProbabilities, example
@@ -111,7 +112,7 @@ def _write_onnx(new: Path, model: Model, report: Report) -> dict[str, dict[str, 
     px = model.image.network.config["px"] if model.image is not None else None
     for file, (name, graph) in graphs.items():
         graph.eval().requires_grad_(False)
-        report(f"export: onnx/{file}")
+        log.info(f"export: onnx/{file}")
         write_onnx(new / "onnx" / file, graph, example(graph, px), name=name, facts=_carried(model))
         differences[file] = check_onnx(new / "onnx" / file, graph, name=name, px=px)
     return differences

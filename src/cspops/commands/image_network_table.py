@@ -1,6 +1,7 @@
 """What a linear probe makes of each image network, on the workspace's own catalogue and split."""
 
 import json
+import logging
 import shutil
 import statistics
 from collections.abc import Sequence
@@ -15,12 +16,13 @@ from cspops.errors import ParamsError
 from cspops.files import write_whole
 from cspops.params import Params
 from cspops.pipeline import paths
-from cspops.progress import Report
 from cspops.site import Site
 from cspops.training.resume import Resume
 
 if TYPE_CHECKING:
     from cspops.host import Host
+
+log = logging.getLogger(__name__)
 
 
 COMMAND = "image-networks"
@@ -47,7 +49,6 @@ def run(
     also: Sequence[str] = (),
     seeds: int | None = None,
     again: bool = False,
-    say: Report,
 ) -> dict[str, Any]:
     """Fill the rows of these names (all for none) and of ``also``, and write the table as JSON and Markdown.
 
@@ -70,7 +71,7 @@ def run(
     asked = others + (chosen(own, names) if names else [])
     inputs = paths.require(COMMAND, params)
     scratch = paths.progress_folder(COMMAND, [COMMAND, paths.input_hashes(COMMAND)])
-    site = Site(paths.RAW, inputs, paths.REPORTS, scratch, scratch, host, say)
+    site = Site(paths.RAW, inputs, paths.REPORTS, scratch, scratch, host)
     with paths.alone_in(scratch, COMMAND):
         keys = {row.name: _row_key(params, row, numbers) for row in rows}
         kept = {
@@ -87,7 +88,7 @@ def run(
         filled = {row.name: _filled(row, probes, numbers, key=keys[row.name], again=again) for row in due}
         for one in _kept(params):
             if one["name"] not in kept.keys() | filled.keys():
-                say(f"{COMMAND}: left out, for it is of other params, data or seeds: {one['name']}")
+                log.info(f"{COMMAND}: left out, for it is of other params, data or seeds: {one['name']}")
         order = [row.name for row in rows] + [name for name in kept if name not in keys]
         every = kept | filled
         document = _document(params, probes, numbers, [every[name] for name in order if name in every])
@@ -108,7 +109,7 @@ def _filled(row: ImageRow, probes: Probes, seeds: Sequence[int], *, key: str, ag
         try:
             pieces.append(_piece(row, probes, seed, again=again))
         except Refusal as refusal:
-            probes.site.report(f"{COMMAND}: {row.name}, seed {seed}: {refusal}")
+            log.info(f"{COMMAND}: {row.name}, seed {seed}: {refusal}")
             return out | {"refused": str(refusal)}
     facts = _facts([piece["facts"] for piece in pieces])
     note = facts.pop("note", None)
@@ -127,9 +128,8 @@ def _piece(row: ImageRow, probes: Probes, seed: int, *, again: bool) -> dict[str
         file.unlink(missing_ok=True)
         shutil.rmtree(training, ignore_errors=True)
     if not file.exists():
-        piece = probes.piece(
-            row, seed, Resume(training), lambda line: probes.site.report(f"{COMMAND}: {row.name}, seed {seed}: {line}")
-        )
+        log.info(f"{COMMAND}: {row.name}, seed {seed}")
+        piece = probes.piece(row, seed, Resume(training))
         write_whole(file, json.dumps(piece, indent=1) + "\n")
         shutil.rmtree(training, ignore_errors=True)
     out: dict[str, Any] = json.loads(file.read_text())

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -25,11 +26,12 @@ from cspops.pipeline.pretrain_img import network_of, role_pixels, training_image
 from cspops.pipeline.pretraining_inputs import extra_inputs
 from cspops.pixels.reading import image_root
 from cspops.pixels.tensors import read_reading
-from cspops.progress import Report, silent
 from cspops.shapes import Bool, Float, Int, Tensor, UInt8
 from cspops.site import Site
 from cspops.training.finetune_img import linear_probe
 from cspops.training.resume import Resume
+
+log = logging.getLogger(__name__)
 
 COLOUR = "colour statistics"
 
@@ -167,18 +169,18 @@ class Probes:
                 "no row of role val has a label: the strength of L2 is chosen on them", hint="change split in params.yaml"
             )
 
-    def piece(self, row: ImageRow, seed: int, resume: Resume, report: Report) -> dict[str, Any]:
+    def piece(self, row: ImageRow, seed: int, resume: Resume) -> dict[str, Any]:
         """Top-1 in per cent of `val` and `test` at every label ratio, and the facts of the pre-training.
 
         Raises:
             Refusal: see there.
         """
-        features, facts = self._features(row, seed, resume, report)
+        features, facts = self._features(row, seed, resume)
         scores = {}
         for ratio in self.params.split.label_ratios:
             scores[ratio_key(ratio)] = found = self._probed(features, seed, ratio)
             said = ", ".join(f"{role} {found[role]:.2f}" for role in JUDGED if role in found)
-            report(f"{100 * ratio:g} % of the labels, top-1: {said}")
+            log.info(f"{100 * ratio:g} % of the labels, top-1: {said}")
         return {"dim": features["train"].shape[1], "facts": facts, "scores": scores}
 
     def pixels(self, role: str, squares: Mapping[str, Any]) -> UInt8[Tensor, "n px px 3"]:
@@ -196,27 +198,27 @@ class Probes:
         folder.mkdir(parents=True, exist_ok=True)
         return replace(self.site, scratch=folder)
 
-    def _features(self, row: ImageRow, seed: int, resume: Resume, report: Report) -> tuple[Features, Facts]:
+    def _features(self, row: ImageRow, seed: int, resume: Resume) -> tuple[Features, Facts]:
         """Those that no seed draws are computed once for all seeds."""
         if row.is_drawn:
-            return self._computed(row, seed, resume, report)
+            return self._computed(row, seed, resume)
         if row.name not in self._known:
-            self._known = {row.name: self._computed(row, seed, resume, report)}
+            self._known = {row.name: self._computed(row, seed, resume)}
         return self._known[row.name]
 
-    def _computed(self, row: ImageRow, seed: int, resume: Resume, report: Report) -> tuple[Features, Facts]:
+    def _computed(self, row: ImageRow, seed: int, resume: Resume) -> tuple[Features, Facts]:
         device = self.site.host.torch_device()
         if row.model is None:
             squares = WHOLE | {name: value for name, value in row.images.items() if value is not None}
             return {role: in_batches(colour_statistics, self.pixels(role, squares)) for role in self.masks}, {}
         try:
-            network = image_network(row, seed=seed, report=report)
+            network = image_network(row, seed=seed)
         except DataError as error:
             raise Refusal(error.message) from error
         squares = {name: network.config[name] for name in WHOLE}
         pixels = {role: self.pixels(role, squares) for role in self.masks}
         try:
-            facts = self._pretrained(row, network, seed, resume, report) if row.method != "none" else {}
+            facts = self._pretrained(row, network, seed, resume) if row.method != "none" else {}
             network.to(device).eval()
             # As stage featurize keeps them: float16.
             features = {
@@ -231,7 +233,7 @@ class Probes:
             raise Refusal("its features leave the range of float16")
         return features, facts
 
-    def _pretrained(self, row: ImageRow, network: ImageNetwork, seed: int, resume: Resume, report: Report) -> Facts:
+    def _pretrained(self, row: ImageRow, network: ImageNetwork, seed: int, resume: Resume) -> Facts:
         """Train ``network`` as stage pretrain-img does."""
         squares = WHOLE | {name: network.config[name] for name in ("px", "interpolation")}
         site, device = self._site("train", **squares), self.site.host.torch_device()
@@ -239,7 +241,7 @@ class Probes:
         settings = dict(row.settings or {})
         extra = extra_inputs(row.method, settings, images, site)
         made = pretrain_image_network(
-            row.method, network, images, settings, **extra, seed=seed, device=device, resume=resume, report=report
+            row.method, network, images, settings, **extra, seed=seed, device=device, resume=resume, report=log.info
         )
         return made.facts
 
@@ -267,9 +269,9 @@ class Probes:
         return tops | {"labels": len(y["train"]), "l2": min(search, key=lambda choice: choice.val_nll).l2}
 
 
-def image_network(row: ImageRow, *, seed: int, report: Report = silent) -> ImageNetwork:
+def image_network(row: ImageRow, *, seed: int) -> ImageNetwork:
     """The network of a row before its pre-training."""
-    return network_of(str(row.model), str(row.weights), **row.images, seed=seed, report=report)
+    return network_of(str(row.model), str(row.weights), **row.images, seed=seed)
 
 
 @torch.no_grad()

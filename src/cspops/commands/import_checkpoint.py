@@ -1,12 +1,15 @@
 """`cspops import-checkpoint`: a released checkpoint in this project's formats."""
 
+import logging
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cspops.commands.app import OTHERS, app
-from cspops.commands.output import print_json, say, show
+from cspops.commands.output import print_json, show
+
+log = logging.getLogger(__name__)
 
 EXAMPLE = """Example: cspops import-checkpoint model_fmow.pth.tar --out imported/fmow.
 In Python: from cspops.models.loading import load_location_encoder;
@@ -35,4 +38,4 @@ def import_checkpoint(
         text_columns=2,
     )
     for name, reason in source["left_out"].items():
-        say(f"left out: {name}: {reason}")
+        log.info(f"left out: {name}: {reason}")

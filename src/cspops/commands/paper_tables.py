@@ -1,7 +1,7 @@
 """The paper's tables from finished runs, and the runs that they still need."""
 
 import json
-from collections.abc import Callable
+import logging
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,8 @@ from cspops.files import write_whole
 from cspops.params import Params, value_at
 from cspops.pipeline import paths
 from cspops.report.paper import TABLES, Column, Overrides, Row, Table
+
+log = logging.getLogger(__name__)
 
 FOLDER = paths.REPORTS / "tables"
 ROUNDING = 1e-3
@@ -38,7 +40,7 @@ def listing(params: Params) -> list[dict[str, Any]]:
     return out
 
 
-def collect(number: int, params: Params, *, any_code: bool, say: Callable[[str], None]) -> dict[str, Any]:
+def collect(number: int, params: Params, *, any_code: bool) -> dict[str, Any]:
     """Fill a table from finished runs and from what reports/tables/ holds; write it there as JSON and Markdown.
 
     A run counts when its params and raw inputs are those that the row asks for and its sources those of the workspace's
@@ -48,7 +50,7 @@ def collect(number: int, params: Params, *, any_code: bool, say: Callable[[str],
     table = _table(number)
     here = _look_around(params)
     for warning in _warnings(here):
-        say(warning)
+        log.info(warning)
     found = {(place.row.name, place.index): _fill(here, place, any_code=any_code) for place in _places(table)}
     columns = range(len(table.columns))
     document = {
@@ -70,7 +72,7 @@ def collect(number: int, params: Params, *, any_code: bool, say: Callable[[str],
     return document
 
 
-def queue(number: int, params: Params, *, any_code: bool, say: Callable[[str], None]) -> dict[str, Any]:
+def queue(number: int, params: Params, *, any_code: bool) -> dict[str, Any]:
     """Queue an experiment for each run that a table lacks; those that wait already and those that cannot be are named."""
     table = _table(number)
     here = _look_around(params)
@@ -80,7 +82,7 @@ def queue(number: int, params: Params, *, any_code: bool, say: Callable[[str], N
             hint="git commit params.yaml, or git restore params.yaml",
         )
     for warning in (*_warnings(here), *_warn_of_untracked()):
-        say(warning)
+        log.info(warning)
     entries = dvc_queue.waiting()
     texts = git.read((entry.commit, paths.PARAMS) for entry in entries)
     coming = [one for entry in entries if (one := git.parsed(texts[entry.commit, paths.PARAMS]))]
@@ -105,7 +107,7 @@ def queue(number: int, params: Params, *, any_code: bool, say: Callable[[str], N
             changed = {path: value for path, value in want.overrides if value_at(params, path) != value}
             dvc_queue.add(name, changed)
             settings = ", ".join(f"{path}={'null' if value is None else value}" for path, value in changed.items())
-            say(f"queued {name}: {settings or 'params.yaml as it is'}")
+            log.info(f"queued {name}: {settings or 'params.yaml as it is'}")
             taken.add(name)
             coming.append(want.params)
             queued.append({"name": name, "run": place.run_name, "params": changed})

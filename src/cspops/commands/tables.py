@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from cspops.commands.app import LOOK, app
-from cspops.commands.output import print_json, say, show
+from cspops.commands.output import print_json, show
 from cspops.errors import ParamsError
 from cspops.pipeline.run import read_params
 
@@ -27,9 +27,9 @@ def tables(
             raise ParamsError("no table is named whose runs could be queued", hint="cspops tables 1 --queue")
         document = paper_tables.listing(checked)
     elif queue:
-        document = paper_tables.queue(number, checked, any_code=any_code, say=say)
+        document = paper_tables.queue(number, checked, any_code=any_code)
     else:
-        document = paper_tables.collect(number, checked, any_code=any_code, say=say)
+        document = paper_tables.collect(number, checked, any_code=any_code)
     if json:
         print_json(document)
     elif number is None:

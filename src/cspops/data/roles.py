@@ -1,5 +1,6 @@
 """The role of each observation: the source's own, or drawn at random, with whole blocks of the map held out."""
 
+import logging
 from typing import Literal
 
 import numpy as np
@@ -9,9 +10,10 @@ import torch
 from cspops.data.splits import ROLES
 from cspops.errors import DataError
 from cspops.geo import blocks, near_blocks
-from cspops.progress import Report, silent
 from cspops.seeds import numpy_stream
 from cspops.shapes import Bool, Float, Int, Tensor
+
+log = logging.getLogger(__name__)
 
 Method = Literal["official", "random"]
 TRAIN, VAL, TEST, SPATIAL_VAL, SPATIAL_TEST, BUFFER = range(len(ROLES))
@@ -38,7 +40,6 @@ def assign_roles(
     block_degrees: float,
     buffer_km: float,
     seed: int,
-    report: Report = silent,
 ) -> list[str]:
     """The role of every observation.
 
@@ -66,26 +67,25 @@ def assign_roles(
         block_degrees: side of a block.
         buffer_km: 0 for none.
         seed: of the draws.
-        report: is told what was decided otherwise than asked.
     """
-    place = _places(location_id, len(official), report)
+    place = _places(location_id, len(official))
     given = pa.array(official, pa.string())
     can_tell = labelled.numpy()
     if method == "official" and given.null_count < len(given):
-        roles = _official(given, can_tell, report)
+        roles = _official(given, can_tell)
         if location_id is not None:
             _refuse_split_places(roles, place, location_id)
         if not (roles == VAL).any():
             drawn = _draw(place, (roles == TRAIN) & can_tell, (val,), numpy_stream(seed, "split", "official val"))[0]
             roles[drawn[place]] = VAL
-            report(f"the source's split has no val: {(roles == VAL).sum()} of its training rows are taken (split.val)")
+            log.info(f"the source's split has no val: {(roles == VAL).sum()} of its training rows are taken (split.val)")
         _require_all(roles, can_tell, "the source's split has", RANDOM)
     else:
         if method == "official":
-            report("the source has no split of its own: roles are drawn as with split.method: random")
+            log.info("the source has no split of its own: roles are drawn as with split.method: random")
         roles = np.full(len(given), TRAIN, dtype=np.int8)
         if spatial_val + spatial_test > 0:
-            held = _hold_out(place, can_tell, lonlat, (spatial_val, spatial_test), block_degrees, buffer_km, seed, report)
+            held = _hold_out(place, can_tell, lonlat, (spatial_val, spatial_test), block_degrees, buffer_km, seed)
             roles[:] = held[place]
         parts = _draw(place, (roles == TRAIN) & can_tell, (val, test), numpy_stream(seed, "split", "random"))
         for role, drawn in zip((VAL, TEST), parts, strict=True):
@@ -95,12 +95,12 @@ def assign_roles(
     return names
 
 
-def _places(location_id: pa.Array | pa.ChunkedArray | None, n: int, report: Report) -> Int[np.ndarray, "n"]:
+def _places(location_id: pa.Array | pa.ChunkedArray | None, n: int) -> Int[np.ndarray, "n"]:
     """The number of each row's place, from 0."""
     if location_id is None:
         return np.arange(n)
     if location_id.null_count == n:
-        report("no row has a location_id: split.unit: location_id does as observation does")
+        log.info("no row has a location_id: split.unit: location_id does as observation does")
     column = location_id.combine_chunks() if isinstance(location_id, pa.ChunkedArray) else location_id
     codes = column.dictionary_encode()
     place: np.ndarray = codes.indices.fill_null(-1).to_numpy().astype(np.int64)
@@ -109,7 +109,7 @@ def _places(location_id: pa.Array | pa.ChunkedArray | None, n: int, report: Repo
     return place
 
 
-def _official(given: pa.Array, labelled: Bool[np.ndarray, "n"], report: Report) -> Int[np.ndarray, "n"]:
+def _official(given: pa.Array, labelled: Bool[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
     codes = given.dictionary_encode(null_encoding="encode")
     kinds = codes.dictionary.to_pylist()
     role_of = np.array([ROLES.index(kind) if kind in ROLES else -1 for kind in kinds], dtype=np.int8)
@@ -119,7 +119,7 @@ def _official(given: pa.Array, labelled: Bool[np.ndarray, "n"], report: Report) 
     only_seen = without_role & ~labelled
     if only_seen.any():
         roles[only_seen] = TRAIN
-        report(f"{only_seen.sum()} unlabelled rows without an official split are trained on without labels")
+        log.info(f"{only_seen.sum()} unlabelled rows without an official split are trained on without labels")
     wrong = np.flatnonzero(roles < 0)
     if len(wrong):
         others = f" (and {len(wrong) - 1} other rows have none of them)" if len(wrong) > 1 else ""
@@ -176,7 +176,6 @@ def _hold_out(
     degrees: float,
     km: float,
     seed: int,
-    report: Report,
 ) -> Int[np.ndarray, "places"]:
     """TRAIN, SPATIAL_VAL, SPATIAL_TEST or BUFFER for each place."""
     places, n = _count(place), len(place)
@@ -192,7 +191,7 @@ def _hold_out(
     for role, low, high in ((SPATIAL_VAL, 0.0, shares[0]), (SPATIAL_TEST, shares[0], shares[0] + shares[1])):
         roles[np.isin(cell, order[(sizes > low) & (sizes <= high)])] = role
     if not roles.any():
-        report(f"no block is held out: the first of {len(numbers)} has too many rows (split.block_degrees, split.spatial_*)")
+        log.info(f"no block is held out: the first of {len(numbers)} has too many rows (split.block_degrees, split.spatial_*)")
         return roles
     open_rows = located[roles[place[located]] == TRAIN]
     held_out = torch.from_numpy(np.unique(cell[roles != TRAIN]))
@@ -203,7 +202,7 @@ def _hold_out(
     left = len(np.unique(place[labelled & (roles[place] == TRAIN)]))
     if taken > MOST_BUFFER * others or left < 3:
         why = f"the buffer would take {taken} of the other {others} labelled rows" if taken else "too few rows would be left"
-        report(f"no block is held out: {why} (split.block_degrees, split.buffer_km)")
+        log.info(f"no block is held out: {why} (split.block_degrees, split.buffer_km)")
         roles[:] = TRAIN
     return roles
 

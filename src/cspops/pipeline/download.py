@@ -1,16 +1,19 @@
 """download: raw inputs to the catalogue of observations."""
 
 import json
+import logging
 from typing import TYPE_CHECKING
 
 from cspops.errors import NotThere
 from cspops.intake.published.ensure import begun, ensure
 from cspops.intake.take_in import PUBLISHED, open_source, take_in
-from cspops.progress import silent
+from cspops.progress import silence
 from cspops.site import Site
 
 if TYPE_CHECKING:
     from cspops.params.graph import DownloadView
+
+log = logging.getLogger(__name__)
 
 
 def run(view: "DownloadView", site: Site) -> None:
@@ -25,17 +28,18 @@ def run(view: "DownloadView", site: Site) -> None:
 def _fetch(view: "DownloadView", site: Site) -> dict[str, dict[str, object]]:
     root = site.host.required_data_root(f"the files of {view.source} are looked for, and put,") / view.source
     if not begun(root) and _opens(view, site):
-        site.report(f"{view.source}: taken as it lies in {root}")
+        log.info(f"{view.source}: taken as it lies in {root}")
         return {}
     settings = view.settings.model_dump()
     parts = ("test",) if settings.get("test") == "test" else ()
-    return ensure(view.source, settings["form"], root, parts=parts, report=site.report)
+    return ensure(view.source, settings["form"], root, parts=parts)
 
 
 def _opens(view: "DownloadView", site: Site) -> bool:
     """Whether the source finds all its files; DataError when one of them is broken."""
     try:
-        open_source(view, raw=site.raw, data_root=site.host.data_root, report=silent)
+        with silence():
+            open_source(view, raw=site.raw, data_root=site.host.data_root)
     except NotThere:
         return False
     return True

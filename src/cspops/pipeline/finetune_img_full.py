@@ -1,6 +1,6 @@
 """finetune-img where finetune_img.mode is `full`: the whole image network with a head, for every seed and label ratio."""
 
-import sys
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,6 @@ from cspops.models.backbones import rebuild_image_network
 from cspops.models.checkpoint import load_config, load_weights, save_model
 from cspops.models.heads import LinearProbe, Standardise
 from cspops.pipeline.pixels import decoded, on_device
-from cspops.progress import Report
 from cspops.shapes import Bool, Tensor
 from cspops.site import Site
 from cspops.training.curves import write_curve
@@ -27,6 +26,8 @@ from cspops.training.finetune_img import linear_probe
 from cspops.training.finetune_network import FullSettings, LabelledImages, finetune_network, image_features
 from cspops.training.processes import ALONE, Processes
 from cspops.training.resume import Resume
+
+log = logging.getLogger(__name__)
 
 COLUMNS = ("epoch", "total", "val_nll", "val_top1")
 JUDGED = ("val", "test", "spatial_val", "spatial_test")
@@ -136,18 +137,14 @@ def fine_tuned(
             folder=folder,
         )
         if size == 1:
-            train_piece(piece, ALONE, device, site.report)
+            train_piece(piece, ALONE, device)
         else:
             run_together(train_piece, piece, size=size, device=device)
 
     return make
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def train_piece(piece: Piece, processes: Processes, device: torch.device, report: Report = _say) -> None:
+def train_piece(piece: Piece, processes: Processes, device: torch.device) -> None:
     """Train, and let the first process write head, network, curve and the features of the judged rows."""
     network = rebuild_image_network(load_config(piece.network, remake=REMAKE))
     load_weights(piece.network, network, remake=REMAKE)
@@ -173,7 +170,7 @@ def train_piece(piece: Piece, processes: Processes, device: torch.device, report
         device=device,
         processes=processes,
         resume=Resume(piece.progress),
-        report=report,
+        report=log.info,
     )
     if not processes.first:
         return
@@ -183,7 +180,7 @@ def train_piece(piece: Piece, processes: Processes, device: torch.device, report
     np.save(piece.folder / "features.npy", image_features(model, pixels, place(piece.judged), device).numpy())
     write_curve(piece.folder / "curve.tsv", curve, columns=COLUMNS)
     best = min(curve, key=lambda row: row["val_nll"])
-    report(
+    log.info(
         f"finetune-img: seed {piece.seed}, ratio {piece.ratio:g}, {len(piece.train)} labels, epoch {best['epoch']:g} of "
         f"{len(curve)}, val NLL {best['val_nll']:.3f}"
     )

@@ -1,5 +1,6 @@
 """The images of some rows of the catalogue as pixels in a file among a stage's progress, decoded once."""
 
+import logging
 import math
 import shutil
 from pathlib import Path
@@ -18,6 +19,8 @@ from cspops.pixels.tensors import by_path, read_reading
 from cspops.pixels.workers import Workers
 from cspops.shapes import Tensor, UInt8
 from cspops.site import Site
+
+log = logging.getLogger(__name__)
 
 SHARD = 4096
 ON_DEVICE = 2**30
@@ -70,7 +73,7 @@ def decoded(
                 out[row] = next(pixels)
             out.flush()
             shards.finish(shard)
-            site.report(f"{stage}: {shard.stop} of {len(rows)} images decoded")
+            log.info(f"{stage}: {shard.stop} of {len(rows)} images decoded")
     return torch.from_numpy(out)
 
 

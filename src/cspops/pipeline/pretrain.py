@@ -1,5 +1,6 @@
 """pretrain: Contrastive Spatial Pre-Training of one location encoder a seed."""
 
+import logging
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,6 +19,8 @@ from cspops.training.resume import Resume
 
 if TYPE_CHECKING:
     from cspops.params.graph import PretrainView
+
+log = logging.getLogger(__name__)
 
 
 def run(view: "PretrainView", site: Site) -> None:
@@ -49,7 +52,7 @@ def run(view: "PretrainView", site: Site) -> None:
             seed=seed,
             device=site.host.torch_device(),
             resume=Resume(site.scratch),
-            report=site.report,
+            report=log.info,
         )
         save_model(site.out / f"seed_{seed}", encoder, encoder.config)
         curves.append(curve)

@@ -1,6 +1,7 @@
 """pretrain-img: the frozen image network F*, self-supervised on the training tiles or as it comes."""
 
 import json
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,6 @@ from cspops.pipeline.pixels import decoded, on_device
 from cspops.pipeline.pretraining_inputs import extra_inputs
 from cspops.pixels.reading import image_root
 from cspops.pixels.tensors import read_reading
-from cspops.progress import Report
 from cspops.shapes import Tensor, UInt8
 from cspops.site import Site
 from cspops.training.curves import write_curve
@@ -25,6 +25,8 @@ from cspops.training.resume import Resume
 
 if TYPE_CHECKING:
     from cspops.params.graph import PretrainImgView
+
+log = logging.getLogger(__name__)
 
 
 ROLE = {"train": "training", "val": "validation"}
@@ -41,9 +43,9 @@ def run(view: "PretrainImgView", site: Site) -> None:
     if given is not None:
         config = {"model": GIVEN, "dim": given.width}
         (site.out / "config.json").write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
-        site.report(f"pretrain-img: the data set comes with {given.width} image features: no network is made")
+        log.info(f"pretrain-img: the data set comes with {given.width} image features: no network is made")
     else:
-        network = network_of(**about.model_dump(), seed=view.seed, report=lambda line: site.report(f"pretrain-img: {line}"))
+        network = network_of(**about.model_dump(), seed=view.seed)
         if view.method != "none":
             device, settings = site.host.torch_device(), view.settings.model_dump()
             images = training_images(network, site, device)
@@ -56,7 +58,7 @@ def run(view: "PretrainImgView", site: Site) -> None:
                 seed=view.seed,
                 device=device,
                 resume=Resume(site.scratch),
-                report=site.report,
+                report=log.info,
             )
         save_model(site.out, network.to(torch.device("cpu")), network.config)
     columns = list(made.curve[0]) if made.curve else ["epoch", "total"]
@@ -79,7 +81,7 @@ def training_images(network: ImageNetwork, site: Site, device: torch.device) -> 
 
 
 def network_of(
-    model: str, weights: str, *, px: int | None, crop: float | None, interpolation: str | None, seed: int, report: Report
+    model: str, weights: str, *, px: int | None, crop: float | None, interpolation: str | None, seed: int
 ) -> ImageNetwork:
     """The network that `image_encoder` of params.yaml asks for, before it is trained."""
     _, given, name = weights.partition("file:")
@@ -95,7 +97,7 @@ def network_of(
     if given:
         file = network.config["weights"]
         left_out = ", ".join(file["left_out"]) or "nothing"
-        report(f"weights of {name}, sha256 {file['sha256'][:12]}; left out: {left_out}")
+        log.info(f"pretrain-img: weights of {name}, sha256 {file['sha256'][:12]}; left out: {left_out}")
     return network
 
 
@@ -103,8 +105,6 @@ def role_pixels(
     role: str, px: int, site: Site, *, crop: float = 1.0, interpolation: str = "bicubic", stage: str = "pretrain-img"
 ) -> UInt8[Tensor, "n px px 3"]:
     """The images of a role's rows in a memory-mapped file among the stage's progress: they may be more than fits in memory.
-
-    Of each the whole centre square, whatever `image_encoder.crop` is: random crops are taken of it.
 
     Of each the whole centre square, whatever `image_encoder.crop` is: random crops are taken of it.
 

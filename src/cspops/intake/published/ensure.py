@@ -6,6 +6,7 @@ no checksum, it holds later downloads to the bytes of the first.
 
 import hashlib
 import json
+import logging
 import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -20,7 +21,9 @@ from cspops.intake.published.fetching import AGAIN, Patience, fetch
 from cspops.intake.published.manifest import MANIFESTS, Published, PublishedFile, read_manifest
 from cspops.intake.published.objects import fetch_objects, listed, missing_of
 from cspops.intake.published.unpacking import unpack
-from cspops.progress import Report, in_bytes, silent
+from cspops.progress import in_bytes
+
+log = logging.getLogger(__name__)
 
 RECORD = "checksums.json"
 
@@ -31,7 +34,6 @@ def ensure(
     root: Path,
     *,
     parts: Collection[str] = (),
-    report: Report = silent,
     patience: Patience | None = None,
     free: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
     manifests: Path = MANIFESTS,
@@ -62,16 +64,16 @@ def ensure(
     absent = [file for file in missing if file.by_hand is not None]
     _must_be_put_by_hand(published, [file for file in absent if not file.optional], root)
     for file in absent:
-        report(f"{root / file.name} is not there; {published.title} goes without. {file.by_hand}")
+        log.info(f"{root / file.name} is not there; {published.title} goes without. {file.by_hand}")
     missing = [file for file in missing if file.by_hand is None]
     if missing:
-        _show(published, report)
-        with _alone(root, report):
+        _show(published)
+        with _alone(root):
             record.read_again()  # another process may have fetched some meanwhile
             missing = [file for file in missing if not _is_there(file, root, record)]
             _must_fit(published, form, missing, root, free)
             for file in missing:
-                _bring(file, published, root, record, report, patience, free)
+                _bring(file, published, root, record, patience, free)
     record.keep()
     facts = {}
     for file in wanted:
@@ -196,16 +198,16 @@ def _must_be_put_by_hand(published: Published, files: Sequence[PublishedFile], r
         raise DataError(f"{names}: not there, and {published.title} has no address to fetch it from", hint=ways)
 
 
-def _show(published: Published, report: Report) -> None:
+def _show(published: Published) -> None:
     licence = published.licence
-    report(f"{published.title}, {published.page}")
-    report(f"licence: {licence.name}{', NON-COMMERCIAL USE ONLY' if licence.non_commercial else ''}, {licence.address}")
-    report(f"terms: {licence.terms}")
-    report(f"cite: {published.citation}")
+    log.info(f"{published.title}, {published.page}")
+    log.info(f"licence: {licence.name}{', NON-COMMERCIAL USE ONLY' if licence.non_commercial else ''}, {licence.address}")
+    log.info(f"terms: {licence.terms}")
+    log.info(f"cite: {published.citation}")
 
 
 @contextmanager
-def _alone(root: Path, report: Report) -> Iterator[None]:
+def _alone(root: Path) -> Iterator[None]:
     """Keeps other processes from fetching into the same folder."""
     lock = FileLock(root / ".lock")
     try:
@@ -213,7 +215,7 @@ def _alone(root: Path, report: Report) -> Iterator[None]:
         try:
             held = lock.acquire(blocking=False)
         except Timeout:
-            report(f"another process fetches into {root}: waiting for it")
+            log.info(f"another process fetches into {root}: waiting for it")
             held = lock.acquire()
     except OSError as error:
         raise EnvironmentProblem(
@@ -255,7 +257,6 @@ def _bring(
     published: Published,
     root: Path,
     record: _Record,
-    report: Report,
     patience: Patience | None,
     free: Callable[[Path], int],
 ) -> None:
@@ -274,13 +275,12 @@ def _bring(
             place,
             size=file.size,
             checksums=file.checksums or ({"sha256": first} if first else None),
-            report=report,
             patience=patience,
             hint_wrong_bytes=changed,
         )
         record.note(file.name, size=got.size, sha256=got.sha256, url=got.url)
     if file.gives:
-        report(f"unpacking {file.name}")
+        log.info(f"unpacking {file.name}")
         unpack(place, root, file.gives, members=file.members, whole=file.whole, free=free)
         record.note(file.name, unpacked=True)
         if record.of(file.name)["url"] is not None:
@@ -289,8 +289,8 @@ def _bring(
         names = listed(place, file.objects.patterns)
         missing = missing_of(names, root)
         if missing:
-            report(f"{file.name} lists {len(names)} objects, of which {len(missing)} are to be fetched")
+            log.info(f"{file.name} lists {len(names)} objects, of which {len(missing)} are to be fetched")
             _need(f"{published.title}", file.objects.about * len(missing) / len(names), root, free)
-            log = root / f"{file.name}.sha256"
-            fetch_objects(missing, root, file.objects.bases, log, report=report, patience=patience)
+            sums = root / f"{file.name}.sha256"
+            fetch_objects(missing, root, file.objects.bases, sums, patience=patience)
         record.note(file.name, objects=len(names))

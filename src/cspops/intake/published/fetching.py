@@ -3,6 +3,7 @@
 A part that is left goes on in a later run. HTTP: RFC 9110, sections 13.1.5 (If-Range), 14.4 (Content-Range), 15.5.17 (416).
 """
 
+import logging
 import re
 import threading
 import time
@@ -13,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from cspops.errors import DataError, EnvironmentProblem
 from cspops.intake.published.part import Fetched, Part
-from cspops.progress import Meter, Report, silent
+from cspops.progress import Meter
 
 if TYPE_CHECKING:
     from requests import Response, Session
+
+log = logging.getLogger(__name__)
 
 
 CHUNK = 1 << 17
@@ -64,7 +67,7 @@ def fetch(
     *,
     size: int | None = None,
     checksums: Mapping[str, str] | None = None,
-    report: Report = silent,
+    shown: bool = True,
     patience: Patience | None = None,
     session: "Session | None" = None,
     stopped: threading.Event | None = None,
@@ -77,6 +80,7 @@ def fetch(
         urls: mirrors, in order.
         size: bytes, where published.
         checksums: hexadecimal, by the algorithm's name (md5, sha256 ...); all are checked.
+        shown: whether anything is said of how it goes.
         stopped: set by another thread to end this.
         hint: the next command when no mirror could be reached; ``hint_wrong_bytes`` when one gave wrong bytes.
 
@@ -94,9 +98,9 @@ def fetch(
         target.parent.mkdir(parents=True, exist_ok=True)
         part = Part(target, {**(checksums or {})}, size)
         try:
-            with Meter(target.name, size, report) as meter:
+            with Meter(target.name, size, shown=shown) as meter:
                 for url in urls:
-                    job = _Job(url, part, patience, session or own, meter, report, stopped or threading.Event())
+                    job = _Job(url, part, patience, session or own, meter, shown, stopped or threading.Event())
                     try:
                         job.run()
                     except _GiveUp as trouble:
@@ -130,7 +134,7 @@ class _Job:
     patience: Patience
     session: Any
     meter: Meter
-    report: Report
+    shown: bool
     stopped: threading.Event
     furthest: int = 0
     failures: int = 0
@@ -154,7 +158,8 @@ class _Job:
                     raise _GiveUp(f"{trouble}, {self.failures} times") from None
                 wait = patience.pause * 2 ** (self.failures - 1) if trouble.wait is None else trouble.wait
                 wait = min(wait, patience.longest_pause)
-                self.report(f"{part.target.name}: {trouble}; again in {wait:.0f} s, from byte {part.length}")
+                if self.shown:
+                    log.info(f"{part.target.name}: {trouble}; again in {wait:.0f} s, from byte {part.length}")
                 patience.sleep(wait)
 
     def attempt(self) -> None:

@@ -8,6 +8,7 @@ zones meet (`borders`).
 import csv
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -22,9 +23,10 @@ from PIL import Image
 from cspops.errors import DataError
 from cspops.geo import KM_PER_DEGREE, blocks, equirectangular_pixel, near_blocks, tile_grid, uniform_on_sphere, wrap_longitude
 from cspops.intake.rows import Source, batch
-from cspops.progress import Report
 from cspops.seeds import torch_stream
 from cspops.shapes import Float, Int, LonLat, Tensor, UInt8
+
+log = logging.getLogger(__name__)
 
 OCEAN = 32
 """The code of the climate raster that is not a land zone."""
@@ -239,7 +241,7 @@ def draw(
     return torch.cat(positions), roles, left_out
 
 
-def open_blue_marble(raw: Path, settings: Mapping[str, Any], *, seed: int, report: Report) -> Source:
+def open_blue_marble(raw: Path, settings: Mapping[str, Any], *, seed: int) -> Source:
     """Draw the observations that `dataset.blue_marble` of params.yaml asks for."""
     rasters = read_rasters(raw)
     lonlat, roles, left_out = draw(
@@ -257,7 +259,7 @@ def open_blue_marble(raw: Path, settings: Mapping[str, Any], *, seed: int, repor
     )
     if left_out:
         named = ", ".join(f"{zone} ({count})" for zone, count in left_out.items())
-        report(f"zones with fewer than {settings['min_zone_points']} points in a trial draw, left out: {named}")
+        log.info(f"zones with fewer than {settings['min_zone_points']} points in a trial draw, left out: {named}")
     batches = rows(rasters, lonlat, roles, tile_km=settings["tile_km"], tile_px=settings["tile_px"])
     return Source(batches, inspection="none")
 
