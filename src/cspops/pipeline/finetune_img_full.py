@@ -153,9 +153,9 @@ def train_piece(piece: Piece, processes: Processes, device: torch.device) -> Non
     def place(rows: np.ndarray) -> Tensor:
         return torch.from_numpy(np.searchsorted(piece.pixel_rows, rows))
 
-    name = f"finetune-img seed {piece.seed} ratio {piece.ratio:g}"
+    name, resume = f"finetune-img seed {piece.seed} ratio {piece.ratio:g}", Resume(piece.progress)
     if processes.first:
-        for left_over in set(piece.progress.glob("*.safetensors")) - {piece.progress / f"{name}.safetensors"}:
+        for left_over in set(piece.progress.glob("*.pt")) - {resume.file(name)}:
             left_over.unlink()  # the snapshot of a piece that is done: a network's size times five
     model, curve = finetune_network(
         network,
@@ -169,7 +169,7 @@ def train_piece(piece: Piece, processes: Processes, device: torch.device) -> Non
         seed=piece.seed,
         device=device,
         processes=processes,
-        resume=Resume(piece.progress),
+        resume=resume,
         report=log.info,
     )
     if not processes.first:

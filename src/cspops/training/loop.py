@@ -13,7 +13,7 @@ from cspops.progress import Report, silent
 from cspops.seeds import global_torch_stream, torch_stream
 from cspops.shapes import Tensor
 from cspops.training.processes import ALONE, Processes
-from cspops.training.resume import Resume, restore_training_state, training_state
+from cspops.training.resume import Resume
 
 Curve = list[dict[str, float]]
 """One row an epoch (or interval): its number and the mean of every loss term in force."""
@@ -92,10 +92,11 @@ def run_epochs(
     snapshot, writes = resume.load(name) if resume else None, resume if processes.first else None
     report = report if processes.first else silent
     if snapshot:
-        tensors, facts = snapshot
-        restore_training_state(_below("state", tensors), modules, optimizer)
-        curve, done = facts["curve"], facts["steps"]
-        rng, sums = _below("rng", tensors), {key: sum_.to(device) for key, sum_ in _below("sums", tensors).items()}
+        for key, module in modules.items():
+            module.load_state_dict(snapshot["modules"][key])
+        optimizer.load_state_dict(snapshot["optimizer"])
+        curve, done, rng = snapshot["curve"], snapshot["steps"], snapshot["rng"]
+        sums = {key: sum_.to(device) for key, sum_ in snapshot["sums"].items()}
         report(f"{name}: continuing after epoch {len(curve)} of {epochs}" + (f" and {done} steps" if done else ""))
     for module in modules.values():
         module.train()
@@ -155,14 +156,8 @@ def _save(
     rng: Mapping[str, Tensor],
 ) -> None:
     """Write down where training is: ``steps`` steps into the epoch after the curve's last."""
-    parts = {"state": training_state(modules, optimizer), "sums": sums, "rng": rng}
-    tensors = {f"{part}/{key}": tensor for part, found in parts.items() for key, tensor in found.items()}
-    resume.save(name, tensors, {"curve": curve, "steps": steps})
-
-
-def _below(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of one part of a snapshot."""
-    return {key.removeprefix(f"{part}/"): tensor for key, tensor in tensors.items() if key.startswith(f"{part}/")}
+    state = {"modules": {key: module.state_dict() for key, module in modules.items()}, "optimizer": optimizer.state_dict()}
+    resume.save(name, state | {"curve": curve, "steps": steps, "sums": dict(sums), "rng": dict(rng)})
 
 
 def _streams(draws: torch.Generator, device: torch.device) -> dict[str, Tensor]:
