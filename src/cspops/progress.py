@@ -102,7 +102,8 @@ class Meter:
             redirect_stdout=False,
             disable=not self._is_bar,
         )
-        self._task = self._bar.tasks[self._bar.add_task(name, total=total)]
+        self._bar.add_task(name, total=total)
+        (self._task,) = self._bar.tasks
 
     def __enter__(self) -> "Meter":
         self._bar.start()

@@ -118,8 +118,8 @@ def record_pieces(monkeypatch):
     """What each row and seed says, as it is computed."""
     found, piece = {}, image_probes.Probes.piece
 
-    def recorded_piece(probes, row, seed, resume, report):
-        found[row.name, seed] = piece(probes, row, seed, resume, report)
+    def recorded_piece(probes, row, seed, resume):
+        found[row.name, seed] = piece(probes, row, seed, resume)
         return found[row.name, seed]
 
     monkeypatch.setattr(image_probes.Probes, "piece", recorded_piece)
