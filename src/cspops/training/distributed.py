@@ -38,7 +38,7 @@ def run_together(function: Together, argument: Any, *, size: int, device: torch.
     Raises:
         CspopsError: what a process raised; EnvironmentProblem: one was killed.
     """
-    from torch.multiprocessing import ProcessExitedException, ProcessRaisedException, spawn
+    from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, spawn
 
     logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)  # which processes it ends is no news
     level = logging.getLogger("cspops").getEffectiveLevel()
