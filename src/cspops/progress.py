@@ -10,9 +10,6 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 
-Report = Callable[[str], None]
-"""Takes a line about progress."""
-
 Step = Callable[[int], None]
 """Takes how many more are done."""
 
@@ -52,10 +49,6 @@ def silence() -> Iterator[None]:
         yield
     finally:
         ours.setLevel(level)
-
-
-def silent(line: str) -> None:
-    """A `Report` that says nothing."""
 
 
 def uncounted(more: int) -> None:

@@ -28,10 +28,10 @@ def settings(**changes) -> GeoSslSettings:
     return GeoSslSettings(**dataclasses.asdict(moco_settings(**changes)), **(geo | own))
 
 
-def run(images=None, *, resume=None, report=lambda line: None, **changes):
+def run(images=None, *, resume=None, **changes):
     network = small_network()
     images = seasons() if images is None else images
-    return network, geo_ssl(network, images, settings(**changes), seed=0, device=CPU, resume=resume, report=report)
+    return network, geo_ssl(network, images, settings(**changes), seed=0, device=CPU, resume=resume)
 
 
 def same(one: torch.nn.Module, other: torch.nn.Module) -> bool:

@@ -37,9 +37,9 @@ def settings(**changes) -> MocoSettings:
     return MocoSettings(**(defaults | changes))
 
 
-def run(n: int = 32, *, network: ImageNetwork | None = None, resume=None, report=lambda line: None, seed: int = 0, **changes):
+def run(n: int = 32, *, network: ImageNetwork | None = None, resume=None, seed: int = 0, **changes):
     network = network or backbone()
-    made = moco(network, unlabelled(n), settings(**changes), seed=seed, device=CPU, resume=resume, report=report)
+    made = moco(network, unlabelled(n), settings(**changes), seed=seed, device=CPU, resume=resume)
     return network, made.curve
 
 

@@ -27,10 +27,10 @@ def settings(**changes) -> SecoSettings:
     return SecoSettings(**dataclasses.asdict(moco_settings(**({"batch_size": 8} | changes))), **own)
 
 
-def run(images=None, *, resume=None, report=lambda line: None, **changes):
+def run(images=None, *, resume=None, **changes):
     network = small_network()
     images = seasons() if images is None else images
-    return network, seco(network, images, settings(**changes), seed=0, device=CPU, resume=resume, report=report)
+    return network, seco(network, images, settings(**changes), seed=0, device=CPU, resume=resume)
 
 
 @pytest.mark.parametrize("space", [0, 1, 2])

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from told import told
 
 from cspops.data.batches import Unlabelled
 from cspops.geo import uniform_on_sphere, unit_vectors
@@ -205,10 +206,11 @@ def test_an_interrupted_run_ends_bit_identical(tmp_path, loss, terms, stop):
         if f"epoch {stop + 1} of 3" in line:
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        run(loss, terms, resume=Resume(tmp_path), report=breaks)
+    with pytest.raises(KeyboardInterrupt), told(breaks):
+        run(loss, terms, resume=Resume(tmp_path))
     lines: list[str] = []
-    resumed, its_curve = run(loss, terms, resume=Resume(tmp_path), report=lines.append)
+    with told(lines.append):
+        resumed, its_curve = run(loss, terms, resume=Resume(tmp_path))
     assert f"continuing after epoch {stop} of 3" in lines[0]
     assert its_curve == curve
     assert same(resumed, whole)

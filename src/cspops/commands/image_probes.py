@@ -240,9 +240,7 @@ class Probes:
         images = training_images(network, site, device)
         settings = dict(row.settings or {})
         extra = extra_inputs(row.method, settings, images, site)
-        made = pretrain_image_network(
-            row.method, network, images, settings, **extra, seed=seed, device=device, resume=resume, report=log.info
-        )
+        made = pretrain_image_network(row.method, network, images, settings, **extra, seed=seed, device=device, resume=resume)
         return made.facts
 
     def _probed(self, features: Features, seed: int, ratio: float) -> dict[str, float]:

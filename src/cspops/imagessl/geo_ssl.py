@@ -12,7 +12,6 @@ from cspops.imagessl.places import Places
 from cspops.imagessl.position_clusters import PositionClusters, Space, fit_centres, points_of
 from cspops.imagessl.watched import train_watched
 from cspops.models.backbones import ImageNetwork
-from cspops.progress import Report, silent
 from cspops.shapes import Int, Tensor
 from cspops.training.resume import Resume
 
@@ -37,7 +36,6 @@ def geo_ssl(
     seed: int,
     device: torch.device,
     resume: Resume | None = None,
-    report: Report = silent,
 ) -> Pretrained:
     """Train ``network`` in place: total = contrast + weight_geo geo.
 
@@ -90,7 +88,6 @@ def geo_ssl(
         seed=seed,
         device=device,
         resume=resume,
-        report=report,
     )
 
 

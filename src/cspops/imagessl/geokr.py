@@ -12,7 +12,6 @@ from cspops.imagessl.momentum import follow, momentum_copy
 from cspops.imagessl.watched import train_watched
 from cspops.losses.image import Reduction, land_cover_loss
 from cspops.models.backbones import ImageNetwork
-from cspops.progress import Report, silent
 from cspops.seeds import global_torch_stream
 from cspops.shapes import Float, Tensor
 from cspops.training.resume import Resume
@@ -69,7 +68,6 @@ def geokr(
     device: torch.device,
     land_cover: LandCover,
     resume: Resume | None = None,
-    report: Report = silent,
 ) -> Pretrained:
     """Train ``network``, the student, in place; heads and teacher are dropped afterwards.
 
@@ -111,5 +109,4 @@ def geokr(
         seed=seed,
         device=device,
         resume=resume,
-        report=report,
     )

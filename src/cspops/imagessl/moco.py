@@ -12,7 +12,6 @@ from cspops.imagessl.watched import train_watched
 from cspops.losses import objectives
 from cspops.losses.objectives import unit
 from cspops.models.backbones import ImageNetwork
-from cspops.progress import Report, silent
 from cspops.seeds import global_torch_stream, torch_stream
 from cspops.shapes import Float, Tensor
 from cspops.training.resume import Resume
@@ -80,7 +79,6 @@ def moco(
     seed: int,
     device: torch.device,
     resume: Resume | None = None,
-    report: Report = silent,
 ) -> Pretrained:
     """Train ``network`` in place on unlabelled images; head, momentum network and queue are dropped afterwards.
 
@@ -109,7 +107,6 @@ def moco(
         seed=seed,
         device=device,
         resume=resume,
-        report=report,
     )
 
 

@@ -16,7 +16,6 @@ from cspops.imagessl.watched import train_watched
 from cspops.losses import objectives
 from cspops.losses.objectives import unit
 from cspops.models.backbones import ImageNetwork
-from cspops.progress import Report, silent
 from cspops.seeds import global_torch_stream, torch_stream
 from cspops.shapes import Float, Tensor
 from cspops.training.resume import Resume
@@ -101,7 +100,6 @@ def seco(
     seed: int,
     device: torch.device,
     resume: Resume | None = None,
-    report: Report = silent,
 ) -> Pretrained:
     """Train ``network`` in place: total = the sum of the losses of the three spaces.
 
@@ -143,5 +141,4 @@ def seco(
         seed=seed,
         device=device,
         resume=resume,
-        report=report,
     )

@@ -14,7 +14,6 @@ from cspops.imagessl.watched import train_watched
 from cspops.losses.image import triplet
 from cspops.models.backbones import ImageNetwork
 from cspops.pixels.views import random_views
-from cspops.progress import Report, silent
 from cspops.shapes import Float, Tensor, UInt8
 from cspops.training.resume import Resume
 
@@ -50,7 +49,6 @@ def tile2vec(
     seed: int,
     device: torch.device,
     resume: Resume | None = None,
-    report: Report = silent,
     raster: UInt8[Tensor, "h w 3"] | None = None,
 ) -> Pretrained:
     """Train ``network`` in place; its features are the embeddings, without a head.
@@ -87,7 +85,6 @@ def tile2vec(
         seed=seed,
         device=device,
         resume=resume,
-        report=report,
     )
 
 

@@ -10,7 +10,6 @@ from cspops.data.batches import epoch_of_rows
 from cspops.imagessl.images import Facts, Pretrained, UnlabelledImages
 from cspops.imagessl.monitor import NeighbourDistance
 from cspops.models.backbones import ImageNetwork
-from cspops.progress import Report
 from cspops.shapes import Tensor
 from cspops.training.loop import run_epochs
 from cspops.training.resume import Resume
@@ -45,7 +44,6 @@ def train_watched(
     seed: int,
     device: torch.device,
     resume: Resume | None,
-    report: Report,
 ) -> Pretrained:
     """`loop.run_epochs` over row numbers, the monitor's answer a column of the curve and among the ``facts``.
 
@@ -71,7 +69,6 @@ def train_watched(
         seed=seed,
         device=device,
         resume=resume,
-        report=report,
     )
     network.eval()
     return Pretrained(curve, (facts or {}) | monitor.facts(before))

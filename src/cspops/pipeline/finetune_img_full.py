@@ -170,7 +170,6 @@ def train_piece(piece: Piece, processes: Processes, device: torch.device) -> Non
         device=device,
         processes=processes,
         resume=resume,
-        report=log.info,
     )
     if not processes.first:
         return

@@ -1,6 +1,5 @@
 """pretrain: Contrastive Spatial Pre-Training of one location encoder a seed."""
 
-import logging
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,8 +18,6 @@ from cspops.training.resume import Resume
 
 if TYPE_CHECKING:
     from cspops.params.graph import PretrainView
-
-log = logging.getLogger(__name__)
 
 
 def run(view: "PretrainView", site: Site) -> None:
@@ -52,7 +49,6 @@ def run(view: "PretrainView", site: Site) -> None:
             seed=seed,
             device=site.host.torch_device(),
             resume=Resume(site.scratch),
-            report=log.info,
         )
         save_model(site.out / f"seed_{seed}", encoder, encoder.config)
         curves.append(curve)

@@ -58,7 +58,6 @@ def run(view: "PretrainImgView", site: Site) -> None:
                 seed=view.seed,
                 device=device,
                 resume=Resume(site.scratch),
-                report=log.info,
             )
         save_model(site.out, network.to(torch.device("cpu")), network.config)
     columns = list(made.curve[0]) if made.curve else ["epoch", "total"]

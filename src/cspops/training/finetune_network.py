@@ -3,6 +3,7 @@
 So the paper does on iNat2018; it gives no settings.
 """
 
+import logging
 import math
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -18,13 +19,14 @@ from cspops.errors import CspopsError, DataError
 from cspops.models.backbones import ImageNetwork, training_autocast
 from cspops.models.heads import ImageHead, LinearProbe, Standardise
 from cspops.pixels.views import Views
-from cspops.progress import Report, silent
 from cspops.seeds import global_torch_stream
 from cspops.shapes import Float, Int, Tensor, UInt8
 from cspops.training.kept_weights import KeptWeights
 from cspops.training.loop import Curve, run_epochs
 from cspops.training.processes import ALONE, Processes
 from cspops.training.resume import Resume
+
+log = logging.getLogger(__name__)
 
 
 def blocks(network: nn.Module) -> list[list[Tensor]]:
@@ -166,7 +168,6 @@ def finetune_network(
     device: torch.device,
     processes: Processes = ALONE,
     resume: Resume | None = None,
-    report: Report = silent,
 ) -> tuple[Classifier, Curve]:
     """Train ``network`` in place with a head; the epoch of the least validation NLL gives the weights, or the start as a probe.
 
@@ -208,7 +209,8 @@ def finetune_network(
 
     if start is not None:
         kept.judge_start(model, judge)
-        report(f"{name}: before, val NLL {judge.said['val_nll']:.3f}, top-1 {judge.said['val_top1']:.2f}")
+        if processes.first:
+            log.info(f"{name}: before, val NLL {judge.said['val_nll']:.3f}, top-1 {judge.said['val_top1']:.2f}")
 
     def loss(rows: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
         mine = processes.share(len(rows))
@@ -240,7 +242,6 @@ def finetune_network(
         seed=seed,
         device=device,
         resume=resume,
-        report=report,
     )
     model.load_state_dict(kept.best.state_dict())
     cpu = torch.device("cpu")

@@ -1,5 +1,6 @@
 """What every training loop shares: epochs that resume, a learning rate that decays, a curve that is written down."""
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -9,11 +10,12 @@ import torch
 from torch import nn
 
 from cspops.errors import CspopsError
-from cspops.progress import Report, silent
 from cspops.seeds import global_torch_stream, torch_stream
 from cspops.shapes import Tensor
 from cspops.training.processes import ALONE, Processes
 from cspops.training.resume import Resume
+
+log = logging.getLogger(__name__)
 
 Curve = list[dict[str, float]]
 """One row an epoch (or interval): its number and the mean of every loss term in force."""
@@ -62,7 +64,6 @@ def run_epochs(
     seed: int,
     device: torch.device,
     resume: Resume | None,
-    report: Report,
 ) -> Curve:
     """Train for ``epochs`` epochs with a cosine learning rate; continue from the last snapshot of ``resume``.
 
@@ -90,14 +91,14 @@ def run_epochs(
     curve: Curve = []
     done, rng, sums = 0, None, dict[str, Tensor]()
     snapshot, writes = resume.load(name) if resume else None, resume if processes.first else None
-    report = report if processes.first else silent
     if snapshot:
         for key, module in modules.items():
             module.load_state_dict(snapshot["modules"][key])
         optimizer.load_state_dict(snapshot["optimizer"])
         curve, done, rng = snapshot["curve"], snapshot["steps"], snapshot["rng"]
         sums = {key: sum_.to(device) for key, sum_ in snapshot["sums"].items()}
-        report(f"{name}: continuing after epoch {len(curve)} of {epochs}" + (f" and {done} steps" if done else ""))
+        if processes.first:
+            log.info(f"{name}: continuing after epoch {len(curve)} of {epochs}" + (f" and {done} steps" if done else ""))
     for module in modules.values():
         module.train()
     saved = time.monotonic()
@@ -130,7 +131,8 @@ def run_epochs(
         curve.append({"epoch": epoch + 1} | {key: float(value) / (step + 1) for key, value in sums.items()})
         refuse_divergence(name, curve)
         curve[-1] |= after_epoch()
-        report(f"{name}: epoch {epoch + 1} of {epochs}, loss {curve[-1]['total']:.4f}")
+        if processes.first:
+            log.info(f"{name}: epoch {epoch + 1} of {epochs}, loss {curve[-1]['total']:.4f}")
         done, sums = 0, {}
         if writes:
             _save(writes, name, modules, optimizer, curve, 0, {}, {})

@@ -14,7 +14,6 @@ from cspops.losses import csp, objectives
 from cspops.models.heads import Projection, Standardise
 from cspops.models.location_encoder import LocationEncoder
 from cspops.models.temperature import LearnedTemperatures
-from cspops.progress import Report, silent
 from cspops.seeds import global_torch_stream, torch_stream
 from cspops.shapes import Tensor
 from cspops.training.loop import Curve, run_epochs
@@ -41,7 +40,6 @@ def pretrain(
     seed: int,
     device: torch.device,
     resume: Resume | None = None,
-    report: Report = silent,
 ) -> tuple[LocationEncoder, Curve]:
     """Train a location encoder e and the projection W; F* is locked and W is dropped afterwards.
 
@@ -89,7 +87,6 @@ def pretrain(
         seed=seed,
         device=device,
         resume=resume,
-        report=report,
     )
     return encoder.eval(), curve
 
