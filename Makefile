@@ -26,8 +26,8 @@ lint: .venv/installed  ## ruff, mypy, import-linter
 	$(IN_VENV) mypy
 	$(IN_VENV) lint-imports
 
-# One thread a process: there is a process for each core.
-test: lint  ## lint, then the tests
+# One thread a process: there is a process for each core. LINTED=1: where `make lint` has been a step of its own.
+test: $(if $(LINTED),,lint) .venv/installed  ## lint, then the tests
 	OMP_NUM_THREADS=1 $(IN_VENV) python -m pytest -n logical --dist loadfile --no-loadscope-reorder
 
 clean:  ## remove what the stages made (not .venv, not DVC's cache, not artifacts/imported)

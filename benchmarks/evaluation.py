@@ -32,7 +32,7 @@ import torch
 from cspops.data.catalogue import SCHEMA, read_observations
 from cspops.data.features import FeatureFile
 from cspops.data.splits import piece, read_few_shot, read_roles
-from cspops.evaluation import calibration, combine, metrics, priors
+from cspops.evaluation import calibration, metrics, predictor, priors
 from cspops.geo import uniform_on_sphere
 from cspops.host import Host
 from cspops.models.checkpoint import save_model
@@ -131,15 +131,15 @@ def whole(inputs: dict[str, Path], out: Path) -> dict[str, dict[str, float]]:
     located = torch.ones_like(val)
     matrix = FeatureFile(inputs["featurize"]).read(observations.obs_id)
     features = torch.from_numpy(matrix[kept.numpy()]).float()
-    image = combine.image_log_p(load_image_classifier(inputs["finetune-img"] / piece(0, RATIO))(features))
+    image = predictor.image_log_p(load_image_classifier(inputs["finetune-img"] / piece(0, RATIO))(features))
     classifier = load_location_classifier(inputs["finetune-loc"] / piece(0, RATIO))
-    location = combine.location_log_p(classifier(lonlat), located)
-    fitted = calibration.fit(image[val], location[val], label[val])
+    location = predictor.location_log_p(classifier(lonlat), located)
+    fitted = calibration.fit(lambda rows: (image[rows], location[rows]), label, val.nonzero()[:, 0], classes=classes)
     tables: dict[str, Tensor] = {
         "image": image,
         "location": location,
-        "combined": combine.combined_log_p(image, location, located),
-        "calibrated": calibration.calibrated_log_p(image, location, located, fitted),
+        "combined": predictor.combined_log_p(image, location, located),
+        "calibrated": predictor.calibrated_log_p(image, location, located, fitted),
     }
     of_labelled = priors.LocationPriors(
         observations.lonlat[few],
@@ -156,10 +156,10 @@ def whole(inputs: dict[str, Path], out: Path) -> dict[str, dict[str, float]]:
         nll = []
         for setting in settings.get(name, (0.0,)):
             tried[name, setting] = of_labelled.log_p(name, setting, chooser)
-            product = combine.combined_log_p(image[val], tried[name, setting], located[val])
+            product = predictor.combined_log_p(image[val], tried[name, setting], located[val])
             nll.append(float(-product.gather(1, label[val, None]).mean()))
         tables[name] = of_labelled.log_p(name, settings.get(name, (0.0,))[int(np.argmin(nll))], every)
-        tables[f"image_x_{name}"] = combine.combined_log_p(image, tables[name], located)
+        tables[f"image_x_{name}"] = predictor.combined_log_p(image, tables[name], located)
     return {
         name: metrics.score(metrics.judge(log_p[test], label[test]), label[test], classes=classes)
         for name, log_p in tables.items()

@@ -1,7 +1,7 @@
-"""The plain way to pre-train, fine-tune and evaluate: what the functions of `cspops` are timed against.
+"""The plain way to pre-train and fine-tune: what the functions of `cspops` are timed against.
 
 A Dataset that indexes one row, a position encoding by numpy in each pass, three separate passes, `torch.nn.Dropout`, the
-whole graph over batch x classes, torch's default Adam, and an evaluation that sorts all classes of one row after another.
+whole graph over batch x classes, and torch's default Adam.
 """
 
 import numpy as np
@@ -72,18 +72,10 @@ def pretraining_loss(
 def finetuning_loss(
     encoder: Encoder, classes: nn.Module, lonlat: np.ndarray, label: torch.Tensor, negatives: np.ndarray, beta: float
 ) -> torch.Tensor:
-    """Eq. 5; `cspops.losses.finetuning.presence_absence`."""
+    """Eq. 5; `cspops.losses.finetuning.presence_absence_in_blocks`."""
     scores, neg_scores = classes(encoder(lonlat)), classes(encoder(negatives))
     is_label = torch.zeros_like(scores).scatter_(1, label[:, None], 1)
     pos = (logsigmoid(scores) * is_label).sum() / len(label)
     neg = (logsigmoid(-scores) * (1 - is_label)).sum() + logsigmoid(-neg_scores).sum()
     total: torch.Tensor = -beta * pos - neg / (scores.numel() - len(label) + neg_scores.numel())
     return total
-
-
-def top_of_a_row(image_logits: np.ndarray, encoder: Encoder, classes: nn.Module, lonlat: np.ndarray, k: int) -> np.ndarray:
-    """The k best classes of P(y|I) sigma(e(x) T), best first; P(y|x) in float64, as the released code has it."""
-    image = np.exp(image_logits - image_logits.max())
-    location = classes(encoder(lonlat[None])).sigmoid()[0].cpu().numpy().astype(np.float64)
-    order: np.ndarray = np.argsort(-(image / image.sum() * location))
-    return order[:k]

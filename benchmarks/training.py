@@ -1,9 +1,9 @@
-"""Pairs a second of pre-training, fine-tuning and evaluation, against a plain reference and against the products alone.
+"""Pairs a second of pre-training and fine-tuning, against a plain reference and against the products alone.
 
     python -m benchmarks.training [--threads 1] [--repeats 5]
 
 run from the project's root; CSPOPS_DEVICE says where. Shapes are the paper's: batch 1024, d 256, grid encoding of 32
-scales, one hidden layer of 512, dropout 0.5, 2048 image features, C 1; 8,142 classes and 24,426 observations evaluated.
+scales, one hidden layer of 512, dropout 0.5, 2048 image features, C 1; 8,142 classes. (Evaluation: `benchmarks.evaluation`.)
 
 `plain` is `benchmarks.plain`. `bound` is the matrix products of a step alone, forward and backward, in float32, each by the
 fastest of torch.mm and the routes to oneDNN. The three are timed in turn, ``repeats`` times; the table shows medians,
@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 # threads that spin while they wait slow each other down where cores are shared; read when torch is loaded
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -29,26 +30,32 @@ from torch.nn.functional import conv2d
 from torch.utils.data import DataLoader
 
 from benchmarks import plain
-from benchmarks.blocks import top_in_blocks
 from cspops.data.batches import Labelled, Unlabelled
 from cspops.geo import uniform_on_sphere
 from cspops.host import Host
 from cspops.kernels import product
-from cspops.models.heads import ClassEmbedding
-from cspops.models.location_encoder import LocationClassifier, LocationEncoder
+from cspops.models.location_encoder import LocationEncoder
+from cspops.params import load, value_at
+from cspops.params.sections import PresenceAbsence, Pretrain
 from cspops.seeds import numpy_stream, torch_stream
 from cspops.shapes import Tensor
+from cspops.training import loop
 from cspops.training.finetune_loc import finetune_loc
 from cspops.training.pretrain import pretrain
 
-SETTINGS = {"tau_batch": 0.2, "tau_locations": 0.2, "tau_dropout": 0.2, "weight_locations": 1.0, "weight_dropout": 1.0}
-BETA, TOP, RATE = 0.05, 10, 1e-3
+BETA, RATE = 0.05, 1e-3
+PARAMS = load(Path(__file__).parents[1] / "params.yaml")
+TAUS = dict.fromkeys(("tau_batch", "tau_locations", "tau_dropout"), 0.2)
+LOSS = value_at(PARAMS, "losses.mc").model_copy(
+    update=TAUS | {"weight_locations": 1.0, "weight_dropout": 1.0, "learning_rate": RATE}
+)
+FINETUNE = PARAMS.finetune_loc.model_copy(update={"learning_rate": RATE, "encoder_rate": 1.0, "patience": 0})
 LONG, PIECE = 4096, 512
 
 
 @dataclass(frozen=True)
 class Shapes:
-    """Sizes of what is timed; the last five say how much of it a repeat does."""
+    """Sizes of what is timed; the last four say how much of it a repeat does."""
 
     batch: int = 1024
     dim: int = 256
@@ -57,12 +64,10 @@ class Shapes:
     dropout: float = 0.5
     features: int = 2048
     classes: int = 8142
-    observations: int = 24426
     epochs: int = 8
     batches: int = 4
     steps: int = 10
     plain_steps: int = 4
-    plain_rows: int = 256
 
     @property
     def encoder(self) -> dict[str, object]:
@@ -75,7 +80,7 @@ class Shapes:
 
 @dataclass(frozen=True)
 class Run:
-    """A piece of work and how many pairs (or observations) it takes in."""
+    """A piece of work and how many pairs it takes in."""
 
     do: Callable[[], object]
     pairs: int
@@ -102,16 +107,10 @@ def pretraining(shapes: Shapes, device: torch.device) -> Case:
         return pretrain(
             data,
             shapes.encoder,
-            loss="mc",
-            terms="BLD",
-            loss_settings=SETTINGS,
+            LOSS,
+            schedule=Pretrain(epochs=shapes.epochs, batch_size=shapes.batch, negative_locations=1, negatives="sphere"),
             negatives=uniform_on_sphere,
-            negative_locations=1,
-            epochs=shapes.epochs,
-            batch_size=shapes.batch,
-            learning_rate=RATE,
-            seed=0,
-            device=device,
+            run=loop.Run(0, device),
         )
 
     encoder = plain_encoder(shapes).to(device)
@@ -123,7 +122,7 @@ def pretraining(shapes: Shapes, device: torch.device) -> Case:
     def loss(lonlat: Tensor, features: Tensor) -> Tensor:
         standard = (features.to(device) - mean) / sd
         negatives = plain.places(len(lonlat), draws)
-        return plain.pretraining_loss(encoder, projection, lonlat.numpy(), standard, negatives, SETTINGS["tau_batch"])
+        return plain.pretraining_loss(encoder, projection, lonlat.numpy(), standard, negatives, LOSS.tau_batch)
 
     b, d, h, e = shapes.batch, shapes.dim, shapes.hidden, 4 * shapes.scales
     products = [Product(2 * b, e, h, 2), Product(3 * b, h, d), Product(b, shapes.features, d, 2), *[Product(b, d, b)] * 2]
@@ -140,7 +139,7 @@ def finetuning(shapes: Shapes, device: torch.device) -> Case:
     """`cspops.training.finetune_loc` as a whole, its set-up too."""
     n = shapes.batch * shapes.batches
     label = torch.randint(shapes.classes, (n,), generator=torch_stream(0, "label"))
-    data = Labelled(places(n), label)
+    data = Labelled(places(n), label, shapes.classes)
     torch.manual_seed(0)
     trained = LocationEncoder(shapes.encoder).to(device)
 
@@ -148,15 +147,10 @@ def finetuning(shapes: Shapes, device: torch.device) -> Case:
         return finetune_loc(
             data,
             trained,
-            classes=shapes.classes,
-            loss="presence_absence",
-            loss_settings={"beta": BETA},
+            FINETUNE.model_copy(update={"steps": shapes.steps, "batch_size": shapes.batch}),
+            PresenceAbsence(beta=BETA),
             negatives=uniform_on_sphere,
-            steps=shapes.steps,
-            batch_size=shapes.batch,
-            learning_rate=RATE,
-            seed=0,
-            device=device,
+            run=loop.Run(0, device),
         )
 
     encoder = plain_encoder(shapes).to(device)
@@ -174,46 +168,6 @@ def finetuning(shapes: Shapes, device: torch.device) -> Case:
         "fine-tuning (presence-absence)",
         Run(ours, shapes.batch * shapes.steps),
         plain_training(loader, loss, [*encoder.parameters(), *classes.parameters()], shapes),
-        products,
-        b,
-    )
-
-
-def evaluation(shapes: Shapes, device: torch.device) -> Case:
-    """Top-10 of the combined scores. Image logits are given, a few rows of them over and over."""
-    torch.manual_seed(0)
-    model = LocationClassifier(LocationEncoder(shapes.encoder), ClassEmbedding(shapes.dim, shapes.classes)).to(device).eval()
-    n = shapes.observations
-    lonlat, located = places(n).to(device), torch.ones(n, dtype=torch.bool, device=device)
-    logits = 3 * torch.randn(min(n, 2048), shapes.classes, generator=torch_stream(0, "logits")).to(device)
-
-    def image(rows: slice) -> Tensor:
-        first = rows.start % (len(logits) // 2)
-        return logits[first : first + rows.stop - rows.start]
-
-    @torch.inference_mode()
-    def ours() -> Tensor:
-        loc_emb = torch.cat([model.encoder(part) for part in lonlat.split(shapes.batch)])
-        return top_in_blocks(image, lambda rows: model.class_embedding(loc_emb[rows]), located, TOP)
-
-    encoder = plain_encoder(shapes).to(device).eval()
-    encoder.load_state_dict(model.encoder.network.state_dict())
-    classes = nn.Linear(shapes.dim, shapes.classes, bias=False).to(device)
-    classes.load_state_dict(model.class_embedding.linear.state_dict())
-    image_logits, rows = logits.cpu().numpy(), lonlat.cpu().numpy()[: shapes.plain_rows]
-
-    @torch.inference_mode()
-    def one_by_one() -> list[object]:
-        return [
-            plain.top_of_a_row(image_logits[i % len(image_logits)], encoder, classes, row, TOP) for i, row in enumerate(rows)
-        ]
-
-    b, d, h, e = shapes.batch, shapes.dim, shapes.hidden, 4 * shapes.scales
-    products = [Product(b, e, h, 1), Product(b, h, d, 1), Product(b, d, shapes.classes, 1)]
-    return Case(
-        f"evaluation (top-{TOP} of {shapes.classes:,})",
-        Run(ours, n),
-        Run(one_by_one, len(rows)),
         products,
         b,
     )
@@ -326,7 +280,7 @@ def peak_mb(device: torch.device) -> float:
 
 
 WAYS = ("ours", "plain", "bound")
-CASES = (pretraining, finetuning, evaluation)
+CASES = (pretraining, finetuning)
 
 
 @dataclass(frozen=True)
@@ -363,7 +317,6 @@ def main(shapes: Shapes | None = None, argv: list[str] | None = None) -> None:
     torch.set_num_threads(arguments.threads)
     shapes, device = shapes or Shapes(), Host().torch_device()
     print(f"torch {torch.__version__} on {device}, {arguments.threads} thread(s), medians of {arguments.repeats} repeats")
-    print(f"plain evaluation: {shapes.plain_rows} of {shapes.observations:,} rows, scaled")
     a, b = (torch.randn(*size, device=device) for size in ((3 * shapes.batch, shapes.hidden), (shapes.hidden, shapes.dim)))
     rates = []
     for multiply in (torch.mm, product):

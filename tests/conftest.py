@@ -23,6 +23,13 @@ def no_settings_of_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)  # pytest's own processes are told the width of the terminal
 
 
+SLOW = (
+    *("test_new_project", "test_whole_line", "test_shown_commands", "test_stopped_runs", "test_sources", "test_hard_sets"),
+    *("test_use_of_a_run", "test_remote", "test_ci_branch", "test_export", "test_onnx_files", "test_tables"),
+)
+"""The slowest files; the first two share nothing."""
+
+
 @pytest.fixture
 def said() -> Iterator[list[str]]:
     """The lines that the package has logged since the test began."""
@@ -35,4 +42,4 @@ def said() -> Iterator[list[str]]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The slow files first: one that is begun last keeps a single process of pytest-xdist at work."""
-    items.sort(key=lambda item: "pipeline" not in item.path.parts)
+    items.sort(key=lambda item: SLOW.index(item.path.stem) if item.path.stem in SLOW else len(SLOW))

@@ -11,7 +11,9 @@ from cspops.geo import (
     EARTH_RADIUS_KM,
     KM_PER_DEGREE,
     blocks,
+    equal_earth,
     equirectangular_pixel,
+    from_equal_earth,
     haversine,
     near_blocks,
     tile_grid,
@@ -383,3 +385,36 @@ def test_pixel_centres_lie_half_a_pixel_inside_the_tile():
     lon, lat = tile_grid(tensor((10.0, 0.0)), km=4 * KM_PER_DEGREE, px=2)[0].unbind(-1)
     torch.testing.assert_close(lon, tensor((9.0, 11.0), (9.0, 11.0)))
     torch.testing.assert_close(lat, tensor((1.0, 1.0), (-1.0, -1.0)))
+
+
+# --- Equal Earth
+
+ANYWHERE = (st.floats(-179.99, 179.99), st.floats(-89.9, 89.9))
+
+
+def test_the_equator_is_straight_and_as_long_as_the_formula_says():
+    """At the equator the auxiliary angle is 0, so x = 2 lon / (sqrt(3) A1) and y = 0, with A1 = 1.340264."""
+    half = 2 * math.pi / math.sqrt(3) / 1.340264
+    torch.testing.assert_close(equal_earth(tensor((180.0, 0.0), (-90.0, 0.0))), tensor((half, 0.0), (-half / 2, 0.0)))
+
+
+@prop
+@given(*ANYWHERE)
+def test_equal_earth_keeps_areas(lon, lat):
+    """On the unit sphere d(area) = cos(lat) dlon dlat; so the Jacobian's determinant is cos(lat), and dy/dlon is 0."""
+    jacobian = torch.autograd.functional.jacobian(equal_earth, torch.tensor([lon, lat], dtype=torch.float64)) * 180 / math.pi
+    assert float(torch.linalg.det(jacobian)) == pytest.approx(math.cos(math.radians(lat)), rel=1e-9)
+    assert float(jacobian[1, 0]) == 0
+
+
+@prop
+@given(*ANYWHERE)
+def test_equal_earth_there_and_back(lon, lat):
+    """Near the poles arcsin loses half the digits: 1e-8 radians is 6e-7 degrees."""
+    torch.testing.assert_close(from_equal_earth(equal_earth(tensor((lon, lat)))), tensor((lon, lat)), rtol=0, atol=2e-6)
+
+
+def test_beyond_the_globe_is_nowhere():
+    outside = tensor((2.8, 0.0), (-2.8, 0.0), (2.6, 1.2), (0.0, 1.33), (0.0, -1.33), (9.0, 9.0))
+    assert from_equal_earth(outside).isnan().all()
+    assert not from_equal_earth(tensor((2.7, 0.0), (0.0, 1.31))).isnan().any()

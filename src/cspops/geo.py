@@ -59,6 +59,42 @@ def equirectangular_pixel(lonlat: LonLat, *, height: int, width: int) -> tuple[I
     return row, column
 
 
+EQUAL_EARTH = (1.340264, -0.081106, 0.000893, 0.003796)
+"""A1 to A4 of the Equal Earth projection."""
+
+
+def equal_earth(lonlat: LonLat) -> LonLat:
+    """The Equal Earth projection of positions in degrees, in float64, of the unit sphere: equal areas stay equal.
+
+    Savric, Patterson and Jenny (2018): sin(theta) = sqrt(3) / 2 sin(lat); y = A4 theta^9 + A3 theta^7 + A2 theta^3 +
+    A1 theta; x = 2 sqrt(3) lambda cos(theta) / (3 dy/dtheta).
+    """
+    lam, phi = torch.deg2rad(lonlat.double()).unbind(-1)
+    theta = torch.asin(math.sqrt(3) / 2 * phi.sin())
+    y, slope = _equal_earth_height(theta)
+    return torch.stack((2 * math.sqrt(3) * lam * theta.cos() / (3 * slope), y), -1)
+
+
+def from_equal_earth(xy: LonLat) -> LonLat:
+    """The inverse of :func:`equal_earth`, degrees; nan outside the globe."""
+    x, y = xy.double().unbind(-1)
+    theta = y
+    for _ in range(8):  # Newton; the height rises with the angle, nearly in proportion
+        height, slope = _equal_earth_height(theta)
+        theta = theta - (height - y) / slope
+    lam = 3 * x * _equal_earth_height(theta)[1] / (2 * math.sqrt(3) * theta.cos())
+    phi = torch.asin((2 / math.sqrt(3) * theta.sin()).clamp(-1, 1))
+    inside = (lam.abs() <= math.pi) & (theta.abs() <= math.pi / 3)
+    return torch.rad2deg(torch.stack((lam, phi), -1)).where(inside[..., None], torch.nan)
+
+
+def _equal_earth_height(theta: Float[Tensor, "*batch"]) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
+    """y of an auxiliary angle, and its derivative."""
+    a1, a2, a3, a4 = EQUAL_EARTH
+    height = a4 * theta**9 + a3 * theta**7 + a2 * theta**3 + a1 * theta
+    return height, 9 * a4 * theta**8 + 7 * a3 * theta**6 + 3 * a2 * theta**2 + a1
+
+
 def tile_grid(lonlat: Float[Tensor, "n 2"], *, km: float, px: int) -> Float[Tensor, "n px px 2"]:
     """Positions of the pixel centres of square tiles, first row in the north.
 

@@ -1,4 +1,4 @@
-"""What makes a CPU fast at this project's work: matrix products by the faster library, and memory that is kept.
+"""What makes a CPU fast at this project's work: the faster library's products, small tables, and memory that is kept.
 
 torch has two libraries for float32 products.
 
@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from cspops.shapes import Float, Tensor
+from cspops.shapes import Float, Int, Tensor
 
 LEAST_WORK = 2**23
 """Multiplications (n i o) of a product for which the detour pays; below it costs more than it saves."""
@@ -55,6 +55,15 @@ def keep_freed_memory() -> None:
 
 def _float32_on_cpu(x: Tensor) -> bool:
     return x.dtype == torch.float32 and x.device.type == "cpu"
+
+
+TABLE = 2**20
+"""Numbers of a table of rows and classes: 8 MB in float64."""
+
+
+def row_blocks(rows: Int[Tensor, "n"], classes: int) -> list[Int[Tensor, "b"]]:
+    """``rows`` in parts of at most ``TABLE // classes``, in order; none where there is no row."""
+    return [part for part in rows.split(max(1, TABLE // classes)) if len(part)]
 
 
 @cache

@@ -1,5 +1,10 @@
-"""The land of the embedded climate raster."""
+"""The embedded climate raster: its codes, and the land, which is all that has a climate zone.
 
+Antarctica has a zone, and so have lakes, but the Caspian Sea has none.
+"""
+
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -7,23 +12,40 @@ import numpy as np
 import torch
 from PIL import Image
 
-from cspops.shapes import Bool, Float, Tensor
+from cspops.geo import equirectangular_pixel
+from cspops.shapes import Bool, Float, Int, LonLat, Tensor, UInt8
 
 SEA = 32
-"""The code of the embedded climate raster that is not a land zone."""
+"""The code of the raster that is no climate zone."""
 PER_DEGREE = 36
-"""Pixels of the raster."""
+"""Pixels of the raster per degree: each has 100 arc seconds."""
+HEIGHT, WIDTH = 180 * PER_DEGREE, 360 * PER_DEGREE
+CELL = 12
+"""Pixels along a cell of the globe's land: a third of a degree."""
+CELLS = 360
+"""Cells that a box is cut into at least, along its longer side, as far as the raster has as many pixels."""
+
+Box = tuple[float, float, float, float]
+"""West, south, east and north, degrees."""
 
 
-def land_pixels() -> np.ndarray:
-    """Mask of the embedded climate raster, a row for 100 arc seconds, north up, first pixel at 180 W 90 N."""
+def climate_zones(pixels: tuple[int, int, int, int] | None = None) -> UInt8[Tensor, "h w"]:
+    """The codes of the raster, north up, first pixel at 180 W 90 N; or of a part: left, top, right and bottom pixel.
+
+    Takes a third of a second and, for the whole, 84 MB. Nothing keeps it here: callers take what they need and let it go.
+    """
     with files("cspops").joinpath("sample/climate_zones.png").open("rb") as opened, Image.open(opened) as image:
-        land: np.ndarray = np.asarray(image) != SEA
-    return land
+        return torch.from_numpy(np.array(image if pixels is None else image.crop(pixels)))
+
+
+def zones_at(zones: UInt8[Tensor, "h w"], lonlat: LonLat) -> Int[Tensor, "*batch"]:
+    """The code of the pixel that each position lies in, of a whole raster such as `climate_zones`."""
+    row, column = equirectangular_pixel(lonlat, height=zones.shape[0], width=zones.shape[1])
+    return zones[row, column].long()
 
 
 @dataclass(frozen=True)
-class LandMask:
+class LandRuns:
     """The land of a global equirectangular raster as runs of land pixels along its rows: some 50,000 for 84 million pixels.
 
     Attributes:
@@ -38,7 +60,7 @@ class LandMask:
     height: Float[Tensor, "runs 2"]
 
     @classmethod
-    def of(cls, land: Bool[np.ndarray, "h w"]) -> "LandMask":
+    def of(cls, land: Bool[np.ndarray, "h w"]) -> "LandRuns":
         """Of a raster that is true on land, north up, first pixel at 180 W 90 N.
 
         Raises:
@@ -60,15 +82,85 @@ class LandMask:
         area = (columns[:, 1] - columns[:, 0]) * (2 * torch.pi / w) * (height[:, 0] - height[:, 1])
         return cls(area.cumsum(0), columns * (360 / w) - 180, height)
 
-    def to(self, device: torch.device) -> "LandMask":
+    def to(self, device: torch.device) -> "LandRuns":
         """The same on ``device``."""
-        return LandMask(self.upto.to(device), self.lon.to(device), self.height.to(device))
+        return LandRuns(self.upto.to(device), self.lon.to(device), self.height.to(device))
 
 
-def read_land() -> LandMask:
-    """The land of the embedded climate raster (100 arc seconds a pixel): all that has a climate zone.
+def read_land_runs() -> LandRuns:
+    """The land of the embedded raster. Takes half a second."""
+    return LandRuns.of((climate_zones() != SEA).numpy())
 
-    Antarctica has one, and so have lakes, but the Caspian Sea has none. Takes half a second.
+
+def on_land(runs_on: Callable[[torch.device], LandRuns], *shape: int, generator: torch.Generator) -> Float[Tensor, "*shape 2"]:
+    """Draw positions area-uniformly on land: a run of pixels by its area, then uniform along it and in the sine of latitude.
+
+    Args:
+        runs_on: the land on a device, that of the generator.
+        shape: leading axes of the answer.
+        generator: the stream.
     """
-    with files("cspops").joinpath("sample/climate_zones.png").open("rb") as opened, Image.open(opened) as image:
-        return LandMask.of(np.asarray(image) != SEA)
+    runs = runs_on(generator.device)
+    u, v = torch.rand(2, *shape, generator=generator, device=generator.device, dtype=torch.float64)
+    target = u * runs.upto[-1]
+    run = torch.searchsorted(runs.upto, target, right=True).clamp(max=len(runs.upto) - 1)
+    # The rest of u, which is uniform within the run, says where along it.
+    before = torch.where(run > 0, runs.upto[run - 1], 0.0)
+    along = (target - before) / (runs.upto[run] - before)
+    west, east = runs.lon[run].unbind(-1)
+    north, south = runs.height[run].unbind(-1)
+    lat = torch.rad2deg(torch.asin(north + (south - north) * v))
+    return torch.stack((west + (east - west) * along, lat), -1)
+
+
+@dataclass(frozen=True)
+class LandCells:
+    """The share of land in each cell between two meridians and two parallels, from the north-west."""
+
+    share: Float[np.ndarray, "h w"]
+    box: Box
+
+    def is_land(self, lonlat: Float[np.ndarray, "n 2"]) -> Bool[np.ndarray, "n"]:
+        """Whether the cell that each position (degrees) lies in is land for the most part; nan is not land."""
+        west, south, east, north = self.box
+        height, width = self.share.shape
+        around = round(width * 360 / (east - west))
+        lon, lat = np.nan_to_num(lonlat, nan=-180.0).T
+        column = (((lon - west) / (east - west) * width).astype(int) % around).clip(0, width - 1)
+        row = ((north - lat) / (north - south) * height).astype(int).clip(0, height - 1)
+        land: np.ndarray = (self.share[row, column] > 0.5) & ~np.isnan(lonlat).any(1)
+        return land
+
+
+@functools.cache
+def globe() -> LandCells:
+    """Of the whole Earth, in cells of ``CELL`` x ``CELL`` pixels."""
+    return LandCells(_share(climate_zones(), CELL), (-180.0, -90.0, 180.0, 90.0))
+
+
+def land_of(box: Box) -> LandCells:
+    """Of a box and a little around it, in finer cells the smaller it is; no more of the raster is held than that."""
+    west, south, east, north = box
+    pixels = PER_DEGREE * max(east - west, north - south)
+    cell = next((side for side in (12, 6, 4, 3, 2) if pixels / side >= CELLS), 1)
+    left, right = (int(np.floor((lon + 180) * PER_DEGREE / cell)) for lon in (west, east))
+    top, bottom = (int(np.floor((90 - lat) * PER_DEGREE / cell)) for lat in (north, south))
+    left, right = max(left - 2, 0), min(right + 3, WIDTH // cell)
+    top, bottom = max(top - 2, 0), min(bottom + 3, HEIGHT // cell)
+    share = _share(climate_zones((left * cell, top * cell, right * cell, bottom * cell)), cell)
+    side = cell / PER_DEGREE
+    return LandCells(share, (left * side - 180, 90 - bottom * side, right * side - 180, 90 - top * side))
+
+
+def is_land(lonlat: Float[np.ndarray, "n 2"]) -> Bool[np.ndarray, "n"]:
+    """Whether each position (degrees) is land, by the globe's cells; nan is not land."""
+    return globe().is_land(lonlat)
+
+
+def _share(zones: UInt8[Tensor, "rows columns"], cell: int) -> Float[np.ndarray, "h w"]:
+    """The share of land in each cell of ``cell`` x ``cell`` pixels."""
+    land = (zones != SEA).numpy().view(np.uint8)
+    height, width = land.shape[0] // cell, land.shape[1] // cell
+    share: np.ndarray = land.reshape(height, cell, width, cell).mean((1, 3))
+    share.setflags(write=False)
+    return share

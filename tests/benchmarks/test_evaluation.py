@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import evaluation
 from benchmarks.evaluation import Shapes, in_blocks, whole, write
-from cspops.evaluation import combine
+from cspops import kernels
 
 TINY = Shapes(rows=30, classes=12, labelled=60, features=5, dim=6, scales=3, hidden=10)
 
@@ -15,7 +15,7 @@ TINY = Shapes(rows=30, classes=12, labelled=60, features=5, dim=6, scales=3, hid
 def test_both_ways_judge_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Seven rows at a time against whole tables: metrics of metrics.json are rounded to 4 digits."""
     inputs = write(tmp_path / "artifacts", TINY)
-    monkeypatch.setattr(combine, "TABLE", 7 * 12)
+    monkeypatch.setattr(kernels, "TABLE", 7 * 12)
     in_blocks(inputs, tmp_path / "out")
     found = json.loads((tmp_path / "out" / "reports" / "metrics.json").read_text())["test"]["label_5"]
     for model, scores in whole(inputs, tmp_path / "out").items():

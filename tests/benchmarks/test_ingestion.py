@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from benchmarks import ingestion
-from cspops.intake.judging.ingest import ingest
+from cspops.intake.judging.ingest import Rules, ingest
 from cspops.intake.rows import Source
 
 ROOT = Path(__file__).parents[2]
@@ -24,13 +24,9 @@ def test_the_rows_are_as_many_as_asked_for_and_as_bad_as_said(monkeypatch, tmp_p
     account = ingest(
         Source(ingestion.synthetic(1000), inspection="none"),
         tmp_path,
+        Rules(1, 0.1, "set_aside", "set_aside", merge_labels=True),
         inspect=None,
         scratch=tmp_path / "scratch",
-        min_class_size=1,
-        max_rejected=0.1,
-        bad_position="set_aside",
-        duplicate_images="set_aside",
-        merge_labels=True,
     )
     assert account.reasons == Counter({"latitude is outside [-90, 90]": 1, "obs_id is used by an earlier row": 1})
     assert account.without_position == 2

@@ -1,22 +1,25 @@
 """The command line: exit codes, where output goes, and that nothing is lost when something is wrong."""
 
-import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from small_project import Processes, environment
 
 ROOT = Path(__file__).parents[2]
 
 
 def cspops(*arguments: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
     """Run the command in a process of its own, with the sources of this checkout."""
+    return python("-m", "cspops", *arguments, cwd=cwd, **{"COLUMNS": "200"} | env)
+
+
+def python(*words: str, cwd: Path, processes: Processes = "warm", **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "cspops", *arguments],
+        ["python", *words],
         cwd=cwd,
-        env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "COLUMNS": "200"} | env,
+        env=environment(processes) | {"PYTHONPATH": str(ROOT / "src")} | env,
         capture_output=True,
         text=True,
         timeout=120,
@@ -52,9 +55,7 @@ def test_help_imports_nothing_heavy(project: Path) -> None:
         "heavy = {'torch', 'timm', 'numpy', 'pyarrow', 'sklearn', 'matplotlib', 'dvc', 'pydantic'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT / "src")}
-    )
+    done = python("-c", code, cwd=project, processes="cold")
     assert done.returncode == 0, done.stderr
 
 
@@ -101,12 +102,7 @@ def test_a_device_that_is_not_there(project: Path) -> None:
         "from cspops.host import Host\nfrom cspops.errors import EnvironmentProblem\n"
         "try: Host().torch_device()\nexcept EnvironmentProblem as error: print(error.code, error.message)"
     )
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "CSPOPS_DEVICE": "cuda:99"},
-    )
+    done = python("-c", f"import warnings; warnings.simplefilter('ignore')\n{code}", cwd=project, CSPOPS_DEVICE="cuda:99")
     assert done.stdout.startswith("4 CSPOPS_DEVICE=cuda:99 cannot be used: ")
 
 
@@ -129,8 +125,8 @@ def test_dvc_runs_the_sources_of_the_folder_it_stands_in(project: Path) -> None:
     shutil.copytree(ROOT / "src", project / "src", ignore=shutil.ignore_patterns("__pycache__", "sample"))
     replace(
         project / "src/cspops/commands/stages.py",
-        '    """Check params.yaml: every',
-        '    print("SNAPSHOT")\n    """Check params.yaml: every',
+        "def check() -> None:\n",
+        'def check() -> None:\n    print("SNAPSHOT")\n',
     )
     assert "SNAPSHOT" in cspops("check", cwd=project, DVC_STAGE="check").stdout
     assert "SNAPSHOT" not in cspops("check", cwd=project).stdout  # outside DVC: what is installed

@@ -2,17 +2,18 @@
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
+from ruamel.yaml import YAML
+from small_project import run as in_project
 
 from cspops.commands import main, own_images
-from cspops.params import load
+from cspops.params import load, unchosen
+from cspops.params.editing import without_sections
 
 ROOT = Path(__file__).parents[2]
 Use = Callable[..., tuple[int, str, str]]
@@ -94,6 +95,41 @@ def test_with_source_params_yaml_says_it_too_and_nothing_else_changes(project: P
     assert load(Path("params.yaml")).dataset.source == "folder"
     again = json.loads(use(mine, "--json")[1])
     assert (again["was"], again["changed"], again["next"]) == (str(mine), ["data.dvc"], ["cspops data check", "dvc repro"])
+
+
+@pytest.fixture
+def slim(project: Path) -> str:
+    """params.yaml without the sections that are not chosen."""
+    file = project / "params.yaml"
+    text = without_sections(file.read_text(), [tuple(path.split(".")) for path in unchosen(load(file))])
+    file.write_text(text)
+    return text
+
+
+def test_a_section_that_params_yaml_lacks_is_put_in_and_can_be_chosen(project: Path, use: Use, slim: str) -> None:
+    mine = table(project.parent / "set/list.csv")
+    document = json.loads(use(mine, "--json")[1])  # the override that is printed needs it
+    assert document["changed"] == ["data.dvc", "params.yaml"]
+    assert document["next"][1] == "dvc exp run -S dataset.source=table -S dataset.table.file=list.csv"
+    params, whole = load(Path("params.yaml")), load(ROOT / "params.yaml")
+    assert (params.dataset.source, params.dataset.table) == ("blue_marble", whole.dataset.table)
+    assert unchosen(params) == ["dataset.table"]
+
+    Path("params.yaml").write_text(slim)
+    assert use(mine, "--source", "table")[0] == 0
+    dataset = load(Path("params.yaml")).dataset
+    assert (dataset.source, dataset.table.file, dataset.folder) == ("table", "list.csv", None)
+    assert set(slim.splitlines()) - set(Path("params.yaml").read_text().splitlines()) == {
+        line for line in slim.splitlines() if line.startswith("  source:")
+    }
+
+
+def test_where_a_section_has_no_room_nothing_changes(project: Path, use: Use, slim: str) -> None:
+    (project / "params.yaml").write_text(json.dumps(YAML(typ="safe").load(slim)))
+    before = files(project)
+    code, _, err = use(photos(project.parent / "photos"))
+    assert (code, "params.yaml: dataset.folder is missing\nhint: copy its lines from " in err) == (2, True)
+    assert files(project) == before
 
 
 def test_a_dry_run_changes_nothing(project: Path, use: Use) -> None:
@@ -278,11 +314,7 @@ def test_dvc_imports_the_folder_and_goes_back(project: Path, use: Use) -> None:
     """With DVC itself: data/ is the folder's copy, and is the sample again after git restore."""
 
     def run(*command: str) -> str:
-        bin_folder = str(Path(sys.executable).parent)
-        env: dict[str, Any] = os.environ | {"PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}", "DVC_NO_ANALYTICS": "1"}
-        done = subprocess.run(command, cwd=project, env=env, capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        return in_project(project, *command).stdout
 
     photos(project / "src/cspops/sample", "sample.png")
     for command in (["git", "init", "-q"], ["dvc", "init", "-q"], ["git", "add", "-A"]):

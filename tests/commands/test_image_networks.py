@@ -85,10 +85,10 @@ def project(tmp_path, monkeypatch):
     make_inputs(tmp_path / "artifacts")
     build = image_probes.network_of
 
-    def offline(model, weights, **others):
-        if weights == "pretrained":
+    def offline(about, **others):
+        if about.weights == "pretrained":
             raise DataError("the published weights cannot be had", hint="connect once")
-        return build(model, weights, **others)
+        return build(about, **others)
 
     monkeypatch.setattr(image_probes, "network_of", offline)
     return tmp_path
@@ -128,11 +128,12 @@ def record_pieces(monkeypatch):
 
 def train_nothing(monkeypatch):
     """A pre-training that leaves the network as it is."""
-    monkeypatch.setattr(
-        image_probes,
-        "pretrain_image_network",
-        lambda *_, seed, **__: Pretrained([], {"share": 0.5 + seed, "note": "It is idle"}),
-    )
+    for name in METHODS:
+        monkeypatch.setitem(
+            METHODS,
+            name,
+            lambda network, images, settings, run, **_: Pretrained([], {"share": 0.5 + run.seed, "note": "It is idle"}),
+        )
 
 
 def test_each_network_is_a_row_with_mean_and_sd_of_its_pieces(project, monkeypatch):
@@ -188,7 +189,7 @@ def test_a_method_that_refuses_becomes_a_row(project, monkeypatch, kind):
     def refuse(*arguments, **options):
         raise kind("no image has a date: seasons cannot be told apart")
 
-    monkeypatch.setattr(image_probes, "pretrain_image_network", refuse)
+    monkeypatch.setitem(METHODS, "moco", refuse)
     row = by_name(fill("moco", "colour statistics"))["moco"]
     assert row["refused"] == "no image has a date: seasons cannot be told apart"
     assert "scores" not in row
@@ -207,7 +208,7 @@ def test_a_machine_that_cannot_is_no_row(project, monkeypatch):
     def refuse(*arguments, **options):
         raise EnvironmentProblem("no room")
 
-    monkeypatch.setattr(image_probes, "pretrain_image_network", refuse)
+    monkeypatch.setitem(METHODS, "moco", refuse)
     with pytest.raises(EnvironmentProblem, match="no room"):
         fill("moco")
 

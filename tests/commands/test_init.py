@@ -12,7 +12,8 @@ from photos import write_photos
 from ruamel.yaml import YAML
 
 from cspops.commands import main
-from cspops.params import load
+from cspops.params import Params, completed, default_params, load, parse, unchosen
+from cspops.params.editing import with_value
 
 PACKAGE = Path(__file__).parents[2] / "src" / "cspops"
 Command = Callable[..., tuple[int, str, str]]
@@ -64,17 +65,37 @@ def test_a_project_starts_from_the_sample_committed_and_clean(cspops: Command, t
     assert entries(tmp_path / "deep") == {"birds & co"}  # nothing was left beside it
     assert git(project, "status", "--short", "--ignored") == ""
     assert git(project, "log", "--format=%an %s") == "tests Start of a cspops project\n"
-    assert (project / "params.yaml").read_bytes() == (PACKAGE / "template/params.yaml").read_bytes()
     for file in (PACKAGE / "sample").iterdir():
         assert (project / "raw" / file.name).read_bytes() == file.read_bytes()
     assert (project / "README.md").read_text().startswith("# birds & co\n")
+
+
+def default_with(path: tuple[str, ...], value: str) -> Params:
+    return parse(with_value((PACKAGE / "template/params.yaml").read_text(), path, value), Path("params.yaml"))
+
+
+def assert_only_the_chosen_sections(project: Path, default: Params) -> None:
+    """All values are as by default, all comments of the chosen sections stay, and a person can read it at a sitting."""
+    text = (project / "params.yaml").read_text()
+    assert len(text.splitlines()) <= 120
+    params = load(project / "params.yaml")
+    assert unchosen(params) == []
+    assert completed(params) == default != params
+    whole = (PACKAGE / "template/params.yaml").read_text()
+    usual = {line.split("#")[-1] for line in whole.splitlines()}
+    assert {line.split("#")[-1] for line in text.splitlines() if "#" in line} <= usual
+
+
+def test_params_yaml_of_a_new_project_has_the_chosen_sections(cspops: Command, tmp_path: Path) -> None:
+    cspops("init", "birds")
+    assert_only_the_chosen_sections(tmp_path / "birds", default_params())
 
 
 def test_no_file_of_a_project_names_a_path_of_the_package(cspops: Command, tmp_path: Path) -> None:
     cspops("init", "birds")
     graph = YAML(typ="safe").load((tmp_path / "birds/dvc.yaml").read_text())["stages"]
     deps = {dep for about in graph.values() for dep in about.get("deps", [])}
-    assert {dep.split("/")[0] for dep in deps} == {"artifacts", "data", "reports"}
+    assert {dep.split("/")[0] for dep in deps} == {"artifacts", "cspops.lock", "data", "reports"}
     for file in (tmp_path / "birds").iterdir():
         assert file.is_dir() or str(PACKAGE) not in file.read_text(), file
 
@@ -86,9 +107,7 @@ def test_own_photos_are_named_from_the_root_on_and_advice_is_printed_not_followe
     project = tmp_path / "birds"
     about = YAML(typ="safe").load((project / "data.dvc").read_text())
     assert about == {"deps": [{"path": str(tmp_path / "photos")}], "outs": [{"path": "data"}]}
-    params, default = (load(file) for file in (project / "params.yaml", PACKAGE / "template/params.yaml"))
-    assert params.dataset.source == "folder"
-    assert params.model_copy(update={"dataset": default.dataset}) == default
+    assert_only_the_chosen_sections(project, default_with(("dataset", "source"), "folder"))
     advice = [line for line in out.splitlines() if line.startswith("advice: ")]
     assert "image_encoder.weights: pretrained" in advice[0]
     assert advice[1].startswith("advice: 6 images are few: set split.spatial_val and split.spatial_test to 0.0")
@@ -102,7 +121,7 @@ def test_a_table_is_found_as_such_and_named_in_params(cspops: Command, tmp_path:
     document = json.loads(cspops("init", "birds", "--data", "photos/../photos/list.csv", "--json")[1])
     assert (document["data"], document["source"]) == (str(tmp_path / "photos"), "table")
     dataset = load(tmp_path / "birds/params.yaml").dataset
-    assert (dataset.source, dataset.table.file) == ("table", "list.csv")
+    assert (dataset.source, dataset.table.file, dataset.folder, dataset.blue_marble) == ("table", "list.csv", None, None)
 
 
 def test_source_decides_where_a_folder_holds_both(cspops: Command, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from small_project import environment
 from told import told
 from typer.testing import CliRunner
 
@@ -604,6 +605,7 @@ def test_the_command(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_dvc_itself_queues_the_run_once(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A real `dvc exp run --queue` of a project with one trivial stage."""
     monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
+    monkeypatch.setattr(sys, "executable", shutil.which("python", path=environment()["PATH"]))
     stage = {"cmd": "cp params.yaml out", "params": ["loss", "losses.mc.terms"], "outs": ["out"]}
     write("dvc.yaml", json.dumps({"stages": {"copy": stage}}))
     write(".gitignore", "/out\n")

@@ -24,7 +24,7 @@ def test_a_pre_training_set_has_no_room_for_a_label():
 
 def test_positions_of_another_set_than_the_labels_are_refused():
     with pytest.raises(Exception, match="label"):
-        Labelled(lonlat=torch.zeros(2, 2), label=torch.zeros(3, dtype=torch.long))
+        Labelled(lonlat=torch.zeros(2, 2), label=torch.zeros(3, dtype=torch.long), classes=1)
 
 
 @prop

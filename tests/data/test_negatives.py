@@ -3,14 +3,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from scipy.stats import chi2
 
-import cspops
 from cspops.data import negatives
 from cspops.data.negatives import negative_sampler
 from cspops.errors import DataError
-from cspops.land import SEA, LandMask, read_land
+from cspops.land import SEA, LandRuns, climate_zones, read_land_runs
 
 LAWS = ("sphere", "planar_disk", "ne_quadrant", "land", "data")
 N = 40_000
@@ -40,15 +38,12 @@ def cells(u, v, k):
 
 @pytest.fixture(scope="module")
 def zones():
-    from importlib.resources import files
-
-    with files(cspops).joinpath("sample/climate_zones.png").open("rb") as opened, Image.open(opened) as image:
-        return np.asarray(image)
+    return climate_zones().numpy()
 
 
 @pytest.fixture(scope="module")
 def earth():
-    return read_land()
+    return read_land_runs()
 
 
 @pytest.fixture(scope="module")
@@ -173,15 +168,6 @@ def test_land_draws_fill_the_land_by_its_area(draw, zones):
     )
 
 
-def test_the_area_of_the_runs_is_that_of_the_land_pixels(earth, zones):
-    """4 pi steradians in all; the runs' sum is the pixels' sum but for rounding of 5 x 10^4 additions."""
-    edge = np.sin(np.radians(np.linspace(90, -90, 6481)))
-    expected = float(((zones != SEA).sum(1) * (edge[:-1] - edge[1:])).sum() * 2 * np.pi / 12960)
-    assert float(earth.upto[-1]) == pytest.approx(expected, rel=1e-10)
-    assert 0.29 < expected / (4 * math.pi) < 0.31  # the textbook's 29 %
-    assert len(earth.upto) < 100_000
-
-
 PATTERN = np.array(
     [
         [1, 1, 1, 1, 1, 1],  # a whole row
@@ -196,7 +182,7 @@ PATTERN = np.array(
 def test_every_land_pixel_is_filled_evenly_and_by_its_area():
     """Pixels of 60 x 45 degrees; each is cut in 2 x 2 parts of equal area, halves of the longitude and of the sine of the
     latitude. Rows reach from 90 to 45, 0, -45 and -90 degrees: heights 1 - s, s, s, 1 - s with s = sin 45."""
-    lon, lat = negative_sampler("land", land=LandMask.of(PATTERN))(N, generator=stream()).unbind(-1)
+    lon, lat = negative_sampler("land", land=LandRuns.of(PATTERN))(N, generator=stream()).unbind(-1)
     s = math.sqrt(0.5)
     edge = torch.tensor([1, s, 0, -s, -1], dtype=torch.float64)
     sine = torch.sin(torch.deg2rad(lat))
@@ -210,21 +196,6 @@ def test_every_land_pixel_is_filled_evenly_and_by_its_area():
     counts = torch.bincount(part, minlength=96).double()
     assert (counts[expected == 0] == 0).all()
     assert_counts(counts[expected > 0], expected[expected > 0])
-
-
-def test_runs_are_what_counting_pixels_finds():
-    mask = LandMask.of(PATTERN)
-    assert mask.lon.tolist() == [[-180, 180], [-180, -120], [-60, 60], [120, 180], [60, 120]]
-    s = math.sqrt(0.5)
-    # Area: radians of longitude times the difference of the sines.
-    areas = [2 * math.pi * (1 - s), math.pi / 3 * s, 2 * math.pi / 3 * s, math.pi / 3 * s, math.pi / 3 * (1 - s)]
-    torch.testing.assert_close(mask.upto, torch.tensor(areas, dtype=torch.float64).cumsum(0))
-    assert float(LandMask.of(np.ones((9, 18), dtype=bool)).upto[-1]) == pytest.approx(4 * math.pi, rel=1e-12)
-
-
-def test_no_land_is_refused():
-    with pytest.raises(ValueError, match="no land"):
-        LandMask.of(np.zeros((4, 8), dtype=bool))
 
 
 def test_land_without_a_mask_is_that_of_the_embedded_raster():

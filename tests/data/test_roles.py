@@ -11,10 +11,22 @@ from cspops.data.roles import MOST_BUFFER, assign_roles
 from cspops.data.splits import ROLES
 from cspops.errors import DataError
 from cspops.geo import blocks, haversine, near_blocks, uniform_on_sphere
+from cspops.params.sections import Split
 from cspops.seeds import numpy_stream
 
 prop = settings(deadline=None, derandomize=True, max_examples=60)
 DEGREES = 30.0
+SPLIT = Split(
+    method="official",
+    unit="observation",
+    label_ratios=(1.0,),
+    val=0.15,
+    test=0.15,
+    spatial_val=0.1,
+    spatial_test=0.1,
+    block_degrees=10.0,
+    buffer_km=500.0,
+)
 
 
 def world(n, missing=0, seed=0):
@@ -27,15 +39,12 @@ def world(n, missing=0, seed=0):
 def roles_of(lonlat, *, seed=0, buffer_km=0.0, labelled=None, places=None, **shares):
     shares = {"val": 0.15, "test": 0.15, "spatial_val": 0.1, "spatial_test": 0.1} | shares
     return assign_roles(
+        SPLIT.model_copy(update={"method": "random", "block_degrees": DEGREES, "buffer_km": buffer_km} | shares),
         official=[None] * len(lonlat),
         labelled=torch.ones(len(lonlat), dtype=torch.bool) if labelled is None else labelled,
         lonlat=lonlat,
         location_id=None if places is None else pa.array(places, pa.string()),
-        method="random",
-        block_degrees=DEGREES,
-        buffer_km=buffer_km,
         seed=seed,
-        **shares,
     )
 
 
@@ -44,17 +53,11 @@ def roles_of(lonlat, *, seed=0, buffer_km=0.0, labelled=None, places=None, **sha
 
 def official(roles, *, labelled=None, places=None):
     return assign_roles(
+        SPLIT.model_copy(update={"val": 0.5, "test": 0.4}),
         official=roles,
         labelled=torch.ones(len(roles), dtype=torch.bool) if labelled is None else torch.tensor(labelled),
         lonlat=torch.zeros(len(roles), 2),
         location_id=None if places is None else pa.array(places, pa.string()),
-        method="official",
-        val=0.5,
-        test=0.4,
-        spatial_val=0.1,
-        spatial_test=0.1,
-        block_degrees=10.0,
-        buffer_km=500.0,
         seed=0,
     )
 
@@ -284,20 +287,17 @@ def test_a_hundred_rows_of_one_country_keep_their_training_rows_at_the_default_s
         "labelled": torch.ones(100, dtype=torch.bool),
         "lonlat": lonlat,
         "location_id": None,
-        "method": "random",
-        "val": 0.15,
-        "test": 0.15,
-        "spatial_val": 0.04,
-        "spatial_test": 0.04,
-        "block_degrees": 5.0,
     }
-    by_seed = [assign_roles(**arguments, buffer_km=240.0, seed=seed) for seed in range(4)]
+    shares = {"spatial_val": 0.04, "spatial_test": 0.04, "block_degrees": 5.0}
+    split = SPLIT.model_copy(update={"method": "random", "buffer_km": 240.0} | shares)
+    by_seed = [assign_roles(split, **arguments, seed=seed) for seed in range(4)]
     for roles in by_seed:
         assert {role: roles.count(role) for role in ROLES if role in roles} == {"train": 70, "val": 15, "test": 15}
     took = "no block is held out: the buffer would take 97 of the other 97 labelled rows (split.block_degrees, split.buffer_km)"
     fits_not = "no block is held out: the first of 2 has too many rows (split.block_degrees, split.spatial_*)"
     assert set(said) == {took, fits_not}  # by which block comes first
-    held = [assign_roles(**arguments, buffer_km=0.0, seed=seed) for seed in range(4)]
+    without_buffer = split.model_copy(update={"buffer_km": 0.0})
+    held = [assign_roles(without_buffer, **arguments, seed=seed) for seed in range(4)]
     assert {sum(role.startswith("spatial") for role in roles) for roles in held} == {0, 3}
 
 

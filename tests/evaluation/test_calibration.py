@@ -6,9 +6,10 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
-from cspops.evaluation import calibration, combine
-from cspops.evaluation.calibration import HIGH, LOW, Calibration, calibrated_log_p, fit, fit_in_blocks
-from cspops.evaluation.combine import combined_log_p, image_log_p, location_log_p
+from cspops import kernels
+from cspops.evaluation import calibration
+from cspops.evaluation.calibration import HIGH, LOW
+from cspops.evaluation.predictor import Calibration, calibrated_log_p, combined_log_p, image_log_p, location_log_p
 
 
 def table(seed: int, n: int = 60, q: int = 5, scale: float = 2.0):
@@ -18,6 +19,12 @@ def table(seed: int, n: int = 60, q: int = 5, scale: float = 2.0):
     hint = torch.nn.functional.one_hot(label, q)
     image, location = (scale * (hint + torch.randn(n, q, generator=g)) for _ in range(2))
     return image_log_p(image), location_log_p(location, torch.ones(n, dtype=torch.bool)), label
+
+
+def fit(image, location, label) -> Calibration:
+    """Of tables that are there."""
+    rows = torch.arange(len(label))
+    return calibration.fit(lambda some: (image[some], location[some]), label, rows, classes=image.shape[1])
 
 
 def nll(image, location, label, calibration: Calibration) -> float:
@@ -137,9 +144,10 @@ def test_in_blocks_it_is_the_same_minimum(monkeypatch, scale, kept):
 
     Both stop where the NLL may still fall by 1e-12 of itself, or by 1e-12.
     """
-    monkeypatch.setattr(combine, "TABLE", 7 * 5)
-    monkeypatch.setattr(calibration, "KEPT", kept)
     image, location, label = table(1, scale=scale)
+    want = fit(image[10:], location[10:], label[10:])
+    monkeypatch.setattr(kernels, "TABLE", 7 * 5)
+    monkeypatch.setattr(calibration, "KEPT", kept)
     asked: list[int] = []
 
     def answers(rows):
@@ -147,8 +155,7 @@ def test_in_blocks_it_is_the_same_minimum(monkeypatch, scale, kept):
         return image[rows], location[rows]
 
     rows = torch.arange(60)[10:]
-    got = fit_in_blocks(answers, label, rows, classes=5)
-    want = fit(image[rows], location[rows], label[rows])
+    got = calibration.fit(answers, label, rows, classes=5)
     assert max(asked) <= 7
     assert (sum(asked) == 50) == (kept == 2**24)
     least, found = (nll(image[rows], location[rows], label[rows], one) for one in (want, got))
@@ -157,4 +164,4 @@ def test_in_blocks_it_is_the_same_minimum(monkeypatch, scale, kept):
 
 def test_in_blocks_of_no_rows_it_is_the_plain_product():
     nobody = torch.empty(0, dtype=torch.long)
-    assert fit_in_blocks(lambda rows: (torch.zeros(0, 3),) * 2, torch.zeros(4).long(), nobody, classes=3) == Calibration()
+    assert calibration.fit(lambda rows: (torch.zeros(0, 3),) * 2, torch.zeros(4).long(), nobody, classes=3) == Calibration()

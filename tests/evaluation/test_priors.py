@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
-from cspops.evaluation import combine, priors
-from cspops.evaluation.combine import combined_log_p
+from cspops import kernels
+from cspops.evaluation import priors
+from cspops.evaluation.predictor import combined_log_p
 from cspops.evaluation.priors import LocationPriors
 from cspops.geo import EARTH_RADIUS_KM, haversine, uniform_on_sphere
 
@@ -180,7 +181,7 @@ def test_the_nll_that_chooses_is_that_of_the_normalised_product(monkeypatch, nam
 
     Both are sums of at most 30 + q terms in float64, of numbers up to 200 x 5: 1e-10 is far above their rounding.
     """
-    monkeypatch.setattr(combine, "TABLE", 5 * Q)
+    monkeypatch.setattr(kernels, "TABLE", 5 * Q)
     made = make(places(30, 0), labels(30, 1), places(24, 2))
     label, g = labels(24, 3), torch.Generator().manual_seed(4)
     image = (concentration * torch.randn(24, Q, generator=g, dtype=torch.float64)).log_softmax(1)

@@ -18,7 +18,7 @@ from scipy import sparse
 from cspops.data.image_columns import GIVEN_FEATURES
 from cspops.data.splits import piece
 from cspops.errors import DataError
-from cspops.evaluation.combine import combined_log_p
+from cspops.evaluation.predictor import combined_log_p
 from cspops.evaluation.released import FLOOR, NAME, predicted, read_released, released_log_p, write_released
 from cspops.params.graph import FinetuneImgView
 from cspops.params.image_networks import Released

@@ -3,7 +3,6 @@
 import dataclasses
 import math
 from functools import partial
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,25 +12,25 @@ from test_moco import settings as moco_settings
 from unlabelled import CPU, unlabelled
 
 from cspops.errors import DataError
-from cspops.imagessl.geo_ssl import GeoSslSettings, clusters_of, geo_ssl
-from cspops.imagessl.methods import METHODS
+from cspops.imagessl.geo_ssl import clusters_of, geo_ssl
 from cspops.imagessl.moco import moco
-from cspops.params import load
+from cspops.params.image_networks import GeoSsl
 from cspops.training import loop
+from cspops.training.loop import Run
 
 OFF = {"geo": False, "temporal": False}
 
 
-def settings(**changes) -> GeoSslSettings:
+def settings(**changes) -> GeoSsl:
     geo = {"geo": True, "temporal": True, "place_metres": None, "weight_geo": 1.0, "clusters": None, "space": "sphere"}
     own = {name: changes.pop(name) for name in tuple(changes) if name in geo}
-    return GeoSslSettings(**dataclasses.asdict(moco_settings(**changes)), **(geo | own))
+    return GeoSsl.model_construct(**dict(moco_settings(**changes)), **(geo | own))
 
 
 def run(images=None, *, resume=None, **changes):
     network = small_network()
     images = seasons() if images is None else images
-    return network, geo_ssl(network, images, settings(**changes), seed=0, device=CPU, resume=resume)
+    return network, geo_ssl(network, images, settings(**changes), Run(0, CPU, resume))
 
 
 def same(one: torch.nn.Module, other: torch.nn.Module) -> bool:
@@ -40,7 +39,7 @@ def same(one: torch.nn.Module, other: torch.nn.Module) -> bool:
 
 def test_with_neither_it_is_moco():
     plain = small_network()
-    made = moco(plain, seasons(), moco_settings(epochs=2), seed=0, device=CPU)
+    made = moco(plain, seasons(), moco_settings(epochs=2), Run(0, CPU))
     network, its = run(epochs=2, **OFF)
     assert same(network, plain)
     assert its == made
@@ -141,10 +140,3 @@ def test_an_interrupted_run_ends_bit_identical(tmp_path, monkeypatch, seconds, a
     line = stopped_and_continued(partial(run, epochs=2), tmp_path, monkeypatch, at=at)
     assert line.startswith("moco+geo+tp: continuing after epoch 1 of 2")
     assert ("and 1 steps" in line) == (seconds < 0)
-
-
-def test_the_settings_are_those_of_params_yaml():
-    section = load(Path(__file__).parents[2] / "params.yaml").pretrain_img.methods.geo_ssl
-    kind, train = METHODS["geo_ssl"]
-    assert (kind, train) == (GeoSslSettings, geo_ssl)
-    assert dataclasses.asdict(kind(**section.model_dump())) == section.model_dump()

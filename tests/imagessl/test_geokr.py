@@ -10,11 +10,13 @@ from unlabelled import CPU, backbone, unlabelled
 
 from cspops.errors import DataError
 from cspops.imagessl import geokr as module
-from cspops.imagessl.geokr import GeokrSettings, StudentAndTeacher, geokr
+from cspops.imagessl.geokr import StudentAndTeacher, geokr
 from cspops.imagessl.land_cover import LandCover
+from cspops.params.image_networks import Geokr
+from cspops.training.loop import Run
 
 
-def settings(**changes) -> GeokrSettings:
+def settings(**changes) -> Geokr:
     defaults = {
         "epochs": 3,
         "batch_size": 8,
@@ -27,7 +29,7 @@ def settings(**changes) -> GeokrSettings:
         "colour_jitter": 0.1,
         "turns": True,
     }
-    return GeokrSettings(**(defaults | changes))
+    return Geokr(**defaults).model_copy(update=changes)
 
 
 def cover(n: int = 24, classes: int = 4, rows: torch.Tensor | None = None) -> LandCover:
@@ -43,10 +45,8 @@ def run(n: int = 24, *, network=None, land_cover=None, seed: int = 0, resume=Non
         network,
         unlabelled(n, lonlat=lonlat),
         settings(**changes),
-        seed=seed,
-        device=CPU,
+        Run(seed, CPU, resume),
         land_cover=land_cover or cover(n),
-        resume=resume,
     )
     return network, made
 
@@ -118,7 +118,7 @@ def test_only_rows_with_land_cover_are_shown_each_with_its_own(monkeypatch):
         return real(self, shown, share)
 
     monkeypatch.setattr(module.StudentAndTeacher, "loss", loss)
-    made = geokr(backbone(), unlabelled(pixels), settings(epochs=1, colour_jitter=0.0), seed=0, device=CPU, land_cover=land)
+    made = geokr(backbone(), unlabelled(pixels), settings(epochs=1, colour_jitter=0.0), Run(0, CPU), land_cover=land)
     assert sorted(seen) == sorted((row, row) for row in rows.tolist())
     assert made.facts == {"classes": 2, "without_land_cover": 14, "note": "Said of it"}
 
@@ -129,7 +129,7 @@ def test_it_learns_the_land_cover_of_images_that_show_it():
     noise = torch.rand(48, 32, 32, 3, generator=torch.Generator().manual_seed(0)) * 100
     pixels = (noise + 150 * kind[:, None, None, None]).to(torch.uint8)
     land = LandCover(torch.arange(48), torch.nn.functional.one_hot(kind, 2).float(), (1, 2), 0, "")
-    made = geokr(backbone(), unlabelled(pixels), settings(epochs=6, learning_rate=0.003), seed=0, device=CPU, land_cover=land)
+    made = geokr(backbone(), unlabelled(pixels), settings(epochs=6, learning_rate=0.003), Run(0, CPU), land_cover=land)
     assert made.curve[-1]["land_cover"] < 0.25 * math.log(2) / 2
 
 

@@ -9,15 +9,17 @@ from interrupted import stopped_and_continued
 from unlabelled import CPU, backbone, tiles, unlabelled
 
 from cspops.errors import DataError
-from cspops.imagessl.moco import MocoSettings, moco
+from cspops.imagessl.moco import moco
 from cspops.losses import objectives
 from cspops.losses.objectives import unit
 from cspops.models.backbones import ImageNetwork
+from cspops.params.image_networks import Moco
 from cspops.seeds import torch_stream
+from cspops.training.loop import Run
 from cspops.training.resume import Resume
 
 
-def settings(**changes) -> MocoSettings:
+def settings(**changes) -> Moco:
     defaults = {
         "epochs": 3,
         "batch_size": 16,
@@ -34,12 +36,12 @@ def settings(**changes) -> MocoSettings:
         "blur": 0.0,
         "turns": True,
     }
-    return MocoSettings(**(defaults | changes))
+    return Moco(**defaults).model_copy(update=changes)
 
 
 def run(n: int = 32, *, network: ImageNetwork | None = None, resume=None, seed: int = 0, **changes):
     network = network or backbone()
-    made = moco(network, unlabelled(n), settings(**changes), seed=seed, device=CPU, resume=resume)
+    made = moco(network, unlabelled(n), settings(**changes), Run(seed, CPU, resume))
     return network, made.curve
 
 
@@ -70,10 +72,10 @@ def test_learns_to_tell_tiles_apart():
 def test_every_key_enters_the_queue(tmp_path):
     """32 keys into a queue of 12, by 8: none of the first random ones is left, and the oldest is at 32 mod 12 = 8."""
     run(epochs=1, batch_size=8, queue=12, resume=Resume(tmp_path))
-    tensors, _ = Resume(tmp_path).load("moco")
+    state = Resume(tmp_path).load("moco")["modules"]["contrast"]
     first = unit(torch.randn(12, 8, generator=torch_stream(0, "moco queue")))
-    queue = tensors["state/contrast.queue.keys"]
-    assert tensors["state/contrast.queue.oldest"].item() == 8
+    queue = state["queue.keys"]
+    assert state["queue.oldest"].item() == 8
     assert queue.shape == (12, 8)
     assert float((queue @ first.T).max()) < 1 - 1e-4
     torch.testing.assert_close(queue.norm(dim=1), torch.ones(12), rtol=0, atol=1e-5)
@@ -140,7 +142,7 @@ def test_the_last_batch_may_be_short(n):
 def test_settings_and_tiles_are_left_alone():
     pixels = tiles()
     copied = pixels.clone()
-    moco(backbone(), unlabelled(pixels), settings(epochs=1), seed=0, device=CPU)
+    moco(backbone(), unlabelled(pixels), settings(epochs=1), Run(0, CPU))
     assert torch.equal(pixels, copied)
 
 
@@ -148,14 +150,14 @@ def test_settings_and_tiles_are_left_alone():
 def test_fewer_than_two_tiles_are_refused(n: int) -> None:
     pixels = torch.zeros(n, 8, 8, 3, dtype=torch.uint8)
     with pytest.raises(DataError, match="too few"):
-        moco(backbone(), unlabelled(pixels), settings(), seed=0, device=CPU)
+        moco(backbone(), unlabelled(pixels), settings(), Run(0, CPU))
 
 
 def test_positions_give_a_monitor_and_change_nothing_else() -> None:
     plain, curve = run(epochs=2)
     network = backbone()
     lonlat = torch.rand(32, 2, generator=torch.Generator().manual_seed(0)) * 50
-    made = moco(network, unlabelled(32, lonlat=lonlat), settings(epochs=2), seed=0, device=CPU)
+    made = moco(network, unlabelled(32, lonlat=lonlat), settings(epochs=2), Run(0, CPU))
     assert [row["total"] for row in made.curve] == [row["total"] for row in curve]
     assert all(0 < row["knn_km"] < 7000 for row in made.curve)
     assert made.facts.keys() == {"knn_km_before", "knn_km_after"}

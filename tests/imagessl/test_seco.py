@@ -3,7 +3,6 @@
 import dataclasses
 import math
 from functools import partial
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,24 +12,23 @@ from test_moco import settings as moco_settings
 from unlabelled import CPU, unlabelled
 
 from cspops.errors import DataError
-from cspops.imagessl import watched
-from cspops.imagessl.methods import METHODS
-from cspops.imagessl.seco import SeasonalContrast, SecoSettings, seco, space_loss
+from cspops.imagessl.seco import SeasonalContrast, seco, space_loss
 from cspops.losses.objectives import unit
-from cspops.params import load
+from cspops.params.image_networks import Seco
 from cspops.seeds import torch_stream
 from cspops.training import loop
+from cspops.training.loop import Run
 
 
-def settings(**changes) -> SecoSettings:
+def settings(**changes) -> Seco:
     own = {"place_metres": changes.pop("place_metres", None), "least_share": changes.pop("least_share", 0.5)}
-    return SecoSettings(**dataclasses.asdict(moco_settings(**({"batch_size": 8} | changes))), **own)
+    return Seco.model_construct(**dict(moco_settings(**({"batch_size": 8} | changes))), **own)
 
 
 def run(images=None, *, resume=None, **changes):
     network = small_network()
     images = seasons() if images is None else images
-    return network, seco(network, images, settings(**changes), seed=0, device=CPU, resume=resume)
+    return network, seco(network, images, settings(**changes), Run(0, CPU, resume))
 
 
 @pytest.mark.parametrize("space", [0, 1, 2])
@@ -142,14 +140,14 @@ def test_cropped_views_are_neither_mirrored_nor_turned(monkeypatch):
 def test_every_place_of_several_dates_is_seen_once_an_epoch(monkeypatch):
     """Batches of 8, 8 and 2 of the 18."""
     numbers = []
-    real = watched.epoch_of_rows
+    real = loop.epoch_of_rows
 
     def recorded(n, batch_size, *, generator):
         for rows in real(n, batch_size, generator=generator):
             numbers.append(rows)
             yield rows
 
-    monkeypatch.setattr(watched, "epoch_of_rows", recorded)
+    monkeypatch.setattr(loop, "epoch_of_rows", recorded)
     images = seasons()
     images.captured_at[:6] = 0  # the first two places have one date each
     _, made = run(images, epochs=1)
@@ -199,10 +197,3 @@ def test_an_interrupted_run_ends_bit_identical(tmp_path, monkeypatch, seconds, a
     line = stopped_and_continued(partial(run, epochs=2), tmp_path, monkeypatch, at=at)
     assert line.startswith("seco: continuing after epoch 1 of 2")
     assert ("and 1 steps" in line) == (seconds < 0)
-
-
-def test_the_settings_are_those_of_params_yaml():
-    section = load(Path(__file__).parents[2] / "params.yaml").pretrain_img.methods.seco
-    kind, train = METHODS["seco"]
-    assert (kind, train) == (SecoSettings, seco)
-    assert dataclasses.asdict(kind(**section.model_dump())) == section.model_dump()

@@ -11,10 +11,12 @@ from unlabelled import CPU, backbone, tiles, unlabelled
 
 from cspops.errors import DataError
 from cspops.imagessl import tile2vec as module
-from cspops.imagessl.tile2vec import Tile2VecSettings, tile2vec
+from cspops.imagessl.tile2vec import tile2vec
+from cspops.params.image_networks import Tile2Vec
+from cspops.training.loop import Run
 
 
-def settings(**changes) -> Tile2VecSettings:
+def settings(**changes) -> Tile2Vec:
     defaults = {
         "epochs": 3,
         "batch_size": 8,
@@ -31,7 +33,7 @@ def settings(**changes) -> Tile2VecSettings:
         "raster": None,
         "turns": True,
     }
-    return Tile2VecSettings(**(defaults | changes))
+    return Tile2Vec(**defaults).model_copy(update=changes)
 
 
 def places(n: int = 24) -> torch.Tensor:
@@ -46,7 +48,7 @@ def run(n: int = 24, *, lonlat=None, network=None, seed: int = 0, resume=None, r
     network = network or backbone()
     images = unlabelled(n, lonlat=places(n) if lonlat is None else lonlat)
     about = settings(**changes)
-    made = tile2vec(network, images, about, seed=seed, device=CPU, resume=resume, raster=raster)
+    made = tile2vec(network, images, about, Run(seed, CPU, resume), raster=raster)
     return network, made
 
 
@@ -54,10 +56,10 @@ def recorded(monkeypatch) -> list[torch.Tensor]:
     """What the network is shown: before flips and turns."""
     seen, real = [], module.random_views
 
-    def views(pixels, **asked):
-        if asked["min_scale"] == 1.0:
+    def views(pixels, augmentation, **asked):
+        if augmentation.min_scale == 1.0:
             seen.append(pixels.clone())
-        return real(pixels, **asked)
+        return real(pixels, augmentation, **asked)
 
     monkeypatch.setattr(module, "random_views", views)
     return seen
@@ -107,7 +109,7 @@ def test_it_learns_that_towns_are_alike():
     def end(rate: float) -> float:
         images = unlabelled(pixels, lonlat=lonlat)
         about = settings(epochs=6, learning_rate=rate, neighbour_km=100.0, distant_km=1000.0)
-        return tile2vec(backbone(), images, about, seed=0, device=CPU).curve[-1]["triplet"]
+        return tile2vec(backbone(), images, about, Run(0, CPU)).curve[-1]["triplet"]
 
     assert end(0.003) < 0.7 * end(1e-9)
 

@@ -9,12 +9,6 @@ from pathlib import Path
 SRC = Path(__file__).parents[2] / "src" / "cspops"
 PUBLIC = {"Model"}
 """What `cspops.load` gives: its methods are for users."""
-ORACLES = {
-    "losses/objectives.py: in_batch",
-    "losses/objectives.py: negative_locations",
-    "losses/finetuning.py: presence_absence",
-}
-"""A readable equation beside the fast form, which tests hold to it."""
 CALLED_BY_NAME = {"__main__.py: run", "pixels/workers.py: serve"}
 """By pyproject.toml; by a process that is started with a line of code. Stages (`pipeline/*.py: run`) are called so, too."""
 OF_LIBRARIES = {"emit", "extra_repr", "forward", "get_extra_state", "set_extra_state"}
@@ -101,7 +95,7 @@ def orphans(root: Path) -> list[str]:
         for name, node in definitions(tree)
         if (where := f"{home.relative_to(root).as_posix()}: {name}")
         and name.rpartition(".")[2] not in public | OF_LIBRARIES
-        and where not in ORACLES | CALLED_BY_NAME
+        and where not in CALLED_BY_NAME
         and not (home.parent.name == "pipeline" and name == "run")
         and not is_used(home, name, node)
     )

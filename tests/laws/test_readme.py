@@ -1,5 +1,6 @@
-"""The README tells the truth about commands, stages and symbols."""
+"""README.md and docs/ tell the truth about commands, stages, choices, files and results."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
+from shown import PAGES
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -35,19 +37,77 @@ def test_the_table_of_stages_is_that_of_dvc_yaml() -> None:
     assert [(name, text) for name, text in rows if name in graph] == [(name, about["desc"]) for name, about in graph.items()]
 
 
-def test_every_cspops_command_shown_exists() -> None:
+@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+def test_every_cspops_command_shown_exists(page: Path) -> None:
     from typer.main import get_command
 
     from cspops.commands import app
 
     known = set(get_command(app).commands)  # type: ignore[attr-defined]
-    shown = set(re.findall(r"^\$? ?cspops ([a-z-]+)", README, re.MULTILINE))
-    assert shown <= known
+    shown = set(re.findall(r"^\$? ?cspops ([a-z-]+)|`cspops ([a-z-]+)", page.read_text(), re.MULTILINE))
+    assert {name for names in shown for name in names if name and not name.startswith("-")} <= known
 
 
-def test_files_and_figures_linked_exist() -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
+@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+def test_files_and_figures_linked_exist(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def test_every_choice_is_named() -> None:
+    content: dict[str, Any] = YAML(typ="safe").load((ROOT / "src/cspops/template/params.yaml").read_text())
+    table = README.split("## What can be varied")[1].split("## ")[0]
+    for catalogue in (
+        content["encodings"],
+        content["networks"],
+        content["losses"],
+        content["finetune_losses"],
+        content["pretrain_img"]["methods"],
+        content["finetune_img"]["modes"],
+        {name for name, below in content["dataset"].items() if isinstance(below, dict)},
+    ):
+        assert [name for name in catalogue if f"`{name}`" not in table] == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/results.md"])
+def test_rows_of_table_1_are_those_of_reports(page: str) -> None:
+    rows = {row["name"]: row["cells"] for row in _committed("reports/tables/table_1.json")["rows"]}
+    shown = _rows((ROOT / page).read_text(), "| run | 5 % | 10 % | 20 % | 100 % |")
+    assert len(shown) >= 5
+    for title, cells in shown:
+        name = "Img. Only" if title == "image alone" else title.split(", ")[0].strip("*")
+        assert cells == [f"{cell['ours']['mean']:.2f} ({cell['ours']['sd']:.2f})" for cell in rows[name]], title
+
+
+MODELS = {
+    "image alone": "image",
+    "location alone": "location",
+    "**CSP-MC-BLD**": "combined",
+    "calibrated product": "calibrated",
+    "nearest neighbours by distance": "distance_knn",
+    "image x nearest neighbours by distance": "image_x_distance_knn",
+}
+
+
+def test_rows_of_the_committed_run_are_those_of_reports() -> None:
+    metrics = _committed("reports/metrics.json")
+    shown = _rows((ROOT / "docs/results.md").read_text(), "| model | 5 % | 10 % | 20 % | 100 % |")
+    assert len(shown) >= len(MODELS)
+    for title, cells in shown:
+        of_role = metrics["spatial_test" if "spatial test" in title else "test"]
+        scores = [one[MODELS[title.split(", ")[0]]]["top1"] for one in of_role.values()]
+        assert cells == [f"{score['mean']:.2f} ({score['sd']:.2f})" for score in scores], title
+
+
+def _committed(name: str) -> Any:
+    """A JSON file as it is in git: the run that the pages speak of, whatever has been run since."""
+    return json.loads(subprocess.run(["git", "show", f"HEAD:{name}"], cwd=ROOT, capture_output=True, check=True).stdout)
+
+
+def _rows(text: str, header: str) -> list[tuple[str, list[str]]]:
+    """Title and cells of the rows below ``header``."""
+    table = text.split(header)[1].split("\n\n")[0].splitlines()[2:]
+    return [(title, cells) for title, *cells in (line.strip("| ").split(" | ") for line in table)]
 
 
 def test_no_address_in_the_lock() -> None:

@@ -17,6 +17,7 @@ RUN_BY = {
         "commands/test_init.py::test_own_photos_are_named_from_the_root_on_and_advice_is_printed_not_followed"
     ),
     "cspops data check": "commands/test_data_check.py::test_the_document_counts_every_row_and_names_the_bad_ones",
+    "cspops predict ~/new_photos": "pipeline/test_use_of_a_run.py::test_predict_says_what_evaluate_wrote",
     "cspops data use ~/photos --source folder": "commands/test_data_use.py::test_dvc_imports_the_folder_and_goes_back",
     "git restore data.dvc params.yaml && dvc repro": "commands/test_data_use.py::test_dvc_imports_the_folder_and_goes_back",
     "cspops tables 1 --queue": "commands/test_tables.py::test_dvc_itself_queues_the_run_once",

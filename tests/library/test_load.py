@@ -11,7 +11,7 @@ from location_runs import CLASSES, make_classifier, write_location_run
 import cspops
 from cspops.data.splits import ratio_key
 from cspops.errors import DataError
-from cspops.evaluation.calibration import Calibration
+from cspops.evaluation.predictor import Calibration
 from cspops.library.loading import load_seeds, ratio_of
 from cspops.models.checkpoint import save_model
 

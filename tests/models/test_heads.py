@@ -1,9 +1,9 @@
-"""Heads: standardisation, projection, class embeddings, linear probe."""
+"""Heads: standardisation, projection, class embeddings, linear probe; learned temperatures."""
 
 import pytest
 import torch
 
-from cspops.models.heads import ClassEmbedding, LinearProbe, Projection, Standardise
+from cspops.models.heads import ClassEmbedding, LearnedTemperatures, LinearProbe, Projection, Standardise
 
 
 def features(n: int = 50, k: int = 3) -> torch.Tensor:
@@ -69,3 +69,21 @@ def test_probe_config_rebuilds_it():
     again.load_state_dict(probe.state_dict(), strict=True)
     assert torch.equal(again(x), probe(x))
     assert probe(x).shape == (50, 5)
+
+
+def test_temperatures_start_where_they_are_told():
+    taus = LearnedTemperatures({"tau_batch": 0.07, "tau_dropout": 2.0})()
+    assert {name: tau.item() for name, tau in taus.items()} == pytest.approx({"tau_batch": 0.07, "tau_dropout": 2.0}, rel=1e-6)
+
+
+def test_clamp_keeps_the_scale_of_scores_at_most_100_and_leaves_others_alone():
+    module = LearnedTemperatures({"low": 0.001, "high": 50.0})
+    module.clamp()
+    assert {name: tau.item() for name, tau in module().items()} == pytest.approx({"low": 0.01, "high": 50.0}, rel=1e-5)
+
+
+def test_the_gradient_is_that_of_the_logarithm():
+    """d tau / d log(1 / tau) = - tau."""
+    module = LearnedTemperatures({"tau": 0.2})
+    module()["tau"].backward()
+    assert module.log_scale["tau"].grad.item() == pytest.approx(-0.2, rel=1e-6)

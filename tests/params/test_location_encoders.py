@@ -2,7 +2,7 @@
 
 import copy
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
@@ -12,7 +12,7 @@ from cspops.errors import ParamsError
 from cspops.models.encodings import ENCODINGS
 from cspops.models.location_encoder import LocationEncoder
 from cspops.models.networks import NETWORKS
-from cspops.params.location_encoders import EncodingChoice, Encodings, NetworkChoice, Networks
+from cspops.params.location_encoders import Encodings, Networks
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,12 +38,8 @@ def chosen(good: dict[str, Any], encoding: str, network: str = "ffn") -> dict[st
 
 
 def test_params_and_models_know_the_same_names(good: dict[str, Any]) -> None:
-    for choice, tables, models, section in (
-        (EncodingChoice, Encodings, ENCODINGS, "encodings"),
-        (NetworkChoice, Networks, NETWORKS, "networks"),
-    ):
-        names = list(get_args(choice.model_fields["name"].annotation))
-        assert names == list(tables.fields_by_key()) == list(models) == list(good[section])
+    for catalogue, models, section in ((Encodings, ENCODINGS, "encodings"), (Networks, NETWORKS, "networks")):
+        assert list(catalogue.fields_by_key()) == list(models) == list(good[section])
 
 
 @pytest.mark.parametrize("name", ENCODINGS)
@@ -141,5 +137,4 @@ def test_a_misspelt_name_gets_the_nearest_one(good: dict[str, Any], tmp_path: Pa
     content["encodings"]["sphereC_plus"] = content["encodings"].pop("sphereC+")
     with pytest.raises(ParamsError) as caught:
         load(tmp_path, content)
-    assert "params.yaml: encodings.sphereC+: the key is missing" in caught.value.message
     assert "params.yaml: encodings.sphereC_plus: unknown key; did you mean `sphereC" in caught.value.message

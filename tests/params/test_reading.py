@@ -241,6 +241,59 @@ def test_a_random_network_with_statistics_of_its_own_does_not_start_as_a_probe(
     params.load(write(tmp_path, changed(good, key, value)))
 
 
+CHOSEN = [
+    ("dataset.source", "fmow", "dataset.fmow"),
+    ("pretrain_img.method", "none", "pretrain_img.methods.none"),
+    ("location_encoder.encoding.name", "sphereC+", "encodings.sphereC+"),
+    ("location_encoder.network.name", "siren", "networks.siren"),
+    ("loss", "nce", "losses.nce"),
+    ("finetune_loc.loss", "focal", "finetune_losses.focal"),
+    ("finetune_img.mode", "full", "finetune_img.modes.full"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "section"), CHOSEN)
+def test_a_section_may_be_absent_unless_it_is_chosen(
+    good: dict[str, Any], tmp_path: Path, key: str, value: str, section: str
+) -> None:
+    whole = params.load(write(tmp_path, good))
+    *parents, last = section.split(".")
+    slim = copy.deepcopy(good)
+    at = slim
+    for parent in parents:
+        at = at[parent]
+    del at[last]
+    loaded = params.load(write(tmp_path, slim))
+    assert params.value_at(loaded, section) is None
+    assert params.completed(loaded) == whole
+    with pytest.raises(ParamsError) as caught:
+        params.load(write(tmp_path, changed(slim, key, value)))
+    assert caught.value.message == f"params.yaml: {section}: the section is missing; {key} is {value}"
+    assert caught.value.hint == f"copy its lines from {params.TEMPLATE}"
+
+
+def test_all_chosen_sections_that_are_absent_are_named_and_completed_keeps_what_is_set(
+    good: dict[str, Any], tmp_path: Path
+) -> None:
+    slim = changed(good, "losses", {}) | {"encodings": {"grid": good["encodings"]["grid"] | {"scales": 3}}, "networks": {}}
+    del slim["losses"]["mc"]
+    with pytest.raises(ParamsError) as caught:
+        params.load(write(tmp_path, slim))
+    assert caught.value.message.splitlines() == [
+        "params.yaml: networks.ffn: the section is missing; location_encoder.network.name is ffn",
+        "params.yaml: losses.mc: the section is missing; loss is mc",
+    ]
+    slim |= {"networks": good["networks"], "losses": good["losses"]}
+    loaded = params.completed(params.load(write(tmp_path, slim)))
+    assert loaded.encodings.grid.scales == 3
+    assert loaded.encodings.tile == params.default_params().encodings.tile
+
+
+def test_null_is_no_section(good: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match=r"params.yaml: losses.nce: null is no section"):
+        params.load(write(tmp_path, changed(good, "losses.nce", None)))
+
+
 def test_a_missing_section_and_a_missing_key_are_named_together(good: dict[str, Any], tmp_path: Path) -> None:
     del good["losses"], good["finetune_loc"]["steps"]
     with pytest.raises(ParamsError) as caught:

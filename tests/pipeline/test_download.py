@@ -12,6 +12,7 @@ from published_sets import write_inat2018_features
 from cspops.commands.runs import with_values
 from cspops.errors import DataError, EnvironmentProblem
 from cspops.host import Host
+from cspops.intake.published.manifest import Published
 from cspops.params import DownloadView, load, view
 from cspops.pipeline import download
 from cspops.site import Site
@@ -136,8 +137,8 @@ def test_a_fetch_that_was_begun_is_ended_first(
     (host / "inat2018" / left_over).write_text('{"train2018.json.tar.gz": {"url": "https://example.org/t"}}')
     asked: list[Any] = []
 
-    def ensure(name: str, form: str, root: Path, **about: Any) -> dict[str, dict[str, Any]]:
-        asked.append((name, form, root, about["parts"]))
+    def ensure(published: Published, form: str, root: Path, **about: Any) -> dict[str, dict[str, Any]]:
+        asked.append((published.name, form, root, about["parts"]))
         return {"train2018.json.tar.gz": {"size": 1, "sha256": "a", "url": "b", "licence": "c"}}
 
     monkeypatch.setattr(download, "ensure", ensure)

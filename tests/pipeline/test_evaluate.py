@@ -11,11 +11,11 @@ import pytest
 import torch
 from judged_set import RATIOS, ROLES, SEEDS, UNLABELLED, VIEW, N, Q, place, write_models, write_site
 
+from cspops import kernels
 from cspops.data.features import FeatureFile
 from cspops.data.splits import piece
 from cspops.errors import DataError
-from cspops.evaluation import combine
-from cspops.evaluation.combine import combined_log_p, image_log_p, location_log_p
+from cspops.evaluation.predictor import combined_log_p, image_log_p, location_log_p
 from cspops.models.checkpoint import save_model
 from cspops.models.heads import LinearProbe
 from cspops.models.loading import load_image_classifier, load_location_classifier
@@ -139,7 +139,7 @@ def test_some_rows_at_a_time_give_the_same_files(site: Site, monkeypatch: pytest
     names = ("reports/metrics.json", "reports/validation.json", "reports/regions.json", "calibration.json")
     before = {name: json.loads((site.out / name).read_text()) for name in names}
     whole = pq.read_table(site.out / "predictions.parquet").to_pylist()
-    monkeypatch.setattr(combine, "TABLE", 5 * Q)
+    monkeypatch.setattr(kernels, "TABLE", 5 * Q)
     evaluate.run(VIEW, site)
     for name, content in before.items():
         for one, other in zip(numbers(content), numbers(json.loads((site.out / name).read_text())), strict=True):

@@ -16,15 +16,15 @@ from told import told
 from cspops.data.features import FeatureFile
 from cspops.data.splits import piece
 from cspops.errors import DataError
-from cspops.evaluation.combine import image_log_p
 from cspops.evaluation.predictions import Judged
-from cspops.evaluation.predictor import ImageModel
+from cspops.evaluation.predictor import image_log_p
 from cspops.models.backbones import build_image_network, rebuild_image_network
 from cspops.models.checkpoint import load_config, load_weights, save_model
 from cspops.models.heads import ImageHead
 from cspops.params import load
 from cspops.params.graph import FinetuneImgView
 from cspops.pipeline import finetune_img, finetune_img_full
+from cspops.pipeline.evaluate import image_of_rows
 from cspops.site import Site
 from cspops.training.curves import read_curve
 
@@ -114,7 +114,7 @@ def test_evaluate_reads_the_features_of_the_network_itself(at):
     of_network = dict(zip(np.load(folder / "rows.npy").tolist(), np.load(folder / "features.npy"), strict=True))
     asked = torch.tensor([4, 0, 2])
     with torch.inference_mode():
-        model = ImageModel(
+        model = image_of_rows(
             folder, judged, FeatureFile(at.inputs["featurize"]).read([f"o{i}" for i in range(N)]), classes=CLASSES
         )
         found = model(asked)
@@ -123,7 +123,7 @@ def test_evaluate_reads_the_features_of_the_network_itself(at):
     assert found.exp()[:, 2].tolist() == [0, 0, 0]
     np.save(folder / "rows.npy", np.load(folder / "rows.npy") + 1)
     with pytest.raises(DataError, match=r"features\.npy lacks some of the judged rows"):
-        ImageModel(folder, judged, np.zeros((N, 1), np.float16), classes=CLASSES)
+        image_of_rows(folder, judged, np.zeros((N, 1), np.float16), classes=CLASSES)
 
 
 @pytest.mark.parametrize("line", ["36 images decoded", "ratio 0.5: epoch 2", "ratio 1: epoch 1"])

@@ -16,14 +16,16 @@ from unlabelled import unlabelled
 from cspops.errors import DataError, EnvironmentProblem
 from cspops.imagessl.images import Pretrained
 from cspops.imagessl.methods import METHODS
-from cspops.imagessl.moco import MocoSettings, moco
+from cspops.imagessl.moco import moco
 from cspops.models.backbones import build_image_network
 from cspops.params import load
 from cspops.params.graph import PretrainImgView
 from cspops.pipeline import pixels as pixels_module
 from cspops.pipeline import pretrain_img
 from cspops.pipeline.pieces import Shards
+from cspops.pipeline.pixels import Squares
 from cspops.training.curves import read_curve
+from cspops.training.loop import Run
 
 ROOT = Path(__file__).parents[2]
 N = 20
@@ -60,7 +62,7 @@ def test_the_pixels_are_those_of_the_training_rows_in_order(tmp_path, monkeypatc
     for path, train in zip(paths, TRAIN, strict=True):
         if not train:
             (tmp_path / "raw" / path).unlink()
-    pixels = pretrain_img.role_pixels("train", 40, at)
+    pixels = pretrain_img.role_pixels("train", Squares(40), at)
     assert pixels.dtype == torch.uint8
     assert np.array_equal(pixels.numpy(), np.stack(expected))
     n = len(expected)
@@ -75,11 +77,11 @@ def test_decoding_continues_where_it_was_killed(tmp_path, monkeypatch):
     good = (tmp_path / "raw" / paths[8]).read_bytes()
     (tmp_path / "raw" / paths[8]).write_bytes(b"")
     with pytest.raises(DataError, match=r"photos/8\.png cannot be used: image file is empty"):
-        pretrain_img.role_pixels("train", 40, at)
+        pretrain_img.role_pixels("train", Squares(40), at)
     (tmp_path / "raw" / paths[8]).write_bytes(good)
     done = np.asarray(Image.open(tmp_path / "raw" / paths[0]))[:, 4:44]
     (tmp_path / "raw" / paths[0]).unlink()
-    pixels = pretrain_img.role_pixels("train", 40, at)
+    pixels = pretrain_img.role_pixels("train", Squares(40), at)
     assert np.array_equal(pixels[0], done)
     assert pixels.flatten(1).max(1).values.min() > 0
     assert Shards(at.scratch, N, 6).left() == []
@@ -92,7 +94,7 @@ def test_a_disk_without_room_is_said_before_anything_is_decoded(tmp_path, monkey
     with pytest.raises(
         EnvironmentProblem, match=rf"{N} training images of 40 px take {N * 4800} bytes, and .* has {N * 4800 - 1} free"
     ):
-        pretrain_img.role_pixels("train", 40, at)
+        pretrain_img.role_pixels("train", Squares(40), at)
     assert not list(at.scratch.iterdir())
 
 
@@ -106,8 +108,7 @@ def test_it_trains_on_them_as_if_they_were_in_memory(tmp_path, monkeypatch):
     chosen = [path for path, train in zip(paths, TRAIN, strict=True) if train]
     pixels = np.stack([np.asarray(Image.open(tmp_path / "raw" / path))[:, 4:36] for path in chosen])
     network = build_image_network("timm:test_resnet", pretrained=False, px=32, seed=0)
-    settings = MocoSettings(**asked.settings.model_dump())
-    moco(network, unlabelled(torch.from_numpy(pixels)), settings, seed=0, device=torch.device("cpu"))
+    moco(network, unlabelled(torch.from_numpy(pixels)), asked.settings, Run(0, torch.device("cpu")))
     made = load_file(at.out / "model.safetensors")
     assert made.keys() == network.state_dict().keys()
     for name, tensor in network.state_dict().items():
@@ -136,11 +137,11 @@ def test_it_trains_on_whole_squares_whatever_the_crop_is(tmp_path, monkeypatch):
     at = site(tmp_path, paths=paths)
     seen = []
 
-    def stopped(method, network, images, *args, **kwargs):
+    def stopped(network, images, *args):
         seen.append(images.pixels.numpy().copy())
         return Pretrained([])
 
-    monkeypatch.setattr(pretrain_img, "pretrain_image_network", stopped)
+    monkeypatch.setitem(METHODS, "moco", stopped)
     pretrain_img.run(view(encoder={"crop": 0.5, "interpolation": "bilinear"}), at)
     whole = [Image.open(tmp_path / "raw" / path) for path in paths]
     expected = [image.resize((32, 32), Image.Resampling.BILINEAR, box=(4, 0, 44, 40)) for image in whole]

@@ -12,19 +12,20 @@ from unlabelled import unlabelled
 
 from cspops.errors import DataError
 from cspops.models.backbones import build_image_network
+from cspops.params.image_networks import MethodSettings
 from cspops.pipeline import pretrain_img
 from cspops.pipeline.pretraining_inputs import extra_inputs
 
 
-def asked(method: str, **changes) -> dict:
-    return view(method, **changes).settings.model_dump()
+def asked(method: str, **changes) -> MethodSettings:
+    return view(method, **changes).settings
 
 
 def test_only_what_a_method_asks_for_is_read(tmp_path):
     at = site(tmp_path, paths=["a.png"])
-    assert extra_inputs("moco", asked("moco"), unlabelled(4), at) == {}
-    assert extra_inputs("tile2vec", asked("tile2vec"), unlabelled(4), at) == {}
-    assert extra_inputs("tile2vec", asked("tile2vec", raster="file:no.png"), unlabelled(4), at) == {}
+    assert extra_inputs(asked("moco"), unlabelled(4), at) == {}
+    assert extra_inputs(asked("tile2vec"), unlabelled(4), at) == {}
+    assert extra_inputs(asked("tile2vec", raster="file:no.png"), unlabelled(4), at) == {}
 
 
 def test_a_raster_lies_in_the_project_and_is_read_as_images_are(tmp_path):
@@ -33,10 +34,10 @@ def test_a_raster_lies_in_the_project_and_is_read_as_images_are(tmp_path):
     Image.fromarray(pixels).save(tmp_path / "maps" / "big.png")
     at = site(tmp_path, paths=["a.png"])
     settings = asked("tile2vec", mode="tiles", raster="file:maps/big.png")
-    found = extra_inputs("tile2vec", settings, unlabelled(4), at)
+    found = extra_inputs(settings, unlabelled(4), at)
     assert np.array_equal(found["raster"].numpy(), pixels)
     with pytest.raises(DataError, match=r"raster .*maps/none\.png cannot be used: image file is not there"):
-        extra_inputs("tile2vec", settings | {"raster": "file:maps/none.png"}, unlabelled(4), at)
+        extra_inputs(settings.model_copy(update={"raster": "file:maps/none.png"}), unlabelled(4), at)
 
 
 def test_tiles_of_a_raster_train_the_network(tmp_path):
@@ -55,7 +56,7 @@ def test_land_cover_of_the_embedded_raster_is_that_of_training_rows(tmp_path):
     assert not TRAIN[1]
     network = build_image_network("timm:test_resnet", pretrained=False, px=32, seed=0)
     images = pretrain_img.training_images(network, at, torch.device("cpu"))
-    land = extra_inputs("geokr", asked("geokr", side_km=30.0), images, at)["land_cover"]
+    land = extra_inputs(asked("geokr", side_km=30.0), images, at)["land_cover"]
     assert len(land.rows) + land.left_out == sum(TRAIN)
     assert land.note.startswith("It uses extra information: the shares of the classes of the embedded raster of climate zones")
     assert land.note.endswith("squares of 30 km around the training places, and the labels of the embedded data set are drawn "

@@ -90,4 +90,4 @@ def test_a_notebook_embeds_places_with_the_encoder_alone(project: Path) -> None:
         "print(model.encode_location([[8.54, 47.37]]).shape);"
         "assert not {'timm', 'torchvision', 'PIL'} & set(sys.modules)"
     )
-    assert run(project, "python", "-c", code).stdout.strip() == "(1, 256)"
+    assert run(project, "python", "-c", code, processes="cold").stdout.strip() == "(1, 256)"

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from cspops.pixels.views import Views, gaussian_blur, random_views
+from cspops.pixels.views import Augmentation, Views, gaussian_blur, random_views
 
 
 def stream(seed: int = 0) -> torch.Generator:
@@ -17,8 +17,7 @@ def tiles(n: int = 16, side: int = 8) -> torch.Tensor:
 
 
 def views(pixels: torch.Tensor, seed: int = 0, **changes: float | bool) -> torch.Tensor:
-    settings = {"min_scale": 1.0, "colour_jitter": 0.0, "grey": 0.0} | changes
-    return random_views(pixels, generator=stream(seed), **settings)
+    return random_views(pixels, Augmentation(**changes), generator=stream(seed))
 
 
 def dihedral(tile: torch.Tensor) -> list[torch.Tensor]:
@@ -96,7 +95,7 @@ def test_a_stream_repeats_its_views_and_goes_on():
     x = tiles()
     assert torch.equal(views(x, min_scale=0.5), views(x, min_scale=0.5))
     g = stream()
-    one, other = (random_views(x, min_scale=0.5, colour_jitter=0.1, grey=0.0, generator=g) for _ in range(2))
+    one, other = (random_views(x, Augmentation(min_scale=0.5, colour_jitter=0.1), generator=g) for _ in range(2))
     assert not torch.equal(one, other)
 
 
@@ -110,16 +109,16 @@ def test_the_callers_tiles_are_left_alone():
 def test_some_rows_of_a_batch_get_what_they_get_in_it():
     """However a batch is shared out, so that processes make the views that one process would make."""
     x = tiles(10)
-    settings = {"min_scale": 0.5, "colour_jitter": 0.2, "grey": 0.5, "blur": 0.5}
-    whole = random_views(x, **settings, generator=stream())
+    settings = Augmentation(min_scale=0.5, colour_jitter=0.2, grey=0.5, blur=0.5)
+    whole = random_views(x, settings, generator=stream())
     for first, stop in ((0, 4), (4, 10), (3, 4)):
         g = stream()
-        part = random_views(x[first:stop], **settings, generator=g, batch=10, first=first)
+        part = random_views(x[first:stop], settings, generator=g, batch=10, first=first)
         torch.testing.assert_close(part, whole[first:stop], rtol=0, atol=1e-6)
         other = stream()
-        random_views(x, **settings, generator=other)
+        random_views(x, settings, generator=other)
         assert torch.equal(torch.rand(3, generator=g), torch.rand(3, generator=other))
-    views = Views((x * 255).byte().permute(0, 2, 3, 1), torch.device("cpu"), min_scale=0.5)
+    views = Views((x * 255).byte().permute(0, 2, 3, 1), torch.device("cpu"), Augmentation(min_scale=0.5))
     rows = torch.tensor([5, 1, 7])
     torch.testing.assert_close(views(rows, stream(), slice(1, 3)), views(rows, stream())[1:], rtol=0, atol=1e-6)
 

@@ -12,13 +12,14 @@ import torch
 
 from cspops.data.catalogue import Observations
 from cspops.errors import ParamsError
+from cspops.land import is_land
 from cspops.models.checkpoint import save_model
 from cspops.models.heads import ClassEmbedding
 from cspops.models.loading import load_location_classifier
 from cspops.models.location_encoder import LocationClassifier, LocationEncoder
 from cspops.report import model_maps
 from cspops.report.model_maps import class_of_map, draw_class, draw_clusters, encoder_title
-from cspops.report.world import World, is_land
+from cspops.report.world import World
 
 NETWORK = {
     "name": "ffn", "hidden_layers": 1, "hidden": 16, "activation": "relu", "dropout": 0.5,
@@ -49,7 +50,7 @@ def inputs(tmp_path: Path) -> dict[str, Path]:
 
 
 def make_models(folder: Path, classes: int) -> dict[str, Path]:
-    """Random models of seed 3, and few-shot subsets: the even rows at ratio 0.5, all at 1."""
+    """Random models of seed 3, and few-shot subsets: the even rows at ratio 0.5, all at 1. Every third row is of role test."""
     torch.manual_seed(1)
     save_model(folder / "pretrain" / "seed_3", LocationEncoder(CONFIG), CONFIG)
     for key in ("label_50", "label_70", "label_100"):
@@ -58,6 +59,8 @@ def make_models(folder: Path, classes: int) -> dict[str, Path]:
     (folder / "split").mkdir()
     level = pa.array([0.5 if row % 2 == 0 else 1.0 for row in range(20)], pa.float32())
     pq.write_table(pa.table({"obs_id": [f"o{i}" for i in range(20)], "seed_3": level}), folder / "split" / "few_shot.parquet")
+    roles = [("test", "train", "train")[row % 3] for row in range(20)]
+    pq.write_table(pa.table({"obs_id": [f"o{i}" for i in range(20)], "role": roles}), folder / "split" / "roles.parquet")
     return {"pretrain": folder / "pretrain", "finetune-loc": folder / "finetune_loc", "split": folder / "split"}
 
 
@@ -87,8 +90,8 @@ def test_a_class_that_is_not_in_the_data_is_named_with_the_nearest(name: str, sa
 def test_p_is_the_normalised_sigmoid_of_the_classifier_named_in_the_title(
     inputs: dict[str, Path], asked: dict[str, Any]
 ) -> None:
-    observations, test = observed(), torch.arange(20) % 3 == 0
-    draw_class(look(), inputs, WORLD, observations, 1, test=test, file=Path("a.png"))
+    observations = observed()
+    draw_class(look(), inputs, WORLD, observations, 1, Path("a.png"))
     panels, name, test_places, _, _ = asked["class_map"]
     assert name == "dog"
     dogs = [row for row in range(18) if row % 4 == 1]
@@ -107,9 +110,7 @@ def test_p_is_the_normalised_sigmoid_of_the_classifier_named_in_the_title(
 
 def test_one_label_ratio_is_one_map_and_the_only_class_is_certain(tmp_path: Path, asked: dict[str, Any]) -> None:
     observations = observed(["only"])
-    draw_class(
-        look(ratios=(0.5,)), make_models(tmp_path, 1), WORLD, observations, 0, test=torch.zeros(20).bool(), file=Path("a.png")
-    )
+    draw_class(look(ratios=(0.5,)), make_models(tmp_path, 1), WORLD, observations, 0, Path("a.png"))
     ((_, panel),) = asked["class_map"][0].items()
     np.testing.assert_allclose(panel.p, 1)
     np.testing.assert_array_equal(panel.labelled, observations.lonlat[:18:2].numpy())  # row 18 has no label

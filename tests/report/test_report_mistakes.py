@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from cspops.data.catalogue import Observations
+from cspops.evaluation.metrics import MODELS
 from cspops.evaluation.predictions import schema
-from cspops.evaluation.summary import MODELS
 from cspops.report.mistakes import (
     OTHER,
     JudgedRows,

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from cspops.commands.runs import with_values
-from cspops.params import VIEWS, Params, recorded
-from cspops.report.run_facts import default_params, differences, facts, read_records, value_of
+from cspops.params import VIEWS, Params, default_params, recorded
+from cspops.report.run_facts import differences, facts, read_records, value_of
 
 
 def records(**overrides: Any) -> dict[str, dict[str, Any]]:

@@ -1,46 +1,10 @@
-"""The projection keeps areas and has an inverse; land is where land is."""
+"""Land is where land is, and pixels of the map share it by area."""
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from cspops.report.world import World, equal_earth, from_equal_earth, is_land
-
-longitude, latitude = st.floats(-179.99, 179.99), st.floats(-89.9, 89.9)
-
-
-def test_the_equator_is_straight_and_as_long_as_the_formula_says() -> None:
-    """At the equator the auxiliary angle is 0, so x = 2 lon / (sqrt(3) A1) and y = 0, with A1 = 1.340264."""
-    xy = equal_earth(np.array([[180.0, 0.0], [-90.0, 0.0]]))
-    np.testing.assert_allclose(xy, [[2 * np.pi / np.sqrt(3) / 1.340264, 0], [-np.pi / np.sqrt(3) / 1.340264, 0]], atol=1e-12)
-
-
-@given(longitude, latitude)
-def test_the_projection_keeps_areas(lon: float, lat: float) -> None:
-    """On the unit sphere d(area) = cos(lat) dlon dlat; so the Jacobian's determinant is cos(lat).
-
-    Central differences of 1e-5 radians: error of the order 1e-10, and rounding of the order 1e-16 / 1e-5 = 1e-11.
-    """
-    step = 1e-5
-    at = np.array([[lon, lat]])
-    columns = [
-        (equal_earth(at + np.degrees(step) * unit) - equal_earth(at - np.degrees(step) * unit))[0] / (2 * step)
-        for unit in np.eye(2)
-    ]
-    assert np.linalg.det(np.stack(columns, 1)) == pytest.approx(np.cos(np.radians(lat)), abs=1e-7)
-
-
-@given(longitude, latitude)
-def test_there_and_back(lon: float, lat: float) -> None:
-    """Near the poles arcsin loses half the digits: 1e-8 radians is 6e-7 degrees."""
-    np.testing.assert_allclose(from_equal_earth(equal_earth(np.array([[lon, lat]]))), [[lon, lat]], atol=2e-6)
-
-
-def test_beyond_the_globe_is_nowhere() -> None:
-    outside = np.array([[2.8, 0.0], [-2.8, 0.0], [2.6, 1.2], [0.0, 1.33], [0.0, -1.33], [9.0, 9.0]])
-    assert np.isnan(from_equal_earth(outside)).all()
-    assert not np.isnan(from_equal_earth(np.array([[2.7, 0.0], [0.0, 1.31]]))).any()
+from cspops.land import globe, is_land, land_of
+from cspops.report.world import World, coastlines, equal_earth, from_equal_earth
 
 
 def test_land_is_where_land_is() -> None:
@@ -94,3 +58,16 @@ def test_lines_stay_on_the_map_and_coasts_part_land_from_sea() -> None:
     ring = np.stack(np.meshgrid([-0.4, 0, 0.4], [-0.4, 0, 0.4]), -1).reshape(-1, 2)
     near = is_land((points[:, None] + ring).reshape(-1, 2)).reshape(-1, 9)
     assert (near.any(1) & ~near.all(1)).mean() > 0.99
+
+
+def test_a_small_box_has_a_finer_coast():
+    coasts, globes = coastlines(land_of((7.0, 43.2, 8.0, 44.2))), coastlines(globe())
+    assert len(coasts) == 1
+    there = [((line > (7, 43.2)) & (line < (8, 44.2))).all(1).sum() for line in globes]
+    assert any(there)
+    assert len(coasts[0]) > 2 * sum(there)
+
+
+@pytest.mark.parametrize("box", [(-30.0, 20.0, -29.0, 21.0), (10.0, 25.0, 11.0, 26.0)])
+def test_no_coast_in_the_open_sea_and_inland(box):
+    assert coastlines(land_of(box)) == []

@@ -11,11 +11,40 @@ from cspops.geo import uniform_on_sphere, unit_vectors
 from cspops.models.encodings import ENCODINGS, Encoding
 from cspops.models.location_encoder import LocationEncoder
 from cspops.params import load
-from cspops.training.finetune_loc import LINKS, EarlyStopping, finetune_loc
+from cspops.params.sections import (
+    CrossEntropy,
+    FinetuneLoc,
+    Focal,
+    McLoss,
+    NoLoss,
+    PresenceAbsence,
+    PresenceAbsenceReleased,
+    Pretrain,
+)
+from cspops.training.finetune_loc import LINKS, finetune_loc
+from cspops.training.loop import Run
 from cspops.training.pretrain import pretrain
 
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
+SETTINGS = FinetuneLoc(
+    loss="presence_absence",
+    negatives="sphere",
+    steps=60,
+    batch_size=64,
+    learning_rate=0.005,
+    encoder_rate=1.0,
+    schedule="cosine",
+    last_rate=0.0,
+    patience=0,
+    check_every=1,
+)
+LOSSES = {
+    "presence_absence": PresenceAbsence(beta=0.2),
+    "presence_absence_released": PresenceAbsenceReleased(weight_background=1.0),
+    "cross_entropy": CrossEntropy(label_smoothing=0.1),
+    "focal": Focal(gamma=2.0),
+}
 ENCODER = {
     "encoding": {"name": "grid", "scales": 8, "r_min": 7.0, "r_max": 360.0},
     "network": {"name": "ffn", "hidden_layers": 1, "hidden": 64, "dropout": 0.2},
@@ -29,18 +58,19 @@ def fresh(seed: int = 0) -> LocationEncoder:
 
 
 def tune(labelled: Labelled, encoder: LocationEncoder | None = None, **changes):
-    settings = {
-        "classes": 4,
-        "steps": 60,
-        "batch_size": 64,
-        "learning_rate": 0.005,
-        "loss": "presence_absence",
-        "loss_settings": {"beta": 0.2},
-        "negatives": uniform_on_sphere,
-        "seed": 0,
-        "device": CPU,
-    } | changes
-    return finetune_loc(labelled, encoder or fresh(), **settings)
+    """With a loss among ``changes``, a law of negatives, validation rows, a seed, and changed settings."""
+    loss, negatives = changes.pop("loss", PresenceAbsence(beta=0.2)), changes.pop("negatives", uniform_on_sphere)
+    val, run = changes.pop("val", None), Run(changes.pop("seed", 0), CPU)
+    name = next(name for name, one in LOSSES.items() if isinstance(loss, type(one)))
+    settings = SETTINGS.model_copy(update={"loss": name} | changes)
+    return finetune_loc(labelled, encoder or fresh(), settings, loss, negatives=negatives, val=val, run=run)
+
+
+def mc(learning_rate: float) -> McLoss:
+    taus = dict.fromkeys(("tau_batch", "tau_locations", "tau_dropout"), 0.2)
+    weights = dict.fromkeys(("weight_locations", "weight_dropout"), 1.0)
+    switches = {"symmetric": False, "learn_temperature": False}
+    return McLoss(terms="BLD", **switches, **taus, **weights, learning_rate=learning_rate)
 
 
 def places(n: int, seed: int = 0, **belt: float) -> torch.Tensor:
@@ -54,7 +84,7 @@ def quadrants(lonlat: torch.Tensor) -> torch.Tensor:
 
 def test_learns_where_classes_are():
     train, test = places(200), places(500, seed=1)
-    model, _ = tune(Labelled(train, quadrants(train)))
+    model, _ = tune(Labelled(train, quadrants(train), 4))
     with torch.no_grad():
         hit = (model(test).argmax(1) == quadrants(test)).double().mean()
     assert float(hit) > 0.85  # chance is 0.25
@@ -63,7 +93,7 @@ def test_learns_where_classes_are():
 def test_negative_locations_push_scores_down_where_no_label_is():
     """One class, labelled in the north only: Eq. 5 has no other negatives than the random places, N^y being empty."""
     north = places(100, lat_min=30.0)
-    model, _ = tune(Labelled(north, torch.zeros(100, dtype=torch.long)), classes=1, steps=150, loss_settings={"beta": 0.5})
+    model, _ = tune(Labelled(north, torch.zeros(100, dtype=torch.long), 1), steps=150, loss=PresenceAbsence(beta=0.5))
     with torch.no_grad():
         there = model(places(200, seed=1, lat_min=40.0)).sigmoid().mean()
         elsewhere = model(places(200, seed=2, lat_max=-20.0)).sigmoid().mean()
@@ -86,23 +116,16 @@ def test_a_pre_trained_encoder_beats_a_fresh_one_at_few_labels_and_steps():
     def accuracy(seed: int, epochs: int) -> float:
         unlabelled, test = places(600, seed=10 + seed), places(600, seed=20 + seed)
         noise = torch.randn(600, 8, generator=torch.Generator().manual_seed(seed))
-        tau = dict.fromkeys(("tau_batch", "tau_locations", "tau_dropout"), 0.2)
         encoder, _ = pretrain(
             Unlabelled(unlabelled, looks[class_of(unlabelled)] + 0.3 * noise),
             ENCODER,
-            loss="mc",
-            terms="BLD",
-            loss_settings=tau | {"weight_locations": 1.0, "weight_dropout": 1.0},
+            mc(0.005) if epochs else NoLoss(),
+            schedule=Pretrain(epochs=max(1, epochs), batch_size=128, negative_locations=1, negatives="sphere"),
             negatives=uniform_on_sphere,
-            negative_locations=1,
-            epochs=epochs,
-            batch_size=128,
-            learning_rate=0.005,
-            seed=seed,
-            device=CPU,
+            run=Run(seed, CPU),
         )
-        labelled = Labelled(unlabelled[:30], class_of(unlabelled[:30]))
-        model, _ = tune(labelled, encoder, classes=3, steps=30, learning_rate=0.003, seed=seed)
+        labelled = Labelled(unlabelled[:30], class_of(unlabelled[:30]), 3)
+        model, _ = tune(labelled, encoder, steps=30, learning_rate=0.003, seed=seed)
         with torch.no_grad():
             return float((model(test).argmax(1) == class_of(test)).double().mean())
 
@@ -111,7 +134,7 @@ def test_a_pre_trained_encoder_beats_a_fresh_one_at_few_labels_and_steps():
 
 
 def test_same_seed_same_numbers_whatever_the_global_stream():
-    data = Labelled(places(30), quadrants(places(30)))
+    data = Labelled(places(30), quadrants(places(30)), 4)
     encoder = fresh()
     torch.manual_seed(1)
     one, curve = tune(data, copy.deepcopy(encoder), steps=5)
@@ -123,7 +146,7 @@ def test_same_seed_same_numbers_whatever_the_global_stream():
 
 
 def test_the_encoder_is_trained_in_place_and_returned_in_eval_mode():
-    data, encoder = Labelled(places(30), quadrants(places(30))), fresh()
+    data, encoder = Labelled(places(30), quadrants(places(30)), 4), fresh()
     before = encoder.network.output.weight.detach().clone()
     model, _ = tune(data, encoder, steps=3)
     assert model.encoder is encoder
@@ -133,21 +156,21 @@ def test_the_encoder_is_trained_in_place_and_returned_in_eval_mode():
 
 
 def test_the_config_rebuilds_the_encoder_and_counts_the_classes():
-    model, _ = tune(Labelled(places(10), torch.zeros(10, dtype=torch.long)), steps=1, classes=7)
+    model, _ = tune(Labelled(places(10), torch.zeros(10, dtype=torch.long), 7), steps=1)
     assert model.config == {"encoder": ENCODER, "classes": 7, "link": "sigmoid"}
     assert model(places(5)).shape == (5, 7)
 
 
 @pytest.mark.parametrize(("steps", "rows"), [(1, 1), (7, 7), (40, 20), (100, 20)])
 def test_the_curve_has_a_row_for_each_twentieth(steps, rows):
-    _, curve = tune(Labelled(places(10), quadrants(places(10))), steps=steps)
+    _, curve = tune(Labelled(places(10), quadrants(places(10)), 4), steps=steps)
     assert [row["step"] for row in curve] == [(i + 1) * max(1, steps // 20) for i in range(rows)]
 
 
 def test_the_curve_starts_at_the_loss_of_scores_about_zero_and_falls():
     """Fresh scores are near 0, where Eq. 5 is (1 + beta) log 2 = 0.83."""
     train = places(200)
-    _, curve = tune(Labelled(train, quadrants(train)), steps=100, learning_rate=0.001)
+    _, curve = tune(Labelled(train, quadrants(train), 4), steps=100, learning_rate=0.001)
     assert 0.6 < curve[0]["total"] < 1.1
     assert curve[-1]["total"] < 0.8 * curve[0]["total"]
 
@@ -155,23 +178,15 @@ def test_the_curve_starts_at_the_loss_of_scores_about_zero_and_falls():
 @pytest.mark.parametrize("n", [1, 2, 63, 65])
 def test_any_number_of_labels_trains(n):
     """Fewer labels than a batch are all taken at each step; a batch never runs short at the end of a pass."""
-    model, curve = tune(Labelled(places(n), quadrants(places(n))), steps=4)
+    model, curve = tune(Labelled(places(n), quadrants(places(n)), 4), steps=4)
     assert all(torch.isfinite(p).all() for p in model.parameters())
     assert len(curve) == 4
-
-
-SETTINGS = {
-    "presence_absence": {"beta": 0.2},
-    "presence_absence_released": {"weight_background": 1.0},
-    "cross_entropy": {"label_smoothing": 0.1},
-    "focal": {"gamma": 2.0},
-}
 
 
 @pytest.mark.parametrize("loss", sorted(LINKS))
 def test_every_loss_learns_where_classes_are_and_says_how_scores_become_probabilities(loss):
     train, test = places(200), places(500, seed=1)
-    model, _ = tune(Labelled(train, quadrants(train)), loss=loss, loss_settings=SETTINGS[loss])
+    model, _ = tune(Labelled(train, quadrants(train), 4), loss=LOSSES[loss])
     with torch.no_grad():
         hit = (model(test).argmax(1) == quadrants(test)).double().mean()
     assert float(hit) > 0.85  # chance is 0.25
@@ -186,8 +201,8 @@ def test_random_locations_come_from_the_law_that_is_given():
         return torch.stack((lonlat[:, 0].abs(), lonlat[:, 1]), 1)
 
     north = places(100, lat_min=60.0)
-    data = Labelled(north, torch.zeros(100, dtype=torch.long))
-    model, _ = tune(data, classes=1, steps=200, loss_settings={"beta": 0.5}, negatives=east)
+    data = Labelled(north, torch.zeros(100, dtype=torch.long), 1)
+    model, _ = tune(data, steps=200, loss=PresenceAbsence(beta=0.5), negatives=east)
     south = places(300, seed=3, lat_min=-60.0, lat_max=0.0)
     with torch.no_grad():
         there = model(torch.stack((20 + 140 * south[:, 0].abs() / 180, south[:, 1]), 1)).sigmoid().mean()
@@ -197,7 +212,7 @@ def test_random_locations_come_from_the_law_that_is_given():
 
 def test_an_exponential_schedule_ends_otherwise_than_a_cosine():
     train = places(50)
-    data = Labelled(train, quadrants(train))
+    data = Labelled(train, quadrants(train), 4)
     last = {
         schedule: tune(data, fresh(), schedule=schedule, last_rate=0.0176)[0].class_embedding.linear.weight
         for schedule in ("cosine", "exponential")
@@ -214,11 +229,10 @@ def test_early_stopping_keeps_the_weights_of_the_least_validation_nll():
         return float(-log_p.gather(1, val.label[:, None]).mean())
 
     noise = torch.randint(4, (90,), generator=torch.Generator().manual_seed(3))
-    train, val = Labelled(places(40), noise[:40]), Labelled(places(50, seed=1), noise[40:])
-    rule = EarlyStopping(val, patience=2, every=5)
-    stopped, curve = tune(train, steps=200, early_stopping=rule)
+    train, val = Labelled(places(40), noise[:40], 4), Labelled(places(50, seed=1), noise[40:], 4)
+    stopped, curve = tune(train, steps=200, val=val, patience=2, check_every=5)
     assert curve[-1]["step"] < 100
-    lengths = [tune(train, steps=200, early_stopping=EarlyStopping(val, patience=1, every=k))[0] for k in (5, 200)]
+    lengths = [tune(train, steps=200, val=val, patience=1, check_every=k)[0] for k in (5, 200)]
     to_the_end, _ = tune(train, steps=200)
     assert nll(stopped) < nll(to_the_end)
     assert nll(stopped) <= nll(lengths[0])
@@ -228,9 +242,9 @@ def test_early_stopping_keeps_the_weights_of_the_least_validation_nll():
 
 def test_early_stopping_that_never_stops_trains_the_same_way():
     train, val = places(100), places(100, seed=1)
-    data = Labelled(train, quadrants(train))
-    rule = EarlyStopping(Labelled(val, quadrants(val)), patience=1000, every=20)
-    with_rule, curve = tune(data, steps=40, early_stopping=rule)
+    data = Labelled(train, quadrants(train), 4)
+    rule = {"val": Labelled(val, quadrants(val), 4), "patience": 1000, "check_every": 20}
+    with_rule, curve = tune(data, steps=40, **rule)
     without, its_curve = tune(data, steps=40)
     assert curve == its_curve
     assert torch.equal(with_rule.class_embedding.linear.weight, without.class_embedding.linear.weight)
@@ -238,8 +252,8 @@ def test_early_stopping_that_never_stops_trains_the_same_way():
 
 def test_a_stop_before_the_first_row_of_the_curve_leaves_one():
     """Without a rate nothing gets better, so that the second check ends it, at step 2 of 200."""
-    data = Labelled(places(20), quadrants(places(20)))
-    _, curve = tune(data, steps=200, learning_rate=1e-12, early_stopping=EarlyStopping(data, patience=1, every=1))
+    data = Labelled(places(20), quadrants(places(20)), 4)
+    _, curve = tune(data, steps=200, learning_rate=1e-12, val=data, patience=1, check_every=1)
     assert len(curve) >= 1 and curve[0]["step"] <= 20
 
 
@@ -248,23 +262,16 @@ def test_every_encoding_pre_trains_and_fine_tunes(name):
     """With the settings of params.yaml, through both loops; learned encodings learn in both, and stay as they are else."""
     config = {"encoding": settings_of(name), "network": {"name": "ffn", "hidden": 32}, "dim": 16}
     lonlat = places(64)
-    taus = dict.fromkeys(("tau_batch", "tau_locations", "tau_dropout"), 0.2)
     encoder, curve = pretrain(
         Unlabelled(lonlat, torch.randn(64, 8, generator=torch.Generator().manual_seed(0))),
         config,
-        loss="mc",
-        terms="BLD",
-        loss_settings=taus | {"weight_locations": 1.0, "weight_dropout": 1.0},
+        mc(0.01),
+        schedule=Pretrain(epochs=2, batch_size=32, negative_locations=1, negatives="sphere"),
         negatives=uniform_on_sphere,
-        negative_locations=1,
-        epochs=2,
-        batch_size=32,
-        learning_rate=0.01,
-        seed=0,
-        device=CPU,
+        run=Run(0, CPU),
     )
     before = copy.deepcopy(encoder.encoding.state_dict())
-    model, _ = tune(Labelled(lonlat, quadrants(lonlat)), encoder, steps=5, batch_size=32)
+    model, _ = tune(Labelled(lonlat, quadrants(lonlat), 4), encoder, steps=5, batch_size=32)
     assert all(torch.isfinite(torch.tensor(list(row.values()))).all() for row in curve)
     assert bool(model(lonlat).isfinite().all())
     after = model.encoder.encoding.state_dict()
@@ -294,7 +301,7 @@ def test_every_encoding_tells_quadrants_apart_and_shuffled_coordinates_score_at_
     torch.manual_seed(0)
     encoder = LocationEncoder(config)
     encoder.fit(train, torch.Generator().manual_seed(0))
-    model, _ = tune(Labelled(train, quadrants(train)), encoder, steps=80)
+    model, _ = tune(Labelled(train, quadrants(train), 4), encoder, steps=80)
     assert hit_rate(model, test, quadrants(test)) > 0.40
     shuffled = test[torch.randperm(1000, generator=torch.Generator().manual_seed(9))]
     assert abs(hit_rate(model, shuffled, quadrants(test)) - 0.25) < 0.055
@@ -312,7 +319,7 @@ def test_a_constant_encoder_scores_at_chance(monkeypatch):
     monkeypatch.setitem(ENCODINGS, "constant", Constant)
     train, test = places(300), places(1000, seed=1)
     config = {"encoding": {"name": "constant"}, "network": {"name": "ffn", "hidden": 64, "dropout": 0.0}, "dim": 32}
-    model, _ = tune(Labelled(train, quadrants(train)), LocationEncoder(config))
+    model, _ = tune(Labelled(train, quadrants(train), 4), LocationEncoder(config))
     with torch.no_grad():
         assert len(model(test).argmax(1).unique()) == 1
     assert abs(hit_rate(model, test, quadrants(test)) - 0.25) < 0.055

@@ -2,7 +2,6 @@
 
 import copy
 import math
-from dataclasses import replace
 
 import pytest
 import torch
@@ -17,12 +16,13 @@ from cspops.training import finetune_network as module
 from cspops.training import loop
 from cspops.training.finetune_img import linear_probe
 from cspops.training.finetune_network import LabelledImages, finetune_network, image_features
+from cspops.training.loop import Run
 from cspops.training.resume import Resume
 
 
 def nll_and_top1(model, val: LabelledImages) -> tuple[float, float]:
     with torch.no_grad():
-        p = model(Views(val.pixels, CPU, min_scale=1.0).plain(val.rows)).double().softmax(1)
+        p = model(Views(val.pixels, CPU).plain(val.rows)).double().softmax(1)
     nll = [-math.log(p[i, y]) if p[i, y] > 1e-30 else math.log(CLASSES) for i, y in enumerate(val.label.tolist())]
     return sum(nll) / len(nll), 100 * float((p.argmax(1) == val.label).double().mean())
 
@@ -84,11 +84,11 @@ def test_a_class_without_a_label_has_probability_zero_and_its_validation_rows_co
     """Validation rows of class 3 that training knows nothing of; labels 0, 2 are there, 1 is not."""
     labelled, val = images()
     known = labelled.label != 1
-    labelled = LabelledImages(labelled.pixels, labelled.rows[known], labelled.label[known])
-    val = LabelledImages(val.pixels, val.rows, torch.where(val.label == 1, 3, val.label))
+    labelled = LabelledImages(labelled.pixels, labelled.rows[known], labelled.label[known], CLASSES)
+    val = LabelledImages(val.pixels, val.rows, torch.where(val.label == 1, 3, val.label), CLASSES)
     model, curve = train(sets=(labelled, val))
     with torch.no_grad():
-        scores = model(Views(val.pixels, CPU, min_scale=1.0).plain(val.rows))
+        scores = model(Views(val.pixels, CPU).plain(val.rows))
     assert float(scores.double().softmax(1)[:, [1, 3]].max()) == 0
     assert bool(scores.isfinite().all())
     best = min(curve, key=lambda row: row["val_nll"])
@@ -97,7 +97,7 @@ def test_a_class_without_a_label_has_probability_zero_and_its_validation_rows_co
 
 def test_one_class_alone_is_certain():
     labelled, val = images()
-    one = LabelledImages(labelled.pixels, labelled.rows, torch.full_like(labelled.label, 2))
+    one = LabelledImages(labelled.pixels, labelled.rows, torch.full_like(labelled.label, 2), CLASSES)
     model, _ = train(sets=(one, val), epochs=1)
     with torch.no_grad():
         assert model(torch.rand(2, 3, 8, 8)).softmax(1)[:, 2].tolist() == [1.0, 1.0]
@@ -140,7 +140,7 @@ def test_a_linear_head_starts_as_the_probe():
     model, curve = train(net=net, **others)
     assert curve[0]["val_nll"] == pytest.approx(choice.val_nll, rel=1e-5)
     with torch.no_grad():
-        view = Views(sets[1].pixels, CPU, min_scale=1.0).plain(sets[1].rows)
+        view = Views(sets[1].pixels, CPU).plain(sets[1].rows)
         torch.testing.assert_close(model(view), probe(features[1]), rtol=1e-4, atol=1e-4)
     _, from_zero = train(net=network(norm=True), head="mlp", **others)
     assert from_zero[0]["val_nll"] == pytest.approx(math.log(3), rel=1e-5)
@@ -161,7 +161,7 @@ def test_frozen_batch_norm_keeps_its_statistics_and_trains_its_scale(batch_norm)
 def test_one_row_is_refused():
     labelled, val = images()
     with pytest.raises(DataError, match="one labelled image is too few"):
-        train(sets=(LabelledImages(labelled.pixels, labelled.rows[:1], labelled.label[:1]), val))
+        train(sets=(LabelledImages(labelled.pixels, labelled.rows[:1], labelled.label[:1], CLASSES), val))
 
 
 def test_features_are_those_of_the_network(monkeypatch):
@@ -182,10 +182,8 @@ def test_a_training_that_makes_the_probe_worse_ends_as_the_probe():
     probe, search = linear_probe(
         features, labelled.label, val_features, val.label, classes=CLASSES, l2=(0.1, 0.01), max_iterations=50
     )
-    settings = replace(SETTINGS, learning_rate=30.0, ema=0.0, epochs=2)
-    model, curve = finetune_network(
-        network(), labelled, val, probe.standardise, settings, start=probe, classes=CLASSES, seed=0, device=CPU
-    )
+    settings = SETTINGS.model_copy(update={"learning_rate": 30.0, "ema": 0.0, "epochs": 2})
+    model, curve = finetune_network(network(), labelled, val, settings, start=probe, run=Run(0, CPU))
     assert min(row["val_nll"] for row in curve) > min(choice.val_nll for choice in search) + 0.1
-    answer = model(Views(val.pixels, CPU, min_scale=1.0).plain(val.rows)).detach()
+    answer = model(Views(val.pixels, CPU).plain(val.rows)).detach()
     torch.testing.assert_close(answer, probe(val_features).detach(), rtol=1e-3, atol=1e-3)

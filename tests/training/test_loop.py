@@ -9,7 +9,7 @@ from torch import nn
 
 from cspops.errors import CspopsError
 from cspops.training import loop
-from cspops.training.loop import cosine_decay, exponential_decay, run_epochs, warmed_cosine
+from cspops.training.loop import Run, Schedule, Training, cosine_decay, exponential_decay, run_epochs, warmed_cosine
 from cspops.training.resume import Resume
 
 CPU = torch.device("cpu")
@@ -26,21 +26,16 @@ class Scalar(nn.Module):
 def train(epochs: int = 2, *, resume=None, loss=None, module=None, optimizer=None, seed: int = 0, **others):
     """Two batches an epoch; the default loss is w itself, so that each SGD step takes the learning rate off w."""
     module = module or Scalar()
-    curve = run_epochs(
-        name="run",
-        modules={"module": module},
-        optimizer=optimizer or torch.optim.SGD(module.parameters(), lr=999.0),
-        learning_rate=1.0,
-        epochs=epochs,
-        batches=lambda stream: torch.randperm(4, generator=stream).split(2),
-        batches_per_epoch=2,
-        loss=loss or (lambda rows, draws: {"total": module.w * 1.0}),
-        seed=seed,
-        device=CPU,
-        resume=resume,
+    times = {key: others.pop(key) for key in ("warm_up", "accumulation") if key in others}
+    training = Training(
+        "run",
+        {"module": module},
+        optimizer or torch.optim.SGD(module.parameters(), lr=999.0),
+        loss or (lambda rows, draws: {"total": module.w * 1.0}),
         **others,
     )
-    return module, curve
+    schedule = Schedule(rows=4, epochs=epochs, batch_size=2, learning_rate=1.0, **times)
+    return module, run_epochs(training, schedule, Run(seed, CPU, resume))
 
 
 def test_cosine_decay_at_its_ends_and_middle():

@@ -13,6 +13,8 @@ from cspops.geo import uniform_on_sphere, unit_vectors
 from cspops.losses import csp
 from cspops.losses.objectives import unit
 from cspops.models.location_encoder import LocationEncoder
+from cspops.params.sections import McLoss, MseLoss, NceLoss, NoLoss, Pretrain
+from cspops.training.loop import Run
 from cspops.training.pretrain import curve_columns, pretrain
 from cspops.training.resume import Resume
 
@@ -22,8 +24,16 @@ ENCODER = {
     "network": {"name": "ffn", "hidden_layers": 1, "hidden": 48, "dropout": 0.2},
     "dim": 24,
 }
-MC = {"tau_batch": 0.2, "tau_locations": 0.2, "tau_dropout": 0.2, "weight_locations": 1.0, "weight_dropout": 1.0}
-NCE = {"weight_locations": 1.0, "weight_dropout": 1.0}
+TAUS = {"tau_batch": 0.2, "tau_locations": 0.2, "tau_dropout": 0.2}
+WEIGHTS = {"weight_locations": 1.0, "weight_dropout": 1.0}
+MC = McLoss(terms="BLD", symmetric=False, learn_temperature=False, **TAUS, **WEIGHTS, learning_rate=0.005)
+LOSSES = {
+    "mc": MC,
+    "nce": NceLoss(terms="BLD", **WEIGHTS, learning_rate=0.005),
+    "mse": MseLoss(learning_rate=0.005),
+    "none": NoLoss(),
+}
+SCHEDULE = Pretrain(epochs=3, batch_size=64, negative_locations=2, negatives="sphere")
 
 
 def world(n: int = 256, seed: int = 0) -> Unlabelled:
@@ -34,17 +44,13 @@ def world(n: int = 256, seed: int = 0) -> Unlabelled:
 
 
 def run(loss: str = "mc", terms: str = "BLD", *, data: Unlabelled | None = None, encoder: dict | None = None, **changes):
-    settings = {
-        "loss_settings": {"mc": MC, "nce": NCE, "mse": {}}[loss],
-        "negatives": uniform_on_sphere,
-        "negative_locations": 2,
-        "epochs": 3,
-        "batch_size": 64,
-        "learning_rate": 0.005,
-        "seed": 0,
-        "device": CPU,
-    } | changes
-    return pretrain(data or world(), encoder or ENCODER, loss=loss, terms=terms, **settings)
+    """With changed settings of the loss, a changed schedule, a law of negatives and what `Run` takes among ``changes``."""
+    of_run = {key: changes.pop(key) for key in ("resume",) if key in changes}
+    asked = Run(changes.pop("seed", 0), CPU, **of_run)
+    schedule = SCHEDULE.model_copy(update={key: changes.pop(key) for key in ("epochs", "negative_locations") if key in changes})
+    negatives, fields = changes.pop("negatives", uniform_on_sphere), type(LOSSES[loss]).model_fields
+    settings = LOSSES[loss].model_copy(update=({"terms": terms} if "terms" in fields else {}) | changes)
+    return pretrain(data or world(), encoder or ENCODER, settings, schedule=schedule, negatives=negatives, run=asked)
 
 
 def same(a: torch.nn.Module, b: torch.nn.Module) -> bool:
@@ -76,7 +82,7 @@ def test_matched_pairs_come_to_score_above_mismatched_ones(loss, terms):
         return float(torch.corrcoef(torch.stack((likeness, cosines)))[0, 1])
 
     trained, curve = run(loss, terms, epochs=25, data=world(512))
-    fresh, _ = run(loss, terms, epochs=0)
+    fresh, _ = run("none")
     assert agreement(trained) > agreement(fresh) + 0.2
     assert curve[-1]["B"] < curve[0]["B"] - 0.1
 
@@ -114,8 +120,7 @@ def test_the_curve_has_a_column_for_each_term_in_force(loss, terms, columns):
 
 
 def test_the_total_is_the_weighted_sum_of_the_terms():
-    settings = MC | {"weight_locations": 0.5, "weight_dropout": 3.0}
-    _, curve = run("mc", "BLD", epochs=1, loss_settings=settings)
+    _, curve = run("mc", "BLD", epochs=1, weight_locations=0.5, weight_dropout=3.0)
     row = curve[0]
     assert row["total"] == pytest.approx(row["B"] + 0.5 * row["L"] + 3 * row["D"], rel=1e-5)
 
@@ -164,7 +169,7 @@ def test_places_and_images_of_a_step_belong_together(monkeypatch):
     data = Unlabelled(places, places.float())
     calls = spy(monkeypatch)
     run("mc", "B", data=data, epochs=1, encoder=with_dropout(0.0), learning_rate=1e-12)
-    untrained, _ = run("mc", "B", data=data, epochs=0, encoder=with_dropout(0.0))
+    untrained, _ = run("none", data=data, encoder=with_dropout(0.0))
     with torch.no_grad():
         e = untrained(places)
     rows = torch.cat([torch.cdist(call["loc_emb"], e).argmin(1) for call in calls])
@@ -174,17 +179,20 @@ def test_places_and_images_of_a_step_belong_together(monkeypatch):
     torch.testing.assert_close(x @ torch.linalg.lstsq(x, f).solution, f, rtol=0, atol=1e-4)
 
 
-def test_no_epochs_is_the_untrained_encoder_of_the_seed():
-    one, curve = run(epochs=0)
+def test_no_loss_is_the_untrained_encoder_of_the_seed():
+    one, curve = run("none")
     assert curve == []
     assert not one.training
-    assert same(one, run(epochs=0)[0])
-    assert not same(one, run(epochs=0, seed=1)[0])
+    assert same(one, run("none")[0])
+    assert not same(one, run("none", seed=1)[0])
 
 
-def test_the_untrained_encoder_does_not_depend_on_the_loss():
-    """Sup. Only and every loss start from the same weights, so that seeds are paired."""
-    assert same(run("mc", epochs=0)[0], run("mse", "", epochs=0)[0])
+@pytest.mark.parametrize("loss", ["mc", "nce", "mse"])
+def test_the_untrained_encoder_does_not_depend_on_the_loss(loss):
+    """Sup. Only and every loss start from the same weights, so that seeds are paired: at a rate of nothing they stay there."""
+    trained, _ = run(loss, epochs=1, learning_rate=1e-12)
+    for mine, untrained in zip(trained.parameters(), run("none")[0].parameters(), strict=True):
+        torch.testing.assert_close(mine, untrained, rtol=0, atol=1e-9)
 
 
 def test_same_seed_same_numbers_whatever_the_global_stream():
@@ -254,15 +262,19 @@ def test_negative_locations_come_from_the_law_that_is_given(monkeypatch):
 def test_learned_temperatures_start_where_they_are_told_and_move(monkeypatch):
     """Only those of the terms in force; they are in the curve, which `curve_columns` names."""
     calls = spy(monkeypatch)
-    _, curve = run("mc", "BD", loss_settings=MC | {"learn_temperature": True, "symmetric": True}, epochs=4)
+    _, curve = run("mc", "BD", learn_temperature=True, symmetric=True, epochs=4)
     assert calls[0]["tau_batch"].item() == pytest.approx(0.2, rel=1e-6)
     assert calls[0]["tau_locations"] == 0.2  # not in force: the number as given
     assert all(call["symmetric"] is True for call in calls)
-    assert tuple(curve[0]) == curve_columns("BD", learned=True) == ("epoch", "B", "D", "total", "tau_batch", "tau_dropout")
+    assert (
+        tuple(curve[0])
+        == curve_columns(MC.model_copy(update={"terms": "BD", "learn_temperature": True}))
+        == ("epoch", "B", "D", "total", "tau_batch", "tau_dropout")
+    )
     assert abs(curve[-1]["tau_batch"] - 0.2) > 1e-3
     assert calls[-1]["tau_batch"].item() != calls[0]["tau_batch"].item()
 
 
 def test_fixed_temperatures_are_not_in_the_curve():
-    _, curve = run("mc", "BLD", loss_settings=MC | {"learn_temperature": False, "symmetric": False}, epochs=1)
-    assert tuple(curve[0]) == curve_columns("BLD", learned=False) == ("epoch", "B", "L", "D", "total")
+    _, curve = run("mc", "BLD", epochs=1)
+    assert tuple(curve[0]) == curve_columns(MC) == ("epoch", "B", "L", "D", "total")

@@ -1,6 +1,5 @@
 """A network without batch norm, small enough to be trained in seconds, and a function that processes run together."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -9,14 +8,15 @@ from torch import nn
 from cspops.models.backbones import ImageNetwork
 from cspops.models.checkpoint import save_model
 from cspops.models.heads import Standardise
+from cspops.params.image_networks import Full
 from cspops.training import loop
-from cspops.training.finetune_network import Classifier, FullSettings, LabelledImages, finetune_network
-from cspops.training.loop import Curve
+from cspops.training.finetune_network import Classifier, LabelledImages, finetune_network
+from cspops.training.loop import Curve, Run
 from cspops.training.processes import ALONE, Processes
 from cspops.training.resume import Resume
 
 CPU = torch.device("cpu")
-SETTINGS = FullSettings(
+SETTINGS = Full(
     head="linear",
     probe_l2=(),
     hidden=8,
@@ -55,19 +55,19 @@ def images(n: int = 44, *, classes: int = 3) -> tuple[LabelledImages, LabelledIm
     pixels[torch.arange(n), :, :, label % 3] += 60
     rows = torch.randperm(n, generator=torch.Generator().manual_seed(2))
     train, val = rows[: 2 * n // 3], rows[2 * n // 3 :]
-    return LabelledImages(pixels, train, label[train]), LabelledImages(pixels, val, label[val])
+    return LabelledImages(pixels, train, label[train], CLASSES), LabelledImages(pixels, val, label[val], CLASSES)
 
 
 def train(
     *, net: ImageNetwork | None = None, sets: tuple[LabelledImages, LabelledImages] | None = None, seed: int = 0, **others
 ) -> tuple[Classifier, Curve]:
     """With the settings among ``others`` changed, and the rest of them as keywords."""
-    changes = {key: others.pop(key) for key in list(others) if key in FullSettings.__dataclass_fields__}
+    changes = {key: others.pop(key) for key in list(others) if key in Full.model_fields}
     net, (labelled, val) = net or network(), sets or images()
     with torch.no_grad():
         standardise = Standardise(net.dim).fit(net.eval()(labelled.pixels[labelled.rows]))
-    settings, keywords = replace(SETTINGS, **changes), {"classes": CLASSES, "seed": seed, "device": CPU} | others
-    return finetune_network(net, labelled, val, standardise, settings, **keywords)
+    settings, start = SETTINGS.model_copy(update=changes), others.pop("start", standardise)
+    return finetune_network(net, labelled, val, settings, start=start, run=Run(seed, others.pop("device", CPU), **others))
 
 
 class Stopping(ImageNetwork):

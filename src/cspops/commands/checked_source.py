@@ -13,12 +13,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cspops.commands import own_images
+from cspops.data.json_files import Document
 from cspops.errors import DataError, ParamsError
 from cspops.files import whole
 from cspops.host import Host
 from cspops.intake.rows import Account
 from cspops.intake.take_in import take_in
-from cspops.params import DownloadView, Params, view
+from cspops.params import DownloadView, Params, completed, value_at, view
 from cspops.pipeline import paths
 from cspops.progress import silence
 from cspops.report.character_map import bounding_box, cells
@@ -35,7 +36,7 @@ OWN = ("folder", "table")
 class Found:
     """What a check found."""
 
-    document: dict[str, Any]
+    document: Document
     """See `run`."""
     lonlat: np.ndarray
     """(n, 2) of the observations that have a position, degrees."""
@@ -77,7 +78,8 @@ def run(params: Params, host: Host, *, path: Path | None, source: str | None) ->
     """Read a source as stage download would, with no limit to the rows set aside, and describe it.
 
     Without ``path`` the folder that data.dvc names is read; with it that one, or that table, by the settings of
-    `dataset.folder` or `dataset.table`. Nothing in the project changes.
+    `dataset.folder` or `dataset.table`, those that come with cspops where params.yaml has none. Nothing in the project
+    changes.
 
     Returns:
         a document of: source, path; the account of `data.rows.Account`; share_rejected and max_rejected;
@@ -85,7 +87,7 @@ def run(params: Params, host: Host, *, path: Path | None, source: str | None) ->
         `dates` (first, last, rows); `box` (west, south, east, north; east above 180 across the antimeridian) and `map`
         (degrees, cells of west, south and rows), of the positions.
     """
-    settings, raw, data_root = _what_to_read(params, host, path, source)
+    settings, raw, data_root = _what_to_read(completed(params), host, path, source)
     log.info(f"reading {raw} as {settings.source}")
     with tempfile.TemporaryDirectory(prefix="cspops-check-") as temporary:
         out, scratch = Path(temporary, "out"), Path(temporary, "scratch")
@@ -144,7 +146,7 @@ def _what_to_read(params: Params, host: Host, path: Path | None, source: str | N
             raise DataError(f"{raw}, which data.dvc names, does not exist", hint="cspops data use PATH names another folder")
     changed: dict[str, Any] = {"source": name}
     if table is not None:
-        changed["table"] = params.dataset.table.model_copy(update={"file": table})
+        changed["table"] = value_at(params, "dataset.table").model_copy(update={"file": table})
     dataset = params.dataset.model_copy(update=changed)
     return view(params.model_copy(update={"dataset": dataset}), DownloadView), raw, data_root
 

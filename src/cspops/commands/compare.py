@@ -1,12 +1,12 @@
 """`cspops compare`: metrics and params of two revisions, for a terminal and as Markdown for a pull request."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from cspops.commands.app import LOOK, app
 from cspops.commands.output import print_json, show
+from cspops.data.json_files import Document
 from cspops.errors import ParamsError
 from cspops.report.tables import TITLES, as_code, markdown, ratio_title
 
@@ -46,9 +46,6 @@ def compare(
         print(conclusion(document))
     if document["drops"]:
         raise typer.Exit(1)
-
-
-Document = Mapping[str, Any]
 
 
 def metric_rows(document: Document) -> list[list[str]]:

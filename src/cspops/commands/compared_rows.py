@@ -3,13 +3,13 @@
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from cspops.data.json_files import Document
 from cspops.errors import DataError
 from cspops.evaluation.bootstrap import Interval, paired_difference
 from cspops.shapes import Bool, Tensor
@@ -29,7 +29,7 @@ class Hits:
 HitsByRoleAndRatio = dict[tuple[str, float], Hits]
 
 
-def run(predictions: Path, revision: str) -> list[dict[str, Any]]:
+def run(predictions: Path, revision: str) -> list[Document]:
     """One row a role, label ratio and model: the difference in top-1 with its paired bootstrap interval."""
     if not predictions.is_file():
         raise DataError(f"{predictions} is missing", hint="dvc repro evaluate")

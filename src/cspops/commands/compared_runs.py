@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from cspops.commands import runs as git
+from cspops.data.json_files import Document
 from cspops.errors import DataError, ParamsError
 from cspops.evaluation.spread import Spread, welch
 from cspops.pipeline import paths
 from cspops.report.run_facts import leaves
+from cspops.report.tables import Metrics
 
 MODELS = ("image", "location", "combined", "calibrated")
 LEVEL = 0.95
@@ -26,7 +28,7 @@ class _Side:
 
     name: str
     params: dict[str, Any]
-    metrics: Mapping[str, Any]
+    metrics: Metrics
     data: Mapping[str, str]
     stale: bool
 
@@ -36,7 +38,7 @@ class _Side:
         return len(seeds) if isinstance(seeds, list) else 1
 
 
-def run(base: str, head: str | None, *, models: Sequence[str], max_drop: float) -> dict[str, Any]:
+def run(base: str, head: str | None, *, models: Sequence[str], max_drop: float) -> Document:
     """Compare top-1 of ``head`` (None: the workspace) with that of ``base``, each role and label ratio, and their params.
 
     A row is a `drop` when it has lost more than ``max_drop`` points and its interval (Welch, over seeds) lies below zero;
@@ -73,7 +75,7 @@ def run(base: str, head: str | None, *, models: Sequence[str], max_drop: float) 
     }
 
 
-def _row(ours: _Side, theirs: _Side, place: tuple[str, str, str], *, level: float, max_drop: float) -> dict[str, Any]:
+def _row(ours: _Side, theirs: _Side, place: tuple[str, str, str], *, level: float, max_drop: float) -> Document:
     role, ratio, model = place
     a, b = (_spread(side, place) for side in (ours, theirs))
     found = welch(a, b, level=level)
@@ -145,7 +147,7 @@ def _side(name: str, texts: Mapping[Path, bytes | None]) -> _Side:
     )
 
 
-def _differences(base: Mapping[str, Any], head: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _differences(base: Mapping[str, Any], head: Mapping[str, Any]) -> list[Document]:
     """Keys by their paths whose values differ; None where a side lacks the key."""
     before, after = leaves(base), leaves(head)
     keys = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))

@@ -1,14 +1,14 @@
 """`cspops data check`: read a source and report what is in it."""
 
 import textwrap
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from cspops.commands.app import data
 from cspops.commands.output import WIDE, clean, print_json, show, width
+from cspops.data.json_files import Document
 from cspops.pipeline.run import read_host, read_params
 
 
@@ -49,7 +49,7 @@ def data_check(
 MOST_CLASSES = 20
 
 
-def overview_rows(document: Mapping[str, Any]) -> list[list[str]]:
+def overview_rows(document: Document) -> list[list[str]]:
     """Counts of the set."""
     sizes = sorted(document["classes"].values())
     dates, box = document["dates"], document["box"]
@@ -75,7 +75,7 @@ def overview_rows(document: Mapping[str, Any]) -> list[list[str]]:
     return [["what", "how many"], *rows]
 
 
-def class_rows(document: Mapping[str, Any]) -> list[list[str]]:
+def class_rows(document: Document) -> list[list[str]]:
     """The largest classes, the others counted in a last row."""
     largest = sorted(document["classes"].items(), key=lambda item: (-item[1], item[0]))
     rows = [[clean(name), f"{size:,}"] for name, size in largest[:MOST_CLASSES]]
@@ -84,7 +84,7 @@ def class_rows(document: Mapping[str, Any]) -> list[list[str]]:
     return [["class", "rows"], *rows]
 
 
-def reason_rows(document: Mapping[str, Any]) -> list[list[str]]:
+def reason_rows(document: Document) -> list[list[str]]:
     """Why rows are set aside, commonest first, with the first places."""
     examples = document["examples"]["reasons"]
     rows = []
@@ -94,7 +94,7 @@ def reason_rows(document: Mapping[str, Any]) -> list[list[str]]:
     return [["set aside because", "where", "rows"], *rows]
 
 
-def note_rows(document: Mapping[str, Any]) -> list[list[str]]:
+def note_rows(document: Document) -> list[list[str]]:
     """What was odd about rows that are kept, commonest first."""
     examples = document["examples"]["notes"]
     rows = [[_whole(note), _some(examples.get(note, []), count), f"{count:,}"] for note, count in document["notes"].items()]

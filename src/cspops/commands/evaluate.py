@@ -5,18 +5,22 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from cspops.commands.options import load_models
 from cspops.commands.output import clean, print_json, show
-from cspops.data.json_files import read_json
+from cspops.data.json_files import Document, read_json
 from cspops.errors import DataError
 from cspops.intake.judging.labels import listed
 from cspops.pipeline import paths
 from cspops.progress import Meter
 from cspops.report.tables import percent
 
+if TYPE_CHECKING:
+    from cspops.report.tables import Places
+
 log = logging.getLogger(__name__)
+
 
 KINDS = ("latitude", "cell", "distance")
 
@@ -43,7 +47,7 @@ def score(
     rows = asked(paths, stdin=sys.stdin, position=None, reading=image.reading if image is not None else Reading())
     with Meter("evaluate", None, unit="rows") as meter:
         document = evaluate_on.score(models, meter.each(rows), run=run_of(folder), by_region=by is not None, by_class=by_class)
-    document = {"on": list(paths), "model": folder.as_posix()} | document
+    document = {"on": list(paths), "model": folder.as_posix(), **document}
     if by is not None:
         document["regions"] = _of_kind(document["regions"], by)
     if json:
@@ -67,7 +71,7 @@ def show_last(label_ratio: float | None, *, by: str | None, by_class: bool, json
     if json and label_ratio is None and by is None and not by_class:
         print(metrics_text(), end="")
         return
-    document: dict[str, Any] = read_last(label_ratio=label_ratio, by_region=by is not None, by_class=by_class)
+    document = read_last(label_ratio=label_ratio, by_region=by is not None, by_class=by_class)
     if by is not None:
         document["regions"] = {role: _of_kind(kinds, by) for role, kinds in document["regions"].items()}
     if json:
@@ -82,12 +86,12 @@ def show_last(label_ratio: float | None, *, by: str | None, by_class: bool, json
             _show_classes(f" on {TITLES[role]}, {title} of the labels", classes)
 
 
-def _of_kind(places: dict[str, Any], by: str) -> dict[str, Any]:
+def _of_kind(places: "Places", by: str) -> "Places":
     """The regions of one kind, or of every kind for `region`."""
     return {kind: some for kind, some in places.items() if by in ("region", kind)}
 
 
-def _show_regions(places: dict[str, Any], what: str = "") -> None:
+def _show_regions(places: "Mapping[str, Places]", what: str = "") -> None:
     from cspops.report.tables import region_rows
 
     for kind in KINDS:
@@ -95,7 +99,7 @@ def _show_regions(places: dict[str, Any], what: str = "") -> None:
             show(f"Top-1 by {kind}{what}", region_rows(places, kind), text_columns=2)
 
 
-def _show_classes(what: str, classes: Sequence[dict[str, Any]]) -> None:
+def _show_classes(what: str, classes: "Sequence[Document]") -> None:
     show(f"Top-1 of each class{what}", class_rows(classes), text_columns=2)
     if len(classes) > MOST_CLASSES:
         log.info(f"and {len(classes) - MOST_CLASSES} smaller classes: --json has all")
@@ -104,7 +108,7 @@ def _show_classes(what: str, classes: Sequence[dict[str, Any]]) -> None:
 MOST_CLASSES = 100
 
 
-def heading(document: Mapping[str, Any]) -> str:
+def heading(document: Document) -> str:
     """What the table of scores is about."""
     seeds = len(document["seeds"] or [None])
     parts = [f"{', '.join(map(clean, document['on']))}: {document['scored']:,} of {document['rows']:,} rows"]
@@ -113,7 +117,7 @@ def heading(document: Mapping[str, Any]) -> str:
     return ", ".join([*parts, f"mean (sd) over {seeds} seed{'s' if seeds > 1 else ''}"])
 
 
-def reason_rows(document: Mapping[str, Any]) -> list[list[str]]:
+def reason_rows(document: Document) -> list[list[str]]:
     """A header and a row for each reason why rows are not scored."""
     body = [
         [clean(reason, wide=200), ", ".join(map(clean, about["such_as"])), f"{about['rows']:,}"]
@@ -122,7 +126,7 @@ def reason_rows(document: Mapping[str, Any]) -> list[list[str]]:
     return [["not scored because", "such as", "rows"], *body]
 
 
-def notes(document: Mapping[str, Any]) -> list[str]:
+def notes(document: Document) -> list[str]:
     """Sentences on labels and positions."""
     said = [f"{document['classes']:,} of the model's {document['classes_of_model']:,} classes have rows"]
     if unknown := document["unknown_labels"]:
@@ -142,7 +146,7 @@ def notes(document: Mapping[str, Any]) -> list[str]:
     return said
 
 
-def class_rows(classes: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+def class_rows(classes: Sequence[Document]) -> list[list[str]]:
     """A header and a row for each of the largest classes: top-1 of each model, and what the last model takes it for."""
     models = list(classes[0]["top1"]) if classes else []
     judge = "combined" if "combined" in models else models[-1] if models else ""
@@ -166,7 +170,7 @@ def metrics_text() -> str:
         raise DataError(f"{file} is missing", hint=REMAKE) from None
 
 
-def read_last(*, label_ratio: float | None = None, by_region: bool = False, by_class: bool = False) -> dict[str, Any]:
+def read_last(*, label_ratio: float | None = None, by_region: bool = False, by_class: bool = False) -> Document:
     """`metrics`, and `regions` and `per_class` of one label ratio, the largest for None; each by role.
 
     `metrics` are of every label ratio, or of the one that is named.
@@ -185,7 +189,7 @@ def read_last(*, label_ratio: float | None = None, by_region: bool = False, by_c
     asked = near[0] if near else max(ratios, key=percent)
     if near:
         metrics = {role: {asked: found[asked]} for role, found in metrics.items()}
-    document: dict[str, Any] = {"label_ratio": percent(asked) / 100, "metrics": metrics}
+    document: Document = {"label_ratio": percent(asked) / 100, "metrics": metrics}
     if by_region:
         places = read_json(paths.REPORTS / "regions.json", remake=REMAKE)
         document["regions"] = {role: found[asked] for role, found in places.items() if asked in found}

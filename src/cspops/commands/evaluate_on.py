@@ -1,29 +1,26 @@
 """The trained models scored on other labelled images, read a few at a time."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from cspops.data.catalogue import read_observations
+from cspops.data.json_files import Document
 from cspops.data.splits import read_few_shot
 from cspops.errors import DataError
 from cspops.evaluation import metrics
-from cspops.evaluation.calibration import calibrated_log_p
-from cspops.evaluation.combine import combined_log_p
-from cspops.evaluation.metrics import Judgement
+from cspops.evaluation.metrics import MODELS, Judgement, Scores, summarise
 from cspops.evaluation.per_class import per_class, sole_best
 from cspops.evaluation.priors import nearest
 from cspops.evaluation.regions import regions
-from cspops.evaluation.summary import MODELS, Scores, summarise
 from cspops.library.asked import Asked
 from cspops.library.labelled import ClassNames, Intake, Labelled
 from cspops.library.loading import ratio_of
 from cspops.library.model import Model
-from cspops.shapes import Bool, Float, Int, Tensor
+from cspops.shapes import Float, Int, Tensor
 
 BATCH = 64
 """Rows whose images are held at once."""
@@ -64,7 +61,7 @@ def score(
     run: Path | None,
     by_region: bool = False,
     by_class: bool = False,
-) -> dict[str, Any]:
+) -> Document:
     """Score the models of every seed on labelled rows; nothing is written.
 
     Image, combined and calibrated are of the models' images and positions as in stage evaluate: a row without a position
@@ -128,7 +125,7 @@ def _add(growing: _Growing, models: Mapping[int, Model], rows: Sequence[Labelled
         if imaged and model.image is not None and id(model.image.network) not in features:
             features[id(model.image.network)] = model.image.features_of_squares(squares)
         of_image = features[id(model.image.network)] if imaged and model.image is not None else None
-        for name, log_p in _log_p(model, of_image, lonlat):
+        for name, log_p in model.log_p(of_image, lonlat):
             if not bool(log_p.isfinite().all()):
                 where = " and ".join(map(str, model.folders))
                 raise DataError(f"the model in {where} gives scores that are not finite", hint="dvc repro -f finetune-loc")
@@ -136,20 +133,7 @@ def _add(growing: _Growing, models: Mapping[int, Model], rows: Sequence[Labelled
             growing.best.setdefault((name, number), []).append(sole_best(log_p).int())
 
 
-def _log_p(model: Model, features: Tensor | None, lonlat: Float[Tensor, "n 2"]) -> Iterator[tuple[str, Tensor]]:
-    """Name and log P of each model that there is, of ``MODELS``."""
-    located: Bool[Tensor, n] = ~lonlat.isnan().any(1)
-    location = model.location_log_p(lonlat, located)
-    if features is not None and model.image is not None:
-        image = model.image.log_p_of_features(features)
-        yield "image", image
-        yield "combined", combined_log_p(image, location, located)
-        if model.calibration is not None:
-            yield "calibrated", calibrated_log_p(image, location, located, model.calibration)
-    yield "location", location
-
-
-def _metrics(scored: Scored, names: Sequence[str], *, seeds: int, classes: int) -> dict[str, Any]:
+def _metrics(scored: Scored, names: Sequence[str], *, seeds: int, classes: int) -> Document:
     scores: Scores = {
         (ROLE, ROLE, name, seed): metrics.score(scored.judged[name, seed], scored.label, classes=classes)
         for name in names
@@ -158,7 +142,7 @@ def _metrics(scored: Scored, names: Sequence[str], *, seeds: int, classes: int) 
     return summarise(scores, roles=(ROLE,), ratios=(ROLE,), seeds=range(seeds), models=names)[ROLE][ROLE]
 
 
-def _regions(scored: Scored, seeds: Sequence[int], run: Path | None, ratio: float | None) -> dict[str, Any]:
+def _regions(scored: Scored, seeds: Sequence[int], run: Path | None, ratio: float | None) -> Document:
     """As in regions.json; without the distances where nobody knows where the labelled rows lie."""
     judges = ("image", "location", "combined")
     hits = {name: torch.stack([scored.judged[name, seed].hits for seed in range(len(seeds))]) for name in judges}

@@ -33,7 +33,8 @@ def export(
     """Write the trained models into a folder that needs no project: safetensors, ONNX and a model card for a model hub."""
     from cspops.commands import exported_folder
 
-    about = exported_folder.run(model, out, seed=seed, label_ratio=label_ratio, onnx=onnx, only=only, force=force)
+    parts = exported_folder.Parts(only, onnx)
+    about = exported_folder.run(model, out, seed=seed, label_ratio=label_ratio, parts=parts, force=force)
     if json:
         print_json(about, ensure_ascii=False)
         return

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,10 @@ import torch
 from cspops.commands.imported_checkpoint import SOURCE
 from cspops.data.catalogue import Observations, read_observations
 from cspops.data.given_features import GIVEN
-from cspops.data.json_files import read_json
+from cspops.data.json_files import Document, read_json
 from cspops.data.splits import ratio_key, read_few_shot, read_roles
+from cspops.evaluation.metrics import MODELS
 from cspops.evaluation.released import NAME as RELEASED
-from cspops.evaluation.summary import MODELS
 from cspops.intake.published.manifest import MANIFESTS, read_manifest
 from cspops.library.loading import chosen_piece, ratio_of, run_of
 from cspops.library.model import Model
@@ -73,9 +72,9 @@ def _of_piece(run: Path, stage: str, piece: Path) -> Origin:
     return Origin(run, stage, int(piece.parent.name.removeprefix("seed_")), ratio_of(piece.name))
 
 
-def params_of(run: Path) -> dict[str, Any]:
+def params_of(run: Path) -> Document:
     """The params that the run's outputs were made with, by path, as stage.json of each recorded them."""
-    found: dict[str, Any] = {}
+    found: Document = {}
     for stage in STAGES:
         file = run / stage / "stage.json"
         if file.is_file():
@@ -90,10 +89,10 @@ def _without_folders(value: Any) -> Any:
     return f"file:{Path(value).name}" if isinstance(value, str) and value.startswith("file:") else value
 
 
-def data_of(origin: Origin, params: Mapping[str, Any]) -> dict[str, Any]:
+def data_of(origin: Origin, params: Document) -> Document:
     """The data that the model was trained on: whose they are, how many, where on Earth."""
     source = params.get("dataset.source")
-    found: dict[str, Any] = {"source": source, **_whose(source)}
+    found: Document = {"source": source, **_whose(source)}
     if origin.run is None or not (origin.run / "download" / "observations.parquet").is_file():
         return found
     observations = read_observations(origin.run / "download")
@@ -103,11 +102,11 @@ def data_of(origin: Origin, params: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _trained_on(origin: Origin, observations: Observations) -> dict[str, Any]:
+def _trained_on(origin: Origin, observations: Observations) -> Document:
     assert origin.run is not None
     train = read_roles(origin.run / "split", observations.obs_id)["train"]
     located = observations.lonlat[train & observations.located]
-    found: dict[str, Any] = {"training_rows": int(train.sum()), "located_training_rows": len(located)}
+    found: Document = {"training_rows": int(train.sum()), "located_training_rows": len(located)}
     if len(located):
         found["box"] = [round(float(edge), 2) for edge in (*located.amin(0), *located.amax(0))]
     if origin.label_ratio is not None and origin.seed is not None:
@@ -116,7 +115,7 @@ def _trained_on(origin: Origin, observations: Observations) -> dict[str, Any]:
     return found
 
 
-def _whose(source: str | None) -> dict[str, Any]:
+def _whose(source: str | None) -> Document:
     if source == "blue_marble":
         return SAMPLE
     if source is not None and (MANIFESTS / f"{source}.json").is_file():
@@ -131,7 +130,7 @@ def _whose(source: str | None) -> dict[str, Any]:
     return {"title": None, "licence": None, "citation": None, "non_commercial": False}
 
 
-def imported_from(folder: Path) -> dict[str, Any]:
+def imported_from(folder: Path) -> Document:
     """Of a folder that import-checkpoint wrote (or of encoder/ in it): the file it was made of."""
     file = next((one / SOURCE for one in (folder, folder.resolve().parent) if (one / SOURCE).is_file()), None)
     about = {} if file is None else read_json(file, remake=_remake(file))
@@ -169,7 +168,7 @@ def _why_no_image(origin: Origin) -> str:
     return "stage pretrain-img or finetune-img was not run"
 
 
-def revision_of(folder: Path) -> dict[str, Any] | None:
+def revision_of(folder: Path) -> Document | None:
     """The commit that git has checked out around ``folder``, and whether sources or params differ from it; None without."""
 
     def git(*arguments: str) -> str | None:
@@ -197,7 +196,7 @@ LEAST_AGREEMENT = 0.99
 """Another batch size, or another machine, may turn a class over where two are as likely."""
 
 
-def metrics_of(origin: Origin, model: Model) -> tuple[dict[str, Any], str | None]:
+def metrics_of(origin: Origin, model: Model) -> tuple[Document, str | None]:
     """`seeds` and `scores` (set, model, metric, then mean and sd over seeds, and top-1 of this seed); or why there are none.
 
     The numbers count when stage evaluate's predictions of this seed and label ratio are those of the model, and the mean
@@ -251,11 +250,11 @@ def _is_of(own: pa.Table, observations: Observations, model: Model) -> bool:
     some = (~lonlat.isnan().any(1)).nonzero()[:ROWS, 0]
     if not len(some):
         return True
-    answer = model.location_log_p(lonlat[some], torch.ones(len(some), dtype=torch.bool)).argmax(1).numpy()
+    answer = model.location_log_p(lonlat[some]).argmax(1).numpy()
     return bool((answer == own["location"].to_numpy()[some.numpy()]).mean() >= LEAST_AGREEMENT)
 
 
-def _agree(rows: pa.Table, summary: dict[str, Any], key: str) -> bool:
+def _agree(rows: pa.Table, summary: Document, key: str) -> bool:
     """Whether the table's mean over seeds of top-1 of the product is that of metrics.json, on every set."""
     for role, ratios in summary.items():
         of_role = rows.filter(pc.equal(rows["role"], role))

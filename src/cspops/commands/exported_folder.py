@@ -3,16 +3,17 @@
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from torch import nn
 
 from cspops.commands import export_facts as facts
 from cspops.commands.export_facts import metrics_of
 from cspops.commands.model_card import CARD, model_card
+from cspops.data.json_files import Document
 from cspops.errors import DataError
 from cspops.files import replaced, sha256_of
 from cspops.library.exported import ABOUT, is_export, reading_facts, write_parts
@@ -26,16 +27,27 @@ Only = Literal["encoder", "location"]
 """The location encoder alone, or with its classes; without an image network."""
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What of the models is written."""
+
+    only: Only | None = None
+    onnx: bool = True
+    """ONNX files beside the safetensors."""
+
+
+EVERYTHING = Parts()
+
+
 def run(
     folder: Path,
     out: Path,
     *,
     seed: int | None = None,
     label_ratio: float | None = None,
-    onnx: bool = True,
-    only: Only | None = None,
+    parts: Parts = EVERYTHING,
     force: bool = False,
-) -> dict[str, Any]:
+) -> Document:
     """Write the models in ``folder``, their ONNX files and a card into ``out``, which appears whole or not at all.
 
     Returns:
@@ -49,15 +61,15 @@ def run(
     _refuse_to_overwrite(out, force)
     if is_export(folder):
         raise DataError(f"{folder} is an exported folder already", hint="copy it, or export from the project")
-    if onnx:
+    if parts.onnx:
         require_packages()
     origin = facts.origin_of(folder, seed=seed, label_ratio=label_ratio)
-    model = _part_of(load(folder, seed=seed, label_ratio=label_ratio), only)
+    model = _part_of(load(folder, seed=seed, label_ratio=label_ratio), parts.only)
     with replaced(out.resolve()) as new:
         write_parts(new, model)
-        differences = _write_onnx(new, model) if onnx else {}
-        about = _about(folder, origin, model, only) | {"onnx": differences}
-        if not onnx:
+        differences = _write_onnx(new, model) if parts.onnx else {}
+        about = _about(folder, origin, model, parts.only) | {"onnx": differences}
+        if not parts.onnx:
             about["lacking"].append("ONNX files: `--no-onnx` left them out.")
         about["files"] = {one.relative_to(new).as_posix(): _sizes(one) for one in sorted(new.rglob("*")) if one.is_file()}
         (new / ABOUT).write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -124,7 +136,7 @@ def _carried(model: Model) -> Mapping[str, str]:
     return {"made_by": f"cspops {version('cspops')}", "positions": "degrees, longitude first, WGS84", **names}
 
 
-def _about(folder: Path, origin: facts.Origin, model: Model, only: Only | None) -> dict[str, Any]:
+def _about(folder: Path, origin: facts.Origin, model: Model, only: Only | None) -> Document:
     params = facts.params_of(origin.run) if origin.run is not None else {}
     lacking = facts.lacking(origin, model) if only is None else [f"All other parts: `--only {only}` left them out."]
     metrics, no_metrics = metrics_of(origin, model) if model.classifier is not None else ({}, None)
@@ -147,7 +159,7 @@ def _about(folder: Path, origin: facts.Origin, model: Model, only: Only | None) 
     }
 
 
-def _image_facts(model: Model) -> dict[str, Any]:
+def _image_facts(model: Model) -> Document:
     """How images are prepared, and whether there is a classifier."""
     assert model.image is not None
     config = {key: model.image.network.config[key] for key in ("model", "px", "crop", "interpolation", "mean", "sd", "weights")}
@@ -158,5 +170,5 @@ def _image_facts(model: Model) -> dict[str, Any]:
     )
 
 
-def _sizes(file: Path) -> dict[str, Any]:
+def _sizes(file: Path) -> Document:
     return {"bytes": file.stat().st_size, "sha256": sha256_of(file)}

@@ -7,15 +7,17 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
-from cspops.commands.image_networks_page import page
-from cspops.commands.image_probes import JUDGED, ImageRow, Probes, Refusal, chosen, image_network, image_rows, key_of
+from cspops.commands.image_networks_page import ListedNetwork, Network, NetworksDocument, page
+from cspops.commands.image_probes import JUDGED, ImageRow, Probed, Probes, Refusal, chosen, image_network, image_rows, key_of
 from cspops.data.splits import ratio_key
 from cspops.errors import ParamsError
 from cspops.files import write_whole
-from cspops.params import Params
+from cspops.imagessl.images import Facts
+from cspops.params import Params, completed, value_at
 from cspops.pipeline import paths
+from cspops.report.tables import Mean
 from cspops.site import Site
 from cspops.training.resume import Resume
 
@@ -30,15 +32,16 @@ SEEDS = 3
 """Of a command that does not say how many."""
 
 
-def listing(params: Params, *, also: Sequence[str], seeds: int | None = None) -> list[dict[str, Any]]:
+def listing(params: Params, *, also: Sequence[str], seeds: int | None = None) -> list[ListedNetwork]:
     """One entry a row: what the network is, and whether the table has its numbers."""
+    params = completed(params)
     rows, found = image_rows(params, also), {one["name"]: one for one in _kept(params)}
     try:
         keys = {row.name: _row_key(params, row, _seeds(params, seeds)) for row in rows}
     except FileNotFoundError:
         keys = {}
-    computed = {name for name, key in keys.items() if found.get(name, {}).get("key") == key and "scores" in found[name]}
-    return [row.about() | {"computed": row.name in computed} for row in rows]
+    computed = {name for name, key in keys.items() if name in found and found[name]["key"] == key and "scores" in found[name]}
+    return [{**row.about(), "computed": row.name in computed} for row in rows]
 
 
 def run(
@@ -49,7 +52,7 @@ def run(
     also: Sequence[str] = (),
     seeds: int | None = None,
     again: bool = False,
-) -> dict[str, Any]:
+) -> NetworksDocument:
     """Fill the rows of these names (all for none) and of ``also``, and write the table as JSON and Markdown.
 
     A row of the table with an equal key stays, whether it is named or not, unless ``again``, or it was refused and is asked
@@ -60,11 +63,14 @@ def run(
         seeds: the first so many of `seeds`, three or all if they are fewer for None; each draws the initial weights, the
             pre-training and the few-shot subset.
 
+    Settings that params.yaml lacks, of a method or of the probe, are those that come with cspops.
+
     Raises:
         ParamsError: a wrong name, model or number of seeds.
         DataError: catalogue or split are missing, stale or broken.
         EnvironmentProblem: another process fills rows on the same catalogue and split.
     """
+    params = completed(params)
     numbers = _seeds(params, seeds)
     rows = image_rows(params, also)
     own, others = rows[: len(rows) - len(set(also))], rows[len(rows) - len(set(also)) :]
@@ -101,26 +107,27 @@ def run(
         return document
 
 
-def _filled(row: ImageRow, probes: Probes, seeds: Sequence[int], *, key: str, again: bool) -> dict[str, Any]:
+def _filled(row: ImageRow, probes: Probes, seeds: Sequence[int], *, key: str, again: bool) -> Network:
     """A row of the document, from pieces of which one is a seed's."""
-    out = row.about() | {"key": key}
+    out = cast(Network, {**row.about(), "key": key})
     pieces = []
     for seed in seeds:
         try:
             pieces.append(_piece(row, probes, seed, again=again))
         except Refusal as refusal:
             log.info(f"{COMMAND}: {row.name}, seed {seed}: {refusal}")
-            return out | {"refused": str(refusal)}
+            return {**out, "refused": str(refusal)}
     facts = _facts([piece["facts"] for piece in pieces])
     note = facts.pop("note", None)
+    assert not isinstance(note, dict)
     scores = {
         ratio: {role: _mean_and_sd([piece["scores"][ratio][role] for piece in pieces]) for role in JUDGED if role in found}
         for ratio, found in pieces[0]["scores"].items()
     }
-    return out | {"dim": pieces[0]["dim"], "note": note, "facts": facts, "scores": scores}
+    return {**out, "dim": pieces[0]["dim"], "note": note, "facts": facts, "scores": scores}
 
 
-def _piece(row: ImageRow, probes: Probes, seed: int, *, again: bool) -> dict[str, Any]:
+def _piece(row: ImageRow, probes: Probes, seed: int, *, again: bool) -> Probed:
     """What one seed says; kept as JSON under the hash of all that it depends on."""
     scratch, key = probes.site.scratch, _piece_key(probes.params, row, seed)
     file, training = scratch / f"{key}.json", scratch / "training" / key
@@ -132,11 +139,11 @@ def _piece(row: ImageRow, probes: Probes, seed: int, *, again: bool) -> dict[str
         piece = probes.piece(row, seed, Resume(training))
         write_whole(file, json.dumps(piece, indent=1) + "\n")
         shutil.rmtree(training, ignore_errors=True)
-    out: dict[str, Any] = json.loads(file.read_text())
+    out: Probed = json.loads(file.read_text())
     return out
 
 
-def _document(params: Params, probes: Probes, seeds: Sequence[int], rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _document(params: Params, probes: Probes, seeds: Sequence[int], rows: list[Network]) -> NetworksDocument:
     observations, masks = probes.observations, probes.masks
     return {
         "title": "Image networks: linear probes on their frozen features",
@@ -145,10 +152,7 @@ def _document(params: Params, probes: Probes, seeds: Sequence[int], rows: list[d
         | {"train": int(masks["train"].sum()), "classes": len(observations.classes)},
         "labels": {ratio_key(ratio): probes.labels(ratio, seeds) for ratio in params.split.label_ratios},
         "seeds": list(seeds),
-        "probe": {
-            "l2": list(params.finetune_img.modes.linear_probe.l2),
-            "max_iterations": params.finetune_img.modes.linear_probe.max_iterations,
-        },
+        "probe": value_at(params, "finetune_img.modes.linear_probe").model_dump(mode="json"),
         "rows": rows,
     }
 
@@ -174,7 +178,7 @@ def _piece_key(params: Params, row: ImageRow, seed: int) -> str:
     return key_of(about, seed, list(params.split.label_ratios), probe, paths.input_hashes(COMMAND))
 
 
-def _key_of_kept(params: Params, one: dict[str, Any], seeds: Sequence[int]) -> str:
+def _key_of_kept(params: Params, one: Network, seeds: Sequence[int]) -> str:
     """Of a row that an earlier --also brought: what it says of itself, with today's params."""
     return _row_key(params, replace(ImageRow.of(one), images=image_rows(params)[0].images), seeds)
 
@@ -184,7 +188,7 @@ def _files(params: Params) -> tuple[Path, Path]:
     return paths.REPORTS / "tables" / f"{name}.json", paths.REPORTS / "tables" / f"{name}.md"
 
 
-def _kept(params: Params) -> list[dict[str, Any]]:
+def _kept(params: Params) -> list[Network]:
     """The rows of the table as it lies in the workspace, where it can be read."""
     try:
         rows = json.loads(_files(params)[0].read_bytes())["rows"]
@@ -196,17 +200,18 @@ def _kept(params: Params) -> list[dict[str, Any]]:
     return whole
 
 
-def _facts(of_seeds: list[dict[str, Any]]) -> dict[str, Any]:
+def _facts(of_seeds: Sequence[Facts]) -> dict[str, Mean | str]:
     """Numbers as mean and standard deviation over seeds, words as they are."""
-    out: dict[str, Any] = {}
+    out: dict[str, Mean | str] = {}
     for name in dict.fromkeys(name for facts in of_seeds for name in facts):
         values = [facts[name] for facts in of_seeds if name in facts]
-        is_text = any(isinstance(value, str) for value in values)
-        out[name] = ", ".join(dict.fromkeys(map(str, values))) if is_text else _mean_and_sd(values)
+        numbers = [value for value in values if not isinstance(value, str)]
+        whole = len(numbers) == len(values)
+        out[name] = _mean_and_sd(numbers) if whole else ", ".join(dict.fromkeys(map(str, values)))
     return out
 
 
-def _mean_and_sd(values: list[float]) -> dict[str, float]:
+def _mean_and_sd(values: list[float]) -> Mean:
     """Rounded to 4 digits; the sample standard deviation, 0 for one seed."""
     sd = statistics.stdev(values) if len(values) > 1 else 0.0
     return {"mean": round(statistics.fmean(values), 4), "sd": round(sd, 4)}

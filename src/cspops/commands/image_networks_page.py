@@ -1,9 +1,55 @@
 """The table of image networks, as rows of text: what `cspops image-networks` shows and writes to reports/tables/."""
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NotRequired, TypedDict
 
 from cspops.report.page import MEANINGS
-from cspops.report.tables import TITLES, as_text, cell, markdown, ratio_title
+from cspops.report.tables import TITLES, Mean, as_text, cell, markdown, ratio_title
+
+
+class About(TypedDict):
+    """What a network is: `stages.image_rows.ImageRow` as plain values."""
+
+    name: str
+    model: str | None
+    weights: str | None
+    images: Mapping[str, Any]
+    method: str
+    settings: Mapping[str, Any] | None
+    files: Mapping[str, str | None]
+
+
+class ListedNetwork(About):
+    computed: bool
+
+
+class Network(About):
+    """A row of the table: its numbers, or why it was refused."""
+
+    key: str
+    refused: NotRequired[str]
+    dim: NotRequired[int]
+    note: NotRequired[str | None]
+    facts: NotRequired[Mapping[str, Mean | str]]
+    scores: NotRequired[Mapping[str, Mapping[str, Mean]]]
+
+
+class Probe(TypedDict):
+    l2: list[float]
+    max_iterations: int
+
+
+class NetworksDocument(TypedDict):
+    """reports/tables/image_networks_SOURCE.json."""
+
+    title: str
+    dataset: str
+    rows_of_data: dict[str, int]
+    labels: dict[str, list[int]]
+    seeds: list[int]
+    probe: Probe
+    rows: list[Network]
+
 
 ROLES = ("test", "val")
 """In the order in which they are shown."""
@@ -18,7 +64,7 @@ NAMES = {
 }
 
 
-def roles(document: dict[str, Any]) -> list[str]:
+def roles(document: NetworksDocument) -> list[str]:
     """The sets that numbers are of, the first shown first."""
     return [role for role in ROLES if role in document["rows_of_data"]]
 
@@ -28,7 +74,7 @@ def heading(role: str) -> str:
     return f"Top-1 on {TITLES[role]}, per cent"
 
 
-def data_sentence(document: dict[str, Any]) -> str:
+def data_sentence(document: NetworksDocument) -> str:
     """On which data, and what a seed is."""
     counts = document["rows_of_data"]
     judged = " and ".join(f"{counts[role]:,} {TITLES[role]}" for role in roles(document))
@@ -40,7 +86,7 @@ def data_sentence(document: dict[str, Any]) -> str:
     )
 
 
-def accuracy_rows(document: dict[str, Any], role: str) -> list[list[str]]:
+def accuracy_rows(document: NetworksDocument, role: str) -> list[list[str]]:
     """A header, then the top-1 of each network on one set; a dash where there is none."""
     ratios = list(document["labels"])
     body = []
@@ -51,7 +97,7 @@ def accuracy_rows(document: dict[str, Any], role: str) -> list[list[str]]:
     return [["features", "numbers", *map(ratio_title, ratios)], *body]
 
 
-def fact_rows(document: dict[str, Any]) -> list[list[str]]:
+def fact_rows(document: NetworksDocument) -> list[list[str]]:
     """A header, then what each method says of its run: mean and standard deviation over seeds, or words."""
     body = [
         [row["name"], name, value if isinstance(value, str) else f"{value['mean']:.4g} ({value['sd']:.4g})"]
@@ -61,11 +107,11 @@ def fact_rows(document: dict[str, Any]) -> list[list[str]]:
     return [["features", "fact", "value"], *body]
 
 
-def setting_rows(document: dict[str, Any]) -> list[list[str]]:
+def setting_rows(document: NetworksDocument) -> list[list[str]]:
     """A header, then of each network what it is and how it was trained."""
     body = []
     for row in document["rows"]:
-        settings = {"weights": row["weights"]} | row["images"] | (row["settings"] or {})
+        settings = {"weights": row["weights"], **row["images"], **(row["settings"] or {})}
         words = {True: "true", False: "false"}
         said = ", ".join(
             f"{name} {words[value] if isinstance(value, bool) else value}"
@@ -76,7 +122,7 @@ def setting_rows(document: dict[str, Any]) -> list[list[str]]:
     return [["features", "network", "pre-training", "settings"], *body]
 
 
-def listing_rows(rows: list[dict[str, Any]]) -> list[list[str]]:
+def listing_rows(rows: Sequence[ListedNetwork]) -> list[list[str]]:
     """A header, then a line for each row that could be computed."""
     header = ["features", "network", "weights", "pre-training", "in the table"]
     body = [
@@ -86,7 +132,7 @@ def listing_rows(rows: list[dict[str, Any]]) -> list[list[str]]:
     return [header, *body]
 
 
-def remarks(document: dict[str, Any]) -> list[str]:
+def remarks(document: NetworksDocument) -> list[str]:
     """What else a reader must know: notes of methods, networks that could not be had, methods that refused."""
     rows = document["rows"]
     notes = [f"{row['name']}: {row['note']}" for row in rows if row.get("note")]
@@ -97,11 +143,11 @@ def remarks(document: dict[str, Any]) -> list[str]:
     return [*notes, *refused, *meanings, *few]
 
 
-def _judged(document: dict[str, Any]) -> list[tuple[str, int]]:
+def _judged(document: NetworksDocument) -> list[tuple[str, int]]:
     return [(role, document["rows_of_data"][role]) for role in roles(document)]
 
 
-def page(document: dict[str, Any]) -> str:
+def page(document: NetworksDocument) -> str:
     """The whole page as Markdown."""
     ratios = "; ".join(f"{ratio_title(ratio)}: {_labels(counts)}" for ratio, counts in document["labels"].items())
     parts = [

@@ -4,24 +4,29 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 
+from cspops.commands.image_networks_page import About
 from cspops.data.catalogue import Observations, read_observations
 from cspops.data.given_features import read_given
 from cspops.data.splits import ratio_key, read_few_shot, read_roles
 from cspops.errors import CspopsError, DataError, EnvironmentProblem, ParamsError, nearest
-from cspops.evaluation.combine import image_log_p, row_blocks
 from cspops.evaluation.metrics import judge
+from cspops.evaluation.predictor import image_log_p
 from cspops.files import sha256_of
 from cspops.imagessl.images import Facts
-from cspops.imagessl.methods import METHODS, pretrain_image_network
+from cspops.imagessl.methods import METHODS
+from cspops.kernels import row_blocks
 from cspops.models.backbones import ImageNetwork
 from cspops.models.heads import LinearProbe
 from cspops.params import Params, value_at
+from cspops.params.image_networks import MethodSettings
+from cspops.params.sections import ImageEncoder
+from cspops.pipeline.pixels import Squares
 from cspops.pipeline.pretrain_img import network_of, role_pixels, training_images
 from cspops.pipeline.pretraining_inputs import extra_inputs
 from cspops.pixels.reading import image_root
@@ -29,6 +34,7 @@ from cspops.pixels.tensors import read_reading
 from cspops.shapes import Bool, Float, Int, Tensor, UInt8
 from cspops.site import Site
 from cspops.training.finetune_img import linear_probe
+from cspops.training.loop import Run
 from cspops.training.resume import Resume
 
 log = logging.getLogger(__name__)
@@ -56,14 +62,30 @@ class ImageRow:
         """Whether a seed draws the network, so that each has features of its own."""
         return self.model is not None and (self.weights == "random" or self.method != "none")
 
-    def about(self) -> dict[str, Any]:
+    def about(self) -> About:
         """As plain values."""
-        return asdict(self)
+        return {
+            "name": self.name,
+            "model": self.model,
+            "weights": self.weights,
+            "images": self.images,
+            "method": self.method,
+            "settings": self.settings,
+            "files": self.files,
+        }
 
     @classmethod
-    def of(cls, about: Mapping[str, Any]) -> "ImageRow":
+    def of(cls, about: About) -> "ImageRow":
         """The inverse of `about`, which ignores other keys."""
-        return cls(**{name: about[name] for name in cls.__dataclass_fields__})
+        return cls(
+            about["name"],
+            about["model"],
+            about["weights"],
+            about["images"],
+            about["method"],
+            about["settings"],
+            about["files"],
+        )
 
 
 def image_rows(params: Params, also: Sequence[str] = ()) -> list[ImageRow]:
@@ -132,11 +154,20 @@ def _files(values: Mapping[str, Any]) -> dict[str, str | None]:
 
 BATCH = 512
 JUDGED = ("val", "test")
-WHOLE: dict[str, Any] = {"px": 32, "crop": 1.0, "interpolation": "bicubic"}
+WHOLE = Squares(32)
 """How colour statistics look at images where `image_encoder` leaves it to the network."""
 
 Features = dict[str, Float[Tensor, "n k"]]
 """By role, of all its rows in the catalogue's order."""
+
+
+class Probed(TypedDict):
+    """Of a network and a seed."""
+
+    dim: int
+    facts: Facts
+    scores: dict[str, dict[str, float]]
+    """By label ratio: top-1 of each role, the labels taught and the L2 taken."""
 
 
 class Refusal(Exception):
@@ -169,7 +200,7 @@ class Probes:
                 "no row of role val has a label: the strength of L2 is chosen on them", hint="change split in params.yaml"
             )
 
-    def piece(self, row: ImageRow, seed: int, resume: Resume) -> dict[str, Any]:
+    def piece(self, row: ImageRow, seed: int, resume: Resume) -> Probed:
         """Top-1 in per cent of `val` and `test` at every label ratio, and the facts of the pre-training.
 
         Raises:
@@ -183,18 +214,17 @@ class Probes:
             log.info(f"{100 * ratio:g} % of the labels, top-1: {said}")
         return {"dim": features["train"].shape[1], "facts": facts, "scores": scores}
 
-    def pixels(self, role: str, squares: Mapping[str, Any]) -> UInt8[Tensor, "n px px 3"]:
-        """Of a role's rows; ``squares`` has `px`, `crop` and `interpolation`."""
-        site = self._site(role, **squares)
-        return role_pixels(role, site=site, stage=f"image-networks: {role}", **squares)
+    def pixels(self, role: str, square: Squares) -> UInt8[Tensor, "n px px 3"]:
+        """Of a role's rows."""
+        return role_pixels(role, square, self._site(role, square), stage=f"image-networks: {role}")
 
     def labels(self, ratio: float, seeds: Sequence[int]) -> list[int]:
         """How many rows lend their label at a label ratio; more than one number where seeds differ."""
         split, obs_id = self.site.inputs["split"], self.observations.obs_id
         return sorted({int(read_few_shot(split, obs_id, seed=seed, ratio=ratio).sum()) for seed in seeds})
 
-    def _site(self, role: str, *, px: int, crop: float, interpolation: str) -> Site:
-        folder = self.site.scratch / "pixels" / f"{px}-{crop:g}-{interpolation}" / role
+    def _site(self, role: str, square: Squares) -> Site:
+        folder = self.site.scratch / "pixels" / f"{square.px}-{square.crop:g}-{square.interpolation}" / role
         folder.mkdir(parents=True, exist_ok=True)
         return replace(self.site, scratch=folder)
 
@@ -209,14 +239,14 @@ class Probes:
     def _computed(self, row: ImageRow, seed: int, resume: Resume) -> tuple[Features, Facts]:
         device = self.site.host.torch_device()
         if row.model is None:
-            squares = WHOLE | {name: value for name, value in row.images.items() if value is not None}
-            return {role: in_batches(colour_statistics, self.pixels(role, squares)) for role in self.masks}, {}
+            square = replace(WHOLE, **{name: value for name, value in row.images.items() if value is not None})
+            return {role: in_batches(colour_statistics, self.pixels(role, square)) for role in self.masks}, {}
         try:
             network = image_network(row, seed=seed)
         except DataError as error:
             raise Refusal(error.message) from error
-        squares = {name: network.config[name] for name in WHOLE}
-        pixels = {role: self.pixels(role, squares) for role in self.masks}
+        square = Squares(**{name: network.config[name] for name in ("px", "crop", "interpolation")})
+        pixels = {role: self.pixels(role, square) for role in self.masks}
         try:
             facts = self._pretrained(row, network, seed, resume) if row.method != "none" else {}
             network.to(device).eval()
@@ -235,13 +265,11 @@ class Probes:
 
     def _pretrained(self, row: ImageRow, network: ImageNetwork, seed: int, resume: Resume) -> Facts:
         """Train ``network`` as stage pretrain-img does."""
-        squares = WHOLE | {name: network.config[name] for name in ("px", "interpolation")}
-        site, device = self._site("train", **squares), self.site.host.torch_device()
-        images = training_images(network, site, device)
-        settings = dict(row.settings or {})
-        extra = extra_inputs(row.method, settings, images, site)
-        made = pretrain_image_network(row.method, network, images, settings, **extra, seed=seed, device=device, resume=resume)
-        return made.facts
+        square = replace(WHOLE, px=network.config["px"], interpolation=network.config["interpolation"])
+        site, run = self._site("train", square), Run(seed, self.site.host.torch_device(), resume)
+        images = training_images(network, site, run.device)
+        settings: MethodSettings = getattr(self.params.pretrain_img.methods, row.method)
+        return METHODS[row.method](network, images, settings, run, **extra_inputs(settings, images, site)).facts
 
     def _probed(self, features: Features, seed: int, ratio: float) -> dict[str, float]:
         """Top-1 of each judged role, the labels taught and the L2 taken."""
@@ -253,7 +281,7 @@ class Probes:
             if role in self.masks:
                 y[role] = label[self.masks[role]]
                 x[role], y[role] = features[role][y[role] >= 0], y[role][y[role] >= 0]
-        settings = self.params.finetune_img.modes.linear_probe
+        settings = value_at(self.params, "finetune_img.modes.linear_probe")
         probe, search = linear_probe(
             x["train"],
             y["train"],
@@ -269,7 +297,8 @@ class Probes:
 
 def image_network(row: ImageRow, *, seed: int) -> ImageNetwork:
     """The network of a row before its pre-training."""
-    return network_of(str(row.model), str(row.weights), **row.images, seed=seed)
+    about = ImageEncoder.model_construct(model=str(row.model), weights=str(row.weights), **row.images)
+    return network_of(about, seed=seed)
 
 
 @torch.no_grad()

@@ -2,8 +2,8 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
+from cspops.data.json_files import Document
 from cspops.errors import DataError
 from cspops.files import replaced
 from cspops.models.checkpoint import save_model
@@ -23,7 +23,7 @@ def default_folder(file: Path) -> Path:
     return ARTIFACTS / "imported" / name
 
 
-def run(file: Path, folder: Path, *, force: bool = False) -> dict[str, Any]:
+def run(file: Path, folder: Path, *, force: bool = False) -> Document:
     """Write encoder/, classifier/ and projection/ (where the checkpoint has them) and source.json into ``folder``.
 
     The folder appears whole or not at all.
@@ -72,7 +72,7 @@ def _write(folder: Path, released: Released) -> None:
         save_model(folder / "projection", released.projection, {"dim_in": linear.in_features, "dim_out": linear.out_features})
 
 
-def parts(source: dict[str, Any]) -> list[list[str]]:
+def parts(source: Document) -> list[list[str]]:
     """Rows of (subfolder, what it is, number of the checkpoint's tensors in it) of what `run` wrote."""
     whats = {
         "encoder": "e: places to embeddings",

@@ -2,13 +2,12 @@
 
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
+from cspops.data.json_files import Document
 from cspops.report.run_facts import leaves
 from cspops.report.tables import TITLES, as_code, as_text, cell, markdown
-
-Document = Mapping[str, Any]
 
 
 def how_to_load(document: Document) -> Iterator[str]:
@@ -123,7 +122,7 @@ def _front_matter(document: Document) -> str:
     from ruamel.yaml import YAML
 
     image, tags = document["image"], ["location-encoder", "geospatial", "contrastive-learning", "csp", "safetensors"]
-    matter: dict[str, Any] = {"library_name": "cspops", **_licence_fields(document)}
+    matter: Document = {"library_name": "cspops", **_licence_fields(document)}
     matter["pipeline_tag"] = "image-classification" if image is not None and image["head"] else "feature-extraction"
     matter["tags"] = [*tags, "onnx"] if document["onnx"] else tags
     scores = document["metrics"].get("scores")
@@ -147,7 +146,7 @@ def _licence_fields(document: Document) -> dict[str, str]:
     return {"license": "apache-2.0"}
 
 
-def _result(role: str, models: Document, data: str) -> dict[str, Any]:
+def _result(role: str, models: Document, data: str) -> Document:
     metrics = [
         {"type": "accuracy", "name": f"top-1, {name}", "value": round(scores["top1"]["mean"] / 100, 6)}
         for name, scores in models.items()

@@ -11,11 +11,12 @@ from contextlib import chdir, contextmanager
 from importlib.resources import files
 from pathlib import Path
 from string import Template
-from typing import Any
 
 from cspops import params
 from cspops.commands import own_images
+from cspops.data.json_files import Document
 from cspops.errors import CspopsError, EnvironmentProblem, ParamsError
+from cspops.params.editing import without_sections
 from cspops.pipeline import code, paths
 
 MESSAGE = "Start of a cspops project"
@@ -98,7 +99,7 @@ DVC_CONFIG = """\
 DVC_GITIGNORE = "/config.local\n/tmp\n/cache\n"
 
 
-def run(folder: Path, *, data: Path | None, source: str | None) -> dict[str, Any]:
+def run(folder: Path, *, data: Path | None, source: str | None) -> Document:
     """Make ``folder``, which is not there or empty, a project; all of it or nothing.
 
     Without ``data`` the project starts from the embedded sample; with it data.dvc names that folder, or the folder of that
@@ -117,12 +118,13 @@ def run(folder: Path, *, data: Path | None, source: str | None) -> dict[str, Any
         raise ParamsError(f"--source {source} says how to read --data, which is not given", hint="--data PATH")
     has_git = _refuse_what_is_there(folder)
     outer = None if has_git else around(folder)
-    document: dict[str, Any] = {"data": None, "source": "blue_marble", "warnings": [], "advice": []}
+    document: Document = {"data": None, "source": "blue_marble", "warnings": [], "advice": []}
     not_committed = None
     with _filled(folder) as new:
         _write(new, folder.name, sample=data is None)
         if data is not None:
             document |= _point_at(new, data, source)
+        _leave_out_unchosen_sections(new / paths.PARAMS)
         if outer is None and not has_git:
             make(new)
             not_committed = commit(new)
@@ -209,7 +211,7 @@ def _write(new: Path, name: str, *, sample: bool) -> None:
                 (new / RAW / file.name).write_bytes(file.read_bytes())
 
 
-def _point_at(new: Path, data: Path, source: str | None) -> dict[str, Any]:
+def _point_at(new: Path, data: Path, source: str | None) -> Document:
     """`cspops data use` in the new project, params.yaml included."""
     with chdir(new):
         used = own_images.run(data, params.load(paths.PARAMS), source=source, dry_run=False, set_params=True)
@@ -217,6 +219,11 @@ def _point_at(new: Path, data: Path, source: str | None) -> dict[str, Any]:
     if used["images"] < FEW:
         advice.append(f"{used['images']:,} images are few: {SPATIAL}")
     return {"data": used["path"], "source": used["source"], "warnings": used["warnings"], "advice": advice}
+
+
+def _leave_out_unchosen_sections(file: Path) -> None:
+    text, sections = file.read_text(encoding="utf-8"), params.unchosen(params.load(file))
+    file.write_text(without_sections(text, [tuple(section.split(".")) for section in sections]), encoding="utf-8")
 
 
 def _warnings() -> list[str]:

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cspops.data.json_files import Document
 from cspops.errors import DataError, ParamsError
 from cspops.files import write_whole
-from cspops.params import Params, parse
-from cspops.params.editing import with_value
+from cspops.params import TEMPLATE, Params, completed, parse, value_at
+from cspops.params.editing import with_section, with_value
 from cspops.pipeline import paths
 
 DATA_DVC = Path("data.dvc")
@@ -70,11 +71,11 @@ class Contents:
     """Not UTF-8, as they are printed."""
 
 
-def run(path: Path, params: Params, *, source: str | None, dry_run: bool, set_params: bool | None = None) -> dict[str, Any]:
+def run(path: Path, params: Params, *, source: str | None, dry_run: bool, set_params: bool | None = None) -> Document:
     """Make data.dvc name the folder ``path`` (of a table: the folder that it lies in), and say what to run next.
 
     With ``source``, or ``set_params``, dataset.source of params.yaml (and dataset.table.file, when ``path`` is a table) is
-    set too. Either both files change or none.
+    set too. A params.yaml without the section of that source gets it. Either both files change or none.
 
     Returns:
         path, was, source, files, images, bytes, tables; `set`, what params.yaml must say; `changed`, the files written;
@@ -84,21 +85,21 @@ def run(path: Path, params: Params, *, source: str | None, dry_run: bool, set_pa
     folder, table = folder_and_table(path)
     was = imported_folder()
     _refuse_own_folders(folder)
-    contents = look_into(folder, params)
+    whole = completed(params)
+    contents = look_into(folder, whole)
     found = detect(folder, table, contents, source)
     needed: dict[str, Any] = {"dataset.source": found}
     if found == "table" and (table or contents.other_tables or len(contents.tables) > 1):
         needed["dataset.table.file"] = table or _only(contents.tables, folder)
-    settings = params.dataset.folder if found == "folder" else params.dataset.table
-    warnings = _warnings(folder, contents, found, settings.root)
+    warnings = _warnings(folder, contents, found, value_at(whole, f"dataset.{found}.root"))
     if source is None and found == "folder":
         warnings += [f"{error.message}: not read as the table of the images" for error in contents.other_tables.values()]
 
     texts = {DATA_DVC: naming(folder.as_posix())}
-    now = {"dataset.source": params.dataset.source, "dataset.table.file": params.dataset.table.file}
-    missing = {key: value for key, value in needed.items() if now[key] != value}
-    if set_params and missing:
-        texts[paths.PARAMS] = _params_with(missing)
+    missing = {key: value for key, value in needed.items() if value_at(whole, key) != value}
+    if (set_params and missing) or value_at(params, f"dataset.{found}") is None:
+        texts[paths.PARAMS] = _params_with(f"dataset.{found}", missing if set_params else {})
+    if set_params:
         missing = {}
     if not dry_run:
         _write_all(texts)
@@ -217,10 +218,9 @@ def _endings() -> str:
 def _read_first_rows(file: Path, params: Params) -> None:
     """As the source `table` does; DataError where it cannot, or there is none."""
     from cspops.intake.sources.table import open_table
-    from cspops.pixels.reading import Reading
 
-    columns = params.dataset.table.columns.model_dump()
-    source = open_table(Path(file.name), root=file.parent, columns=columns, inspection="none", reading=Reading())
+    columns = value_at(params, "dataset.table.columns").model_dump()
+    source = open_table(Path(file.name), root=file.parent, columns=columns)
     if next(iter(source.batches), None) is None:
         raise DataError(f"{file.name} has no row")
 
@@ -262,9 +262,13 @@ def _only(tables: list[str], folder: Path) -> str:
     return tables[0]
 
 
-def _params_with(values: dict[str, Any]) -> str:
-    """The text of params.yaml with other values, checked."""
+def _params_with(section: str, values: dict[str, Any]) -> str:
+    """The text of params.yaml with that section and other values, checked."""
     text = paths.PARAMS.read_text(encoding="utf-8")
+    try:
+        text = with_section(text, tuple(section.split(".")), TEMPLATE.read_text(encoding="utf-8"))
+    except KeyError:
+        raise ParamsError(f"{paths.PARAMS}: {section} is missing", hint=f"copy its lines from {TEMPLATE}") from None
     for key, value in values.items():
         try:
             text = with_value(text, tuple(key.split(".")), value)

@@ -3,12 +3,12 @@
 import json
 import logging
 from dataclasses import dataclass, field
-from typing import Any
 
 from cspops.commands import compared_rows
 from cspops.commands import queue as dvc_queue
 from cspops.commands import runs as git
-from cspops.commands.tables_page import page
+from cspops.commands.tables_page import Cell, Comparison, Difference, Number, Ours, TableDocument, page
+from cspops.data.json_files import Document
 from cspops.data.splits import ratio_key
 from cspops.errors import DataError, ParamsError
 from cspops.files import write_whole
@@ -27,7 +27,7 @@ INTERVAL = {"difference", "low", "high", "keys", "codes"}
 """What a number and an interval in reports/tables/ must hold to be kept."""
 
 
-def listing(params: Params) -> list[dict[str, Any]]:
+def listing(params: Params) -> list[Document]:
     """One entry a table: what it is, and how many of its cells have a number of ours."""
     here = _look_around(params)
     out = []
@@ -40,7 +40,7 @@ def listing(params: Params) -> list[dict[str, Any]]:
     return out
 
 
-def collect(number: int, params: Params, *, any_code: bool) -> dict[str, Any]:
+def collect(number: int, params: Params, *, any_code: bool) -> TableDocument:
     """Fill a table from finished runs and from what reports/tables/ holds; write it there as JSON and Markdown.
 
     A run counts when its params and raw inputs are those that the row asks for and its sources those of the workspace's
@@ -53,7 +53,7 @@ def collect(number: int, params: Params, *, any_code: bool) -> dict[str, Any]:
         log.info(warning)
     found = {(place.row.name, place.index): _fill(here, place, any_code=any_code) for place in _places(table)}
     columns = range(len(table.columns))
-    document = {
+    document: TableDocument = {
         "table": number,
         "title": table.title,
         "dataset": params.dataset.source,
@@ -72,7 +72,7 @@ def collect(number: int, params: Params, *, any_code: bool) -> dict[str, Any]:
     return document
 
 
-def queue(number: int, params: Params, *, any_code: bool) -> dict[str, Any]:
+def queue(number: int, params: Params, *, any_code: bool) -> Document:
     """Queue an experiment for each run that a table lacks; those that wait already and those that cannot be are named."""
     table = _table(number)
     here = _look_around(params)
@@ -87,7 +87,7 @@ def queue(number: int, params: Params, *, any_code: bool) -> dict[str, Any]:
     texts = git.read((entry.commit, paths.PARAMS) for entry in entries)
     coming = [one for entry in entries if (one := git.parsed(texts[entry.commit, paths.PARAMS]))]
     taken = {entry.name for entry in entries} | {revision.name for revision in git.revisions()}
-    queued: list[dict[str, Any]] = []
+    queued: list[Document] = []
     waiting: list[str] = []
     finished: list[str] = []
     unavailable: list[dict[str, str]] = []
@@ -128,7 +128,7 @@ class _Here:
     params: Params
     lock: git.Lock
     runs: list[git.Run]
-    kept: dict[int, list[dict[str, Any]]]
+    kept: dict[int, list[TableDocument]]
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ def _places(table: Table) -> list[_Place]:
     return [_Place(table, row, index) for row in table.rows for index in range(len(table.columns))]
 
 
-def _kept_documents(number: int) -> list[dict[str, Any]]:
+def _kept_documents(number: int) -> list[TableDocument]:
     """The table as it lies in the workspace and in HEAD, where it can be read."""
     file = FOLDER / f"table_{number}.json"
     texts = [file.read_bytes() if file.is_file() else None, git.read([("HEAD", file)])["HEAD", file]]
@@ -206,13 +206,20 @@ def _want(here: _Here, place: _Place) -> _Want:
     return _Want(params, overrides, here.lock.key(params, stages), here.lock.code(stages))
 
 
-def _fill(here: _Here, place: _Place, *, any_code: bool) -> tuple[dict[str, Any], git.Run | None]:
+def _fill(here: _Here, place: _Place, *, any_code: bool) -> tuple[Cell, git.Run | None]:
     """A cell of the document, and the run that it is of where this clone has it."""
     mean, spread = place.row.paper[place.index]
-    cell = {"paper": {"mean": mean, "sd": spread}, "ours": None, "other_code": False, "missing": None}
+    paper: Number = {"mean": mean, "sd": spread}
     want = _want(here, place)
+
+    def filled(ours: Ours) -> Cell:
+        return {"paper": paper, "ours": ours, "other_code": ours["code"] != want.code, "missing": None}
+
+    def lacking(reason: str) -> Cell:
+        return {"paper": paper, "ours": None, "other_code": False, "missing": reason}
+
     if want.impossible is not None:
-        return cell | {"missing": want.impossible}, None
+        return lacking(want.impossible), None
     model = place.row.model
     matching = [run for run in here.runs if run.keys[model] == want.key]
     finished = [run for run in matching if run.finished]
@@ -224,14 +231,20 @@ def _fill(here: _Here, place: _Place, *, any_code: bool) -> tuple[dict[str, Any]
         top1 = run.top1(ratio_key(place.column.ratio), model)
         if top1 is None:
             continue
-        ours = {"mean": top1[0], "sd": top1[1], "key": want.key, "code": run.codes[model]}
-        about = {"revision": run.revision.name, "commit": run.revision.commit[:7], "date": run.revision.date}
+        ours: Ours = {
+            "mean": top1[0],
+            "sd": top1[1],
+            "key": want.key,
+            "code": run.codes[model],
+            "revision": run.revision.name,
+            "commit": run.revision.commit[:7],
+            "date": run.revision.date,
+        }
         # A number that is kept already stays with the revision it was first read from: the file changes with results only.
-        earlier = [one for one in kept if all(one[name] == value for name, value in ours.items())]
-        return cell | {"ours": earlier[0] if earlier else ours | about, "other_code": ours["code"] != want.code}, run
+        earlier = [one for one in kept if (one["mean"], one["sd"], one["code"]) == (*top1, run.codes[model])]
+        return filled(earlier[0] if earlier else ours), run
     if kept:
-        ours = (kept_same or kept)[0]
-        return cell | {"ours": ours, "other_code": ours["code"] != want.code}, None
+        return filled((kept_same or kept)[0]), None
     if finished:
         reason = f"run by other sources only ({_names(finished)}); --any-code shows it"
     elif matching:
@@ -240,14 +253,14 @@ def _fill(here: _Here, place: _Place, *, any_code: bool) -> tuple[dict[str, Any]
         reason = "not run with these params and data; the number in reports/tables is of other ones"
     else:
         reason = "not run with these params and data"
-    return cell | {"missing": reason}, None
+    return lacking(reason), None
 
 
 def _names(found: list[git.Run]) -> str:
     return ", ".join(dict.fromkeys(run.revision.name for run in found))
 
 
-def _kept_numbers(here: _Here, place: _Place) -> list[dict[str, Any]]:
+def _kept_numbers(here: _Here, place: _Place) -> list[Ours]:
     return [
         cell["ours"]
         for document in here.kept[place.table.number]
@@ -288,46 +301,55 @@ class _Comparisons:
 
     here: _Here
     table: Table
-    found: dict[tuple[str, int], tuple[dict[str, Any], git.Run | None]]
+    found: dict[tuple[str, int], tuple[Cell, git.Run | None]]
     _read: dict[str, compared_rows.HitsByRoleAndRatio | DataError] = field(default_factory=dict)
 
-    def all(self) -> list[dict[str, Any]]:
+    def all(self) -> list[Comparison]:
         columns = range(len(self.table.columns))
         return [
             {"row": row, "minus": minus, "cells": [self._one(row, minus, column) for column in columns]}
             for row, minus in self.table.comparisons
         ]
 
-    def _one(self, row: str, minus: str, column: int) -> dict[str, Any]:
-        out: dict[str, Any] = {"paper": self.table.paper_difference(row, minus, column), "difference": None}
-        out |= {"low": None, "high": None, "keys": None, "codes": None, "verdict": None, "why": None}
+    def _one(self, row: str, minus: str, column: int) -> Difference:
+        out: Difference = {
+            "paper": self.table.paper_difference(row, minus, column),
+            "difference": None,
+            "low": None,
+            "high": None,
+            "keys": None,
+            "codes": None,
+            "verdict": None,
+            "why": None,
+        }
         (cell_a, run_a), (cell_b, run_b) = self.found[row, column], self.found[minus, column]
         a, b = cell_a["ours"], cell_b["ours"]
         if a is None or b is None:
-            return out | {"why": "a number is missing"}
-        out["difference"] = round(a["mean"] - b["mean"], 4)
-        out |= {"keys": [a["key"], b["key"]], "codes": [a["code"], b["code"]]}
+            return {**out, "why": "a number is missing"}
+        difference = round(a["mean"] - b["mean"], 4)
+        out = {**out, "difference": difference, "keys": [a["key"], b["key"]], "codes": [a["code"], b["code"]]}
         interval = self._kept(row, minus, column, out)
         if interval is None:
             if run_a is None or run_b is None:
-                return out | {"why": "this clone lacks the runs, and no interval of them was kept"}
+                return {**out, "why": "this clone lacks the runs, and no interval of them was kept"}
             try:
-                interval = self._interval(row, run_a, minus, run_b, column, out["difference"])
+                interval = self._interval(row, run_a, minus, run_b, column, difference)
             except DataError as error:
-                return out | {"why": error.message}
+                return {**out, "why": error.message}
         low, high = interval
-        return out | {"low": low, "high": high, "verdict": verdict(self.table.expected_sign(row, minus, column), low, high)}
+        holds = verdict(self.table.expected_sign(row, minus, column), low, high)
+        return {**out, "low": low, "high": high, "verdict": holds}
 
-    def _kept(self, row: str, minus: str, column: int, now: dict[str, Any]) -> tuple[float, float] | None:
+    def _kept(self, row: str, minus: str, column: int, now: Difference) -> tuple[float, float] | None:
         """The interval in reports/tables/ of the same two runs."""
         for document in self.here.kept[self.table.number]:
             for one in document["comparisons"]:
                 if (one["row"], one["minus"]) != (row, minus):
                     continue
                 for title, cell in zip(document["columns"], one["cells"], strict=False):
-                    same = title == self.table.columns[column].title and all(cell[of] == now[of] for of in ("keys", "codes"))
-                    if same and cell["low"] is not None and abs(cell["difference"] - now["difference"]) < ROUNDING:
-                        return cell["low"], cell["high"]
+                    same = title == self.table.columns[column].title
+                    if same and (cell["keys"], cell["codes"]) == (now["keys"], now["codes"]) and (span := _span(cell, now)):
+                        return span
         return None
 
     def _interval(
@@ -353,6 +375,14 @@ class _Comparisons:
         if ("test", ratio) not in hits:
             raise DataError(f"the predictions of {name} have no test set at {100 * ratio:g} % labels")
         return hits["test", ratio]
+
+
+def _span(kept: Difference, now: Difference) -> tuple[float, float] | None:
+    """The kept interval, where it is of the difference as it is now."""
+    low, high, then, difference = kept["low"], kept["high"], kept["difference"], now["difference"]
+    if low is None or high is None or then is None or difference is None or abs(then - difference) >= ROUNDING:
+        return None
+    return low, high
 
 
 def verdict(expected: int, low: float, high: float) -> str:

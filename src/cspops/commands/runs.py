@@ -225,7 +225,7 @@ def parsed(text: bytes | None) -> Params | None:
 
 def with_values(params: Params, values: Iterable[tuple[str, Any]]) -> Params:
     """The same params with other values at these paths; ParamsError as for params.yaml."""
-    raw = params.model_dump()
+    raw = params.model_dump(exclude_unset=True)
     for path, value in values:
         *parents, last = path.split(".")
         at = raw

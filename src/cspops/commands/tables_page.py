@@ -1,20 +1,89 @@
 """A table of the paper beside ours, as rows of text: what `cspops tables` shows and writes to reports/tables/."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TypedDict
 
 from cspops.report.tables import markdown
+
+
+class Number(TypedDict):
+    mean: float
+    sd: float | None
+
+
+class Ours(Number):
+    """A number that a run has given, and which run that was."""
+
+    key: str
+    code: str
+    revision: str
+    commit: str
+    date: str
+
+
+class Cell(TypedDict):
+    paper: Number
+    ours: Ours | None
+    other_code: bool
+    """Whether ours is of other sources than those of dvc.lock."""
+    missing: str | None
+    """Why there is no number of ours."""
+
+
+class TableRow(TypedDict):
+    name: str
+    model: str
+    cells: list[Cell]
+
+
+class Difference(TypedDict):
+    """Of two rows in a column; nulls where numbers of ours are missing, and ``why``."""
+
+    paper: float
+    difference: float | None
+    low: float | None
+    high: float | None
+    keys: list[str] | None
+    codes: list[str] | None
+    verdict: str | None
+    why: str | None
+
+
+class Comparison(TypedDict):
+    row: str
+    minus: str
+    cells: list[Difference]
+
+
+class OfPaper(TypedDict):
+    dataset: str
+    spread: str
+
+
+class TableDocument(TypedDict):
+    """reports/tables/table_N.json."""
+
+    table: int
+    title: str
+    dataset: str
+    seeds: list[int]
+    paper: OfPaper
+    columns: list[str]
+    rows: list[TableRow]
+    comparisons: list[Comparison]
+    notes: list[str]
+
 
 OTHER_CODE = "†"
 """Marks a number that was computed by other sources than those of the workspace's last run."""
 
 
-def heading(document: dict[str, Any]) -> str:
+def heading(document: TableDocument) -> str:
     """`Table 1: ...`."""
     return f"Table {document['table']}: {document['title']}"
 
 
-def data_sentence(document: dict[str, Any]) -> str:
+def data_sentence(document: TableDocument) -> str:
     """On which data ours and the paper's numbers were measured."""
     ours, papers = document["dataset"], document["paper"]["dataset"]
     if ours.casefold() == papers.casefold():
@@ -25,7 +94,7 @@ def data_sentence(document: dict[str, Any]) -> str:
     )
 
 
-def number_rows(document: dict[str, Any]) -> list[list[str]]:
+def number_rows(document: TableDocument) -> list[list[str]]:
     """A header, then two rows of text for each row of the table: ours and the paper's."""
     out = [["model", "", *document["columns"]]]
     for row in document["rows"]:
@@ -34,7 +103,7 @@ def number_rows(document: dict[str, Any]) -> list[list[str]]:
     return out
 
 
-def comparison_rows(document: dict[str, Any]) -> list[list[str]]:
+def comparison_rows(document: TableDocument) -> list[list[str]]:
     """A header, then for each pair of rows our difference with its interval, the paper's, and whether its order holds."""
     out = [["difference", "", *document["columns"]]]
     for one in document["comparisons"]:
@@ -44,12 +113,12 @@ def comparison_rows(document: dict[str, Any]) -> list[list[str]]:
     return out
 
 
-def remarks(document: dict[str, Any]) -> list[str]:
+def remarks(document: TableDocument) -> list[str]:
     """What else a reader must know: what is missing and why, what other code measured, where numbers come from."""
     return [*document["notes"], *_other_code(document), *_missing(document), *_without_interval(document)]
 
 
-def page(document: dict[str, Any]) -> str:
+def page(document: TableDocument) -> str:
     """The whole page as Markdown."""
     parts = [
         f"# {heading(document)}",
@@ -68,22 +137,22 @@ def page(document: dict[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _ours(cell: dict[str, Any]) -> str:
+def _ours(cell: Cell) -> str:
     return "-" if cell["ours"] is None else _number(cell["ours"]) + (OTHER_CODE if cell["other_code"] else "")
 
 
-def _number(value: dict[str, Any]) -> str:
+def _number(value: Number) -> str:
     return f"{value['mean']:.2f}" if value["sd"] is None else f"{value['mean']:.2f} ({value['sd']:.2f})"
 
 
-def _interval(cell: dict[str, Any]) -> str:
+def _interval(cell: Difference) -> str:
     if cell["difference"] is None:
         return "-"
     interval = "" if cell["low"] is None else f" [{cell['low']:+.2f}, {cell['high']:+.2f}]"
     return f"{cell['difference']:+.2f}{interval}"
 
 
-def _cells(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def _cells(document: TableDocument) -> Iterator[tuple[str, str, Cell]]:
     for row in document["rows"]:
         for column, cell in zip(document["columns"], row["cells"], strict=True):
             yield row["name"], column, cell
@@ -97,18 +166,18 @@ def _grouped(pairs: list[tuple[str, str, str]]) -> list[str]:
     return [f"{name} ({', '.join(of)}): {reason}" for (name, reason), of in columns.items()]
 
 
-def _missing(document: dict[str, Any]) -> list[str]:
+def _missing(document: TableDocument) -> list[str]:
     missing = [(name, column, cell["missing"]) for name, column, cell in _cells(document) if cell["missing"]]
     return [f"Missing: {line}" for line in _grouped(missing)]
 
 
-def _other_code(document: dict[str, Any]) -> list[str]:
+def _other_code(document: TableDocument) -> list[str]:
     marked = [name for name, _, cell in _cells(document) if cell["other_code"]]
     names = ", ".join(dict.fromkeys(marked))
     return [f"{OTHER_CODE} measured with other sources than those of dvc.lock: {names}"] if marked else []
 
 
-def _without_interval(document: dict[str, Any]) -> list[str]:
+def _without_interval(document: TableDocument) -> list[str]:
     found = [
         (f"{one['row']} minus {one['minus']}", column, cell["why"])
         for one in document["comparisons"]
@@ -118,7 +187,7 @@ def _without_interval(document: dict[str, Any]) -> list[str]:
     return [f"No interval: {line}" for line in _grouped(found)]
 
 
-def _run_rows(document: dict[str, Any]) -> list[list[str]]:
+def _run_rows(document: TableDocument) -> list[list[str]]:
     rows = {
         (name, cell["ours"]["revision"], cell["ours"]["commit"], cell["ours"]["date"]): None
         for name, _, cell in _cells(document)

@@ -2,12 +2,13 @@
 
 import logging
 from importlib.resources import files
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from cspops.commands.app import DATA, app
 from cspops.commands.output import print_json
+from cspops.data.json_files import Document
 from cspops.errors import ParamsError
 from cspops.files import write_whole
 
@@ -34,7 +35,7 @@ def upgrade(
         print(f"next: {'cspops upgrade, then ' if dry_run else ''}dvc repro")
 
 
-def run(*, dry_run: bool) -> dict[str, Any]:
+def run(*, dry_run: bool) -> Document:
     """Write cspops.lock anew, and dvc.yaml where it is as it was written; ParamsError where params.yaml does not fit.
 
     Returns:

@@ -22,6 +22,8 @@ class Labelled:
 
     lonlat: Float[Tensor, "n 2"]
     label: Int[Tensor, "n"]
+    classes: int
+    """How many there are, with a row here or without: labels lie below it."""
 
 
 def epoch_of_rows(n: int, batch_size: int, *, generator: torch.Generator) -> Iterator[Int[Tensor, "b"]]:

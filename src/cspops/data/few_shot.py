@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import pyarrow as pa
@@ -36,9 +36,17 @@ def few_shot_levels(
     return torch.from_numpy(levels)
 
 
+class Subset(TypedDict):
+    """Of a seed and label ratio."""
+
+    rows: int
+    classes: int
+    sha256: str
+
+
 def describe_subsets(
     obs_id: list[str], label: Int[Tensor, "n"], levels: Mapping[str, Float[Tensor, "n"]], *, ratios: tuple[float, ...]
-) -> dict[str, dict[str, dict[str, Any]]]:
+) -> dict[str, dict[str, Subset]]:
     """For each seed and label ratio the rows, the classes, and a hash that tells whether two subsets are the same.
 
     `sha256` is of the sorted obs_ids in UTF-8, a newline between them:
@@ -48,7 +56,7 @@ def describe_subsets(
     order = pc.sort_indices(ids)
     ids, rank = ids.take(order), order.to_numpy()
     labels = label.numpy()[rank]
-    out: dict[str, dict[str, dict[str, Any]]] = {}
+    out: dict[str, dict[str, Subset]] = {}
     for seed, column in levels.items():
         level = column.numpy()[rank]
         out[seed] = {}

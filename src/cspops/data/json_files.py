@@ -6,6 +6,9 @@ from typing import Any
 
 from cspops.errors import DataError
 
+Document = dict[str, Any]
+"""A JSON document that a command prints with --json, or that stands in a file."""
+
 
 def read_json(file: Path, *, remake: str) -> Any:
     """The content of a file; DataError, with ``remake`` as the next command, where it is missing or no JSON."""

@@ -21,7 +21,7 @@ import torch
 
 from cspops.errors import DataError
 from cspops.geo import uniform_on_sphere, wrap_longitude
-from cspops.land import LandMask, read_land
+from cspops.land import LandRuns, on_land, read_land_runs
 from cspops.shapes import Float, Int, Tensor
 
 Law = Literal["sphere", "planar_disk", "ne_quadrant", "land", "data"]
@@ -34,12 +34,12 @@ class Sampler(Protocol):
     def __call__(self, *shape: int, generator: torch.Generator) -> Tensor: ...
 
 
-def negative_sampler(name: Law, *, land: "LandMask | None" = None, data: Float[Tensor, "m 2"] | None = None) -> Sampler:
+def negative_sampler(name: Law, *, land: LandRuns | None = None, data: Float[Tensor, "m 2"] | None = None) -> Sampler:
     """The law called ``name``.
 
     Args:
         name: which law.
-        land: what `land` draws from, `read_land()` if none is given; the other laws ignore it.
+        land: what `land` draws from, `read_land_runs()` if none is given; the other laws ignore it.
         data: what `data` draws from, degrees; rows without a position (nan) are passed over. The other laws ignore it.
 
     Raises:
@@ -53,7 +53,7 @@ def negative_sampler(name: Law, *, land: "LandMask | None" = None, data: Float[T
         case "ne_quadrant":
             return ne_quadrant
         case "land":
-            return functools.partial(on_land, functools.cache((land or read_land()).to))
+            return functools.partial(on_land, functools.cache((land or read_land_runs()).to))
         case "data":
             if data is None:
                 raise ValueError("the law `data` needs positions")
@@ -87,21 +87,6 @@ def ne_quadrant(*shape: int, generator: torch.Generator) -> Float[Tensor, "*shap
     """
     u, v = _uniforms(*shape, generator=generator)
     return torch.stack((180 * u, 90 * v), -1)
-
-
-def on_land(mask_on: Callable[[torch.device], LandMask], *shape: int, generator: torch.Generator) -> Float[Tensor, "*shape 2"]:
-    """Area-uniform on land: a run of pixels by its area, then uniform along it and in the sine of the latitude."""
-    mask = mask_on(generator.device)
-    u, v = _uniforms(*shape, generator=generator)
-    target = u * mask.upto[-1]
-    run = torch.searchsorted(mask.upto, target, right=True).clamp(max=len(mask.upto) - 1)
-    # The rest of u, which is uniform within the run, says where along it.
-    before = torch.where(run > 0, mask.upto[run - 1], 0.0)
-    along = (target - before) / (mask.upto[run] - before)
-    west, east = mask.lon[run].unbind(-1)
-    north, south = mask.height[run].unbind(-1)
-    lat = torch.rad2deg(torch.asin(north + (south - north) * v))
-    return torch.stack((west + (east - west) * along, lat), -1)
 
 
 def from_data(data_on: Callable[[torch.device], Tensor], *shape: int, generator: torch.Generator) -> Float[Tensor, "*shape 2"]:

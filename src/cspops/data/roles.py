@@ -1,7 +1,6 @@
 """The role of each observation: the source's own, or drawn at random, with whole blocks of the map held out."""
 
 import logging
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -10,12 +9,12 @@ import torch
 from cspops.data.splits import ROLES
 from cspops.errors import DataError
 from cspops.geo import blocks, near_blocks
+from cspops.params.sections import Split
 from cspops.seeds import numpy_stream
 from cspops.shapes import Bool, Float, Int, Tensor
 
 log = logging.getLogger(__name__)
 
-Method = Literal["official", "random"]
 TRAIN, VAL, TEST, SPATIAL_VAL, SPATIAL_TEST, BUFFER = range(len(ROLES))
 MOST_BUFFER = 0.5
 """No block is held out when its buffer would take a larger share of the other labelled rows."""
@@ -27,67 +26,55 @@ FILL = (
 
 
 def assign_roles(
+    settings: Split,
     *,
     official: list[str | None],
     labelled: Bool[Tensor, "n"],
     lonlat: Float[Tensor, "n 2"],
     location_id: pa.Array | pa.ChunkedArray | None,
-    method: Method,
-    val: float,
-    test: float,
-    spatial_val: float,
-    spatial_test: float,
-    block_degrees: float,
-    buffer_km: float,
     seed: int,
 ) -> list[str]:
     """The role of every observation.
 
     `official` takes the source's own split; rows without a role and without a label train. Where it has no val, the share
-    ``val`` of its labelled training rows becomes val, at random; where no row has a role, `random` is used.
+    `val` of its labelled training rows becomes val, at random; where no row has a role, `random` is used.
 
-    `random` holds out whole ``block_degrees`` cells until the shares ``spatial_val`` and ``spatial_test`` of the rows are
-    reached, sets aside as `buffer` the other rows nearer than ``buffer_km`` to a cell held out, and divides the labelled
-    ones of the rest at random: ``val`` and ``test`` are shares of these, at least one row each. Rows without a label
+    `random` holds out whole `block_degrees` cells until the shares `spatial_val` and `spatial_test` of the rows are
+    reached, sets aside as `buffer` the other rows nearer than `buffer_km` to a cell held out, and divides the labelled
+    ones of the rest at random: `val` and `test` are shares of these, at least one row each. Rows without a label
     train; rows without a position are never in a spatial role, nor in the buffer. No block is held out when the buffer
     would take more than `MOST_BUFFER` of the other labelled rows, or when fewer than three would be left to divide.
 
     Args:
+        settings: `split` of params.yaml: the method and its shares; blocks and, where it is not 0, their buffer.
         official: the source's roles.
         labelled: which rows have a label.
         lonlat: degrees; nan where the position is missing.
         location_id: with it, all rows of a place get one role; a row without an id is a place of its own. A place lies in
             the block that most of its located rows are in (of two the one of the earlier row), is held out, drawn and
             counted whole, and is in the buffer when any of its rows is. None: every row is a place of its own.
-        method: see above.
-        val: share.
-        test: share.
-        spatial_val: share.
-        spatial_test: share.
-        block_degrees: side of a block.
-        buffer_km: 0 for none.
         seed: of the draws.
     """
     place = _places(location_id, len(official))
     given = pa.array(official, pa.string())
     can_tell = labelled.numpy()
-    if method == "official" and given.null_count < len(given):
+    if settings.method == "official" and given.null_count < len(given):
         roles = _official(given, can_tell)
         if location_id is not None:
             _refuse_split_places(roles, place, location_id)
         if not (roles == VAL).any():
-            drawn = _draw(place, (roles == TRAIN) & can_tell, (val,), numpy_stream(seed, "split", "official val"))[0]
+            drawn = _draw(place, (roles == TRAIN) & can_tell, (settings.val,), numpy_stream(seed, "split", "official val"))[0]
             roles[drawn[place]] = VAL
             log.info(f"the source's split has no val: {(roles == VAL).sum()} of its training rows are taken (split.val)")
         _require_all(roles, can_tell, "the source's split has", RANDOM)
     else:
-        if method == "official":
+        if settings.method == "official":
             log.info("the source has no split of its own: roles are drawn as with split.method: random")
         roles = np.full(len(given), TRAIN, dtype=np.int8)
-        if spatial_val + spatial_test > 0:
-            held = _hold_out(place, can_tell, lonlat, (spatial_val, spatial_test), block_degrees, buffer_km, seed)
+        if settings.spatial_val + settings.spatial_test > 0:
+            held = _hold_out(place, can_tell, lonlat, settings, seed)
             roles[:] = held[place]
-        parts = _draw(place, (roles == TRAIN) & can_tell, (val, test), numpy_stream(seed, "split", "random"))
+        parts = _draw(place, (roles == TRAIN) & can_tell, (settings.val, settings.test), numpy_stream(seed, "split", "random"))
         for role, drawn in zip((VAL, TEST), parts, strict=True):
             roles[drawn[place]] = role
         _require_all(roles, can_tell, f"of {can_tell.sum()} labelled rows, split leaves", _remedy(location_id is not None))
@@ -172,12 +159,11 @@ def _hold_out(
     place: Int[np.ndarray, "n"],
     labelled: Bool[np.ndarray, "n"],
     lonlat: Float[Tensor, "n 2"],
-    shares: tuple[float, float],
-    degrees: float,
-    km: float,
+    settings: Split,
     seed: int,
 ) -> Int[np.ndarray, "places"]:
     """TRAIN, SPATIAL_VAL, SPATIAL_TEST or BUFFER for each place."""
+    degrees, first, both = settings.block_degrees, settings.spatial_val, settings.spatial_val + settings.spatial_test
     places, n = _count(place), len(place)
     roles = np.full(places, TRAIN, dtype=np.int8)
     located = np.flatnonzero(~lonlat.isnan().any(1).numpy())
@@ -188,14 +174,14 @@ def _hold_out(
     order = numpy_stream(seed, "split", "blocks").permutation(numbers)
     rows_in = np.bincount(inverse, weights=np.bincount(place, minlength=places)[cell >= 0]).astype(np.int64)
     sizes = rows_in[np.searchsorted(numbers, order)].cumsum() / n
-    for role, low, high in ((SPATIAL_VAL, 0.0, shares[0]), (SPATIAL_TEST, shares[0], shares[0] + shares[1])):
+    for role, low, high in ((SPATIAL_VAL, 0.0, first), (SPATIAL_TEST, first, both)):
         roles[np.isin(cell, order[(sizes > low) & (sizes <= high)])] = role
     if not roles.any():
         log.info(f"no block is held out: the first of {len(numbers)} has too many rows (split.block_degrees, split.spatial_*)")
         return roles
     open_rows = located[roles[place[located]] == TRAIN]
     held_out = torch.from_numpy(np.unique(cell[roles != TRAIN]))
-    near = near_blocks(lonlat[torch.from_numpy(open_rows)], held_out, degrees, km=km).numpy()
+    near = near_blocks(lonlat[torch.from_numpy(open_rows)], held_out, degrees, km=settings.buffer_km).numpy()
     roles[place[open_rows[near]]] = BUFFER
     role_of_row = roles[place][labelled]
     others, taken = np.isin(role_of_row, (TRAIN, BUFFER)).sum(), (role_of_row == BUFFER).sum()

@@ -1,12 +1,13 @@
-"""The calibrated product: how far the image is trusted, and how much a location weighs, from validation rows."""
+"""How far the image is trusted, and how much a location weighs, fitted on validation rows."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
 
-from cspops.evaluation.combine import row_blocks
-from cspops.shapes import Bool, Float, Int, Tensor
+from cspops.evaluation.predictor import Calibration
+from cspops.kernels import row_blocks
+from cspops.shapes import Float, Int, Tensor
 
 LOW = torch.tensor([1e-6, 0.0], dtype=torch.float64)
 HIGH = torch.tensor([1e3, 1e2], dtype=torch.float64)
@@ -19,44 +20,14 @@ Answers = Callable[[Int[Tensor, "b"]], tuple[Tensor, Tensor]]
 """Row numbers to their log P(y|I) and log P(y|x), each (b, q)."""
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """T > 0 and w >= 0 of P(y|I, x), proportional to softmax(z_I / T) P(y|x)^w; (1, 1) is the plain product."""
-
-    temperature: float = 1.0
-    location_weight: float = 1.0
-
-
-def calibrated_log_p(
-    image: Float[Tensor, "n q"], location: Float[Tensor, "n q"], located: Bool[Tensor, "n"], calibration: Calibration
-) -> Float[Tensor, "n q"]:
-    """log P(y|I, x); softmax(z_I / T) alone where there is no location.
-
-    Args:
-        image: log P(y|I): a softmax of it over T is that of the logits z_I, which differ from it by a constant.
-        location: log P(y|x); where ``located`` is false it may hold anything.
-    """
-    sharpened = image / calibration.temperature
-    product = sharpened + calibration.location_weight * location
-    return torch.where(located[:, None], product, sharpened).log_softmax(-1)
-
-
-def fit(image: Float[Tensor, "n q"], location: Float[Tensor, "n q"], label: Int[Tensor, "n"]) -> Calibration:
-    """The calibration of least NLL on rows that all have a location; the plain product when there is none.
+def fit(answers: Answers, label: Int[Tensor, "n"], rows: Int[Tensor, "m"], *, classes: int) -> Calibration:
+    """The calibration of least NLL on the rows numbered ``rows``, which all have a location; the plain product without any.
 
     The NLL is that of a log-linear model in (1 / T, w), so it is convex: projected Newton steps from (1, 1), each
     halved until the NLL falls, end at the minimum within the bounds.
-    """
-    if len(label) == 0:
-        return Calibration()
-    return _minimise(lambda: [_features(image, location, label)], len(label), torch.ones(2, dtype=torch.float64))
 
-
-def fit_in_blocks(answers: Answers, label: Int[Tensor, "n"], rows: Int[Tensor, "m"], *, classes: int) -> Calibration:
-    """`fit` on the rows numbered ``rows``, of which never more than ``KEPT`` numbers are held.
-
-    Where all would be more, the tables are made anew at each step, and the steps begin where those of some evenly
-    spaced rows have ended. That saves steps; the minimum is that of all rows.
+    Never more than ``KEPT`` numbers are held. Where all would be more, the tables are made anew at each step, and the
+    steps begin where those of some evenly spaced rows have ended. That saves steps; the minimum is that of all rows.
     """
 
     def features(some: Int[Tensor, "b"]) -> Float[Tensor, "b q 2"]:

@@ -10,9 +10,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 
+from cspops.data.json_files import Document
 from cspops.data.splits import ratio_key
 from cspops.errors import DataError
-from cspops.evaluation.summary import MODELS
+from cspops.evaluation.metrics import MODELS
 from cspops.shapes import Bool, Float, Int, Tensor
 
 NONE = -1
@@ -75,7 +76,7 @@ ROLES = ("test", "spatial_test")
 """Those of metrics.json."""
 
 
-def classes_of_predictions(file: Path, ratio: str, classes: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+def classes_of_predictions(file: Path, ratio: str, classes: Sequence[str]) -> dict[str, list[Document]]:
     """`per_class` of each of ``ROLES``, from predictions.parquet, a part of it at a time.
 
     Args:

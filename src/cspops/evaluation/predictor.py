@@ -1,88 +1,141 @@
-"""What the models of one seed and label ratio say about the judged rows, some rows at a time."""
+"""P(y|I), P(y|x), and P(y|I, x) from both (paper, section 3.4), for stage evaluate, `evaluate --on`, `predict` and `load`."""
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
-import numpy as np
 import torch
+from torch import nn
+from torch.nn.functional import logsigmoid
 
-from cspops.errors import DataError
-from cspops.evaluation import combine
-from cspops.evaluation.combine import row_blocks
-from cspops.evaluation.predictions import Judged
-from cspops.evaluation.released import read_released, released_log_p
-from cspops.models.heads import ImageHead
-from cspops.models.loading import load_image_classifier, load_location_classifier
-from cspops.shapes import Float, Int, Tensor
+from cspops.kernels import row_blocks
+from cspops.models.location_encoder import Link, LocationClassifier
+from cspops.shapes import Bool, Float, Tensor
 
-REMAKE = "dvc repro finetune-img"
-
-LogP = Callable[[Int[Tensor, "b"]], Tensor]
-"""Numbers of judged rows to log P (b, q)."""
+CPU = torch.device("cpu")
 
 
-def once(model: LogP, judged: Judged, *, classes: int) -> LogP:
-    """``model`` itself, or where all judged rows make one block a look-up in its answer to them all."""
-    blocks = row_blocks(torch.arange(len(judged.label)), classes)
-    if len(blocks) > 1:
-        return model
-    every = model(blocks[0])
-    return lambda rows: every[rows]
+def image_log_p(logits: Float[Tensor, "n q"]) -> Float[Tensor, "n q"]:
+    """log P(y|I), the softmax of the classifier g."""
+    return logits.double().log_softmax(-1)
 
 
-class ImageModel:
-    """log P(y|I) of the classifier in a folder of stage finetune-img, or of the released predictions there.
+def location_log_p(scores: Float[Tensor, "n q"], located: Bool[Tensor, "n"], *, link: Link = "sigmoid") -> Float[Tensor, "n q"]:
+    """log P(y|x) of the scores e(x) T; uniform where ``located`` is false.
 
     Args:
-        folder: of one seed and label ratio.
-        judged: the rows.
-        features: F*(I) of every row of the catalogue; only rows that are asked for are read. A network that was fine-tuned
-            has left features of its own in the folder.
-        classes: how many there are.
+        link: `sigmoid`, P(y|x) proportional to sigma(e(x) T) (paper); `softmax`, for a classifier that was trained with
+            the cross-entropy over classes.
+    """
+    scores = scores.double().where(located[:, None], 0)
+    return (logsigmoid(scores) if link == "sigmoid" else scores).log_softmax(-1)
+
+
+def combined_log_p(
+    image: Float[Tensor, "n q"], location: Float[Tensor, "n q"], located: Bool[Tensor, "n"]
+) -> Float[Tensor, "n q"]:
+    """log of P(y|I) P(y|x), normalised; the image alone where there is no location.
+
+    Image and location are taken as independent given the class. In log space the product underflows nowhere; rows
+    of ``location`` where ``located`` is false may hold anything, nan too.
+    """
+    return torch.where(located[:, None], (image + location).log_softmax(-1), image)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """T > 0 and w >= 0 of P(y|I, x), proportional to softmax(z_I / T) P(y|x)^w; (1, 1) is the plain product."""
+
+    temperature: float = 1.0
+    location_weight: float = 1.0
+
+
+def calibrated_log_p(
+    image: Float[Tensor, "n q"], location: Float[Tensor, "n q"], located: Bool[Tensor, "n"], calibration: Calibration
+) -> Float[Tensor, "n q"]:
+    """log P(y|I, x); softmax(z_I / T) alone where there is no location.
+
+    Args:
+        image: log P(y|I): a softmax of it over T is that of the logits z_I, which differ from it by a constant.
+        location: log P(y|x); where ``located`` is false it may hold anything.
+    """
+    sharpened = image / calibration.temperature
+    product = sharpened + calibration.location_weight * location
+    return torch.where(located[:, None], product, sharpened).log_softmax(-1)
+
+
+@dataclass(frozen=True)
+class ImagePredictor:
+    """log P(y|I) in float64 of the image features that the classifier g was trained on."""
+
+    classifier: nn.Module
+    device: torch.device = CPU
+
+    def __call__(self, features: Float[Tensor, "n k"]) -> Float[Tensor, "n q"]:
+        return image_log_p(self.classifier(features.to(self.device))).cpu()
+
+
+@dataclass(frozen=True)
+class LocationPredictor:
+    """log P(y|x) in float64 of positions in degrees; uniform where they are nan."""
+
+    classifier: LocationClassifier
+    device: torch.device = CPU
+
+    def __call__(self, lonlat: Float[Tensor, "n 2"]) -> Float[Tensor, "n q"]:
+        located, classes = ~lonlat.isnan().any(1), self.classifier.class_embedding.linear.out_features
+        out = torch.empty(len(lonlat), classes, dtype=torch.float64)
+        for rows in row_blocks(torch.arange(len(lonlat)), classes):
+            scores = self.classifier(lonlat[rows].nan_to_num().to(self.device)).cpu()
+            out[rows] = location_log_p(scores, located[rows], link=self.classifier.link)
+        return out
+
+
+LogP = Callable[[Tensor], Tensor]
+"""What is known of n rows to their log P (n, q)."""
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """All that the models of one seed and label ratio say of some rows.
+
+    ``image`` and ``location`` are an `ImagePredictor` and a `LocationPredictor`, which are asked with features and with
+    positions, or look-ups in what such have said, which are asked with numbers of rows. None stands where there is none.
     """
 
-    def __init__(self, folder: Path, judged: Judged, features: np.ndarray, *, classes: int) -> None:
-        self.folder, self.features, self.row = folder, features, judged.row
-        self.of_catalogue = judged.row
-        self.released = read_released(folder, (len(features), classes))
-        self.classifier = None if self.released is not None else load_image_classifier(folder, remake=REMAKE)
-        if isinstance(self.classifier, ImageHead):
-            self.features, self.row = _own_features(folder, judged)
+    image: LogP | None
+    location: LogP | None
+    calibration: Calibration | None = None
 
-    def __call__(self, rows: Int[Tensor, "b"]) -> Float[Tensor, "b q"]:
-        """Of the judged rows numbered ``rows``."""
-        if self.classifier is None:
-            log_p = released_log_p(self.released, self.of_catalogue[rows])
-        else:
-            features = torch.from_numpy(self.features[self.row[rows].numpy()]).float()
-            log_p = combine.image_log_p(self.classifier(features))
-        return _finite(log_p, self.folder, "finetune-img")
+    def log_p(
+        self,
+        images: Tensor | None,
+        places: Tensor | None,
+        located: Bool[Tensor, "n"],
+        *,
+        imaged: Bool[Tensor, "n"] | None = None,
+    ) -> Iterator[tuple[str, Float[Tensor, "n q"]]]:
+        """Name and log P of each model: `image`, `location`, and of both `combined` and, with a calibration, `calibrated`.
 
+        Each is made when it is asked for.
 
-class LocationModel:
-    """log P(y|x) of the classifier in a folder of stage finetune-loc."""
-
-    def __init__(self, folder: Path, judged: Judged) -> None:
-        self.folder, self.judged = folder, judged
-        self.classifier = load_location_classifier(folder, remake="dvc repro finetune-loc")
-
-    def __call__(self, rows: Int[Tensor, "b"]) -> Float[Tensor, "b q"]:
-        """Of the judged rows numbered ``rows``; uniform where they have no position."""
-        scores = self.classifier(self.judged.lonlat[rows].nan_to_num())
-        log_p = combine.location_log_p(scores, self.judged.located[rows], link=self.classifier.link)
-        return _finite(log_p, self.folder, "finetune-loc")
-
-
-def _own_features(folder: Path, judged: Judged) -> tuple[np.ndarray, Int[Tensor, "n"]]:
-    """Features of the network that was fine-tuned with the classifier, and which row of them is that of each judged row."""
-    features, rows = np.load(folder / "features.npy", mmap_mode="r"), torch.from_numpy(np.load(folder / "rows.npy"))
-    place = torch.searchsorted(rows, judged.row).clamp(max=len(rows) - 1)
-    if len(rows) != len(features) or not torch.equal(rows[place], judged.row):
-        raise DataError(f"{folder / 'features.npy'} lacks some of the judged rows", hint=REMAKE)
-    return features, place
-
-
-def _finite(log_p: Tensor, folder: Path, stage: str) -> Tensor:
-    if not log_p.isfinite().all():
-        raise DataError(f"the model in {folder} gives scores that are not finite", hint=f"dvc repro -f {stage}")
-    return log_p
+        Args:
+            images: what ``image`` is asked with; None leaves out all that needs an image.
+            places: what ``location`` is asked with; None likewise.
+            located: which rows have a position; the others are judged by the image alone, and by the location uniformly.
+            imaged: which rows ``images`` are of, if not all; the others have nan wherever an image is needed.
+        """
+        image = location = None
+        if images is not None and self.image is not None:
+            image = self.image(images)
+            if imaged is not None:
+                image = torch.full((len(imaged), image.shape[1]), torch.nan, dtype=image.dtype).index_copy_(
+                    0, imaged.nonzero()[:, 0], image
+                )
+            yield "image", image
+        if places is not None and self.location is not None:
+            location = self.location(places)
+            yield "location", location
+        if image is not None and location is not None:
+            yield "combined", combined_log_p(image, location, located)
+            if self.calibration is not None:
+                yield "calibrated", calibrated_log_p(image, location, located, self.calibration)

@@ -27,8 +27,8 @@ import torch
 from scipy.sparse import coo_array
 from scipy.spatial import cKDTree
 
-from cspops.evaluation.combine import row_blocks
 from cspops.geo import EARTH_RADIUS_KM, blocks, unit_vectors
+from cspops.kernels import row_blocks
 from cspops.shapes import Bool, Float, Int, Tensor
 
 Prior = Literal["frequency", "histogram", "knn", "distance_knn", "kde"]

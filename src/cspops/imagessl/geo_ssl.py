@@ -1,42 +1,21 @@
 """Geography-aware self-supervision (Ayush et al. 2021): MoCo-v2 whose keys show the same place at another date, and which
 learns in which cluster of positions an image was taken. With neither it is MoCo."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import nn
 
-from cspops.imagessl.images import Facts, Pretrained, UnlabelledImages
-from cspops.imagessl.moco import MocoSettings, MomentumContrast, sgd, views_of
+from cspops.imagessl.images import Augmentation, Facts, Pretrained, UnlabelledImages, Views
+from cspops.imagessl.moco import MomentumContrast, schedule, sgd
 from cspops.imagessl.places import Places
-from cspops.imagessl.position_clusters import PositionClusters, Space, fit_centres, points_of
+from cspops.imagessl.position_clusters import PositionClusters, fit_centres, points_of
 from cspops.imagessl.watched import train_watched
 from cspops.models.backbones import ImageNetwork
+from cspops.params.image_networks import GeoSsl
 from cspops.shapes import Int, Tensor
-from cspops.training.resume import Resume
+from cspops.training.loop import Run, Training
 
 
-@dataclass(frozen=True)
-class GeoSslSettings(MocoSettings):
-    """Hyper-parameters; see params.yaml."""
-
-    geo: bool
-    temporal: bool
-    place_metres: float | None
-    weight_geo: float
-    clusters: int | None
-    space: Space
-
-
-def geo_ssl(
-    network: ImageNetwork,
-    images: UnlabelledImages,
-    settings: GeoSslSettings,
-    *,
-    seed: int,
-    device: torch.device,
-    resume: Resume | None = None,
-) -> Pretrained:
+def geo_ssl(network: ImageNetwork, images: UnlabelledImages, settings: GeoSsl, run: Run) -> Pretrained:
     """Train ``network`` in place: total = contrast + weight_geo geo.
 
     temporal: the key of a row is a view of an image of the same place with another date, drawn anew at each step, or, where
@@ -47,13 +26,14 @@ def geo_ssl(
 
     DataError for fewer than two images, and with geo for fewer than two distinct positions.
     """
+    seed, device = run.seed, run.device
     images.require(2, "Geo-SSL tells images from one another")
     network = network.to(device)
     places = Places.of(images, metres=settings.place_metres, device=device)
     temporal = settings.temporal and not bool(places.alone.all())
     distinct = len(places) if temporal else len(images)  # a longer queue would hold keys of the query's own place
     contrast = MomentumContrast(network, settings, images=distinct, seed=seed).to(device).train()
-    view = views_of(images, settings, device)
+    view = Views(images.pixels, device, Augmentation.of(settings))
     trained = nn.ModuleDict({"query": contrast.query})
     modules: dict[str, nn.Module] = {"contrast": contrast}
     facts: Facts = {}
@@ -76,19 +56,9 @@ def geo_ssl(
         geo = clusters(projected, on_device[rows])
         return {"total": loss + settings.weight_geo * geo, "contrast": loss, "geo": geo}
 
-    return train_watched(
-        "moco" + "+geo" * settings.geo + "+tp" * temporal,  # the authors' names; they also name the random streams
-        network,
-        images,
-        step,
-        modules=modules,
-        optimizer=sgd(trained, settings),
-        settings=settings,
-        facts=facts,
-        seed=seed,
-        device=device,
-        resume=resume,
-    )
+    name = "moco" + "+geo" * settings.geo + "+tp" * temporal  # the authors' names; they also name the random streams
+    training = Training(name, modules, sgd(trained, settings), step)
+    return train_watched(network, images, training, schedule(settings, len(images)), run, facts)
 
 
 def clusters_of(place: Int[Tensor, "n"]) -> int:

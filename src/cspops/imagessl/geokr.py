@@ -1,42 +1,25 @@
 """GeoKR (Li et al. 2021): an image network learns the land cover around its images, and to agree with a slow teacher."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import nn
 
 from cspops.errors import DataError
-from cspops.imagessl.images import Facts, Features, Pretrained, UnlabelledImages, Views
+from cspops.imagessl.images import Augmentation, Facts, Features, Pretrained, UnlabelledImages, Views
 from cspops.imagessl.land_cover import LandCover
 from cspops.imagessl.momentum import follow, momentum_copy
 from cspops.imagessl.watched import train_watched
-from cspops.losses.image import Reduction, land_cover_loss
+from cspops.losses.image import land_cover_loss
 from cspops.models.backbones import ImageNetwork
+from cspops.params.image_networks import Geokr
 from cspops.seeds import global_torch_stream
 from cspops.shapes import Float, Tensor
-from cspops.training.resume import Resume
-
-
-@dataclass(frozen=True)
-class GeokrSettings:
-    """Hyper-parameters; see params.yaml."""
-
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    reduction: Reduction
-    momentum: float
-    teacher_update_every: int
-    raster: str
-    side_km: float
-    colour_jitter: float
-    turns: bool
+from cspops.training.loop import Run, Schedule, Training
 
 
 class StudentAndTeacher(nn.Module):
     """Two networks of one architecture and one start, with heads that start differently; the teacher follows the student."""
 
-    def __init__(self, network: ImageNetwork, classes: int, settings: GeokrSettings, *, seed: int) -> None:
+    def __init__(self, network: ImageNetwork, classes: int, settings: Geokr, *, seed: int) -> None:
         super().__init__()
         self.settings = settings
         with global_torch_stream(seed, "geokr head"):
@@ -62,12 +45,10 @@ class StudentAndTeacher(nn.Module):
 def geokr(
     network: ImageNetwork,
     images: UnlabelledImages,
-    settings: GeokrSettings,
+    settings: Geokr,
+    run: Run,
     *,
-    seed: int,
-    device: torch.device,
     land_cover: LandCover,
-    resume: Resume | None = None,
 ) -> Pretrained:
     """Train ``network``, the student, in place; heads and teacher are dropped afterwards.
 
@@ -86,27 +67,22 @@ def geokr(
             f"{len(rows_of)} of {len(images)} training images has land cover around it: GeoKR needs two at least",
             hint="pretrain_img.method: none in params.yaml, or a raster of the region of the images",
         )
+    device = run.device
     network = network.to(device)
-    both = StudentAndTeacher(network, len(land_cover.codes), settings, seed=seed).to(device)
-    view = Views(images.pixels, device, min_scale=1.0, colour_jitter=settings.colour_jitter, turns=settings.turns)
+    both = StudentAndTeacher(network, len(land_cover.codes), settings, seed=run.seed).to(device)
+    view = Views(images.pixels, device, Augmentation(colour_jitter=settings.colour_jitter, turns=settings.turns))
     share, rows_on = land_cover.share.to(device), rows_of.to(device)
 
     def step(rows: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
         return both.loss(view(rows_on[rows], draws), share[rows])
 
     facts: Facts = {"classes": len(land_cover.codes), "without_land_cover": land_cover.left_out, "note": land_cover.note}
-    return train_watched(
+    training = Training(
         "geokr",
-        network,
-        images,
+        {"both": both},
+        torch.optim.Adam(both.student.parameters(), lr=settings.learning_rate, fused=True),
         step,
-        rows=len(rows_of),
-        modules={"both": both},
-        optimizer=torch.optim.Adam(both.student.parameters(), lr=settings.learning_rate, fused=True),
         after_step=both.after_step,
-        settings=settings,
-        facts=facts,
-        seed=seed,
-        device=device,
-        resume=resume,
     )
+    schedule = Schedule(len(rows_of), settings.epochs, settings.batch_size, settings.learning_rate)
+    return train_watched(network, images, training, schedule, run, facts)

@@ -6,11 +6,11 @@ from torch import nn
 
 from cspops.errors import DataError
 from cspops.models.backbones import ImageNetwork
-from cspops.pixels.views import Views, as_floats
+from cspops.pixels.views import Augmentation, Views, as_floats
 from cspops.shapes import Bool, Float, Int, Tensor, UInt8
 from cspops.training.loop import Curve
 
-__all__ = ["Facts", "Features", "Pretrained", "UnlabelledImages", "Views", "as_floats"]
+__all__ = ["Augmentation", "Facts", "Features", "Pretrained", "UnlabelledImages", "Views", "as_floats"]
 
 Facts = dict[str, float | int | str]
 

@@ -2,15 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.resources import files
+from functools import partial
 
 import numpy as np
 import torch
-from PIL import Image
 
+from cspops import land
 from cspops.errors import DataError
-from cspops.geo import blocks, equirectangular_pixel, tile_grid
-from cspops.shapes import Float, Int, LonLat, Tensor
+from cspops.geo import blocks, tile_grid
+from cspops.land import zones_at
+from cspops.shapes import Float, Int, Tensor
 
 LATTICE = 32
 """A square is looked at in so many rows and columns of points."""
@@ -83,12 +84,5 @@ HINT = "set pretrain_img.methods.geokr.raster in params.yaml to a land-cover ras
 
 
 def climate_zones() -> CodesAt:
-    """The embedded climate raster (100 arc seconds a pixel); the sea, code 32, is a class like the others."""
-    with files("cspops").joinpath("sample/climate_zones.png").open("rb") as opened, Image.open(opened) as image:
-        zones = torch.from_numpy(np.array(image))
-
-    def codes_at(lonlat: LonLat) -> Int[Tensor, "*batch"]:
-        row, column = equirectangular_pixel(lonlat, height=zones.shape[0], width=zones.shape[1])
-        return zones[row, column].long()
-
-    return codes_at
+    """The embedded climate raster (100 arc seconds a pixel); the sea is a class like the others."""
+    return partial(zones_at, land.climate_zones())

@@ -1,46 +1,26 @@
 """MoCo-v2 (Chen et al. 2020): an image network learns to tell its own image from a queue of others."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from cspops.imagessl.images import Features, Pretrained, UnlabelledImages, Views
+from cspops.imagessl.images import Augmentation, Features, Pretrained, UnlabelledImages, Views
 from cspops.imagessl.momentum import Queue, follow, in_groups, momentum_copy, queue_size, shuffled
 from cspops.imagessl.watched import train_watched
 from cspops.losses import objectives
 from cspops.losses.objectives import unit
 from cspops.models.backbones import ImageNetwork
+from cspops.params.image_networks import Moco
 from cspops.seeds import global_torch_stream, torch_stream
 from cspops.shapes import Float, Tensor
-from cspops.training.resume import Resume
-
-
-@dataclass(frozen=True)
-class MocoSettings:
-    """Hyper-parameters; see params.yaml."""
-
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    momentum: float
-    temperature: float
-    queue: int
-    dim: int
-    norm_groups: int
-    min_scale: float
-    colour_jitter: float
-    grey: float
-    blur: float
-    turns: bool
+from cspops.training.loop import Run, Schedule, Training
 
 
 class MomentumContrast(nn.Module):
     """The query network with its head, its momentum copy and the queue of the copy's answers."""
 
-    def __init__(self, network: ImageNetwork, settings: MocoSettings, *, images: int, seed: int) -> None:
+    def __init__(self, network: ImageNetwork, settings: Moco, *, images: int, seed: int) -> None:
         super().__init__()
         self.settings = settings
         with global_torch_stream(seed, "moco head"):
@@ -71,15 +51,7 @@ def mlp_head(dim_in: int, dim_out: int) -> nn.Sequential:
     return nn.Sequential(nn.Flatten(), nn.Linear(dim_in, dim_in), nn.ReLU(), nn.Linear(dim_in, dim_out))
 
 
-def moco(
-    network: ImageNetwork,
-    images: UnlabelledImages,
-    settings: MocoSettings,
-    *,
-    seed: int,
-    device: torch.device,
-    resume: Resume | None = None,
-) -> Pretrained:
+def moco(network: ImageNetwork, images: UnlabelledImages, settings: Moco, run: Run) -> Pretrained:
     """Train ``network`` in place on unlabelled images; head, momentum network and queue are dropped afterwards.
 
     While a high temperature levels all scores, the loss is ln(1 + queue). It may rise in the first epoch, as the random
@@ -88,42 +60,24 @@ def moco(
     DataError for fewer than two images.
     """
     images.require(2, "MoCo tells images from one another")
-    network = network.to(device)
-    contrast = MomentumContrast(network, settings, images=len(images), seed=seed).to(device).train()
-    view = views_of(images, settings, device)
+    network = network.to(run.device)
+    contrast = MomentumContrast(network, settings, images=len(images), seed=run.seed).to(run.device).train()
+    view = Views(images.pixels, run.device, Augmentation.of(settings))
 
     def step(rows: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
         loss, _ = contrast.contrast(view(rows, draws), lambda: view(rows, draws), draws)
         return {"total": loss}
 
-    return train_watched(
-        "moco",
-        network,
-        images,
-        step,
-        modules={"contrast": contrast},
-        optimizer=sgd(contrast.query, settings),
-        settings=settings,
-        seed=seed,
-        device=device,
-        resume=resume,
-    )
+    training = Training("moco", {"contrast": contrast}, sgd(contrast.query, settings), step)
+    return train_watched(network, images, training, schedule(settings, len(images)), run, {})
 
 
-def views_of(images: UnlabelledImages, settings: MocoSettings, device: torch.device) -> Views:
-    """The views that settings ask for."""
-    return Views(
-        images.pixels,
-        device,
-        min_scale=settings.min_scale,
-        colour_jitter=settings.colour_jitter,
-        grey=settings.grey,
-        blur=settings.blur,
-        turns=settings.turns,
-    )
+def schedule(settings: Moco, rows: int) -> Schedule:
+    """The epochs and batches that settings ask for."""
+    return Schedule(rows, settings.epochs, settings.batch_size, settings.learning_rate)
 
 
-def sgd(module: nn.Module, settings: MocoSettings) -> torch.optim.SGD:
+def sgd(module: nn.Module, settings: Moco) -> torch.optim.SGD:
     """MoCo's optimiser: SGD with momentum 0.9."""
     return torch.optim.SGD(
         list(module.parameters()),

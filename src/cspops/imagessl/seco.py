@@ -2,40 +2,34 @@
 only and one the augmentation only."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import nn
 
 from cspops.errors import DataError
 from cspops.imagessl.images import Facts, Features, Pretrained, UnlabelledImages
-from cspops.imagessl.moco import MocoSettings, mlp_head, sgd, views_of
+from cspops.imagessl.moco import mlp_head, schedule, sgd
 from cspops.imagessl.momentum import Queue, follow, in_groups, momentum_copy, queue_size, shuffled
 from cspops.imagessl.places import Places
 from cspops.imagessl.watched import train_watched
 from cspops.losses import objectives
 from cspops.losses.objectives import unit
 from cspops.models.backbones import ImageNetwork
+from cspops.params.image_networks import Seco
+from cspops.pixels.views import AS_IT_IS, Augmentation, Views
 from cspops.seeds import global_torch_stream, torch_stream
 from cspops.shapes import Float, Tensor
-from cspops.training.resume import Resume
+from cspops.training.loop import Run, Training
 
 SPACES = 3
 """0: whatever the season and the augmentation; 1: whatever the season; 2: whatever the augmentation."""
 
 
-@dataclass(frozen=True)
-class SecoSettings(MocoSettings):
-    """Hyper-parameters; see params.yaml."""
-
-    place_metres: float | None
-    least_share: float
-
-
 class SeasonalContrast(nn.Module):
     """The network with a head for each space, their momentum copies and a queue for each space."""
 
-    def __init__(self, network: ImageNetwork, settings: SecoSettings, *, places: int, seed: int) -> None:
+    def __init__(self, network: ImageNetwork, settings: Seco, *, places: int, seed: int) -> None:
         super().__init__()
         self.settings = settings
         with global_torch_stream(seed, "seco heads"):
@@ -92,15 +86,7 @@ def space_loss(
     return objectives.mc((q * keys[space]).sum(1), q @ torch.cat([queue, *others]).T, temperature=temperature)
 
 
-def seco(
-    network: ImageNetwork,
-    images: UnlabelledImages,
-    settings: SecoSettings,
-    *,
-    seed: int,
-    device: torch.device,
-    resume: Resume | None = None,
-) -> Pretrained:
+def seco(network: ImageNetwork, images: UnlabelledImages, settings: Seco, run: Run) -> Pretrained:
     """Train ``network`` in place: total = the sum of the losses of the three spaces.
 
     An epoch is of places, as the authors': t0, t1 and t2 are three of a place's dates, drawn with replacement anew at each
@@ -109,17 +95,17 @@ def seco(
 
     DataError where fewer than ``least_share`` of the places have two dates, and for fewer than two of them.
     """
-    places = Places.of(images, metres=settings.place_metres, device=device)
+    places = Places.of(images, metres=settings.place_metres, device=run.device)
     usable = (places.dates.size > 1).nonzero()[:, 0]
     if len(usable) < max(2, settings.least_share * len(places)):
         raise DataError(
             f"{len(usable):,} of {len(places):,} places have two dates or more: too few for SeCo, which contrasts them",
             hint="give dataset columns captured_at and location_id, or choose another pretrain_img.method in params.yaml",
         )
-    network = network.to(device)
-    contrast = SeasonalContrast(network, settings, places=len(usable), seed=seed).to(device).train()
-    augmented = views_of(images, settings, device)
-    cropped = replace(augmented, colour_jitter=0.0, grey=0.0, blur=0.0, turns=False, mirror=False)
+    network = network.to(run.device)
+    contrast = SeasonalContrast(network, settings, places=len(usable), seed=run.seed).to(run.device).train()
+    augmented = Views(images.pixels, run.device, Augmentation.of(settings))
+    cropped = replace(augmented, augmentation=replace(AS_IT_IS, min_scale=settings.min_scale))
 
     def step(numbers: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
         t0, t1, t2 = (places.images(usable[numbers], draws) for _ in range(3))
@@ -128,17 +114,5 @@ def seco(
         return {"total": torch.stack(losses).sum()} | {f"space_{space}": loss for space, loss in enumerate(losses)}
 
     facts: Facts = {"places": len(usable), "places_of_one_date": len(places) - len(usable)}
-    return train_watched(
-        "seco",
-        network,
-        images,
-        step,
-        rows=len(usable),
-        modules={"contrast": contrast},
-        optimizer=sgd(contrast.query, settings),
-        settings=settings,
-        facts=facts,
-        seed=seed,
-        device=device,
-        resume=resume,
-    )
+    training = Training("seco", {"contrast": contrast}, sgd(contrast.query, settings), step)
+    return train_watched(network, images, training, schedule(settings, len(usable)), run, facts)

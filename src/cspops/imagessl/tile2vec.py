@@ -1,8 +1,6 @@
 """Tile2Vec (Jean et al. 2019): tiles that are near one another have near embeddings, distant ones distant embeddings."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch.nn.functional import interpolate
@@ -13,42 +11,21 @@ from cspops.imagessl.near_and_far import NearAndFar
 from cspops.imagessl.watched import train_watched
 from cspops.losses.image import triplet
 from cspops.models.backbones import ImageNetwork
-from cspops.pixels.views import random_views
+from cspops.params.image_networks import Tile2Vec
+from cspops.pixels.views import Augmentation, random_views
 from cspops.shapes import Float, Tensor, UInt8
-from cspops.training.resume import Resume
+from cspops.training.loop import Run, Schedule, Training
 
 Triplets = Callable[[Tensor, torch.Generator], Tensor]
 """From row numbers and a stream to anchors, neighbours and distant tiles, one after the other, in [0, 1]."""
 
 
-@dataclass(frozen=True)
-class Tile2VecSettings:
-    """Hyper-parameters; see params.yaml."""
-
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    margin: float
-    l2: float
-    mode: Literal["catalogue", "tiles"]
-    neighbour_km: float | None
-    distant_km: float | None
-    min_scale: float
-    tile_px: int
-    neighbourhood_px: int
-    same_image: bool
-    raster: str | None
-    turns: bool
-
-
 def tile2vec(
     network: ImageNetwork,
     images: UnlabelledImages,
-    settings: Tile2VecSettings,
+    settings: Tile2Vec,
+    run: Run,
     *,
-    seed: int,
-    device: torch.device,
-    resume: Resume | None = None,
     raster: UInt8[Tensor, "h w 3"] | None = None,
 ) -> Pretrained:
     """Train ``network`` in place; its features are the embeddings, without a head.
@@ -63,38 +40,27 @@ def tile2vec(
         DataError: fewer than two images, or images too small for the tiles.
     """
     images.require(2, "Tile2Vec tells an image from a distant one")
-    network = network.to(device)
-    triplets, facts = _triplets(images, settings, raster, seed=seed, device=device, px=network.config["px"])
+    network = network.to(run.device)
+    triplets, facts = _triplets(images, settings, raster, run, px=network.config["px"])
+
+    turned = Augmentation(turns=settings.turns)
 
     def step(rows: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
-        tiles = random_views(
-            triplets(rows, draws), min_scale=1.0, colour_jitter=0.0, grey=0.0, turns=settings.turns, generator=draws
-        )
+        tiles = random_views(triplets(rows, draws), turned, generator=draws)
         anchor, neighbour, distant = network.features(tiles).chunk(3)
         return triplet(anchor, neighbour, distant, margin=settings.margin, l2=settings.l2)
 
-    return train_watched(
-        "tile2vec",
-        network,
-        images,
-        step,
-        modules={"network": network},
-        optimizer=torch.optim.Adam(network.parameters(), lr=settings.learning_rate, betas=(0.5, 0.999), fused=True),
-        settings=settings,
-        facts=facts,
-        seed=seed,
-        device=device,
-        resume=resume,
-    )
+    optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, betas=(0.5, 0.999), fused=True)
+    schedule = Schedule(len(images), settings.epochs, settings.batch_size, settings.learning_rate)
+    return train_watched(network, images, Training("tile2vec", {"network": network}, optimizer, step), schedule, run, facts)
 
 
 def _triplets(
     images: UnlabelledImages,
-    settings: Tile2VecSettings,
+    settings: Tile2Vec,
     raster: UInt8[Tensor, "h w 3"] | None,
+    run: Run,
     *,
-    seed: int,
-    device: torch.device,
     px: int,
 ) -> tuple[Triplets, Facts]:
     """What draws the triplets of a batch, and what is to be said of it."""
@@ -108,24 +74,24 @@ def _triplets(
             return _sized(as_floats(tiles.triplets(image, draws).flatten(0, 1)), px)
 
         return cut, {"tiles_from": "training images" if raster is None else "a raster, seen whole"}
-    near = NearAndFar.of(images.lonlat.cpu(), neighbour_km=settings.neighbour_km, distant_km=settings.distant_km, seed=seed).to(
-        device
-    )
+    near = NearAndFar.of(
+        images.lonlat.cpu(), neighbour_km=settings.neighbour_km, distant_km=settings.distant_km, seed=run.seed
+    ).to(run.device)
     facts: Facts = {
         "neighbour_share": round(float((near.count > 0).double().mean()), 4),
         "neighbour_km": round(near.neighbour_km, 3),
         "distant_km": round(near.distant_km, 3),
     }
 
+    cropped = Augmentation(min_scale=settings.min_scale, turns=False)
+
     def draw(rows: Tensor, draws: torch.Generator) -> Tensor:
         chosen = torch.cat((rows, near.neighbour(rows, draws), near.distant(rows, draws)))
-        pixels = as_floats(images.pixels[chosen.to(images.pixels.device)].to(device))
+        pixels = as_floats(images.pixels[chosen.to(images.pixels.device)].to(run.device))
         alone = (near.count[rows] == 0).nonzero()[:, 0]
         if len(alone):  # anchor and neighbour are two crops of one image
             both = torch.cat((alone, alone + len(rows)))
-            pixels[both] = random_views(
-                pixels[both], min_scale=settings.min_scale, colour_jitter=0.0, grey=0.0, turns=False, generator=draws
-            )
+            pixels[both] = random_views(pixels[both], cropped, generator=draws)
         return pixels
 
     return draw, facts

@@ -7,7 +7,7 @@ names. `ingest` sorts the rows into observations and rejected rows. Nothing here
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypedDict
 
 import pyarrow as pa
 
@@ -49,6 +49,27 @@ class Inspected(NamedTuple):
     detail: pa.Array
 
 
+class FileFacts(TypedDict, total=False):
+    """What is known of a file that was read or fetched, or of the many that a pattern names."""
+
+    size: int | None
+    """Bytes."""
+    sha256: str | None
+    """Hexadecimal."""
+    url: str | None
+    """Where it was fetched from; null where somebody has put it there."""
+    licence: str
+    format: str
+    columns: Mapping[str, str]
+    """Of a table: the names of its columns by kind."""
+    files: int
+    """How many a pattern names."""
+    whole_scene_boxes: int
+    objects: int
+    """How many a listing names."""
+    unpacked: bool
+
+
 Inspect = Callable[[pa.StructArray], Inspected]
 """Takes the `image` column of a batch."""
 
@@ -62,7 +83,7 @@ class Source:
     reading: Reading = field(default_factory=Reading)
     inspection: Literal["decode", "exists", "none"] = "decode"
     """Whether each image is decoded and hashed, only looked for, or trusted."""
-    files: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    files: dict[str, FileFacts] = field(default_factory=dict)
     """Facts about the files that were read, by name: size, sha256, licence. Complete when `batches` has ended."""
     remarks: list[str] = field(default_factory=list)
     """What is odd about the input as a whole, one sentence each (`photos.csv: cp1252, not UTF-8, from line 3 on`)."""
@@ -129,6 +150,6 @@ def batch(columns: Mapping[str, pa.Array | list[Any]]) -> pa.RecordBatch:
     return pa.record_batch(arrays, schema=pa.schema(fields))
 
 
-def file_facts(file: Path) -> dict[str, Any]:
+def file_facts(file: Path) -> FileFacts:
     """Size in bytes and sha256."""
     return {"size": file.stat().st_size, "sha256": sha256_of(file)}

@@ -3,19 +3,20 @@
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 
 from cspops.errors import DataError
 from cspops.intake.images.inspection import inspect_images
-from cspops.intake.judging.ingest import ingest
-from cspops.intake.rows import Account, Source
+from cspops.intake.judging.ingest import Rules, ingest
+from cspops.intake.rows import Account, FileFacts, Source
 from cspops.intake.sources.blue_marble import open_blue_marble
 from cspops.intake.sources.fmow import open_fmow
 from cspops.intake.sources.folder import open_folder
 from cspops.intake.sources.inat2018 import open_inat2018
 from cspops.intake.sources.table import open_table
+from cspops.params.sections import BlueMarble, Fmow, Folder, Inat2018, Table
 from cspops.pixels.reading import Reading, image_root
 from cspops.pixels.workers import Map, Workers
 from cspops.site import Site
@@ -37,39 +38,43 @@ def open_source(view: "DownloadView", *, raw: Path, data_root: Path, map: Map = 
         data_root: the folder of files that DVC does not track.
         map: applies a function to items in order; a map over worker processes makes reading many files quicker.
     """
-    settings: Mapping[str, Any] = view.settings.model_dump()
-    if view.source == "blue_marble":
-        return open_blue_marble(raw, settings, seed=view.seed)
-    if view.source == "inat2018":
-        return open_inat2018(data_root / view.source, form=settings["form"], inspection=settings["inspection"])
-    if view.source == "fmow":
-        return open_fmow(
-            data_root / view.source,
-            form=settings["form"],
-            inspection=settings["inspection"],
-            false_detections=settings["false_detections"],
-            test=settings["test"],
-            map=map,
-        )
-    images = settings["images"]
-    reading = Reading(root=settings["root"], bands=images["bands"], black=images["black"], white=images["white"])
-    root = raw if settings["root"] == "data" else data_root
-    if not root.is_dir():
-        variable = "CSPOPS_DATA_ROOT" if settings["root"] == "data_root" else "data.dvc"
-        raise DataError(f"{root} is not a folder ({variable})", hint="cspops data use PATH")
-    if view.source == "folder":
-        return open_folder(
-            root=root,
-            pattern=settings["pattern"],
-            label=settings["label"],
-            sidecar=settings["sidecar"],
-            columns=settings["columns"],
-            inspection=settings["inspection"],
-            reading=reading,
-            map=map,
-        )
-    file = None if settings["file"] is None else Path(settings["file"])
-    return open_table(file, root=root, columns=settings["columns"], inspection=settings["inspection"], reading=reading)
+    match view.settings:
+        case BlueMarble() as settings:
+            return open_blue_marble(raw, settings, seed=view.seed)
+        case Inat2018(form=form, inspection=inspection):
+            return open_inat2018(data_root / view.source, form=form, inspection=inspection)
+        case Fmow() as settings:
+            return open_fmow(
+                data_root / view.source,
+                form=settings.form,
+                inspection=settings.inspection,
+                false_detections=settings.false_detections,
+                test=settings.test,
+                map=map,
+            )
+        case Folder() as settings:
+            source = open_folder(
+                _root(settings.root, raw, data_root),
+                pattern=settings.pattern,
+                label=settings.label,
+                sidecar=settings.sidecar,
+                columns=settings.columns.model_dump(),
+                map=map,
+            )
+        case Table() as settings:
+            file = None if settings.file is None else Path(settings.file)
+            source = open_table(file, root=_root(settings.root, raw, data_root), columns=settings.columns.model_dump())
+    source.inspection, images = settings.inspection, settings.images
+    source.reading = Reading(root=settings.root, bands=images.bands, black=images.black, white=images.white)
+    return source
+
+
+def _root(root: Literal["data", "data_root"], raw: Path, data_root: Path) -> Path:
+    folder = raw if root == "data" else data_root
+    if not folder.is_dir():
+        variable = "CSPOPS_DATA_ROOT" if root == "data_root" else "data.dvc"
+        raise DataError(f"{folder} is not a folder ({variable})", hint="cspops data use PATH")
+    return folder
 
 
 Watch = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
@@ -80,7 +85,7 @@ def take_in(
     site: Site,
     *,
     max_rejected: float | None,
-    fetched: Mapping[str, Mapping[str, Any]] | None = None,
+    fetched: Mapping[str, FileFacts] | None = None,
     watch: Watch = lambda batches: batches,
 ) -> tuple[Account, Source]:
     """Write the catalogue of ``view.source`` into ``site.out``.
@@ -106,15 +111,8 @@ def take_in(
                 how=source.inspection,
                 map=workers.map,
             )
-        account = ingest(
-            source,
-            site.out,
-            inspect=inspect,
-            scratch=site.scratch,
-            min_class_size=view.min_class_size,
-            max_rejected=max_rejected,
-            bad_position=view.bad_position,
-            duplicate_images=view.duplicate_images,
-            merge_labels=view.merge_labels,
+        rules = Rules(
+            view.min_class_size, max_rejected, view.bad_position, view.duplicate_images, merge_labels=view.merge_labels
         )
+        account = ingest(source, site.out, rules, inspect=inspect, scratch=site.scratch)
     return account, source

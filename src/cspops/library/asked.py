@@ -82,9 +82,7 @@ def _rows(path: Path, reading: Reading) -> Iterator[Asked]:
     if path.is_dir():
         every = dict.fromkeys(USUAL)
         try:
-            source = open_folder(
-                root=path, pattern="**/*", label="folder", sidecar=None, columns=every, inspection="none", reading=reading
-            )
+            source = open_folder(path, pattern="**/*", label="folder", sidecar=None, columns=every)
         except NoImages:
             raise DataError(f"{path} holds no image", hint="name images (JPEG, PNG, TIFF, WebP), folders or tables") from None
         for part in source.batches:
@@ -93,7 +91,7 @@ def _rows(path: Path, reading: Reading) -> Iterator[Asked]:
     elif path.is_file() and table_format(path):
         every = dict.fromkeys(USUAL)
         try:
-            source = open_table(path, root=path.parent, columns=every, inspection="none", reading=reading)
+            source = open_table(path, root=path.parent, columns=every)
         except DataError as error:
             raise DataError(error.message, hint=COLUMNS if "params.yaml" in (error.hint or "") else error.hint) from None
         for part in source.batches:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from cspops.data.json_files import read_json
-from cspops.evaluation.calibration import Calibration
+from cspops.evaluation.predictor import Calibration
 from cspops.library.model import Model
 from cspops.models.checkpoint import load_config, save_model
 from cspops.models.loading import load_image_classifier, load_location_classifier, load_location_encoder

@@ -13,7 +13,7 @@ from torch import nn
 
 from cspops.data.given_features import GIVEN
 from cspops.errors import DataError
-from cspops.evaluation.combine import image_log_p
+from cspops.evaluation.predictor import ImagePredictor
 from cspops.models.backbones import ImageNetwork, rebuild_image_network
 from cspops.models.checkpoint import load_config, load_weights
 from cspops.models.image_features import image_features
@@ -47,10 +47,6 @@ class ImageModel:
         """
         return self.features_of_squares(self._squares(images))
 
-    def log_p(self, images: Any) -> Float[Tensor, "n q"]:
-        """log P(y|I) in float64; DataError as `features`, and without a classifier."""
-        return self.log_p_of_features(self.features(images))
-
     def features_of_squares(self, squares: Iterable[UInt8[np.ndarray, "px px 3"]]) -> Float[Tensor, "n k"]:
         """`features` of what `square_of` gave."""
         source = iter(squares)
@@ -58,15 +54,15 @@ class ImageModel:
         found = [answer.float() for answer in image_features(self.network, batches, device=self.device)]
         return torch.cat(found) if found else torch.empty(0, self.network.dim)
 
-    @torch.inference_mode()
-    def log_p_of_features(self, features: Float[Tensor, "n k"]) -> Float[Tensor, "n q"]:
+    @property
+    def predictor(self) -> ImagePredictor:
         """log P(y|I) of what `features` gave; DataError without a classifier."""
         if self.head is None:
             raise DataError(
                 "this model has no image classifier: its P(y|I) are those that came with the data",
                 hint="finetune_img.mode: linear_probe in params.yaml, then dvc repro",
             )
-        return image_log_p(self.head(features.to(self.device))).cpu()
+        return ImagePredictor(self.head, self.device)
 
     def square_of(self, image: Any) -> UInt8[np.ndarray, "px px 3"]:
         """What the network is given of an image; UnreadableImage where it cannot be read."""

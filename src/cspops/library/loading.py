@@ -9,7 +9,7 @@ import torch
 from cspops.data.json_files import read_json
 from cspops.data.splits import ratio_key
 from cspops.errors import DataError
-from cspops.evaluation.calibration import Calibration
+from cspops.evaluation.predictor import Calibration
 from cspops.library.exported import CLASSES, is_export, read_parts
 from cspops.library.model import Model
 from cspops.models.checkpoint import load_config

@@ -1,6 +1,6 @@
 """A trained model in one's own code: embeddings of places and images, and probabilities of classes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,9 +9,7 @@ import numpy as np
 import torch
 
 from cspops.errors import DataError
-from cspops.evaluation import combine
-from cspops.evaluation.calibration import Calibration, calibrated_log_p
-from cspops.evaluation.combine import row_blocks
+from cspops.evaluation.predictor import Calibration, LocationPredictor, Predictor
 from cspops.models.location_encoder import LocationClassifier, LocationEncoder
 from cspops.shapes import Bool, Float, Tensor
 
@@ -87,7 +85,7 @@ class Model:
     def encode_location(self, lonlat: Any) -> Any:
         """Location embeddings e(x), float32 (n, d), of positions (n, 2); nan where a position is nan.
 
-        DataError for what is no position (see `points.as_lonlat`).
+        DataError for what is no position (see `as_lonlat`).
         """
         points = as_lonlat(lonlat)
         parts = [self.encoder(some.to(self.device)).cpu() for some in points.nan_to_num().split(ROWS)]
@@ -121,35 +119,38 @@ class Model:
                 hint="give both, or load the artefacts of a whole run",
             )
         given = lonlat if images is None else images
-        points = None if lonlat is None else as_lonlat(lonlat)
-        image = None if images is None else self._image().log_p(images)
-        if points is None:
-            assert image is not None
-            return like(image.exp(), given)
-        located = ~points.isnan().any(1)
-        location = self.location_log_p(points, located)
-        if image is None:
-            return like(location.exp(), given)
-        if len(image) != len(points):
-            raise DataError(f"{len(image)} images and {len(points)} positions", hint="one position an image, nan for none")
-        if calibrated and self.calibration is not None:
-            return like(calibrated_log_p(image, location, located, self.calibration).exp(), given)
-        return like(combine.combined_log_p(image, location, located).exp(), given)
+        places = None if lonlat is None else as_lonlat(lonlat)
+        features = None if images is None else self._image().features(images)
+        if features is not None and places is not None and len(features) != len(places):
+            raise DataError(f"{len(features)} images and {len(places)} positions", hint="one position an image, nan for none")
+        name = "location" if features is None else "image" if places is None else "calibrated" if calibrated else "combined"
+        log_p = next(one for which, one in self.log_p(features, places) if which == name)
+        return like(log_p.exp(), given)
 
     @torch.inference_mode()
-    def location_log_p(self, points: Float[Tensor, "n 2"], located: Bool[Tensor, "n"]) -> Float[Tensor, "n q"]:
-        """log P(y|x) in float64 of positions that were checked; uniform where ``located`` is false."""
-        classifier = self.classifier
-        if classifier is None:
+    def location_log_p(self, lonlat: Float[Tensor, "n 2"]) -> Float[Tensor, "n q"]:
+        """log P(y|x) in float64 of positions that were checked; uniform where they are nan."""
+        return dict(self.log_p(None, lonlat))["location"]
+
+    def log_p(
+        self,
+        features: Float[Tensor, "n k"] | None,
+        lonlat: Float[Tensor, "m 2"] | None,
+        *,
+        imaged: Bool[Tensor, "m"] | None = None,
+    ) -> Iterator[tuple[str, Float[Tensor, "m q"]]]:
+        """Name and log P of each model, as `Predictor.log_p` has them, of image features and of positions that were checked.
+
+        DataError where a classifier is needed that this model lacks.
+        """
+        if lonlat is not None and self.classifier is None:
             raise DataError(
                 "this model embeds places and knows no classes", hint="load a folder of stage finetune-loc, or a whole run"
             )
-        count = classifier.class_embedding.linear.out_features
-        out = torch.empty(len(points), count, dtype=torch.float64)
-        for rows in row_blocks(torch.arange(len(points)), count):
-            scores = classifier(points[rows].nan_to_num().to(self.device)).cpu()
-            out[rows] = combine.location_log_p(scores, located[rows], link=classifier.link)
-        return out
+        image = None if features is None else self._image().predictor
+        location = None if self.classifier is None else LocationPredictor(self.classifier, self.device)
+        located = ~lonlat.isnan().any(1) if lonlat is not None else torch.zeros(0, dtype=torch.bool)
+        return Predictor(image, location, self.calibration).log_p(features, lonlat, located, imaged=imaged)
 
     def _image(self) -> "ImageModel":
         if self.image is None:

@@ -3,18 +3,15 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 import numpy as np
 import torch
 
+from cspops.data.json_files import Document
 from cspops.errors import DataError
-from cspops.evaluation.calibration import calibrated_log_p
-from cspops.evaluation.combine import combined_log_p
 from cspops.library.asked import Asked
 from cspops.library.model import Model, top_classes
 from cspops.pixels.unreadable import UnreadableImage
-from cspops.shapes import Tensor
 
 BATCH = 64
 """Rows that are held at once."""
@@ -32,7 +29,7 @@ class Prediction:
     guesses: dict[str, Guesses]
     error: str | None
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> Document:
         """For JSON and Parquet; None stands where there is nothing."""
         row = self.asked
         placed = not np.isnan(row.lon)
@@ -83,19 +80,12 @@ def _batch(model: Model, rows: Sequence[Asked], classes: Sequence[str], *, top: 
         except UnreadableImage as error:
             errors[number] = str(error)
     lonlat = torch.tensor([[row.lon, row.lat] for row in rows], dtype=torch.float64)
-    located = ~lonlat.isnan().any(1)
-    answers: dict[str, tuple[Tensor, Tensor]] = {"location": (located, model.location_log_p(lonlat, located))}
-    if squares:
-        image = torch.empty(len(rows), len(classes), dtype=torch.float64)
-        image[imaged] = model.image.log_p_of_features(model.image.features_of_squares(squares))
-        location = answers["location"][1]
-        answers["image"] = (imaged, image)
-        if calibrated and model.calibration is not None:
-            product = calibrated_log_p(image, location, located, model.calibration)
-        else:
-            product = combined_log_p(image, location, located)
-        answers["combined"] = (imaged, product)
-    best = {name: top_classes(log_p.exp(), classes, top) for name, (_, log_p) in answers.items()}
+    features = model.image.features_of_squares(squares) if squares else None
+    log_p = dict(model.log_p(features, lonlat, imaged=imaged))
+    if calibrated and features is not None:
+        log_p["combined"] = log_p["calibrated"]
+    there = {"image": imaged, "location": ~lonlat.isnan().any(1), "combined": imaged}
+    best = {name: top_classes(log_p[name].exp(), classes, top) for name in there if name in log_p}
     for number, row in enumerate(rows):
-        guesses = {name: best[name][number] for name, (there, _) in answers.items() if bool(there[number])}
+        guesses = {name: classes_of[number] for name, classes_of in best.items() if bool(there[name][number])}
         yield Prediction(row, guesses, errors[number])

@@ -3,8 +3,8 @@
 | module       | what                                                                                             |
 |--------------|--------------------------------------------------------------------------------------------------|
 | `csp`        | `mc_loss` (Eq. 4), `nce_loss` (Eq. 3): the table of pairs, objectives, weights, temperatures     |
-| `objectives` | pairs, which embeddings are compared, and their scores to a number: `nce` (Eq. 1), `mc` (Eq. 2)  |
-| `finetuning` | Eq. 5, the same in blocks of classes, the released weighting; cross-entropy and focal loss       |
+| `objectives` | scores of pairs to a number: `nce` (Eq. 1), `mc` (Eq. 2), `mse`                                 |
+| `finetuning` | Eq. 5 in blocks of classes, the released weighting; cross-entropy and focal loss                 |
 | `image`      | Tile2Vec's triplet; GeoKR: shares of land cover, and agreement with a teacher                    |
 
     >>> from cspops.losses import csp

@@ -7,7 +7,7 @@
 | D    | location i, second dropout pass of j | mc(P^D, N^D, tau_dropout)   | nce(P^D, N^D)                |
 
 In NCE, L has no positives because B has counted them; in MC each softmax needs its own.
-Each function answers the named parts and their weighted sum `total`; only what ``terms`` names is computed.
+Each function returns the named parts and their weighted sum `total`; only what ``terms`` names is computed.
 """
 
 import torch
@@ -23,9 +23,12 @@ from cspops.shapes import Float, Tensor
 def mc_in_batch(
     a: Float[Tensor, "n d"], b: Float[Tensor, "n d"], *, temperature: float | Tensor, symmetric: bool = False
 ) -> Float[Tensor, ""]:
-    """``objectives.mc(*objectives.in_batch(a, b), temperature=temperature)``: the cross-entropy of row i's own column i.
+    """Eq. 2 of unit vectors, row i of ``a`` with row i of ``b`` the positive, with every other row of ``b`` a negative:
 
-    With ``symmetric``, the mean of that and of the same with ``a`` and ``b`` exchanged, from one matrix.
+    mean over i of - log [e^(a_i b_i / temperature) / sum over j of e^(a_i b_j / temperature)],
+
+    which is the cross-entropy of row i's own column i. With ``symmetric``, the mean of that and of the same with ``a``
+    and ``b`` exchanged, from one matrix.
     """
     scores, own = product(a / temperature, b.T), torch.arange(len(a), device=a.device)
     loss = cross_entropy(scores, own)
@@ -33,14 +36,17 @@ def mc_in_batch(
 
 
 def nce_in_batch(a: Float[Tensor, "n d"], b: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
-    """``objectives.nce(*objectives.in_batch(a, b))``: Eq. 5 with beta = 1, row i of class i, without random locations."""
+    """Eq. 1 of the same pairs: - mean over i of log sigma(a_i b_i) - mean over i != j of log(1 - sigma(a_i b_j)).
+
+    It is Eq. 5 with beta = 1 and row i of class i, without random locations.
+    """
     return presence_absence_in_blocks(a, a[:0], b, torch.arange(len(a), device=a.device), beta=1.0)
 
 
 def negative_locations(
     loc_emb: Float[Tensor, "n d"], neg_loc_emb: Float[Tensor, "n c d"], image_emb: Float[Tensor, "n d"]
 ) -> tuple[Float[Tensor, "n"], Float[Tensor, "n c"]]:
-    """`objectives.negative_locations` of unit vectors."""
+    """Scores of unit vectors: each image with its own location (P^X), and with each of its c random locations (N^L)."""
     return (loc_emb * image_emb).sum(-1), (neg_loc_emb * image_emb[:, None]).sum(-1)
 
 

@@ -14,29 +14,6 @@ CPU_BLOCK, BLOCK = 2**19, 2**26
 """Scores held at a time: what fits the caches of a CPU core; on other devices, what keeps them busy."""
 
 
-def presence_absence(
-    scores: Float[Tensor, "n q"], label: Int[Tensor, "n"], neg_scores: Float[Tensor, "m q"], *, beta: float
-) -> Float[Tensor, ""]:
-    """Eq. 5: beta nce(P^y, none) + nce(none, N^y and N^R).
-
-    P^y: each labelled location with its class. N^y: with every other class. N^R: each random location with every
-    class. The second term is one mean over the union of N^y and N^R, as the paper writes it.
-
-    Args:
-        scores: e(x) T of labelled locations.
-        label: their classes.
-        neg_scores: e(x-) T of random locations.
-        beta: weight of the positives; the unweighted binary cross-entropy has 1 / (2 q - 1) when m = n.
-
-    Note: the released code adds two means over n q entries each, with pos_weight = q on the positives. That is about
-    twice Eq. 5 with beta = 1/2.
-    """
-    is_label = torch.zeros_like(scores, dtype=torch.bool).scatter_(1, label[:, None], True)
-    pos = scores[is_label]
-    neg = torch.cat((scores[~is_label], neg_scores.flatten()))
-    return beta * objectives.nce(pos, None) + objectives.nce(None, neg)
-
-
 def presence_absence_in_blocks(
     loc_emb: Float[Tensor, "n d"],
     neg_loc_emb: Float[Tensor, "m d"],
@@ -46,20 +23,28 @@ def presence_absence_in_blocks(
     beta: float,
     block: int | None = None,
 ) -> Float[Tensor, ""]:
-    """`presence_absence` of ``loc_emb @ class_emb.T`` and ``neg_loc_emb @ class_emb.T``, never holding all scores.
+    """Eq. 5, beta nce(P^y, none) + nce(none, N^y and N^R), of the scores s = e(x) T, never holding all of them:
+
+    - beta mean over P^y of log sigma(s) - mean over N^y and N^R of log(1 - sigma(s)).
+
+    P^y: each labelled location with its class. N^y: with every other class. N^R: each random location with every
+    class. The second term is one mean over the union of N^y and N^R, as the paper writes it.
 
     The loss and its gradient are formed together, for ``block`` classes at a time.
 
     Args:
         loc_emb: e(x) of labelled locations.
         neg_loc_emb: e(x-) of random locations.
-        class_emb: T, a row a class.
+        class_emb: T, one row per class.
         label: classes of the labelled locations.
-        beta: weight of the positives.
+        beta: weight of the positives; the unweighted binary cross-entropy has 1 / (2 q - 1) when m = n.
         block: classes at a time; None for as many as suit the device.
 
     Raises:
         ValueError: for labels that are no rows of ``class_emb`` (on a CPU; elsewhere the check would wait for the device).
+
+    Note: the released code adds two means over n q entries each, with pos_weight = q on the positives. That is about
+    twice Eq. 5 with beta = 1/2.
     """
     if label.device.type == "cpu" and bool(((label < 0) | (label >= len(class_emb))).any()):
         raise ValueError(f"labels lie in 0..{len(class_emb) - 1}, not {int(label.min())}..{int(label.max())}")

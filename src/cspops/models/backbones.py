@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from cspops.errors import ParamsError
+from cspops.models.checkpoint import Config
 from cspops.models.image_architectures import architecture, published_by_torchvision
 from cspops.models.image_weights import fitted, read_image_weights
 from cspops.seeds import global_torch_stream
@@ -24,7 +25,7 @@ class ImageNetwork(nn.Module):
         network: (n, 3, h, w) to (n, k).
     """
 
-    def __init__(self, config: dict[str, Any], network: nn.Module) -> None:
+    def __init__(self, config: Config, network: nn.Module) -> None:
         super().__init__()
         self.config = config
         self.network = network
@@ -110,7 +111,7 @@ def build_image_network(
     return ImageNetwork(config, made.network.to(memory_format=torch.channels_last))
 
 
-def rebuild_image_network(config: dict[str, Any]) -> ImageNetwork:
+def rebuild_image_network(config: Config) -> ImageNetwork:
     """The module that a config.json describes, before its weights are loaded; ones of old have no crop and interpolation."""
     with global_torch_stream(0, "image network"):
         made = architecture(config["model"])

@@ -1,7 +1,6 @@
 """A model on disk: model.safetensors and config.json in a folder; no pickles, strict both ways."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,11 @@ from torch import nn
 
 from cspops.errors import DataError
 
+Config = dict[str, Any]
+"""What config.json holds, the JSON document that rebuilds a module."""
 
-def save_model(folder: Path, module: nn.Module, config: Mapping[str, Any]) -> None:
+
+def save_model(folder: Path, module: nn.Module, config: Config) -> None:
     """Write a module's tensors and the config that rebuilds it."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.contiguous().cpu() for name, tensor in module.state_dict().items()}
@@ -20,10 +22,10 @@ def save_model(folder: Path, module: nn.Module, config: Mapping[str, Any]) -> No
     (folder / "config.json").write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
 
 
-def load_config(folder: Path, *, remake: str) -> dict[str, Any]:
+def load_config(folder: Path, *, remake: str) -> Config:
     """Read config.json; DataError with the command ``remake`` when it is missing or broken."""
     try:
-        config: dict[str, Any] = json.loads((folder / "config.json").read_text())
+        config: Config = json.loads((folder / "config.json").read_text())
     except FileNotFoundError:
         raise DataError(f"{folder / 'config.json'} is missing", hint=remake) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

@@ -1,11 +1,13 @@
-"""What is put on top of embeddings and image features."""
+"""What is put on top of embeddings and image features, and the temperatures that are learned with them."""
 
-from typing import Any
+import math
+from collections.abc import Mapping
 
 import torch
 from torch import nn
 
 from cspops.kernels import Linear
+from cspops.models.checkpoint import Config
 from cspops.shapes import Float, Int, Tensor
 
 ABSENT = -1e4
@@ -13,6 +15,10 @@ ABSENT = -1e4
 
 IMAGE_HEAD = "image head"
 """The `kind` in the config.json of an `ImageHead`; that of a `LinearProbe` has none."""
+
+
+LARGEST_SCALE = 100.0
+"""CLIP's bound on 1 / tau: scores are scaled by 100 at most, so tau is at least 0.01."""
 
 
 class Standardise(nn.Module):
@@ -73,7 +79,7 @@ class LinearProbe(nn.Module):
 
     def __init__(self, dim: int, classes: int) -> None:
         super().__init__()
-        self.config: dict[str, Any] = {"dim": dim, "classes": classes}
+        self.config: Config = {"dim": dim, "classes": classes}
         self.standardise = Standardise(dim)
         self.linear = Linear(dim, classes)
 
@@ -93,7 +99,7 @@ class ImageHead(nn.Module):
 
     def __init__(self, dim: int, classes: int, *, hidden: int = 0) -> None:
         super().__init__()
-        self.config: dict[str, Any] = {"kind": IMAGE_HEAD, "dim": dim, "classes": classes, "hidden": hidden}
+        self.config: Config = {"kind": IMAGE_HEAD, "dim": dim, "classes": classes, "hidden": hidden}
         self.standardise = Standardise(dim)
         self.body = nn.Sequential(Linear(dim, hidden), nn.GELU()) if hidden else nn.Identity()
         self.linear = Linear(hidden or dim, classes)
@@ -115,3 +121,25 @@ class ImageHead(nn.Module):
         head.linear.bias.fill_(ABSENT)
         head.linear.bias[present] = state["linear.bias"]
         return head.eval()
+
+
+class LearnedTemperatures(nn.Module):
+    """Temperatures by name, learned with the embeddings as the logarithm of their inverse, as in CLIP (Radford et al. 2021).
+
+    Args:
+        start: name to the temperature at the start.
+    """
+
+    def __init__(self, start: Mapping[str, float]) -> None:
+        super().__init__()
+        self.log_scale = nn.ParameterDict({name: torch.tensor(-math.log(tau)) for name, tau in start.items()})
+
+    def forward(self) -> dict[str, Float[Tensor, ""]]:
+        """The temperatures now, with gradient."""
+        return {name: torch.exp(-scale) for name, scale in self.log_scale.items()}
+
+    @torch.no_grad()
+    def clamp(self) -> None:
+        """Bring every temperature back to at least 1 / `LARGEST_SCALE`; to be called after an optimiser step."""
+        for scale in self.log_scale.values():
+            scale.clamp_(max=math.log(LARGEST_SCALE))

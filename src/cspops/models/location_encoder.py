@@ -1,12 +1,13 @@
 """The location encoder e(x) = network(encoding(x)), the thing the whole project trains."""
 
 import copy
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import nn
 
+from cspops.models.checkpoint import Config
 from cspops.models.encodings import ENCODINGS
 from cspops.models.heads import ClassEmbedding
 from cspops.models.networks import NETWORKS, two_passes
@@ -27,7 +28,7 @@ class LocationEncoder(nn.Module):
             ``self.config`` and rebuilds the module.
     """
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
+    def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = {key: copy.deepcopy(value) for key, value in config.items()}
         encoding, network = dict(config["encoding"]), dict(config["network"])

@@ -4,8 +4,23 @@
 the nearest spelling. `view` answers the part that one stage may read.
 """
 
-from cspops.params.graph import VIEWS, DownloadView, PretrainView, recorded, value_at, view
-from cspops.params.reading import checked, load, parse
+from cspops.params.graph import VIEWS, DownloadView, PretrainView, recorded, unchosen, value_at, view
+from cspops.params.reading import TEMPLATE, checked, completed, default_params, load, parse
 from cspops.params.sections import Params
 
-__all__ = ["VIEWS", "DownloadView", "Params", "PretrainView", "checked", "load", "parse", "recorded", "value_at", "view"]
+__all__ = [
+    "TEMPLATE",
+    "VIEWS",
+    "DownloadView",
+    "Params",
+    "PretrainView",
+    "checked",
+    "completed",
+    "default_params",
+    "load",
+    "parse",
+    "recorded",
+    "unchosen",
+    "value_at",
+    "view",
+]

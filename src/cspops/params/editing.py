@@ -1,7 +1,9 @@
-"""One value of a YAML file replaced where it stands; comments, order and spacing stay."""
+"""A value of a YAML file replaced, a section put in or left out where it stands; comments, order and spacing stay."""
 
 import json
 import re
+from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from typing import Any
 
 
@@ -10,17 +12,9 @@ def with_value(text: str, path: tuple[str | int, ...], value: str | int | float 
 
     A comment behind it stays in its column where there is room.
     """
-    from ruamel.yaml import YAML
-    from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
+    from ruamel.yaml.nodes import ScalarNode
 
-    node: Any = YAML(typ="safe", pure=True).compose(text)
-    for key in path:
-        if isinstance(node, MappingNode):
-            node = next((item for name, item in node.value if name.value == key), None)
-        elif isinstance(node, SequenceNode) and isinstance(key, int) and key < len(node.value):
-            node = node.value[key]
-        else:
-            node = None
+    _, node = _key_and_value(_root(text), path)
     if (
         not isinstance(node, ScalarNode)
         or node.start_mark.line != node.end_mark.line
@@ -37,15 +31,69 @@ def with_value(text: str, path: tuple[str | int, ...], value: str | int | float 
     return "".join(lines)
 
 
+def with_section(text: str, path: tuple[str, ...], whole: str) -> str:
+    """The text with the section at ``path`` as it stands in ``whole``, before the last of its neighbours, comments included.
+
+    A text that has the section stays as it is; KeyError when there is no block of neighbours.
+    """
+    from ruamel.yaml.nodes import MappingNode
+
+    root, of_whole = _root(text), _root(whole)
+    if _key_and_value(root, path)[1] is not None:
+        return text
+    _, neighbours = _key_and_value(root, path[:-1])
+    if not isinstance(neighbours, MappingNode) or neighbours.flow_style or not neighbours.value:
+        raise KeyError(".".join(path))
+    before, key = neighbours.value[-1][0].start_mark, _key_and_value(of_whole, path)[0].start_mark
+    lines, whole_lines = text.splitlines(keepends=True), whole.splitlines(keepends=True)
+    section = [" " * before.column + whole_lines[number][key.column :] for number in _lines_of(key, whole_lines)]
+    return "".join([*lines[: before.line], *section, *lines[before.line :]])
+
+
+def without_sections(text: str, paths: Iterable[tuple[str, ...]]) -> str:
+    """The text without the sections at these paths, comments included."""
+    root, lines = _root(text), text.splitlines(keepends=True)
+    gone = {number for path in paths for number in _lines_of(_key_and_value(root, path)[0].start_mark, lines)}
+    return "".join(line for number, line in enumerate(lines) if number not in gone)
+
+
+def _lines_of(key: Any, lines: Sequence[str]) -> range:
+    """The line of a key and the deeper ones that follow."""
+    deeper = takewhile(lambda line: line.startswith(" " * (key.column + 1)), lines[key.line + 1 :])
+    return range(key.line, key.line + 1 + len(list(deeper)))
+
+
+def _root(text: str) -> Any:
+    from ruamel.yaml import YAML
+
+    return YAML(typ="safe", pure=True).compose(text)
+
+
+def _key_and_value(node: Any, path: tuple[str | int, ...]) -> tuple[Any, Any]:
+    """The nodes of the last key of ``path`` below ``node`` and of what it holds; None for what is not there."""
+    from ruamel.yaml.nodes import MappingNode, SequenceNode
+
+    name = None
+    for key in path:
+        if isinstance(node, MappingNode):
+            name, node = next((pair for pair in node.value if pair[0].value == key), (None, None))
+        elif isinstance(node, SequenceNode) and isinstance(key, int) and key < len(node.value):
+            name, node = None, node.value[key]
+        else:
+            name, node = None, None
+    return name, node
+
+
 def _scalar(value: str | int | float | bool | None) -> str:
-    """How a value is written: plain where YAML reads it back as it is, else in double quotes."""
+    """How a value is written: plain where YAML reads it back as it is, within braces too, else in double quotes."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     if not isinstance(value, str):
         return json.dumps(value)
     try:
-        if YAML(typ="safe", pure=True).load(f"key: {value} # comment") == {"key": value}:
+        block, flow = (YAML(typ="safe", pure=True).load(f"{text} # comment") for text in (f"key: {value}", f"{{key: {value}}}"))
+        if block == flow == {"key": value}:
             return value
     except YAMLError:
         pass

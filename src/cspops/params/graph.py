@@ -10,27 +10,20 @@ from typing import Any, Literal, TypeVar, cast
 
 from pydantic import BaseModel
 
-from cspops.params.image_networks import Method, Mode
+from cspops.params.image_networks import Full, LinearProbe, MethodSettings, Released
 from cspops.params.location_encoders import LocationEncoderSection
 from cspops.params.section import Section
 from cspops.params.sections import (
-    BlueMarble,
     FinetuneLoc,
-    Fmow,
-    Folder,
+    FinetuneLoss,
     ImageEncoder,
-    Inat2018,
-    Loss,
-    McLoss,
-    MseLoss,
-    NceLoss,
-    NoLoss,
+    LossSettings,
     Params,
     Pretrain,
     Priors,
     Report,
+    SourceSettings,
     Split,
-    Table,
 )
 
 
@@ -48,7 +41,7 @@ class DownloadView:
     bad_position: Literal["set_aside", "without_position"] = listed("dataset.bad_position")
     duplicate_images: Literal["set_aside", "keep"] = listed("dataset.duplicate_images")
     merge_labels: bool = listed("dataset.merge_labels")
-    settings: BlueMarble | Folder | Table | Inat2018 | Fmow = listed("dataset.${dataset.source}")
+    settings: SourceSettings = listed("dataset.${dataset.source}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,8 +55,8 @@ class SplitView:
 class PretrainImgView:
     seed: int = listed("seed")
     image_encoder: ImageEncoder = listed("image_encoder")
-    method: Method = listed("pretrain_img.method")
-    settings: Section = listed("pretrain_img.methods.${pretrain_img.method}")
+    method: str = listed("pretrain_img.method")
+    settings: MethodSettings = listed("pretrain_img.methods.${pretrain_img.method}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,8 +70,8 @@ class PretrainView:
     location_encoder: LocationEncoderSection = listed("location_encoder")
     encoding: Section = listed("encodings.${location_encoder.encoding.name}")
     network: Section = listed("networks.${location_encoder.network.name}")
-    loss: Loss = listed("loss")
-    loss_settings: McLoss | NceLoss | MseLoss | NoLoss = listed("losses.${loss}")
+    loss: str = listed("loss")
+    loss_settings: LossSettings = listed("losses.${loss}")
     pretrain: Pretrain = listed("pretrain")
 
     def encoder_config(self) -> dict[str, Any]:
@@ -95,15 +88,15 @@ class FinetuneLocView:
     seeds: tuple[int, ...] = listed("seeds")
     label_ratios: tuple[float, ...] = listed("split.label_ratios")
     finetune_loc: FinetuneLoc = listed("finetune_loc")
-    loss_settings: Section = listed("finetune_losses.${finetune_loc.loss}")
+    loss_settings: FinetuneLoss = listed("finetune_losses.${finetune_loc.loss}")
 
 
 @dataclasses.dataclass(frozen=True)
 class FinetuneImgView:
     seeds: tuple[int, ...] = listed("seeds")
     label_ratios: tuple[float, ...] = listed("split.label_ratios")
-    mode: Mode = listed("finetune_img.mode")
-    settings: Section = listed("finetune_img.modes.${finetune_img.mode}")
+    mode: str = listed("finetune_img.mode")
+    settings: LinearProbe | Full | Released = listed("finetune_img.modes.${finetune_img.mode}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +108,7 @@ class EvaluateView:
 
 @dataclasses.dataclass(frozen=True)
 class ReportView:
-    loss: Loss = listed("loss")
+    loss: str = listed("loss")
     seeds: tuple[int, ...] = listed("seeds")
     label_ratios: tuple[float, ...] = listed("split.label_ratios")
     report: Report = listed("report")
@@ -134,6 +127,14 @@ VIEWS: dict[str, type] = {
 }
 """Stages in the order of the graph. A test holds the paths of each view equal to `params:` in dvc.yaml."""
 
+CHOICES: dict[str, str] = {
+    found[1]: found[2]
+    for kind in VIEWS.values()
+    for field in dataclasses.fields(kind)
+    if (found := re.fullmatch(r"(.+)\.\$\{(.+)\}", field.metadata["path"]))
+}
+"""Each catalogue, such as `losses`, and the key that says which of its sections is chosen, such as `loss`."""
+
 View = TypeVar("View")
 
 
@@ -148,22 +149,33 @@ def recorded(params: Params, stage: str) -> dict[str, Any]:
     return {
         path: value.model_dump(mode="json") if isinstance(value, BaseModel) else value
         for path, value in (
-            (_resolve(params, field.metadata["path"]), value_at(params, field.metadata["path"]))
+            (resolved(params, field.metadata["path"]), value_at(params, field.metadata["path"]))
             for field in dataclasses.fields(VIEWS[stage])
         )
     }
 
 
-def _resolve(params: Params, path: str) -> str:
+def resolved(params: Params, path: str) -> str:
+    """The path with the names in place of `${...}`."""
     return re.sub(r"\$\{([^}]+)\}", lambda match: str(value_at(params, match[1])), path)
 
 
 def value_at(params: Params, path: str) -> Any:
     """The value at a path as under `params:` in dvc.yaml, such as `losses.mc.terms` or `losses.${loss}`."""
     value: Any = params
-    for key in _resolve(params, path).split("."):
+    for key in resolved(params, path).split("."):
         value = getattr(value, value.fields_by_key()[key])
     return value
+
+
+def unchosen(params: Params) -> list[str]:
+    """The paths of the catalogues' sections that are there and not chosen."""
+    return [
+        f"{path}.{key}"
+        for path, choice in CHOICES.items()
+        for key, value in value_at(params, path).model_dump(exclude_unset=True).items()
+        if isinstance(value, dict) and key != value_at(params, choice)
+    ]
 
 
 NEEDS: dict[str, tuple[str, ...]] = {

@@ -4,9 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from cspops.params.section import Count, NotNegative, Positive, Section, Share, Width
-
-Method = Literal["moco", "geo_ssl", "tile2vec", "seco", "geokr", "none"]
+from cspops.params.section import Count, NameIn, NotNegative, Positive, Possible, Section, Share, Width
 
 
 class Moco(Section):
@@ -80,21 +78,21 @@ class NoImagePretraining(Section):
     pass
 
 
+MethodSettings = Moco | GeoSsl | Tile2Vec | Seco | Geokr | NoImagePretraining
+
+
 class PretrainImgMethods(Section):
-    moco: Moco
-    geo_ssl: GeoSsl
-    tile2vec: Tile2Vec
-    seco: Seco
-    geokr: Geokr
-    none: NoImagePretraining
+    moco: Possible[Moco] = None
+    geo_ssl: Possible[GeoSsl] = None
+    tile2vec: Possible[Tile2Vec] = None
+    seco: Possible[Seco] = None
+    geokr: Possible[Geokr] = None
+    none: Possible[NoImagePretraining] = None
 
 
 class PretrainImg(Section):
-    method: Method
+    method: Annotated[str, NameIn(PretrainImgMethods)]
     methods: PretrainImgMethods
-
-
-Mode = Literal["linear_probe", "full", "released"]
 
 
 class LinearProbe(Section):
@@ -129,11 +127,11 @@ class Released(Section):
 
 
 class FinetuneImgModes(Section):
-    linear_probe: LinearProbe
-    full: Full
-    released: Released
+    linear_probe: Possible[LinearProbe] = None
+    full: Possible[Full] = None
+    released: Possible[Released] = None
 
 
 class FinetuneImg(Section):
-    mode: Mode
+    mode: Annotated[str, NameIn(FinetuneImgModes)]
     modes: FinetuneImgModes

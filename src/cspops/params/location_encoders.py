@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from cspops.params.section import Positive, Scale, Section, Width
+from cspops.params.section import NameIn, Positive, Possible, Scale, Section, Width
 
 Degrees = Annotated[float, Field(ge=1e-6, le=360)]
 
@@ -85,22 +85,22 @@ class EqualEarthRffEncoding(Section):
 
 
 class Encodings(Section):
-    direct: NoSettings
-    tile: TileEncoding
-    wrap: NoSettings
-    xyz: NoSettings
-    nerf: NerfEncoding
-    rbf: RbfEncoding
-    rff: RffEncoding
-    grid: GridEncoding
-    theory: TheoryEncoding
-    sphereC: Sphere2VecEncoding
-    sphereC_plus: Sphere2VecEncoding = Field(alias="sphereC+")
-    sphereM: Sphere2VecEncoding
-    sphereM_plus: Sphere2VecEncoding = Field(alias="sphereM+")
-    dfs: DfsEncoding
-    spherical_harmonics: SphericalHarmonicsEncoding
-    equal_earth_rff: EqualEarthRffEncoding
+    direct: Possible[NoSettings] = None
+    tile: Possible[TileEncoding] = None
+    wrap: Possible[NoSettings] = None
+    xyz: Possible[NoSettings] = None
+    nerf: Possible[NerfEncoding] = None
+    rbf: Possible[RbfEncoding] = None
+    rff: Possible[RffEncoding] = None
+    grid: Possible[GridEncoding] = None
+    theory: Possible[TheoryEncoding] = None
+    sphereC: Possible[Sphere2VecEncoding] = None
+    sphereC_plus: Possible[Sphere2VecEncoding] = Field(None, alias="sphereC+")
+    sphereM: Possible[Sphere2VecEncoding] = None
+    sphereM_plus: Possible[Sphere2VecEncoding] = Field(None, alias="sphereM+")
+    dfs: Possible[DfsEncoding] = None
+    spherical_harmonics: Possible[SphericalHarmonicsEncoding] = None
+    equal_earth_rff: Possible[EqualEarthRffEncoding] = None
 
 
 class FfnNetwork(Section):
@@ -126,20 +126,17 @@ class SirenNetwork(Section):
 
 
 class Networks(Section):
-    ffn: FfnNetwork
-    residual: ResidualNetwork
-    siren: SirenNetwork
+    ffn: Possible[FfnNetwork] = None
+    residual: Possible[ResidualNetwork] = None
+    siren: Possible[SirenNetwork] = None
 
 
 class EncodingChoice(Section):
-    name: Literal[
-        "direct", "tile", "wrap", "xyz", "nerf", "rbf", "rff", "grid", "theory",
-        "sphereC", "sphereC+", "sphereM", "sphereM+", "dfs", "spherical_harmonics", "equal_earth_rff",
-    ]  # fmt: skip
+    name: Annotated[str, NameIn(Encodings)]
 
 
 class NetworkChoice(Section):
-    name: Literal["ffn", "residual", "siren"]
+    name: Annotated[str, NameIn(Networks)]
 
 
 class LocationEncoderSection(Section):

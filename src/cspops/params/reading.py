@@ -2,14 +2,20 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from cspops.errors import ParamsError, nearest
+from cspops.params.graph import CHOICES, value_at
+from cspops.params.section import Section
 from cspops.params.sections import Params
+
+TEMPLATE = files("cspops").joinpath("template", "params.yaml")
+"""The whole of params.yaml, as it comes with the package: every section of every catalogue."""
 
 
 def load(file: Path) -> Params:
@@ -45,7 +51,7 @@ def parse(text: str, file: Path) -> Params:
 def checked(raw: Mapping[str, Any], file: Path) -> Params:
     """Params of plain values; ParamsError lists everything that is wrong with them."""
     try:
-        return Params.model_validate(_tuples(raw))
+        params = Params.model_validate(_tuples(raw))
     except RecursionError:
         raise ParamsError(
             f"{file} refers to itself: an alias (*) inside its own anchor (&)", hint="git restore params.yaml"
@@ -53,6 +59,31 @@ def checked(raw: Mapping[str, Any], file: Path) -> Params:
     except ValidationError as error:
         lines = [f"{file.name}: {line}" for line in _explain(error)]
         raise ParamsError("\n".join(lines), hint="mend params.yaml, or git restore params.yaml") from None
+    chosen = {f"{path}.{value_at(params, key)}": key for path, key in CHOICES.items()}
+    missing = [
+        f"{file.name}: {section}: the section is missing; {key} is {value_at(params, key)}"
+        for section, key in chosen.items()
+        if value_at(params, section) is None
+    ]
+    if missing:
+        raise ParamsError("\n".join(missing), hint=f"copy its lines from {TEMPLATE}")
+    return params
+
+
+def default_params() -> Params:
+    """The params.yaml that comes with the package."""
+    return parse(TEMPLATE.read_text(encoding="utf-8"), Path("params.yaml"))
+
+
+def completed(params: Params) -> Params:
+    """The same params, with the sections that are absent as they come with the package."""
+    return Params.model_validate(_merged(default_params().model_dump(), params.model_dump(exclude_unset=True)))
+
+
+def _merged(default: Any, given: Any) -> Any:
+    if isinstance(default, dict) and isinstance(given, dict):
+        return default | {key: _merged(default.get(key), value) for key, value in given.items()}
+    return given
 
 
 def _tuples(value: Any) -> Any:
@@ -103,5 +134,6 @@ def _keys_at(path: tuple[int | str, ...]) -> list[str]:
     """The keys that params.yaml may hold under ``path``."""
     model: Any = Params
     for key in path:
-        model = model.model_fields[model.fields_by_key()[str(key)]].annotation
+        kind = model.model_fields[model.fields_by_key()[str(key)]].annotation
+        model = next(one for one in (kind, *get_args(kind)) if isinstance(one, type) and issubclass(one, Section))
     return list(model.fields_by_key())

@@ -1,8 +1,9 @@
 """What every section of params.yaml shares: strictness, and the kinds of numbers."""
 
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import CoreSchema, core_schema
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -23,3 +24,24 @@ class Section(BaseModel):
     def fields_by_key(cls) -> dict[str, str]:
         """Keys as params.yaml spells them, to names of fields: they differ where a key is no Python name (`sphereC+`)."""
         return {field.alias or name: name for name, field in cls.model_fields.items()}
+
+
+def _not_null(value: Any) -> Any:
+    if value is None:
+        raise ValueError("null is no section; give its keys, or {} where it has none, or leave it out")
+    return value
+
+
+S = TypeVar("S", bound=Section)
+Possible = Annotated[S | None, BeforeValidator(_not_null)]
+"""A section of a catalogue, None where it is absent: only the chosen one must be there, which `reading.checked` looks after."""
+
+
+class NameIn:
+    """In an `Annotated[str, NameIn(Losses)]`: the name of one of the sections of a catalogue."""
+
+    def __init__(self, catalogue: type[Section]) -> None:
+        self.names = list(catalogue.fields_by_key())
+
+    def __get_pydantic_core_schema__(self, *_: Any) -> CoreSchema:
+        return core_schema.literal_schema(self.names)

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from cspops.params.image_networks import FinetuneImg, PretrainImg
 from cspops.params.location_encoders import Encodings, LocationEncoderSection, Networks
-from cspops.params.section import Count, NotNegative, Positive, Section, Share
+from cspops.params.section import Count, NameIn, NotNegative, Positive, Possible, Section, Share
 
 # --- dataset -----------------------------------------------------------------------------------------------------
 
@@ -104,24 +104,30 @@ class Fmow(Section):
     test: Literal["val", "test"]
 
 
-class Dataset(Section):
-    source: Literal["blue_marble", "folder", "table", "inat2018", "fmow"]
+SourceSettings = BlueMarble | Folder | Table | Inat2018 | Fmow
+
+
+class Sources(Section):
+    blue_marble: Possible[BlueMarble] = None
+    folder: Possible[Folder] = None
+    table: Possible[Table] = None
+    inat2018: Possible[Inat2018] = None
+    fmow: Possible[Fmow] = None
+
+
+class Dataset(Sources):
+    source: Annotated[str, NameIn(Sources)]
     min_class_size: Count
     max_rejected: Share
     bad_position: Literal["set_aside", "without_position"]
     duplicate_images: Literal["set_aside", "keep"]
     merge_labels: bool
-    blue_marble: BlueMarble
-    folder: Folder
-    table: Table
-    inat2018: Inat2018
-    fmow: Fmow
 
 
 class Split(Section):
+    label_ratios: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(min_length=1)
     method: Literal["official", "random"]
     unit: Literal["observation", "location_id"]
-    label_ratios: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(min_length=1)
     val: Annotated[float, Field(gt=0, lt=1)]
     test: Annotated[float, Field(gt=0, lt=1)]
     spatial_val: Share
@@ -196,14 +202,14 @@ class NoLoss(Section):
     pass
 
 
+LossSettings = McLoss | NceLoss | MseLoss | NoLoss
+
+
 class Losses(Section):
-    mc: McLoss
-    nce: NceLoss
-    mse: MseLoss
-    none: NoLoss
-
-
-Loss = Literal["mc", "nce", "mse", "none"]
+    mc: Possible[McLoss] = None
+    nce: Possible[NceLoss] = None
+    mse: Possible[MseLoss] = None
+    none: Possible[NoLoss] = None
 
 
 # --- training ----------------------------------------------------------------------------------------------------
@@ -235,17 +241,20 @@ class Focal(Section):
     gamma: NotNegative
 
 
+FinetuneLoss = PresenceAbsence | PresenceAbsenceReleased | CrossEntropy | Focal
+
+
 class FinetuneLosses(Section):
-    presence_absence: PresenceAbsence
-    presence_absence_released: PresenceAbsenceReleased
-    cross_entropy: CrossEntropy
-    focal: Focal
+    presence_absence: Possible[PresenceAbsence] = None
+    presence_absence_released: Possible[PresenceAbsenceReleased] = None
+    cross_entropy: Possible[CrossEntropy] = None
+    focal: Possible[Focal] = None
 
 
 class FinetuneLoc(Section):
-    loss: Literal["presence_absence", "presence_absence_released", "cross_entropy", "focal"]
-    negatives: Negatives
     steps: Count
+    loss: Annotated[str, NameIn(FinetuneLosses)]
+    negatives: Negatives
     batch_size: Count
     learning_rate: Positive
     encoder_rate: Annotated[float, Field(gt=0, le=1)]
@@ -287,23 +296,23 @@ class Report(Section):
 class Params(Section):
     """The whole of params.yaml."""
 
-    seed: Annotated[int, Field(ge=0)]
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = Field(min_length=1)
-    dataset: Dataset
+    seed: Annotated[int, Field(ge=0)]
+    loss: Annotated[str, NameIn(Losses)]
+    location_encoder: LocationEncoderSection
+    pretrain: Pretrain
     split: Split
+    finetune_loc: FinetuneLoc
+    dataset: Dataset
     image_encoder: ImageEncoder
     pretrain_img: PretrainImg
-    location_encoder: LocationEncoderSection
-    encodings: Encodings
-    networks: Networks
-    loss: Loss
-    losses: Losses
-    pretrain: Pretrain
-    finetune_loc: FinetuneLoc
-    finetune_losses: FinetuneLosses
     finetune_img: FinetuneImg
     evaluate: Evaluate
     report: Report
+    losses: Losses
+    encodings: Encodings
+    networks: Networks
+    finetune_losses: FinetuneLosses
 
     @model_validator(mode="after")
     def _distinct_seeds(self) -> "Params":
@@ -314,7 +323,10 @@ class Params(Section):
     @model_validator(mode="after")
     def _modes_of_the_image_classifier(self) -> "Params":
         source = self.dataset.source
-        form = {"inat2018": self.dataset.inat2018.form, "fmow": self.dataset.fmow.form}.get(source)
+        settings = getattr(self.dataset, source)
+        if settings is None:
+            return self
+        form = getattr(settings, "form", None)
         has = f"dataset.source: {source}" if form is None else f"dataset.{source}.form: {form}"
         if self.finetune_img.mode == "full" and form == "features":
             raise ValueError(f"finetune_img.mode: full needs images, but there is {has}")
@@ -328,9 +340,11 @@ class Params(Section):
     def _statistics_that_a_probe_can_start_from(self) -> "Params":
         """Batches of a random network have other statistics than the 0 and 1 that its probe saw: the loss explodes."""
         full = self.finetune_img.modes.full
+        if self.finetune_img.mode != "full" or full is None:
+            return self
         starts_as_probe = full.head == "linear" and full.probe_l2
         is_random = self.image_encoder.weights == "random" and self.pretrain_img.method == "none"
-        if self.finetune_img.mode == "full" and full.batch_norm == "trained" and starts_as_probe and is_random:
+        if full.batch_norm == "trained" and starts_as_probe and is_random:
             raise ValueError(
                 "finetune_img.modes.full.batch_norm: trained and the probe as a start do not go together where image_encoder "
                 "is random and pretrain_img.method none: set probe_l2 to [], or batch_norm to frozen"

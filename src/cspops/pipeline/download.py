@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 
 from cspops.errors import NotThere
 from cspops.intake.published.ensure import begun, ensure
+from cspops.intake.published.manifest import read_manifest
+from cspops.intake.rows import FileFacts
 from cspops.intake.take_in import PUBLISHED, open_source, take_in
+from cspops.params.sections import Fmow, Inat2018
 from cspops.progress import silence
 from cspops.site import Site
 
@@ -25,14 +28,15 @@ def run(view: "DownloadView", site: Site) -> None:
     (site.reports / "data.json").write_text(json.dumps(account.numbers(), indent=1) + "\n")
 
 
-def _fetch(view: "DownloadView", site: Site) -> dict[str, dict[str, object]]:
+def _fetch(view: "DownloadView", site: Site) -> dict[str, FileFacts]:
     root = site.host.required_data_root(f"the files of {view.source} are looked for, and put,") / view.source
     if not begun(root) and _opens(view, site):
         log.info(f"{view.source}: taken as it lies in {root}")
         return {}
-    settings = view.settings.model_dump()
-    parts = ("test",) if settings.get("test") == "test" else ()
-    return ensure(view.source, settings["form"], root, parts=parts)
+    settings = view.settings
+    assert isinstance(settings, Inat2018 | Fmow)
+    parts = ("test",) if isinstance(settings, Fmow) and settings.test == "test" else ()
+    return ensure(read_manifest(view.source), settings.form, root, parts=parts)
 
 
 def _opens(view: "DownloadView", site: Site) -> bool:

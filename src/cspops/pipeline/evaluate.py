@@ -1,6 +1,6 @@
 """evaluate: image, location and both combined, beside priors without learning, on validation and on both test sets.
 
-Tables of rows and classes are made some rows at a time (`evaluation.row_blocks`) and leave a few numbers a row.
+Tables of rows and classes are made some rows at a time (`kernels.row_blocks`) and leave a few numbers a row.
 """
 
 import json
@@ -19,18 +19,17 @@ from cspops.data.catalogue import Observations, read_observations
 from cspops.data.features import FeatureFile
 from cspops.data.splits import piece, ratio_key, read_few_shot, read_roles
 from cspops.errors import DataError
-from cspops.evaluation import calibration, combine, metrics, priors
+from cspops.evaluation import calibration, metrics, priors
 from cspops.evaluation.bootstrap import paired_difference
-from cspops.evaluation.calibration import Calibration
-from cspops.evaluation.combine import row_blocks
-from cspops.evaluation.metrics import Judgement
+from cspops.evaluation.metrics import MODELS, Judgement, Scores, summarise
 from cspops.evaluation.predictions import TOP, Answers, Judged, predictions, schema
-from cspops.evaluation.predictor import ImageModel, LocationModel, LogP, once
+from cspops.evaluation.predictor import Calibration, ImagePredictor, LocationPredictor, LogP, Predictor, combined_log_p
 from cspops.evaluation.priors import LocationPriors, Prior
 from cspops.evaluation.regions import regions
-from cspops.evaluation.released import predicted, read_released
-from cspops.evaluation.summary import MODELS, Scores, summarise
-from cspops.kernels import keep_freed_memory
+from cspops.evaluation.released import predicted, read_released, released_log_p
+from cspops.kernels import keep_freed_memory, row_blocks
+from cspops.models.heads import ImageHead
+from cspops.models.loading import load_image_classifier, load_location_classifier
 from cspops.shapes import Bool, Int, Tensor
 from cspops.site import Site
 
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+FINETUNE_IMG = "dvc repro finetune-img"
 VALIDATION, TEST = ("val", "spatial_val"), ("test", "spatial_test")
 DIFFERENCES = (("combined", "image"), ("calibrated", "combined"))
 IMAGELESS = ("location", *priors.PRIORS)
@@ -147,19 +147,19 @@ def _location_priors(observations: Observations, few: torch.Tensor, judged: Judg
 class _Models:
     """Every model of one seed and label ratio, and what validation chose for them."""
 
-    image: LogP
-    location: LogP
+    predictor: Predictor
+    """Asked with numbers of judged rows."""
     of_labelled: LocationPriors
     located: Bool[Tensor, "n"]
-    calibration: Calibration
     calibration_rows: int
     chosen: dict[Prior, float]
 
     def settings(self) -> dict[str, Any]:
         """What calibration.json says."""
+        fitted = self.predictor.calibration or Calibration()
         return {
-            "temperature": round(self.calibration.temperature, 6),
-            "location_weight": round(self.calibration.location_weight, 6),
+            "temperature": round(fitted.temperature, 6),
+            "location_weight": round(fitted.location_weight, 6),
             "rows": self.calibration_rows,
             "priors": self.chosen,
         }
@@ -167,15 +167,12 @@ class _Models:
     def log_p(self, rows: Int[Tensor, "b"]) -> Iterator[tuple[str, Tensor]]:
         """Name and log P of each model, of the judged rows numbered ``rows``; one table after another."""
         located = self.located[rows]
-        image, location = self.image(rows), self.location(rows)
-        yield "image", image
-        yield "location", location
-        yield "combined", combine.combined_log_p(image, location, located)
-        yield "calibrated", calibration.calibrated_log_p(image, location, located, self.calibration)
+        learned = dict(self.predictor.log_p(rows, rows, located))
+        yield from learned.items()
         for name in priors.PRIORS:
             log_p = self.of_labelled.log_p(name, self.chosen.get(name, 0.0), rows)
             yield name, log_p
-            yield f"image_x_{name}", combine.combined_log_p(image, log_p, located)
+            yield f"image_x_{name}", combined_log_p(learned["image"], log_p, located)
 
 
 def _models(
@@ -187,17 +184,68 @@ def _models(
     P(y|x) alone.
     """
     classes, folder = of_labelled.classes, piece(seed, ratio)
-    image = once(ImageModel(site.inputs["finetune-img"] / folder, judged, features, classes=classes), judged, classes=classes)
-    location = once(LocationModel(site.inputs["finetune-loc"] / folder, judged), judged, classes=classes)
+    image = _once(
+        image_of_rows(site.inputs["finetune-img"] / folder, judged, features, classes=classes), len(judged.row), classes
+    )
+    location = _once(_location_of_rows(site.inputs["finetune-loc"] / folder, judged), len(judged.row), classes)
     val = judged.roles["val"] & judged.located
     rows = (val & judged.imaged).nonzero()[:, 0]
-    fitted = calibration.fit_in_blocks(lambda some: (image(some), location(some)), judged.label, rows, classes=classes)
+    fitted = calibration.fit(lambda some: (image(some), location(some)), judged.label, rows, classes=classes)
     settings: dict[Prior, Sequence[float]] = {
         "histogram": params.histogram, "knn": params.knn, "distance_knn": params.distance_knn, "kde": params.kde,
     }  # fmt: skip
     of_image = image if len(rows) else lambda some: torch.zeros(len(some), classes, dtype=torch.float64)
     chosen = of_labelled.choose(settings, image=of_image, label=judged.label, chooser=val)
-    return _Models(image, location, of_labelled, judged.located, fitted, len(rows), chosen)
+    return _Models(Predictor(image, location, fitted), of_labelled, judged.located, len(rows), chosen)
+
+
+def image_of_rows(folder: Path, judged: Judged, features: np.ndarray, *, classes: int) -> LogP:
+    """Numbers of judged rows to log P(y|I): of the classifier in a folder of stage finetune-img, or as released there.
+
+    Args:
+        folder: of one seed and label ratio.
+        judged: the rows.
+        features: F*(I) of every row of the catalogue; only rows that are asked for are read. A network that was fine-tuned
+            has left features of its own in the folder.
+        classes: how many there are.
+    """
+    released = read_released(folder, (len(features), classes))
+    if released is not None:
+        return lambda rows: _finite(released_log_p(released, judged.row[rows]), folder, "finetune-img")
+    classifier = load_image_classifier(folder, remake=FINETUNE_IMG)
+    own, row = _own_features(folder, judged) if isinstance(classifier, ImageHead) else (features, judged.row)
+    image = ImagePredictor(classifier)
+    return lambda rows: _finite(image(torch.from_numpy(own[row[rows].numpy()]).float()), folder, "finetune-img")
+
+
+def _own_features(folder: Path, judged: Judged) -> tuple[np.ndarray, Int[Tensor, "n"]]:
+    """Features of the network that was fine-tuned with the classifier, and which row of them is that of each judged row."""
+    features, rows = np.load(folder / "features.npy", mmap_mode="r"), torch.from_numpy(np.load(folder / "rows.npy"))
+    place = torch.searchsorted(rows, judged.row).clamp(max=len(rows) - 1)
+    if len(rows) != len(features) or not torch.equal(rows[place], judged.row):
+        raise DataError(f"{folder / 'features.npy'} lacks some of the judged rows", hint=FINETUNE_IMG)
+    return features, place
+
+
+def _location_of_rows(folder: Path, judged: Judged) -> LogP:
+    """Numbers of judged rows to log P(y|x) of the classifier in a folder of stage finetune-loc."""
+    location = LocationPredictor(load_location_classifier(folder, remake="dvc repro finetune-loc"))
+    return lambda rows: _finite(location(judged.lonlat[rows]), folder, "finetune-loc")
+
+
+def _finite(log_p: Tensor, folder: Path, stage: str) -> Tensor:
+    if not log_p.isfinite().all():
+        raise DataError(f"the model in {folder} gives scores that are not finite", hint=f"dvc repro -f {stage}")
+    return log_p
+
+
+def _once(model: LogP, n: int, classes: int) -> LogP:
+    """``model`` itself, or where all ``n`` rows make one block a look-up in its answer to them all."""
+    blocks = row_blocks(torch.arange(n), classes)
+    if len(blocks) > 1:
+        return model
+    every = model(blocks[0])
+    return lambda rows: every[rows]
 
 
 def _judge(models: _Models, judged: Judged) -> tuple[dict[str, Judgement], dict[str, Answers]]:

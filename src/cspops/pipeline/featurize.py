@@ -3,14 +3,14 @@
 import logging
 import shutil
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cspops.data.catalogue import read_images, read_observations
 from cspops.data.features import FeatureFile
 from cspops.data.given_features import GIVEN, GivenFeatures, read_given
 from cspops.errors import CspopsError, DataError
 from cspops.models.backbones import rebuild_image_network
-from cspops.models.checkpoint import load_config, load_weights
+from cspops.models.checkpoint import Config, load_config, load_weights
 from cspops.models.image_features import image_features
 from cspops.pipeline.pieces import Shards
 from cspops.pixels.decoding import squares
@@ -46,7 +46,7 @@ def run(view: "FeaturizeView", site: Site) -> None:
         shutil.copyfile(site.scratch / name, site.out / name)
 
 
-def compute(config: dict[str, Any], obs_id: Sequence[str], site: Site) -> None:
+def compute(config: Config, obs_id: Sequence[str], site: Site) -> None:
     """Run the network over all images, which are decoded meanwhile."""
     download, pretrain_img = site.inputs["download"], site.inputs["pretrain-img"]
     reading = read_reading(download)

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 import torch
@@ -16,6 +16,8 @@ from cspops.data.splits import piece, ratio_key, read_few_shot, read_roles
 from cspops.errors import DataError
 from cspops.evaluation.released import predicted, write_released
 from cspops.models.checkpoint import save_model
+from cspops.params.image_networks import Full, Released
+from cspops.params.image_networks import LinearProbe as ProbeSettings
 from cspops.pipeline.finetune_img_full import fine_tuned
 from cspops.pipeline.pieces import make_pieces
 from cspops.shapes import Bool, Float, Tensor
@@ -24,9 +26,10 @@ from cspops.training.curves import mean_curve, read_curve, side_by_side, write_c
 from cspops.training.finetune_img import ProbeChoice, linear_probe
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
     from cspops.models.heads import LinearProbe
     from cspops.params.graph import FinetuneImgView
-    from cspops.params.image_networks import LinearProbe as ProbeSettings
 
 log = logging.getLogger(__name__)
 
@@ -42,13 +45,12 @@ def run(view: "FinetuneImgView", site: Site) -> None:
     """Write seed_S/label_P/ with a classifier, or with released predictions of a label ratio, and the curves."""
     observations = read_observations(site.inputs["download"])
     make: Make
-    if view.mode == "released":
+    if isinstance(view.settings, Released):
         make = _released(observations, site)
-    elif view.mode == "full":
-        val, settings = _labelled_val(observations, site), view.settings.model_dump()
-        make = fine_tuned(settings, view.seeds, view.label_ratios, observations, val, site)
+    elif isinstance(view.settings, Full):
+        make = fine_tuned(view.settings, view.seeds, view.label_ratios, observations, _labelled_val(observations, site), site)
     else:
-        make = _fitted(view, observations, site)
+        make = _fitted(view, view.settings, observations, site)
     make_pieces(view.seeds, view.label_ratios, make, scratch=site.scratch / "pieces", out=site.out)
     curves = {
         ratio_key(ratio): mean_curve([read_curve(site.out / piece(seed, ratio) / "curve.tsv") for seed in view.seeds])
@@ -69,7 +71,7 @@ def _labelled_val(observations: Observations, site: Site) -> Bool[Tensor, "n"]:
     return val
 
 
-def _fitted(view: "FinetuneImgView", observations: Observations, site: Site) -> Make:
+def _fitted(view: "FinetuneImgView", settings: ProbeSettings, observations: Observations, site: Site) -> Make:
     """Seeds with equal subsets share the fit."""
     split = site.inputs["split"]
     matrix = FeatureFile(site.inputs["featurize"]).read(observations.obs_id)
@@ -78,7 +80,6 @@ def _fitted(view: "FinetuneImgView", observations: Observations, site: Site) -> 
         return torch.from_numpy(matrix[rows.numpy()].astype("float32"))
 
     val = _labelled_val(observations, site)
-    settings = cast("ProbeSettings", view.settings)
     known: dict[bytes, tuple[LinearProbe, list[ProbeChoice]]] = {}
 
     def make(seed: int, ratio: float, folder: Path) -> None:
@@ -115,7 +116,7 @@ def _released(observations: Observations, site: Site) -> Make:
     if released is None or column not in pq.read_schema(file).names:
         raise DataError("the data came without predictions of its images: finetune_img.mode: released asks for them", hint=hint)
     rows = pq.read_table(file, columns=[column])[column]
-    known: dict[float, Any] = {}
+    known: dict[float, csr_array] = {}
 
     def make(seed: int, ratio: float, folder: Path) -> None:
         if ratio not in known:

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,13 +16,15 @@ from cspops.errors import DataError
 from cspops.models.backbones import rebuild_image_network
 from cspops.models.checkpoint import load_config, load_weights, save_model
 from cspops.models.heads import LinearProbe, Standardise
-from cspops.pipeline.pixels import decoded, on_device
+from cspops.params.image_networks import Full
+from cspops.pipeline.pixels import Squares, decoded, on_device
 from cspops.shapes import Bool, Tensor
 from cspops.site import Site
 from cspops.training.curves import write_curve
 from cspops.training.distributed import run_together
 from cspops.training.finetune_img import linear_probe
-from cspops.training.finetune_network import FullSettings, LabelledImages, finetune_network, image_features
+from cspops.training.finetune_network import LabelledImages, finetune_network, image_features
+from cspops.training.loop import Run
 from cspops.training.processes import ALONE, Processes
 from cspops.training.resume import Resume
 
@@ -50,9 +51,8 @@ class Piece:
     val_label: np.ndarray
     judged: np.ndarray
     """The rows whose features are kept."""
-    standardise: Standardise
-    start: LinearProbe | None
-    settings: dict[str, Any]
+    start: LinearProbe | Standardise
+    settings: Full
     classes: int
     seed: int
     ratio: float
@@ -62,7 +62,7 @@ class Piece:
 
 
 def fine_tuned(
-    settings: dict[str, Any],
+    settings: Full,
     seeds: tuple[int, ...],
     ratios: tuple[float, ...],
     observations: Observations,
@@ -89,10 +89,8 @@ def fine_tuned(
     otherwise = "finetune_img.mode: linear_probe"
     decoded(
         rows,
-        config["px"],
+        Squares(config["px"], config.get("crop", 1.0), config.get("interpolation", "bicubic")),
         site,
-        crop=config.get("crop", 1.0),
-        interpolation=config.get("interpolation", "bicubic"),
         stage="finetune-img",
         kind="images",
         otherwise=otherwise,
@@ -108,14 +106,14 @@ def fine_tuned(
         train = np.flatnonzero(few[seed, ratio])
         features = of(few[seed, ratio])
         probe = None
-        if settings["probe_l2"] and settings["head"] == "linear":
+        if settings.probe_l2 and settings.head == "linear":
             probe, _ = linear_probe(
                 features,
                 observations.label[few[seed, ratio]],
                 of(val.numpy()),
                 observations.label[val],
                 classes=len(observations.classes),
-                l2=settings["probe_l2"],
+                l2=settings.probe_l2,
                 max_iterations=PROBE_ITERATIONS,
             )
         piece = Piece(
@@ -127,8 +125,7 @@ def fine_tuned(
             val=np.flatnonzero(val.numpy()),
             val_label=label[val.numpy()],
             judged=np.flatnonzero(judged),
-            standardise=Standardise(features.shape[1]).fit(features) if probe is None else probe.standardise,
-            start=probe,
+            start=Standardise(features.shape[1]).fit(features) if probe is None else probe,
             settings=settings,
             classes=len(observations.classes),
             seed=seed,
@@ -159,17 +156,12 @@ def train_piece(piece: Piece, processes: Processes, device: torch.device) -> Non
             left_over.unlink()  # the snapshot of a piece that is done: a network's size times five
     model, curve = finetune_network(
         network,
-        LabelledImages(pixels, place(piece.train), torch.from_numpy(piece.train_label)),
-        LabelledImages(pixels, place(piece.val), torch.from_numpy(piece.val_label)),
-        piece.standardise,
-        FullSettings(**piece.settings),
-        classes=piece.classes,
+        LabelledImages(pixels, place(piece.train), torch.from_numpy(piece.train_label), piece.classes),
+        LabelledImages(pixels, place(piece.val), torch.from_numpy(piece.val_label), piece.classes),
+        piece.settings,
         start=piece.start,
         name=name,
-        seed=piece.seed,
-        device=device,
-        processes=processes,
-        resume=resume,
+        run=Run(piece.seed, device, resume, processes),
     )
     if not processes.first:
         return

@@ -12,9 +12,11 @@ from cspops.errors import DataError
 from cspops.models.checkpoint import load_config, load_weights, save_model
 from cspops.models.location_encoder import LocationEncoder
 from cspops.pipeline.pieces import make_pieces
+from cspops.shapes import Bool, Tensor
 from cspops.site import Site
 from cspops.training.curves import mean_curve, read_curve, side_by_side, write_curve
-from cspops.training.finetune_loc import EarlyStopping, finetune_loc
+from cspops.training.finetune_loc import finetune_loc
+from cspops.training.loop import Run
 
 if TYPE_CHECKING:
     from cspops.params.graph import FinetuneLocView
@@ -28,16 +30,19 @@ def run(view: "FinetuneLocView", site: Site) -> None:
     observations = read_observations(site.inputs["download"])
     settings, roles = view.finetune_loc, read_roles(split, observations.obs_id)
     negatives = negative_sampler(settings.negatives, data=observations.lonlat[roles["train"] & observations.located])
-    early_stopping = None
+
+    def labelled(rows: Bool[Tensor, "n"]) -> Labelled:
+        return Labelled(observations.lonlat[rows], observations.label[rows], len(observations.classes))
+
+    val = None
     if settings.patience:
-        val = roles["val"] & observations.located & (observations.label >= 0)
-        if not val.any():
+        judged = roles["val"] & observations.located & (observations.label >= 0)
+        if not judged.any():
             raise DataError(
                 "no row of role val has a label and a position: early stopping looks at them",
                 hint="set finetune_loc.patience to 0, or change split, in params.yaml",
             )
-        rows = Labelled(observations.lonlat[val], observations.label[val])
-        early_stopping = EarlyStopping(rows, patience=settings.patience, every=settings.check_every)
+        val = labelled(judged)
 
     def make(seed: int, ratio: float, folder: Path) -> None:
         remake = "dvc repro pretrain"
@@ -46,22 +51,9 @@ def run(view: "FinetuneLocView", site: Site) -> None:
         rows = read_few_shot(split, observations.obs_id, seed=seed, ratio=ratio) & observations.located
         if not rows.any():
             raise DataError(f"no labelled row of seed {seed}, ratio {ratio:g} has a position", hint="dvc repro split")
+        run = Run(seed, site.host.torch_device())
         model, curve = finetune_loc(
-            Labelled(observations.lonlat[rows], observations.label[rows]),
-            encoder,
-            classes=len(observations.classes),
-            loss=settings.loss,
-            loss_settings=view.loss_settings.model_dump(),
-            negatives=negatives,
-            steps=settings.steps,
-            batch_size=settings.batch_size,
-            learning_rate=settings.learning_rate,
-            encoder_rate=settings.encoder_rate,
-            schedule=settings.schedule,
-            last_rate=settings.last_rate,
-            early_stopping=early_stopping,
-            seed=seed,
-            device=site.host.torch_device(),
+            labelled(rows), encoder, settings, view.loss_settings, negatives=negatives, val=val, run=run
         )
         save_model(folder, model, model.config)
         write_curve(folder / "curve.tsv", curve, columns=("step", "total"))

@@ -3,6 +3,7 @@
 import logging
 import math
 import shutil
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,13 +28,22 @@ ON_DEVICE = 2**30
 """Bytes of pixels that are kept where the network is."""
 
 
+@dataclass(frozen=True)
+class Squares:
+    """How images become squares."""
+
+    px: int
+    crop: float = 1.0
+    """Share of an image's shorter side that the square keeps, see `images.pixels.square`."""
+    interpolation: str = "bicubic"
+    """Of the resizing."""
+
+
 def decoded(
     rows: np.ndarray,
-    px: int,
+    square: Squares,
     site: Site,
     *,
-    crop: float = 1.0,
-    interpolation: str = "bicubic",
     stage: str,
     kind: str,
     otherwise: str,
@@ -41,8 +51,6 @@ def decoded(
     """The centre squares of increasing ``rows``, memory-mapped: they may be more than fits in memory.
 
     Args:
-        crop: share of an image's shorter side that the square keeps, see `images.pixels.square`.
-        interpolation: of the resizing.
         stage: as lines of progress name it.
         kind: what the images are, such as `training images`.
         otherwise: what params.yaml could say where the disk has no room for them.
@@ -51,12 +59,12 @@ def decoded(
         EnvironmentProblem: it has none.
     """
     download = site.inputs["download"]
-    file, shape = site.scratch / "pixels.npy", (len(rows), px, px, 3)
+    file, shape = site.scratch / "pixels.npy", (len(rows), square.px, square.px, 3)
     if not file.exists():
         need, free = math.prod(shape), shutil.disk_usage(site.scratch).free
         if need > free:
             raise EnvironmentProblem(
-                f"{len(rows)} {kind} of {px} px take {need} bytes, and {site.scratch} has {free} free",
+                f"{len(rows)} {kind} of {square.px} px take {need} bytes, and {site.scratch} has {free} free",
                 hint=f"make room there, or set a smaller image_encoder.px or {otherwise} in params.yaml",
             )
         with whole(file) as new:
@@ -67,7 +75,7 @@ def decoded(
     root = image_root(reading, raw=site.raw, data_root=site.host.data_root)
     blocks = (_block(download, rows[shard.start : shard.stop]) for shard in shards.left())
     with Workers(site.host.decoders(by_path=by_path(download))) as workers:
-        pixels = squares(blocks, px=px, root=root, reading=reading, crop=crop, interpolation=interpolation, map=workers.map)
+        pixels = squares(blocks, root=root, reading=reading, map=workers.map, **asdict(square))
         for shard in shards.left():
             for row in shard:
                 out[row] = next(pixels)

@@ -13,6 +13,7 @@ from cspops.errors import DataError
 from cspops.models.checkpoint import save_model
 from cspops.site import Site
 from cspops.training.curves import mean_curve, write_curve
+from cspops.training.loop import Run
 from cspops.training.pretrain import curve_columns, pretrain
 from cspops.training.resume import Resume
 
@@ -31,26 +32,17 @@ def run(view: "PretrainView", site: Site) -> None:
     features = torch.from_numpy(FeatureFile(site.inputs["featurize"]).read(observations.obs_id)[rows.numpy()]).float()
     unlabelled = Unlabelled(observations.lonlat[rows], features)
     negatives = negative_sampler(view.pretrain.negatives, data=unlabelled.lonlat)
-    settings = view.loss_settings.model_dump()
-    learning_rate, terms = settings.pop("learning_rate", 0.0), settings.pop("terms", "")
     curves = []
     for seed in view.seeds:
         encoder, curve = pretrain(
             unlabelled,
             view.encoder_config(),
-            loss="mse" if view.loss == "none" else view.loss,
-            terms=terms,
-            loss_settings=settings,
+            view.loss_settings,
+            schedule=view.pretrain,
             negatives=negatives,
-            negative_locations=view.pretrain.negative_locations,
-            epochs=0 if view.loss == "none" else view.pretrain.epochs,
-            batch_size=view.pretrain.batch_size,
-            learning_rate=learning_rate,
-            seed=seed,
-            device=site.host.torch_device(),
-            resume=Resume(site.scratch),
+            run=Run(seed, site.host.torch_device(), Resume(site.scratch)),
         )
         save_model(site.out / f"seed_{seed}", encoder, encoder.config)
         curves.append(curve)
-    columns = curve_columns(terms, learned=settings.get("learn_temperature", False))
+    columns = curve_columns(view.loss_settings)
     write_curve(site.reports / "curves" / "pretrain.tsv", mean_curve(curves), columns=columns)

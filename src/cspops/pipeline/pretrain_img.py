@@ -11,16 +11,18 @@ from cspops.data.catalogue import read_captures
 from cspops.data.given_features import GIVEN, read_given
 from cspops.data.splits import read_roles
 from cspops.imagessl.images import Pretrained, UnlabelledImages
-from cspops.imagessl.methods import pretrain_image_network
+from cspops.imagessl.methods import METHODS
 from cspops.models.backbones import ImageNetwork, build_image_network
 from cspops.models.checkpoint import save_model
-from cspops.pipeline.pixels import decoded, on_device
+from cspops.params.sections import ImageEncoder
+from cspops.pipeline.pixels import Squares, decoded, on_device
 from cspops.pipeline.pretraining_inputs import extra_inputs
 from cspops.pixels.reading import image_root
 from cspops.pixels.tensors import read_reading
 from cspops.shapes import Tensor, UInt8
 from cspops.site import Site
 from cspops.training.curves import write_curve
+from cspops.training.loop import Run
 from cspops.training.resume import Resume
 
 if TYPE_CHECKING:
@@ -45,20 +47,12 @@ def run(view: "PretrainImgView", site: Site) -> None:
         (site.out / "config.json").write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
         log.info(f"pretrain-img: the data set comes with {given.width} image features: no network is made")
     else:
-        network = network_of(**about.model_dump(), seed=view.seed)
+        network = network_of(about, seed=view.seed)
         if view.method != "none":
-            device, settings = site.host.torch_device(), view.settings.model_dump()
-            images = training_images(network, site, device)
-            made = pretrain_image_network(
-                view.method,
-                network,
-                images,
-                settings,
-                **extra_inputs(view.method, settings, images, site),
-                seed=view.seed,
-                device=device,
-                resume=Resume(site.scratch),
-            )
+            run = Run(view.seed, site.host.torch_device(), Resume(site.scratch))
+            images = training_images(network, site, run.device)
+            extra = extra_inputs(view.settings, images, site)
+            made = METHODS[view.method](network, images, view.settings, run, **extra)
         save_model(site.out, network.to(torch.device("cpu")), network.config)
     columns = list(made.curve[0]) if made.curve else ["epoch", "total"]
     write_curve(site.reports / "curves" / "pretrain_img.tsv", made.curve, columns=columns)
@@ -70,7 +64,7 @@ def training_images(network: ImageNetwork, site: Site, device: torch.device) -> 
     """The training rows, on ``device`` where they are few; of each image the whole centre square, of which views are cut."""
     captures = read_captures(site.inputs["download"])
     train = read_roles(site.inputs["split"], captures.obs_id)["train"]
-    pixels = role_pixels("train", network.config["px"], site, interpolation=network.config["interpolation"])
+    pixels = role_pixels("train", Squares(network.config["px"], interpolation=network.config["interpolation"]), site)
     return UnlabelledImages(
         on_device(pixels, device),
         captures.lonlat[train],
@@ -79,18 +73,16 @@ def training_images(network: ImageNetwork, site: Site, device: torch.device) -> 
     )
 
 
-def network_of(
-    model: str, weights: str, *, px: int | None, crop: float | None, interpolation: str | None, seed: int
-) -> ImageNetwork:
+def network_of(about: ImageEncoder, *, seed: int) -> ImageNetwork:
     """The network that `image_encoder` of params.yaml asks for, before it is trained."""
-    _, given, name = weights.partition("file:")
+    _, given, name = about.weights.partition("file:")
     network = build_image_network(
-        model,
-        pretrained=weights == "pretrained",
-        px=px,
+        about.model,
+        pretrained=about.weights == "pretrained",
+        px=about.px,
         seed=seed,
-        crop=crop,
-        interpolation=interpolation,
+        crop=about.crop,
+        interpolation=about.interpolation,
         file=Path(name).expanduser() if given else None,
     )
     if given:
@@ -100,9 +92,7 @@ def network_of(
     return network
 
 
-def role_pixels(
-    role: str, px: int, site: Site, *, crop: float = 1.0, interpolation: str = "bicubic", stage: str = "pretrain-img"
-) -> UInt8[Tensor, "n px px 3"]:
+def role_pixels(role: str, square: Squares, site: Site, *, stage: str = "pretrain-img") -> UInt8[Tensor, "n px px 3"]:
     """The images of a role's rows in a memory-mapped file among the stage's progress: they may be more than fits in memory.
 
     Of each the whole centre square, whatever `image_encoder.crop` is: random crops are taken of it.
@@ -112,13 +102,5 @@ def role_pixels(
     """
     obs_id = read_captures(site.inputs["download"]).obs_id
     rows = read_roles(site.inputs["split"], obs_id)[role].numpy().nonzero()[0]
-    return decoded(
-        rows,
-        px,
-        site,
-        crop=crop,
-        interpolation=interpolation,
-        stage=stage,
-        kind=f"{ROLE.get(role, role)} images",
-        otherwise="pretrain_img.method: none",
-    )
+    kind = f"{ROLE.get(role, role)} images"
+    return decoded(rows, square, site, stage=stage, kind=kind, otherwise="pretrain_img.method: none")

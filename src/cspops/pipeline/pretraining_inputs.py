@@ -1,7 +1,6 @@
 """What a pre-training method is given besides the training images: rasters, and what they say of the training places."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +9,7 @@ from cspops.errors import DataError
 from cspops.imagessl.images import UnlabelledImages
 from cspops.imagessl.land_cover import CodesAt, LandCover, climate_zones, land_cover_around
 from cspops.intake.images.categorical_raster import open_categorical_raster
+from cspops.params.image_networks import Geokr, MethodSettings, Tile2Vec
 from cspops.pixels.rgb import open_rgb
 from cspops.pixels.tensors import read_reading
 from cspops.pixels.unreadable import UnreadableImage
@@ -19,13 +19,13 @@ from cspops.site import Site
 CLIMATE_ZONES = "climate_zones"
 
 
-def extra_inputs(method: str, settings: dict[str, Any], images: UnlabelledImages, site: Site) -> dict[str, Any]:
-    """The further keywords of ``method``; of training rows alone."""
-    match method:
-        case "tile2vec" if settings["mode"] == "tiles" and settings["raster"] is not None:
-            return {"raster": image_raster(settings["raster"], site)}
-        case "geokr":
-            return {"land_cover": land_cover(settings["raster"], images.lonlat, side_km=settings["side_km"], site=site)}
+def extra_inputs(settings: MethodSettings, images: UnlabelledImages, site: Site) -> dict[str, Tensor | LandCover]:
+    """The further keywords of the method that has these settings; of training rows alone."""
+    match settings:
+        case Tile2Vec(mode="tiles", raster=str(raster)):
+            return {"raster": image_raster(raster, site)}
+        case Geokr():
+            return {"land_cover": land_cover(settings.raster, images.lonlat, side_km=settings.side_km, site=site)}
     return {}
 
 

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 def run(view: "ReportView", site: Site) -> None:
     """Draw the figures and write both pages under reports/, and confusion.tsv."""
     of = material(view, site)
-    figures.accuracy_by_ratio(dict(of.metrics), site.reports / "figures" / "accuracy.png")
+    figures.accuracy_by_ratio(of.scores.metrics, site.reports / "figures" / "accuracy.png")
     drawn = {title: training_losses(curve) for title, curve in of.curves.items()}
     drawn["image classifier, validation"] = validation_losses(of.curves["image classifier"])
     figures.loss_curves(drawn, site.reports / "figures" / "curves.png")
-    write_accuracy(site.reports / "accuracy.tsv", of.metrics)
+    write_accuracy(site.reports / "accuracy.tsv", of.scores.metrics)
     write_confusion(site.out / "confusion.tsv", of.judged[of.largest], of.observations.classes)
     (site.reports / "report.md").write_text(markdown_page(of), encoding="utf-8")
     (site.reports / "report.html").write_text(html(of, site), encoding="utf-8")

@@ -33,17 +33,11 @@ def run(view: "SplitView", site: Site) -> None:
     by_place = split.unit == "location_id"
     place = pq.read_table(folder / "observations.parquet", columns=["location_id"])[0]
     roles = assign_roles(
+        split,
         official=observations.official_split,
         labelled=observations.label >= 0,
         lonlat=observations.lonlat,
         location_id=place if by_place else None,
-        method=split.method,
-        val=split.val,
-        test=split.test,
-        spatial_val=split.spatial_val,
-        spatial_test=split.spatial_test,
-        block_degrees=split.block_degrees,
-        buffer_km=split.buffer_km,
         seed=view.seed,
     )
     counts_of_roles = Counter(roles)

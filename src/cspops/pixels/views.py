@@ -6,18 +6,40 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import affine_grid, conv2d, grid_sample, pad
 
+from cspops.params.image_networks import Full, Moco
 from cspops.shapes import Float, Int, Tensor, UInt8
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """By how much a random view may differ from its image."""
+
+    min_scale: float = 1.0
+    """Least share of the tile's area in the crop; the crop is a square, resized bilinearly."""
+    colour_jitter: float = 0.0
+    """Brightness, contrast and each channel are scaled by factors within 1 +- this."""
+    grey: float = 0.0
+    """Probability of losing the colour."""
+    blur: float = 0.0
+    """Probability of a Gaussian blur with a deviation of 0.1 to 2 pixels of an image of 224, in proportion."""
+    turns: bool = True
+    """Whether views are turned by quarters, too."""
+    mirror: bool = True
+    """Whether views are mirrored left to right."""
+
+    @classmethod
+    def of(cls, settings: Moco | Full) -> "Augmentation":
+        """What params.yaml asks for."""
+        return cls(settings.min_scale, settings.colour_jitter, settings.grey, settings.blur, settings.turns)
+
+
+AS_IT_IS = Augmentation(turns=False, mirror=False)
 
 
 def random_views(
     pixels: Float[Tensor, "n 3 h w"],
+    augmentation: Augmentation,
     *,
-    min_scale: float,
-    colour_jitter: float,
-    grey: float,
-    blur: float = 0.0,
-    turns: bool = True,
-    mirror: bool = True,
     generator: torch.Generator,
     batch: int | None = None,
     first: int = 0,
@@ -26,25 +48,23 @@ def random_views(
 
     Args:
         pixels: in [0, 1].
-        min_scale: least share of the tile's area in the crop; the crop is a square, resized bilinearly.
-        colour_jitter: brightness, contrast and each channel are scaled by factors within 1 +- this.
-        grey: probability of losing the colour.
-        blur: probability of a Gaussian blur with a deviation of 0.1 to 2 pixels of an image of 224, in proportion.
-        turns: whether views are turned by quarters, too.
-        mirror: whether views are mirrored left to right.
+        augmentation: how far views may go.
         batch: rows that are drawn for, where ``pixels`` are but some of a batch; they get what they would get in it.
         first: the number of the first of them in the batch.
     """
+    jitter, blur = augmentation.colour_jitter, augmentation.blur
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
         u = torch.rand(*shape, generator=generator, device=generator.device)[mine]
         return low + (high - low) * u
 
     n, mine = len(pixels) if batch is None else batch, slice(first, first + len(pixels))
-    side = uniform(min_scale, 1, n).sqrt()
-    quarter = torch.randint(4 if turns else 1, (n,), generator=generator, device=generator.device)[mine] * (math.pi / 2)
+    side = uniform(augmentation.min_scale, 1, n).sqrt()
+    quarter = torch.randint(4 if augmentation.turns else 1, (n,), generator=generator, device=generator.device)[mine] * (
+        math.pi / 2
+    )
     sign = torch.randint(2, (n,), generator=generator, device=generator.device)[mine] * 2 - 1
-    flip = sign if mirror else sign.abs()
+    flip = sign if augmentation.mirror else sign.abs()
     shift = uniform(-1, 1, n, 2) * (1 - side)[:, None]
     cos, sin = quarter.cos(), quarter.sin()
     rows = (torch.stack((cos * flip, -sin, shift[:, 0] / side), 1), torch.stack((sin * flip, cos, shift[:, 1] / side), 1))
@@ -53,10 +73,10 @@ def random_views(
     out = grid_sample(pixels, grid, padding_mode="border", align_corners=False)
 
     mean = out.mean((1, 2, 3), keepdim=True)
-    out = (out - mean) * uniform(1 - colour_jitter, 1 + colour_jitter, n, 1, 1, 1) + mean
-    out = out * uniform(1 - colour_jitter, 1 + colour_jitter, n, 1, 1, 1)
-    out = out * uniform(1 - colour_jitter / 2, 1 + colour_jitter / 2, n, 3, 1, 1)
-    greyed = uniform(0, 1, n, 1, 1, 1) < grey
+    out = (out - mean) * uniform(1 - jitter, 1 + jitter, n, 1, 1, 1) + mean
+    out = out * uniform(1 - jitter, 1 + jitter, n, 1, 1, 1)
+    out = out * uniform(1 - jitter / 2, 1 + jitter / 2, n, 3, 1, 1)
+    greyed = uniform(0, 1, n, 1, 1, 1) < augmentation.grey
     out = torch.where(greyed, out.mean(1, keepdim=True), out)
     if blur > 0:
         sigma = uniform(0.1, 2.0, n) * (out.shape[-1] / 224)
@@ -82,23 +102,13 @@ class Views:
 
     pixels: UInt8[Tensor, "n h w 3"]
     device: torch.device
-    min_scale: float
-    colour_jitter: float = 0.0
-    grey: float = 0.0
-    blur: float = 0.0
-    turns: bool = True
-    mirror: bool = True
+    augmentation: Augmentation = AS_IT_IS
 
     def __call__(self, rows: Int[Tensor, "n"], draws: torch.Generator, mine: slice = slice(None)) -> Float[Tensor, "b 3 h w"]:
         """A view of each row, or of ``mine`` of them: the same as if all were made."""
         return random_views(
             self.plain(rows[mine]),
-            min_scale=self.min_scale,
-            colour_jitter=self.colour_jitter,
-            grey=self.grey,
-            blur=self.blur,
-            turns=self.turns,
-            mirror=self.mirror,
+            self.augmentation,
             generator=draws,
             batch=len(rows),
             first=mine.indices(len(rows))[0],

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cspops.report.world import is_land
+from cspops.land import is_land
 from cspops.shapes import Float, Int
 
 LEAST_SPAN = 0.02

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from cspops.report.figures import BLUE, GREEN, GREY, ORANGE
-from cspops.report.tables import TITLES, ratio_title, region_title
+from cspops.report.tables import TITLES, Intervals, Models, Region, ratio_title, region_title
 
 INK, QUIET, RULE = "#010203", "#040506", "#070809"
 """Stand for the page's colours of text, of quiet text and of rules: `inline` puts variables in their place."""
@@ -96,7 +96,7 @@ SIZE = (4.3, 3.0)
 """Inches; a chart is as wide as its place on the page."""
 
 
-def gains(intervals: Mapping[str, Any], name: str, title: str) -> Markup:
+def gains(intervals: Intervals, name: str, title: str) -> Markup:
     """Combined minus image, points of top-1 with 95 % intervals, against the label ratio."""
     with mpl.rc_context(STYLE):
         figure, ax = _panel((5.0, 2.6))
@@ -115,7 +115,7 @@ def gains(intervals: Mapping[str, Any], name: str, title: str) -> Markup:
         return inline(figure, name, title)
 
 
-def accuracy(ratios: Mapping[str, Any], name: str, title: str, *, top: float, seeds: int) -> Markup:
+def accuracy(ratios: Mapping[str, Models], name: str, title: str, *, top: float, seeds: int) -> Markup:
     """Top-1 of each model against the label ratio; error bars of one standard deviation where there are several seeds."""
     with mpl.rc_context(STYLE):
         figure, ax = _panel(SIZE)
@@ -165,7 +165,7 @@ def reliability(bins: Mapping[str, Sequence[tuple[float, float, int]]], name: st
         return inline(figure, name, title)
 
 
-def regions(rows: Sequence[Mapping[str, Any]], kind: str, name: str, title: str) -> Markup:
+def regions(rows: Sequence[Region], kind: str, name: str, title: str) -> Markup:
     """From the image's top-1 to that of both combined, a line for each region."""
     with mpl.rc_context(STYLE):
         figure, ax = _panel((4.3, 0.9 + 0.24 * len(rows)))
@@ -176,7 +176,7 @@ def regions(rows: Sequence[Mapping[str, Any]], kind: str, name: str, title: str)
                 ax.plot(
                     row[model], place, color=colour, marker=marker, linestyle="", label=label if not place else None, zorder=3
                 )
-        titles = [region_title(dict(row), kind) for row in reversed(rows)]
+        titles = [region_title(row, kind) for row in reversed(rows)]
         ax.set_yticks(range(len(rows)), titles)
         ax.set(xlabel="top-1, per cent", ylim=(-0.6, len(rows) - 0.4))
         ax.margins(x=0.08)

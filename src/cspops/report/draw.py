@@ -14,7 +14,15 @@ from cspops.report import maps
 from cspops.report.material import Drawn, Material
 from cspops.report.mistakes import confusion_rows, confusions, read_judged, turned_rows, turned_table
 from cspops.report.model_maps import class_of_map, draw_class, draw_clusters, encoder_title, fine_tuned_title
-from cspops.report.page import MEANINGS, image_section, map_section, mistakes_section, page
+from cspops.report.page import (
+    MEANINGS,
+    Scores,
+    data_section,
+    image_section,
+    map_section,
+    mistakes_section,
+    page,
+)
 from cspops.report.run_facts import read_records
 from cspops.report.world import World
 from cspops.site import Site
@@ -58,9 +66,7 @@ def material(view: "ReportView", site: Site) -> Material:
         records=read_records(site.inputs),
         observations=observations,
         roles=roles,
-        metrics=metrics,
-        intervals=intervals,
-        regions=regions,
+        scores=Scores(metrics, intervals, regions),
         pretrain_img=pretrain_img,
         account=json.loads((site.inputs["download"] / "account.json").read_text()),
         curves={title.format(loss=view.loss): read_curve(curves / f"{name}.tsv") for title, name in CURVES.items()},
@@ -99,8 +105,7 @@ def _drawn(
     file = {name: site.reports / "figures" / f"{name}.png" for name in alone}
     maps.observation_map(places, world, file["observations"], apart=alone["observations"])
     kept = draw_clusters(view, site.inputs, world, file["clusters"], apart=alone["clusters"])
-    test = roles["test"] | roles["spatial_test"]
-    classes = draw_class(view, site.inputs, world, observations, chosen, test=test, file=file["class"], apart=alone["class"])
+    classes = draw_class(view, site.inputs, world, observations, chosen, file["class"], apart=alone["class"])
     clusters = (f"{encoder_title(view)}, seed {seed}", fine_tuned_title(ratio, seed))
     return Drawn(
         _numbered(alone["clusters"], clusters),
@@ -123,14 +128,11 @@ def _numbered(folder: Path, titles: Any) -> dict[str, Path]:
 def markdown_page(of: Material) -> str:
     names, judged = of.observations.classes, of.judged[of.largest]
     return page(
-        loss=of.view.loss,
-        seeds=of.view.seeds,
-        metrics=of.metrics,
-        intervals=of.intervals,
-        regions=of.regions,
+        of.view.loss,
+        of.view.seeds,
+        of.scores,
         roles={role: int(mask.sum()) for role, mask in of.roles.items() if mask.any()},
-        image_network=image_section(of.pretrain_img),
-        account=of.account,
+        training=f"{image_section(of.pretrain_img)}\n\n{data_section(of.account)}",
         mistakes=mistakes_section(
             of.main,
             ratio_key(of.largest),

@@ -13,7 +13,7 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from cspops.report.tables import MODELS, TITLES, ratio_title
+from cspops.report.tables import MODELS, TITLES, Metrics, ratio_title
 
 # Okabe and Ito's palette: distinguishable with every common colour blindness; markers and dashes say the same in grey.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#8A8A8A"
@@ -59,7 +59,7 @@ def save(figure: Figure, file: Path, *, colours: int | None = None) -> None:
                 image.convert("RGB").quantize(colours, dither=Image.Dither.NONE).save(file, optimize=True)
 
 
-def accuracy_by_ratio(summary: dict[str, Any], file: Path) -> None:
+def accuracy_by_ratio(summary: Metrics, file: Path) -> None:
     """Top-1 of the three models against the label ratio, one panel a set, one standard deviation as error bars."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(4.4 * len(summary), 3.4), layout="constrained")

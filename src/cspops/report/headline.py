@@ -1,9 +1,6 @@
 """The main result in a sentence or two, which say no more than the numbers hold."""
 
-from collections.abc import Mapping
-from typing import Any
-
-from cspops.report.tables import TITLES, ratio_title
+from cspops.report.tables import TITLES, Interval, Intervals, Metrics, ratio_title
 
 PRODUCT = "image_x_"
 """What metrics.json calls the product of the image with a prior without learning, before the prior's name."""
@@ -17,7 +14,7 @@ PRIORS = {
 """Priors without learning, in words."""
 
 
-def main_sentences(metrics: Mapping[str, Any], intervals: Mapping[str, Any]) -> list[str]:
+def main_sentences(metrics: Metrics, intervals: Intervals) -> list[str]:
     """Top-1 of both combined at the largest label ratio and what location adds to the image, a sentence a test set."""
     out: list[str] = []
     for role, ratios in metrics.items():
@@ -30,7 +27,7 @@ def main_sentences(metrics: Mapping[str, Any], intervals: Mapping[str, Any]) -> 
     return out
 
 
-def _difference(found: Mapping[str, float]) -> str:
+def _difference(found: Interval) -> str:
     """What location adds, with its interval."""
     span = f"95 % interval {found['low']:+.1f} to {found['high']:+.1f}"
     if found["low"] > 0:
@@ -40,7 +37,7 @@ def _difference(found: Mapping[str, float]) -> str:
     return f"{found['mean']:+.1f} points against the image alone, which may be chance ({span})."
 
 
-def counting_sentence(metrics: Mapping[str, Any]) -> str:
+def counting_sentence(metrics: Metrics) -> str:
     """Whether, at the largest label ratio of the first test set, a prior that only counts is better than what was learned."""
     role = next(iter(metrics))
     ratio = list(metrics[role])[-1]

@@ -85,16 +85,16 @@ def html(of: Material, site: Site) -> str:
     """The page."""
     seeds = len(of.view.seeds)
     source = str(value_of(of.records, "dataset.source"))
-    accuracy = html_tables.accuracy_table(of.metrics, seeds=seeds, source=source)
+    accuracy = html_tables.accuracy_table(of.scores.metrics, seeds=seeds, source=source)
     return render(
         {
             "title": f"What location adds to the image: {HEADINGS.get(source, source)}",
             "sections": [Section(anchor, title) for anchor, title in SECTIONS.items()],
-            "main_sentences": main_sentences(of.metrics, of.intervals),
-            "counting_sentence": counting_sentence(of.metrics),
+            "main_sentences": main_sentences(of.scores.metrics, of.scores.intervals),
+            "counting_sentence": counting_sentence(of.scores.metrics),
             "headline": Picture(
                 "What location adds to the image: combined minus image alone, in points of top-1, with 95 % intervals",
-                charts.gains(of.intervals, "gains", "Points of top-1 that location adds at each label ratio"),
+                charts.gains(of.scores.intervals, "gains", "Points of top-1 that location adds at each label ratio"),
             ),
             "run_facts": _run_facts(of, site),
             "differences": _differences(of),
@@ -103,9 +103,9 @@ def html(of: Material, site: Site) -> str:
             "accuracy_charts": list(accuracy_charts(of)),
             "main_set": TITLES[of.main],
             "all_metrics": html_tables.metric_table(
-                of.metrics[of.main][ratio_key(of.largest)], role=of.main, ratio=ratio_key(of.largest), seeds=seeds
+                of.scores.metrics[of.main][ratio_key(of.largest)], role=of.main, ratio=ratio_key(of.largest), seeds=seeds
             ),
-            "all_intervals": html_tables.interval_table(of.intervals),
+            "all_intervals": html_tables.interval_table(of.scores.intervals),
             **training_part(of.curves),
             **_maps(of),
             **_mistakes(of, site),

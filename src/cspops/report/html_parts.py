@@ -10,6 +10,8 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
+from cspops.report.tables import Mean
+
 
 @dataclass(frozen=True)
 class Group:
@@ -79,7 +81,7 @@ def data_uri(content: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
-def mean_text(value: dict[str, float], *, seeds: int) -> str:
+def mean_text(value: Mean, *, seeds: int) -> str:
     """`48.21 (0.33)`; of one seed the mean alone."""
     return f"{value['mean']:.2f} ({value['sd']:.2f})" if seeds > 1 else f"{value['mean']:.2f}"
 

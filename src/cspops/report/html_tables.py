@@ -1,13 +1,23 @@
 """The tables of report.html, from metrics.json and its like."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from cspops.report.headline import PRIORS, PRODUCT
 from cspops.report.html_parts import Group, Table, mean_text
 from cspops.report.paper import TABLE_1, TABLE_5
 from cspops.report.paper import Table as PaperTable
-from cspops.report.tables import MODELS, TITLES, counted, ratio_title, region_title
+from cspops.report.tables import (
+    MODELS,
+    TITLES,
+    Interval,
+    Intervals,
+    Metrics,
+    Models,
+    Places,
+    counted,
+    ratio_title,
+    region_title,
+)
 
 NAMES = PRIORS | {
     "image": "image, P(y|I)",
@@ -25,7 +35,7 @@ def model_name(model: str) -> str:
     return f"image x {NAMES[model.removeprefix(PRODUCT)]}" if model.startswith(PRODUCT) else NAMES.get(model, model)
 
 
-def accuracy_table(metrics: Mapping[str, Any], *, seeds: int, source: str) -> Table:
+def accuracy_table(metrics: Metrics, *, seeds: int, source: str) -> Table:
     """Top-1 of every model at each label ratio, test sets one below the other, then the paper's rows."""
     ratios = list(next(iter(metrics.values())))
     groups = []
@@ -45,7 +55,7 @@ def accuracy_table(metrics: Mapping[str, Any], *, seeds: int, source: str) -> Ta
     return Table(caption, ["model", *(ratio_title(one) for one in ratios)], groups)
 
 
-def _counting(ratios: Mapping[str, Any]) -> list[str]:
+def _counting(ratios: Mapping[str, Models]) -> list[str]:
     models = next(iter(ratios.values()))
     products = [name for name in models if name.startswith(PRODUCT)]
     return [*(name.removeprefix(PRODUCT) for name in products), *products]
@@ -70,7 +80,7 @@ def _paper_group(table: PaperTable, ratios: Sequence[str], source: str) -> Group
     return Group(f"Paper, Table {table.number}, {table.dataset_of_paper}: {data}{spread}", rows)
 
 
-def metric_table(models: Mapping[str, Any], *, role: str, ratio: str, seeds: int) -> Table:
+def metric_table(models: Models, *, role: str, ratio: str, seeds: int) -> Table:
     """Every metric of the learned models."""
     names = list(models["combined"])
     rows = [[model_name(model), *(mean_text(models[model][name], seeds=seeds) for name in names)] for model in LEARNED]
@@ -78,7 +88,7 @@ def metric_table(models: Mapping[str, Any], *, role: str, ratio: str, seeds: int
     return Table(caption, ["model", *(name.replace("_", " ") for name in names)], [Group(None, rows)])
 
 
-def interval_table(intervals: Mapping[str, Any]) -> Table:
+def interval_table(intervals: Intervals) -> Table:
     """The differences with their 95 % intervals."""
     names = list(next(iter(next(iter(intervals.values())).values())))
     groups = [
@@ -92,11 +102,11 @@ def interval_table(intervals: Mapping[str, Any]) -> Table:
     return Table(caption, ["labels", *(name.replace("_", " ") for name in names)], groups)
 
 
-def _interval(one: Mapping[str, float]) -> str:
+def _interval(one: Interval) -> str:
     return f"{one['mean']:+.2f} [{one['low']:+.2f}, {one['high']:+.2f}]"
 
 
-def region_table(places: Mapping[str, Any], kind: str, caption: str) -> Table:
+def region_table(places: Mapping[str, Places], kind: str, caption: str) -> Table:
     """Top-1 by region of a kind, a group a set."""
     groups = [
         Group(

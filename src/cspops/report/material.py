@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cspops.data.catalogue import Observations
+from cspops.data.json_files import Document
 from cspops.report.mistakes import Confusion, JudgedRows, Turned
+from cspops.report.page import Scores
 from cspops.report.run_facts import Records
 from cspops.report.world import World
 from cspops.shapes import Bool, Tensor
@@ -35,11 +37,9 @@ class Material:
     records: Records
     observations: Observations
     roles: Mapping[str, Bool[Tensor, "n"]]
-    metrics: Mapping[str, Any]
-    intervals: Mapping[str, Any]
-    regions: Mapping[str, Any]
-    pretrain_img: Mapping[str, Any]
-    account: Mapping[str, Any]
+    scores: Scores
+    pretrain_img: Document
+    account: Document
     curves: Mapping[str, Curve]
     """By title, as they were written."""
     judged: Mapping[float, JudgedRows]
@@ -55,7 +55,7 @@ class Material:
     @property
     def main(self) -> str:
         """The first set: test, where it has rows."""
-        return next(iter(self.metrics))
+        return next(iter(self.scores.metrics))
 
     @property
     def largest(self) -> float:

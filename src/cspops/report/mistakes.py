@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from cspops.data.catalogue import Observations
 from cspops.errors import DataError
-from cspops.evaluation.summary import MODELS
+from cspops.evaluation.metrics import MODELS
 from cspops.report.html_parts import Heat
 from cspops.shapes import Bool, Float, Int
 

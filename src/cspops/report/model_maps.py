@@ -12,14 +12,15 @@ from sklearn.cluster import AgglomerativeClustering
 from torch.nn.functional import normalize
 
 from cspops.data.catalogue import Observations
-from cspops.data.splits import piece, read_few_shot
+from cspops.data.splits import piece, read_few_shot, read_roles
 from cspops.errors import DataError, ParamsError, nearest
-from cspops.evaluation.combine import location_log_p
+from cspops.evaluation.predictor import LocationPredictor
+from cspops.land import is_land
 from cspops.models.loading import load_location_classifier, load_location_encoder
 from cspops.models.location_encoder import LocationEncoder
 from cspops.report import maps
-from cspops.report.world import World, is_land
-from cspops.shapes import Bool, Float, Int, LonLat, Tensor
+from cspops.report.world import World
+from cspops.shapes import Float, Int, LonLat, Tensor
 
 if TYPE_CHECKING:
     from cspops.params.graph import ReportView
@@ -158,9 +159,8 @@ def draw_class(
     world: World,
     observations: Observations,
     chosen: int,
-    *,
-    test: Bool[Tensor, "n"],
     file: Path,
+    *,
     apart: Path | None = None,
 ) -> list[str]:
     """P(y|x) of one class over land, by the first seed's classifiers of the smallest and the largest label ratio.
@@ -172,13 +172,12 @@ def draw_class(
     of_class = (observations.label == chosen) & observations.located
     panels = {}
     for ratio in sorted({view.label_ratios[0], view.label_ratios[-1]}):
-        classifier = load_location_classifier(inputs["finetune-loc"] / piece(seed, ratio), remake=FINETUNE)
-        located = torch.ones(len(lonlat), dtype=torch.bool)
-        log_p = [location_log_p(classifier(some), located[: len(some)], link=classifier.link) for some in lonlat.split(8192)]
-        p = torch.cat([some[:, chosen].exp() for some in log_p])
+        location = LocationPredictor(load_location_classifier(inputs["finetune-loc"] / piece(seed, ratio), remake=FINETUNE))
+        p = torch.cat([location(some)[:, chosen].exp() for some in lonlat.split(8192)])
         few = read_few_shot(inputs["split"], observations.obs_id, seed=seed, ratio=ratio)
         panels[fine_tuned_title(ratio, seed)] = maps.ClassPanel(p.numpy(), observations.lonlat[few & of_class].numpy())
-    of_test = observations.lonlat[test & of_class].numpy()
+    roles = read_roles(inputs["split"], observations.obs_id)
+    of_test = observations.lonlat[(roles["test"] | roles["spatial_test"]) & of_class].numpy()
     maps.class_map(panels, observations.classes[chosen], of_test, world, file, apart=apart)
     return list(panels)
 

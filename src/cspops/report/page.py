@@ -1,13 +1,19 @@
 """report.md: the tables and figures of one run."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from cspops.evaluation.summary import MODELS
+from cspops.data.json_files import Document
+from cspops.evaluation.metrics import MODELS
 from cspops.report.headline import PRODUCT
 from cspops.report.tables import (
     TITLES,
+    Intervals,
+    Metrics,
+    Models,
+    Region,
+    Regions,
     accuracy_rows,
     as_code,
     as_text,
@@ -21,66 +27,44 @@ from cspops.report.tables import (
     region_title,
 )
 
-NAMED = 40
-"""Classes that are named."""
-
-
-def data_section(account: Mapping[str, Any]) -> str:
-    """Counts, reasons and remarks of account.json, as Markdown."""
-    rows, rejected = account["rows"], account["rejected"]
-    share = f" ({100 * rejected / rows:.2g} %)" if rejected else ""
-    lacking = [f"{account[key]:,} without {key.removeprefix('without_')}" for key in ("without_position", "without_label")]
-    parts = [
-        "## Data",
-        f"{rows:,} rows of the source: {account['observations']:,} observations, {rejected:,} rows set aside{share}. "
-        f"Of the observations {' and '.join(lacking)}. {_classes(account['classes'])}",
-    ]
-    for title, counts in (("set aside because", account["reasons"]), ("kept, but", account["notes"])):
-        if counts:
-            parts.append(
-                markdown([[title, "rows"], *([as_text(why), f"{count:,}"] for why, count in counts.items())], text_columns=1)
-            )
-    if account["warnings"]:
-        parts.append("\n".join(f"- {as_text(warning)}" for warning in account["warnings"]))
-    return "\n\n".join(parts)
-
-
-def _classes(sizes: Mapping[str, int]) -> str:
-    counts = sorted(sizes.values())
-    if not counts:
-        return "There is no class."
-    span = f"{counts[0]:,} to {counts[-1]:,} observations, median {counts[len(counts) // 2]:,}"
-    if counts[0] == counts[-1]:
-        span = f"{counts[0]:,} observations each"
-    return f"{len(sizes):,} classes of {span}: {_names(list(sizes))}."
-
-
-def _names(names: Sequence[str]) -> str:
-    shown = ", ".join(as_text(name) for name in names[:NAMED])
-    return f"{shown} and {len(names) - NAMED:,} more" if len(names) > NAMED else shown
-
-
 LEAST_ROWS = 50
 """Regions of fewer rows are not named in a sentence."""
 
 
+@dataclass(frozen=True)
+class Scores:
+    """What stage evaluate wrote into reports/, by test set and label ratio."""
+
+    metrics: Metrics
+    intervals: Intervals
+    regions: Regions
+
+
 def page(
-    *,
     loss: str,
-    seeds: tuple[int, ...],
-    metrics: Mapping[str, Any],
-    intervals: Mapping[str, Any],
-    regions: Mapping[str, Any],
+    seeds: Sequence[int],
+    scores: Scores,
+    *,
     roles: Mapping[str, int],
-    image_network: str,
-    account: Mapping[str, Any],
+    training: str,
     mistakes: str,
     maps: str,
 ) -> str:
-    """The whole page as Markdown; figures are named relative to reports/."""
+    """The whole page as Markdown; figures are named relative to reports/.
+
+    Args:
+        loss: of pre-training.
+        seeds: in the order of params.yaml.
+        scores: of the models.
+        roles: how many observations each role has.
+        training: sections on the image network and on the data, and so the two below.
+        mistakes: see `mistakes_section`.
+        maps: see `map_section`.
+    """
+    metrics = scores.metrics
     main = next(iter(metrics))  # test, where it has rows
     first = next(iter(metrics[main]))
-    places = {role: ratios[first] for role, ratios in regions.items()}
+    places = {role: ratios[first] for role, ratios in scores.regions.items()}
     priors = _priors(metrics[main][first])
     products = ("combined", *(f"{PRODUCT}{name}" for name in priors))
     observations = ", ".join(f"{count:,} {TITLES.get(role, role)}" for role, count in roles.items())
@@ -90,7 +74,7 @@ def page(
         + ("mean over seeds (standard deviation)" if len(seeds) > 1 else "of one seed, so that (0.00) is no deviation")
         + ". A seed draws its own few-shot labels, pre-trains and fine-tunes; all meet the same test rows.",
         "## Top-1 accuracy",
-        markdown(accuracy_rows(dict(metrics)), text_columns=2),
+        markdown(accuracy_rows(metrics), text_columns=2),
         "`image`: P(y|I) alone. `location`: P(y|x) alone. `combined`: P(y|I) P(y|x). `calibrated`: softmax(z_I / T) P(y|x)^w "
         "with T and w of least negative log-likelihood on the labelled validation rows, which may be more than the labels of "
         "a small ratio. The spatial test set lies in blocks of the map that hold no training row and have none near. At 100 % "
@@ -102,15 +86,15 @@ def page(
         "## Differences",
         "Top-1 in percentage points with 95 % paired bootstrap intervals over rows and seeds. On validation, calibrated minus "
         "combined is of the rows that chose T and w.",
-        markdown(interval_rows(dict(intervals)), text_columns=2),
+        markdown(interval_rows(scores.intervals), text_columns=2),
         "## Location priors without learning",
         "Top-1 of priors that only count the labelled positions, beside the learned `location` and `combined`: the classes' "
         "`frequency`, a longitude-latitude `histogram`, the nearest neighbours (`knn`; `distance_knn` weighs them by "
         "1 / distance) and a kernel density (`kde`), each smoothed towards the frequency. Their neighbours, cells and "
         "bandwidths are those of least negative log-likelihood of image x prior on validation.",
         *(best_prior_sentence(ratios, role) for role, ratios in metrics.items()),
-        markdown(accuracy_rows(dict(metrics), models=("location", *priors)), text_columns=2),
-        markdown(accuracy_rows(dict(metrics), models=products), text_columns=2),
+        markdown(accuracy_rows(metrics, models=("location", *priors)), text_columns=2),
+        markdown(accuracy_rows(metrics, models=products), text_columns=2),
         f"## Where location helps and where it harms, {ratio_title(first)} labels",
         *(where_sentence(kinds["cell"], role) for role, kinds in places.items()),
         "By distance to the nearest labelled row; top-1 over all rows of all seeds, rows a seed:",
@@ -120,8 +104,7 @@ def page(
         mistakes,
         "## Training",
         "![Loss of each term against epochs or steps, for each training stage](figures/curves.png)",
-        image_network,
-        data_section(account),
+        training,
         f"{observations}.",
         "![Where the observations are: unlabelled, few-shot labelled, validation and test](figures/observations.png)",
         maps,
@@ -129,19 +112,19 @@ def page(
     return "\n\n".join(parts) + "\n"
 
 
-def _priors(models: Mapping[str, Any]) -> list[str]:
+def _priors(models: Models) -> list[str]:
     """The priors that were scored, in the order of metrics.json."""
     return [name.removeprefix(PRODUCT) for name in models if name.startswith(PRODUCT)]
 
 
-def where_sentence(cells: Sequence[Mapping[str, Any]], role: str) -> str:
+def where_sentence(cells: Sequence[Region], role: str) -> str:
     """In which of the 30-degree cells with ``LEAST_ROWS`` rows combined - image is greatest, and in which it is least."""
     large = sorted((row for row in cells if row["rows"] >= LEAST_ROWS), key=lambda row: row["gain"])
     where = f"On the {TITLES[role]} set, of the 30-degree cells with at least {LEAST_ROWS} rows,"
     if not large:
         return f"{where} there is none."
     least, most = (
-        f"{region_title(dict(row), 'cell')} ({row['gain']:+.2f} points over the image alone, {counted(row['rows'])} rows)"
+        f"{region_title(row, 'cell')} ({row['gain']:+.2f} points over the image alone, {counted(row['rows'])} rows)"
         for row in (large[0], large[-1])
     )
     if large[0]["gain"] >= 0:
@@ -151,10 +134,10 @@ def where_sentence(cells: Sequence[Mapping[str, Any]], role: str) -> str:
     return f"{where} location helps most in {most} and harms most in {least}."
 
 
-def best_prior_sentence(ratios: Mapping[str, Any], role: str) -> str:
+def best_prior_sentence(ratios: Mapping[str, Models], role: str) -> str:
     """At which label ratios the best product of the image with a prior is above the learned `combined`, and by how much."""
 
-    def top1(models: Mapping[str, Any], model: str) -> float:
+    def top1(models: Models, model: str) -> float:
         return float(models[model]["top1"]["mean"])
 
     above = []
@@ -232,6 +215,45 @@ def map_section(encoder: str, name: str, *, clusters: int, kept: float) -> str:
     return "\n\n".join(parts)
 
 
+NAMED = 40
+"""Classes that are named."""
+
+
+def data_section(account: Document) -> str:
+    """Counts, reasons and remarks of account.json, as Markdown."""
+    rows, rejected = account["rows"], account["rejected"]
+    share = f" ({100 * rejected / rows:.2g} %)" if rejected else ""
+    lacking = [f"{account[key]:,} without {key.removeprefix('without_')}" for key in ("without_position", "without_label")]
+    parts = [
+        "## Data",
+        f"{rows:,} rows of the source: {account['observations']:,} observations, {rejected:,} rows set aside{share}. "
+        f"Of the observations {' and '.join(lacking)}. {_classes(account['classes'])}",
+    ]
+    for title, counts in (("set aside because", account["reasons"]), ("kept, but", account["notes"])):
+        if counts:
+            parts.append(
+                markdown([[title, "rows"], *([as_text(why), f"{count:,}"] for why, count in counts.items())], text_columns=1)
+            )
+    if account["warnings"]:
+        parts.append("\n".join(f"- {as_text(warning)}" for warning in account["warnings"]))
+    return "\n\n".join(parts)
+
+
+def _classes(sizes: Mapping[str, int]) -> str:
+    counts = sorted(sizes.values())
+    if not counts:
+        return "There is no class."
+    span = f"{counts[0]:,} to {counts[-1]:,} observations, median {counts[len(counts) // 2]:,}"
+    if counts[0] == counts[-1]:
+        span = f"{counts[0]:,} observations each"
+    return f"{len(sizes):,} classes of {span}: {_names(list(sizes))}."
+
+
+def _names(names: Sequence[str]) -> str:
+    shown = ", ".join(as_text(name) for name in names[:NAMED])
+    return f"{shown} and {len(names) - NAMED:,} more" if len(names) > NAMED else shown
+
+
 MEANINGS = {
     "knn_km": "the median distance between a training image and its nearest neighbour in features, in kilometres",
     "neighbour_share": "the share of training images with another one no farther than neighbour_km",
@@ -242,7 +264,7 @@ MEANINGS = {
 """Facts that need words, by the beginning of their names; also the columns of the curve that are no loss."""
 
 
-def image_section(facts: Mapping[str, Any]) -> str:
+def image_section(facts: Document) -> str:
     """A paragraph from reports/pretrain_img.json: the method, its note and its numbers, with what they mean."""
     rest = {name: value for name, value in facts.items() if name not in ("method", "note")}
     parts = [f"Image network: {as_code(str(facts['method']))}."]
@@ -258,7 +280,7 @@ SETS = ("test", "spatial_test")
 """Columns do not depend on which sets have rows, so that dvc.yaml can name them."""
 
 
-def write_accuracy(file: Path, metrics: Mapping[str, Any]) -> None:
+def write_accuracy(file: Path, metrics: Metrics) -> None:
     """One line a label ratio, in per cent, under a header; empty where a set has no row."""
     ratios = list(next(iter(metrics.values())))
     lines = ["\t".join(("labels", *(f"{role}_{model}" for role in SETS for model in MODELS)))]

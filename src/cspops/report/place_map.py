@@ -8,12 +8,13 @@ import torch
 
 from cspops.errors import DataError, EnvironmentProblem, ParamsError, nearest
 from cspops.files import whole
+from cspops.land import Box
 from cspops.library.embedding import WORLD, Grid
 from cspops.library.model import Model
 from cspops.progress import Step, uncounted
 from cspops.report import maps
 from cspops.report.figures import STYLE, drawable, save
-from cspops.report.world import Box, World, extent_of
+from cspops.report.world import World, extent_of
 from cspops.shapes import Float
 
 WIDTH = 9.0
@@ -76,8 +77,7 @@ def probability(model: Model, number: int, lonlat: Float[np.ndarray, "n 2"], ste
     """P(y|x) of one class at positions in degrees; ``step`` is told how many are done."""
     parts = []
     for points in torch.from_numpy(lonlat).split(8192):
-        located = torch.ones(len(points), dtype=torch.bool)
-        parts.append(model.location_log_p(points, located)[:, number].exp())
+        parts.append(model.location_log_p(points)[:, number].exp())
         step(len(points))
     return torch.cat(parts).numpy() if parts else np.zeros(0)
 

@@ -3,13 +3,12 @@
 import json
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from cspops.params import Params, parse, value_at
+from cspops.params import default_params, value_at
 
 
 def leaves(value: Any, path: str = "") -> dict[str, Any]:
@@ -71,11 +70,6 @@ def differences(records: Records, also: Mapping[str, Any]) -> list[list[str]]:
             if mine.get(key) != usual.get(key):
                 rows.append((key, _text(usual.get(key)), _text(mine.get(key))))
     return [list(row) for row in dict.fromkeys(rows)]
-
-
-def default_params() -> Params:
-    """The params.yaml that comes with the package."""
-    return parse(files("cspops").joinpath("template", "params.yaml").read_text(encoding="utf-8"), Path("params.yaml"))
 
 
 def facts(

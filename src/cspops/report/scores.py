@@ -47,12 +47,12 @@ def accuracy_charts(of: Material) -> Iterator[Picture]:
     """A chart a test set."""
     best = max(
         models[model]["top1"]["mean"] + models[model]["top1"]["sd"]
-        for ratios in of.metrics.values()
+        for ratios in of.scores.metrics.values()
         for models in ratios.values()
         for model in charts.LINES
     )
     spread = ", bars of one standard deviation over seeds" if len(of.view.seeds) > 1 else ""
-    for role, ratios in of.metrics.items():
+    for role, ratios in of.scores.metrics.items():
         title = f"{TITLES[role].capitalize()}: top-1 against the share of labels{spread}"
         top = min(100.0, max(1.06 * best, 1.0))
         yield Picture(title, charts.accuracy(ratios, f"acc-{role}", title, top=top, seeds=len(of.view.seeds)))
@@ -61,7 +61,7 @@ def accuracy_charts(of: Material) -> Iterator[Picture]:
 def regions_part(of: Material) -> dict[str, Any]:
     """Accuracy by region at the largest label ratio."""
     key = ratio_key(of.largest)
-    places = {role: ratios[key] for role, ratios in of.regions.items() if any(ratios[key].values())}
+    places = {role: ratios[key] for role, ratios in of.scores.regions.items() if any(ratios[key].values())}
     drawn = []
     for kind, what in (("distance", "distance to the nearest labelled row"), ("latitude", "latitude")):
         for role, kinds in places.items():
@@ -94,7 +94,7 @@ def calibration_part(of: Material) -> dict[str, Any]:
         bins = {model: reliability(judged.confidence[model], judged.hit(model), least=LEAST_IN_BIN) for model in CALIBRATION}
         title = f"{TITLES[of.main].capitalize()}, {ratio_title(ratio_key(ratio))} of the labels"
         drawn.append(Picture(title, charts.reliability(bins, f"reliability-{number}", f"Reliability: {title}")))
-    ratios, seeds = of.metrics[of.main], len(of.view.seeds)
+    ratios, seeds = of.scores.metrics[of.main], len(of.view.seeds)
     groups = [
         Group(
             title,

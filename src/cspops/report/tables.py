@@ -1,8 +1,39 @@
 """Tables of metrics, as rows of text for a terminal or as Markdown."""
 
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+
+class Mean(TypedDict):
+    """Over seeds."""
+
+    mean: float
+    sd: float
+
+
+class Interval(TypedDict):
+    """A difference of top-1 in percentage points, with the ends of its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+    rows: int
+    seeds: int
+
+
+Region = Mapping[str, Any]
+"""Where it lies, its rows, top-1 of each of ``MODELS`` and the gain of combined over image."""
+Models = Mapping[str, Mapping[str, Mean]]
+"""By model and metric."""
+Metrics = Mapping[str, Mapping[str, Models]]
+"""reports/metrics.json: by role and label ratio."""
+Intervals = Mapping[str, Mapping[str, Mapping[str, Interval]]]
+"""reports/intervals.json: by role, label ratio and difference."""
+Places = Mapping[str, Sequence[Region]]
+"""Regions by kind: `latitude`, `cell` and `distance`."""
+Regions = Mapping[str, Mapping[str, Places]]
+"""reports/regions.json: by role and label ratio."""
 
 TITLES = {
     "val": "validation",
@@ -25,14 +56,12 @@ def percent(key: str) -> float:
     return float(key.removeprefix("label_").replace("p", "."))
 
 
-def cell(value: dict[str, float]) -> str:
+def cell(value: Mean) -> str:
     """`48.21 (0.33)`: mean and standard deviation."""
     return f"{value['mean']:.2f} ({value['sd']:.2f})"
 
 
-def accuracy_rows(
-    summary: dict[str, Any], metric: str = "top1", models: Sequence[str] = (*MODELS, "calibrated")
-) -> list[list[str]]:
+def accuracy_rows(summary: Metrics, metric: str = "top1", models: Sequence[str] = (*MODELS, "calibrated")) -> list[list[str]]:
     """A header and a row for each set and label ratio: the metric of each model."""
     rows = [["set", "labels", *models]]
     for role, ratios in summary.items():
@@ -41,14 +70,14 @@ def accuracy_rows(
     return rows
 
 
-def metric_rows(models: dict[str, Any]) -> list[list[str]]:
+def metric_rows(models: Models) -> list[list[str]]:
     """A header and a row a model: every metric of one set and label ratio; a dash where a model has not all of them."""
     names: list[str] = max(map(list, models.values()), key=len)
     body = [[model, *(cell(scores[name]) if name in scores else "-" for name in names)] for model, scores in models.items()]
     return [["model", *names], *body]
 
 
-def interval_rows(intervals: dict[str, Any]) -> list[list[str]]:
+def interval_rows(intervals: Intervals) -> list[list[str]]:
     """A header and a row for each set and label ratio: each difference with its interval."""
     names = list(next(iter(next(iter(intervals.values())).values())))
     rows = [["set", "labels", "rows", *(name.replace("_", " ") for name in names)]]
@@ -59,7 +88,7 @@ def interval_rows(intervals: dict[str, Any]) -> list[list[str]]:
     return rows
 
 
-def region_rows(places: dict[str, Any], kind: str) -> list[list[str]]:
+def region_rows(places: Mapping[str, Places], kind: str) -> list[list[str]]:
     """A header and a row for each set and region of a kind (`latitude`, `cell` or `distance`) at one label ratio."""
     rows = [["set", kind, "rows", *MODELS, "combined - image"]]
     for role, kinds in places.items():
@@ -74,7 +103,7 @@ def counted(rows: float) -> str:
     return f"{rows:,.1f}".removesuffix(".0")
 
 
-def region_title(row: dict[str, Any], kind: str) -> str:
+def region_title(row: Region, kind: str) -> str:
     """`30 S - 15 S`, `50 - 100 km` or `60 E - 90 E, 30 N - 60 N`."""
     if kind == "distance":
         return f"{row['from']:g} - {row['to']:g} km" if row["to"] is not None else f"{row['from']:g} km or more"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import cross_entropy
 
-from cspops.evaluation.combine import row_blocks
+from cspops.kernels import row_blocks
 from cspops.models.heads import ABSENT, LinearProbe
 from cspops.shapes import Bool, Float, Int, Tensor
 

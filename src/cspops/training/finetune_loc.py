@@ -1,27 +1,25 @@
 """Supervised fine-tuning of a location encoder and class embeddings T on few labels (paper, section 3.3)."""
 
 import copy
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable
 
 import torch
 
 from cspops.data.batches import Labelled
 from cspops.data.negatives import Sampler
-from cspops.evaluation.combine import location_log_p, row_blocks
-from cspops.kernels import keep_freed_memory
+from cspops.evaluation.predictor import location_log_p
+from cspops.kernels import keep_freed_memory, row_blocks
 from cspops.losses.finetuning import focal, presence_absence_in_blocks, presence_absence_released, softmax_cross_entropy
 from cspops.models.heads import ClassEmbedding
 from cspops.models.location_encoder import Link, LocationClassifier, LocationEncoder
+from cspops.params.sections import CrossEntropy, FinetuneLoc, FinetuneLoss, Focal, PresenceAbsence, PresenceAbsenceReleased
 from cspops.seeds import global_torch_stream, torch_stream
 from cspops.shapes import Float, Int, Tensor
-from cspops.training.loop import Curve, cosine_decay, exponential_decay, refuse_divergence
+from cspops.training.loop import Curve, Run, cosine_decay, exponential_decay, refuse_divergence
 
 CURVE_ROWS = 20
 
-FinetuneLoss = Literal["presence_absence", "presence_absence_released", "cross_entropy", "focal"]
-LINKS: dict[FinetuneLoss, Link] = {
+LINKS: dict[str, Link] = {
     "presence_absence": "sigmoid",
     "presence_absence_released": "sigmoid",
     "cross_entropy": "softmax",
@@ -29,77 +27,57 @@ LINKS: dict[FinetuneLoss, Link] = {
 }
 """The link that belongs to each loss."""
 
-
-@dataclass(frozen=True)
-class EarlyStopping:
-    """Validation rows that say when to stop and which weights to keep. Never test rows."""
-
-    val: Labelled
-    patience: int
-    """Checks without a smaller negative log-likelihood of P(y|x) before the end."""
-    every: int
-    """Steps between two checks."""
+Objective = Callable[[Tensor, Int[Tensor, "n"], torch.Generator], Tensor]
+"""From prepared positions, their labels and a stream to the loss of a batch."""
 
 
 def finetune_loc(
     labelled: Labelled,
     encoder: LocationEncoder,
-    *,
-    classes: int,
+    settings: FinetuneLoc,
     loss: FinetuneLoss,
-    loss_settings: Mapping[str, Any],
+    *,
     negatives: Sampler,
-    steps: int,
-    batch_size: int,
-    learning_rate: float,
-    encoder_rate: float = 1.0,
-    schedule: Literal["cosine", "exponential"] = "cosine",
-    last_rate: float = 0.0,
-    early_stopping: EarlyStopping | None = None,
-    seed: int,
-    device: torch.device,
+    val: Labelled | None = None,
+    run: Run,
 ) -> tuple[LocationClassifier, Curve]:
     """Train ``encoder`` (in place) and fresh class embeddings.
 
     Args:
         labelled: the few-shot subset.
-        loss: `presence_absence` (Eq. 5) or `presence_absence_released`, which as many random locations join at each
-            step as there are rows; `cross_entropy` or `focal`, which have no random locations.
-        loss_settings: keywords of that loss.
+        settings: `finetune_loc` of params.yaml. `batch_size`: all rows where there are fewer.
+        loss: the settings of `settings.loss`: of `presence_absence` (Eq. 5) or `presence_absence_released`, which as many
+            random locations join at each step as there are rows; of `cross_entropy` or `focal`, which have none.
         negatives: the law that random locations are drawn from.
-        steps: of Adam.
-        batch_size: rows a step, or all rows where there are fewer.
-        learning_rate: of the class embeddings, at the first step.
-        encoder_rate: the encoder's learning rate as a share of that; below 1 it keeps more of its pre-training.
-        schedule: half a cosine, or exponential.
-        last_rate: the learning rate at the end as a share of that at the start.
-        early_stopping: the weights of the check with the least validation NLL are kept.
+        val: validation rows, never test rows, on which `patience` looks: the weights of the check with the least
+            validation NLL are kept. None: all steps, and the last weights.
 
     Returns:
         the classifier in eval mode, and the loss averaged over each twentieth of the steps that were made.
     """
+    seed, device, steps = run.seed, run.device, settings.steps
     with global_torch_stream(seed, "class embedding"):
-        class_embedding = ClassEmbedding(encoder.dim, classes)
-    model = LocationClassifier(encoder, class_embedding, link=LINKS[loss]).to(device).train()
+        class_embedding = ClassEmbedding(encoder.dim, labelled.classes)
+    model = LocationClassifier(encoder, class_embedding, link=LINKS[settings.loss]).to(device).train()
     groups = [
         {"params": list(model.class_embedding.parameters()), "share": 1.0},
-        {"params": list(model.encoder.parameters()), "share": encoder_rate},
+        {"params": list(model.encoder.parameters()), "share": settings.encoder_rate},
     ]
-    optimizer = torch.optim.Adam(groups, lr=learning_rate, fused=True)
+    optimizer = torch.optim.Adam(groups, lr=settings.learning_rate, fused=True)
     keep_freed_memory()
-    decay = {"cosine": cosine_decay, "exponential": exponential_decay}[schedule]
+    decay = {"cosine": cosine_decay, "exponential": exponential_decay}[settings.schedule]
     prepared, label = encoder.prepare(labelled.lonlat.to(device)), labelled.label.to(device)
-    n = min(batch_size, len(label))
+    n = min(settings.batch_size, len(label))
     stream = torch_stream(seed, "finetune-loc", device=device)
-    objective = _objective(model, loss, loss_settings, negatives)
-    best = _Best(model, early_stopping, device) if early_stopping else None
+    objective = _objective(model, loss, negatives)
+    best = _Best(model, val, settings.patience, device) if val is not None else None
     curve: Curve = []
     every = max(1, steps // CURVE_ROWS)
     total, order = torch.zeros((), device=device), torch.empty(0, dtype=torch.long, device=device)
     with global_torch_stream(seed, "finetune-loc", "dropout"):
         for step in range(steps):
             for group in optimizer.param_groups:
-                group["lr"] = group["share"] * learning_rate * decay(step, steps, last=last_rate)
+                group["lr"] = group["share"] * settings.learning_rate * decay(step, steps, last=settings.last_rate)
             if len(order) < n:
                 order = torch.randperm(len(label), generator=stream, device=device)
             rows, order = order[:n], order[n:]
@@ -112,7 +90,7 @@ def finetune_loc(
                 curve.append({"step": step + 1, "total": float(total) / every})
                 refuse_divergence(f"fine-tuning, seed {seed}", curve)
                 total.zero_()
-            if best and (step + 1) % best.every == 0 and best.is_over():
+            if best and (step + 1) % settings.check_every == 0 and best.is_over():
                 if not curve:
                     curve.append({"step": step + 1, "total": float(total) / (step + 1)})
                 break
@@ -121,35 +99,42 @@ def finetune_loc(
     return model.eval(), curve
 
 
-def _objective(
-    model: LocationClassifier, loss: FinetuneLoss, settings: Mapping[str, Any], negatives: Sampler
-) -> Callable[[Tensor, Int[Tensor, "n"], torch.Generator], Tensor]:
-    """The loss of one batch, given its prepared positions and labels."""
+def _objective(model: LocationClassifier, loss: FinetuneLoss, negatives: Sampler) -> Objective:
+    """The loss of one batch; the presence-absence losses have as many random locations as rows."""
     encoder, class_embedding = model.encoder, model.class_embedding
-    if LINKS[loss] == "softmax":
-        of_classes: Callable[..., Tensor] = softmax_cross_entropy if loss == "cross_entropy" else focal
-        return lambda inputs, label, _: of_classes(class_embedding(encoder.embed(inputs)), label, **settings)
 
-    def with_random_locations(inputs: Tensor, label: Int[Tensor, "n"], stream: torch.Generator) -> Tensor:
-        n = len(label)
-        random = encoder.prepare(negatives(n, generator=stream))
-        loc_emb, neg_loc_emb = encoder.embed(torch.cat((inputs, random))).split(n)
-        if loss == "presence_absence":
-            return presence_absence_in_blocks(loc_emb, neg_loc_emb, class_embedding.linear.weight, label, **settings)
-        return presence_absence_released(class_embedding(loc_emb), label, class_embedding(neg_loc_emb), **settings)
+    def with_random_locations(inputs: Tensor, stream: torch.Generator) -> tuple[Tensor, ...]:
+        random = encoder.prepare(negatives(len(inputs), generator=stream))
+        both: tuple[Tensor, ...] = encoder.embed(torch.cat((inputs, random))).split(len(inputs))
+        return both
 
-    return with_random_locations
+    def objective(inputs: Tensor, label: Int[Tensor, "n"], stream: torch.Generator) -> Tensor:
+        match loss:
+            case PresenceAbsence():
+                loc_emb, neg_loc_emb = with_random_locations(inputs, stream)
+                class_emb = class_embedding.linear.weight
+                return presence_absence_in_blocks(loc_emb, neg_loc_emb, class_emb, label, beta=loss.beta)
+            case PresenceAbsenceReleased():
+                loc_emb, neg_loc_emb = with_random_locations(inputs, stream)
+                scores, neg_scores = class_embedding(loc_emb), class_embedding(neg_loc_emb)
+                return presence_absence_released(scores, label, neg_scores, weight_background=loss.weight_background)
+            case CrossEntropy():
+                scores = class_embedding(encoder.embed(inputs))
+                return softmax_cross_entropy(scores, label, label_smoothing=loss.label_smoothing)
+            case Focal():
+                return focal(class_embedding(encoder.embed(inputs)), label, gamma=loss.gamma)
+
+    return objective
 
 
 class _Best:
     """The weights of the least validation NLL so far."""
 
-    def __init__(self, model: LocationClassifier, rule: EarlyStopping, device: torch.device) -> None:
-        self.model, self.patience, self.every = model, rule.patience, rule.every
-        self.prepared = model.encoder.prepare(rule.val.lonlat.to(device))
-        self.label = rule.val.label.to(device)
-        classes = model.class_embedding.linear.out_features
-        self.blocks = row_blocks(torch.arange(len(self.label), device=device), classes)
+    def __init__(self, model: LocationClassifier, val: Labelled, patience: int, device: torch.device) -> None:
+        self.model, self.patience = model, patience
+        self.prepared = model.encoder.prepare(val.lonlat.to(device))
+        self.label = val.label.to(device)
+        self.blocks = row_blocks(torch.arange(len(self.label), device=device), val.classes)
         self.least, self.in_vain = float("inf"), 0
         self.weights = copy.deepcopy(model.state_dict())
 

@@ -5,8 +5,8 @@ So the paper does on iNat2018; it gives no settings.
 
 import logging
 import math
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -14,17 +14,16 @@ from torch.nn.functional import cross_entropy
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
-from cspops.data.batches import epoch_of_rows
 from cspops.errors import CspopsError, DataError
 from cspops.models.backbones import ImageNetwork, training_autocast
 from cspops.models.heads import ImageHead, LinearProbe, Standardise
-from cspops.pixels.views import Views
+from cspops.params.image_networks import Full
+from cspops.pixels.views import Augmentation, Views
 from cspops.seeds import global_torch_stream
 from cspops.shapes import Float, Int, Tensor, UInt8
 from cspops.training.kept_weights import KeptWeights
-from cspops.training.loop import Curve, run_epochs
-from cspops.training.processes import ALONE, Processes
-from cspops.training.resume import Resume
+from cspops.training.loop import Curve, Run, Schedule, Training, run_epochs
+from cspops.training.processes import Processes
 
 log = logging.getLogger(__name__)
 
@@ -89,31 +88,6 @@ BLOCK = 256
 
 
 @dataclass(frozen=True)
-class FullSettings:
-    """Hyper-parameters; see params.yaml."""
-
-    head: Literal["linear", "mlp"]
-    probe_l2: tuple[float, ...]
-    hidden: int
-    epochs: int
-    batch_size: int
-    batch_norm: Literal["frozen", "trained"]
-    learning_rate: float
-    weight_decay: float
-    layer_decay: float
-    warm_up: float
-    label_smoothing: float
-    ema: float
-    accumulation: int
-    patience: int
-    min_scale: float
-    colour_jitter: float
-    grey: float
-    blur: float
-    turns: bool
-
-
-@dataclass(frozen=True)
 class LabelledImages:
     """Rows of a set of images, and their classes."""
 
@@ -121,6 +95,8 @@ class LabelledImages:
     """Of the whole set: in memory, on a device, or in a memory-mapped file."""
     rows: Int[Tensor, "n"]
     label: Int[Tensor, "n"]
+    classes: int
+    """How many there are, with a row here or without: labels lie below it."""
 
 
 class Classifier(nn.Module):
@@ -158,16 +134,11 @@ def finetune_network(
     network: ImageNetwork,
     labelled: LabelledImages,
     val: LabelledImages,
-    standardise: Standardise,
-    settings: FullSettings,
+    settings: Full,
     *,
-    classes: int,
-    start: LinearProbe | None = None,
+    start: LinearProbe | Standardise,
     name: str = "finetune-img",
-    seed: int,
-    device: torch.device,
-    processes: Processes = ALONE,
-    resume: Resume | None = None,
+    run: Run,
 ) -> tuple[Classifier, Curve]:
     """Train ``network`` in place with a head; the epoch of the least validation NLL gives the weights, or the start as a probe.
 
@@ -175,13 +146,13 @@ def finetune_network(
 
     Args:
         labelled: the few-shot subset.
-        standardise: by which the head standardises features, fitted to F*(I) of the labelled rows.
-        start: a probe of F*(I) as which a linear head starts (Kumar et al. 2022): a head that knows nothing yet would
-            spoil the features before it has learned to use them.
+        start: how the head standardises features, fitted to F*(I) of the labelled rows; or a probe of F*(I) as which a
+            linear head starts (Kumar et al. 2022): a head that knows nothing yet would spoil the features before it has
+            learned to use them.
         name: of the snapshot, of the random streams and in the lines reported.
 
     Returns:
-        the classifier of all ``classes``, in eval mode on the CPU, and a row an epoch: `total`, `val_nll`, `val_top1`.
+        the classifier of all classes, in eval mode on the CPU, and a row an epoch: `total`, `val_nll`, `val_top1`.
 
     Raises:
         DataError: fewer than two labelled rows.
@@ -190,27 +161,28 @@ def finetune_network(
         raise DataError(
             "one labelled image is too few to fine-tune a network on", hint="finetune_img.mode: linear_probe in params.yaml"
         )
+    device, processes = run.device, run.processes
     present = labelled.label.unique()
     label = torch.searchsorted(present, labelled.label).to(device)
-    with global_torch_stream(seed, name, "head"):
+    with global_torch_stream(run.seed, name, "head"):
         head = ImageHead(network.dim, len(present), hidden=settings.hidden if settings.head == "mlp" else 0)
+    probe = start if isinstance(start, LinearProbe) else None
+    standardise = start if isinstance(start, Standardise) else start.standardise
     head.standardise.load_state_dict(standardise.state_dict())
-    if start is not None and settings.head == "linear":
-        head.linear.load_state_dict({key: value[present] for key, value in start.linear.state_dict().items()})
+    if probe is not None and settings.head == "linear":
+        head.linear.load_state_dict({key: value[present] for key, value in probe.linear.state_dict().items()})
     frozen = settings.batch_norm == "frozen"
     network = network if frozen else with_common_statistics(network, device, processes)
     model = Classifier(network, head, frozen_statistics=frozen).to(device)
     kept = KeptWeights(model, decay=settings.ema).to(device)
     forward = together(model, processes)
     groups = rate_groups(network, head, layer_decay=settings.layer_decay, weight_decay=settings.weight_decay)
-    images, judge = _views(labelled.pixels, settings, device), _Validation(val, present, classes, device, processes)
-    n = len(labelled.rows)
-    steps = -(-n // settings.batch_size)
+    images = Views(labelled.pixels, device, Augmentation.of(settings))
+    judge = _Validation(val, present, device, processes)
 
-    if start is not None:
+    if probe is not None:
         kept.judge_start(model, judge)
-        if processes.first:
-            log.info(f"{name}: before, val NLL {judge.said['val_nll']:.3f}, top-1 {judge.said['val_top1']:.2f}")
+        log.info(f"{name}: before, val NLL {judge.said['val_nll']:.3f}, top-1 {judge.said['val_top1']:.2f}")
 
     def loss(rows: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
         mine = processes.share(len(rows))
@@ -224,28 +196,29 @@ def finetune_network(
         model.train()
         return judge.said
 
-    curve = run_epochs(
-        name=name,
-        modules={"model": model, "kept": kept},
-        optimizer=torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True),
-        learning_rate=settings.learning_rate,
-        epochs=settings.epochs,
-        batches=lambda stream: epoch_of_rows(n, settings.batch_size, generator=stream),
-        batches_per_epoch=steps,
-        loss=loss,
-        after_step=lambda: kept.follow(model),
-        after_epoch=after_epoch,
-        is_over=lambda: kept.is_over(settings.patience),
-        warm_up=round(settings.warm_up * settings.epochs * steps),
+    schedule = Schedule(
+        len(labelled.rows),
+        settings.epochs,
+        settings.batch_size,
+        settings.learning_rate,
         accumulation=settings.accumulation,
-        processes=processes,
-        seed=seed,
-        device=device,
-        resume=resume,
+    )
+    curve = run_epochs(
+        Training(
+            name,
+            {"model": model, "kept": kept},
+            torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True),
+            loss,
+            after_step=lambda: kept.follow(model),
+            after_epoch=after_epoch,
+            is_over=lambda: kept.is_over(settings.patience),
+        ),
+        replace(schedule, warm_up=round(settings.warm_up * settings.epochs * schedule.batches)),
+        run,
     )
     model.load_state_dict(kept.best.state_dict())
     cpu = torch.device("cpu")
-    return Classifier(network.to(cpu), head.to(cpu).among(present, classes)).eval(), curve
+    return Classifier(network.to(cpu), head.to(cpu).among(present, labelled.classes)).eval(), curve
 
 
 def with_common_statistics(network: ImageNetwork, device: torch.device, processes: Processes) -> ImageNetwork:
@@ -276,7 +249,7 @@ def image_features(
     CspopsError: one leaves the range of float16.
     """
     model = model.to(device)
-    plain = Views(pixels, device, min_scale=1.0)
+    plain = Views(pixels, device)
     with torch.inference_mode():
         parts = [model.features(plain.plain(some)).half().cpu() for some in rows.split(BLOCK)]
     answer = torch.cat(parts) if parts else torch.empty(0, model.network.dim, dtype=torch.float16)
@@ -289,26 +262,12 @@ def image_features(
     return answer
 
 
-def _views(pixels: UInt8[Tensor, "m h w 3"], settings: FullSettings, device: torch.device) -> Views:
-    return Views(
-        pixels,
-        device,
-        min_scale=settings.min_scale,
-        colour_jitter=settings.colour_jitter,
-        grey=settings.grey,
-        blur=settings.blur,
-        turns=settings.turns,
-    )
-
-
 class _Validation:
     """The mean NLL and the top-1 accuracy on the validation rows, each process judging its share of them."""
 
-    def __init__(
-        self, val: LabelledImages, present: Int[Tensor, "c"], classes: int, device: torch.device, processes: Processes
-    ) -> None:
-        self.val, self.processes, self.guess = val, processes, math.log(classes)
-        self.plain = Views(val.pixels, device, min_scale=1.0)
+    def __init__(self, val: LabelledImages, present: Int[Tensor, "c"], device: torch.device, processes: Processes) -> None:
+        self.val, self.processes, self.guess = val, processes, math.log(val.classes)
+        self.plain = Views(val.pixels, device)
         self.known = torch.isin(val.label, present).to(device)
         self.label = torch.searchsorted(present, val.label).clamp(max=len(present) - 1).to(device)
         self.said: dict[str, float] = {}

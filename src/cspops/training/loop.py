@@ -3,12 +3,14 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from itertools import islice
 
 import torch
 from torch import nn
 
+from cspops.data.batches import epoch_of_rows
 from cspops.errors import CspopsError
 from cspops.seeds import global_torch_stream, torch_stream
 from cspops.shapes import Tensor
@@ -45,97 +47,117 @@ SNAPSHOT_SECONDS = 60.0
 """An epoch that takes longer is snapshot within, so that a kill loses no more than this."""
 
 
-def run_epochs(
-    *,
-    name: str,
-    modules: Mapping[str, nn.Module],
-    optimizer: torch.optim.Optimizer,
-    learning_rate: float,
-    epochs: int,
-    batches: Callable[[torch.Generator], Iterable[Tensor]],
-    batches_per_epoch: int,
-    loss: Callable[[Tensor, torch.Generator], Mapping[str, Tensor]],
-    after_step: Callable[[], None] = lambda: None,
-    after_epoch: Callable[[], Mapping[str, float]] = dict,
-    is_over: Callable[[], bool] = lambda: False,
-    warm_up: int = 0,
-    accumulation: int = 1,
-    processes: Processes = ALONE,
-    seed: int,
-    device: torch.device,
-    resume: Resume | None,
-) -> Curve:
-    """Train for ``epochs`` epochs with a cosine learning rate; continue from the last snapshot of ``resume``.
+@dataclass(frozen=True)
+class Run:
+    """Which streams a training draws from, where it computes, and where its progress goes."""
+
+    seed: int
+    device: torch.device
+    resume: Resume | None = None
+    processes: Processes = ALONE
+    """Those that train together: each is given the same batches, and takes its share of one in the loss. The first alone
+    reports and writes snapshots."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Passes over ``rows`` in shuffled batches, the learning rate falling to zero along half a cosine."""
+
+    rows: int
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    warm_up: int = 0
+    """Optimizer steps over which the learning rate rises in equal steps before the cosine."""
+    accumulation: int = 1
+    """Parts that a batch is cut into, of two rows at least, whose gradients are added up."""
+
+    @property
+    def batches(self) -> int:
+        """How many an epoch has, the last one with what is left."""
+        return -(-self.rows // self.batch_size)
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is trained, and what an optimizer step, an epoch and the end of training are."""
+
+    name: str
+    """Of the snapshot, of the random streams and in the lines reported."""
+    modules: Mapping[str, nn.Module]
+    """Whatever is trained or carries state; put in train mode."""
+    optimizer: torch.optim.Optimizer
+    """A parameter group with a `share` has that share of the learning rate."""
+    loss: Callable[[Tensor, torch.Generator], Mapping[str, Tensor]]
+    """From row numbers and the stream "draws" to named parts with `total`, each a mean over the rows."""
+    after_step: Callable[[], None] = lambda: None
+    """Called after each optimizer step (a momentum update, say)."""
+    after_epoch: Callable[[], Mapping[str, float]] = dict
+    """Further columns of the epoch's row; called before its snapshot, it may change buffers of ``modules``."""
+    is_over: Callable[[], bool] = lambda: False
+    """Whether to stop after an epoch; asked of the same state in a run that continues."""
+
+
+def run_epochs(training: Training, schedule: Schedule, run: Run) -> Curve:
+    """Train for the epochs of the schedule; continue from the last snapshot of ``run.resume``.
 
     Every epoch draws from its own streams ("rows", "draws" and torch's global one for dropout), and a snapshot within an
     epoch holds where they were, so that a run's numbers do not depend on whether, and where, it was interrupted.
 
-    Args:
-        name: of the snapshot and in the lines reported.
-        modules: whatever is trained or carries state, in train mode.
-        optimizer: a parameter group with a `share` has that share of the learning rate.
-        batches: row numbers of one epoch, given the stream "rows".
-        batches_per_epoch: how many of them there are, for the schedule.
-        loss: named parts with `total`, each a mean over the rows it is given, and the stream "draws".
-        after_step: called after each optimiser step (a momentum update, say).
-        after_epoch: further columns of the epoch's row; called before its snapshot, it may change buffers of ``modules``.
-        is_over: whether to stop after an epoch; asked of the same state in a run that continues.
-        warm_up: optimiser steps over which the learning rate rises in equal steps before the cosine.
-        accumulation: parts that a batch is cut into, of two rows at least, whose gradients are added up.
-        processes: that train together, each of which is given the same batches; ``loss`` takes its share of one. The first
-            alone reports and writes snapshots.
-
     Returns:
-        a row an epoch: `epoch`, the mean of each part, and what ``after_epoch`` adds.
+        one row per epoch: `epoch`, the mean of each part, and what ``training.after_epoch`` adds.
     """
+    name, seed, device, processes = training.name, run.seed, run.device, run.processes
+    epochs, accumulation = schedule.epochs, schedule.accumulation
     curve: Curve = []
     done, rng, sums = 0, None, dict[str, Tensor]()
-    snapshot, writes = resume.load(name) if resume else None, resume if processes.first else None
+    snapshot, writes = run.resume.load(name) if run.resume else None, run.resume if processes.first else None
     if snapshot:
-        for key, module in modules.items():
+        for key, module in training.modules.items():
             module.load_state_dict(snapshot["modules"][key])
-        optimizer.load_state_dict(snapshot["optimizer"])
+        training.optimizer.load_state_dict(snapshot["optimizer"])
         curve, done, rng = snapshot["curve"], snapshot["steps"], snapshot["rng"]
         sums = {key: sum_.to(device) for key, sum_ in snapshot["sums"].items()}
         if processes.first:
             log.info(f"{name}: continuing after epoch {len(curve)} of {epochs}" + (f" and {done} steps" if done else ""))
-    for module in modules.values():
+    for module in training.modules.values():
         module.train()
     saved = time.monotonic()
     for epoch in range(len(curve), epochs):
-        if curve and not done and is_over():
+        if curve and not done and training.is_over():
             break
         rows_stream = torch_stream(seed, name, "rows", epoch, device=device)
+        batches = epoch_of_rows(schedule.rows, schedule.batch_size, generator=rows_stream)
         draws = torch_stream(seed, name, "draws", epoch, device=device)
         with global_torch_stream(seed, name, "dropout", epoch, *([] if processes.first else [processes.rank])):
             if done and rng:
                 _set_streams(rng, draws, device if processes.first else None)
-            for step, rows in enumerate(islice(batches(rows_stream), done, None), done):
-                at = epoch * batches_per_epoch + step
-                rate = learning_rate * warmed_cosine(at, epochs * batches_per_epoch, warm_up=warm_up)
-                for group in optimizer.param_groups:
+            for step, rows in enumerate(islice(batches, done, None), done):
+                at = epoch * schedule.batches + step
+                rate = schedule.learning_rate * warmed_cosine(at, epochs * schedule.batches, warm_up=schedule.warm_up)
+                for group in training.optimizer.param_groups:
                     group["lr"] = rate * group.get("share", 1.0)
-                optimizer.zero_grad(set_to_none=True)
+                training.optimizer.zero_grad(set_to_none=True)
                 for part in rows.tensor_split(max(1, min(accumulation, len(rows) // 2))):
-                    parts = loss(part, draws)
+                    parts = training.loss(part, draws)
                     weight = len(part) / len(rows)
                     (parts["total"] * weight if accumulation > 1 else parts["total"]).backward()
                     for key, value in parts.items():
                         mean = processes.mean(value.detach()) * weight
                         sums[key] = sums.get(key, torch.zeros((), device=device)) + mean
-                optimizer.step()
-                after_step()
+                training.optimizer.step()
+                training.after_step()
                 if writes and time.monotonic() - saved > SNAPSHOT_SECONDS:
-                    _save(writes, name, modules, optimizer, curve, step + 1, sums, _streams(draws, device))
+                    _save(writes, training, curve, step + 1, sums, _streams(draws, device))
                     saved = time.monotonic()
         curve.append({"epoch": epoch + 1} | {key: float(value) / (step + 1) for key, value in sums.items()})
         refuse_divergence(name, curve)
-        curve[-1] |= after_epoch()
+        curve[-1] |= training.after_epoch()
         if processes.first:
             log.info(f"{name}: epoch {epoch + 1} of {epochs}, loss {curve[-1]['total']:.4f}")
         done, sums = 0, {}
         if writes:
-            _save(writes, name, modules, optimizer, curve, 0, {}, {})
+            _save(writes, training, curve, 0, {}, {})
             saved = time.monotonic()
     return curve
 
@@ -149,17 +171,16 @@ def warmed_cosine(step: int, steps: int, *, warm_up: int) -> float:
 
 def _save(
     resume: Resume,
-    name: str,
-    modules: Mapping[str, nn.Module],
-    optimizer: torch.optim.Optimizer,
+    training: Training,
     curve: Curve,
     steps: int,
     sums: Mapping[str, Tensor],
     rng: Mapping[str, Tensor],
 ) -> None:
     """Write down where training is: ``steps`` steps into the epoch after the curve's last."""
-    state = {"modules": {key: module.state_dict() for key, module in modules.items()}, "optimizer": optimizer.state_dict()}
-    resume.save(name, state | {"curve": curve, "steps": steps, "sums": dict(sums), "rng": dict(rng)})
+    modules = {key: module.state_dict() for key, module in training.modules.items()}
+    state = {"modules": modules, "optimizer": training.optimizer.state_dict(), "sums": dict(sums), "rng": dict(rng)}
+    resume.save(training.name, state | {"curve": curve, "steps": steps})
 
 
 def _streams(draws: torch.Generator, device: torch.device) -> dict[str, Tensor]:

@@ -1,92 +1,76 @@
 """Contrastive Spatial Pre-Training of a location encoder against frozen image features (paper, section 3.2)."""
 
-import math
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
 
 import torch
 from torch import nn
 
-from cspops.data.batches import Unlabelled, epoch_of_rows
+from cspops.data.batches import Unlabelled
 from cspops.data.negatives import Sampler
 from cspops.kernels import keep_freed_memory
 from cspops.losses import csp, objectives
-from cspops.models.heads import Projection, Standardise
+from cspops.models.checkpoint import Config
+from cspops.models.heads import LearnedTemperatures, Projection, Standardise
 from cspops.models.location_encoder import LocationEncoder
-from cspops.models.temperature import LearnedTemperatures
+from cspops.params.sections import LossSettings, McLoss, MseLoss, NceLoss, NoLoss, Pretrain
 from cspops.seeds import global_torch_stream, torch_stream
 from cspops.shapes import Tensor
-from cspops.training.loop import Curve, run_epochs
-from cspops.training.resume import Resume
+from cspops.training.loop import Curve, Run, Schedule, Training, run_epochs
 
-Loss = Literal["mc", "nce", "mse"]
 Step = Callable[[Tensor, torch.Generator], Mapping[str, Tensor]]
+Contrast = Callable[[Tensor, Tensor, Tensor | None, Tensor | None], Mapping[str, Tensor]]
+"""From e(x), f(I), e(x-) and e'(x) to the parts of a loss; the last two are None where no term in force needs them."""
 TAUS = {"B": "tau_batch", "L": "tau_locations", "D": "tau_dropout"}
 """The temperature of each term."""
 
 
 def pretrain(
     unlabelled: Unlabelled,
-    encoder_config: Mapping[str, Any],
+    encoder_config: Config,
+    settings: LossSettings,
     *,
-    loss: Loss,
-    terms: str,
-    loss_settings: Mapping[str, Any],
+    schedule: Pretrain,
     negatives: Sampler,
-    negative_locations: int,
-    epochs: int,
-    batch_size: int,
-    learning_rate: float,
-    seed: int,
-    device: torch.device,
-    resume: Resume | None = None,
+    run: Run,
 ) -> tuple[LocationEncoder, Curve]:
     """Train a location encoder e and the projection W; F* is locked and W is dropped afterwards.
 
     Args:
         unlabelled: positions and image features of the training rows.
         encoder_config: see `LocationEncoder`.
-        loss: `mc`, `nce` or `mse`.
-        terms: `B`, `BL`, `BD` or `BLD`; no meaning for `mse`.
-        loss_settings: temperatures and weights, the keywords of `csp.mc_loss` or `csp.nce_loss`. With
-            `learn_temperature` the temperatures of the terms in force start there and are learned; the curve has them.
+        settings: a section of `losses` in params.yaml, which says what is minimised: Eq. 4, Eq. 3, the error of a
+            regression, or nothing, and the encoder is returned untrained. With `learn_temperature` the temperatures of
+            the terms in force start there and are learned; the curve has them.
+        schedule: epochs, rows per step and negative locations per image. The learning rate is the loss's own.
         negatives: the law that negative locations are drawn from, afresh at each step.
-        negative_locations: C, how many for each image.
-        epochs: passes over the rows; 0 returns the untrained encoder.
-        batch_size: rows a step.
-        learning_rate: of Adam, at the start; it decays to zero along half a cosine.
     """
-    with global_torch_stream(seed, "location encoder"):
+    with global_torch_stream(run.seed, "location encoder"):
         encoder = LocationEncoder(encoder_config)
-    encoder.fit(unlabelled.lonlat, torch_stream(seed, "location encoder", "fit"))
-    encoder.to(device)
-    if epochs == 0:
+    encoder.fit(unlabelled.lonlat, torch_stream(run.seed, "location encoder", "fit"))
+    encoder.to(run.device)
+    if isinstance(settings, NoLoss):
         return encoder.eval(), []
     keep_freed_memory()
-    prepared = encoder.prepare(unlabelled.lonlat.to(device))
-    features = unlabelled.image_features.to(device)
-    if loss == "mse":
-        head, step = _regression(encoder, prepared, features, seed)
-        after_step = _nothing
+    prepared = encoder.prepare(unlabelled.lonlat.to(run.device))
+    features = unlabelled.image_features.to(run.device)
+    after_step = _nothing
+    if isinstance(settings, MseLoss):
+        head, step = _regression(encoder, prepared, features, run.seed)
     else:
-        head, step, after_step = _contrast(
-            encoder, prepared, features, seed, loss, terms, loss_settings, negatives, negative_locations
-        )
+        c = schedule.negative_locations if "L" in settings.terms else 0
+        head, step, after_step = _contrast(encoder, prepared, features, settings, c, negatives, run.seed)
     modules = {"encoder": encoder, "head": head}
     parameters = [p for module in modules.values() for p in module.parameters()]
     curve = run_epochs(
-        name=f"pretrain seed {seed}",
-        modules=modules,
-        optimizer=torch.optim.Adam(parameters, lr=learning_rate, fused=True),
-        learning_rate=learning_rate,
-        epochs=epochs,
-        batches=lambda stream: epoch_of_rows(len(prepared), batch_size, generator=stream),
-        batches_per_epoch=math.ceil(len(prepared) / batch_size),
-        loss=step,
-        after_step=after_step,
-        seed=seed,
-        device=device,
-        resume=resume,
+        Training(
+            f"pretrain seed {run.seed}",
+            modules,
+            optimizer=torch.optim.Adam(parameters, lr=settings.learning_rate, fused=True),
+            loss=step,
+            after_step=after_step,
+        ),
+        Schedule(len(prepared), schedule.epochs, schedule.batch_size, settings.learning_rate),
+        run,
     )
     return encoder.eval(), curve
 
@@ -95,48 +79,87 @@ def _contrast(
     encoder: LocationEncoder,
     prepared: Tensor,
     features: Tensor,
-    seed: int,
-    loss: Loss,
-    terms: str,
-    settings: Mapping[str, Any],
+    settings: McLoss | NceLoss,
+    c: int,
     negatives: Sampler,
-    negative_locations: int,
+    seed: int,
 ) -> tuple[nn.Module, Step, Callable[[], None]]:
     """The projection W with the learned temperatures, the step of `mc` and `nce`, and what follows it."""
     with global_torch_stream(seed, "projection"):
         projection = Projection(features.shape[1], encoder.dim)
     head = nn.ModuleDict({"projection": projection}).to(features.device)
     standard = projection.standardise.fit(features)(features)
-    fixed = dict(settings)
-    temperatures = None
-    if fixed.pop("learn_temperature", False):
-        start = {TAUS[term]: fixed.pop(TAUS[term]) for term in terms}
-        temperatures = head["temperatures"] = LearnedTemperatures(start).to(features.device)
-    c = negative_locations if "L" in terms else 0
-    objective = {"mc": csp.mc_loss, "nce": csp.nce_loss}[loss]
+    temperatures = _temperatures(settings)
+    if temperatures is not None:
+        head["temperatures"] = temperatures.to(features.device)
+    contrast = _mc(settings, temperatures) if isinstance(settings, McLoss) else _nce(settings)
+    has_second_pass = "D" in settings.terms
 
     def step(rows: Tensor, draws: torch.Generator) -> Mapping[str, Tensor]:
         n = len(rows)
-        again = n if "D" in terms else 0
+        again = n if has_second_pass else 0
         inputs = [prepared[rows]]
         if c:
             inputs.append(encoder.prepare(negatives(n * c, generator=draws)))
         loc_emb, *others = encoder.embed(torch.cat(inputs), repeated=again).split(
             [n, *([again] if again else []), *([n * c] if c else [])]
         )
-        learned = temperatures() if temperatures is not None else {}
-        parts = objective(
+        image_emb = projection.linear(standard[rows])
+        return contrast(loc_emb, image_emb, others[-1].view(n, c, -1) if c else None, others[0] if has_second_pass else None)
+
+    return head, step, temperatures.clamp if temperatures is not None else _nothing
+
+
+def _temperatures(settings: McLoss | NceLoss) -> LearnedTemperatures | None:
+    """Those of the terms in force, where they are learned."""
+    if isinstance(settings, NceLoss) or not settings.learn_temperature:
+        return None
+    taus = {"B": settings.tau_batch, "L": settings.tau_locations, "D": settings.tau_dropout}
+    return LearnedTemperatures({TAUS[term]: taus[term] for term in settings.terms})
+
+
+def _mc(settings: McLoss, temperatures: LearnedTemperatures | None) -> Contrast:
+    """Eq. 4; the temperatures are those of the settings, but for learned ones."""
+
+    def contrast(
+        loc_emb: Tensor, image_emb: Tensor, neg_loc_emb: Tensor | None, loc_emb_2: Tensor | None
+    ) -> Mapping[str, Tensor]:
+        learned: dict[str, Tensor] = temperatures() if temperatures is not None else {}
+        parts = csp.mc_loss(
             loc_emb,
-            projection.linear(standard[rows]),
-            neg_loc_emb=others[-1].view(n, c, -1) if c else None,
-            loc_emb_2=others[0] if "D" in terms else None,
-            terms=terms,
-            **fixed,
-            **learned,
+            image_emb,
+            neg_loc_emb=neg_loc_emb,
+            loc_emb_2=loc_emb_2,
+            terms=settings.terms,
+            symmetric=settings.symmetric,
+            tau_batch=learned.get("tau_batch", settings.tau_batch),
+            tau_locations=learned.get("tau_locations", settings.tau_locations),
+            tau_dropout=learned.get("tau_dropout", settings.tau_dropout),
+            weight_locations=settings.weight_locations,
+            weight_dropout=settings.weight_dropout,
         )
         return parts | learned
 
-    return head, step, temperatures.clamp if temperatures is not None else _nothing
+    return contrast
+
+
+def _nce(settings: NceLoss) -> Contrast:
+    """Eq. 3."""
+
+    def contrast(
+        loc_emb: Tensor, image_emb: Tensor, neg_loc_emb: Tensor | None, loc_emb_2: Tensor | None
+    ) -> Mapping[str, Tensor]:
+        return csp.nce_loss(
+            loc_emb,
+            image_emb,
+            neg_loc_emb=neg_loc_emb,
+            loc_emb_2=loc_emb_2,
+            terms=settings.terms,
+            weight_locations=settings.weight_locations,
+            weight_dropout=settings.weight_dropout,
+        )
+
+    return contrast
 
 
 def _nothing() -> None:
@@ -155,6 +178,8 @@ def _regression(encoder: LocationEncoder, prepared: Tensor, features: Tensor, se
     return head, step
 
 
-def curve_columns(terms: str, *, learned: bool) -> tuple[str, ...]:
+def curve_columns(settings: LossSettings) -> tuple[str, ...]:
     """The columns of the curve: the epoch, each term in force, the total, and the temperatures where they are learned."""
+    terms = settings.terms if isinstance(settings, McLoss | NceLoss) else ""
+    learned = isinstance(settings, McLoss) and settings.learn_temperature
     return ("epoch", *terms, "total", *((TAUS[term] for term in terms) if learned else ()))

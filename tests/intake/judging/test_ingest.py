@@ -5,6 +5,7 @@ import json
 import resource
 import signal
 from collections import Counter
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from cspops.data.catalogue import OPTIONAL, REJECTED_SCHEMA, SCHEMA, read_images
 from cspops.errors import DataError, EnvironmentProblem
 from cspops.intake.judging import first_pass, labels, positions
 from cspops.intake.judging import second_pass as catalogue_writer
-from cspops.intake.judging.ingest import ingest
+from cspops.intake.judging.ingest import Rules, ingest
 from cspops.intake.rows import ROWS, Inspected, Source, batch
 from cspops.pixels.reading import Reading
 
@@ -64,6 +65,11 @@ def batches(rows, size=None):
         yield batch({name: pa.array([one.get(name) for one in part], kinds[name]) for name in names})
 
 
+def taken_in(source, out, **arguments):
+    rules = Rules(**{field.name: arguments.pop(field.name) for field in fields(Rules)})
+    return ingest(source, out, rules, **arguments)
+
+
 class Made:
     """What `ingest` makes of rows, read back."""
 
@@ -74,7 +80,7 @@ class Made:
         about = {"inspection": "none"} | (source or {})
         arguments = USUAL | {"scratch": scratch} | change
         with told(self.said.append):
-            self.account = ingest(Source(batches(rows, size), **about), folder, **arguments)
+            self.account = taken_in(Source(batches(rows, size), **about), folder, **arguments)
         assert sorted(file.name for file in folder.iterdir()) == FILES
         assert not list(scratch.iterdir()), "the spool file is left"
         self.table = pq.read_table(folder / "observations.parquet")
@@ -395,7 +401,7 @@ def test_a_set_without_labels_is_a_set(tmp_path):
 def refused(rows, folder, match, **change):
     folder.mkdir()
     with pytest.raises(DataError, match=match) as caught:
-        ingest(Source(batches(rows), inspection="none"), folder, **USUAL | {"scratch": folder.parent / "scratch"} | change)
+        taken_in(Source(batches(rows), inspection="none"), folder, **USUAL | {"scratch": folder.parent / "scratch"} | change)
     assert list(folder.iterdir()) == [] and list((folder.parent / "scratch").iterdir()) == []
     assert caught.value.hint == "cspops data check"
     return caught.value.message
@@ -453,7 +459,7 @@ def test_a_source_that_breaks_off_leaves_nothing(tmp_path):
         raise DataError("photos.csv:17: broken")
 
     with pytest.raises(DataError, match="photos"):
-        ingest(Source(broken()), tmp_path, **USUAL | {"scratch": tmp_path / "scratch"})
+        taken_in(Source(broken()), tmp_path, **USUAL | {"scratch": tmp_path / "scratch"})
     assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
 
 
@@ -464,7 +470,7 @@ def test_a_disk_that_is_full_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(pq, "write_table", full)
     (tmp_path / "out").mkdir()
     with pytest.raises(EnvironmentProblem, match=r"/out cannot be written: No space left on device$") as caught:
-        ingest(Source(batches(GOOD)), tmp_path / "out", **USUAL | {"scratch": tmp_path / "scratch"})
+        taken_in(Source(batches(GOOD)), tmp_path / "out", **USUAL | {"scratch": tmp_path / "scratch"})
     assert caught.value.hint == f"free some space there, or see who may write into {tmp_path / 'out'}"
     assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
 
@@ -488,7 +494,7 @@ def test_a_disk_that_is_full_before_the_catalogue_leaves_nothing(tmp_path, monke
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, old[1]))
     try:
         with pytest.raises(EnvironmentProblem, match=r"/scratch cannot be written: ") as caught:
-            ingest(Source(batches(rows)), out, **USUAL | {"scratch": scratch})
+            taken_in(Source(batches(rows)), out, **USUAL | {"scratch": scratch})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
         signal.signal(signal.SIGXFSZ, handler)
@@ -520,7 +526,9 @@ def test_an_error_of_the_source_is_not_taken_for_a_full_disk(tmp_path, where):
 
     source = Source(broken() if where == "batches" else batches(GOOD))
     with pytest.raises(OSError, match=r"photos/a\.jpg"):
-        ingest(source, tmp_path, **USUAL | {"scratch": tmp_path / "scratch", "inspect": fails if where == "inspect" else None})
+        taken_in(
+            source, tmp_path, **USUAL | {"scratch": tmp_path / "scratch", "inspect": fails if where == "inspect" else None}
+        )
     assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
 
 
@@ -577,7 +585,7 @@ def test_the_file_is_what_one_table_would_be(tmp_path):
     columns |= {"label": [f"c{i % 7}" for i in range(n)], "image": [picture(f"image {i}") for i in range(n)]}
     whole = batch(columns)
     pieces = iter([whole.slice(start, 1111) for start in range(0, n, 1111)])
-    ingest(Source(pieces), tmp_path, **USUAL | {"scratch": tmp_path / "scratch"})
+    taken_in(Source(pieces), tmp_path, **USUAL | {"scratch": tmp_path / "scratch"})
     table = pq.read_table(tmp_path / "observations.parquet")
     assert table["lon"].to_pylist() == whole["lon"].to_pylist() and table["image"].to_pylist() == whole["image"].to_pylist()
     expected = tmp_path / "expected.parquet"

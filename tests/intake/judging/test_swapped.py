@@ -5,16 +5,16 @@ import functools
 import numpy as np
 import pytest
 
-from cspops import land
 from cspops.intake.judging import whole_set
 from cspops.intake.judging.whole_set import IMPOSSIBLE, PLACES, look_exchanged
+from cspops.land import climate_zones
 
-LAND = functools.cache(land.land_pixels)
+ZONES = functools.cache(climate_zones)
 
 
 @pytest.fixture(autouse=True)
 def read_once(monkeypatch):
-    monkeypatch.setattr(land, "land_pixels", LAND)
+    monkeypatch.setattr(whole_set, "climate_zones", ZONES)
 
 
 EUROPE = [
@@ -76,13 +76,13 @@ def test_towns_that_lie_on_land_both_ways_cannot_be_told():
 
 
 def test_many_rows_at_few_places_are_no_evidence(monkeypatch):
-    monkeypatch.setattr(land, "land_pixels", lambda: pytest.fail("the raster is read"))
+    monkeypatch.setattr(whole_set, "climate_zones", lambda: pytest.fail("the raster is read"))
     lon, lat = (np.tile(axis[: PLACES - 1], 20) for axis in axes(EUROPE))
     assert look_exchanged(lat, lon, given=len(lon), exchangeable=0) is None
 
 
 def test_positions_beyond_90_degrees_speak_against_it_without_a_look_at_the_map(monkeypatch):
-    monkeypatch.setattr(land, "land_pixels", lambda: pytest.fail("the raster is read"))
+    monkeypatch.setattr(whole_set, "climate_zones", lambda: pytest.fail("the raster is read"))
     lon, lat = axes(EUROPE)
     assert look_exchanged(np.append(lat, 100.0), np.append(lon, 10.0), given=16, exchangeable=0) is None
 
@@ -109,10 +109,3 @@ def test_slips_of_the_pen_in_a_small_set_are_none(given, exchangeable, suspected
 
 def test_nothing_given_is_nothing_suspected():
     assert look_exchanged(np.zeros(0), np.zeros(0), given=0, exchangeable=0) is None
-
-
-def test_pixels_are_those_of_the_raster():
-    """100 arc seconds each, 12960 in a row: the first, that south-east of 0 E 0 N, the last, the first of the second row."""
-    assert land.land_pixels().shape == (6480, 12960)
-    lon, lat = np.array([-180.0, 0.0, 179.99, -180.0]), np.array([90.0, 0.0, -90.0, 90 - 1.5 / 36])
-    assert whole_set._pixel(lon, lat).tolist() == [0, 3240 * 12960 + 6480, 6480 * 12960 - 1, 12960]

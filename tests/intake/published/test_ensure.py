@@ -142,7 +142,7 @@ class Site:
         patience = Patience(attempts=2, connect=20, read=20, sleep=self.slept.append)
         given = {"patience": patience, "free": lambda folder: 10**12, **how}
         with told(self.lines.append):
-            return ensure("pets", form, self.root, manifests=self.manifests, **given)
+            return ensure(read_manifest("pets", manifests=self.manifests), form, self.root, **given)
 
     def fails(self, form: str, kind: type[CspopsError], **how: Any) -> CspopsError:
         with pytest.raises(kind) as caught:
@@ -399,7 +399,7 @@ def test_two_processes_do_not_write_into_each_other(site: Site) -> None:
     while not site.server.asked:
         time.sleep(0.01)
     with told(hear):
-        ensure("pets", "images", site.root, manifests=site.manifests, free=lambda folder: 10**12)
+        ensure(read_manifest("pets", manifests=site.manifests), "images", site.root, free=lambda folder: 10**12)
     first.join()
     assert any("waiting" in line for line in others) and site.asked.count("/table.csv") == 2  # once, noted twice
     entries = json.loads((site.root / "checksums.json").read_text())

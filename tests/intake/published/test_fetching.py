@@ -3,6 +3,7 @@ import json
 import random
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from loopback import Server, partial, running, status
 
 from cspops.errors import CspopsError, DataError, EnvironmentProblem
 from cspops.intake.published.fetching import Patience, Stopped, _GiveUp, _must_promise_the_file, fetch
+from cspops.intake.published.part import Expected
 
 DATA = random.Random(0).randbytes(200_000)
 OTHER = random.Random(1).randbytes(200_000)
@@ -56,7 +58,7 @@ def fails(urls: str | list[str], folder: Path, patience: Patience, kind: type[Cs
 
 def test_a_file_arrives_with_one_request(server: Server, tmp_path: Path, patience: Patience) -> None:
     url = server.serve("/f", DATA)
-    assert get(url, tmp_path, patience, size=len(DATA), checksums=MD5) == DATA
+    assert get(url, tmp_path, patience, expected=Expected(len(DATA), MD5)) == DATA
     assert [(asked.range, asked.encoding) for asked in server.asked] == [(None, "identity")]
 
 
@@ -131,14 +133,14 @@ def test_last_modified_serves_where_the_etag_is_weak(server: Server, tmp_path: P
 
 @pytest.mark.parametrize(
     ("validator", "checksums", "ranges"),
-    [(None, None, [None]), (None, MD5, ["bytes=50000-"]), ('"1"', None, ["bytes=50000-"])],
+    [(None, {}, [None]), (None, MD5, ["bytes=50000-"]), ('"1"', {}, ["bytes=50000-"])],
 )
 def test_a_part_that_nothing_vouches_for_is_dropped(
     server: Server, tmp_path: Path, patience: Patience, validator: str | None, checksums: Any, ranges: list[Any]
 ) -> None:
     url = server.serve("/f", DATA)
     _left_part(tmp_path, DATA[:50_000], url, validator)
-    assert get(url, tmp_path, patience, checksums=checksums) == DATA
+    assert get(url, tmp_path, patience, expected=Expected(checksums=checksums)) == DATA
     assert [asked.range for asked in server.asked] == ranges
 
 
@@ -154,14 +156,14 @@ def test_a_part_with_wrong_bytes_costs_one_more_request(server: Server, tmp_path
     """The part is of another file: the whole fails its md5, is dropped, and the mirror gives it from the start."""
     url = server.serve("/f", DATA)
     _left_part(tmp_path, OTHER[:50_000], url, None)
-    assert get(url, tmp_path, patience, checksums=MD5) == DATA
+    assert get(url, tmp_path, patience, expected=Expected(checksums=MD5)) == DATA
     assert [asked.range for asked in server.asked] == ["bytes=50000-", None]
 
 
 def test_wrong_bytes_in_pieces_are_fetched_once_more_and_no_further(server: Server, tmp_path: Path, patience: Patience) -> None:
     """Each round takes two requests, as the server cuts at 150 000: two rounds."""
     url = server.serve("/f", OTHER, cut_after=150_000)
-    assert "md5" in fails(url, tmp_path, patience, DataError, checksums=MD5)
+    assert "md5" in fails(url, tmp_path, patience, DataError, expected=Expected(checksums=MD5))
     assert [asked.range for asked in server.asked] == [None, "bytes=150000-"] * 2
 
 
@@ -170,7 +172,7 @@ def test_a_part_that_is_whole_already(server: Server, tmp_path: Path, patience: 
     """With a published size nothing is asked; without, the server's 416 tells that the part is as long as the file."""
     url = server.serve("/f", DATA)
     _left_part(tmp_path, DATA, url, '"1"')
-    assert get(url, tmp_path, patience, size=len(DATA) if known else None) == DATA
+    assert get(url, tmp_path, patience, expected=Expected(len(DATA) if known else None)) == DATA
     assert [asked.range for asked in server.asked] == ([] if known else ["bytes=200000-"])
 
 
@@ -256,7 +258,7 @@ def test_sizes_count_the_bytes_of_the_file_not_of_an_encoding(server: Server, tm
 
     packed = gzip.compress(DATA, mtime=0)
     url = server.serve("/f", packed, headers={"Content-Encoding": "gzip"})
-    fetch([url], tmp_path / "f.tar.gz", size=len(packed), patience=patience)
+    fetch([url], tmp_path / "f.tar.gz", expected=Expected(len(packed)), patience=patience)
     assert (tmp_path / "f.tar.gz").read_bytes() == packed
     assert "encoded (gzip) unasked" in fails(url, tmp_path, patience, EnvironmentProblem)
 
@@ -277,32 +279,32 @@ def test_chunks_are_a_length_too(server: Server, tmp_path: Path, patience: Patie
 def test_without_any_length_a_cut_could_not_be_seen(server: Server, tmp_path: Path, patience: Patience) -> None:
     url = server.serve("/f", DATA, length=False)
     assert "does not say how long" in fails(url, tmp_path, patience, EnvironmentProblem)
-    assert get(url, tmp_path, patience, size=len(DATA)) == DATA
+    assert get(url, tmp_path, patience, expected=Expected(len(DATA))) == DATA
 
 
 @pytest.mark.parametrize(
-    ("how", "told"),
+    ("expected", "told"),
     [
-        ({"size": 200_001}, "has 200000 bytes, not 200001"),
-        ({"checksums": MD5}, f"md5 {hashlib.md5(OTHER).hexdigest()}, not {MD5['md5']}"),
-        ({"checksums": {"md5": hashlib.md5(OTHER).hexdigest(), "sha256": SHA256}}, "sha256"),
+        (Expected(200_001), "has 200000 bytes, not 200001"),
+        (Expected(checksums=MD5), f"md5 {hashlib.md5(OTHER).hexdigest()}, not {MD5['md5']}"),
+        (Expected(checksums={"md5": hashlib.md5(OTHER).hexdigest(), "sha256": SHA256}), "sha256"),
     ],
 )
-def test_wrong_bytes_are_no_file(server: Server, tmp_path: Path, patience: Patience, how: Any, told: str) -> None:
+def test_wrong_bytes_are_no_file(server: Server, tmp_path: Path, patience: Patience, expected: Expected, told: str) -> None:
     url = server.serve("/f", OTHER)
-    assert told in fails(url, tmp_path, patience, DataError, hint_wrong_bytes="see", **how)
+    assert told in fails(url, tmp_path, patience, DataError, hint_wrong_bytes="see", expected=expected)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_more_bytes_than_published_end_early(server: Server, tmp_path: Path, patience: Patience) -> None:
     """Without a length in the answer, an endless body must not fill the disk."""
     url = server.serve("/f", DATA * 20, length=False)
-    assert "more than 1000 bytes came" in fails(url, tmp_path, patience, EnvironmentProblem, size=1000)
+    assert "more than 1000 bytes came" in fails(url, tmp_path, patience, EnvironmentProblem, expected=Expected(1000))
 
 
 def test_the_next_mirror_is_tried(server: Server, tmp_path: Path, patience: Patience) -> None:
     urls = [server.address("/none"), server.serve("/wrong", OTHER), server.serve("/right", DATA), server.serve("/more", DATA)]
-    assert get(urls, tmp_path, patience, checksums=MD5) == DATA
+    assert get(urls, tmp_path, patience, expected=Expected(checksums=MD5)) == DATA
     assert [asked.path for asked in server.asked] == ["/none", "/wrong", "/right"]
 
 
@@ -311,7 +313,7 @@ def test_the_next_mirror_goes_on_with_the_bytes_when_a_checksum_will_tell(
 ) -> None:
     cut = server.serve("/cut", DATA, cut_after=60_000, ranges=False)
     whole = server.serve("/whole", DATA)
-    assert get([cut, whole], tmp_path, patience, checksums=MD5) == DATA
+    assert get([cut, whole], tmp_path, patience, expected=Expected(checksums=MD5)) == DATA
     assert (server.asked[-1].path, server.asked[-1].range, server.asked[-1].if_range) == ("/whole", "bytes=60000-", None)
 
 
@@ -339,5 +341,5 @@ def test_another_thread_may_stop_it(server: Server, tmp_path: Path, patience: Pa
     url, stopped = server.serve("/f", DATA), threading.Event()
     stopped.set()
     with pytest.raises(Stopped):
-        fetch([url], tmp_path / "f.bin", patience=patience, stopped=stopped)
+        fetch([url], tmp_path / "f.bin", patience=replace(patience, stopped=stopped))
     assert server.asked == []

@@ -19,7 +19,7 @@ from cspops.geo import EARTH_RADIUS_KM, KM_PER_DEGREE, blocks, haversine, near_b
 from cspops.intake.sources import blue_marble
 from cspops.intake.sources.blue_marble import (
     OBSERVER_SPREAD_KM,
-    OCEAN,
+    SEA,
     Rasters,
     draw,
     propose,
@@ -28,6 +28,7 @@ from cspops.intake.sources.blue_marble import (
     tiles,
     zone_diversity,
 )
+from cspops.params.sections import BlueMarble
 from cspops.pixels.reading import Reading
 from cspops.pixels.tensors import decode
 from cspops.seeds import torch_stream
@@ -57,9 +58,9 @@ def drawn(rasters, **change):
         "block_share": 0.1,
         "buffer_km": 0.0,
         "min_zone_points": 0,
-        "seed": 0,
-    }
-    return draw(rasters, **(settings_ | change))
+    } | change
+    sizes, seed = settings_.pop("sizes"), settings_.pop("seed", 0)
+    return draw(rasters, BlueMarble.model_construct(**settings_, **sizes), seed=seed)
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +80,8 @@ def stripes():
 
 def test_the_rasters_are_those_of_the_folder(real):
     assert real.image.shape == (2700, 5400, 3) and real.zones.shape == (6480, 12960)
-    assert len(real.zone_names) == 31 and OCEAN not in real.zone_names
-    assert set(real.zones[::7, ::7].unique().tolist()) <= {*real.zone_names, OCEAN}
+    assert len(real.zone_names) == 31 and SEA not in real.zone_names
+    assert set(real.zones[::7, ::7].unique().tolist()) <= {*real.zone_names, SEA}
 
 
 @pytest.mark.parametrize(
@@ -289,14 +290,14 @@ def test_an_even_image_gives_even_tiles():
 def naive_diversity(rasters, lon, lat, km):
     """One minus the chance that two draws (with replacement) of the lattice's land points agree."""
     lattice = tile_grid(tensor((lon, lat)), km=km, px=8)[0].reshape(-1, 2)
-    land = [zone for zone in (int(rasters.zone_at(at)) for at in lattice) if zone != OCEAN]
+    land = [zone for zone in (int(rasters.zone_at(at)) for at in lattice) if zone != SEA]
     differ = sum(a != b for a in land for b in land)
     return differ / len(land) ** 2 if land else 0.0
 
 
 def test_zone_diversity_agrees_with_counting_pairs():
     zones = torch.randint(1, 4, (45, 90), generator=torch_stream(0, "zones"))
-    zones[torch.rand(45, 90, generator=torch_stream(0, "sea")) < 0.5] = OCEAN
+    zones[torch.rand(45, 90, generator=torch_stream(0, "sea")) < 0.5] = SEA
     rasters = zones_only(zones)
     lonlat = torch.cat((uniform_on_sphere(30, generator=torch_stream(0, "x"), **BELT), tensor((179.9, 10.0))))
     got = zone_diversity(rasters, lonlat, km=900.0)
@@ -307,7 +308,7 @@ def test_zone_diversity_agrees_with_counting_pairs():
 
 @pytest.mark.parametrize(
     ("halves", "diversity"),
-    [((1, 1), 0.0), ((1, 2), 0.5), ((1, OCEAN), 0.0), ((OCEAN, OCEAN), 0.0)],
+    [((1, 1), 0.0), ((1, 2), 0.5), ((1, SEA), 0.0), ((SEA, SEA), 0.0)],
     ids=["one zone", "half and half", "coast of one zone", "sea alone"],
 )
 def test_zone_diversity_of_two_halves(halves, diversity):
@@ -377,7 +378,7 @@ def test_what_is_drawn_from_the_real_rasters(real, density, degrees):
     assert Counter(roles) == SIZES and len(lonlat) == sum(SIZES.values())
     assert lonlat[:, 1].min() >= -40 and lonlat[:, 1].max() <= 70
     zones = real.zone_at(lonlat).tolist()
-    assert OCEAN not in zones
+    assert SEA not in zones
     assert not {real.zone_names[zone] for zone in zones} & set(left_out)
     assert all(count < 5 for count in left_out.values())
     assert len(lonlat.unique(dim=0)) == len(lonlat), "a position was drawn twice"
@@ -395,7 +396,7 @@ def test_uniform_positions_are_area_uniform_on_land(real):
     sizes = {"train": n, "val": 1, "test": 1, "spatial_val": 1, "spatial_test": 1}
     lonlat, _, left_out = drawn(real, sizes=sizes, block_degrees=10.0, block_share=1e-6)
     assert left_out == {}
-    land = (real.zones != OCEAN)[1080:5400].clone()  # 36 rows a degree
+    land = (real.zones != SEA)[1080:5400].clone()  # 36 rows a degree
     for lon, lat in lonlat[-2:].tolist():
         top, left = int((60 - math.ceil(lat / 10) * 10) * 36), int((math.floor(lon / 10) * 10 + 180) * 36)
         assert land[top : top + 360, left : left + 360].any()
@@ -427,7 +428,7 @@ def test_borders_draws_by_the_root_of_the_diversity():
     """
     column = torch.arange(720)
     near = torch.minimum(column % 360, 359 - column % 360) < 30  # 15 degrees; a drawn tile ends 2 x 7/16 of 13.5 away
-    rasters = zones_only(torch.where(near, torch.where(column < 360, 1, 2), OCEAN).expand(360, 720))
+    rasters = zones_only(torch.where(near, torch.where(column < 360, 1, 2), SEA).expand(360, 720))
     km, sizes = 1500.0, {"train": 3000, "val": 500, "test": 500, "spatial_val": 1, "spatial_test": 1}
     lonlat, _, _ = drawn(
         rasters, density="borders", tile_km=km, sizes=sizes, lat_min=-1.0, lat_max=1.0, block_degrees=60.0, block_share=0.01
@@ -552,7 +553,7 @@ def at_most(seconds):
 
 
 def test_a_belt_without_land_is_a_data_error():
-    rasters = zones_only(torch.full((45, 90), OCEAN))
+    rasters = zones_only(torch.full((45, 90), SEA))
     with at_most(10), pytest.raises(DataError):
         drawn(rasters)
 
@@ -560,7 +561,7 @@ def test_a_belt_without_land_is_a_data_error():
 @pytest.mark.parametrize("islands", [1, 2])
 def test_land_in_too_few_blocks_is_a_data_error(islands):
     """Three blocks at least are needed: one for each spatial role, and one for the others."""
-    zones = torch.full((45, 90), OCEAN)
+    zones = torch.full((45, 90), SEA)
     for island in range(islands):
         zones[20:25, 5 + 40 * island] = 1
     with at_most(10), pytest.raises(DataError):
@@ -575,7 +576,7 @@ def test_a_block_of_left_out_zones_alone_does_not_hang_the_draw():
     """
     column = torch.arange(720)
     block = column // 40  # 20 degrees
-    zone = torch.where(block % 3 == 0, 1, torch.where(column % 40 < 8, 2, OCEAN))
+    zone = torch.where(block % 3 == 0, 1, torch.where(column % 40 < 8, 2, SEA))
     rasters = zones_only(zone.expand(360, 720))
     for seed in range(4):
         with at_most(10):

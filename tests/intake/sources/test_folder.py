@@ -14,7 +14,6 @@ from cspops.intake.rows import ROWS, batch
 from cspops.intake.sources import folder
 from cspops.intake.sources.folder import NAME_NOT_TEXT, NOT_NAMED, OTHER_FORMAT, open_folder
 from cspops.intake.sources.sidecar import AMBIGUOUS, BY_NAME, NO_NAME, NOT_LOOKED_AT, NOT_THERE
-from cspops.pixels.reading import Reading
 
 COLUMNS = dict.fromkeys(("obs_id", "lon", "lat", "label", "image", "captured_at", "location_id", "split"))
 
@@ -40,8 +39,7 @@ def planted(root, files):
 
 
 def opened(root, **more):
-    given = {"root": root, "pattern": "**/*", "label": "folder", "sidecar": None, "columns": COLUMNS}
-    return open_folder(**(given | {"inspection": "decode", "reading": Reading()} | more))
+    return open_folder(root, **({"pattern": "**/*", "label": "folder", "sidecar": None, "columns": COLUMNS} | more))
 
 
 def rows(source):
@@ -85,9 +83,8 @@ def test_a_row_of_each_image(tmp_path):
     root = planted(
         tmp_path, {"oak/b.jpg": jpeg(11.0, 43.0, "2020:05:06 07:08:09"), "oak/a.jpg": jpeg(), "c.jpg": b"", "x.txt": b"?"}
     )
-    reading = Reading(bands=(4, 3, 2))
-    source = opened(root, reading=reading, inspection="exists")
-    assert (source.reading, source.inspection, source.files) == (reading, "exists", {})
+    source = opened(root)
+    assert source.files == {}
     assert source.remarks == ["files that are no images, left out: 1 .txt"]
     nothing = dict.fromkeys(ROWS.names)
     assert rows(source) == [

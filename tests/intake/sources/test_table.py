@@ -29,7 +29,7 @@ READING = Reading("data_root", "", black=3.0)
 
 
 def open_it(file, root, **columns):
-    return open_table(file, root=root, columns=columns, inspection="exists", reading=READING)
+    return open_table(file, root=root, columns=columns)
 
 
 def rows_of(source):
@@ -153,7 +153,6 @@ def test_paths_start_at_the_tables_own_folder_and_come_out_below_the_root(tmp_pa
     text_table(tmp_path / "sets" / "trees", "image\noak\\a.jpg\n../birds/b.jpg\n../../../c.jpg\n")
     source = open_it(Path("sets/trees/t.csv"), tmp_path)
     assert [row.get("image") for row in rows_of(source)] == ["sets/trees/oak/a.jpg", "sets/birds/b.jpg", None]
-    assert source.reading == READING and source.inspection == "exists"
     assert list(source.files) == ["sets/trees/t.csv"]
 
 

@@ -7,6 +7,7 @@ and none of it depends on how the rows were cut into batches.
 """
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -33,17 +34,29 @@ NO_POSITION = (
 CHECK = "cspops data check"
 
 
+@dataclass(frozen=True)
+class Rules:
+    """By which rows are set aside or kept."""
+
+    min_class_size: int
+    """Labelled rows of a class that has fewer are set aside."""
+    max_rejected: float | None
+    """The largest share of the rows that may be set aside; None: all of them, and none may be left."""
+    bad_position: Literal["set_aside", "without_position"]
+    """Whether a row whose position is wrong is set aside or kept without it."""
+    duplicate_images: Literal["set_aside", "keep"]
+    """Whether rows that repeat an image are set aside or noted."""
+    merge_labels: bool
+    """Whether labels that differ in case only become one class."""
+
+
 def ingest(
     source: Source,
     out: Path,
+    rules: Rules,
     *,
     inspect: Inspect | None,
     scratch: Path,
-    min_class_size: int,
-    max_rejected: float | None,
-    bad_position: Literal["set_aside", "without_position"],
-    duplicate_images: Literal["set_aside", "keep"],
-    merge_labels: bool,
 ) -> Account:
     """Read ``source`` to its end and write its catalogue: observations and rejected rows, classes, images, files.
 
@@ -52,11 +65,6 @@ def ingest(
         out: an existing folder; after an exception it is as it was.
         inspect: looks at the images, batch by batch; None trusts them.
         scratch: a folder for a temporary file as large as the image column.
-        min_class_size: labelled rows of a class that has fewer are set aside.
-        max_rejected: the largest share of the rows that may be set aside; None: all of them, and none may be left.
-        bad_position: whether a row whose position is wrong is set aside or kept without it.
-        duplicate_images: whether rows that repeat an image are set aside or noted.
-        merge_labels: whether labels that differ in case only become one class.
 
     Raises:
         DataError: more rows are set aside than may be, or no observation or no class is left.
@@ -66,13 +74,11 @@ def ingest(
         scratch.mkdir(parents=True, exist_ok=True)
     spool = scratch / "rows.arrow"
     try:
-        rows = take_in(source, spool, inspect=inspect, bad_position=bad_position)
-        warnings = _judge_whole(
-            rows, min_class_size=min_class_size, duplicate_images=duplicate_images, merge_labels=merge_labels
-        )
+        rows = take_in(source, spool, inspect=inspect, bad_position=rules.bad_position)
+        warnings = _judge_whole(rows, rules)
         account = _account(rows, [*source.remarks, *warnings])
-        if max_rejected is not None:
-            _refuse(account, rows, max_rejected)
+        if rules.max_rejected is not None:
+            _refuse(account, rows, rules.max_rejected)
         with written_into(out):
             write_catalogue(rows, source, spool, out)
     finally:
@@ -84,7 +90,7 @@ def ingest(
 # --- what the whole set tells
 
 
-def _judge_whole(rows: Intake, *, min_class_size: int, duplicate_images: str, merge_labels: bool) -> list[str]:
+def _judge_whole(rows: Intake, rules: Rules) -> list[str]:
     """Judge what takes all rows; returns the warnings."""
     verdicts, warnings = rows.verdicts, []
     _judge_ids(rows)
@@ -92,7 +98,7 @@ def _judge_whole(rows: Intake, *, min_class_size: int, duplicate_images: str, me
         rows.lon[rows.located], rows.lat[rows.located], given=rows.given_positions, exchangeable=rows.exchangeable
     )
     warnings += [exchanged] if exchanged else []
-    warnings += _merge_labels(rows, merge=merge_labels)
+    warnings += _merge_labels(rows, merge=rules.merge_labels)
 
     found = whole_set.find_duplicates(
         rows.identity, rows.crop, label=rows.label, role=rows.role, located=rows.located, candidate=verdicts.good
@@ -103,11 +109,11 @@ def _judge_whole(rows: Intake, *, min_class_size: int, duplicate_images: str, me
         (found.leakage, whole_set.LEAKAGE),
         (found.again, whole_set.AGAIN),
     ):
-        if duplicate_images == "set_aside":
+        if rules.duplicate_images == "set_aside":
             verdicts.reject(which, reason, other)
         else:
             verdicts.note(which, reason)
-    classes = _number_classes(rows, min_class_size)
+    classes = _number_classes(rows, rules.min_class_size)
     if not rows.labelled:
         warnings.append("no row has a label: nothing can be fine-tuned or evaluated")
     if verdicts.good.any() and not (verdicts.good & rows.located).any():

@@ -3,9 +3,11 @@
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
+from cspops.geo import equirectangular_pixel
 from cspops.intake.judging.labels import OFFICIAL
-from cspops.land import PER_DEGREE, land_pixels
+from cspops.land import HEIGHT, SEA, WIDTH, climate_zones, zones_at
 
 AGAIN = "the same image bytes as another row"
 LEAKAGE = "the same image bytes as another row, in another split (leakage)"
@@ -112,24 +114,16 @@ def look_exchanged(lon: np.ndarray, lat: np.ndarray, *, given: int, exchangeable
     beyond = np.abs(lon) > 90
     if len(lon) < PLACES or beyond.mean() > BEYOND:
         return None
-    lon, lat = lon[~beyond], lat[~beyond]
-    places = np.unique(_pixel(lon, lat), return_index=True)[1]
+    lonlat = torch.from_numpy(np.stack((lon[~beyond], lat[~beyond]), 1))
+    row, column = equirectangular_pixel(lonlat, height=HEIGHT, width=WIDTH)
+    places = lonlat[np.unique((row * WIDTH + column).numpy(), return_index=True)[1]]
     if len(places) < PLACES:
         return None
-    lon, lat = lon[places], lat[places]
-    land = land_pixels()
-    as_given, exchanged = (float(land.flat[_pixel(*position)].mean()) for position in ((lon, lat), (lat, lon)))
+    zones = climate_zones()
+    as_given, exchanged = (float((zones_at(zones, some) != SEA).double().mean()) for some in (places, places.flip(1)))
     if as_given > LITTLE or exchanged < MOST:
         return None
     return (
         f"latitude and longitude look exchanged: {as_given:.0%} of {len(places)} places lie on land as given, {exchanged:.0%} "
         f"when exchanged (of images taken at sea that says nothing); {REMEDY}"
     )
-
-
-def _pixel(lon: np.ndarray, lat: np.ndarray) -> np.ndarray:
-    """Which pixel of the raster each position lies in, row by row."""
-    column = ((lon + 180) * PER_DEGREE).astype(np.int64).clip(0, 360 * PER_DEGREE - 1)
-    row = ((90 - lat) * PER_DEGREE).astype(np.int64).clip(0, 180 * PER_DEGREE - 1)
-    pixel: np.ndarray = row * (360 * PER_DEGREE) + column
-    return pixel

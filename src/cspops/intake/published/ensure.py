@@ -11,16 +11,17 @@ import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
 from cspops.errors import DataError, EnvironmentProblem
 from cspops.files import write_whole
 from cspops.intake.published.fetching import AGAIN, Patience, fetch
-from cspops.intake.published.manifest import MANIFESTS, Published, PublishedFile, read_manifest
+from cspops.intake.published.manifest import Published, PublishedFile
 from cspops.intake.published.objects import fetch_objects, listed, missing_of
+from cspops.intake.published.part import Expected
 from cspops.intake.published.unpacking import unpack
+from cspops.intake.rows import FileFacts
 from cspops.progress import in_bytes
 
 log = logging.getLogger(__name__)
@@ -29,15 +30,14 @@ RECORD = "checksums.json"
 
 
 def ensure(
-    name: str,
+    published: Published,
     form: str,
     root: Path,
     *,
     parts: Collection[str] = (),
     patience: Patience | None = None,
     free: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
-    manifests: Path = MANIFESTS,
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, FileFacts]:
     """See to it that the files of a published set are there. Without a look at the network when they are.
 
     Files that somebody has put there, or into one of its folders, are taken when they agree with size and checksum; unpacked
@@ -57,7 +57,6 @@ def ensure(
         DataError: a file has to be put there by hand, or its bytes are not those published.
         EnvironmentProblem: the disk is too small, or the network does not give a file.
     """
-    published = read_manifest(name, manifests=manifests)
     wanted = [file for file in published.files if form in file.forms and (file.part is None or file.part in parts)]
     record = _Record(root)
     missing = [file for file in wanted if not _is_there(file, root, record)]
@@ -78,8 +77,9 @@ def ensure(
     facts = {}
     for file in wanted:
         if file not in absent:
-            known = {key: value for key, value in record.of(file.name).items() if key != "unpacked"}
-            facts[file.name] = {**known, "licence": published.licence.name}
+            known: FileFacts = {**record.of(file.name), "licence": published.licence.name}
+            known.pop("unpacked", None)
+            facts[file.name] = known
     return facts
 
 
@@ -94,10 +94,10 @@ class _Record:
     def __init__(self, root: Path) -> None:
         self.file = root / RECORD
         self.entries = self._read()
-        self._learned: dict[str, dict[str, Any]] = {}
+        self._learned: dict[str, FileFacts] = {}
         """What the file said of each entry that is new in memory alone."""
 
-    def _read(self) -> dict[str, dict[str, Any]]:
+    def _read(self) -> dict[str, FileFacts]:
         try:
             return dict(json.loads(self.file.read_text(encoding="utf-8")))
         except FileNotFoundError:
@@ -113,10 +113,10 @@ class _Record:
         self._learned = {name: was for name, was in self._learned.items() if self.of(name) == was}
         self.entries |= {name: old[name] for name in self._learned}
 
-    def of(self, name: str) -> dict[str, Any]:
+    def of(self, name: str) -> FileFacts:
         return self.entries.get(name, {})
 
-    def learn(self, name: str, **facts: Any) -> None:
+    def learn(self, name: str, facts: FileFacts) -> None:
         """Note what lies there without having been fetched: not in the file yet, since the call may yet fail."""
         self._learned.setdefault(name, self.of(name))
         self.entries[name] = {**self.of(name), **facts}
@@ -128,7 +128,7 @@ class _Record:
             with suppress(OSError):  # files that somebody shares, for reading alone
                 self._write()
 
-    def note(self, name: str, **facts: Any) -> None:
+    def note(self, name: str, facts: FileFacts) -> None:
         """Write down what was fetched, and with it what was learned before."""
         self.entries[name] = {**self.of(name), **facts}
         try:
@@ -160,17 +160,17 @@ def _is_there(file: PublishedFile, root: Path, record: _Record) -> bool:
         if not known.get("unpacked"):
             if known.get("url") is not None:
                 (root / file.name).unlink(missing_ok=True)  # a kill came between unpacking and deleting
-            record.learn(file.name, **{"size": None, "sha256": None, "url": None, **known, "unpacked": True})
+            record.learn(file.name, {"size": None, "sha256": None, "url": None, **known, "unpacked": True})
         return True
     place = _place(file.name, root)
     if not place.is_file():
         return False
     if place.stat().st_size != known.get("size"):
-        record.learn(file.name, **_checked(file, place, root, known.get("sha256")))
+        record.learn(file.name, _checked(file, place, root, known.get("sha256")))
     return True
 
 
-def _checked(file: PublishedFile, place: Path, root: Path, first_sha256: str | None) -> dict[str, Any]:
+def _checked(file: PublishedFile, place: Path, root: Path, first_sha256: str | None) -> FileFacts:
     """Facts about a file that is there. DataError when it is not the published one."""
     sums = dict(file.checksums or ({"sha256": first_sha256} if first_sha256 else {}))
     hashes = {algorithm: hashlib.new(algorithm, usedforsecurity=False) for algorithm in {"sha256", *sums}}
@@ -265,7 +265,7 @@ def _bring(
     if place.is_file():
         facts = _checked(file, place, root, first)
         fetched_here = record.of(file.name).get("url") is not None
-        record.note(file.name, **{**facts, **({"url": record.of(file.name)["url"]} if fetched_here else {})})
+        record.note(file.name, {**facts, "url": record.of(file.name)["url"]} if fetched_here else facts)
     else:
         changed = f"see {published.page} whether it has changed, or fetch it yourself and put it there"
         if not file.checksums and first:
@@ -273,16 +273,15 @@ def _bring(
         got = fetch(
             file.urls,
             place,
-            size=file.size,
-            checksums=file.checksums or ({"sha256": first} if first else None),
+            Expected(file.size, file.checksums or ({"sha256": first} if first else {})),
             patience=patience,
             hint_wrong_bytes=changed,
         )
-        record.note(file.name, size=got.size, sha256=got.sha256, url=got.url)
+        record.note(file.name, {"size": got.size, "sha256": got.sha256, "url": got.url})
     if file.gives:
         log.info(f"unpacking {file.name}")
         unpack(place, root, file.gives, members=file.members, whole=file.whole, free=free)
-        record.note(file.name, unpacked=True)
+        record.note(file.name, {"unpacked": True})
         if record.of(file.name)["url"] is not None:
             (root / file.name).unlink(missing_ok=True)
     if file.objects is not None:
@@ -293,4 +292,4 @@ def _bring(
             _need(f"{published.title}", file.objects.about * len(missing) / len(names), root, free)
             sums = root / f"{file.name}.sha256"
             fetch_objects(missing, root, file.objects.bases, sums, patience=patience)
-        record.note(file.name, objects=len(names))
+        record.note(file.name, {"objects": len(names)})

@@ -8,12 +8,12 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cspops.errors import DataError, EnvironmentProblem
-from cspops.intake.published.part import Fetched, Part
+from cspops.intake.published.part import Expected, Fetched, Part
 from cspops.progress import Meter
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 
 CHUNK = 1 << 17
+UNKNOWN = Expected()
 AGAIN = "dvc repro download: it goes on where it stopped"
 
 
@@ -39,10 +40,12 @@ class Patience:
     """After the first failure; doubled after each further one."""
     longest_pause: float = 60.0
     sleep: Callable[[float], object] = time.sleep
+    stopped: threading.Event = field(default_factory=threading.Event)
+    """Set by another thread to end the waiting, and the fetching."""
 
 
 class Stopped(Exception):
-    """``stopped`` was set; the part is kept."""
+    """`Patience.stopped` was set; the part is kept."""
 
 
 class _GiveUp(Exception):
@@ -64,30 +67,25 @@ class _TryAgain(Exception):
 def fetch(
     urls: Sequence[str],
     target: Path,
+    expected: Expected = UNKNOWN,
     *,
-    size: int | None = None,
-    checksums: Mapping[str, str] | None = None,
     shown: bool = True,
     patience: Patience | None = None,
     session: "Session | None" = None,
-    stopped: threading.Event | None = None,
-    hint: str = AGAIN,
     hint_wrong_bytes: str = AGAIN,
 ) -> Fetched:
     """Fetch ``target`` from the first of ``urls`` that gives it whole.
 
     Args:
         urls: mirrors, in order.
-        size: bytes, where published.
-        checksums: hexadecimal, by the algorithm's name (md5, sha256 ...); all are checked.
+        expected: its size and checksums, where published.
         shown: whether anything is said of how it goes.
-        stopped: set by another thread to end this.
-        hint: the next command when no mirror could be reached; ``hint_wrong_bytes`` when one gave wrong bytes.
+        hint_wrong_bytes: the next command when a mirror gave wrong bytes.
 
     Raises:
         DataError: a mirror gave other bytes than published, and no other one the right ones.
         EnvironmentProblem: no mirror gave the file, or it cannot be written.
-        Stopped: see ``stopped``.
+        Stopped: see ``patience.stopped``.
     """
     import requests
 
@@ -96,11 +94,11 @@ def fetch(
     reasons: dict[str, _GiveUp] = {}
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        part = Part(target, {**(checksums or {})}, size)
+        part = Part(target, expected)
         try:
-            with Meter(target.name, size, shown=shown) as meter:
+            with Meter(target.name, expected.size, shown=shown) as meter:
                 for url in urls:
-                    job = _Job(url, part, patience, session or own, meter, shown, stopped or threading.Event())
+                    job = _Job(url, part, patience, session or own, meter, shown)
                     try:
                         job.run()
                     except _GiveUp as trouble:
@@ -122,7 +120,7 @@ def fetch(
     told = "; ".join(f"{url}: {reason}" for url, reason in reasons.items())
     if any(reason.wrong_bytes for reason in reasons.values()):
         raise DataError(f"{target.name} is not to be had as published: {told}", hint=hint_wrong_bytes)
-    raise EnvironmentProblem(f"{target.name} is not to be had: {told}", hint=hint)
+    raise EnvironmentProblem(f"{target.name} is not to be had: {told}", hint=AGAIN)
 
 
 @dataclass
@@ -135,7 +133,6 @@ class _Job:
     session: Any
     meter: Meter
     shown: bool
-    stopped: threading.Event
     furthest: int = 0
     failures: int = 0
     pieces_failed: bool = False
@@ -144,7 +141,7 @@ class _Job:
         part, patience = self.part, self.patience
         self.furthest = part.length if part.may_go_on(self.url) else 0
         while True:
-            if self.stopped.is_set():
+            if self.patience.stopped.is_set():
                 raise Stopped
             try:
                 self.attempt()
@@ -187,7 +184,7 @@ class _Job:
             for block in _blocks(response, total) if response.status_code != 416 else ():
                 part.write(block)
                 self.meter.to(part.length)
-                if self.stopped.is_set():
+                if self.patience.stopped.is_set():
                     raise Stopped
                 if limit is not None and part.length > limit:
                     raise _TryAgain(f"more than {limit} bytes came", from_zero=True)

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from cspops.errors import CspopsError, DataError
 from cspops.intake.published.fetching import AGAIN, Patience, Stopped, fetch
+from cspops.intake.published.part import Expected
 from cspops.intake.published.unpacking import safe_path
 from cspops.progress import Meter
 
@@ -78,8 +79,7 @@ def fetch_objects(
 
     patience = patience or Patience()
     stopped, lock = threading.Event(), threading.Lock()
-    if patience.sleep is time.sleep:
-        patience = replace(patience, sleep=stopped.wait)
+    patience = replace(patience, stopped=stopped, sleep=stopped.wait if patience.sleep is time.sleep else patience.sleep)
     known = _known(log)
     pending: Iterator[str] = iter(names)
     failures: dict[str, CspopsError] = {}
@@ -103,11 +103,10 @@ def fetch_objects(
                         got = fetch(
                             [base + quote(name) for base in bases],
                             root / name,
-                            checksums={"sha256": known[name]} if name in known else None,
+                            Expected(checksums={"sha256": known[name]} if name in known else {}),
                             shown=False,
                             patience=patience,
                             session=session,
-                            stopped=stopped,
                             hint_wrong_bytes=f"if the publisher has changed it, delete its line in {log}; then {AGAIN}",
                         )
                     except CspopsError as error:

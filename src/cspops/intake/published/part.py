@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -15,11 +17,20 @@ class Fetched(NamedTuple):
     url: str
 
 
+@dataclass(frozen=True)
+class Expected:
+    """What a publisher says of the bytes of a file."""
+
+    size: int | None = None
+    checksums: Mapping[str, str] = field(default_factory=dict)
+    """Hexadecimal, by the algorithm's name (md5, sha256 ...); all are checked."""
+
+
 class Part:
     """The bytes of a file that are there, and where they come from."""
 
-    def __init__(self, target: Path, checksums: dict[str, str], size: int | None) -> None:
-        self.target, self.checksums, self.size = target, checksums, size
+    def __init__(self, target: Path, expected: Expected) -> None:
+        self.target, self.checksums, self.size = target, expected.checksums, expected.size
         self.path = target.with_name(f"{target.name}.part")
         self.about = target.with_name(f"{target.name}.part.json")
         try:

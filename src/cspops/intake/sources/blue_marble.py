@@ -9,11 +9,11 @@ import csv
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -21,15 +21,14 @@ import torch
 from PIL import Image
 
 from cspops.errors import DataError
-from cspops.geo import KM_PER_DEGREE, blocks, equirectangular_pixel, near_blocks, tile_grid, uniform_on_sphere, wrap_longitude
+from cspops.geo import KM_PER_DEGREE, blocks, near_blocks, tile_grid, uniform_on_sphere, wrap_longitude
 from cspops.intake.rows import Source, batch
+from cspops.land import SEA, zones_at
+from cspops.params.sections import BlueMarble
 from cspops.seeds import torch_stream
 from cspops.shapes import Float, Int, LonLat, Tensor, UInt8
 
 log = logging.getLogger(__name__)
-
-OCEAN = 32
-"""The code of the climate raster that is not a land zone."""
 
 ROLES = ("train", "val", "test", "spatial_val", "spatial_test")
 
@@ -66,8 +65,7 @@ class Rasters:
 
     def zone_at(self, lonlat: LonLat) -> Int[Tensor, "*batch"]:
         """The code of the climate raster's pixel that each position lies in."""
-        row, column = equirectangular_pixel(lonlat, height=self.zones.shape[0], width=self.zones.shape[1])
-        return self.zones[row, column].long()
+        return zones_at(self.zones, lonlat)
 
 
 def read_rasters(folder: Path) -> Rasters:
@@ -91,7 +89,7 @@ def read_rasters(folder: Path) -> Rasters:
     with Image.open(folder / "blue_marble.jpg") as image, Image.open(folder / "climate_zones.png") as zones:
         rasters = torch.from_numpy(np.array(image.convert("RGB"))), torch.from_numpy(np.array(zones))
     with (folder / "climate_zones.csv").open(newline="") as file_:
-        names = {int(row["code"]): row["zone"] for row in csv.DictReader(file_) if int(row["code"]) != OCEAN}
+        names = {int(row["code"]): row["zone"] for row in csv.DictReader(file_) if int(row["code"]) != SEA}
     return Rasters(*rasters, zone_names=names)
 
 
@@ -124,8 +122,8 @@ def zone_diversity(rasters: Rasters, lonlat: Float[Tensor, "n 2"], *, km: float)
     an 8 x 8 lattice.
     """
     zones = rasters.zone_at(tile_grid(lonlat, km=km, px=8)).flatten(1)
-    counts = torch.zeros(len(lonlat), OCEAN + 1).scatter_add_(1, zones, torch.ones_like(zones, dtype=torch.float32))
-    counts[:, OCEAN] = 0
+    counts = torch.zeros(len(lonlat), SEA + 1).scatter_add_(1, zones, torch.ones_like(zones, dtype=torch.float32))
+    counts[:, SEA] = 0
     land = counts.sum(1, keepdim=True)
     return torch.where(land[:, 0] > 0, 1 - (counts / land.clamp_min(1)).square().sum(1), 0.0)
 
@@ -144,43 +142,33 @@ def propose(n: int, *, density: Density, lat_min: float, lat_max: float, generat
     return torch.where(travels[:, None], lonlat, torch.stack((lon, lat), 1))
 
 
-def draw(
-    rasters: Rasters,
-    *,
-    density: Density,
-    sizes: dict[str, int],
-    tile_km: float,
-    lat_min: float,
-    lat_max: float,
-    block_degrees: float,
-    block_share: float,
-    buffer_km: float,
-    min_zone_points: int,
-    seed: int,
-) -> tuple[Float[Tensor, "n 2"], list[str], dict[str, int]]:
+def draw(rasters: Rasters, settings: BlueMarble, *, seed: int) -> tuple[Float[Tensor, "n 2"], list[str], dict[str, int]]:
     """Draw the positions of every role.
 
-    `spatial_val` and `spatial_test` come from ``block_degrees`` cells that hold no other role's point: each gets
-    ``block_share`` of the cells that hold land. `train`, `val` and `test` are drawn by one law, from the land that is
-    no nearer than ``buffer_km`` to these cells. With a buffer of ``tile_km`` no training tile reaches into a cell, and
+    `spatial_val` and `spatial_test` come from `block_degrees` cells that hold no other role's point: each gets
+    `block_share` of the cells that hold land. `train`, `val` and `test` are drawn by one law, from the land that is
+    no nearer than `buffer_km` to these cells. With a buffer of `tile_km` no training tile reaches into a cell, and
     with a tile centred in one it shares no more than a corner: in the plane (1 - 1/sqrt 2)^2 = 8.6 % of it.
 
-    Zones of which a trial draw of the training set holds fewer than ``min_zone_points`` points are left out
+    Zones of which a trial draw of the training set holds fewer than `min_zone_points` points are left out
     everywhere, as if they were sea.
 
     Returns:
         positions in degrees, role of each, and the zones left out with their trial counts.
     """
 
+    sizes = {role: getattr(settings, role) for role in ROLES}
+    lat_min, lat_max, block_degrees = settings.lat_min, settings.lat_max, settings.block_degrees
+
     def batches(purpose: str, allowed: Tensor, only: Callable[[Tensor], Tensor]) -> Iterator[Tensor]:
         generator = torch_stream(seed, "blue_marble", purpose)
         while True:
-            lonlat = propose(65536, density=density, lat_min=lat_min, lat_max=lat_max, generator=generator)
+            lonlat = propose(65536, density=settings.density, lat_min=lat_min, lat_max=lat_max, generator=generator)
             in_belt = (lonlat[:, 1] >= lat_min) & (lonlat[:, 1] <= lat_max)
             lonlat = lonlat[in_belt & allowed[rasters.zone_at(lonlat)]]
             lonlat = lonlat[only(lonlat)]  # before the diversity, which is what costs
-            if density == "borders":
-                keep = zone_diversity(rasters, lonlat, km=tile_km).sqrt()
+            if settings.density == "borders":
+                keep = zone_diversity(rasters, lonlat, km=settings.tile_km).sqrt()
                 lonlat = lonlat[torch.rand(len(lonlat), generator=generator) < keep]
             yield lonlat
 
@@ -203,20 +191,20 @@ def draw(
         return torch.isin(blocks(lonlat, block_degrees), cells)
 
     anywhere = torch.ones(256, dtype=torch.bool)
-    anywhere[OCEAN] = False
+    anywhere[SEA] = False
     trial = first(sizes["train"], "trial", anywhere, lambda lonlat: torch.ones(len(lonlat), dtype=torch.bool))
     counts = torch.bincount(rasters.zone_at(trial), minlength=256)
-    left_out = {name: int(counts[code]) for code, name in rasters.zone_names.items() if counts[code] < min_zone_points}
-    allowed = anywhere & (counts >= min_zone_points)
+    left_out = {name: int(counts[code]) for code, name in rasters.zone_names.items() if counts[code] < settings.min_zone_points}
+    allowed = anywhere & (counts >= settings.min_zone_points)
     if not allowed.any():
         raise DataError(
-            f"params.yaml: dataset.blue_marble.min_zone_points is {min_zone_points}: no zone has so many points",
+            f"params.yaml: dataset.blue_marble.min_zone_points is {settings.min_zone_points}: no zone has so many points",
             hint="lower it, or draw more points (dataset.blue_marble.train)",
         )
 
     held = blocks(trial[allowed[rasters.zone_at(trial)]], block_degrees).unique()
     held = held[torch.randperm(len(held), generator=torch_stream(seed, "blue_marble", "blocks"))]
-    share = max(1, round(block_share * len(held)))
+    share = max(1, round(settings.block_share * len(held)))
     if 2 * share >= len(held):
         raise DataError(
             f"dataset.blue_marble: {len(held)} blocks hold land: too few for two spatial roles of {share} and the others",
@@ -230,7 +218,7 @@ def draw(
         sizes["train"] + sizes["val"] + sizes["test"],
         "random",
         allowed,
-        lambda lonlat: ~near_blocks(lonlat, held_out, block_degrees, km=buffer_km),
+        lambda lonlat: ~near_blocks(lonlat, held_out, block_degrees, km=settings.buffer_km),
     )
     positions.append(main)
     for role in ("train", "val", "test"):
@@ -241,26 +229,14 @@ def draw(
     return torch.cat(positions), roles, left_out
 
 
-def open_blue_marble(raw: Path, settings: Mapping[str, Any], *, seed: int) -> Source:
+def open_blue_marble(raw: Path, settings: BlueMarble, *, seed: int) -> Source:
     """Draw the observations that `dataset.blue_marble` of params.yaml asks for."""
     rasters = read_rasters(raw)
-    lonlat, roles, left_out = draw(
-        rasters,
-        density=settings["density"],
-        sizes={role: settings[role] for role in ROLES},
-        tile_km=settings["tile_km"],
-        lat_min=settings["lat_min"],
-        lat_max=settings["lat_max"],
-        block_degrees=settings["block_degrees"],
-        block_share=settings["block_share"],
-        buffer_km=settings["buffer_km"],
-        min_zone_points=settings["min_zone_points"],
-        seed=seed,
-    )
+    lonlat, roles, left_out = draw(rasters, settings, seed=seed)
     if left_out:
         named = ", ".join(f"{zone} ({count})" for zone, count in left_out.items())
-        log.info(f"zones with fewer than {settings['min_zone_points']} points in a trial draw, left out: {named}")
-    batches = rows(rasters, lonlat, roles, tile_km=settings["tile_km"], tile_px=settings["tile_px"])
+        log.info(f"zones with fewer than {settings.min_zone_points} points in a trial draw, left out: {named}")
+    batches = rows(rasters, lonlat, roles, tile_km=settings.tile_km, tile_px=settings.tile_px)
     return Source(batches, inspection="none")
 
 

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from cspops.data.image_columns import GIVEN_FEATURES, IMAGE
 from cspops.errors import DataError, NotThere
-from cspops.intake.rows import batch, file_facts
+from cspops.intake.rows import FileFacts, batch, file_facts
 from cspops.intake.strict_json import StrictJson
 
 FETCH = "dvc repro download fetches what is missing, into CSPOPS_DATA_ROOT"
@@ -114,7 +114,7 @@ def batches(
     *,
     root: Path,
     remarks: list[str],
-    files: dict[str, Mapping[str, Any]],
+    files: dict[str, FileFacts],
 ) -> Iterator[pa.RecordBatch]:
     """The rows of each part, in the order of its json; ``remarks`` and ``files`` are filled on the way.
 

@@ -15,19 +15,19 @@ import builtins
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import pyarrow as pa
 
 from cspops.errors import DataError, EnvironmentProblem, NotThere, ParamsError
-from cspops.intake.rows import ROWS, Source, batch, file_facts
+from cspops.intake.rows import ROWS, FileFacts, Source, batch, file_facts
 from cspops.intake.sources import coco
 from cspops.intake.sources.coco import FETCH, MEND, Part, find
-from cspops.intake.sources.fmow_scene import Described, Scene, read_scene
+from cspops.intake.sources.fmow_scene import Described, Row, Scene, read_scene
 from cspops.intake.sources.released import list_released
 from cspops.pixels.reading import Reading
 
@@ -86,7 +86,7 @@ def open_fmow(
             "reading the positions of fMoW needs the package shapely", hint="pip install cspops[geo]"
         ) from None
     remarks: list[str] = []
-    files: dict[str, Mapping[str, Any]] = {}
+    files: dict[str, FileFacts] = {}
     base = _base(root)
     roles = {"train": "train", "val": "test"} if test == "val" else {"train": "train", "val": "val", "test": "test"}
     for split in roles:
@@ -112,7 +112,7 @@ def _open_features(root: Path) -> Source:
     remarks: list[str] = []
     listed = find(root, "category.json")
     categories = coco.read_categories(listed, remarks)
-    files: dict[str, Mapping[str, Any]] = {listed.relative_to(root).as_posix(): file_facts(listed)}
+    files: dict[str, FileFacts] = {listed.relative_to(root).as_posix(): file_facts(listed)}
     matrices = {split: find(root, FEATURES.format(split=split)) for split in ("train", "val")}
     coco.check_matrices(list(matrices.values()))
     parts = [
@@ -225,7 +225,7 @@ def _batches(
     roles: Iterable[str],
     root: Path,
     remarks: list[str],
-    files: dict[str, Mapping[str, Any]],
+    files: dict[str, FileFacts],
 ) -> Iterator[pa.RecordBatch]:
     """Rows by thousands; ``files`` gets one entry a split, whose sha256 is over path and sha256 of each json file."""
     about = {split: {"files": 0, "size": 0, "whole_scene_boxes": 0} for split in roles}
@@ -247,7 +247,12 @@ def _batches(
     for split, counts in about.items():
         if not counts["files"]:
             raise DataError(f"no *_rgb.json describes an image of {split} below {root}", hint=FETCH)
-        files[f"{split}/**/*_rgb.json"] = {**counts, "sha256": hashes[split].hexdigest()}
+        files[f"{split}/**/*_rgb.json"] = {
+            "files": counts["files"],
+            "size": counts["size"],
+            "whole_scene_boxes": counts["whole_scene_boxes"],
+            "sha256": hashes[split].hexdigest(),
+        }
     if unlocated:
         every = sum(counts["files"] for counts in about.values())
         remarks.append(
@@ -256,5 +261,5 @@ def _batches(
         )
 
 
-def _batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:
+def _batch(rows: list[Row]) -> pa.RecordBatch:
     return batch({name: [row.get(name) for row in rows] for name in ROWS.names})

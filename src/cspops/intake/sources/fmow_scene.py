@@ -44,11 +44,15 @@ class Scene:
     name: str
 
 
+Row = dict[str, Any]
+"""Some columns of `rows.ROWS`; absent ones are null."""
+
+
 class Described(NamedTuple):
     """What a json file says."""
 
     scene: Scene
-    rows: list[dict[str, Any]]
+    rows: list[Row]
     """Columns of `rows.ROWS`; absent ones are null."""
     size: int
     sha256: str
@@ -65,7 +69,7 @@ def read_scene(scene: Scene, *, false_detections: str) -> Described:
         scene: the files.
         false_detections: `set_aside` or `class`.
     """
-    common: dict[str, Any] = {
+    common: Row = {
         "where": scene.json or scene.image,
         "location_id": f"{scene.split}/{scene.place}",
         "official_split": scene.role,
@@ -107,12 +111,10 @@ def read_scene(scene: Scene, *, false_detections: str) -> Described:
     return Described(scene, rows, len(data), sha256, wkt is not None, whole_scene)
 
 
-def _object(
-    box: dict[str, Any], scene: Scene, size: tuple[Any, Any], false_detections: str, notes: list[str]
-) -> dict[str, Any]:
+def _object(box: dict[str, Any], scene: Scene, size: tuple[Any, Any], false_detections: str, notes: list[str]) -> Row:
     """What is a box's own in its row."""
     number, category, sides = box.get("ID"), box.get("category", scene.category), box.get("box")
-    row: dict[str, Any] = {
+    row: Row = {
         "where": f"{scene.json}: box {number!r}",
         "obs_id": f"{scene.split}/{scene.name}/{number}" if _is_number(number) or _is_text(number) else None,
         "notes": notes + ([NOT_VISIBLE] if str(box.get("visible", True)).lower() == "false" else []),

@@ -16,11 +16,10 @@ import pyarrow.compute as pc
 
 from cspops.errors import DataError, NoImages, ParamsError, nearest
 from cspops.intake.images.metadata import Metadata, Question, read_metadata
-from cspops.intake.rows import Source, batch, file_facts
+from cspops.intake.rows import FileFacts, Source, batch, file_facts
 from cspops.intake.sources.sidecar import BY_NAME, Joined, attach
 from cspops.intake.sources.table import read_sidecar
 from cspops.intake.sources.tree import Tree, listed, printable, remarks, walk
-from cspops.pixels.reading import Reading
 
 ROWS_PER_BATCH = 2000
 
@@ -39,17 +38,15 @@ Map = Callable[[Callable[[Question], Metadata], Iterable[Question]], Iterator[Me
 
 
 def open_folder(
-    *,
     root: Path,
+    *,
     pattern: str,
     label: Literal["folder", "column", "none"],
     sidecar: str | None,
     columns: Mapping[str, str | None],
-    inspection: Literal["decode", "exists", "none"],
-    reading: Reading,
     map: Map = map,
 ) -> Source:
-    """The images below a folder, as rows.
+    """The images below a folder, as rows, whose paths stand below it.
 
     Where all images lie below folders of the root named as roles (train and at least one more of val and test, or usual
     other spellings), these are the official split, unless the side-car gives one. An image directly in such a folder,
@@ -61,8 +58,6 @@ def open_folder(
         label: the name of the image's own folder, or the side-car's column, or none.
         sidecar: path of a table below the root that names images; None: there is none.
         columns: of the side-car, as in params.yaml.
-        inspection: passed on.
-        reading: passed on; paths stand below ``root``.
         map: applies a function to items in order; a map over worker processes makes reading metadata quicker.
 
     Raises:
@@ -79,7 +74,7 @@ def open_folder(
     said = remarks(tree, pattern)
     split = _official_split(tree.images, said)
     joined: Joined | None = None
-    files: dict[str, Mapping[str, Any]] = {}
+    files: dict[str, FileFacts] = {}
     if sidecar is not None:
         joined, files[sidecar] = _read_sidecar(root, sidecar, columns, tree, said)
         has_labels = joined.rows["label"].null_count < len(joined.rows)
@@ -95,7 +90,7 @@ def open_folder(
             "params.yaml: dataset.folder.label: column needs dataset.folder.sidecar, the table that has the column"
         )
     rows = _Rows(root, tree, joined, label, split)
-    return Source(rows.batches(map), reading=reading, inspection=inspection, files=files, remarks=said)
+    return Source(rows.batches(map), files=files, remarks=said)
 
 
 def _official_split(images: Sequence[str], said: list[str]) -> dict[str, str]:
@@ -114,7 +109,7 @@ def _official_split(images: Sequence[str], said: list[str]) -> dict[str, str]:
 
 def _read_sidecar(
     root: Path, sidecar: str, columns: Mapping[str, str | None], tree: Tree, said: list[str]
-) -> tuple[Joined, dict[str, Any]]:
+) -> tuple[Joined, FileFacts]:
     if PurePosixPath(sidecar).is_absolute() or ".." in PurePosixPath(sidecar).parts:
         raise ParamsError(f"params.yaml: dataset.folder.sidecar {sidecar!r} leads out of {root}")
     file = root / sidecar

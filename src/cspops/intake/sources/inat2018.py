@@ -4,11 +4,10 @@
 `train2018`. An obs_id is `train2018/ID`.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from cspops.intake.rows import Source, file_facts
+from cspops.intake.rows import FileFacts, Source, file_facts
 from cspops.intake.sources import coco
 from cspops.intake.sources.coco import Part, find
 from cspops.intake.sources.released import list_released
@@ -36,7 +35,7 @@ def open_inat2018(
         inspection: of images; features are checked when they are read.
     """
     remarks: list[str] = []
-    files: dict[str, Mapping[str, Any]] = {}
+    files: dict[str, FileFacts] = {}
     names = ("categories.json", "categories2018.json")
     listed = find(root, *(names if form == "images" else reversed(names)))
     matrices: dict[str, Path | None] = dict.fromkeys(ROLES)

@@ -16,18 +16,17 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from cspops.data.image_columns import IMAGE
 from cspops.errors import DataError
-from cspops.intake.rows import Source, batch, file_facts
+from cspops.intake.rows import FileFacts, Source, batch, file_facts
 from cspops.intake.tables.columns import MISSING, as_text, decoded, degrees, is_binary, is_text, pick_columns, trimmed
 from cspops.intake.tables.records import Records, Table, shortened
 from cspops.intake.tables.table_files import only_table, open_file, table_format
-from cspops.pixels.reading import Reading
 
 ADDRESS = "image is an address, not a file"
 ABSOLUTE = "image path is absolute"
@@ -77,18 +76,14 @@ def open_table(
     *,
     root: Path,
     columns: Mapping[str, str | None],
-    inspection: Literal["decode", "exists", "none"],
-    reading: Reading,
 ) -> Source:
     """The rows of a table.
 
     Args:
         file: the table, itself or below ``root``; None: the only one directly in ``root``.
-        root: the folder that ``reading`` describes. Images are named relative to the table's own folder; in the rows
+        root: where paths start. Images are named relative to the table's own folder; in the rows
             they are relative to ``root``.
         columns: names of the columns, by kind; null: recognised.
-        inspection: handed on.
-        reading: handed on.
 
     Raises:
         DataError: no table, no row, an unreadable file, a column that is missing or of two minds.
@@ -105,14 +100,14 @@ def open_table(
     except ValueError:
         raise DataError(f"{path} is not below {root}", hint="set dataset.table.file to a path below it") from None
     reader = _Reader(path, table, picked, folder=below)
-    files: dict[str, Mapping[str, Any]] = {}
+    files: dict[str, FileFacts] = {}
 
     def rows() -> Iterator[pa.RecordBatch]:
         yield from reader.batches()
         name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
-        files[name] = file_facts(path) | {"format": kind, "columns": picked}
+        files[name] = {**file_facts(path), "format": kind, "columns": picked}
 
-    return Source(_not_empty(rows(), path), reading, inspection, files, remarks)
+    return Source(_not_empty(rows(), path), files=files, remarks=remarks)
 
 
 def read_sidecar(

@@ -10,8 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from cspops.evaluation import combine
-from cspops.evaluation.calibration import Calibration, calibrated_log_p
+from cspops.evaluation.predictor import Calibration, calibrated_log_p, combined_log_p, image_log_p, location_log_p
 from cspops.models.backbones import ImageNetwork
 from cspops.models.location_encoder import LocationClassifier, LocationEncoder
 from cspops.shapes import Bool, Float, Tensor
@@ -54,7 +53,7 @@ class LocationProbabilities(nn.Module):
     def log_p(self, points: Float[Tensor, "n 2"], located: Bool[Tensor, "n"]) -> Float[Tensor, "n q"]:
         """log P(y|x) in float64."""
         scores: Tensor = self.class_embedding(self.embed(points))
-        return combine.location_log_p(scores, located, link=self.link)
+        return location_log_p(scores, located, link=self.link)
 
 
 class CombinedProbabilities(nn.Module):
@@ -77,8 +76,8 @@ class CombinedProbabilities(nn.Module):
     def forward(self, image: Float[Tensor, "n 3 px px"], lonlat: Float[Tensor, "n 2"]) -> tuple[Tensor, ...]:
         points, located = _points(lonlat)
         of_location = self.location.log_p(points, located)
-        of_image = combine.image_log_p(self.head(self.network.features(image / 255)))
-        found = [combine.combined_log_p(of_image, of_location, located), of_image, of_location]
+        of_image = image_log_p(self.head(self.network.features(image / 255)))
+        found = [combined_log_p(of_image, of_location, located), of_image, of_location]
         if self.calibration is not None:
             found.append(calibrated_log_p(of_image, of_location, located, self.calibration))
         return tuple(log_p.exp().float() for log_p in found)

@@ -49,12 +49,9 @@ in their state dict (``anchor`` (anchors, 2); ``frequency`` W (2, s) and ``shift
 """
 
 from cspops.models.encodings.base import Encoding, geometric_frequencies
-from cspops.models.encodings.cartesian import Nerf, Xyz
-from cspops.models.encodings.geoclip import EqualEarthRff, equal_earth
-from cspops.models.encodings.harmonics import SphericalHarmonics, spherical_harmonics
-from cspops.models.encodings.planar import Direct, Grid, Rbf, Rff, Theory, Wrap
+from cspops.models.encodings.planar import Direct, EqualEarthRff, Grid, Rbf, Rff, Theory, Tile, Wrap
 from cspops.models.encodings.sphere2vec import Dfs, SphereC, SphereCPlus, SphereM, SphereMPlus
-from cspops.models.encodings.tile import Tile
+from cspops.models.encodings.spherical import Nerf, SphericalHarmonics, Xyz, spherical_harmonics
 
 __all__ = [
     "ENCODINGS",
@@ -75,7 +72,6 @@ __all__ = [
     "Tile",
     "Wrap",
     "Xyz",
-    "equal_earth",
     "geometric_frequencies",
     "spherical_harmonics",
 ]

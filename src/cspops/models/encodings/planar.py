@@ -1,11 +1,17 @@
-"""Encodings of longitude and latitude as they stand, in degrees on a plane."""
+"""Encodings of longitude and latitude on a plane: in degrees, as they stand, in cells, or projected."""
 
 import math
+from collections.abc import Sequence
 
 import torch
+from torch import nn
 
+from cspops.geo import blocks, equal_earth
 from cspops.models.encodings.base import Encoding, geometric_frequencies
 from cspops.shapes import Float, LonLat, Tensor
+
+EAST = 66.50336 / 180
+"""GeoCLIP's factor, which brings 180 E on the equator to x = 1."""
 
 
 class Direct(Encoding):
@@ -153,6 +159,62 @@ class Rff(Encoding):
         lon, lat = _scaled(lonlat)[..., None, :].unbind(-1)
         phase = lon * self.frequency[0] + lat * self.frequency[1] + self.shift
         return (math.sqrt(2 / self.dim) * phase.cos()).float()
+
+
+class Tile(Encoding):
+    """`tile`: the learned vector of the longitude-latitude cell that a position lies in. dim d.
+
+    table[row columns + column], column = floor((lon + 180) / cell), row = floor((lat + 90) / cell), columns =
+    ceil(360 / cell); longitudes are taken modulo 360 and 90 N belongs to the northernmost row. The parameter ``table``
+    (cells, d) starts normal with mean 0 and standard deviation 1 / d. Piecewise constant: no gradient reaches the
+    coordinates.
+
+    Args:
+        cell: side of a cell, degrees.
+        features: d.
+
+    Note: the released cell is 1,000,000 degrees wide: one vector for the whole Earth.
+    """
+
+    def __init__(self, *, cell: float, features: int) -> None:
+        super().__init__()
+        self.dim, self.cell = features, cell
+        cells = math.ceil(360 / cell) * math.ceil(180 / cell)
+        self.table = nn.Parameter(torch.randn(cells, features) / features)
+
+    def forward(self, lonlat: LonLat) -> Float[Tensor, "*batch dim"]:
+        return self.table[blocks(lonlat.detach().double(), self.cell)].float()
+
+
+class EqualEarthRff(Encoding):
+    """`equal_earth_rff` (GeoCLIP, Vivanco Cepeda et al. 2023). dim 2 s for each scale.
+
+    For each sigma: [cos(2 pi B p), sin(2 pi B p)], p the projected position times `EAST`, so that x lies in
+    [-1, 1] and y in [-0.49, 0.49], and B (s, 2) normal with mean 0 and standard deviation sigma; buffer ``frequency``
+    (scales, s, 2). Each scale is a part of its own: it gets its own network, and their outputs are summed. Not periodic at
+    the date line.
+
+    Args:
+        features: s, rows of B.
+        sigmas: one a scale; published: 1, 16, 256.
+    """
+
+    def __init__(self, *, features: int, sigmas: Sequence[float]) -> None:
+        super().__init__()
+        self.dim = 2 * features * len(sigmas)
+        scale = torch.tensor(list(sigmas), dtype=torch.float64)[:, None, None]
+        self.register_buffer("frequency", scale * torch.randn(len(sigmas), features, 2, dtype=torch.float64))
+        self.frequency: Tensor
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        parts, features, _ = self.frequency.shape
+        return (2 * features,) * parts
+
+    def forward(self, lonlat: LonLat) -> Float[Tensor, "*batch dim"]:
+        x, y = (EAST * equal_earth(lonlat))[..., None, None, :].unbind(-1)
+        phase = 2 * math.pi * (x * self.frequency[..., 0] + y * self.frequency[..., 1])
+        return torch.cat((phase.cos(), phase.sin()), -1).flatten(-2).float()
 
 
 def _scaled(lonlat: LonLat) -> Float[Tensor, "*batch 2"]:

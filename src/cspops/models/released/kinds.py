@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import torch
 
 from cspops.errors import DataError
+from cspops.models.checkpoint import Config
 from cspops.shapes import Float, Tensor
 
 T = TypeVar("T")
@@ -66,17 +67,17 @@ class Kind:
     """
 
     encoding: str
-    settings: Callable[[Settings], dict[str, Any]]
+    settings: Callable[[Settings], Mapping[str, float]]
     network: str = "ffn"
     buffers: Mapping[str, str] = dataclasses.field(default_factory=dict)
     adapt: Callable[[Settings, dict[str, Tensor]], None] | None = None
 
 
-def _nothing(settings: Settings) -> dict[str, Any]:
+def _nothing(settings: Settings) -> dict[str, float]:
     return {}
 
 
-def _geometric(settings: Settings, *, unit: float = 1.0) -> dict[str, Any]:
+def _geometric(settings: Settings, *, unit: float = 1.0) -> dict[str, float]:
     """The geometric scales; ``unit`` converts their radii to those of the encoding here."""
     settings.choice("freq_init", {"geometric": True})
     return {
@@ -86,21 +87,21 @@ def _geometric(settings: Settings, *, unit: float = 1.0) -> dict[str, Any]:
     }
 
 
-def _geometric_on_radians(settings: Settings) -> dict[str, Any]:
+def _geometric_on_radians(settings: Settings) -> dict[str, float]:
     """Radii that divide radians there and degrees here."""
     return _geometric(settings, unit=180 / math.pi)
 
 
-def _doubling(settings: Settings) -> dict[str, Any]:
+def _doubling(settings: Settings) -> dict[str, float]:
     return {"scales": settings.count("frequency_num")}
 
 
-def _random_features(settings: Settings) -> dict[str, Any]:
+def _random_features(settings: Settings) -> dict[str, float]:
     key = "rbf_kernal_size" if "rbf_kernal_size" in settings.params else "rbf_kernel_size"
     return {"features": settings.count("frequency_num"), "variance": settings.number(key, above=0)}
 
 
-def _wrap_alone(settings: Settings) -> dict[str, Any]:
+def _wrap_alone(settings: Settings) -> dict[str, float]:
     """`geo_net` may have other inputs than `geo_net_fft`."""
     settings.choice("loc_encode", {"encode_cos_sin": True})
     settings.take("use_date_feats", "false: dates are not encoded here", lambda value: True if value in (False, "F") else None)
@@ -190,14 +191,14 @@ ACTIVATIONS = {"relu": "relu", "leakyrelu": "leaky_relu", "gelu": "gelu", "sigmo
 """Activations by the released code's names (`spa_f_act`); the leaky one has slope 0.2 in both."""
 
 
-def encoder_config(kind: Kind, settings: Settings) -> dict[str, Any]:
+def encoder_config(kind: Kind, settings: Settings) -> Config:
     """The config of the `LocationEncoder` that a checkpoint's params describe.
 
     Raises:
         DataError: a value is missing or unfit, or the FFN is one that `Ffn` cannot be.
     """
     dim = settings.count("num_filts")
-    config: dict[str, Any] = {"encoding": {"name": kind.encoding} | kind.settings(settings), "dim": dim}
+    config = {"encoding": {"name": kind.encoding, **kind.settings(settings)}, "dim": dim}
     if kind.network == "residual":
         return config | {"network": {"name": "residual", "layers": 4, "dropout": 0.5}}
     network = {
@@ -212,7 +213,7 @@ def encoder_config(kind: Kind, settings: Settings) -> dict[str, Any]:
     return config | {"network": network}
 
 
-def check_skips(config: Mapping[str, Any], width: int, settings: Settings) -> None:
+def check_skips(config: Config, width: int, settings: Settings) -> None:
     """Refuse an FFN without skip connections where `Ffn` has them: at hidden layers as wide as their input.
 
     Args:

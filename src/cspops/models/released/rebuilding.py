@@ -1,11 +1,11 @@
 """Modules of this project with the weights of a released checkpoint."""
 
 import dataclasses
-from typing import Any
 
 import torch
 
 from cspops.errors import DataError
+from cspops.models.checkpoint import Config
 from cspops.models.encodings import ENCODINGS
 from cspops.models.heads import ClassEmbedding, Projection
 from cspops.models.location_encoder import LocationEncoder
@@ -92,14 +92,14 @@ def rebuild(checkpoint: Checkpoint) -> Released:
     return Released(name, encoder.eval(), class_embedding, projection, mapped, left_out)
 
 
-def _width(config: dict[str, Any]) -> int:
+def _width(config: Config) -> int:
     """Features of the encoding that a config describes."""
     encoding = dict(config["encoding"])
     with global_torch_stream(0, "released"):
         return ENCODINGS[encoding.pop("name")](**encoding).dim
 
 
-def ffn_entries(config: dict[str, Any], width: int) -> list[Entry]:
+def ffn_entries(config: Config, width: int) -> list[Entry]:
     """The tensors of a released FFN on ``width`` features, the first layer's weight first."""
     network, stem = config["network"], "spa_enc.ffn.layers"
     hidden, layers = network["hidden"], network["hidden_layers"]
@@ -114,7 +114,7 @@ def ffn_entries(config: dict[str, Any], width: int) -> list[Entry]:
     return entries
 
 
-def residual_entries(config: dict[str, Any], width: int) -> list[Entry]:
+def residual_entries(config: Config, width: int) -> list[Entry]:
     """The tensors of a released residual network on ``width`` features."""
     dim = config["dim"]
     entries = _linear("feats.0", "network.input.0", width, dim)

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cspops.evaluation.combine import combined_log_p, image_log_p, location_log_p
+from cspops.evaluation.predictor import Calibration, Predictor, calibrated_log_p, combined_log_p, image_log_p, location_log_p
 
 EVERYWHERE = torch.tensor([True, True, True, True])
 
@@ -115,3 +115,33 @@ def test_a_product_that_would_underflow_still_ranks():
 def test_a_uniform_location_leaves_the_image_as_it_is():
     image = image_log_p(logits(0))
     torch.testing.assert_close(combined_log_p(image, location_log_p(torch.zeros(4, 5), EVERYWHERE), EVERYWHERE), image)
+
+
+class TestPredictor:
+    """Look-ups in tables stand for classifiers; row 2 has no position."""
+
+    image, location = image_log_p(logits(0)), image_log_p(logits(1))
+    located = torch.tensor([True, True, False, True])
+    both = Predictor(lambda rows: TestPredictor.image[rows], lambda rows: TestPredictor.location[rows], Calibration(2.0, 0.5))
+
+    def test_it_says_what_each_formula_does(self):
+        rows = torch.arange(4)
+        got = dict(self.both.log_p(rows, rows, self.located))
+        assert list(got) == ["image", "location", "combined", "calibrated"]
+        torch.testing.assert_close(got["combined"], combined_log_p(self.image, self.location, self.located))
+        wanted = calibrated_log_p(self.image, self.location, self.located, Calibration(2.0, 0.5))
+        torch.testing.assert_close(got["calibrated"], wanted)
+
+    def test_what_is_not_given_is_left_out(self):
+        rows = torch.arange(4)
+        assert list(dict(self.both.log_p(None, rows, self.located))) == ["location"]
+        assert list(dict(self.both.log_p(rows, None, self.located))) == ["image"]
+        assert list(dict(Predictor(None, self.both.location).log_p(rows, rows, self.located))) == ["location"]
+        assert "calibrated" not in dict(Predictor(self.both.image, self.both.location).log_p(rows, rows, self.located))
+
+    def test_rows_without_an_image_have_nan_and_change_no_other(self):
+        imaged = torch.tensor([True, False, True, True])
+        whole = dict(self.both.log_p(torch.arange(4), torch.arange(4), self.located))
+        for name, log_p in self.both.log_p(imaged.nonzero()[:, 0], torch.arange(4), self.located, imaged=imaged):
+            assert torch.equal(log_p[imaged], whole[name][imaged])
+            assert bool(log_p[1].isnan().all()) == (name != "location")
