@@ -16,6 +16,7 @@ from work import (
     gives_what_cannot_be_sent,
     leaves,
     naps,
+    ordered_map,
     odd,
     prints,
     refuses,
