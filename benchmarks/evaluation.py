@@ -42,7 +42,6 @@ from cspops.models.location_encoder import LocationClassifier, LocationEncoder
 from cspops.params.graph import EvaluateView
 from cspops.params.sections import Priors
 from cspops.pipeline import evaluate
-from cspops.progress import silent
 from cspops.seeds import global_torch_stream, numpy_stream, torch_stream
 from cspops.shapes import Tensor
 from cspops.site import Site
@@ -118,7 +117,7 @@ def write(folder: Path, shapes: Shapes) -> dict[str, Path]:
 def in_blocks(inputs: dict[str, Path], out: Path) -> None:
     """The stage."""
     out.mkdir()
-    evaluate.run(VIEW, Site(out, inputs, out, out, out, Host(), silent))
+    evaluate.run(VIEW, Site(out, inputs, out, out, out, Host()))
 
 
 @torch.inference_mode()

@@ -85,7 +85,6 @@ def measured(rows: int, folder: Path) -> dict[str, float]:
     from cspops.host import Host
     from cspops.params import VIEWS, load, view, with_values
     from cspops.pipeline import download, split
-    from cspops.progress import silent
     from cspops.site import Site
 
     values = {"dataset.source": "table", "dataset.table.inspection": "none", "seeds": [0]}
@@ -94,7 +93,7 @@ def measured(rows: int, folder: Path) -> dict[str, float]:
     times = {}
     for name, stage in (("download", download), ("split", split)):
         (folder / name).mkdir()
-        site = Site(folder / "data", inputs, folder, folder / name, folder / "scratch", Host(), silent)
+        site = Site(folder / "data", inputs, folder, folder / name, folder / "scratch", Host())
         before = time.process_time()
         stage.run(view(params, VIEWS[name]), site)
         times[name] = time.process_time() - before

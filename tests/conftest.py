@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,16 @@ SLOW = (
     *("test_use_of_a_run", "test_remote", "test_ci_branch", "test_export", "test_onnx_files", "test_tables"),
 )
 """The slowest files; the first two share nothing."""
+
+
+@pytest.fixture
+def said() -> Iterator[list[str]]:
+    """The lines that the package has logged since the test began."""
+    from told import told
+
+    lines: list[str] = []
+    with told(lines.append):
+        yield lines
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -34,7 +34,6 @@ def site(
     reading=None,
     train=None,
     workers="0",
-    lines=None,
     lonlat=None,
     label=None,
     place=None,
@@ -67,5 +66,4 @@ def site(
     roles = ["train" if train is None or train[row] else "test" for row in range(n)]
     pq.write_table(pa.table({"obs_id": columns["obs_id"], "role": roles}), inputs["split"] / "roles.parquet")
     host = Host(device="cpu", data_root=folder / "data_root", workers=workers)
-    report = lines.append if lines is not None else lambda line: None
-    return Site(folder / "raw", inputs, folder / "reports", folder / "out", folder / "scratch", host, report)
+    return Site(folder / "raw", inputs, folder / "reports", folder / "out", folder / "scratch", host)

@@ -72,4 +72,4 @@ def write_site(tmp_path: Path) -> Site:
             write_models(tmp_path, seed, ratio)
     stages = ("download", "split", "featurize", "finetune-loc", "finetune-img")
     inputs = {name: tmp_path / name for name in stages}
-    return Site(tmp_path, inputs, tmp_path / "reports", tmp_path / "out", tmp_path / "scratch", Host(), print)
+    return Site(tmp_path, inputs, tmp_path / "reports", tmp_path / "out", tmp_path / "scratch", Host())

@@ -7,7 +7,8 @@ CspopsError                 exit code 1   something failed
 └── EnvironmentProblem      exit code 4   this machine lacks something: a device, a package, disk space
 """
 
-from collections.abc import Iterator
+import difflib
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -59,3 +60,9 @@ def written_into(folder: Path) -> Iterator[None]:
             f"{folder} cannot be written: {error.strerror or error}",
             hint=f"free some space there, or see who may write into {folder}",
         ) from None
+
+
+def nearest(word: str, known: Iterable[str], *, most: int = 1, cutoff: float = 0.5) -> list[str]:
+    """Return the known words most like ``word``, whatever the case of letters, the nearest first: for "did you mean"."""
+    lower = {one.lower(): one for one in reversed([*known])}  # of words that differ in case alone, the first
+    return [lower[one] for one in difflib.get_close_matches(word.lower(), lower, n=most, cutoff=cutoff)]

@@ -25,14 +25,6 @@ def unit_vectors(lonlat: LonLat) -> Float[Tensor, "*batch 3"]:
     return torch.stack((lat.cos() * lon.cos(), lat.cos() * lon.sin(), lat.sin()), -1)
 
 
-def lonlat_of(vectors: Float[Tensor, "*batch 3"]) -> LonLat:
-    """Positions in degrees of vectors of any length above zero; the inverse of :func:`unit_vectors`."""
-    x, y, z = vectors.unbind(-1)
-    lon = torch.rad2deg(torch.atan2(y, x))
-    lat = torch.rad2deg(torch.atan2(z, torch.hypot(x, y)))
-    return torch.stack((wrap_longitude(lon), lat), -1)
-
-
 def haversine(a: Float[Tensor, "*#batch 2"], b: Float[Tensor, "*#batch 2"]) -> Float[Tensor, "*#batch"]:
     """Great-circle distance in kilometres between positions (broadcast), stable for near points."""
     lon_a, lat_a = torch.deg2rad(a).unbind(-1)

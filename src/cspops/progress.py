@@ -1,36 +1,54 @@
-"""How long-running code says where it is: lines, or a bar on a terminal."""
+"""How long-running code says where it is: lines of the logger `cspops` on stderr, or a bar on a terminal."""
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar
-
-if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+from typing import TypeVar
 
 Item = TypeVar("Item")
-
-Report = Callable[[str], None]
-"""Takes a line about progress; one that begins with `WARNING` is a warning."""
 
 Step = Callable[[int], None]
 """Takes how many more are done."""
 
-WARNING = "warning: "
-
 EVERY = 5.0
 """Seconds between two lines."""
 
-
-def silent(line: str) -> None:
-    """A `Report` that says nothing."""
+log = logging.getLogger(__name__)
 
 
-def only_warnings(line: str) -> None:
-    """A `Report` that says warnings alone, on stderr."""
-    if line.startswith(WARNING):
-        print(line, file=sys.stderr, flush=True)
+class Lines(logging.Handler):
+    """Writes each record as one line on stderr, a warning under its name.
+
+    Not rich's handler: that wraps lines at the width it takes a file or a pipe to have.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write it."""
+        name = "warning: " if record.levelno >= logging.WARNING else ""
+        print(f"{name}{record.getMessage()}", file=sys.stderr, flush=True)
+
+
+def show_from(level: int) -> None:
+    """Show on stderr what the package logs at this level or above."""
+    ours = logging.getLogger("cspops")
+    ours.setLevel(level)
+    if not any(isinstance(handler, Lines) for handler in ours.handlers):
+        ours.addHandler(Lines())
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Nothing is logged while the block runs."""
+    ours = logging.getLogger("cspops")
+    level = ours.level
+    ours.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        ours.setLevel(level)
 
 
 def uncounted(more: int) -> None:
@@ -55,53 +73,49 @@ class Meter:
         self,
         name: str,
         total: int | None,
-        report: Report,
         *,
         unit: str = "bytes",
+        shown: bool = True,
         every: float = EVERY,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.name, self.total, self.unit, self.done = name, total, unit, 0
-        self._report, self._every, self._clock = report, every, clock
-        self._start: tuple[float, int] | None = None
-        self._last = clock()
-        self._bar: Progress | None = None
-        self._task: TaskID | None = None
+        from rich import progress
+        from rich.console import Console
+
+        self.name, self.unit = name, unit
+        self._shown, self._every, self._clock, self._last = shown, every, clock, clock()
+        self._is_bar = shown and log.isEnabledFor(logging.INFO) and sys.stderr.isatty()
+        amount = progress.DownloadColumn() if unit == "bytes" else progress.MofNCompleteColumn()
+        columns = (progress.TextColumn("{task.description}"), progress.BarColumn(), amount, progress.TimeRemainingColumn())
+        self._bar = progress.Progress(
+            *columns,
+            console=Console(stderr=True),
+            get_time=clock,
+            transient=True,
+            redirect_stdout=False,
+            disable=not self._is_bar,
+        )
+        self._bar.add_task(name, total=total)
+        (self._task,) = self._bar.tasks
 
     def __enter__(self) -> "Meter":
-        if self._report not in (silent, only_warnings) and sys.stderr.isatty():
-            from rich import progress
-            from rich.console import Console
-
-            amount = progress.DownloadColumn() if self.unit == "bytes" else progress.MofNCompleteColumn()
-            columns = (progress.TextColumn("{task.description}"), progress.BarColumn(), amount, progress.TimeRemainingColumn())
-            console = Console(stderr=True)
-            self._bar = progress.Progress(*columns, console=console, transient=True, redirect_stdout=False)
-            self._task = self._bar.add_task(self.name, total=self.total)
-            self._bar.start()
+        self._bar.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        self._bar.stop()
 
     def to(self, done: int, total: int | None = None) -> None:
         """So much is done. ``total`` when it has become known."""
-        self.done, self.total = done, self.total if total is None else total
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=done, total=self.total)
-            return
+        self._bar.update(self._task.id, completed=done, total=total)
         now = self._clock()
-        if self._start is None or done < self._start[1]:
-            self._start = (now, done)
-        if now - self._last < self._every:
-            return
-        self._last = now
-        self._report(self._line(done, now))
+        if self._shown and not self._is_bar and now - self._last >= self._every:
+            self._last = now
+            log.info(self._line())
 
     def step(self, more: int) -> None:
         """So many more are done: a `Step`."""
-        self.to(self.done + more)
+        self.to(int(self._task.completed) + more)
 
     def each(self, items: Iterable[Item], size: Callable[[Item], int] = lambda item: 1) -> Iterator[Item]:
         """The same items, each counted as ``size`` says when the next one is asked for."""
@@ -109,15 +123,14 @@ class Meter:
             yield item
             self.step(size(item))
 
-    def _line(self, done: int, now: float) -> str:
-        start, at_start = self._start or (now, done)
+    def _line(self) -> str:
         shown = in_bytes if self.unit == "bytes" else lambda n: f"{n:.0f}"
-        line = f"{self.name}: {shown(done)}"
-        if self.total:
-            line += f" of {shown(self.total)} ({done / self.total:.0%})"
-        speed = (done - at_start) / (now - start) if now > start else 0.0
-        if speed > 0:
-            line += f", {shown(speed)}{'' if self.unit == 'bytes' else f' {self.unit}'}/s"
-            if self.total:
-                line += f", {(self.total - done) / speed / 60:.0f} min left"
+        task = self._task
+        line = f"{self.name}: {shown(task.completed)}"
+        if task.total:
+            line += f" of {shown(task.total)} ({task.completed / task.total:.0%})"
+        if task.speed:
+            line += f", {shown(task.speed)}{'' if self.unit == 'bytes' else f' {self.unit}'}/s"
+            if task.total:
+                line += f", {(task.total - task.completed) / task.speed / 60:.0f} min left"
         return line

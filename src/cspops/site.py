@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cspops.progress import Report
-
 if TYPE_CHECKING:
     from cspops.host import Host
 
@@ -26,7 +24,6 @@ class Site:
     scratch: Path
     """Progress that outlives a kill, deleted when the stage has ended well."""
     host: "Host"
-    report: Report
 
     @property
     def reports(self) -> Path:

@@ -12,7 +12,6 @@ import pytest
 from benchmarks import ingestion
 from cspops.intake.judging.ingest import Rules, ingest
 from cspops.intake.rows import Source
-from cspops.progress import silent
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,7 +27,6 @@ def test_the_rows_are_as_many_as_asked_for_and_as_bad_as_said(monkeypatch, tmp_p
         Rules(1, 0.1, "set_aside", "set_aside", merge_labels=True),
         inspect=None,
         scratch=tmp_path / "scratch",
-        report=silent,
     )
     assert account.reasons == Counter({"latitude is outside [-90, 90]": 1, "obs_id is used by an earlier row": 1})
     assert account.without_position == 2

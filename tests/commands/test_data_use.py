@@ -14,7 +14,6 @@ from small_project import run as in_project
 from cspops.commands import main, own_images
 from cspops.params import load, unchosen
 from cspops.params.editing import without_sections
-from cspops.pipeline import paths
 
 ROOT = Path(__file__).parents[2]
 Use = Callable[..., tuple[int, str, str]]
@@ -298,14 +297,14 @@ def test_broken_files_of_the_project_are_named_and_the_other_stays(
 
 def test_both_files_change_or_none(project: Path, use: Use, monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk is full when the second file is written."""
-    before, write = files(project), paths.write_whole
+    before, write = files(project), own_images.write_whole
 
     def full(file: Path, text: str) -> None:
         if file.name == "params.yaml":
             raise OSError(28, "No space left on device", str(file))
         write(file, text)
 
-    monkeypatch.setattr(paths, "write_whole", full)
+    monkeypatch.setattr(own_images, "write_whole", full)
     code, _, err = use(photos(project.parent / "photos"), "--source", "folder")
     assert (code, err) == (4, "error: No space left on device: params.yaml\n")
     assert files(project) == before

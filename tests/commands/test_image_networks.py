@@ -28,7 +28,6 @@ from cspops.params.section import Section
 from cspops.pipeline import image_network_table, image_probes, paths
 from cspops.pipeline.image_probes import chosen, colour_statistics, image_rows
 from cspops.pixels.reading import Reading
-from cspops.progress import silent
 from cspops.training.finetune_img import linear_probe
 
 ROOT = Path(__file__).parents[2]
@@ -96,8 +95,8 @@ def project(tmp_path, monkeypatch):
     return tmp_path
 
 
-def fill(*names, params=PARAMS, say=silent, seeds=2, **options):
-    return image_network_table.run(params, Host(device="cpu", workers="0"), names=names, seeds=seeds, say=say, **options)
+def fill(*names, params=PARAMS, seeds=2, **options):
+    return image_network_table.run(params, Host(device="cpu", workers="0"), names=names, seeds=seeds, **options)
 
 
 def by_name(document):
@@ -120,8 +119,8 @@ def record_pieces(monkeypatch):
     """What each row and seed says, as it is computed."""
     found, piece = {}, image_probes.Probes.piece
 
-    def recorded_piece(probes, row, seed, resume, report):
-        found[row.name, seed] = piece(probes, row, seed, resume, report)
+    def recorded_piece(probes, row, seed, resume):
+        found[row.name, seed] = piece(probes, row, seed, resume)
         return found[row.name, seed]
 
     monkeypatch.setattr(image_probes.Probes, "piece", recorded_piece)
@@ -215,7 +214,7 @@ def test_a_machine_that_cannot_is_no_row(project, monkeypatch):
         fill("moco")
 
 
-def test_a_killed_command_continues_and_writes_the_same_bytes(project, monkeypatch, tmp_path_factory):
+def test_a_killed_command_continues_and_writes_the_same_bytes(project, monkeypatch, tmp_path_factory, said):
     fill("random", "moco", seeds=1)
     undisturbed = TABLE.read_bytes()
     other = tmp_path_factory.mktemp("killed")
@@ -234,21 +233,21 @@ def test_a_killed_command_continues_and_writes_the_same_bytes(project, monkeypat
         fill("random", "moco", seeds=1)
     assert not TABLE.exists()
     monkeypatch.setattr(image_probes, "linear_probe", counted)
-    lines: list[str] = []
-    fill("random", "moco", seeds=1, say=lines.append)
+    said.clear()
+    fill("random", "moco", seeds=1)
     assert len(probes) == 3 + 2  # moco alone
-    assert "image-networks: moco, seed 0: moco: continuing after epoch 1 of 1" in lines
-    assert not [line for line in lines if "decoded" in line]
+    assert "moco: continuing after epoch 1 of 1" in said
+    assert not [line for line in said if "decoded" in line]
     assert TABLE.read_bytes() == undisturbed
 
 
-def test_nothing_is_computed_again_for_equal_keys_and_other_rows_stay(project, monkeypatch):
+def test_nothing_is_computed_again_for_equal_keys_and_other_rows_stay(project, monkeypatch, said):
     fill("colour statistics", "random")
     first = TABLE.read_bytes()
     probes = count_probes(monkeypatch)
-    lines: list[str] = []
-    assert list(by_name(fill("random", say=lines.append))) == ["colour statistics", "random"]
-    assert (len(probes), lines, TABLE.read_bytes()) == (0, [], first)
+    said.clear()
+    assert list(by_name(fill("random"))) == ["colour statistics", "random"]
+    assert (len(probes), said, TABLE.read_bytes()) == (0, [], first)
     fill("random", again=True)
     assert (len(probes), TABLE.read_bytes()) == (2 * 2, first)
     fill("random", seeds=3)
@@ -257,13 +256,13 @@ def test_nothing_is_computed_again_for_equal_keys_and_other_rows_stay(project, m
     assert [row["name"] for row in document["rows"]] == ["random"]
 
 
-def test_rows_of_other_params_leave_and_say_so(project, monkeypatch):
+def test_rows_of_other_params_leave_and_say_so(project, monkeypatch, said):
     train_nothing(monkeypatch)
     fill("colour statistics", "moco", seeds=1)
     other = with_values(PARAMS, [("pretrain_img.methods.moco.temperature", 0.5)])
-    lines: list[str] = []
-    assert list(by_name(fill("colour statistics", params=other, seeds=1, say=lines.append))) == ["colour statistics"]
-    assert lines == ["image-networks: left out, for it is of other params, data or seeds: moco"]
+    said.clear()
+    assert list(by_name(fill("colour statistics", params=other, seeds=1))) == ["colour statistics"]
+    assert said == ["image-networks: left out, for it is of other params, data or seeds: moco"]
 
 
 def test_a_further_network_is_a_row_that_stays(project, monkeypatch):

@@ -4,16 +4,15 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 import torch
 from small_project import environment
+from told import told
 from typer.testing import CliRunner
 
 from cspops.commands import app, runs
@@ -110,7 +109,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def collect(number: int = 1, *, any_code: bool = False) -> dict[str, Any]:
     said: list[str] = []
-    with patch.object(command, "say", said.append):
+    with told(said.append):
         document = command.filled(number, any_code=any_code)
     document["said"] = said
     return document
@@ -461,9 +460,8 @@ def fake_dvc(monkeypatch: pytest.MonkeyPatch, status: str = "") -> list[tuple[st
     return asked
 
 
-def queue(number: int = 1, *, any_code: bool = False, say: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
-    with patch.object(command, "say", say):
-        return command.queued(number, any_code=any_code)
+def queue(number: int = 1, *, any_code: bool = False) -> dict[str, Any]:
+    return command.queued(number, any_code=any_code)
 
 
 def test_one_experiment_a_missing_run_with_only_what_differs(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -531,7 +529,8 @@ def test_changed_params_are_not_queued_and_untracked_sources_are_named(project: 
     asked = fake_dvc(monkeypatch)
     said: list[str] = []
     write("src/cspops/extra.py", "")
-    queue(say=said.append)
+    with told(said.append):
+        queue()
     assert "note: not in git, so queued runs will not have it: src/cspops/extra.py (git add -N)" in said
     asked.clear()
     write("params.yaml", Path("params.yaml").read_text().replace('"loss": "mc"', '"loss": "nce"'))

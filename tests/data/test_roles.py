@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2
+from told import told
 
 from cspops.data.roles import MOST_BUFFER, assign_roles
 from cspops.data.splits import ROLES
@@ -35,7 +36,7 @@ def world(n, missing=0, seed=0):
     return lonlat
 
 
-def roles_of(lonlat, *, seed=0, buffer_km=0.0, labelled=None, places=None, said=None, **shares):
+def roles_of(lonlat, *, seed=0, buffer_km=0.0, labelled=None, places=None, **shares):
     shares = {"val": 0.15, "test": 0.15, "spatial_val": 0.1, "spatial_test": 0.1} | shares
     return assign_roles(
         SPLIT.model_copy(update={"method": "random", "block_degrees": DEGREES, "buffer_km": buffer_km} | shares),
@@ -44,14 +45,13 @@ def roles_of(lonlat, *, seed=0, buffer_km=0.0, labelled=None, places=None, said=
         lonlat=lonlat,
         location_id=None if places is None else pa.array(places, pa.string()),
         seed=seed,
-        report=[].append if said is None else said.append,
     )
 
 
 # --- roles: official
 
 
-def official(roles, *, labelled=None, places=None, said=None):
+def official(roles, *, labelled=None, places=None):
     return assign_roles(
         SPLIT.model_copy(update={"val": 0.5, "test": 0.4}),
         official=roles,
@@ -59,7 +59,6 @@ def official(roles, *, labelled=None, places=None, said=None):
         lonlat=torch.zeros(len(roles), 2),
         location_id=None if places is None else pa.array(places, pa.string()),
         seed=0,
-        report=[].append if said is None else said.append,
     )
 
 
@@ -75,12 +74,11 @@ def test_an_unknown_official_role_is_refused_by_row(wrong):
     assert (caught.value.hint or "").startswith("give them a role in the table's split column, or set split.method to random")
 
 
-def test_unlabelled_rows_without_a_role_train():
+def test_unlabelled_rows_without_a_role_train(said):
     """A labelled one is refused, a role that is none too; those with a role keep it."""
     given_roles = [None, "train", "val", None, "test", "test"]
     labelled = [False, True, True, False, True, False]
-    said = []
-    assert official(given_roles, labelled=labelled, said=said) == ["train", "train", "val", "train", "test", "test"]
+    assert official(given_roles, labelled=labelled) == ["train", "train", "val", "train", "test", "test"]
     assert said == ["2 unlabelled rows without an official split are trained on without labels"]
     with pytest.raises(DataError, match=r"row 0 of .* split None, not one of .*buffer$"):
         official(given_roles, labelled=[True, *labelled[1:]])
@@ -95,18 +93,16 @@ def test_a_place_may_not_be_in_two_roles_by_a_row_without_one():
         official(roles, labelled=labelled, places=["a", "b", "t", "t"])
 
 
-def test_a_source_without_any_role_is_divided_at_random_and_says_so():
-    said = []
-    roles = official([None] * 20, said=said)
+def test_a_source_without_any_role_is_divided_at_random_and_says_so(said):
+    roles = official([None] * 20)
     assert set(roles) == {"train", "val", "test"}
     assert said[0] == "the source has no split of its own: roles are drawn as with split.method: random"
 
 
-def test_without_an_official_val_a_share_of_the_labelled_training_rows_becomes_val():
+def test_without_an_official_val_a_share_of_the_labelled_training_rows_becomes_val(said):
     """val 0.5 of 8 labelled training rows; the unlabelled ones and test stay."""
     given_roles, labelled = ["train"] * 10 + ["test"] * 5, [True] * 8 + [False] * 2 + [True] * 5
-    said = []
-    roles = official(given_roles, labelled=labelled, said=said)
+    roles = official(given_roles, labelled=labelled)
     assert roles[:8].count("val") == roles[:8].count("train") == 4
     assert roles[8:] == given_roles[8:]
     assert said == ["the source's split has no val: 4 of its training rows are taken (split.val)"]
@@ -172,7 +168,8 @@ def test_random_roles(n, missing, val, test, spatial_val, spatial_test, buffer_k
     lonlat = world(n, min(missing, n))
     shares = {"val": val, "test": test, "spatial_val": spatial_val, "spatial_test": spatial_test}
     said = []
-    roles = np.array(roles_of(lonlat, buffer_km=buffer_km, seed=seed, said=said, **shares))
+    with told(said.append):
+        roles = np.array(roles_of(lonlat, buffer_km=buffer_km, seed=seed, **shares))
     assert len(roles) == n and set(roles) <= set(ROLES)
     if said:
         assert len(said) == 1 and said[0].startswith("no block is held out: ")
@@ -280,12 +277,11 @@ def test_fewer_rows_than_roles_are_refused(n):
         roles_of(world(n))
 
 
-def test_a_hundred_rows_of_one_country_keep_their_training_rows_at_the_default_shares():
+def test_a_hundred_rows_of_one_country_keep_their_training_rows_at_the_default_shares(said):
     """Positions in 6E..10E, 46N..48N with two 5-degree blocks, 3 rows in the western: that block fits in the shares, and
     the buffer of 240 km around it holds nearly all others. Held out, it would leave next to nothing."""
     x = torch.linspace(0, 1, 97)
     lonlat = torch.stack((torch.cat((torch.full((3,), 4.9), 5.1 + 2 * x)), torch.cat((torch.full((3,), 47.0), 46 + 2 * x))), 1)
-    said = []
     arguments = {
         "official": [None] * 100,
         "labelled": torch.ones(100, dtype=torch.bool),
@@ -294,7 +290,7 @@ def test_a_hundred_rows_of_one_country_keep_their_training_rows_at_the_default_s
     }
     shares = {"spatial_val": 0.04, "spatial_test": 0.04, "block_degrees": 5.0}
     split = SPLIT.model_copy(update={"method": "random", "buffer_km": 240.0} | shares)
-    by_seed = [assign_roles(split, **arguments, seed=seed, report=said.append) for seed in range(4)]
+    by_seed = [assign_roles(split, **arguments, seed=seed) for seed in range(4)]
     for roles in by_seed:
         assert {role: roles.count(role) for role in ROLES if role in roles} == {"train": 70, "val": 15, "test": 15}
     took = "no block is held out: the buffer would take 97 of the other 97 labelled rows (split.block_degrees, split.buffer_km)"
@@ -308,13 +304,13 @@ def test_a_hundred_rows_of_one_country_keep_their_training_rows_at_the_default_s
 # --- roles: by place
 
 
-def test_a_place_of_its_own_for_each_row_changes_nothing():
+def test_a_place_of_its_own_for_each_row_changes_nothing(said):
     lonlat = world(400, missing=30)
     for buffer_km in (0.0, 600.0):
         with_ids = roles_of(lonlat, buffer_km=buffer_km, places=[f"p{row}" for row in range(400)])
         assert with_ids == roles_of(lonlat, buffer_km=buffer_km)
-        said = []
-        assert roles_of(lonlat, buffer_km=buffer_km, places=[None] * 400, said=said) == with_ids
+        said.clear()
+        assert roles_of(lonlat, buffer_km=buffer_km, places=[None] * 400) == with_ids
         assert said[0].startswith("no row has a location_id")
 
 

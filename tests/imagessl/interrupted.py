@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from told import told
 
 from cspops.training.resume import Resume
 
@@ -36,10 +37,11 @@ def stopped_and_continued(run: Callable[..., Any], folder: Path, monkeypatch: py
 
     with monkeypatch.context() as patch:
         patch.setattr(Resume, "save", counted)
-        with pytest.raises(KeyboardInterrupt):
-            run(resume=Resume(folder), report=breaks)
+        with pytest.raises(KeyboardInterrupt), told(breaks):
+            run(resume=Resume(folder))
     lines: list[str] = []
-    network, its = run(resume=Resume(folder), report=lines.append)
+    with told(lines.append):
+        network, its = run(resume=Resume(folder))
     assert getattr(its, "curve", its) == getattr(made, "curve", made)
     for (key, mine), theirs in zip(network.state_dict().items(), whole.state_dict().values(), strict=True):
         assert torch.equal(mine, theirs), key

@@ -27,10 +27,10 @@ def settings(**changes) -> GeoSsl:
     return GeoSsl.model_construct(**dict(moco_settings(**changes)), **(geo | own))
 
 
-def run(images=None, *, resume=None, report=lambda line: None, **changes):
+def run(images=None, *, resume=None, **changes):
     network = small_network()
     images = seasons() if images is None else images
-    return network, geo_ssl(network, images, settings(**changes), Run(0, CPU, resume, report))
+    return network, geo_ssl(network, images, settings(**changes), Run(0, CPU, resume))
 
 
 def same(one: torch.nn.Module, other: torch.nn.Module) -> bool:

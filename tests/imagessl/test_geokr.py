@@ -39,14 +39,14 @@ def cover(n: int = 24, classes: int = 4, rows: torch.Tensor | None = None) -> La
     return LandCover(rows, share / share.sum(1, keepdim=True), tuple(range(classes)), n - len(rows), "Said of it")
 
 
-def run(n: int = 24, *, network=None, land_cover=None, seed: int = 0, resume=None, report=lambda line: None, **changes):
+def run(n: int = 24, *, network=None, land_cover=None, seed: int = 0, resume=None, **changes):
     network = network or backbone()
     lonlat = torch.stack((torch.arange(n), torch.arange(n)), 1)
     made = geokr(
         network,
         unlabelled(n, lonlat=lonlat),
         settings(**changes),
-        Run(seed, CPU, resume, report),
+        Run(seed, CPU, resume),
         land_cover=land_cover or cover(n),
     )
     return network, made

@@ -39,9 +39,9 @@ def settings(**changes) -> Moco:
     return Moco(**defaults).model_copy(update=changes)
 
 
-def run(n: int = 32, *, network: ImageNetwork | None = None, resume=None, report=lambda line: None, seed: int = 0, **changes):
+def run(n: int = 32, *, network: ImageNetwork | None = None, resume=None, seed: int = 0, **changes):
     network = network or backbone()
-    made = moco(network, unlabelled(n), settings(**changes), Run(seed, CPU, resume, report))
+    made = moco(network, unlabelled(n), settings(**changes), Run(seed, CPU, resume))
     return network, made.curve
 
 
@@ -72,10 +72,10 @@ def test_learns_to_tell_tiles_apart():
 def test_every_key_enters_the_queue(tmp_path):
     """32 keys into a queue of 12, by 8: none of the first random ones is left, and the oldest is at 32 mod 12 = 8."""
     run(epochs=1, batch_size=8, queue=12, resume=Resume(tmp_path))
-    tensors, _ = Resume(tmp_path).load("moco")
+    state = Resume(tmp_path).load("moco")["modules"]["contrast"]
     first = unit(torch.randn(12, 8, generator=torch_stream(0, "moco queue")))
-    queue = tensors["state/contrast.queue.keys"]
-    assert tensors["state/contrast.queue.oldest"].item() == 8
+    queue = state["queue.keys"]
+    assert state["queue.oldest"].item() == 8
     assert queue.shape == (12, 8)
     assert float((queue @ first.T).max()) < 1 - 1e-4
     torch.testing.assert_close(queue.norm(dim=1), torch.ones(12), rtol=0, atol=1e-5)

@@ -25,10 +25,10 @@ def settings(**changes) -> Seco:
     return Seco.model_construct(**dict(moco_settings(**({"batch_size": 8} | changes))), **own)
 
 
-def run(images=None, *, resume=None, report=lambda line: None, **changes):
+def run(images=None, *, resume=None, **changes):
     network = small_network()
     images = seasons() if images is None else images
-    return network, seco(network, images, settings(**changes), Run(0, CPU, resume, report))
+    return network, seco(network, images, settings(**changes), Run(0, CPU, resume))
 
 
 @pytest.mark.parametrize("space", [0, 1, 2])

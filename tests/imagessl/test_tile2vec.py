@@ -44,13 +44,11 @@ def places(n: int = 24) -> torch.Tensor:
     return lonlat
 
 
-def run(
-    n: int = 24, *, lonlat=None, network=None, seed: int = 0, resume=None, report=lambda line: None, raster=None, **changes
-):
+def run(n: int = 24, *, lonlat=None, network=None, seed: int = 0, resume=None, raster=None, **changes):
     network = network or backbone()
     images = unlabelled(n, lonlat=places(n) if lonlat is None else lonlat)
     about = settings(**changes)
-    made = tile2vec(network, images, about, Run(seed, CPU, resume, report), raster=raster)
+    made = tile2vec(network, images, about, Run(seed, CPU, resume), raster=raster)
     return network, made
 
 

@@ -91,15 +91,14 @@ def test_labels_are_the_tables_column_or_the_folder_of_the_image(tmp_path):
     assert [row.label for row in rows("-", stdin=[f"{tmp_path}/set/oak/1.png"])] == ["oak"]
 
 
-def test_what_is_odd_about_the_whole_is_told_after_its_last_row(tmp_path):
+def test_what_is_odd_about_the_whole_is_told_after_its_last_row(tmp_path, said):
     plain(tmp_path / "set" / "a.png")
     (tmp_path / "set" / "notes.txt").write_text("no image")
-    told: list[str] = []
-    source = asked([str(tmp_path / "set")], stdin=(), position=None, reading=Reading(), report=told.append)
+    source = asked([str(tmp_path / "set")], stdin=(), position=None, reading=Reading())
     next(source)
-    assert told == []
+    assert said == []
     list(source)
-    assert told == [f"{tmp_path / 'set'}: files that are no images, left out: 1 .txt"]
+    assert said == [f"{tmp_path / 'set'}: files that are no images, left out: 1 .txt"]
 
 
 def test_what_holds_no_image_is_refused_without_a_word_of_params(tmp_path):

@@ -12,9 +12,9 @@ from published_sets import write_inat2018_features
 from cspops.commands.runs import with_values
 from cspops.errors import DataError, EnvironmentProblem
 from cspops.host import Host
+from cspops.intake.published.manifest import Published
 from cspops.params import DownloadView, load, view
 from cspops.pipeline import download
-from cspops.progress import silent
 from cspops.site import Site
 
 ROOT = Path(__file__).parents[2]
@@ -34,15 +34,15 @@ def of(**values: Any) -> DownloadView:
 def site(tmp_path: Path) -> Site:
     for name in ("out", "scratch", "raw"):
         (tmp_path / name).mkdir()
-    return Site(tmp_path / "raw", {}, tmp_path, tmp_path / "out", tmp_path / "scratch", Host(workers="0"), silent)
+    return Site(tmp_path / "raw", {}, tmp_path, tmp_path / "out", tmp_path / "scratch", Host(workers="0"))
 
 
 def with_root(site: Site, root: Path) -> Site:
-    return Site(site.raw, {}, site.reports_of_project, site.out, site.scratch, Host(workers="0", data_root=root), silent)
+    return Site(site.raw, {}, site.reports_of_project, site.out, site.scratch, Host(workers="0", data_root=root))
 
 
 def test_a_least_class_size_that_leaves_no_class_is_refused_and_nothing_is_written(site: Site) -> None:
-    there = Site(ROOT / "src/cspops/sample", {}, site.out, site.out, site.scratch, Host(), silent)
+    there = Site(ROOT / "src/cspops/sample", {}, site.out, site.out, site.scratch, Host())
     with pytest.raises(DataError, match=r"no class is left: 200 of 200 rows were set aside, most because its class has fewer"):
         download.run(of(min_class_size=10_000), there)
     assert not list(site.out.iterdir()) and not list(site.scratch.iterdir())
@@ -137,8 +137,8 @@ def test_a_fetch_that_was_begun_is_ended_first(
     (host / "inat2018" / left_over).write_text('{"train2018.json.tar.gz": {"url": "https://example.org/t"}}')
     asked: list[Any] = []
 
-    def ensure(name: str, form: str, root: Path, **about: Any) -> dict[str, dict[str, Any]]:
-        asked.append((name, form, root, about["parts"]))
+    def ensure(published: Published, form: str, root: Path, **about: Any) -> dict[str, dict[str, Any]]:
+        asked.append((published.name, form, root, about["parts"]))
         return {"train2018.json.tar.gz": {"size": 1, "sha256": "a", "url": "b", "licence": "c"}}
 
     monkeypatch.setattr(download, "ensure", ensure)

@@ -30,7 +30,7 @@ def run(at):
     return FeatureFile(at.out).read([f"o{row}" for row in range(rows)])
 
 
-def test_row_i_holds_the_features_of_image_i_whatever_decodes_it(tmp_path, monkeypatch):
+def test_row_i_holds_the_features_of_image_i_whatever_decodes_it(tmp_path, monkeypatch, said):
     """Batches of 4 in shards of 8. The catalogue crops every image to the same square, 32 of 40 x 48 pixels."""
     monkeypatch.setattr(featurize, "SHARD", 8)
     monkeypatch.setattr(featurize, "BATCH", 4)
@@ -41,11 +41,11 @@ def test_row_i_holds_the_features_of_image_i_whatever_decodes_it(tmp_path, monke
         folder = tmp_path / workers
         folder.mkdir()
         (folder / "data_root").symlink_to(tmp_path / "data_root")
-        lines = []
-        at = site(folder, paths=paths, crops=crops, reading=Reading("data_root", "set"), workers=workers, lines=lines)
+        said.clear()
+        at = site(folder, paths=paths, crops=crops, reading=Reading("data_root", "set"), workers=workers)
         save_model(at.inputs["pretrain-img"], network(), network().config)
         outputs.append(np.array(run(at)))
-        assert lines == [f"featurize: {stop} of {N} images" for stop in (8, 16, 20)]
+        assert said == [f"featurize: {stop} of {N} images" for stop in (8, 16, 20)]
     images = [np.asarray(Image.open(tmp_path / "data_root/set" / path))[5:37, 3:35] for path in paths]
     with torch.inference_mode():
         expected = torch.cat([network()(torch.from_numpy(np.stack(images[i : i + 4]))) for i in range(0, N, 4)])
@@ -90,11 +90,10 @@ def test_a_network_of_before_crops_gives_what_it_gave(tmp_path):
         assert np.array_equal(matrix, network()(torch.from_numpy(np.stack(images))).half().numpy())
 
 
-def test_a_broken_image_stops_it_and_what_was_done_before_is_kept(tmp_path, monkeypatch):
+def test_a_broken_image_stops_it_and_what_was_done_before_is_kept(tmp_path, monkeypatch, said):
     monkeypatch.setattr(featurize, "SHARD", 8)
     paths = photos(tmp_path / "raw", N)
-    lines = []
-    at = site(tmp_path, paths=paths, lines=lines)
+    at = site(tmp_path, paths=paths)
     save_model(at.inputs["pretrain-img"], network(), network().config)
     good = (tmp_path / "raw" / paths[11]).read_bytes()
     (tmp_path / "raw" / paths[11]).write_bytes(good[:200])
@@ -104,7 +103,7 @@ def test_a_broken_image_stops_it_and_what_was_done_before_is_kept(tmp_path, monk
     (tmp_path / "raw" / paths[11]).write_bytes(good)
     (tmp_path / "raw" / paths[0]).unlink()  # of the shard that is done
     matrix = np.array(run(at))
-    assert lines == [f"featurize: {stop} of {N} images" for stop in (8, 16, 20)]
+    assert said == [f"featurize: {stop} of {N} images" for stop in (8, 16, 20)]
     assert (np.abs(matrix).max(1) > 0).all()
 
 
@@ -126,13 +125,12 @@ def given_site(tmp_path, given, **about):
     return at
 
 
-def test_given_features_are_copied(tmp_path, monkeypatch):
+def test_given_features_are_copied(tmp_path, monkeypatch, said):
     monkeypatch.setattr(featurize, "SHARD", 8)
     rows = np.random.default_rng(0).permutation(N)
-    lines = []
-    at = given_site(tmp_path, [("a.npy", int(row)) for row in rows], lines=lines)
+    at = given_site(tmp_path, [("a.npy", int(row)) for row in rows])
     assert np.array_equal(run(at), 3 * rows[:, None] + np.arange(3))
-    assert lines == [f"featurize: {stop} of {N} rows of given features" for stop in (8, 16, 20)]
+    assert said == [f"featurize: {stop} of {N} rows of given features" for stop in (8, 16, 20)]
 
 
 def test_a_network_of_another_data_set_is_refused(tmp_path):

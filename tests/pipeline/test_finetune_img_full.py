@@ -11,6 +11,7 @@ import pytest
 import torch
 from image_sites import photos, site
 from PIL import Image
+from told import told
 
 from cspops.data.features import FeatureFile
 from cspops.data.splits import piece
@@ -136,11 +137,12 @@ def test_a_killed_run_continues_and_writes_the_same_bytes(at, tmp_path, line):
 
     for name in ("scratch", "out"):
         (tmp_path / f"second-{name}").mkdir()
-    again = dataclasses.replace(at, scratch=tmp_path / "second-scratch", out=tmp_path / "second-out", report=kill)
-    with pytest.raises(KeyboardInterrupt):
+    again = dataclasses.replace(at, scratch=tmp_path / "second-scratch", out=tmp_path / "second-out")
+    with pytest.raises(KeyboardInterrupt), told(kill):
         finetune_img.run(view(), again)
     lines: list[str] = []
-    finetune_img.run(view(), dataclasses.replace(again, report=lines.append))
+    with told(lines.append):
+        finetune_img.run(view(), again)
     assert not any("decoded" in said for said in lines)
     assert any("continuing after epoch 1 of 2" in said for said in lines) == ("epoch 2" in line)
     assert any("ratio 0.5" in said for said in lines) == ("ratio 1" not in line)

@@ -124,7 +124,7 @@ def run(tmp_path: Path, small: Params) -> Callable[..., dict[str, Path]]:
             scratch = tmp_path / f"{name}-scratch"
             scratch.mkdir()
             inputs = {stage: folders[stage] for stage in NEEDS[name]}
-            site = Site(tmp_path, inputs, folders["reports"], folders[name], scratch, Host(), lambda line: None)
+            site = Site(tmp_path, inputs, folders["reports"], folders[name], scratch, Host())
             STAGES[name].run(view(checked, VIEWS[name]), site)
             for file in (folders[name] / "reports").rglob("*"):
                 if file.is_file() and name != "report":
@@ -259,7 +259,7 @@ def test_names_that_look_like_markup_or_that_no_font_has(
     again = folders["report"].with_name("again")
     again.mkdir()
     inputs = {stage: folders[stage] for stage in NEEDS["report"]}
-    site = Site(tmp_path, inputs, folders["reports"], again, tmp_path / "report-scratch", Host(), lambda line: None)
+    site = Site(tmp_path, inputs, folders["reports"], again, tmp_path / "report-scratch", Host())
     report.run(view(run.params, VIEWS["report"]), site)  # type: ignore[attr-defined]
     assert {Path("report.html"), Path("report.md"), Path("accuracy.tsv")} <= first.keys()
     for name, content in first.items():

@@ -162,12 +162,6 @@ def test_publish_moves_reports(project: params.Params) -> None:
     assert sorted(path.name for path in paths.folder_of("evaluate").iterdir()) == ["kept", "stage.json"]
 
 
-def test_write_whole_replaces(project: params.Params) -> None:
-    paths.write_whole(Path("deep/file"), "one")
-    paths.write_whole(Path("deep/file"), "two")
-    assert [path.read_text() for path in Path("deep").iterdir()] == ["two"]
-
-
 def test_a_second_command_is_kept_out_of_a_folder_until_the_first_has_ended(tmp_path: Path) -> None:
     refused = pytest.raises(EnvironmentProblem, match="another cspops image-networks is at work on the same data")
     with paths.alone_in(tmp_path, "image-networks"), refused, paths.alone_in(tmp_path, "image-networks"):

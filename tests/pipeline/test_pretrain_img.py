@@ -51,12 +51,11 @@ def captures():
     }
 
 
-def test_the_pixels_are_those_of_the_training_rows_in_order(tmp_path, monkeypatch):
+def test_the_pixels_are_those_of_the_training_rows_in_order(tmp_path, monkeypatch, said):
     """40 x 48 pixels, centre squares of 40. Files of other roles are not even opened."""
     monkeypatch.setattr(pixels_module, "SHARD", 5)
     paths = photos(tmp_path / "raw", N)
-    lines = []
-    at = site(tmp_path, paths=paths, train=TRAIN, workers="2", lines=lines)
+    at = site(tmp_path, paths=paths, train=TRAIN, workers="2")
     expected = [
         np.asarray(Image.open(tmp_path / "raw" / path))[:, 4:44] for path, train in zip(paths, TRAIN, strict=True) if train
     ]
@@ -67,7 +66,7 @@ def test_the_pixels_are_those_of_the_training_rows_in_order(tmp_path, monkeypatc
     assert pixels.dtype == torch.uint8
     assert np.array_equal(pixels.numpy(), np.stack(expected))
     n = len(expected)
-    assert lines == [f"pretrain-img: {min(stop, n)} of {n} images decoded" for stop in (5, 10, 15)]
+    assert said == [f"pretrain-img: {min(stop, n)} of {n} images decoded" for stop in (5, 10, 15)]
     assert np.array_equal(np.load(at.scratch / "pixels.npy"), pixels)
 
 
@@ -88,7 +87,7 @@ def test_decoding_continues_where_it_was_killed(tmp_path, monkeypatch):
     assert Shards(at.scratch, N, 6).left() == []
 
 
-def test_a_disk_without_room_is_said_before_anything_is_decoded(tmp_path, monkeypatch):
+def test_a_disk_without_room_is_said_before_anything_is_decoded(tmp_path, monkeypatch, said):
     at = site(tmp_path, paths=["missing.png"] * N)
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(pixels_module.shutil, "disk_usage", lambda folder: usage(10**6, 0, N * 40 * 40 * 3 - 1))
@@ -153,7 +152,7 @@ def test_it_trains_on_whole_squares_whatever_the_crop_is(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("named", ["relative", "absolute", "at home"])
-def test_weights_of_a_file_are_taken_and_said(tmp_path, monkeypatch, named):
+def test_weights_of_a_file_are_taken_and_said(tmp_path, monkeypatch, named, said):
     """A path is relative to the folder that stages run in, the project's."""
     theirs = build_image_network("timm:test_resnet", pretrained=False, px=32, seed=5).network
     (tmp_path / "weights").mkdir()
@@ -162,11 +161,10 @@ def test_weights_of_a_file_are_taken_and_said(tmp_path, monkeypatch, named):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     path = {"relative": "weights/mine.pth", "absolute": str(file), "at home": "~/weights/mine.pth"}[named]
-    lines = []
-    at = site(tmp_path, paths=["not opened.png"] * 3, lines=lines)
+    at = site(tmp_path, paths=["not opened.png"] * 3)
     pretrain_img.run(view("none", encoder={"weights": f"file:{path}"}), at)
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
-    assert lines == [f"pretrain-img: weights of {path}, sha256 {sha256[:12]}; left out: fc.*"]
+    assert said == [f"pretrain-img: weights of {path}, sha256 {sha256[:12]}; left out: fc.*"]
     config = json.loads((at.out / "config.json").read_text())
     assert config["weights"] == {"file": "mine.pth", "sha256": sha256, "left_out": ["fc.*"]}
     made = load_file(at.out / "model.safetensors")
@@ -182,16 +180,15 @@ def test_without_the_file_it_says_so(tmp_path):
 
 
 @pytest.mark.parametrize("method", ["moco", "none"])
-def test_given_features_need_no_network(tmp_path, method):
+def test_given_features_need_no_network(tmp_path, method, said):
     (tmp_path / "raw").mkdir()
     np.save(tmp_path / "raw" / "a.npy", np.ones((20, 5), np.float32))
-    lines = []
-    at = site(tmp_path, given=[("a.npy", row) for row in range(4)], lines=lines)
+    at = site(tmp_path, given=[("a.npy", row) for row in range(4)])
     pretrain_img.run(view(method), at)
     assert json.loads((at.out / "config.json").read_text()) == {"model": "given features", "dim": 5}
     assert {file.name for file in at.out.iterdir()} == {"config.json", "reports"}
     assert (at.reports / "curves" / "pretrain_img.tsv").read_text() == "epoch\ttotal\n"
-    assert lines == ["pretrain-img: the data set comes with 5 image features: no network is made"]
+    assert said == ["pretrain-img: the data set comes with 5 image features: no network is made"]
 
 
 def test_features_for_some_only(tmp_path):

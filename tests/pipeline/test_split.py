@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from told import told
 
 from cspops.data.splits import read_few_shot, read_roles
 from cspops.errors import DataError
@@ -41,8 +42,8 @@ def run(folder: Path, *, columns: dict[str, list[Any]] | None = None, **settings
     (made / "classes.json").write_text(json.dumps(["a", "b", "c", "d", "e"]))
     section = load(ROOT / "params.yaml").split.model_copy(update={"label_ratios": (0.2, 1.0)} | settings)
     said: list[str] = []
-    site = Site(folder, {"download": made}, folder, out, folder, Host(), said.append)
-    split.run(SplitView(seed=0, seeds=(0, 1), split=section), site)
+    with told(said.append):
+        split.run(SplitView(seed=0, seeds=(0, 1), split=section), Site(folder, {"download": made}, folder, out, folder, Host()))
     return out, said
 
 

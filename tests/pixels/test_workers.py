@@ -17,6 +17,7 @@ from work import (
     leaves,
     naps,
     odd,
+    ordered_map,
     prints,
     refuses,
     slow_square,
@@ -24,7 +25,7 @@ from work import (
 )
 
 from cspops.errors import DataError, EnvironmentProblem
-from cspops.pixels.workers import AHEAD, Workers, ordered_map
+from cspops.pixels.workers import AHEAD, Workers
 
 
 @pytest.mark.parametrize(("workers", "chunk"), [(0, 7), (1, 7), (2, 1), (2, 7), (2, 1000)])
@@ -176,8 +177,7 @@ SCRIPT = """
 import signal, sys, wave
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 sys.path.append({tests!r})
-from work import naps, modules
-from cspops.pixels.workers import ordered_map
+from work import naps, modules, ordered_map
 print(*next(iter(ordered_map(modules, [0], workers=1))), flush=True)
 if {nap}:
     list(ordered_map(naps, range(2), workers=2, chunk=1))

@@ -7,6 +7,13 @@ import time
 from pathlib import Path
 
 from cspops.errors import DataError
+from cspops.pixels.workers import Workers
+
+
+def ordered_map(function, items, *, workers, chunk=32):
+    """`Workers.map` with processes of its own."""
+    with Workers(workers) as started:
+        yield from started.map(function, items, chunk=chunk)
 
 
 def slow_square(number):

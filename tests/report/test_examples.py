@@ -33,7 +33,7 @@ def site(tmp_path: Path) -> Site:
     }
     pq.write_table(pa.table(columns).cast(SCHEMA), tmp_path / "observations.parquet")
     (tmp_path / "images.json").write_text(json.dumps(Reading().as_json()))
-    return Site(tmp_path, {"download": tmp_path}, tmp_path, tmp_path, tmp_path, Host(), print)
+    return Site(tmp_path, {"download": tmp_path}, tmp_path, tmp_path, tmp_path, Host())
 
 
 def test_each_image_is_shown_and_what_cannot_be_read_is_none(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_the_class_is_the_named_one_or_the_one_with_the_most_observations() -> N
     assert class_of_map(None, few) == 1
 
 
-@pytest.mark.parametrize(("name", "says"), [("lynks", "did you mean `lynx`?"), ("Csa", "the classes are cat, dog, hare, lynx")])
+@pytest.mark.parametrize(("name", "says"), [("lynks", "did you mean `lynx`?"), ("Xyz", "the classes are cat, dog, hare, lynx")])
 def test_a_class_that_is_not_in_the_data_is_named_with_the_nearest(name: str, says: str) -> None:
     with pytest.raises(ParamsError) as caught:
         class_of_map(name, observed())

@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 from tiny_classifier import CLASSES, CPU, SETTINGS, images, network, stopping, train
+from told import told
 from torch.nn.functional import cross_entropy
 
 from cspops.errors import DataError
@@ -113,7 +114,8 @@ def test_a_run_killed_within_an_epoch_ends_bit_identical(tmp_path, monkeypatch, 
         train(net=stopping(network(norm=True), after=stop), resume=Resume(tmp_path), **others)
     lines: list[str] = []
     torch.manual_seed(derive(99, "elsewhere"))
-    resumed, its_curve = train(net=network(norm=True), resume=Resume(tmp_path), report=lines.append, **others)
+    with told(lines.append):
+        resumed, its_curve = train(net=network(norm=True), resume=Resume(tmp_path), **others)
     assert "continuing after" in lines[0]
     assert its_curve == curve
     for (key, mine), theirs in zip(resumed.state_dict().items(), whole.state_dict().values(), strict=True):

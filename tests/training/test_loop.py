@@ -4,10 +4,10 @@ import math
 
 import pytest
 import torch
+from told import told
 from torch import nn
 
 from cspops.errors import CspopsError
-from cspops.progress import silent
 from cspops.training import loop
 from cspops.training.loop import Run, Schedule, Training, cosine_decay, exponential_decay, run_epochs, warmed_cosine
 from cspops.training.resume import Resume
@@ -23,7 +23,7 @@ class Scalar(nn.Module):
         self.w = nn.Parameter(torch.zeros(()))
 
 
-def train(epochs: int = 2, *, resume=None, report=silent, loss=None, module=None, optimizer=None, seed: int = 0, **others):
+def train(epochs: int = 2, *, resume=None, loss=None, module=None, optimizer=None, seed: int = 0, **others):
     """Two batches an epoch; the default loss is w itself, so that each SGD step takes the learning rate off w."""
     module = module or Scalar()
     times = {key: others.pop(key) for key in ("warm_up", "accumulation") if key in others}
@@ -35,7 +35,7 @@ def train(epochs: int = 2, *, resume=None, report=silent, loss=None, module=None
         **others,
     )
     schedule = Schedule(rows=4, epochs=epochs, batch_size=2, learning_rate=1.0, **times)
-    return module, run_epochs(training, schedule, Run(seed, CPU, resume, report))
+    return module, run_epochs(training, schedule, Run(seed, CPU, resume))
 
 
 def test_cosine_decay_at_its_ends_and_middle():
@@ -103,11 +103,12 @@ def test_an_interrupted_run_draws_and_ends_as_an_undisturbed_one(tmp_path, stop)
             raise KeyboardInterrupt
 
     first, first_seen = Scalar(), []
-    with pytest.raises(KeyboardInterrupt):
-        train(4, module=first, loss=draws_of(first_seen, first), resume=Resume(tmp_path), report=breaks)
+    with pytest.raises(KeyboardInterrupt), told(breaks):
+        train(4, module=first, loss=draws_of(first_seen, first), resume=Resume(tmp_path))
     torch.manual_seed(99)
     second, second_seen = Scalar(), []
-    _, resumed = train(4, module=second, loss=draws_of(second_seen, second), resume=Resume(tmp_path), report=lines.append)
+    with told(lines.append):
+        _, resumed = train(4, module=second, loss=draws_of(second_seen, second), resume=Resume(tmp_path))
     assert any(f"continuing after epoch {stop} of 4" in line for line in lines)
     assert second_seen == seen[2 * stop :]
     assert resumed == curve
@@ -174,7 +175,8 @@ def test_a_run_killed_within_an_epoch_draws_and_ends_as_an_undisturbed_one(tmp_p
     torch.manual_seed(99)
     lines: list[str] = []
     second, second_seen = Scalar(), []
-    _, resumed = train(4, module=second, loss=draws_of(second_seen, second), resume=Resume(tmp_path), report=lines.append)
+    with told(lines.append):
+        _, resumed = train(4, module=second, loss=draws_of(second_seen, second), resume=Resume(tmp_path))
     assert lines[0].endswith(f"continuing after epoch {stop // 2} of 4" + (" and 1 steps" if stop % 2 else ""))
     assert second_seen == seen[stop:]
     assert resumed == curve

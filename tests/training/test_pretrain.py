@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from told import told
 
 from cspops.data.batches import Unlabelled
 from cspops.geo import uniform_on_sphere, unit_vectors
@@ -44,7 +45,7 @@ def world(n: int = 256, seed: int = 0) -> Unlabelled:
 
 def run(loss: str = "mc", terms: str = "BLD", *, data: Unlabelled | None = None, encoder: dict | None = None, **changes):
     """With changed settings of the loss, a changed schedule, a law of negatives and what `Run` takes among ``changes``."""
-    of_run = {key: changes.pop(key) for key in ("resume", "report") if key in changes}
+    of_run = {key: changes.pop(key) for key in ("resume",) if key in changes}
     asked = Run(changes.pop("seed", 0), CPU, **of_run)
     schedule = SCHEDULE.model_copy(update={key: changes.pop(key) for key in ("epochs", "negative_locations") if key in changes})
     negatives, fields = changes.pop("negatives", uniform_on_sphere), type(LOSSES[loss]).model_fields
@@ -213,10 +214,11 @@ def test_an_interrupted_run_ends_bit_identical(tmp_path, loss, terms, stop):
         if f"epoch {stop + 1} of 3" in line:
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        run(loss, terms, resume=Resume(tmp_path), report=breaks)
+    with pytest.raises(KeyboardInterrupt), told(breaks):
+        run(loss, terms, resume=Resume(tmp_path))
     lines: list[str] = []
-    resumed, its_curve = run(loss, terms, resume=Resume(tmp_path), report=lines.append)
+    with told(lines.append):
+        resumed, its_curve = run(loss, terms, resume=Resume(tmp_path))
     assert f"continuing after epoch {stop} of 3" in lines[0]
     assert its_curve == curve
     assert same(resumed, whole)

@@ -1,5 +1,6 @@
 """A source read into a temporary folder, and what was found in it."""
 
+import logging
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,14 +15,17 @@ import pyarrow.parquet as pq
 from cspops.commands import own_images
 from cspops.data.json_files import Document
 from cspops.errors import DataError, ParamsError
+from cspops.files import whole
 from cspops.host import Host
 from cspops.intake.rows import Account
 from cspops.intake.take_in import take_in
 from cspops.params import DownloadView, Params, completed, value_at, view
 from cspops.pipeline import paths
-from cspops.progress import Report, silent
+from cspops.progress import silence
 from cspops.report.character_map import bounding_box, cells
 from cspops.site import Site
+
+log = logging.getLogger(__name__)
 
 EXAMPLES = 3
 OWN = ("folder", "table")
@@ -70,7 +74,7 @@ class _NotesSeen:
             yield batch
 
 
-def run(params: Params, host: Host, *, path: Path | None, source: str | None, report: Report) -> Found:
+def run(params: Params, host: Host, *, path: Path | None, source: str | None) -> Found:
     """Read a source as stage download would, with no limit to the rows set aside, and describe it.
 
     Without ``path`` the folder that data.dvc names is read; with it that one, or that table, by the settings of
@@ -84,15 +88,16 @@ def run(params: Params, host: Host, *, path: Path | None, source: str | None, re
         (degrees, cells of west, south and rows), of the positions.
     """
     settings, raw, data_root = _what_to_read(completed(params), host, path, source)
-    report(f"reading {raw} as {settings.source}")
+    log.info(f"reading {raw} as {settings.source}")
     with tempfile.TemporaryDirectory(prefix="cspops-check-") as temporary:
         out, scratch = Path(temporary, "out"), Path(temporary, "scratch")
         out.mkdir()
         scratch.mkdir()
         there = host if path is None else host.model_copy(update={"data_root": data_root})
         seen = _NotesSeen()
-        site = Site(raw, {}, paths.REPORTS, out, scratch, there, silent)  # the account says it all
-        account, _ = take_in(settings, site, max_rejected=None, watch=seen.watch)
+        site = Site(raw, {}, paths.REPORTS, out, scratch, there)
+        with silence():  # the account says it all
+            account, _ = take_in(settings, site, max_rejected=None, watch=seen.watch)
         table = pq.read_table(out / "observations.parquet", columns=["lon", "lat", "captured_at"])
         rejected = pq.read_table(out / "rejected.parquet", columns=["where", "reason", "detail"])
     lonlat = np.stack([table[axis].drop_null().to_numpy() for axis in ("lon", "lat")], 1)
@@ -118,12 +123,8 @@ def draw(found: Found, file: Path) -> None:
     from cspops.report.world import World
 
     south, north = (min(-60.0, found.lonlat[:, 1].min(initial=0.0)), max(84.0, found.lonlat[:, 1].max(initial=0.0)))
-    temporary = file.with_name(f".{file.name}.new.png")
-    try:
-        observation_map({"observations": found.lonlat}, World(float(south), float(north)), temporary)
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole(file) as new:
+        observation_map({"observations": found.lonlat}, World(float(south), float(north)), new)
 
 
 def _what_to_read(params: Params, host: Host, path: Path | None, source: str | None) -> tuple[DownloadView, Path, Path]:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from cspops.commands.app import data
-from cspops.commands.output import WIDE, clean, print_json, say, show, width
+from cspops.commands.output import WIDE, clean, print_json, show, width
 from cspops.data.json_files import Document
 from cspops.pipeline.run import read_host, read_params
 
@@ -27,7 +27,7 @@ def data_check(
     """
     from cspops.commands import checked_source
 
-    found = checked_source.run(read_params(), read_host(), path=path, source=source, report=say)
+    found = checked_source.run(read_params(), read_host(), path=path, source=source)
     if map_file is not None:
         checked_source.draw(found, map_file)
     if json:

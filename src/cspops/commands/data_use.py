@@ -1,13 +1,16 @@
 """`cspops data use`: make data.dvc import a folder of one's own."""
 
+import logging
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from cspops.commands.app import data
-from cspops.commands.output import print_json, warn
+from cspops.commands.output import print_json
 from cspops.pipeline.run import read_params
+
+log = logging.getLogger(__name__)
 
 
 @data.command("use", epilog="Example: cspops data use ~/photos --source folder; then cspops data check; then dvc repro")
@@ -22,7 +25,7 @@ def data_use(
 
     document = own_images.run(path, read_params(), source=source, dry_run=dry_run)
     for warning in document["warnings"]:
-        warn(warning)
+        log.warning(warning)
     if json:
         print_json(document)
         return

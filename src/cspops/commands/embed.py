@@ -1,5 +1,6 @@
 """`cspops embed`: location embeddings into a file."""
 
+import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -16,9 +17,10 @@ from cspops.commands.options import (
     position,
     require_folder,
 )
-from cspops.commands.output import report, say
 from cspops.errors import ParamsError
 from cspops.progress import Meter
+
+log = logging.getLogger(__name__)
 
 EMBED = "Example: cspops embed --lon 8.54 --lat 47.37 --out zurich.npy; cspops embed --grid 1 --out world.npy"
 
@@ -67,6 +69,8 @@ def embed(
         points = embedding.points_of_table(table)
     else:
         points, shape = iter([embedding.Points(["given"], np.array([place]), [None])]), (1,)
-    with Meter("embed", total, report(), unit="places") as meter:
+    with Meter("embed", total, unit="places") as meter:
         count, lost = embedding.embed(loaded, meter.each(points, lambda part: len(part.where)), out, shape=shape)
-    say(f"{out}: {count:,} embeddings of {loaded.encoder.dim} numbers" + (f", {lost:,} without a position" if lost else ""))
+    log.info(
+        f"{out}: {count:,} embeddings of {loaded.encoder.dim} numbers" + (f", {lost:,} without a position" if lost else "")
+    )

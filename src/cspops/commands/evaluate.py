@@ -1,5 +1,6 @@
 """What `cspops evaluate` prints: the scores on other images, or the stage's last result."""
 
+import logging
 import math
 import sys
 from collections.abc import Mapping, Sequence
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cspops.commands.options import load_models
-from cspops.commands.output import clean, print_json, report, say, show
+from cspops.commands.output import clean, print_json, show
 from cspops.data.json_files import Document, read_json
 from cspops.errors import DataError
 from cspops.intake.judging.labels import listed
@@ -17,6 +18,8 @@ from cspops.report.tables import percent
 
 if TYPE_CHECKING:
     from cspops.report.tables import Places
+
+log = logging.getLogger(__name__)
 
 
 KINDS = ("latitude", "cell", "distance")
@@ -41,8 +44,8 @@ def score(
 
     models = load_models(folder, seed, label_ratio)
     image = next(iter(models.values())).image
-    rows = asked(paths, stdin=sys.stdin, position=None, reading=image.reading if image is not None else Reading(), report=say)
-    with Meter("evaluate", None, report(), unit="rows") as meter:
+    rows = asked(paths, stdin=sys.stdin, position=None, reading=image.reading if image is not None else Reading())
+    with Meter("evaluate", None, unit="rows") as meter:
         document = evaluate_on.score(models, meter.each(rows), run=run_of(folder), by_region=by is not None, by_class=by_class)
     document = {"on": list(paths), "model": folder.as_posix(), **document}
     if by is not None:
@@ -99,7 +102,7 @@ def _show_regions(places: "Mapping[str, Places]", what: str = "") -> None:
 def _show_classes(what: str, classes: "Sequence[Document]") -> None:
     show(f"Top-1 of each class{what}", class_rows(classes), text_columns=2)
     if len(classes) > MOST_CLASSES:
-        say(f"and {len(classes) - MOST_CLASSES} smaller classes: --json has all")
+        log.info(f"and {len(classes) - MOST_CLASSES} smaller classes: --json has all")
 
 
 MOST_CLASSES = 100

@@ -1,5 +1,6 @@
 """`cspops export`: what was trained, taken out of the project."""
 
+import logging
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -7,7 +8,9 @@ import typer
 
 from cspops.commands.app import USE, app
 from cspops.commands.options import ModelOption, RatioOption, SeedOption
-from cspops.commands.output import print_json, say, show
+from cspops.commands.output import print_json, show
+
+log = logging.getLogger(__name__)
 
 EXPORT = """Example: cspops export --out csp-climate; cspops export --model artifacts/pretrain/seed_0 --out csp-encoder.
 In Python: cspops.load("csp-climate")"""
@@ -31,7 +34,7 @@ def export(
     from cspops.commands import exported_folder
 
     parts = exported_folder.Parts(only, onnx)
-    about = exported_folder.run(model, out, seed=seed, label_ratio=label_ratio, parts=parts, force=force, report=say)
+    about = exported_folder.run(model, out, seed=seed, label_ratio=label_ratio, parts=parts, force=force)
     if json:
         print_json(about, ensure_ascii=False)
         return
@@ -42,4 +45,4 @@ def export(
         rows.append([name, f"{one['bytes']:,}", f"{max(of_outputs.values()):.1e}" if of_outputs else ""])
     show("", rows, text_columns=1)
     for sentence in about["lacking"]:
-        say(f"not in it: {sentence.replace('`', '')}")
+        log.info(f"not in it: {sentence.replace('`', '')}")

@@ -1,6 +1,7 @@
 """The models of a seed and label ratio into a folder that needs no project."""
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
@@ -11,15 +12,16 @@ from torch import nn
 
 from cspops.data.json_files import Document
 from cspops.errors import DataError
+from cspops.files import replaced, sha256_of
 from cspops.library import export_facts as facts
 from cspops.library.export_facts import metrics_of
 from cspops.library.exported import ABOUT, is_export, reading_facts, write_parts
 from cspops.library.loading import load
 from cspops.library.model import Model
 from cspops.library.onnx.writing import require_packages
-from cspops.pipeline.paths import replaced, sha256_of
-from cspops.progress import Report
 from cspops.report.model_card import CARD, model_card
+
+log = logging.getLogger(__name__)
 
 Only = Literal["encoder", "location"]
 """The location encoder alone, or with its classes; without an image network."""
@@ -45,7 +47,6 @@ def run(
     label_ratio: float | None = None,
     parts: Parts = EVERYTHING,
     force: bool = False,
-    report: Report,
 ) -> Document:
     """Write the models in ``folder``, their ONNX files and a card into ``out``, which appears whole or not at all.
 
@@ -66,7 +67,7 @@ def run(
     model = _part_of(load(folder, seed=seed, label_ratio=label_ratio), parts.only)
     with replaced(out.resolve()) as new:
         write_parts(new, model)
-        differences = _write_onnx(new, model, report) if parts.onnx else {}
+        differences = _write_onnx(new, model) if parts.onnx else {}
         about = _about(folder, origin, model, parts.only) | {"onnx": differences}
         if not parts.onnx:
             about["lacking"].append("ONNX files: `--no-onnx` left them out.")
@@ -105,7 +106,7 @@ def _part_of(model: Model, only: Only | None) -> Model:
     return model if only is None else replace(model, image=None, calibration=None)
 
 
-def _write_onnx(new: Path, model: Model, report: Report) -> dict[str, dict[str, float]]:
+def _write_onnx(new: Path, model: Model) -> dict[str, dict[str, float]]:
     """The ONNX files of the model's parts; answers the greatest difference from torch of each output of each file."""
     from cspops.library.onnx.checking import check_onnx
     from cspops.library.onnx.graphs import CombinedProbabilities, Embedding, LocationProbabilities, example
@@ -123,7 +124,7 @@ def _write_onnx(new: Path, model: Model, report: Report) -> dict[str, dict[str, 
     px = model.image.network.config["px"] if model.image is not None else None
     for file, (name, graph) in graphs.items():
         graph.eval().requires_grad_(False)
-        report(f"export: onnx/{file}")
+        log.info(f"export: onnx/{file}")
         write_onnx(new / "onnx" / file, graph, example(graph, px), name=name, facts=_carried(model))
         differences[file] = check_onnx(new / "onnx" / file, graph, name=name, px=px)
     return differences

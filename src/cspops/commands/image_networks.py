@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from cspops.commands.app import LOOK, app
-from cspops.commands.output import print_json, say, show
+from cspops.commands.output import print_json, show
 from cspops.pipeline.run import read_host, read_params
 
 
@@ -37,7 +37,7 @@ def image_networks(
         document = image_network_table.listing(read_params(), also=also or (), seeds=seeds)
     else:
         document = image_network_table.run(
-            read_params(), read_host(), names=names or (), also=also or (), seeds=seeds, again=again, say=say
+            read_params(), read_host(), names=names or (), also=also or (), seeds=seeds, again=again
         )
     if json:
         print_json(document, ensure_ascii=False)

@@ -1,18 +1,21 @@
 """`cspops import-checkpoint`: a released checkpoint in this project's formats."""
 
 import json as json_text
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cspops.commands.app import OTHERS, app
-from cspops.commands.output import print_json, say, show
+from cspops.commands.output import print_json, show
 from cspops.data.json_files import Document
 from cspops.errors import DataError
 
 if TYPE_CHECKING:
     from cspops.models.released import Released
+
+log = logging.getLogger(__name__)
 
 EXAMPLE = """Example: cspops import-checkpoint model_fmow.pth.tar --out imported/fmow.
 In Python: from cspops.models.loading import load_location_encoder;
@@ -39,7 +42,7 @@ def import_checkpoint(
         text_columns=2,
     )
     for name, reason in source["left_out"].items():
-        say(f"left out: {name}: {reason}")
+        log.info(f"left out: {name}: {reason}")
 
 
 def default_folder(file: Path) -> Path:
@@ -61,8 +64,8 @@ def run(file: Path, folder: Path, *, force: bool = False) -> Document:
     Raises:
         DataError: see `read_checkpoint` and `rebuild`; or ``folder`` is there already.
     """
+    from cspops.files import replaced
     from cspops.models.released import SOURCE, read_checkpoint, rebuild
-    from cspops.pipeline.paths import replaced
 
     _refuse_to_overwrite(folder, force)
     checkpoint = read_checkpoint(file)

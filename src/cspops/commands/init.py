@@ -1,12 +1,15 @@
 """`cspops init`: a new project."""
 
+import logging
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from cspops.commands.app import DATA, app
-from cspops.commands.output import print_json, warn
+from cspops.commands.output import print_json
+
+log = logging.getLogger(__name__)
 
 
 @app.command(rich_help_panel=DATA, epilog="Example: cspops init birds --data ~/photos; cd birds; dvc repro")
@@ -24,7 +27,7 @@ def init(
 
     document = new_project.run(folder, data=data, source=source)
     for warning in document["warnings"]:
-        warn(warning)
+        log.warning(warning)
     if json:
         print_json(document)
         return

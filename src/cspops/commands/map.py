@@ -1,5 +1,6 @@
 """`cspops map`: where a class is likely."""
 
+import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -7,8 +8,9 @@ import typer
 
 from cspops.commands.app import USE, app
 from cspops.commands.options import ModelOption, RatioOption, SeedOption, class_names, load_model, require_folder
-from cspops.commands.output import report, say
 from cspops.progress import Meter
+
+log = logging.getLogger(__name__)
 
 MAP = "Example: cspops map Csa --out csa.png; cspops map Csa --out csa.tif --box 5 40 15 48 --grid 0.05"
 
@@ -39,6 +41,6 @@ def map_class(
 
     require_folder(out)
     loaded = load_model(model, seed, label_ratio)
-    with Meter("map", None, report(), unit="places") as meter:
+    with Meter("map", None, unit="places") as meter:
         said = place_map.map_of_class(loaded, name, out, grid=grid, box=box, step=meter.step)
-    say(f"{out}: where {said} is likely")
+    log.info(f"{out}: where {said} is likely")

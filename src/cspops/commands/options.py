@@ -1,17 +1,19 @@
 """Options that commands share, what a shell offers after the tab key, and the model that options name."""
 
 import json
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cspops.commands.output import tell
 from cspops.errors import ParamsError
 from cspops.pipeline.run import read_host
 
 if TYPE_CHECKING:
     from cspops.library.model import Model
+
+log = logging.getLogger(__name__)
 
 
 MODELS = ("artifacts/finetune_loc/seed_*/label_*", "artifacts/pretrain/seed_*", "artifacts/imported/*")
@@ -79,9 +81,9 @@ def load_models(folder: Path, seed: int | None, label_ratio: float | None) -> "d
 
 def _told(model: "Model") -> "Model":
     """The same model, after --verbose has said where it computes and what it was read from."""
-    tell(f"device: {model.device}")
+    log.debug(f"device: {model.device}")
     for folder in model.folders:
-        tell(f"reads: {folder}")
+        log.debug(f"reads: {folder}")
     return model
 
 

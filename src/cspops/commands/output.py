@@ -1,51 +1,29 @@
 """What commands say: results on stdout, and on stderr warnings and errors (--quiet), progress too, or details (--verbose)."""
 
+import logging
 import os
 import sys
 import time
-from typing import Any, Literal
+from typing import Any
 
 from cspops.errors import ParamsError
-from cspops.progress import WARNING, Report, in_bytes, only_warnings
+from cspops.progress import in_bytes, show_from
 
-_level: Literal["quiet", "usual", "verbose"] = "usual"
+log = logging.getLogger(__name__)
 _begun = time.monotonic()
 
 
 def set_loudness(*, quiet: bool, verbose: bool) -> None:
     """What the options ask for; ParamsError for both."""
-    global _level, _begun
+    global _begun
     if quiet and verbose:
         raise ParamsError("--quiet and --verbose (or CSPOPS_QUIET and CSPOPS_VERBOSE) exclude each other", hint="leave one out")
-    _level, _begun = "quiet" if quiet else "verbose" if verbose else "usual", time.monotonic()
+    show_from(logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO)
+    _begun = time.monotonic()
 
 
 def is_verbose() -> bool:
-    return _level == "verbose"
-
-
-def say(line: str) -> None:
-    """A line of progress; stdout is for results."""
-    if _level == "quiet":
-        only_warnings(line)
-    else:
-        print(line, file=sys.stderr, flush=True)
-
-
-def warn(line: str) -> None:
-    """A line that --quiet does not keep back."""
-    say(f"{WARNING}{line}")
-
-
-def tell(line: str) -> None:
-    """A line of detail, for --verbose."""
-    if is_verbose():
-        print(line, file=sys.stderr, flush=True)
-
-
-def report() -> Report:
-    """`say`, for code that shows bars where it may."""
-    return only_warnings if _level == "quiet" else say
+    return log.isEnabledFor(logging.DEBUG)
 
 
 def tell_cost() -> None:
@@ -63,7 +41,7 @@ def tell_cost() -> None:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         line += f", {in_bytes(torch.cuda.max_memory_allocated())} of the GPU's"
-    tell(line)
+    log.debug(line)
 
 
 def print_json(document: Any, *, ensure_ascii: bool = True, sort_keys: bool = False) -> None:

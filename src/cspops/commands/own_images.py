@@ -10,6 +10,7 @@ from typing import Any
 
 from cspops.data.json_files import Document
 from cspops.errors import DataError, ParamsError
+from cspops.files import write_whole
 from cspops.params import TEMPLATE, Params, completed, parse, value_at
 from cspops.params.editing import with_section, with_value
 from cspops.pipeline import paths
@@ -286,7 +287,7 @@ def _write_all(texts: dict[Path, str]) -> None:
     try:
         for file, text in texts.items():
             done.append(file)
-            paths.write_whole(file, text)
+            write_whole(file, text)
     except BaseException:
         for file in done:
             file.write_bytes(before[file])

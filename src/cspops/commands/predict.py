@@ -1,5 +1,6 @@
 """`cspops predict`: classes of images that a user names."""
 
+import logging
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,9 +18,11 @@ from cspops.commands.options import (
     position,
     require_folder,
 )
-from cspops.commands.output import report, say, show, warn
+from cspops.commands.output import show
 from cspops.errors import ParamsError
-from cspops.progress import Meter, silent
+from cspops.progress import Meter
+
+log = logging.getLogger(__name__)
 
 SHOWN = 200
 """Rows of predictions in a table on the terminal."""
@@ -65,7 +68,7 @@ def predict(
     asked_for = asked(paths, stdin=sys.stdin, position=place, reading=reading)
     failed = files.Failures()
     streams = form not in (None, "table") and sys.stdout.isatty()  # rows on the terminal say themselves where it is
-    with Meter("predict", None, silent if streams else report(), unit="images") as meter:
+    with Meter("predict", None, unit="images", shown=not streams) as meter:
         rows = meter.each(asked_for)
         found = failed.watch(one.as_dict() for one in prediction.predict(loaded, rows, top=top, calibrated=calibrated))
         if out is not None:
@@ -75,13 +78,13 @@ def predict(
         else:
             files.write_text(found, sys.stdout, form=form, models=prediction.MODELS, top=top)
     if out is not None:
-        say(f"{out}: {failed.rows} rows")
+        log.info(f"{out}: {failed.rows} rows")
     elif form in (None, "table"):
         show("", files.table_rows(shown, models=prediction.MODELS), text_columns=2)
         if more:
-            say(f"and {more} further rows: --out FILE writes all")
+            log.info(f"and {more} further rows: --out FILE writes all")
     if failed.misplaced:
-        warn(f"{failed.misplaced} of {failed.rows} rows have a position that is not used: {failed.first_misplaced}")
+        log.warning(f"{failed.misplaced} of {failed.rows} rows have a position that is not used: {failed.first_misplaced}")
     if failed.count:
-        warn(f"{failed.count} of {failed.rows} rows have an error: {failed.first}")
+        log.warning(f"{failed.count} of {failed.rows} rows have an error: {failed.first}")
         raise typer.Exit(1)

@@ -1,23 +1,24 @@
 """The stages of dvc.yaml."""
 
+import logging
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from cspops.commands import output
 from cspops.commands.app import STAGES, app
 from cspops.commands.options import RatioOption, model_folders
-from cspops.commands.output import say
 from cspops.errors import ParamsError
 from cspops.pipeline.run import read_params, run_stage
+
+log = logging.getLogger(__name__)
 
 EVALUATE = """Example: cspops evaluate --json | jq .test.label_5.combined.top1; cspops evaluate --show --per-class;
 cspops evaluate --on photos/ --by region"""
 
 
 def _run(stage: str) -> None:
-    run_stage(stage, tell=output.tell, report=output.report())
+    run_stage(stage)
 
 
 @app.command(rich_help_panel=STAGES, epilog="Example: dvc repro check")
@@ -118,4 +119,4 @@ def evaluate(
 def report() -> None:
     """Write reports/report.html and report.md: tables, curves, maps, mistakes and examples."""
     _run("report")
-    say("reports/report.html: the run as one page; reports/report.md: for pull requests")
+    log.info("reports/report.html: the run as one page; reports/report.md: for pull requests")

@@ -1,6 +1,7 @@
 """`cspops tables`: the paper's tables beside ours, and the experiments that they still need."""
 
 import json as json_text
+import logging
 import os
 import re
 import subprocess
@@ -15,7 +16,7 @@ import typer
 
 from cspops.commands import runs
 from cspops.commands.app import LOOK, app
-from cspops.commands.output import print_json, say, show
+from cspops.commands.output import print_json, show
 from cspops.data.json_files import Document
 from cspops.errors import CspopsError, DataError, ParamsError
 from cspops.pipeline.run import read_params
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from cspops.evaluation.compared_rows import HitsByRoleAndRatio
     from cspops.report.paper_page import TableDocument
     from cspops.report.paper_table import PaperTable
+
+log = logging.getLogger(__name__)
 
 FOLDER = Path("reports/tables")
 PARAMS = Path("params.yaml")
@@ -69,7 +72,7 @@ def listing() -> list[Document]:
 
 def filled(number: int, *, any_code: bool) -> "TableDocument":
     """A table from finished runs and from what reports/tables/ holds, written there as JSON and Markdown."""
-    from cspops.pipeline.paths import write_whole
+    from cspops.files import write_whole
     from cspops.report.paper_page import page
 
     (table,) = _tables(number)
@@ -92,7 +95,7 @@ def queued(number: int, *, any_code: bool) -> Document:
         )
     _warn(table)
     if files := runs.untracked_sources():
-        say(f"note: not in git, so queued runs will not have it: {', '.join(files)} (git add -N)")
+        log.info(f"note: not in git, so queued runs will not have it: {', '.join(files)} (git add -N)")
     waiting = [match.groups() for match in map(ENTRY.fullmatch, _dvc("queue", "status").splitlines()) if match]
     coming = _records(table, [commit for commit, _ in waiting])
     taken = {name for _, name in waiting} | {name for _, name, _ in runs.revisions()}
@@ -113,7 +116,7 @@ def queued(number: int, *, any_code: bool) -> Document:
             changed = {path: value for path, value in cell.overrides if value_at(table.params, path) != value}
             settings = [f"{path}={'null' if value is None else value}" for path, value in changed.items()]
             _dvc("exp", "run", "--queue", "-n", name, *(part for one in settings for part in ("-S", one)))
-            say(f"queued {name}: {', '.join(settings) or 'params.yaml as it is'}")
+            log.info(f"queued {name}: {', '.join(settings) or 'params.yaml as it is'}")
             taken.add(name)
             new.add(run_name)
             coming.append(table.last.with_params(cell.params))
@@ -181,12 +184,14 @@ def _warn(table: "PaperTable") -> None:
     from cspops.pipeline import code
 
     if differ := runs.differs_from_head(PARAMS, runs.RECORD, runs.METRICS):
-        say(f"note: not as in HEAD: {', '.join(differ)}; runs that are not committed do not count")
+        log.info(f"note: not as in HEAD: {', '.join(differ)}; runs that are not committed do not count")
     here = code.package()
     if changed := [stage for stage, digest in table.last.code.items() if here.digest(stage) != digest]:
-        say(f"note: the code of {', '.join(changed)} is not that of {runs.RECORD}, by which runs are chosen: dvc repro first")
+        log.info(
+            f"note: the code of {', '.join(changed)} is not that of {runs.RECORD}, by which runs are chosen: dvc repro first"
+        )
     if table.last.with_params(table.params).params["download"] != table.last.params["download"]:
-        say(f"note: the catalogue of {runs.RECORD}, by which runs are chosen, is not that of params.yaml: dvc repro first")
+        log.info(f"note: the catalogue of {runs.RECORD}, by which runs are chosen, is not that of params.yaml: dvc repro first")
 
 
 def _hits(commit: str) -> "HitsByRoleAndRatio | None":

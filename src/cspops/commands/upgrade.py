@@ -1,14 +1,18 @@
 """`cspops upgrade`: a project of `cspops init` follows the cspops that is installed now."""
 
+import logging
 from importlib.resources import files
 from typing import Annotated
 
 import typer
 
 from cspops.commands.app import DATA, app
-from cspops.commands.output import print_json, warn
+from cspops.commands.output import print_json
 from cspops.data.json_files import Document
 from cspops.errors import ParamsError
+from cspops.files import write_whole
+
+log = logging.getLogger(__name__)
 
 
 @app.command(rich_help_panel=DATA, epilog="Example: pip install -U cspops; cspops upgrade; dvc repro")
@@ -19,7 +23,7 @@ def upgrade(
     """Make a project of `cspops init` follow the cspops that is installed now; `dvc repro` then runs what is other code."""
     document = run(dry_run=dry_run)
     for warning in document["warnings"]:
-        warn(warning)
+        log.warning(warning)
     if json:
         print_json(document)
         return
@@ -62,7 +66,7 @@ def run(*, dry_run: bool) -> Document:
         texts[code.FILE] = now.text
     if not dry_run:
         for file, text in texts.items():
-            paths.write_whole(file, text)
+            write_whole(file, text)
     return {
         "was": before.version,
         "now": now.version,

@@ -1,5 +1,7 @@
 """The role of each observation: the source's own, or drawn at random, with whole blocks of the map held out."""
 
+import logging
+
 import numpy as np
 import pyarrow as pa
 import torch
@@ -8,9 +10,10 @@ from cspops.data.splits import ROLES
 from cspops.errors import DataError
 from cspops.geo import blocks, near_blocks
 from cspops.params.sections import Split
-from cspops.progress import Report, silent
 from cspops.seeds import numpy_stream
 from cspops.shapes import Bool, Float, Int, Tensor
+
+log = logging.getLogger(__name__)
 
 TRAIN, VAL, TEST, SPATIAL_VAL, SPATIAL_TEST, BUFFER = range(len(ROLES))
 MOST_BUFFER = 0.5
@@ -30,7 +33,6 @@ def assign_roles(
     lonlat: Float[Tensor, "n 2"],
     location_id: pa.Array | pa.ChunkedArray | None,
     seed: int,
-    report: Report = silent,
 ) -> list[str]:
     """The role of every observation.
 
@@ -52,26 +54,25 @@ def assign_roles(
             the block that most of its located rows are in (of two the one of the earlier row), is held out, drawn and
             counted whole, and is in the buffer when any of its rows is. None: every row is a place of its own.
         seed: of the draws.
-        report: is told what was decided otherwise than asked.
     """
-    place = _places(location_id, len(official), report)
+    place = _places(location_id, len(official))
     given = pa.array(official, pa.string())
     can_tell = labelled.numpy()
     if settings.method == "official" and given.null_count < len(given):
-        roles = _official(given, can_tell, report)
+        roles = _official(given, can_tell)
         if location_id is not None:
             _refuse_split_places(roles, place, location_id)
         if not (roles == VAL).any():
             drawn = _draw(place, (roles == TRAIN) & can_tell, (settings.val,), numpy_stream(seed, "split", "official val"))[0]
             roles[drawn[place]] = VAL
-            report(f"the source's split has no val: {(roles == VAL).sum()} of its training rows are taken (split.val)")
+            log.info(f"the source's split has no val: {(roles == VAL).sum()} of its training rows are taken (split.val)")
         _require_all(roles, can_tell, "the source's split has", RANDOM)
     else:
         if settings.method == "official":
-            report("the source has no split of its own: roles are drawn as with split.method: random")
+            log.info("the source has no split of its own: roles are drawn as with split.method: random")
         roles = np.full(len(given), TRAIN, dtype=np.int8)
         if settings.spatial_val + settings.spatial_test > 0:
-            held = _hold_out(place, can_tell, lonlat, settings, seed, report)
+            held = _hold_out(place, can_tell, lonlat, settings, seed)
             roles[:] = held[place]
         parts = _draw(place, (roles == TRAIN) & can_tell, (settings.val, settings.test), numpy_stream(seed, "split", "random"))
         for role, drawn in zip((VAL, TEST), parts, strict=True):
@@ -81,12 +82,12 @@ def assign_roles(
     return names
 
 
-def _places(location_id: pa.Array | pa.ChunkedArray | None, n: int, report: Report) -> Int[np.ndarray, "n"]:
+def _places(location_id: pa.Array | pa.ChunkedArray | None, n: int) -> Int[np.ndarray, "n"]:
     """The number of each row's place, from 0."""
     if location_id is None:
         return np.arange(n)
     if location_id.null_count == n:
-        report("no row has a location_id: split.unit: location_id does as observation does")
+        log.info("no row has a location_id: split.unit: location_id does as observation does")
     column = location_id.combine_chunks() if isinstance(location_id, pa.ChunkedArray) else location_id
     codes = column.dictionary_encode()
     place: np.ndarray = codes.indices.fill_null(-1).to_numpy().astype(np.int64)
@@ -95,7 +96,7 @@ def _places(location_id: pa.Array | pa.ChunkedArray | None, n: int, report: Repo
     return place
 
 
-def _official(given: pa.Array, labelled: Bool[np.ndarray, "n"], report: Report) -> Int[np.ndarray, "n"]:
+def _official(given: pa.Array, labelled: Bool[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
     codes = given.dictionary_encode(null_encoding="encode")
     kinds = codes.dictionary.to_pylist()
     role_of = np.array([ROLES.index(kind) if kind in ROLES else -1 for kind in kinds], dtype=np.int8)
@@ -105,7 +106,7 @@ def _official(given: pa.Array, labelled: Bool[np.ndarray, "n"], report: Report) 
     only_seen = without_role & ~labelled
     if only_seen.any():
         roles[only_seen] = TRAIN
-        report(f"{only_seen.sum()} unlabelled rows without an official split are trained on without labels")
+        log.info(f"{only_seen.sum()} unlabelled rows without an official split are trained on without labels")
     wrong = np.flatnonzero(roles < 0)
     if len(wrong):
         others = f" (and {len(wrong) - 1} other rows have none of them)" if len(wrong) > 1 else ""
@@ -160,7 +161,6 @@ def _hold_out(
     lonlat: Float[Tensor, "n 2"],
     settings: Split,
     seed: int,
-    report: Report,
 ) -> Int[np.ndarray, "places"]:
     """TRAIN, SPATIAL_VAL, SPATIAL_TEST or BUFFER for each place."""
     degrees, first, both = settings.block_degrees, settings.spatial_val, settings.spatial_val + settings.spatial_test
@@ -177,7 +177,7 @@ def _hold_out(
     for role, low, high in ((SPATIAL_VAL, 0.0, first), (SPATIAL_TEST, first, both)):
         roles[np.isin(cell, order[(sizes > low) & (sizes <= high)])] = role
     if not roles.any():
-        report(f"no block is held out: the first of {len(numbers)} has too many rows (split.block_degrees, split.spatial_*)")
+        log.info(f"no block is held out: the first of {len(numbers)} has too many rows (split.block_degrees, split.spatial_*)")
         return roles
     open_rows = located[roles[place[located]] == TRAIN]
     held_out = torch.from_numpy(np.unique(cell[roles != TRAIN]))
@@ -188,7 +188,7 @@ def _hold_out(
     left = len(np.unique(place[labelled & (roles[place] == TRAIN)]))
     if taken > MOST_BUFFER * others or left < 3:
         why = f"the buffer would take {taken} of the other {others} labelled rows" if taken else "too few rows would be left"
-        report(f"no block is held out: {why} (split.block_degrees, split.buffer_km)")
+        log.info(f"no block is held out: {why} (split.block_degrees, split.buffer_km)")
         roles[:] = TRAIN
     return roles
 

@@ -4,7 +4,6 @@ A source (`intake/sources/*.py`) yields `ROWS` batches and judges as little as i
 names. `ingest` sorts the rows into observations and rejected rows. Nothing here needs torch.
 """
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, Literal, NamedTuple, TypedDict
 import pyarrow as pa
 
 from cspops.data.image_columns import CROP, GIVEN_FEATURES, IMAGE
+from cspops.files import sha256_of
 from cspops.pixels.reading import Reading
 
 ROWS = pa.schema(
@@ -152,5 +152,4 @@ def batch(columns: Mapping[str, pa.Array | list[Any]]) -> pa.RecordBatch:
 
 def file_facts(file: Path) -> FileFacts:
     """Size in bytes and sha256."""
-    with file.open("rb") as opened:
-        return {"size": file.stat().st_size, "sha256": hashlib.file_digest(opened, "sha256").hexdigest()}
+    return {"size": file.stat().st_size, "sha256": sha256_of(file)}

@@ -19,7 +19,6 @@ from cspops.intake.sources.table import open_table
 from cspops.params.sections import BlueMarble, Fmow, Folder, Inat2018, Table
 from cspops.pixels.reading import Reading, image_root
 from cspops.pixels.workers import Map, Workers
-from cspops.progress import Report
 from cspops.site import Site
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ PUBLISHED = ("inat2018", "fmow")
 """Sources whose files `cspops download` fetches."""
 
 
-def open_source(view: "DownloadView", *, raw: Path, data_root: Path, map: Map = map, report: Report) -> Source:
+def open_source(view: "DownloadView", *, raw: Path, data_root: Path, map: Map = map) -> Source:
     """The rows of ``view.source``, about to be read.
 
     Args:
@@ -38,11 +37,10 @@ def open_source(view: "DownloadView", *, raw: Path, data_root: Path, map: Map = 
         raw: the folder that data.dvc brings.
         data_root: the folder of files that DVC does not track.
         map: applies a function to items in order; a map over worker processes makes reading many files quicker.
-        report: told what a source says before its rows.
     """
     match view.settings:
         case BlueMarble() as settings:
-            return open_blue_marble(raw, settings, seed=view.seed, report=report)
+            return open_blue_marble(raw, settings, seed=view.seed)
         case Inat2018(form=form, inspection=inspection):
             return open_inat2018(data_root / view.source, form=form, inspection=inspection)
         case Fmow() as settings:
@@ -101,7 +99,7 @@ def take_in(
     if getattr(view.settings, "root", None) == "data_root":
         site.host.required_data_root(f"dataset.{view.source}.root is data_root, so the images lie")
     with Workers(site.host.decoders(by_path=True)) as workers:
-        source = open_source(view, raw=site.raw, data_root=site.host.data_root, map=workers.map, report=site.report)
+        source = open_source(view, raw=site.raw, data_root=site.host.data_root, map=workers.map)
         source.batches = watch(source.batches)
         source.files.update(fetched or {})
         inspect = None
@@ -116,5 +114,5 @@ def take_in(
         rules = Rules(
             view.min_class_size, max_rejected, view.bad_position, view.duplicate_images, merge_labels=view.merge_labels
         )
-        account = ingest(source, site.out, rules, inspect=inspect, scratch=site.scratch, report=site.report)
+        account = ingest(source, site.out, rules, inspect=inspect, scratch=site.scratch)
     return account, source

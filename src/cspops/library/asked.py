@@ -1,5 +1,6 @@
 """What a user asks about: images, folders and tables as rows with an image, a position, and why one is missing."""
 
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,8 @@ from cspops.intake.sources.table import open_table, table_format
 from cspops.intake.tables.columns import USUAL
 from cspops.pixels.reading import Reading
 from cspops.pixels.unreadable import below
-from cspops.progress import Report, silent
+
+log = logging.getLogger(__name__)
 
 NO_POSITION = "no position is given"
 """What `position_problem` says of a row that was to have none."""
@@ -54,7 +56,6 @@ def asked(
     stdin: Iterable[str],
     position: tuple[float, float] | None,
     reading: Reading,
-    report: Report = silent,
 ) -> Iterator[Asked]:
     """Rows for each path in turn, as they are needed: an image, a folder of images, a table that names them, or `-`.
 
@@ -63,13 +64,12 @@ def asked(
         stdin: read only for `-`.
         position: (longitude, latitude) of every image, instead of its own.
         reading: how images become RGB.
-        report: is told what is odd about a folder or table as a whole, after its last row.
     """
     for path in paths:
         lines = (line.rstrip("\r\n") for line in stdin) if path == STDIN else (path,)
         for line in lines:
             if line:
-                for row in _rows(Path(line), reading, report):
+                for row in _rows(Path(line), reading):
                     yield row if position is None else _placed(row, position)
 
 
@@ -78,7 +78,7 @@ def _placed(row: Asked, position: tuple[float, float]) -> Asked:
     return replace(row, lon=lon, lat=lat, position="given", problem=None)
 
 
-def _rows(path: Path, reading: Reading, report: Report) -> Iterator[Asked]:
+def _rows(path: Path, reading: Reading) -> Iterator[Asked]:
     if path.is_dir():
         every = dict.fromkeys(USUAL)
         try:
@@ -87,7 +87,7 @@ def _rows(path: Path, reading: Reading, report: Report) -> Iterator[Asked]:
             raise DataError(f"{path} holds no image", hint="name images (JPEG, PNG, TIFF, WebP), folders or tables") from None
         for part in source.batches:
             yield from _of_batch(part, root=path, origin="file", prefix=f"{path.as_posix()}/", label=path.absolute().name)
-        _tell(source, path, report)
+        _tell(source, path)
     elif path.is_file() and table_format(path):
         every = dict.fromkeys(USUAL)
         try:
@@ -96,7 +96,7 @@ def _rows(path: Path, reading: Reading, report: Report) -> Iterator[Asked]:
             raise DataError(error.message, hint=COLUMNS if "params.yaml" in (error.hint or "") else error.hint) from None
         for part in source.batches:
             yield from _of_batch(part, root=path.parent, origin="table", prefix="")
-        _tell(source, path, report)
+        _tell(source, path)
     elif path.is_file():
         said = read_metadata(Question(path, position=True))
         lon, lat = said.lonlat or (None, None)
@@ -108,9 +108,9 @@ def _rows(path: Path, reading: Reading, report: Report) -> Iterator[Asked]:
         yield Asked(path.as_posix(), None, np.nan, np.nan, "none", error=NOT_THERE)
 
 
-def _tell(source: Source, path: Path, report: Report) -> None:
+def _tell(source: Source, path: Path) -> None:
     for remark in source.remarks:
-        report(f"{path}: {remark}")
+        log.info(f"{path}: {remark}")
 
 
 def _of_batch(part: pa.RecordBatch, *, root: Path, origin: str, prefix: str, label: str | None = None) -> Iterator[Asked]:

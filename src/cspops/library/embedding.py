@@ -1,6 +1,5 @@
 """Location embeddings of places, of a table's rows or of a grid over the world, into a file."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import pyarrow.parquet as pq
 import torch
 
 from cspops.errors import DataError, ParamsError
+from cspops.files import whole
 from cspops.intake.judging.positions import read_positions
 from cspops.intake.tables.columns import degrees, position_columns
 from cspops.intake.tables.table_files import open_file
@@ -151,12 +151,11 @@ def embed(model: Model, points: Iterator[Points], out: Path, *, shape: tuple[int
     if out.suffix.lower() == ".npy" and shape is None:
         parts = list(points)  # names and positions alone: embeddings are made after they are counted
         shape, points = (sum(len(part.where) for part in parts),), iter(parts)
-    begun = out.with_name(f".{out.stem}.new{out.suffix}")
     dim = model.encoder.dim
-    sink: Sink = ParquetSink(begun, dim) if out.suffix.lower() == ".parquet" else NpySink(begun, dim, shape or ())
     count = lost = 0
     first: str | None = None
-    try:
+    with whole(out) as new:
+        sink: Sink = ParquetSink(new, dim) if out.suffix.lower() == ".parquet" else NpySink(new, dim, shape or ())
         for part in points:
             first = first or next((problem for problem in part.problem if problem is not None), None)
             found = model.encode_location(torch.from_numpy(part.lonlat)).numpy()
@@ -167,7 +166,4 @@ def embed(model: Model, points: Iterator[Points], out: Path, *, shape: tuple[int
             raise DataError("there is no place to embed")
         if lost == count:
             raise DataError(f"no row has a position that can be used; the first: {first}", hint=EXCHANGED)
-        os.replace(begun, out)
-    finally:
-        begun.unlink(missing_ok=True)
     return count, lost

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cspops.files import whole
 from cspops.library.asked import NO_POSITION
 
 Row = Mapping[str, Any]
@@ -118,16 +118,12 @@ def write_text(rows: Iterable[Row], out: Text, *, form: str, models: Sequence[st
 def write_file(rows: Iterable[Row], file: Path, *, models: Sequence[str], top: int) -> None:
     """Rows as the suffix of ``file`` says: the whole file, or nothing."""
     form = SUFFIXES[file.suffix.lower()]
-    begun = file.with_name(f".{file.stem}.new{file.suffix}")
-    try:
+    with whole(file) as new:
         if form == "parquet":
-            write_parquet(rows, str(begun), models=models)
+            write_parquet(rows, str(new), models=models)
         else:
-            with begun.open("w", encoding="utf-8", newline="") as out:
+            with new.open("w", encoding="utf-8", newline="") as out:
                 write_text(rows, out, form=form, models=models, top=top)
-        os.replace(begun, file)
-    finally:
-        begun.unlink(missing_ok=True)
 
 
 @dataclass

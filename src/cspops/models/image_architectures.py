@@ -1,7 +1,6 @@
 """Image networks without their classifier, by the names of timm and torchvision, and how their images are prepared."""
 
 import contextlib
-import difflib
 import io
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from cspops.errors import DataError, ParamsError
+from cspops.errors import DataError, ParamsError, nearest
 from cspops.shapes import Tensor
 
 
@@ -138,5 +137,5 @@ def out_of_reach(name: str, error: Exception) -> DataError:
 
 
 def _unknown(library: str, name: str, known: list[str], listing: str) -> ParamsError:
-    near = ", ".join(difflib.get_close_matches(name, known, n=5, cutoff=0.5)) or f"see {listing}"
+    near = ", ".join(nearest(name, known, most=5)) or f"see {listing}"
     return ParamsError(f"params.yaml: image_encoder.model: {library} has no model {name!r}", hint=f"near it: {near}")

@@ -11,7 +11,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from cspops.errors import DataError
-from cspops.models.torch_files import read_torch_file, sha256_of, some, trainer_globals
+from cspops.files import sha256_of
+from cspops.models.torch_files import read_torch_file, require_file, some, trainer_globals
 from cspops.shapes import Tensor
 
 FORMAT = "file:PATH of image_encoder.weights names a safetensors file, or one of torch.save with a state_dict, for this model"
@@ -49,9 +50,9 @@ def read_image_weights(file: Path, network: nn.Module, *, heads: Sequence[str], 
     Raises:
         DataError: no such file, none of these formats, or not the tensors of this network; one sentence names them.
     """
-    sha256 = sha256_of(file, hint=FORMAT)
+    require_file(file, hint=FORMAT)
     state, left_out = fitted(_tensors(file), network, heads=heads, source=str(file), model=model)
-    return ImageWeights(sha256, state, left_out)
+    return ImageWeights(sha256_of(file), state, left_out)
 
 
 def fitted(

@@ -1,6 +1,5 @@
 """Files of torch.save, read so that nothing they hold is run."""
 
-import hashlib
 import re
 import warnings
 from collections import OrderedDict
@@ -17,12 +16,10 @@ Allowed = Callable[..., Any] | tuple[Callable[..., Any], str]
 """A global that a pickle may name, with the name where it is not the global's own."""
 
 
-def sha256_of(file: Path, *, hint: str) -> str:
-    """SHA-256 of a file; DataError with ``hint`` when there is no such file."""
+def require_file(file: Path, *, hint: str) -> None:
+    """DataError with ``hint`` when there is no such file."""
     if not file.is_file():
         raise DataError(f"{file} is {'a folder' if file.is_dir() else 'missing'}", hint=hint)
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def read_torch_file(file: Path, *, hint: str, allowed: list[Allowed]) -> Any:

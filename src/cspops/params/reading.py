@@ -1,6 +1,5 @@
 """Reading params.yaml in DVC's own YAML dialect, and saying what is wrong with it."""
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
@@ -10,7 +9,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from cspops.errors import ParamsError
+from cspops.errors import ParamsError, nearest
 from cspops.params.graph import CHOICES, value_at
 from cspops.params.section import Section
 from cspops.params.sections import Params
@@ -115,15 +114,15 @@ def _explain(error: ValidationError) -> Iterator[str]:
         kind, value = problem["type"], problem["input"]
         if kind == "extra_forbidden":
             known = _keys_at(problem["loc"][:-1])
-            near = _nearest(str(problem["loc"][-1]), known, cutoff=0.5)
-            guess = f"did you mean `{near}`?" if near else f"known here: {', '.join(known) or 'none'}"
+            near = nearest(str(problem["loc"][-1]), known)
+            guess = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(known) or 'none'}"
             yield f"{path}: unknown key; {guess} (got {_short(value)})"
         elif kind == "missing":
             yield f"{path}: the key is missing"
         elif kind == "literal_error":
             choices = re.findall(r"'([^']*)'", problem["ctx"]["expected"])
-            near = _nearest(str(value), choices, cutoff=0.3)
-            guess = f"; did you mean `{near}`?" if near else ""
+            near = nearest(str(value), choices, cutoff=0.3)
+            guess = f"; did you mean `{near[0]}`?" if near else ""
             yield f"{path}: {_short(value)} is not one of {', '.join(choices)}{guess}"
         elif kind == "value_error":
             prefix = f"{path}: " if path else ""
@@ -136,13 +135,6 @@ def _explain(error: ValidationError) -> Iterator[str]:
 def _inside(path: tuple[int | str, ...], problems: Sequence[ErrorDetails]) -> bool:
     """Whether a problem lies below ``path``."""
     return any(one["loc"][: len(path)] == path and len(one["loc"]) > len(path) for one in problems)
-
-
-def _nearest(word: str, known: list[str], *, cutoff: float) -> str | None:
-    """The known word most like ``word``, whatever the case of its letters."""
-    lower = {one.lower(): one for one in known}
-    near = difflib.get_close_matches(word.lower(), lower, n=1, cutoff=cutoff)
-    return lower[near[0]] if near else None
 
 
 def _short(value: Any) -> str:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from cspops.errors import DataError, EnvironmentProblem
+from cspops.files import sha256_of, write_whole
 from cspops.params import VIEWS
 from cspops.pipeline import paths
 
@@ -33,7 +34,7 @@ CODE = paths.ARTIFACTS / "code"
 """A file per stage, with the digest of its code."""
 STAGE_MODULES = __name__.rpartition(".")[0]
 
-PLUMBING = ("commands", "params", "host", "pipeline.paths", "pipeline.code", "errors", "progress", "site", "__main__")
+PLUMBING = ("commands", "params", "host", "pipeline.paths", "pipeline.code", "errors", "files", "progress", "site", "__main__")
 """What cannot change a result, so that no digest holds it. Of params.yaml DVC records the values that a stage reads."""
 
 HEADER = """\
@@ -205,7 +206,7 @@ def template(name: str) -> bytes:
 def write(code: Code) -> None:
     """Write the digest of each stage for DVC; a file that is as it should be stays untouched."""
     for stage, digest in code.stages.items():
-        paths.write_whole(CODE / stage, digest + "\n")
+        write_whole(CODE / stage, digest + "\n")
 
 
 def noted() -> dict[str, str]:
@@ -276,7 +277,7 @@ def _refusal(before: Code, stages: list[str]) -> EnvironmentProblem:
 
 def is_graph_of(code: Code) -> bool:
     """Whether dvc.yaml is as it was written with ``code``."""
-    return GRAPH.is_file() and paths.sha256_of(GRAPH) == code.graph
+    return GRAPH.is_file() and sha256_of(GRAPH) == code.graph
 
 
 def _sha256(content: bytes) -> str:

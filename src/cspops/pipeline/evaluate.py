@@ -4,6 +4,7 @@ Tables of rows and classes are made some rows at a time (`kernels.row_blocks`) a
 """
 
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,8 @@ from cspops.site import Site
 if TYPE_CHECKING:
     from cspops.params.graph import EvaluateView
     from cspops.params.sections import Priors
+
+log = logging.getLogger(__name__)
 
 
 FINETUNE_IMG = "dvc repro finetune-img"
@@ -109,7 +112,7 @@ def _judged(observations: Observations, view: "EvaluateView", site: Site) -> Jud
         masks[role] = labelled_role if role in VALIDATION and not both.any() else both
         if without := int((labelled_role & ~imaged).sum()):
             what = "judged by location alone" if torch.equal(masks[role], labelled_role) else "not judged"
-            site.report(f"evaluate: {without} rows of role {role} have no released prediction: {what}")
+            log.info(f"evaluate: {without} rows of role {role} have no released prediction: {what}")
     if not (masks["test"] | masks["spatial_test"]).any():
         lacking = "a label and a released prediction" if bool((~imaged).any()) else "a label"
         raise DataError(

@@ -1,5 +1,6 @@
 """featurize: F*(I) of every observation, once."""
 
+import logging
 import shutil
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ from cspops.site import Site
 
 if TYPE_CHECKING:
     from cspops.params.graph import FeaturizeView
+
+log = logging.getLogger(__name__)
 
 
 SHARD = 4096
@@ -71,7 +74,7 @@ def compute(config: Config, obs_id: Sequence[str], site: Site) -> None:
                 features[batch] = answer.numpy()
             features.flush()
             shards.finish(rows)
-            site.report(f"featurize: {rows.stop} of {len(obs_id)} images")
+            log.info(f"featurize: {rows.stop} of {len(obs_id)} images")
 
 
 def copy(given: GivenFeatures, obs_id: Sequence[str], site: Site) -> None:
@@ -82,4 +85,4 @@ def copy(given: GivenFeatures, obs_id: Sequence[str], site: Site) -> None:
         features[rows.start : rows.stop] = given.block(rows)
         features.flush()
         shards.finish(rows)
-        site.report(f"featurize: {rows.stop} of {len(obs_id)} rows of given features")
+        log.info(f"featurize: {rows.stop} of {len(obs_id)} rows of given features")

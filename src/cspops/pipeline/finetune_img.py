@@ -1,6 +1,7 @@
 """finetune-img: a probe of frozen features, a fine-tuned network or released predictions, for each seed and label ratio."""
 
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
     from cspops.models.heads import LinearProbe
     from cspops.params.graph import FinetuneImgView
+
+log = logging.getLogger(__name__)
 
 
 Make = Callable[[int, float, Path], None]
@@ -96,7 +99,7 @@ def _fitted(view: "FinetuneImgView", settings: ProbeSettings, observations: Obse
         save_model(folder, probe, probe.config)
         (folder / "search.json").write_text(json.dumps([asdict(choice) for choice in search], indent=1) + "\n")
         best = min(search, key=lambda choice: choice.val_nll)
-        site.report(
+        log.info(
             f"finetune-img: seed {seed}, ratio {ratio:g}, {int(rows.sum())} labels, l2 {best.l2:g}, val NLL {best.val_nll:.3f}"
         )
 
@@ -122,6 +125,6 @@ def _released(observations: Observations, site: Site) -> Make:
         if not count:
             raise DataError(f"no observation has a released prediction at label ratio {ratio:g}", hint=hint)
         write_released(folder, known[ratio])
-        site.report(f"finetune-img: seed {seed}, ratio {ratio:g}, released predictions of {count} observations")
+        log.info(f"finetune-img: seed {seed}, ratio {ratio:g}, released predictions of {count} observations")
 
     return make

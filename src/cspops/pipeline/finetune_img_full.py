@@ -1,6 +1,6 @@
 """finetune-img where finetune_img.mode is `full`: the whole image network with a head, for every seed and label ratio."""
 
-import sys
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,6 @@ from cspops.models.checkpoint import load_config, load_weights, save_model
 from cspops.models.heads import LinearProbe, Standardise
 from cspops.params.image_networks import Full
 from cspops.pipeline.pixels import Squares, decoded, on_device
-from cspops.progress import Report
 from cspops.shapes import Bool, Tensor
 from cspops.site import Site
 from cspops.training.curves import write_curve
@@ -28,6 +27,8 @@ from cspops.training.finetune_network import LabelledImages, finetune_network, i
 from cspops.training.loop import Run
 from cspops.training.processes import ALONE, Processes
 from cspops.training.resume import Resume
+
+log = logging.getLogger(__name__)
 
 COLUMNS = ("epoch", "total", "val_nll", "val_top1")
 JUDGED = ("val", "test", "spatial_val", "spatial_test")
@@ -133,18 +134,14 @@ def fine_tuned(
             folder=folder,
         )
         if size == 1:
-            train_piece(piece, ALONE, device, site.report)
+            train_piece(piece, ALONE, device)
         else:
             run_together(train_piece, piece, size=size, device=device)
 
     return make
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def train_piece(piece: Piece, processes: Processes, device: torch.device, report: Report = _say) -> None:
+def train_piece(piece: Piece, processes: Processes, device: torch.device) -> None:
     """Train, and let the first process write head, network, curve and the features of the judged rows."""
     network = rebuild_image_network(load_config(piece.network, remake=REMAKE))
     load_weights(piece.network, network, remake=REMAKE)
@@ -153,9 +150,9 @@ def train_piece(piece: Piece, processes: Processes, device: torch.device, report
     def place(rows: np.ndarray) -> Tensor:
         return torch.from_numpy(np.searchsorted(piece.pixel_rows, rows))
 
-    name = f"finetune-img seed {piece.seed} ratio {piece.ratio:g}"
+    name, resume = f"finetune-img seed {piece.seed} ratio {piece.ratio:g}", Resume(piece.progress)
     if processes.first:
-        for left_over in set(piece.progress.glob("*.safetensors")) - {piece.progress / f"{name}.safetensors"}:
+        for left_over in set(piece.progress.glob("*.pt")) - {resume.file(name)}:
             left_over.unlink()  # the snapshot of a piece that is done: a network's size times five
     model, curve = finetune_network(
         network,
@@ -164,7 +161,7 @@ def train_piece(piece: Piece, processes: Processes, device: torch.device, report
         piece.settings,
         start=piece.start,
         name=name,
-        run=Run(piece.seed, device, Resume(piece.progress), report, processes),
+        run=Run(piece.seed, device, resume, processes),
     )
     if not processes.first:
         return
@@ -174,7 +171,7 @@ def train_piece(piece: Piece, processes: Processes, device: torch.device, report
     np.save(piece.folder / "features.npy", image_features(model, pixels, place(piece.judged), device).numpy())
     write_curve(piece.folder / "curve.tsv", curve, columns=COLUMNS)
     best = min(curve, key=lambda row: row["val_nll"])
-    report(
+    log.info(
         f"finetune-img: seed {piece.seed}, ratio {piece.ratio:g}, {len(piece.train)} labels, epoch {best['epoch']:g} of "
         f"{len(curve)}, val NLL {best['val_nll']:.3f}"
     )

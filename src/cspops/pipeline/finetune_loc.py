@@ -1,5 +1,6 @@
 """finetune-loc: a location classifier for every seed and label ratio."""
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ from cspops.training.loop import Run
 
 if TYPE_CHECKING:
     from cspops.params.graph import FinetuneLocView
+
+log = logging.getLogger(__name__)
 
 
 def run(view: "FinetuneLocView", site: Site) -> None:
@@ -54,7 +57,7 @@ def run(view: "FinetuneLocView", site: Site) -> None:
         )
         save_model(folder, model, model.config)
         write_curve(folder / "curve.tsv", curve, columns=("step", "total"))
-        site.report(f"finetune-loc: seed {seed}, ratio {ratio:g}, {int(rows.sum())} labels, loss {curve[-1]['total']:.4f}")
+        log.info(f"finetune-loc: seed {seed}, ratio {ratio:g}, {int(rows.sum())} labels, loss {curve[-1]['total']:.4f}")
 
     make_pieces(view.seeds, view.label_ratios, make, scratch=site.scratch, out=site.out)
     mean = {

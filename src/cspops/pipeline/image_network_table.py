@@ -1,6 +1,7 @@
 """What a linear probe makes of each image network, on the workspace's own catalogue and split."""
 
 import json
+import logging
 import shutil
 import statistics
 from collections.abc import Sequence
@@ -10,11 +11,11 @@ from typing import TYPE_CHECKING, cast
 
 from cspops.data.splits import ratio_key
 from cspops.errors import ParamsError
+from cspops.files import write_whole
 from cspops.imagessl.images import Facts
 from cspops.params import Params, completed, value_at
 from cspops.pipeline import paths
 from cspops.pipeline.image_probes import JUDGED, ImageRow, Probed, Probes, Refusal, chosen, image_network, image_rows, key_of
-from cspops.progress import Report
 from cspops.report.image_networks_page import ListedNetwork, Network, NetworksDocument, page
 from cspops.report.tables import Mean
 from cspops.site import Site
@@ -22,6 +23,8 @@ from cspops.training.resume import Resume
 
 if TYPE_CHECKING:
     from cspops.host import Host
+
+log = logging.getLogger(__name__)
 
 
 COMMAND = "image-networks"
@@ -49,7 +52,6 @@ def run(
     also: Sequence[str] = (),
     seeds: int | None = None,
     again: bool = False,
-    say: Report,
 ) -> NetworksDocument:
     """Fill the rows of these names (all for none) and of ``also``, and write the table as JSON and Markdown.
 
@@ -75,7 +77,7 @@ def run(
     asked = others + (chosen(own, names) if names else [])
     inputs = paths.require(COMMAND, params)
     scratch = paths.progress_folder(COMMAND, [COMMAND, paths.input_hashes(COMMAND)])
-    site = Site(paths.RAW, inputs, paths.REPORTS, scratch, scratch, host, say)
+    site = Site(paths.RAW, inputs, paths.REPORTS, scratch, scratch, host)
     with paths.alone_in(scratch, COMMAND):
         keys = {row.name: _row_key(params, row, numbers) for row in rows}
         kept = {
@@ -92,13 +94,13 @@ def run(
         filled = {row.name: _filled(row, probes, numbers, key=keys[row.name], again=again) for row in due}
         for one in _kept(params):
             if one["name"] not in kept.keys() | filled.keys():
-                say(f"{COMMAND}: left out, for it is of other params, data or seeds: {one['name']}")
+                log.info(f"{COMMAND}: left out, for it is of other params, data or seeds: {one['name']}")
         order = [row.name for row in rows] + [name for name in kept if name not in keys]
         every = kept | filled
         document = _document(params, probes, numbers, [every[name] for name in order if name in every])
         json_file, page_file = _files(params)
-        paths.write_whole(json_file, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
-        paths.write_whole(page_file, page(document))
+        write_whole(json_file, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+        write_whole(page_file, page(document))
         for folder in ("pixels", "training"):
             shutil.rmtree(scratch / folder, ignore_errors=True)
         paths.forget_old_progress(COMMAND)
@@ -113,7 +115,7 @@ def _filled(row: ImageRow, probes: Probes, seeds: Sequence[int], *, key: str, ag
         try:
             pieces.append(_piece(row, probes, seed, again=again))
         except Refusal as refusal:
-            probes.site.report(f"{COMMAND}: {row.name}, seed {seed}: {refusal}")
+            log.info(f"{COMMAND}: {row.name}, seed {seed}: {refusal}")
             return {**out, "refused": str(refusal)}
     facts = _facts([piece["facts"] for piece in pieces])
     note = facts.pop("note", None)
@@ -133,10 +135,9 @@ def _piece(row: ImageRow, probes: Probes, seed: int, *, again: bool) -> Probed:
         file.unlink(missing_ok=True)
         shutil.rmtree(training, ignore_errors=True)
     if not file.exists():
-        piece = probes.piece(
-            row, seed, Resume(training), lambda line: probes.site.report(f"{COMMAND}: {row.name}, seed {seed}: {line}")
-        )
-        paths.write_whole(file, json.dumps(piece, indent=1) + "\n")
+        log.info(f"{COMMAND}: {row.name}, seed {seed}")
+        piece = probes.piece(row, seed, Resume(training))
+        write_whole(file, json.dumps(piece, indent=1) + "\n")
         shutil.rmtree(training, ignore_errors=True)
     out: Probed = json.loads(file.read_text())
     return out

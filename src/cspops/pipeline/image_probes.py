@@ -1,8 +1,8 @@
 """Linear probes on the features of an image network, of one seed at every label ratio."""
 
-import difflib
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,9 +13,10 @@ import torch
 from cspops.data.catalogue import Observations, read_observations
 from cspops.data.given_features import read_given
 from cspops.data.splits import ratio_key, read_few_shot, read_roles
-from cspops.errors import CspopsError, DataError, EnvironmentProblem, ParamsError
+from cspops.errors import CspopsError, DataError, EnvironmentProblem, ParamsError, nearest
 from cspops.evaluation.metrics import judge
 from cspops.evaluation.predictor import image_log_p
+from cspops.files import sha256_of
 from cspops.imagessl.images import Facts
 from cspops.imagessl.methods import METHODS
 from cspops.kernels import row_blocks
@@ -24,19 +25,19 @@ from cspops.models.heads import LinearProbe
 from cspops.params import Params, value_at
 from cspops.params.image_networks import MethodSettings
 from cspops.params.sections import ImageEncoder
-from cspops.pipeline.paths import sha256_of
 from cspops.pipeline.pixels import Squares
 from cspops.pipeline.pretrain_img import network_of, role_pixels, training_images
 from cspops.pipeline.pretraining_inputs import extra_inputs
 from cspops.pixels.reading import image_root
 from cspops.pixels.tensors import read_reading
-from cspops.progress import Report, silent
 from cspops.report.image_networks_page import About
 from cspops.shapes import Bool, Float, Int, Tensor, UInt8
 from cspops.site import Site
 from cspops.training.finetune_img import linear_probe
 from cspops.training.loop import Run
 from cspops.training.resume import Resume
+
+log = logging.getLogger(__name__)
 
 COLOUR = "colour statistics"
 
@@ -122,7 +123,7 @@ def chosen(rows: Sequence[ImageRow], names: Sequence[str]) -> list[ImageRow]:
     known = {_plain(row.name): row for row in rows}
     for name in names:
         if _plain(name) not in known:
-            near = difflib.get_close_matches(_plain(name), known, n=3, cutoff=0.4) or known
+            near = nearest(_plain(name), known, most=3, cutoff=0.4) or known
             said = ", ".join(known[one].name for one in near)
             raise ParamsError(
                 f"there is no image network {name!r}: {'near it' if near is not known else 'there are'}: {said}",
@@ -199,18 +200,18 @@ class Probes:
                 "no row of role val has a label: the strength of L2 is chosen on them", hint="change split in params.yaml"
             )
 
-    def piece(self, row: ImageRow, seed: int, resume: Resume, report: Report) -> Probed:
+    def piece(self, row: ImageRow, seed: int, resume: Resume) -> Probed:
         """Top-1 in per cent of `val` and `test` at every label ratio, and the facts of the pre-training.
 
         Raises:
             Refusal: see there.
         """
-        features, facts = self._features(row, seed, resume, report)
+        features, facts = self._features(row, seed, resume)
         scores = {}
         for ratio in self.params.split.label_ratios:
             scores[ratio_key(ratio)] = found = self._probed(features, seed, ratio)
             said = ", ".join(f"{role} {found[role]:.2f}" for role in JUDGED if role in found)
-            report(f"{100 * ratio:g} % of the labels, top-1: {said}")
+            log.info(f"{100 * ratio:g} % of the labels, top-1: {said}")
         return {"dim": features["train"].shape[1], "facts": facts, "scores": scores}
 
     def pixels(self, role: str, square: Squares) -> UInt8[Tensor, "n px px 3"]:
@@ -227,27 +228,27 @@ class Probes:
         folder.mkdir(parents=True, exist_ok=True)
         return replace(self.site, scratch=folder)
 
-    def _features(self, row: ImageRow, seed: int, resume: Resume, report: Report) -> tuple[Features, Facts]:
+    def _features(self, row: ImageRow, seed: int, resume: Resume) -> tuple[Features, Facts]:
         """Those that no seed draws are computed once for all seeds."""
         if row.is_drawn:
-            return self._computed(row, seed, resume, report)
+            return self._computed(row, seed, resume)
         if row.name not in self._known:
-            self._known = {row.name: self._computed(row, seed, resume, report)}
+            self._known = {row.name: self._computed(row, seed, resume)}
         return self._known[row.name]
 
-    def _computed(self, row: ImageRow, seed: int, resume: Resume, report: Report) -> tuple[Features, Facts]:
+    def _computed(self, row: ImageRow, seed: int, resume: Resume) -> tuple[Features, Facts]:
         device = self.site.host.torch_device()
         if row.model is None:
             square = replace(WHOLE, **{name: value for name, value in row.images.items() if value is not None})
             return {role: in_batches(colour_statistics, self.pixels(role, square)) for role in self.masks}, {}
         try:
-            network = image_network(row, seed=seed, report=report)
+            network = image_network(row, seed=seed)
         except DataError as error:
             raise Refusal(error.message) from error
         square = Squares(**{name: network.config[name] for name in ("px", "crop", "interpolation")})
         pixels = {role: self.pixels(role, square) for role in self.masks}
         try:
-            facts = self._pretrained(row, network, seed, resume, report) if row.method != "none" else {}
+            facts = self._pretrained(row, network, seed, resume) if row.method != "none" else {}
             network.to(device).eval()
             # As stage featurize keeps them: float16.
             features = {
@@ -262,10 +263,10 @@ class Probes:
             raise Refusal("its features leave the range of float16")
         return features, facts
 
-    def _pretrained(self, row: ImageRow, network: ImageNetwork, seed: int, resume: Resume, report: Report) -> Facts:
+    def _pretrained(self, row: ImageRow, network: ImageNetwork, seed: int, resume: Resume) -> Facts:
         """Train ``network`` as stage pretrain-img does."""
         square = replace(WHOLE, px=network.config["px"], interpolation=network.config["interpolation"])
-        site, run = self._site("train", square), Run(seed, self.site.host.torch_device(), resume, report)
+        site, run = self._site("train", square), Run(seed, self.site.host.torch_device(), resume)
         images = training_images(network, site, run.device)
         settings: MethodSettings = getattr(self.params.pretrain_img.methods, row.method)
         return METHODS[row.method](network, images, settings, run, **extra_inputs(settings, images, site)).facts
@@ -294,10 +295,10 @@ class Probes:
         return tops | {"labels": len(y["train"]), "l2": min(search, key=lambda choice: choice.val_nll).l2}
 
 
-def image_network(row: ImageRow, *, seed: int, report: Report = silent) -> ImageNetwork:
+def image_network(row: ImageRow, *, seed: int) -> ImageNetwork:
     """The network of a row before its pre-training."""
     about = ImageEncoder.model_construct(model=str(row.model), weights=str(row.weights), **row.images)
-    return network_of(about, seed=seed, report=report)
+    return network_of(about, seed=seed)
 
 
 @torch.no_grad()

@@ -14,7 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from cspops.errors import DataError, EnvironmentProblem
+from cspops.files import replaced, sha256_of
 from cspops.params import VIEWS, Params, recorded
 from cspops.params.graph import NEEDS
 
@@ -83,22 +86,6 @@ def whole_folder(target: Path, facts: Mapping[str, Any]) -> Iterator[Path]:
         (new / "stage.json").write_text(json.dumps({**facts, "files": hashes}, indent=1, sort_keys=True) + "\n")
 
 
-@contextmanager
-def replaced(target: Path) -> Iterator[Path]:
-    """A new folder beside ``target`` that takes its place when the block ends well; else ``target`` is as it was."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    new, old = (target.parent / f".{target.name}.{kind}-{os.getpid()}" for kind in ("new", "old"))
-    new.mkdir()
-    try:
-        yield new
-        if target.exists():
-            os.replace(target, old)
-        os.replace(new, target)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
-
-
 def publish(folder: Path) -> None:
     """Move what a stage wrote under its `reports/` to the project's reports/, each file whole."""
     made = folder / "reports"
@@ -107,14 +94,6 @@ def publish(folder: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(file, target)
     shutil.rmtree(made, ignore_errors=True)
-
-
-def write_whole(file: Path, text: str) -> None:
-    """Replace a file's text, all of it or nothing."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.new")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, file)
 
 
 @contextmanager
@@ -148,18 +127,13 @@ def alone_in(folder: Path, command: str) -> Iterator[None]:
 
     The lock ends with its process, however that ends.
     """
-    with (folder / ".lock").open("a") as lock:
-        try:
-            import fcntl
-        except ImportError:  # Windows: nothing is locked there
-            pass
-        else:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise EnvironmentProblem(
-                    f"another cspops {command} is at work on the same data", hint="the same command, when the other has ended"
-                ) from None
+    try:
+        held = FileLock(folder / ".lock").acquire(blocking=False)
+    except Timeout:
+        raise EnvironmentProblem(
+            f"another cspops {command} is at work on the same data", hint="the same command, when the other has ended"
+        ) from None
+    with held:
         yield
 
 
@@ -172,9 +146,3 @@ def forget_old_progress(stage: str) -> None:
 
 def _progress() -> Path:
     return Path(os.environ.get("DVC_ROOT", ".")) / ".dvc" / "tmp" / "cspops"
-
-
-def sha256_of(file: Path) -> str:
-    """The hash of a file's content."""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -1,12 +1,12 @@
 """A stage that makes many folders, one a seed and label ratio, and continues at the one it was killed at."""
 
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cspops.data.splits import piece
+from cspops.files import replaced
 
 
 def make_pieces(
@@ -21,14 +21,10 @@ def make_pieces(
             done = scratch / piece(seed, ratio)
             if done.is_dir():
                 continue
-            begun = scratch / "begun"
-            shutil.rmtree(begun, ignore_errors=True)
-            begun.mkdir(parents=True)
-            make(seed, ratio, begun)
-            done.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(begun, done)
-    shutil.rmtree(scratch / "begun", ignore_errors=True)
-    shutil.copytree(scratch, out, dirs_exist_ok=True)
+            with replaced(done) as new:
+                make(seed, ratio, new)
+    # What a kill left behind has a dot before its name.
+    shutil.copytree(scratch, out, ignore=shutil.ignore_patterns(".*"), dirs_exist_ok=True)
 
 
 @dataclass(frozen=True)

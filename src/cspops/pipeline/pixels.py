@@ -1,7 +1,7 @@
 """The images of some rows of the catalogue as pixels in a file among a stage's progress, decoded once."""
 
+import logging
 import math
-import os
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ import torch
 
 from cspops.data.catalogue import read_images
 from cspops.errors import EnvironmentProblem
+from cspops.files import whole
 from cspops.pipeline.pieces import Shards
 from cspops.pixels.decoding import squares
 from cspops.pixels.reading import image_root
@@ -19,6 +20,8 @@ from cspops.pixels.tensors import by_path, read_reading
 from cspops.pixels.workers import Workers
 from cspops.shapes import Tensor, UInt8
 from cspops.site import Site
+
+log = logging.getLogger(__name__)
 
 SHARD = 4096
 ON_DEVICE = 2**30
@@ -64,9 +67,8 @@ def decoded(
                 f"{len(rows)} {kind} of {square.px} px take {need} bytes, and {site.scratch} has {free} free",
                 hint=f"make room there, or set a smaller image_encoder.px or {otherwise} in params.yaml",
             )
-        begun = file.with_name("pixels.new")
-        np.lib.format.open_memmap(begun, mode="w+", dtype=np.uint8, shape=shape).flush()
-        os.replace(begun, file)
+        with whole(file) as new:
+            np.lib.format.open_memmap(new, mode="w+", dtype=np.uint8, shape=shape).flush()
     out = np.lib.format.open_memmap(file, mode="r+")
     shards = Shards(site.scratch, len(rows), SHARD)
     reading = read_reading(download)
@@ -79,7 +81,7 @@ def decoded(
                 out[row] = next(pixels)
             out.flush()
             shards.finish(shard)
-            site.report(f"{stage}: {shard.stop} of {len(rows)} images decoded")
+            log.info(f"{stage}: {shard.stop} of {len(rows)} images decoded")
     return torch.from_numpy(out)
 
 

@@ -40,7 +40,7 @@ def run(view: "PretrainView", site: Site) -> None:
             view.loss_settings,
             schedule=view.pretrain,
             negatives=negatives,
-            run=Run(seed, site.host.torch_device(), Resume(site.scratch), site.report),
+            run=Run(seed, site.host.torch_device(), Resume(site.scratch)),
         )
         save_model(site.out / f"seed_{seed}", encoder, encoder.config)
         curves.append(curve)

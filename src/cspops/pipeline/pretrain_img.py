@@ -1,6 +1,7 @@
 """pretrain-img: the frozen image network F*, self-supervised on the training tiles or as it comes."""
 
 import json
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,6 @@ from cspops.pipeline.pixels import Squares, decoded, on_device
 from cspops.pipeline.pretraining_inputs import extra_inputs
 from cspops.pixels.reading import image_root
 from cspops.pixels.tensors import read_reading
-from cspops.progress import Report
 from cspops.shapes import Tensor, UInt8
 from cspops.site import Site
 from cspops.training.curves import write_curve
@@ -27,6 +27,8 @@ from cspops.training.resume import Resume
 
 if TYPE_CHECKING:
     from cspops.params.graph import PretrainImgView
+
+log = logging.getLogger(__name__)
 
 
 ROLE = {"train": "training", "val": "validation"}
@@ -43,11 +45,11 @@ def run(view: "PretrainImgView", site: Site) -> None:
     if given is not None:
         config = {"model": GIVEN, "dim": given.width}
         (site.out / "config.json").write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
-        site.report(f"pretrain-img: the data set comes with {given.width} image features: no network is made")
+        log.info(f"pretrain-img: the data set comes with {given.width} image features: no network is made")
     else:
-        network = network_of(about, seed=view.seed, report=lambda line: site.report(f"pretrain-img: {line}"))
+        network = network_of(about, seed=view.seed)
         if view.method != "none":
-            run = Run(view.seed, site.host.torch_device(), Resume(site.scratch), site.report)
+            run = Run(view.seed, site.host.torch_device(), Resume(site.scratch))
             images = training_images(network, site, run.device)
             extra = extra_inputs(view.settings, images, site)
             made = METHODS[view.method](network, images, view.settings, run, **extra)
@@ -71,7 +73,7 @@ def training_images(network: ImageNetwork, site: Site, device: torch.device) -> 
     )
 
 
-def network_of(about: ImageEncoder, *, seed: int, report: Report) -> ImageNetwork:
+def network_of(about: ImageEncoder, *, seed: int) -> ImageNetwork:
     """The network that `image_encoder` of params.yaml asks for, before it is trained."""
     _, given, name = about.weights.partition("file:")
     network = build_image_network(
@@ -86,7 +88,7 @@ def network_of(about: ImageEncoder, *, seed: int, report: Report) -> ImageNetwor
     if given:
         file = network.config["weights"]
         left_out = ", ".join(file["left_out"]) or "nothing"
-        report(f"weights of {name}, sha256 {file['sha256'][:12]}; left out: {left_out}")
+        log.info(f"pretrain-img: weights of {name}, sha256 {file['sha256'][:12]}; left out: {left_out}")
     return network
 
 

@@ -1,13 +1,15 @@
 """A stage run in the workspace: code, params and inputs checked, its folder put in place when it is whole."""
 
+import logging
 from typing import TYPE_CHECKING
 
 from cspops.errors import EnvironmentProblem
-from cspops.progress import Report
 
 if TYPE_CHECKING:
     from cspops.host import Host
     from cspops.params import Params
+
+log = logging.getLogger(__name__)
 
 
 def read_params() -> "Params":
@@ -28,11 +30,8 @@ def read_host() -> "Host":
         raise EnvironmentProblem(f"a CSPOPS_* variable is wrong: {error.errors()[0]['msg']}") from None
 
 
-def run_stage(stage: str, *, tell: Report, report: Report) -> None:
-    """Check code, params and inputs, let `cspops.pipeline.STAGE.run` fill a new folder, put it in place.
-
-    ``tell`` takes details, ``report`` the stage's progress.
-    """
+def run_stage(stage: str) -> None:
+    """Check code, params and inputs, let `cspops.pipeline.STAGE.run` fill a new folder, put it in place."""
     import importlib
 
     from cspops import params
@@ -44,11 +43,11 @@ def run_stage(stage: str, *, tell: Report, report: Report) -> None:
     inputs = paths.require(stage, checked)
     facts = {"stage": stage, "params": params.recorded(checked, stage)}
     host = read_host()
-    tell(f"device: {host.device} (CSPOPS_DEVICE)")
+    log.debug(f"device: {host.device} (CSPOPS_DEVICE)")
     for folder in inputs.values():
-        tell(f"reads: {folder}")
+        log.debug(f"reads: {folder}")
     module = importlib.import_module(f"cspops.pipeline.{stage.replace('-', '_')}")
     with paths.scratch(stage, checked) as scratch, paths.whole_folder(paths.folder_of(stage), facts) as out:
-        site = Site(paths.RAW, inputs, paths.REPORTS, out, scratch, host, report)
+        site = Site(paths.RAW, inputs, paths.REPORTS, out, scratch, host)
         module.run(params.view(checked, params.VIEWS[stage]), site)
     paths.publish(paths.folder_of(stage))

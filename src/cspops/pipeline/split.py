@@ -1,6 +1,7 @@
 """split: who is unlabelled, few-shot labelled, validation or test."""
 
 import json
+import logging
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -14,11 +15,12 @@ from cspops.data.catalogue import read_observations
 from cspops.data.few_shot import describe_subsets, few_shot_levels
 from cspops.data.roles import assign_roles
 from cspops.data.splits import ROLES, ratio_key
-from cspops.progress import Report
 from cspops.site import Site
 
 if TYPE_CHECKING:
     from cspops.params.graph import SplitView
+
+log = logging.getLogger(__name__)
 
 
 HELD_OUT = ("val", "test", "spatial_val", "spatial_test")
@@ -37,20 +39,19 @@ def run(view: "SplitView", site: Site) -> None:
         lonlat=observations.lonlat,
         location_id=place if by_place else None,
         seed=view.seed,
-        report=site.report,
     )
     counts_of_roles = Counter(roles)
-    site.report(f"roles: {dict(counts_of_roles)}")
+    log.info(f"roles: {dict(counts_of_roles)}")
     if set_aside := counts_of_roles["buffer"]:
         km = split.buffer_km
-        site.report(f"{set_aside} rows nearer than {km:g} km to the held-out blocks are neither trained nor tested on")
+        log.info(f"{set_aside} rows nearer than {km:g} km to the held-out blocks are neither trained nor tested on")
     if not by_place:
-        _tell_shared(place, roles, site.report)
+        _tell_shared(place, roles)
     pq.write_table(pa.table({"obs_id": observations.obs_id, "role": roles}), site.out / "roles.parquet", compression="zstd")
     train = torch.tensor([role == "train" for role in roles])
     taught = observations.label[train & (observations.label >= 0)].unique()
     if untaught := len(observations.classes) - len(taught):
-        site.report(f"{untaught} of {len(observations.classes)} classes have no labelled training row")
+        log.info(f"{untaught} of {len(observations.classes)} classes have no labelled training row")
     levels = {
         f"seed_{seed}": few_shot_levels(observations.label, train, ratios=split.label_ratios, seed=seed) for seed in view.seeds
     }
@@ -61,10 +62,10 @@ def run(view: "SplitView", site: Site) -> None:
     (site.out / "subsets.json").write_text(json.dumps(subsets, indent=1) + "\n")
     for ratio in split.label_ratios:
         counts = sorted({subsets[seed][ratio_key(ratio)]["rows"] for seed in levels})
-        site.report(f"label ratio {ratio:g}: {' or '.join(map(str, counts))} labelled rows")
+        log.info(f"label ratio {ratio:g}: {' or '.join(map(str, counts))} labelled rows")
 
 
-def _tell_shared(place: pa.ChunkedArray, roles: list[str], report: Report) -> None:
+def _tell_shared(place: pa.ChunkedArray, roles: list[str]) -> None:
     """Say how many places lend rows to training and to a held-out role; nothing when none does."""
     codes = place.combine_chunks().dictionary_encode()
     row = np.flatnonzero(codes.indices.is_valid().to_numpy(zero_copy_only=False))
@@ -76,7 +77,7 @@ def _tell_shared(place: pa.ChunkedArray, roles: list[str], report: Report) -> No
         for which in (role == ROLES.index("train"), np.isin(role, [ROLES.index(name) for name in HELD_OUT]))
     )
     if shared := int((trained & held_out).sum()):
-        report(
+        log.info(
             f"{shared} of {places} places have rows in train and in a held-out role "
             "(split.unit: location_id keeps them together)"
         )

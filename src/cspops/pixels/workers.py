@@ -156,12 +156,6 @@ class Workers:
             return self._failure
 
 
-def ordered_map(function: Callable[[Any], Any], items: Iterable[Any], *, workers: int, chunk: int = 32) -> Iterator[Any]:
-    """`Workers.map` with processes of its own."""
-    with Workers(workers) as started:
-        yield from started.map(function, items, chunk=chunk)
-
-
 def serve() -> None:
     """What a worker does: answer chunks, and end as soon as its stdin ends, whatever it is doing."""
     answers = os.fdopen(os.dup(1), "wb")

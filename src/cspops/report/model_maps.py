@@ -1,6 +1,5 @@
 """The maps of stage report that need models: clusters of location embeddings, and P(y|x) of one class."""
 
-import difflib
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ from torch.nn.functional import normalize
 
 from cspops.data.catalogue import Observations
 from cspops.data.splits import piece, read_few_shot, read_roles
-from cspops.errors import DataError, ParamsError
+from cspops.errors import DataError, ParamsError, nearest
 from cspops.evaluation.predictor import LocationPredictor
 from cspops.land import is_land
 from cspops.models.loading import load_location_classifier, load_location_encoder
@@ -111,7 +110,7 @@ def class_of_map(name: str | None, observations: Observations) -> int:
     if name is None:
         return int(torch.bincount(observations.label[observations.label >= 0]).argmax())
     if name not in observations.classes:
-        near = difflib.get_close_matches(name, observations.classes, n=1, cutoff=0.5)
+        near = nearest(name, observations.classes)
         some = ", ".join(observations.classes[:40]) + (" ..." if len(observations.classes) > 40 else "")
         guess = f"did you mean `{near[0]}`?" if near else f"the classes are {some}"
         raise ParamsError(

@@ -1,14 +1,13 @@
 """Where a class is likely, P(y|x) over the world or a box, as a PNG or a GeoTIFF."""
 
-import difflib
-import os
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 import torch
 
-from cspops.errors import DataError, EnvironmentProblem, ParamsError
+from cspops.errors import DataError, EnvironmentProblem, ParamsError, nearest
+from cspops.files import whole
 from cspops.land import Box
 from cspops.library.embedding import WORLD, Grid
 from cspops.library.model import Model
@@ -35,12 +34,8 @@ def draw_place_map(p: Float[np.ndarray, "n"], world: World, name: str, title: st
         maps.picture(ax, world, maps.PROBABILITY(shade(p))[:, :3])
         ax.set_title(drawable(title))
         maps.probability_bar(figure, [ax], shade, name)
-        begun = file.with_name(f".{file.stem}.new.png")
-        try:
-            save(figure, begun, colours=maps.COLOURS)
-            os.replace(begun, file)
-        finally:
-            begun.unlink(missing_ok=True)
+        with whole(file) as new:
+            save(figure, new, colours=maps.COLOURS)
 
 
 def write_geotiff(p: Float[np.ndarray, "rows columns"], box: Box, name: str, file: Path) -> None:
@@ -52,14 +47,12 @@ def write_geotiff(p: Float[np.ndarray, "rows columns"], box: Box, name: str, fil
         raise EnvironmentProblem("a GeoTIFF needs rasterio", hint="pip install 'cspops[geo]', or name a .png") from None
     rows, columns = p.shape
     about = {"driver": "GTiff", "height": rows, "width": columns, "count": 1, "dtype": "float32", "crs": "EPSG:4326"}
-    begun = file.with_name(f".{file.stem}.new.tif")
-    try:
-        with rasterio.open(begun, "w", **about, transform=from_bounds(*box, columns, rows), compress="deflate") as out:
-            out.write(p.astype(np.float32), 1)
-            out.set_band_description(1, f"P({name} | x)")
-        os.replace(begun, file)
-    finally:
-        begun.unlink(missing_ok=True)
+    with (
+        whole(file) as new,
+        rasterio.open(new, "w", **about, transform=from_bounds(*box, columns, rows), compress="deflate") as out,
+    ):
+        out.write(p.astype(np.float32), 1)
+        out.set_band_description(1, f"P({name} | x)")
 
 
 SUFFIXES = (".png", ".tif", ".tiff")
@@ -76,7 +69,7 @@ def class_number(model: Model, name: str) -> int:
     same = [number for number, one in enumerate(model.classes) if one.casefold() == name.casefold()]
     if len(same) == 1:
         return same[0]
-    near = difflib.get_close_matches(name, model.classes, n=3, cutoff=0.4) or list(model.classes[:5])
+    near = nearest(name, model.classes, most=3, cutoff=0.4) or list(model.classes[:5])
     raise ParamsError(f"there is no class {name!r}", hint=f"such as: {', '.join(near)}")
 
 

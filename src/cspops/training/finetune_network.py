@@ -3,6 +3,7 @@
 So the paper does on iNat2018; it gives no settings.
 """
 
+import logging
 import math
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,6 +24,8 @@ from cspops.shapes import Float, Int, Tensor, UInt8
 from cspops.training.kept_weights import KeptWeights
 from cspops.training.loop import Curve, Run, Schedule, Training, run_epochs
 from cspops.training.processes import Processes
+
+log = logging.getLogger(__name__)
 
 
 def blocks(network: nn.Module) -> list[list[Tensor]]:
@@ -179,7 +182,7 @@ def finetune_network(
 
     if probe is not None:
         kept.judge_start(model, judge)
-        run.report(f"{name}: before, val NLL {judge.said['val_nll']:.3f}, top-1 {judge.said['val_top1']:.2f}")
+        log.info(f"{name}: before, val NLL {judge.said['val_nll']:.3f}, top-1 {judge.said['val_top1']:.2f}")
 
     def loss(rows: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
         mine = processes.share(len(rows))

@@ -1,5 +1,6 @@
 """What every training loop shares: epochs that resume, a learning rate that decays, a curve that is written down."""
 
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -11,11 +12,12 @@ from torch import nn
 
 from cspops.data.batches import epoch_of_rows
 from cspops.errors import CspopsError
-from cspops.progress import Report, silent
 from cspops.seeds import global_torch_stream, torch_stream
 from cspops.shapes import Tensor
 from cspops.training.processes import ALONE, Processes
-from cspops.training.resume import Resume, restore_training_state, training_state
+from cspops.training.resume import Resume
+
+log = logging.getLogger(__name__)
 
 Curve = list[dict[str, float]]
 """One row an epoch (or interval): its number and the mean of every loss term in force."""
@@ -52,7 +54,6 @@ class Run:
     seed: int
     device: torch.device
     resume: Resume | None = None
-    report: Report = silent
     processes: Processes = ALONE
     """Those that train together: each is given the same batches, and takes its share of one in the loss. The first alone
     reports and writes snapshots."""
@@ -111,13 +112,14 @@ def run_epochs(training: Training, schedule: Schedule, run: Run) -> Curve:
     curve: Curve = []
     done, rng, sums = 0, None, dict[str, Tensor]()
     snapshot, writes = run.resume.load(name) if run.resume else None, run.resume if processes.first else None
-    report = run.report if processes.first else silent
     if snapshot:
-        tensors, facts = snapshot
-        restore_training_state(_below("state", tensors), training.modules, training.optimizer)
-        curve, done = facts["curve"], facts["steps"]
-        rng, sums = _below("rng", tensors), {key: sum_.to(device) for key, sum_ in _below("sums", tensors).items()}
-        report(f"{name}: continuing after epoch {len(curve)} of {epochs}" + (f" and {done} steps" if done else ""))
+        for key, module in training.modules.items():
+            module.load_state_dict(snapshot["modules"][key])
+        training.optimizer.load_state_dict(snapshot["optimizer"])
+        curve, done, rng = snapshot["curve"], snapshot["steps"], snapshot["rng"]
+        sums = {key: sum_.to(device) for key, sum_ in snapshot["sums"].items()}
+        if processes.first:
+            log.info(f"{name}: continuing after epoch {len(curve)} of {epochs}" + (f" and {done} steps" if done else ""))
     for module in training.modules.values():
         module.train()
     saved = time.monotonic()
@@ -151,7 +153,8 @@ def run_epochs(training: Training, schedule: Schedule, run: Run) -> Curve:
         curve.append({"epoch": epoch + 1} | {key: float(value) / (step + 1) for key, value in sums.items()})
         refuse_divergence(name, curve)
         curve[-1] |= training.after_epoch()
-        report(f"{name}: epoch {epoch + 1} of {epochs}, loss {curve[-1]['total']:.4f}")
+        if processes.first:
+            log.info(f"{name}: epoch {epoch + 1} of {epochs}, loss {curve[-1]['total']:.4f}")
         done, sums = 0, {}
         if writes:
             _save(writes, training, curve, 0, {}, {})
@@ -175,14 +178,9 @@ def _save(
     rng: Mapping[str, Tensor],
 ) -> None:
     """Write down where training is: ``steps`` steps into the epoch after the curve's last."""
-    parts = {"state": training_state(training.modules, training.optimizer), "sums": sums, "rng": rng}
-    tensors = {f"{part}/{key}": tensor for part, found in parts.items() for key, tensor in found.items()}
-    resume.save(training.name, tensors, {"curve": curve, "steps": steps})
-
-
-def _below(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of one part of a snapshot."""
-    return {key.removeprefix(f"{part}/"): tensor for key, tensor in tensors.items() if key.startswith(f"{part}/")}
+    modules = {key: module.state_dict() for key, module in training.modules.items()}
+    state = {"modules": modules, "optimizer": training.optimizer.state_dict(), "sums": dict(sums), "rng": dict(rng)}
+    resume.save(training.name, state | {"curve": curve, "steps": steps})
 
 
 def _streams(draws: torch.Generator, device: torch.device) -> dict[str, Tensor]:

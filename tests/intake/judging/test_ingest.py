@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from told import told
 
 from cspops.data.catalogue import OPTIONAL, REJECTED_SCHEMA, SCHEMA, read_images, read_observations
 from cspops.errors import DataError, EnvironmentProblem
@@ -23,7 +24,6 @@ from cspops.intake.judging import second_pass as catalogue_writer
 from cspops.intake.judging.ingest import Rules, ingest
 from cspops.intake.rows import ROWS, Inspected, Source, batch
 from cspops.pixels.reading import Reading
-from cspops.progress import silent
 
 prop = settings(deadline=None, derandomize=True, max_examples=40)
 FILES = ["classes.json", "files.json", "images.json", "observations.parquet", "rejected.parquet"]
@@ -34,7 +34,6 @@ USUAL = {
     "bad_position": "set_aside",
     "duplicate_images": "set_aside",
     "merge_labels": True,
-    "report": silent,
 }
 
 
@@ -78,8 +77,9 @@ class Made:
         self.said: list[str] = []
         scratch = folder.parent / "scratch"
         about = {"inspection": "none"} | (source or {})
-        arguments = USUAL | {"scratch": scratch, "report": self.said.append} | change
-        self.account = taken_in(Source(batches(rows, size), **about), folder, **arguments)
+        arguments = USUAL | {"scratch": scratch} | change
+        with told(self.said.append):
+            self.account = taken_in(Source(batches(rows, size), **about), folder, **arguments)
         assert sorted(file.name for file in folder.iterdir()) == FILES
         assert not list(scratch.iterdir()), "the spool file is left"
         self.table = pq.read_table(folder / "observations.parquet")
@@ -349,7 +349,7 @@ def test_classes_with_one_example_and_the_sources_remarks_are_warned_of(tmp_path
     made = Made(rows, tmp_path / "out", source={"remarks": ["t.csv: cp1252, not UTF-8"]})
     names = ", ".join(f"'class {i:02d}'" for i in range(1, 11))
     assert made.account.warnings == ["t.csv: cp1252, not UTF-8", f"11 of 12 classes have one observation: {names} and 1 more"]
-    assert [line for line in made.said if line.startswith("warning: ")] == [f"warning: {one}" for one in made.account.warnings]
+    assert made.said[-len(made.account.warnings) :] == made.account.warnings
 
 
 def test_exchanged_columns_are_warned_of_and_left_as_they_are(tmp_path):

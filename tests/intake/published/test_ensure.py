@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from loopback import Handler, Server, running, status
+from told import told
 
 from cspops.errors import CspopsError, DataError, EnvironmentProblem
 from cspops.intake.published import objects
@@ -135,8 +136,9 @@ class Site:
         self.server.asked.clear()
         self.lines.clear()
         patience = Patience(attempts=2, connect=20, read=20, sleep=self.slept.append)
-        given = {"report": self.lines.append, "patience": patience, "free": lambda folder: 10**12, **how}
-        return ensure(read_manifest("pets", manifests=self.manifests), form, self.root, **given)
+        given = {"patience": patience, "free": lambda folder: 10**12, **how}
+        with told(self.lines.append):
+            return ensure(read_manifest("pets", manifests=self.manifests), form, self.root, **given)
 
     def fails(self, form: str, kind: type[CspopsError], **how: Any) -> CspopsError:
         with pytest.raises(kind) as caught:
@@ -178,7 +180,8 @@ def test_everything_is_fetched_once_and_archives_go(site: Site) -> None:
 
 def test_the_licence_comes_before_the_first_byte(site: Site) -> None:
     asked_at: list[int] = []
-    site.ensure("images", report=lambda line: (site.lines.append(line), asked_at.append(len(site.server.asked)))[0])
+    with told(lambda line: asked_at.append(len(site.server.asked))):
+        site.ensure("images")
     assert "NON-COMMERCIAL" in site.lines[1] and "https://example.org/l" in site.lines[1] and "No selling." in site.lines[2]
     assert asked_at[:4] == [0, 0, 0, 0]
 
@@ -286,11 +289,12 @@ def test_what_another_process_wrote_meanwhile_stands(site: Site) -> None:
     (site.root / "table.csv").write_bytes(TABLE)
     other = {"table.csv": {"size": len(TABLE), "sha256": hashlib.sha256(TABLE).hexdigest(), "url": "https://example.org"}}
 
-    def told(line: str) -> None:
+    def write(line: str) -> None:
         if not (site.root / "checksums.json").exists():
             (site.root / "checksums.json").write_text(json.dumps(other))
 
-    assert site.ensure("images", report=told)["table.csv"]["url"] == "https://example.org"
+    with told(write):
+        assert site.ensure("images")["table.csv"]["url"] == "https://example.org"
     assert json.loads((site.root / "checksums.json").read_text())["table.csv"] == other["table.csv"]
 
 
@@ -322,12 +326,16 @@ def test_a_call_that_fetched_nothing_and_failed_leaves_no_record(site: Site, for
     }
 
 
-def test_files_that_are_shared_for_reading_alone_are_taken(site: Site) -> None:
-    """The record cannot be written (a folder stands in its way, which stops root too)."""
+def test_files_that_are_shared_for_reading_alone_are_taken(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The record cannot be written (a folder without a right to it would stop everybody but root)."""
+
+    def refused(file: Path, text: str) -> None:
+        raise PermissionError(13, "Permission denied", str(file))
+
+    monkeypatch.setattr("cspops.intake.published.ensure.write_whole", refused)
     (site.root / "pictures").mkdir(parents=True)
     (site.root / "places.json").write_bytes(b"[2]")
     (site.root / "table.csv").write_bytes(TABLE)
-    (site.root / ".checksums.json.new").mkdir()
     assert site.ensure("images")["table.csv"]["size"] == len(TABLE) and site.asked == []
 
 
@@ -376,7 +384,7 @@ def test_two_processes_do_not_write_into_each_other(site: Site) -> None:
         waiting.wait(20)
         handler.do_GET()
 
-    def told(line: str) -> None:
+    def hear(line: str) -> None:
         others.append(line)
         if "waiting" in line:
             waiting.set()
@@ -386,7 +394,8 @@ def test_two_processes_do_not_write_into_each_other(site: Site) -> None:
     first.start()
     while not site.server.asked:
         time.sleep(0.01)
-    ensure(read_manifest("pets", manifests=site.manifests), "images", site.root, report=told, free=lambda folder: 10**12)
+    with told(hear):
+        ensure(read_manifest("pets", manifests=site.manifests), "images", site.root, free=lambda folder: 10**12)
     first.join()
     assert any("waiting" in line for line in others) and site.asked.count("/table.csv") == 2  # once, noted twice
     entries = json.loads((site.root / "checksums.json").read_text())

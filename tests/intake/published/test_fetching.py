@@ -67,16 +67,15 @@ def test_an_empty_file_arrives(server: Server, tmp_path: Path, patience: Patienc
 
 
 def test_a_cut_connection_goes_on_where_it_broke(
-    server: Server, tmp_path: Path, patience: Patience, slept: list[float]
+    server: Server, tmp_path: Path, patience: Patience, slept: list[float], said: list[str]
 ) -> None:
     """Cut after 60 000 bytes each time: 200 000 bytes take four requests, from 0, 60 000, 120 000 and 180 000."""
-    lines: list[str] = []
     url = server.serve("/f", DATA, cut_after=60_000)
-    assert get(url, tmp_path, patience, report=lines.append) == DATA
+    assert get(url, tmp_path, patience) == DATA
     assert [asked.range for asked in server.asked] == [None, "bytes=60000-", "bytes=120000-", "bytes=180000-"]
     assert [asked.if_range for asked in server.asked] == [None, '"1"', '"1"', '"1"']
     assert slept == [1.0, 1.0, 1.0]  # each attempt brought bytes, so the pause never grows
-    assert len(lines) == 3 and "again in 1 s, from byte 60000" in lines[0]
+    assert len(said) == 3 and "again in 1 s, from byte 60000" in said[0]
 
 
 def test_without_progress_the_pauses_double_until_it_gives_up(server: Server, tmp_path: Path, slept: list[float]) -> None:

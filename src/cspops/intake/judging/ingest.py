@@ -6,6 +6,7 @@ classes, the share set aside. The second (`second_pass`) takes the spool file to
 and none of it depends on how the rows were cut into batches.
 """
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,7 +22,8 @@ from cspops.intake.judging.labels import OFFICIAL
 from cspops.intake.judging.second_pass import write_catalogue
 from cspops.intake.judging.whole_set import look_exchanged
 from cspops.intake.rows import Account, Inspect, Source
-from cspops.progress import Report
+
+log = logging.getLogger(__name__)
 
 REPEATED_ID = "obs_id is used by an earlier row"
 TOO_FEW = "its class has fewer than {} observations"
@@ -55,7 +57,6 @@ def ingest(
     *,
     inspect: Inspect | None,
     scratch: Path,
-    report: Report,
 ) -> Account:
     """Read ``source`` to its end and write its catalogue: observations and rejected rows, classes, images, files.
 
@@ -64,7 +65,6 @@ def ingest(
         out: an existing folder; after an exception it is as it was.
         inspect: looks at the images, batch by batch; None trusts them.
         scratch: a folder for a temporary file as large as the image column.
-        report: is told the counts, the notes and the warnings.
 
     Raises:
         DataError: more rows are set aside than may be, or no observation or no class is left.
@@ -83,7 +83,7 @@ def ingest(
             write_catalogue(rows, source, spool, out)
     finally:
         spool.unlink(missing_ok=True)
-    _tell(account, report)
+    _tell(account)
     return account
 
 
@@ -215,13 +215,13 @@ def _commonest(account: Account, rows: Intake) -> str:
     return ":" + "".join(lines) + (f"\n  and {more} more reasons" if more > 0 else "")
 
 
-def _tell(account: Account, report: Report) -> None:
+def _tell(account: Account) -> None:
     sizes = account.official_split
-    report(f"{account.observations} observations of {len(account.classes)} classes: {sizes}")
+    log.info(f"{account.observations} observations of {len(account.classes)} classes: {sizes}")
     if account.without_position or account.without_label:
-        report(f"{account.without_position} of them without a position, {account.without_label} without a label")
-    report(f"{account.rejected} rows set aside" + "".join(f"; {count}: {why}" for why, count in account.reasons.items()))
+        log.info(f"{account.without_position} of them without a position, {account.without_label} without a label")
+    log.info(f"{account.rejected} rows set aside" + "".join(f"; {count}: {why}" for why, count in account.reasons.items()))
     for note, count in account.notes.items():
-        report(f"note on {count} rows: {note}")
+        log.info(f"note on {count} rows: {note}")
     for warning in account.warnings:
-        report(f"warning: {warning}")
+        log.warning(warning)

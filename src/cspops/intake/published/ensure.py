@@ -6,20 +6,25 @@ no checksum, it holds later downloads to the bytes of the first.
 
 import hashlib
 import json
-import os
+import logging
 import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from cspops.errors import DataError, EnvironmentProblem
+from cspops.files import write_whole
 from cspops.intake.published.fetching import AGAIN, Patience, fetch
 from cspops.intake.published.manifest import Published, PublishedFile
 from cspops.intake.published.objects import fetch_objects, listed, missing_of
 from cspops.intake.published.part import Expected
 from cspops.intake.published.unpacking import unpack
 from cspops.intake.rows import FileFacts
-from cspops.progress import Report, in_bytes, silent
+from cspops.progress import in_bytes
+
+log = logging.getLogger(__name__)
 
 RECORD = "checksums.json"
 
@@ -30,7 +35,6 @@ def ensure(
     root: Path,
     *,
     parts: Collection[str] = (),
-    report: Report = silent,
     patience: Patience | None = None,
     free: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
 ) -> dict[str, FileFacts]:
@@ -59,16 +63,16 @@ def ensure(
     absent = [file for file in missing if file.by_hand is not None]
     _must_be_put_by_hand(published, [file for file in absent if not file.optional], root)
     for file in absent:
-        report(f"{root / file.name} is not there; {published.title} goes without. {file.by_hand}")
+        log.info(f"{root / file.name} is not there; {published.title} goes without. {file.by_hand}")
     missing = [file for file in missing if file.by_hand is None]
     if missing:
-        _show(published, report)
-        with _alone(root, report):
+        _show(published)
+        with _alone(root):
             record.read_again()  # another process may have fetched some meanwhile
             missing = [file for file in missing if not _is_there(file, root, record)]
             _must_fit(published, form, missing, root, free)
             for file in missing:
-                _bring(file, published, root, record, report, patience, free)
+                _bring(file, published, root, record, patience, free)
     record.keep()
     facts = {}
     for file in wanted:
@@ -135,9 +139,7 @@ class _Record:
             ) from None
 
     def _write(self) -> None:
-        new = self.file.with_name(f".{RECORD}.new")
-        new.write_text(json.dumps(self.entries, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        os.replace(new, self.file)
+        write_whole(self.file, json.dumps(self.entries, indent=1, sort_keys=True) + "\n")
         self._learned.clear()
 
 
@@ -196,35 +198,30 @@ def _must_be_put_by_hand(published: Published, files: Sequence[PublishedFile], r
         raise DataError(f"{names}: not there, and {published.title} has no address to fetch it from", hint=ways)
 
 
-def _show(published: Published, report: Report) -> None:
+def _show(published: Published) -> None:
     licence = published.licence
-    report(f"{published.title}, {published.page}")
-    report(f"licence: {licence.name}{', NON-COMMERCIAL USE ONLY' if licence.non_commercial else ''}, {licence.address}")
-    report(f"terms: {licence.terms}")
-    report(f"cite: {published.citation}")
+    log.info(f"{published.title}, {published.page}")
+    log.info(f"licence: {licence.name}{', NON-COMMERCIAL USE ONLY' if licence.non_commercial else ''}, {licence.address}")
+    log.info(f"terms: {licence.terms}")
+    log.info(f"cite: {published.citation}")
 
 
 @contextmanager
-def _alone(root: Path, report: Report) -> Iterator[None]:
+def _alone(root: Path) -> Iterator[None]:
     """Keeps other processes from fetching into the same folder."""
+    lock = FileLock(root / ".lock")
     try:
         root.mkdir(parents=True, exist_ok=True)
-        lock = (root / ".lock").open("w")
+        try:
+            held = lock.acquire(blocking=False)
+        except Timeout:
+            log.info(f"another process fetches into {root}: waiting for it")
+            held = lock.acquire()
     except OSError as error:
         raise EnvironmentProblem(
             f"{root} cannot be written: {error.strerror}", hint="set CSPOPS_DATA_ROOT to a folder that you may write"
         ) from None
-    with lock:
-        try:
-            import fcntl
-        except ImportError:  # Windows: the part files are not shared there either
-            pass
-        else:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                report(f"another process fetches into {root}: waiting for it")
-                fcntl.flock(lock, fcntl.LOCK_EX)
+    with held:
         yield
 
 
@@ -260,7 +257,6 @@ def _bring(
     published: Published,
     root: Path,
     record: _Record,
-    report: Report,
     patience: Patience | None,
     free: Callable[[Path], int],
 ) -> None:
@@ -278,13 +274,12 @@ def _bring(
             file.urls,
             place,
             Expected(file.size, file.checksums or ({"sha256": first} if first else {})),
-            report=report,
             patience=patience,
             hint_wrong_bytes=changed,
         )
         record.note(file.name, {"size": got.size, "sha256": got.sha256, "url": got.url})
     if file.gives:
-        report(f"unpacking {file.name}")
+        log.info(f"unpacking {file.name}")
         unpack(place, root, file.gives, members=file.members, whole=file.whole, free=free)
         record.note(file.name, {"unpacked": True})
         if record.of(file.name)["url"] is not None:
@@ -293,8 +288,8 @@ def _bring(
         names = listed(place, file.objects.patterns)
         missing = missing_of(names, root)
         if missing:
-            report(f"{file.name} lists {len(names)} objects, of which {len(missing)} are to be fetched")
+            log.info(f"{file.name} lists {len(names)} objects, of which {len(missing)} are to be fetched")
             _need(f"{published.title}", file.objects.about * len(missing) / len(names), root, free)
-            log = root / f"{file.name}.sha256"
-            fetch_objects(missing, root, file.objects.bases, log, report=report, patience=patience)
+            sums = root / f"{file.name}.sha256"
+            fetch_objects(missing, root, file.objects.bases, sums, patience=patience)
         record.note(file.name, {"objects": len(names)})

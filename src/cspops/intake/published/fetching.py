@@ -3,6 +3,7 @@
 A part that is left goes on in a later run. HTTP: RFC 9110, sections 13.1.5 (If-Range), 14.4 (Content-Range), 15.5.17 (416).
 """
 
+import logging
 import re
 import threading
 import time
@@ -13,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from cspops.errors import DataError, EnvironmentProblem
 from cspops.intake.published.part import Expected, Fetched, Part
-from cspops.progress import Meter, Report, silent
+from cspops.progress import Meter
 
 if TYPE_CHECKING:
     from requests import Response, Session
+
+log = logging.getLogger(__name__)
 
 
 CHUNK = 1 << 17
@@ -66,7 +69,7 @@ def fetch(
     target: Path,
     expected: Expected = UNKNOWN,
     *,
-    report: Report = silent,
+    shown: bool = True,
     patience: Patience | None = None,
     session: "Session | None" = None,
     hint_wrong_bytes: str = AGAIN,
@@ -76,6 +79,7 @@ def fetch(
     Args:
         urls: mirrors, in order.
         expected: its size and checksums, where published.
+        shown: whether anything is said of how it goes.
         hint_wrong_bytes: the next command when a mirror gave wrong bytes.
 
     Raises:
@@ -92,9 +96,9 @@ def fetch(
         target.parent.mkdir(parents=True, exist_ok=True)
         part = Part(target, expected)
         try:
-            with Meter(target.name, expected.size, report) as meter:
+            with Meter(target.name, expected.size, shown=shown) as meter:
                 for url in urls:
-                    job = _Job(url, part, patience, session or own, meter, report)
+                    job = _Job(url, part, patience, session or own, meter, shown)
                     try:
                         job.run()
                     except _GiveUp as trouble:
@@ -128,7 +132,7 @@ class _Job:
     patience: Patience
     session: Any
     meter: Meter
-    report: Report
+    shown: bool
     furthest: int = 0
     failures: int = 0
     pieces_failed: bool = False
@@ -151,7 +155,8 @@ class _Job:
                     raise _GiveUp(f"{trouble}, {self.failures} times") from None
                 wait = patience.pause * 2 ** (self.failures - 1) if trouble.wait is None else trouble.wait
                 wait = min(wait, patience.longest_pause)
-                self.report(f"{part.target.name}: {trouble}; again in {wait:.0f} s, from byte {part.length}")
+                if self.shown:
+                    log.info(f"{part.target.name}: {trouble}; again in {wait:.0f} s, from byte {part.length}")
                 patience.sleep(wait)
 
     def attempt(self) -> None:

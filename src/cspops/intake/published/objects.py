@@ -14,7 +14,7 @@ from cspops.errors import CspopsError, DataError
 from cspops.intake.published.fetching import AGAIN, Patience, Stopped, fetch
 from cspops.intake.published.part import Expected
 from cspops.intake.published.unpacking import safe_path
-from cspops.progress import Meter, Report, silent
+from cspops.progress import Meter
 
 WORKERS = 16
 """Connections at a time: the objects are small, and each costs a round trip."""
@@ -64,7 +64,6 @@ def fetch_objects(
     bases: Sequence[str],
     log: Path,
     *,
-    report: Report = silent,
     patience: Patience | None = None,
     workers: int = WORKERS,
 ) -> None:
@@ -86,7 +85,7 @@ def fetch_objects(
     failures: dict[str, CspopsError] = {}
     log.parent.mkdir(parents=True, exist_ok=True)
 
-    with Meter(root.name, len(names), report, unit="files") as meter, log.open("a", encoding="utf-8") as lines:
+    with Meter(root.name, len(names), unit="files") as meter, log.open("a", encoding="utf-8") as lines:
         done = 0
         meter.to(done)
         if log.stat().st_size and not log.read_bytes().endswith(b"\n"):
@@ -105,6 +104,7 @@ def fetch_objects(
                             [base + quote(name) for base in bases],
                             root / name,
                             Expected(checksums={"sha256": known[name]} if name in known else {}),
+                            shown=False,
                             patience=patience,
                             session=session,
                             hint_wrong_bytes=f"if the publisher has changed it, delete its line in {log}; then {AGAIN}",

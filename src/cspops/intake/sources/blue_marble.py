@@ -8,6 +8,7 @@ zones meet (`borders`).
 import csv
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -24,9 +25,10 @@ from cspops.geo import KM_PER_DEGREE, blocks, near_blocks, tile_grid, uniform_on
 from cspops.intake.rows import Source, batch
 from cspops.land import SEA, zones_at
 from cspops.params.sections import BlueMarble
-from cspops.progress import Report
 from cspops.seeds import torch_stream
 from cspops.shapes import Float, Int, LonLat, Tensor, UInt8
+
+log = logging.getLogger(__name__)
 
 ROLES = ("train", "val", "test", "spatial_val", "spatial_test")
 
@@ -227,13 +229,13 @@ def draw(rasters: Rasters, settings: BlueMarble, *, seed: int) -> tuple[Float[Te
     return torch.cat(positions), roles, left_out
 
 
-def open_blue_marble(raw: Path, settings: BlueMarble, *, seed: int, report: Report) -> Source:
+def open_blue_marble(raw: Path, settings: BlueMarble, *, seed: int) -> Source:
     """Draw the observations that `dataset.blue_marble` of params.yaml asks for."""
     rasters = read_rasters(raw)
     lonlat, roles, left_out = draw(rasters, settings, seed=seed)
     if left_out:
         named = ", ".join(f"{zone} ({count})" for zone, count in left_out.items())
-        report(f"zones with fewer than {settings.min_zone_points} points in a trial draw, left out: {named}")
+        log.info(f"zones with fewer than {settings.min_zone_points} points in a trial draw, left out: {named}")
     batches = rows(rasters, lonlat, roles, tile_km=settings.tile_km, tile_px=settings.tile_px)
     return Source(batches, inspection="none")
 

@@ -6,7 +6,6 @@ whatever order the file system has, and a row's obs_id is its path unless the si
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from posixpath import dirname
@@ -15,7 +14,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cspops.errors import DataError, NoImages, ParamsError
+from cspops.errors import DataError, NoImages, ParamsError, nearest
 from cspops.intake.images.metadata import Metadata, Question, read_metadata
 from cspops.intake.rows import FileFacts, Source, batch, file_facts
 from cspops.intake.sources.sidecar import BY_NAME, Joined, attach
@@ -116,7 +115,7 @@ def _read_sidecar(
     file = root / sidecar
     if not file.is_file():
         beside = sorted(entry.name for entry in file.parent.iterdir()) if file.parent.is_dir() else []
-        near = get_close_matches(file.name, beside, n=1)
+        near = nearest(file.name, beside)
         raise DataError(
             f"the side-car {file} is missing" + (f"; did you mean {near[0]}?" if near else ""),
             hint="dataset.folder.sidecar in params.yaml is a path below the folder",

@@ -1,13 +1,12 @@
 """Which column of a table holds what, and its values as text or degrees."""
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cspops.errors import DataError
+from cspops.errors import DataError, nearest
 from cspops.intake.tables.records import shortened
 
 USUAL: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -85,7 +84,7 @@ def pick_columns(
         name = given.get(kind)
         if name is not None:
             if name not in names:
-                raise DataError(f"{table} has no column {name!r} ({key}.{kind}){_nearest(name, names)}", hint=_listed(names))
+                raise DataError(f"{table} has no column {name!r} ({key}.{kind}){_guess(name, names)}", hint=_listed(names))
             found[kind] = name
         elif not (has_geometry and kind in AXES):
             fitting = _recognise(usual[kind], names)
@@ -147,10 +146,9 @@ def _plain(name: str) -> str:
     return re.sub(r"[\W_]", "", bare).casefold()
 
 
-def _nearest(name: str, names: Sequence[str]) -> str:
-    lower = {known.lower(): known for known in reversed(names)}
-    near = difflib.get_close_matches(name.lower(), list(lower), n=1, cutoff=0.5)
-    return f"; the nearest is {lower[near[0]]!r}" if near else ""
+def _guess(name: str, names: Sequence[str]) -> str:
+    near = nearest(name, names)
+    return f"; the nearest is {near[0]!r}" if near else ""
 
 
 def _listed(names: Sequence[str]) -> str:

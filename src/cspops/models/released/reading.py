@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from cspops.errors import DataError
-from cspops.models.torch_files import read_torch_file, sha256_of, some
+from cspops.files import sha256_of
+from cspops.models.torch_files import read_torch_file, require_file, some
 from cspops.shapes import Tensor
 
 FORMAT = "a released checkpoint is a file of torch.save with the keys epoch, state_dict, optimizer and params"
@@ -41,7 +42,7 @@ def read_checkpoint(file: Path) -> Checkpoint:
     Raises:
         DataError: no such file, no file of torch.save, one that asks for code to be run, one without the keys of `FORMAT`.
     """
-    sha256 = sha256_of(file, hint=FORMAT)
+    require_file(file, hint=FORMAT)
     content = read_torch_file(file, hint=FORMAT, allowed=[])
     if not isinstance(content, Mapping):
         raise DataError(f"{file} holds a {type(content).__name__}, not a checkpoint", hint=FORMAT)
@@ -54,7 +55,7 @@ def read_checkpoint(file: Path) -> Checkpoint:
     if not isinstance(params, dict) or not isinstance(epoch, int):
         raise DataError(f"{file}: params is no table, or epoch no whole number", hint=FORMAT)
     others = tuple(str(key) for key in content if key not in ("epoch", "state_dict", "params"))
-    return Checkpoint(file, sha256, epoch, {str(name): tensor for name, tensor in state.items()}, params, others)
+    return Checkpoint(file, sha256_of(file), epoch, {str(name): tensor for name, tensor in state.items()}, params, others)
 
 
 def _plain(value: Any) -> Any:
