@@ -45,11 +45,11 @@ def tables(
         print_json(listing()) if json else _show_listing(listing())
         return
     if queue:
-        document = queued(number, any_code=any_code)
-        print_json(document) if json else _show_queued(document)
+        added = queued(number, any_code=any_code)
+        print_json(added) if json else _show_queued(added)
     else:
-        table = filled(number, any_code=any_code)
-        print_json(table) if json else _show_filled(table)
+        document = filled(number, any_code=any_code)
+        print_json(document) if json else _show_filled(document)
 
 
 def listing() -> list[Document]:
@@ -59,7 +59,7 @@ def listing() -> list[Document]:
     entries = []
     for ours in _tables(*TABLES):
         table = ours.table
-        numbers = [ours.fill(cell, any_code=False).cell["ours"] for cell in ours.cells()]
+        numbers = [ours.fill(cell, any_code=False).of["ours"] for cell in ours.cells()]
         entries.append(
             {"table": table.number, "title": table.title, "dataset_of_paper": table.dataset_of_paper, "rows": len(table.rows)}
             | {"columns": len(table.columns), "cells_with_results": len(numbers) - numbers.count(None)}
@@ -100,7 +100,7 @@ def queued(number: int, *, any_code: bool) -> Document:
     new = set()
     # Rows that report the image alone come last: any other row's run brings their number.
     for cell in sorted(table.cells(), key=lambda cell: cell.row.model == "image"):
-        run_name, ours = table.run_name(cell), table.fill(cell, any_code=any_code).cell
+        run_name, ours = table.run_name(cell), table.fill(cell, any_code=any_code).of
         if cell.impossible is not None:
             document["unavailable"].append({"row": cell.row.name, "column": cell.column.title, "reason": cell.impossible})
         elif ours["ours"] is not None and (any_code or not ours["other_code"]):

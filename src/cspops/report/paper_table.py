@@ -8,10 +8,11 @@ from typing import Any, cast
 
 from cspops.data.splits import ratio_key
 from cspops.errors import DataError, ParamsError
-from cspops.evaluation.compared_rows import Hits, HitsByRoleAndRatio, difference
+from cspops.evaluation.compared_rows import HitsByRoleAndRatio, difference
 from cspops.params import Params, with_values
 from cspops.report.paper import Column, Overrides, Row, Table
-from cspops.report.paper_page import Cell, Difference, Ours, TableDocument
+from cspops.report.paper_page import Cell as CellDocument
+from cspops.report.paper_page import Difference, Ours, TableDocument
 from cspops.report.run_record import Run, RunRecord
 
 HitsOf = Callable[[str], HitsByRoleAndRatio | None]
@@ -57,8 +58,8 @@ def _of_runs(difference: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a cell is, and the run that it needs."""
+class Cell:
+    """A cell of a table, and the run that it needs."""
 
     row: Row
     column: Column
@@ -74,7 +75,7 @@ class Place:
 class Filled:
     """A cell with what is known of it: its part of the document, and the run that it is of where this clone has it."""
 
-    cell: Cell
+    of: CellDocument
     run: Run | None = None
 
 
@@ -88,16 +89,16 @@ class PaperTable:
     runs: Sequence[Run]
     kept: Kept
 
-    def cells(self) -> list[Place]:
+    def cells(self) -> list[Cell]:
         """All of them, a row after the other."""
         return [self._cell(row, column) for row in self.table.rows for column in self.table.columns]
 
-    def run_name(self, cell: Place) -> str:
+    def run_name(self, cell: Cell) -> str:
         """`t1-sup-wrap`: one run fills a whole row, unless the columns set params themselves."""
         parts = (cell.column.slug, cell.row.slug) if cell.column.overrides else (cell.row.slug,)
         return "-".join((f"t{self.table.number}", *parts))
 
-    def fill(self, cell: Place, *, any_code: bool) -> Filled:
+    def fill(self, cell: Cell, *, any_code: bool) -> Filled:
         """Find the number of a cell.
 
         A run counts when its params and catalogue are those that the row asks for and its code that of the workspace's run;
@@ -105,7 +106,7 @@ class PaperTable:
         where no run is found, as in a fresh clone, and is marked too when the code has changed.
         """
         mean, sd = cell.row.paper[self.table.columns.index(cell.column)]
-        out: Cell = {"paper": {"mean": mean, "sd": sd}, "ours": None, "other_code": False, "missing": cell.impossible}
+        out: CellDocument = {"paper": {"mean": mean, "sd": sd}, "ours": None, "other_code": False, "missing": cell.impossible}
         if cell.impossible is not None:
             return Filled(out)
         model, every_kept = cell.row.model, self.kept.numbers.get((cell.row.name, cell.column.title), ())
@@ -118,7 +119,7 @@ class PaperTable:
         for number, run in (*same, *(ran if any_code and not kept_same else ()), *kept_same, *kept):
             # A number that is kept already stays with the revision it was first read from: the file changes with results only.
             equal = (one for one, _ in kept if all(one[name] == number[name] for name in ("mean", "sd", "key", "code")))
-            return Filled(out | {"ours": next(equal, number), "other_code": number["code"] != cell.code}, run)
+            return Filled({**out, "ours": next(equal, number), "other_code": number["code"] != cell.code}, run)
         names = ", ".join(dict.fromkeys(run.name for run in of_key))
         if ran:
             reason = f"run by other code only ({names}); --any-code shows it"
@@ -128,7 +129,7 @@ class PaperTable:
             reason = "not run with these params and data; the number in reports/tables is of other ones"
         else:
             reason = "not run with these params and data"
-        return Filled(out | {"missing": reason})
+        return Filled({**out, "missing": reason})
 
     def document(self, hits_of: HitsOf, *, any_code: bool) -> TableDocument:
         """The whole table; intervals that were not kept are computed from what the runs' predictions hit."""
@@ -142,7 +143,7 @@ class PaperTable:
             "paper": {"dataset": self.table.dataset_of_paper, "spread": self.table.spread_of_paper},
             "columns": [column.title for column in columns],
             "rows": [
-                {"name": row.name, "model": row.model, "cells": [filled[row.name, column].cell for column in columns]}
+                {"name": row.name, "model": row.model, "cells": [filled[row.name, column].of for column in columns]}
                 for row in self.table.rows
             ],
             "comparisons": [
@@ -156,17 +157,17 @@ class PaperTable:
             "notes": list(self.table.notes),
         }
 
-    def _cell(self, row: Row, column: Column) -> Place:
+    def _cell(self, row: Row, column: Column) -> Cell:
         overrides = (*column.overrides, *row.overrides)
         try:
             params = with_values(self.params, overrides)
         except ParamsError as error:
-            return Place(row, column, overrides, self.params, impossible=error.message.splitlines()[0])
+            return Cell(row, column, overrides, self.params, impossible=error.message.splitlines()[0])
         if column.ratio not in params.split.label_ratios:
             reason = f"split.label_ratios in params.yaml has no {column.ratio:g}"
-            return Place(row, column, overrides, params, impossible=reason)
+            return Cell(row, column, overrides, params, impossible=reason)
         record = self.last.with_params(params)
-        return Place(row, column, overrides, params, record.key(row.model), record.code_of(row.model))
+        return Cell(row, column, overrides, params, record.key(row.model), record.code_of(row.model))
 
     def _compared(
         self,
@@ -189,28 +190,29 @@ class PaperTable:
             "why": None,
         }
         first, second = filled[row, column], filled[minus, column]
-        a, b = first.cell["ours"], second.cell["ours"]
+        a, b = first.of["ours"], second.of["ours"]
         if a is None or b is None:
-            return out | {"why": "a number is missing"}
-        gap = round(a["mean"] - b["mean"], 4)
-        out |= {"difference": gap, "keys": [a["key"], b["key"]], "codes": [a["code"], b["code"]]}
+            return {**out, "why": "a number is missing"}
+        means = round(a["mean"] - b["mean"], 4)
+        out = {**out, "difference": means, "keys": [a["key"], b["key"]], "codes": [a["code"], b["code"]]}
         interval = self.kept.intervals.get((row, minus, column.title, *_of_runs(out)))
         if interval is None:
             if first.run is None or second.run is None:
-                return out | {"why": "this clone lacks the runs, and no interval of them was kept"}
+                return {**out, "why": "this clone lacks the runs, and no interval of them was kept"}
             try:
                 hits = [_test_hits(run, column.ratio, hits_of) for run in (first.run, second.run)]
                 found = difference(hits[0], self.table.row(row).model, hits[1], self.table.row(minus).model)
             except DataError as error:
-                return out | {"why": error.message}
-            if abs(found.mean - gap) > ROUNDING:
-                return out | {"why": "the predictions in DVC's cache are not those of metrics.json"}
+                return {**out, "why": error.message}
+            if abs(found.mean - means) > ROUNDING:
+                return {**out, "why": "the predictions in DVC's cache are not those of metrics.json"}
             interval = round(found.low, 4), round(found.high, 4)
         low, high = interval
-        return out | {"low": low, "high": high, "verdict": verdict(self.table.expected_sign(row, minus, index), low, high)}
+        holds = verdict(self.table.expected_sign(row, minus, index), low, high)
+        return {**out, "low": low, "high": high, "verdict": holds}
 
 
-def _test_hits(run: Run, ratio: float, hits_of: HitsOf) -> Hits:
+def _test_hits(run: Run, ratio: float, hits_of: HitsOf) -> Any:
     hits = hits_of(run.commit)
     if hits is None:
         raise DataError(f"the predictions of {run.name} are not in DVC's cache")
