@@ -1,17 +1,13 @@
 """cspops.lock: what it names, when a stage refuses, and how `cspops upgrade` writes it anew."""
 
-import hashlib
-import json
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from hashlib import md5
 from pathlib import Path
 
 import pytest
 
 from cspops.commands import main
-from cspops.commands.runs import STAGES, read_lock
 from cspops.errors import DataError, EnvironmentProblem
 from cspops.params import VIEWS
 from cspops.pipeline import code as project_code
@@ -123,61 +119,3 @@ def test_of_one_version_changed_in_place_the_hint_names_no_version(project: Path
         "error: cspops.lock names other code of stage split than is installed (cspops 0.1.0, changed since)\n"
         "hint: cspops upgrade, then dvc repro\n"
     )
-
-
-def test_upgrade_says_what_will_run_and_then_nothing(project: Path, cspops: Command) -> None:
-    before = by_other_code(project, "split", "report", version="0.0.9")
-    shown = "cspops 0.0.9 -> 0.1.0\n{}: cspops.lock\nstages by other code: split, report\nnext: {}dvc repro\n"
-    assert cspops("upgrade", "--dry-run") == (0, shown.format("would change", "cspops upgrade, then "), "")
-    assert (project / "cspops.lock").read_text() == before
-    assert cspops("upgrade") == (0, shown.format("changed", ""), "")
-    assert project_code.written() == project_code.installed()
-    assert cspops("upgrade") == (0, "cspops 0.1.0 -> 0.1.0\nchanged: nothing\nstages by other code: none\n", "")
-
-
-def test_upgrade_replaces_an_old_graph_but_none_that_was_changed_by_hand(project: Path, cspops: Command) -> None:
-    old, mine = b"stages: {}\n", b"stages: {}\n# mine\n"
-    for content in (old, mine):
-        by_other_code(project, version="0.0.9", graph=hashlib.sha256(old).hexdigest())
-        (project / "dvc.yaml").write_bytes(content)
-        document = json.loads(cspops("upgrade", "--json")[1])
-        kept = content == mine
-        assert document["changed"] == (["cspops.lock"] if kept else ["dvc.yaml", "cspops.lock"])
-        assert (project / "dvc.yaml").read_bytes() == (mine if kept else (TEMPLATE / "graph.yaml").read_bytes())
-        assert ["changed by hand" in warning for warning in document["warnings"]] == [True] * kept
-
-
-def test_upgrade_with_params_of_another_version_changes_nothing_and_names_the_new_ones(project: Path, cspops: Command) -> None:
-    before = by_other_code(project, "split", version="0.0.9")
-    text = (project / "params.yaml").read_text()
-    (project / "params.yaml").write_text(text.replace("seed: 0 ", "sed: 0 ", 1))
-    code, _, err = cspops("upgrade")
-    assert code == 2
-    assert "params.yaml: seed: the key is missing" in err
-    assert err.endswith(f"the one that comes with cspops 0.1.0: {TEMPLATE / 'params.yaml'}\n")
-    assert (project / "cspops.lock").read_text() == before
-
-
-def test_runs_are_told_apart_by_the_code_of_their_stages(project: Path) -> None:
-    digests = project_code.installed().stages
-
-    def lock(**other: str) -> bytes:
-        about = {
-            stage: {
-                "params": {"params.yaml": {}},
-                "deps": [
-                    {"path": f"artifacts/code/{stage}", "md5": md5(f"{other.get(stage, digest)}\n".encode()).hexdigest()},
-                    *([{"path": "data", "md5": "d"}] if stage == "download" else []),
-                ],
-            }
-            for stage, digest in digests.items()
-        }
-        return json.dumps({"schema": "2.0", "stages": about}).encode()
-
-    ours, same, theirs = read_lock(lock()), read_lock(lock(report="0")), read_lock(lock(pretrain="0"))
-    assert ours is not None and same is not None and theirs is not None
-    stages = STAGES["combined"]
-    assert ours.code(stages) == same.code(stages) != theirs.code(stages)
-    assert ours.raw_inputs() == theirs.raw_inputs() == {"data": "d"}
-    assert ours.changed_code() == []
-    assert theirs.changed_code() == ["pretrain"]

@@ -12,7 +12,6 @@ from typing import Any
 
 from cspops.params import VIEWS, Params, recorded
 from cspops.params.graph import NEEDS
-from cspops.report.paper_page import Ours
 from cspops.report.run_facts import Records
 
 
@@ -100,26 +99,17 @@ class Run:
         """Whether the metrics are those of the run."""
         return self.record.made(self.metrics)
 
-    def number(self, ratio: str, model: str) -> Ours | None:
+    def number(self, ratio: str, model: str) -> dict[str, Any] | None:
         """Top-1 on the test set, per cent, and what it was computed from; None where the run has no such number."""
         if not self.finished:
             return None
         try:
             top1 = json.loads(self.metrics or b"")["test"][ratio][model]["top1"]
-            mean, sd = float(top1["mean"]), float(top1["sd"])
+            numbers = {"mean": float(top1["mean"]), "sd": float(top1["sd"])}
         except (ValueError, KeyError, TypeError):
             return None
-        key, code = self.record.key(model), self.record.code_of(model)
-        made: Ours = {
-            "mean": mean,
-            "sd": sd,
-            "key": key,
-            "code": code,
-            "revision": self.name,
-            "commit": self.commit[:7],
-            "date": self.date,
-        }
-        return made
+        made = {"key": self.record.key(model), "code": self.record.code_of(model)}
+        return numbers | made | {"revision": self.name, "commit": self.commit[:7], "date": self.date}
 
 
 def _digest(value: Any) -> str:
