@@ -81,10 +81,9 @@ def write_table(file: Path, rows: int) -> None:
 
 def measured(rows: int, folder: Path) -> dict[str, float]:
     """CPU seconds of each part, of ``folder``/data/table.csv, and this process's peak memory in bytes."""
-    from cspops.commands.runs import with_values
     from cspops.data.catalogue import read_observations
     from cspops.host import Host
-    from cspops.params import VIEWS, load, view
+    from cspops.params import VIEWS, load, view, with_values
     from cspops.pipeline import download, split
     from cspops.site import Site
 

@@ -1,6 +1,5 @@
 """Comparing two runs in a small repository: drops, gains, noise, params, and what cannot be compared."""
 
-import hashlib
 import json
 import subprocess
 from pathlib import Path
@@ -8,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from cspops.commands import compared_runs
+from cspops.commands.compare import compared_runs
 from cspops.errors import DataError, ParamsError
+from cspops.params import VIEWS
+from cspops.report.run_record import RunRecord
 
 ROWS = {("test", "label_5"): 50.0, ("test", "label_100"): 60.0}
 
@@ -21,7 +22,7 @@ def git(*arguments: str) -> None:
 def write_run(
     *, change: float = 0.0, sd: float = 0.2, seeds: int = 5, stale: bool = False, data: str = "aa", **params: Any
 ) -> None:
-    """params.yaml, metrics.json and the dvc.lock that belongs to it, in the working folder."""
+    """params.yaml, metrics.json and the run.json that belongs to it, in the working folder."""
     Path("reports").mkdir(exist_ok=True)
     settings = {"seeds": list(range(seeds)), "loss": "mc", "losses": {"mc": {"tau": 0.2}}} | params
     Path("params.yaml").write_text(json.dumps(settings))
@@ -31,15 +32,9 @@ def write_run(
         metrics.setdefault(role, {})[ratio] = top1
     text = json.dumps(metrics)
     Path("reports/metrics.json").write_text(text)
-    md5 = "0" * 32 if stale else hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
-    lock = {
-        "stages": {
-            "download": {"deps": [{"path": "data", "md5": data}, {"path": "src/a.py", "md5": "bb"}]},
-            "evaluate": {"outs": [{"path": "reports/metrics.json", "md5": md5}]},
-            "report": {"deps": [{"path": "reports/metrics.json", "md5": md5}]},
-        }
-    }
-    Path("dvc.lock").write_text(json.dumps(lock))
+    stages: dict[str, Any] = {"download": {"params": {}, "files": {"observations.parquet": data}}}
+    record = RunRecord.of(stages, dict.fromkeys(VIEWS, "code"), b"other" if stale else text.encode())
+    Path("reports/run.json").write_text(record.text)
 
 
 def commit() -> None:
@@ -59,7 +54,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def verdicts(base: str = "main", head: str | None = None, *, max_drop: float = 0.5) -> list[str]:
-    return [row["verdict"] for row in compared_runs.run(base, head, models=["combined"], max_drop=max_drop)["rows"]]
+    return [row["verdict"] for row in compared_runs(base, head, models=["combined"], max_drop=max_drop)["rows"]]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +72,7 @@ def test_what_is_said_of_a_difference(repository: Path, change: float, sd: float
     write_run(sd=sd)
     commit()
     write_run(change=change, sd=sd)
-    found = compared_runs.run("main", None, models=["combined"], max_drop=0.5)
+    found = compared_runs("main", None, models=["combined"], max_drop=0.5)
     assert [row["verdict"] for row in found["rows"]] == [said, said]
     assert [row["difference"] for row in found["rows"]] == pytest.approx([change, change])
     assert found["drops"] == (2 if said == "drop" else 0)
@@ -109,7 +104,7 @@ def test_more_rows_ask_for_a_clearer_difference(repository: Path) -> None:
     from scipy import stats
 
     write_run(change=1.0)
-    row = compared_runs.run("main", None, models=["combined"], max_drop=0.5)["rows"][0]
+    row = compared_runs("main", None, models=["combined"], max_drop=0.5)["rows"][0]
     se = (0.2**2 / 5 * 2) ** 0.5
     assert row["low"] == pytest.approx(1.0 - stats.t.ppf(1 - 0.05 / 4, 8) * se, abs=1e-4)
 
@@ -120,7 +115,7 @@ def test_one_seed_says_nothing_of_the_spread(repository: Path) -> None:
     write_run(seeds=1, change=-0.4)
     assert verdicts() == ["unknown", "unknown"]
     write_run(seeds=1, change=-0.6)
-    found = compared_runs.run("main", None, models=["combined"], max_drop=0.5)
+    found = compared_runs("main", None, models=["combined"], max_drop=0.5)
     assert [row["verdict"] for row in found["rows"]] == ["drop", "drop"]
     assert found["rows"][0]["low"] is None
     assert "single seed" in found["notes"][0]
@@ -128,7 +123,7 @@ def test_one_seed_says_nothing_of_the_spread(repository: Path) -> None:
 
 def test_params_that_differ_are_listed_by_their_paths(repository: Path) -> None:
     write_run(loss="nce", losses={"mc": {"tau": 0.3}, "nce": {}})
-    found = compared_runs.run("main", None, models=["combined"], max_drop=0.5)["params"]
+    found = compared_runs("main", None, models=["combined"], max_drop=0.5)["params"]
     assert found == [
         {"key": "loss", "base": "mc", "head": "nce"},
         {"key": "losses.mc.tau", "base": 0.2, "head": 0.3},
@@ -138,9 +133,12 @@ def test_params_that_differ_are_listed_by_their_paths(repository: Path) -> None:
 
 def test_stale_metrics_and_other_data_are_noted(repository: Path) -> None:
     write_run(stale=True, data="cc")
-    notes = compared_runs.run("main", None, models=["combined"], max_drop=0.5)["notes"]
-    assert notes[0].startswith("reports/metrics.json of workspace is not what its dvc.lock records")
-    assert "raw data of workspace and main differ" in notes[1]
+    notes = compared_runs("main", None, models=["combined"], max_drop=0.5)["notes"]
+    assert notes[0].startswith("reports/metrics.json of workspace is not what its reports/run.json names")
+    assert "catalogues of workspace and main differ" in notes[1]
+    Path("reports/run.json").unlink()
+    (note,) = compared_runs("main", None, models=["combined"], max_drop=0.5)["notes"]
+    assert note.startswith("workspace has no reports/run.json")
 
 
 def test_what_cannot_be_compared(repository: Path) -> None:
@@ -148,7 +146,7 @@ def test_what_cannot_be_compared(repository: Path) -> None:
         with pytest.raises(DataError, match=says):
             verdicts(base)
     with pytest.raises(ParamsError, match="no model 'combind'"):
-        compared_runs.run("main", None, models=["combind"], max_drop=0.5)
+        compared_runs("main", None, models=["combind"], max_drop=0.5)
     Path("reports/metrics.json").write_text("{}")
     with pytest.raises(DataError, match="workspace and main have no set and label ratio in common"):
         verdicts()

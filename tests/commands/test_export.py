@@ -17,9 +17,9 @@ from small_project import run as in_folder
 
 import cspops
 from cspops.commands import exported_folder, main
-from cspops.commands.export_facts import SAMPLE, lacking, origin_of
 from cspops.data.given_features import GIVEN
 from cspops.errors import CspopsError, DataError
+from cspops.library.export_facts import SAMPLE, lacking, origin_of
 from cspops.library.onnx import checking
 from cspops.pipeline import evaluate
 

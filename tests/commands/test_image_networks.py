@@ -10,13 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from edited_params import flipped, leaf_paths, without_warnings
 from image_sites import site
 from PIL import Image
 from typer.testing import CliRunner
 
-from cspops.commands import app, image_network_table, image_networks, image_probes
-from cspops.commands.image_probes import chosen, colour_statistics, image_rows
-from cspops.commands.runs import with_values
+from cspops.commands import app, image_networks
 from cspops.data.catalogue import SCHEMA
 from cspops.data.few_shot import few_shot_levels
 from cspops.data.image_columns import IMAGE
@@ -24,8 +23,10 @@ from cspops.errors import CspopsError, DataError, EnvironmentProblem, ParamsErro
 from cspops.host import Host
 from cspops.imagessl.images import Pretrained
 from cspops.imagessl.methods import METHODS
-from cspops.params import load, recorded
-from cspops.pipeline import paths
+from cspops.params import load, recorded, with_values
+from cspops.params.section import Section
+from cspops.pipeline import image_network_table, image_probes, paths
+from cspops.pipeline.image_probes import chosen, colour_statistics, image_rows
 from cspops.pixels.reading import Reading
 from cspops.training.finetune_img import linear_probe
 
@@ -366,3 +367,52 @@ def test_a_second_command_on_the_same_data_ends_at_once(project, monkeypatch):
     monkeypatch.setattr(image_network_table, "Probes", meanwhile)
     with pytest.raises(KeyboardInterrupt):
         fill("colour statistics")
+
+
+def record_reads(monkeypatch):
+    """The paths of the values that `Probes.piece` reads of params."""
+    paths_of, read, piece, get = {}, set(), image_probes.Probes.piece, Section.__getattribute__
+
+    def note(section, above=""):
+        paths_of[id(section)] = above
+        for key, name in type(section).fields_by_key().items():
+            if isinstance(value := get(section, name), Section):
+                note(value, f"{above}{key}.")
+
+    def noted(self, name):
+        value = get(self, name)
+        if id(self) in paths_of and name in type(self).model_fields and not isinstance(value, Section):
+            read.add(paths_of[id(self)] + name)
+        return value
+
+    def recorded_piece(probes, *arguments):
+        note(probes.params)
+        with monkeypatch.context() as patched:
+            patched.setattr(Section, "__getattribute__", noted)
+            return piece(probes, *arguments)
+
+    monkeypatch.setattr(image_probes.Probes, "piece", recorded_piece)
+    return read
+
+
+def test_every_param_that_a_row_depends_on_changes_its_key(project, monkeypatch):
+    read = record_reads(monkeypatch)
+    fill("moco", seeds=1)
+    probe = {f"finetune_img.modes.linear_probe.{name}" for name in ("l2", "max_iterations")}
+    assert read == {"split.label_ratios", *probe}
+
+    def keys(params):
+        return {row.name: image_network_table._row_key(params, row, (0,)) for row in image_rows(params)}
+
+    before = keys(PARAMS)
+    for path in leaf_paths(PARAMS):
+        after = without_warnings(keys, flipped(PARAMS, path))
+        changes = {name for name in before if before[name] != after[name]}
+        if path in read:
+            assert changes == before.keys(), path
+        elif path.startswith("image_encoder."):
+            assert "moco" in changes, path
+        elif path.startswith("pretrain_img.methods."):
+            assert changes == {path.split(".")[2]}, path
+        else:
+            assert not changes, path

@@ -11,11 +11,12 @@ import pytest
 import released_files as files
 import torch
 
-from cspops.commands import imported_checkpoint, main
+from cspops.commands import import_checkpoint, main
 from cspops.errors import DataError
 from cspops.models.checkpoint import load_config, load_weights
 from cspops.models.heads import Projection
 from cspops.models.loading import load_location_classifier, load_location_encoder
+from cspops.models.location_encoder import LocationClassifier
 
 LONLAT = torch.tensor(files.POINTS)
 
@@ -40,7 +41,7 @@ def test_the_folder_gives_the_released_output(file: Path, tmp_path: Path) -> Non
     """From disk, as the pipeline reads it; see tests/models/test_released.py for the tolerance."""
     of = files.params()
     state = files.write(file, of)
-    imported_checkpoint.run(file, tmp_path / "out")
+    import_checkpoint.run(file, tmp_path / "out")
     encoder = load_location_encoder(tmp_path / "out/encoder")
     classifier = load_location_classifier(tmp_path / "out/classifier")
     projection = Projection(**load_config(tmp_path / "out/projection", remake=""))
@@ -54,7 +55,7 @@ def test_the_folder_gives_the_released_output(file: Path, tmp_path: Path) -> Non
 
 def test_source_json_says_what_became_of_the_file(file: Path, tmp_path: Path) -> None:
     files.write(file, files.params())
-    imported_checkpoint.run(file, tmp_path / "out")
+    import_checkpoint.run(file, tmp_path / "out")
     source = json.loads((tmp_path / "out/source.json").read_text())
     assert source["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
     assert (source["file"], source["epoch"], source["kind"]) == ("model_gridcell.pth.tar", 31, "gridcell")
@@ -101,31 +102,31 @@ def test_a_folder_of_something_else_is_never_replaced(file: Path, tmp_path: Path
     (tmp_path / "home/letter").write_text("dear")
     for force in (True, False):
         with pytest.raises(DataError, match="not made by import-checkpoint"):
-            imported_checkpoint.run(file, tmp_path / "home", force=force)
+            import_checkpoint.run(file, tmp_path / "home", force=force)
     assert contents(tmp_path / "home") == {"letter": b"dear"}
 
 
 def test_force_replaces_the_whole_folder(file: Path, tmp_path: Path) -> None:
     files.write(file, files.params())
-    imported_checkpoint.run(file, tmp_path / "out")
+    import_checkpoint.run(file, tmp_path / "out")
     files.write(file, files.params(unsuper_loss="none"))
-    imported_checkpoint.run(file, tmp_path / "out", force=True)
+    import_checkpoint.run(file, tmp_path / "out", force=True)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["classifier", "encoder", "source.json"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model_gridcell.pth.tar", "out"]
 
 
 def test_a_failure_while_writing_leaves_what_was_there(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files.write(file, files.params())
-    imported_checkpoint.run(file, tmp_path / "out")
+    import_checkpoint.run(file, tmp_path / "out")
     before = contents(tmp_path / "out")
     files.write(file, files.params(unsuper_loss="none"))
 
     def full(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(imported_checkpoint.LocationClassifier, "__init__", full)
+    monkeypatch.setattr(LocationClassifier, "__init__", full)
     with pytest.raises(OSError, match="disk full"):
-        imported_checkpoint.run(file, tmp_path / "out", force=True)
+        import_checkpoint.run(file, tmp_path / "out", force=True)
     assert contents(tmp_path / "out") == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model_gridcell.pth.tar", "out"]
 
@@ -133,7 +134,7 @@ def test_a_failure_while_writing_leaves_what_was_there(file: Path, tmp_path: Pat
 def test_writing_twice_gives_the_same_bytes(file: Path, tmp_path: Path) -> None:
     files.write(file, files.params())
     for name in ("one", "two"):
-        imported_checkpoint.run(file, tmp_path / name)
+        import_checkpoint.run(file, tmp_path / name)
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
@@ -141,4 +142,4 @@ def test_writing_twice_gives_the_same_bytes(file: Path, tmp_path: Path) -> None:
     ("name", "folder"), [("a.pth.tar", "a"), ("b.pth", "b"), ("c.0.5.tar", "c.0.5"), ("d", "d"), ("deep/e.pt", "e")]
 )
 def test_default_folder(name: str, folder: str) -> None:
-    assert imported_checkpoint.default_folder(Path(name)) == Path("artifacts/imported") / folder
+    assert import_checkpoint.default_folder(Path(name)) == Path("artifacts/imported") / folder

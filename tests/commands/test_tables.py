@@ -1,6 +1,5 @@
 """The paper's tables out of a small git repository whose runs are made by hand: params, lock and metrics that fit, or not."""
 
-import hashlib
 import json
 import shutil
 import subprocess
@@ -16,16 +15,20 @@ from small_project import environment
 from told import told
 from typer.testing import CliRunner
 
-from cspops.commands import app, compared_rows, paper_tables
-from cspops.commands import queue as dvc_queue
-from cspops.commands.runs import STAGES, with_values
+from cspops.commands import app, runs
+from cspops.commands import tables as command
 from cspops.data.splits import ratio_key
 from cspops.errors import CspopsError, DataError, EnvironmentProblem, ParamsError
-from cspops.params import Params, load, parse, recorded
+from cspops.evaluation import compared_rows
+from cspops.params import Params, load, parse, recorded, with_values
+from cspops.pipeline.code import installed
 from cspops.report.paper import TABLES
+from cspops.report.paper_table import verdict
+from cspops.report.run_record import RunRecord
 
 ROOT = Path(__file__).parents[2]
-SOURCE = "src/cspops/code.py"
+CODE = installed().stages
+OTHER = ("finetune-img", "evaluate")
 DEFAULT = load(ROOT / "params.yaml")
 SUP_GRID = {"loss": "none"}
 SUP_WRAP = {"loss": "none", "location_encoder.encoding.name": "wrap", "location_encoder.network.name": "residual"}
@@ -35,10 +38,6 @@ def git(*arguments: str) -> str:
     who = ["-c", "user.name=tests", "-c", "user.email=tests@example.org"]
     done = subprocess.run(["git", *who, *arguments], capture_output=True, text=True, check=True)
     return done.stdout.strip()
-
-
-def md5(content: bytes) -> str:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def write(file: str, text: str) -> None:
@@ -51,30 +50,28 @@ def metrics_text(params: Params, combined: float, image: float) -> str:
     return json.dumps({"test": {ratio_key(ratio): models for ratio in params.split.label_ratios}})
 
 
-def lock_text(params: Params, metrics: str, data: str) -> str:
-    """dvc.lock as DVC would write it; every stage reads one source, download the raw data."""
-    source = {"path": SOURCE, "hash": "md5", "md5": md5(Path(SOURCE).read_bytes())}
-    stages: dict[str, Any] = {}
-    for stage in STAGES["combined"]:
-        raw = [{"path": "data", "hash": "md5", "md5": md5(data.encode())}] if stage == "download" else []
-        artefact = {"path": "artifacts/check.ok", "hash": "md5", "md5": md5(params.loss.encode())}
-        stages[stage] = {"cmd": "x", "deps": [artefact, *raw, source]}
-        if read := recorded(params, stage):
-            stages[stage]["params"] = {"params.yaml": read}
-    stages["evaluate"]["outs"] = [{"path": "reports/metrics.json", "hash": "md5", "md5": md5(metrics.encode())}]
-    return json.dumps({"schema": "2.0", "stages": stages})
+def record_text(params: Params, metrics: str, data: str, other_code: tuple[str, ...]) -> str:
+    """run.json as stage report would write it."""
+    records: dict[str, Any] = {stage: {"params": recorded(params, stage)} for stage in CODE}
+    records["download"]["files"] = {"observations.parquet": data}
+    return RunRecord.of(records, CODE | dict.fromkeys(other_code, "other"), metrics.encode()).text
 
 
 def write_run(
-    values: dict[str, Any], combined: float, image: float = 30.0, *, code: str = "one", data: str = "raw", ran: Any = None
+    values: dict[str, Any],
+    combined: float,
+    image: float = 30.0,
+    *,
+    other_code: tuple[str, ...] = (),
+    data: str = "raw",
+    ran: Any = None,
 ) -> None:
-    """A run in the working folder: params.yaml and dvc.lock (JSON is YAML), source, metrics. ``ran``: what ran instead."""
+    """A run in the working folder: params.yaml (JSON is YAML), run.json, metrics. ``ran``: what ran instead."""
     params = with_values(DEFAULT, values.items())
     did = params if ran is None else with_values(DEFAULT, ran.items())
     write("params.yaml", params.model_dump_json(indent=1))
-    write(SOURCE, code)
     write("reports/metrics.json", metrics_text(did, combined, image))
-    write("dvc.lock", lock_text(did, Path("reports/metrics.json").read_text(), data))
+    write("reports/run.json", record_text(did, Path("reports/metrics.json").read_text(), data, other_code))
 
 
 def save(ref: str) -> str:
@@ -113,7 +110,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def collect(number: int = 1, *, any_code: bool = False) -> dict[str, Any]:
     said: list[str] = []
     with told(said.append):
-        document = paper_tables.collect(number, load(Path("params.yaml")), any_code=any_code)
+        document = command.filled(number, any_code=any_code)
     document["said"] = said
     return document
 
@@ -180,7 +177,7 @@ def test_only_params_that_some_stage_reads_decide(project: Path, values: dict[st
 
 
 def test_the_image_alone_comes_from_any_run_of_the_same_image_line(project: Path) -> None:
-    write_run({}, 53.0, ran={"loss": "nce"})  # HEAD itself is of no use
+    write("reports/metrics.json", "{}")  # HEAD itself is of no use
     git("commit", "-q", "-a", "-m", "broken")
     assert means(collect(), "Img. Only") == NONE
     experiment("a", SUP_WRAP | {"pretrain.epochs": 3, "finetune_losses.presence_absence.beta": 0.5}, 50.0, 31.0)
@@ -192,16 +189,16 @@ def test_the_image_alone_comes_from_any_run_of_the_same_image_line(project: Path
 
 
 def test_other_code_only_when_asked_for_and_marked(project: Path) -> None:
-    experiment("old", SUP_GRID, 51.0, code="two")
+    experiment("old", SUP_GRID, 51.0, other_code=OTHER)
     document = collect()
     assert means(document, "Sup. Only (grid)") == NONE
-    assert row(document, "Sup. Only (grid)")[0]["missing"] == "run by other sources only (old); --any-code shows it"
+    assert row(document, "Sup. Only (grid)")[0]["missing"] == "run by other code only (old); --any-code shows it"
     document = collect(any_code=True)
     assert means(document, "Sup. Only (grid)") == [51.0] * 4
     marked = {one["name"] for one in document["rows"] for cell in one["cells"] if cell["other_code"]}
     assert marked == {"Sup. Only (grid)"}
     assert "51.00 (0.50)†" in Path("reports/tables/table_1.md").read_text()
-    experiment("new", SUP_GRID, 51.5)  # the same sources as the workspace's win
+    experiment("new", SUP_GRID, 51.5)  # the same code as the workspace's wins
     assert means(collect(any_code=True), "Sup. Only (grid)") == [51.5] * 4
 
 
@@ -210,29 +207,34 @@ def test_other_raw_data_never(project: Path) -> None:
     assert means(collect(any_code=True), "Sup. Only (grid)") == NONE
 
 
-def test_params_without_their_results_are_no_run(project: Path) -> None:
-    experiment("not-run", SUP_GRID, 51.0, ran={"loss": "mc"})
+def test_metrics_of_another_run_do_not_count(project: Path) -> None:
     write_run({"loss": "mse"}, 52.0)
     write("reports/metrics.json", Path("reports/metrics.json").read_text().replace("52.0", "92.0"))
     save("refs/heads/edited")
-    document = collect(any_code=True)
-    reason = "has these params, but its dvc.lock or metrics.json is of another run"
-    assert row(document, "Sup. Only (grid)")[0] == {
-        "paper": {"mean": 8.16, "sd": 0.01},
+    reason = "edited has these params, but its metrics.json is of another run"
+    assert row(collect(any_code=True), "MSE")[3] == {
+        "paper": {"mean": 73.27, "sd": 0.02},
         "ours": None,
         "other_code": False,
-        "missing": f"not-run {reason}",
+        "missing": reason,
     }
-    assert row(document, "MSE")[3]["missing"] == f"edited {reason}"
+
+
+def test_what_ran_counts_and_not_what_params_yaml_says_since(project: Path) -> None:
+    experiment("not-run", SUP_GRID, 51.0, ran={"loss": "mse"})
+    document = collect(any_code=True)
+    assert means(document, "Sup. Only (grid)") == NONE
+    assert means(document, "MSE") == [51.0] * 4
 
 
 def test_revisions_of_another_form_are_passed_over(project: Path) -> None:
-    for name, file in (("no-params", "params.yaml"), ("no-lock", "dvc.lock")):
+    for name, text in (("broken", "{"), ("older", "{}")):
         write_run(SUP_GRID, 51.0)
-        write(file, "a: [1\n")
+        write("reports/run.json", text)
         save(f"refs/heads/{name}")
-        Path(file).unlink()
-        save(f"refs/heads/{name}-at-all")
+    write_run(SUP_GRID, 51.0)
+    Path("reports/run.json").unlink()
+    save("refs/heads/without")
     assert means(collect(), "CSP-MC-BLD") == [53.0] * 4
     assert means(collect(), "Sup. Only (grid)") == NONE
 
@@ -285,12 +287,12 @@ def predictions(monkeypatch: pytest.MonkeyPatch) -> dict[str, compared_rows.Hits
     """What DVC's cache holds, by commit; empty at first."""
     cache: dict[str, compared_rows.HitsByRoleAndRatio] = {}
 
-    def bring(_: Path, revision: str) -> compared_rows.HitsByRoleAndRatio:
+    def bring(revision: str) -> compared_rows.HitsByRoleAndRatio:
         if revision not in cache:
             raise DataError("not in the cache")
         return cache[revision]
 
-    monkeypatch.setattr(compared_rows, "hits_of", bring)
+    monkeypatch.setattr(runs, "hits_of", bring)
     return cache
 
 
@@ -319,7 +321,7 @@ def test_intervals_and_verdicts_from_the_predictions(
     assert comparison(document, "MSE", "Sup. Only (grid)")[0]["verdict"] == "no order in the paper"
     missing = comparison(document, "Sup. Only (grid)", "Sup. Only (wrap)")[0]
     assert (missing["difference"], missing["verdict"], missing["why"]) == (None, None, "a number is missing")
-    predictions[experiment("nce-again", {"loss": "nce"}, 100.0, 0.0, code="two")] = hits(2, 20, 100, 0)
+    predictions[experiment("nce-again", {"loss": "nce"}, 100.0, 0.0, other_code=OTHER)] = hits(2, 20, 100, 0)
     git("update-ref", "-d", f"refs/exps/{git('rev-parse', 'HEAD')[:2]}/{git('rev-parse', 'HEAD')[2:]}/nce")
     Path("reports/tables/table_1.json").unlink(missing_ok=True)
     even = comparison(collect(any_code=True), "CSP-MC-BLD", "CSP-NCE-BLD")[2]
@@ -339,7 +341,7 @@ def test_intervals_and_verdicts_from_the_predictions(
     ],
 )
 def test_verdict(expected: int, low: float, high: float, says: str) -> None:
-    assert paper_tables.verdict(expected, low, high) == says
+    assert verdict(expected, low, high) == says
 
 
 def test_an_interval_that_cannot_be_had_says_why(
@@ -410,7 +412,7 @@ def test_committed_numbers_of_other_params_are_dropped_and_said_to_be_missing(cl
 def test_committed_numbers_of_other_code_stay_and_are_marked_but_are_queued_again(
     clone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_run({}, 54.0, code="two")
+    write_run({}, 54.0, other_code=OTHER)
     git("commit", "-q", "-a", "-m", "other code")
     cell = row(collect(), "Sup. Only (grid)")[0]
     assert (cell["ours"]["mean"], cell["other_code"]) == (40.0, True)
@@ -432,7 +434,7 @@ def test_a_finished_experiment_wins_over_a_committed_number(clone: Path) -> None
 
 def test_listing_counts_cells_with_results(project: Path) -> None:
     experiment("wrap", SUP_WRAP, 51.0)
-    found = {one["table"]: one for one in paper_tables.listing(load(Path("params.yaml")))}
+    found = {one["table"]: one for one in command.listing()}
     assert {number: (one["rows"], one["columns"], one["cells_with_results"]) for number, one in found.items()} == {
         1: (6, 4, 12),
         2: (4, 4, 4),
@@ -454,12 +456,12 @@ def fake_dvc(monkeypatch: pytest.MonkeyPatch, status: str = "") -> list[tuple[st
         asked.append(tuple(command[3:]))
         return SimpleNamespace(returncode=0, stdout="", stderr="")
 
-    monkeypatch.setattr(dvc_queue, "subprocess", SimpleNamespace(run=answer))
+    monkeypatch.setattr(command, "subprocess", SimpleNamespace(run=answer))
     return asked
 
 
 def queue(number: int = 1, *, any_code: bool = False) -> dict[str, Any]:
-    return paper_tables.queue(number, load(Path("params.yaml")), any_code=any_code)
+    return command.queued(number, any_code=any_code)
 
 
 def test_one_experiment_a_missing_run_with_only_what_differs(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -517,7 +519,7 @@ def test_what_waits_in_the_queue_is_known_by_its_params(
 
 def test_a_name_that_is_taken_gets_a_number(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = fake_dvc(monkeypatch)
-    experiment("t1-sup-grid", SUP_GRID, 51.0, code="two")
+    experiment("t1-sup-grid", SUP_GRID, 51.0, other_code=OTHER)
     experiment("t1-sup-grid-2", {"pretrain.epochs": 99}, 51.0)
     queue()
     assert "t1-sup-grid-3" in [command[4] for command in asked]
@@ -538,11 +540,18 @@ def test_changed_params_are_not_queued_and_untracked_sources_are_named(project: 
     assert collect()["said"] == ["note: not as in HEAD: params.yaml; runs that are not committed do not count"]
 
 
-def test_sources_that_changed_since_the_last_run_are_named(project: Path) -> None:
+def test_code_and_data_that_changed_since_the_last_run_are_named(project: Path) -> None:
     assert collect()["said"] == []
-    write(SOURCE, "changed")
+    write_run({}, 53.0, other_code=("split", "pretrain"))
+    git("commit", "-q", "-a", "-m", "by other code")
     (said,) = collect()["said"]
-    assert said.startswith(f"note: {SOURCE} changed since the run of dvc.lock")
+    assert (
+        said == "note: the code of split, pretrain is not that of reports/run.json, by which runs are chosen: dvc repro first"
+    )
+    write_run({"dataset.blue_marble.tile_km": 99.0}, 53.0, ran={})
+    git("commit", "-q", "-a", "-m", "not run")
+    (said,) = collect()["said"]
+    assert said.startswith("note: the catalogue of reports/run.json, by which runs are chosen, is not that of params.yaml")
 
 
 def test_dvcs_last_word_is_the_error(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -551,7 +560,7 @@ def test_dvcs_last_word_is_the_error(project: Path, monkeypatch: pytest.MonkeyPa
             returncode=255, stdout="Queueing\n", stderr="WARNING: x\nERROR: no can do\n\nHaving any troubles?\n"
         )
 
-    monkeypatch.setattr(dvc_queue, "subprocess", SimpleNamespace(run=refuse))
+    monkeypatch.setattr(command, "subprocess", SimpleNamespace(run=refuse))
     with pytest.raises(CspopsError, match=r"^dvc queue status failed: ERROR: no can do$"):
         queue()
 
@@ -571,15 +580,12 @@ def test_what_is_not_a_project_is_said(tmp_path: Path, monkeypatch: pytest.Monke
             Path(".dvc").mkdir()
         else:
             git(*prepare)
-    with pytest.raises(DataError, match=r"dvc\.lock is missing"):
+    with pytest.raises(DataError, match=r"reports/run\.json is missing"):
         collect()
-    write("dvc.lock", '{"stages": {"download": {"cmd": "x"}}}')
-    with pytest.raises(DataError, match=r"dvc\.lock has no stage split"):
+    write("reports/run.json", "[")
+    with pytest.raises(DataError, match=r"reports/run\.json is broken"):
         collect()
-    write("dvc.lock", "[")
-    with pytest.raises(DataError, match=r"dvc\.lock cannot be read"):
-        collect()
-    assert not Path("reports").exists()
+    assert not Path("reports/tables").exists()
 
 
 def test_the_command(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,9 +6,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
-from cspops.commands import compared_rows
+from cspops.commands import app, versus
 from cspops.errors import DataError
+from cspops.evaluation import compared_rows
 
 
 def predictions(file: Path, *, seeds: tuple[int, ...] = (3, 1), first_row: int = 0, draw: int = 0) -> pa.Table:
@@ -27,10 +30,9 @@ def predictions(file: Path, *, seeds: tuple[int, ...] = (3, 1), first_row: int =
     return table
 
 
-def test_each_difference_is_that_of_the_hits_counted_a_row_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_difference_is_that_of_the_hits_counted_a_row_at_a_time(tmp_path: Path) -> None:
     mine, its = predictions(tmp_path / "a", draw=1), predictions(tmp_path / "b", draw=2)
-    monkeypatch.setattr(compared_rows, "hits_of", lambda *_: compared_rows._hits(its))
-    rows = compared_rows.run(tmp_path / "a", "other")
+    rows = compared_rows.differences(compared_rows.hits_in(mine), compared_rows.hits_in(its), "other")
     assert [(row["role"], row["label_ratio"], row["model"]) for row in rows[:3]] == [
         ("spatial_test", 0.1, model) for model in compared_rows.MODELS
     ]
@@ -51,7 +53,7 @@ def test_each_difference_is_that_of_the_hits_counted_a_row_at_a_time(tmp_path: P
 
 def test_hits_are_by_seed_in_order(tmp_path: Path) -> None:
     table = predictions(tmp_path / "a")
-    hits = compared_rows._hits(table)["test", 0.1]
+    hits = compared_rows.hits_in(table)["test", 0.1]
     assert hits.seeds == (1, 3)
     assert hits.obs_id == ("o0", "o1", "o2", "o3")
     for number, seed in enumerate(hits.seeds):
@@ -64,17 +66,26 @@ def test_hits_are_by_seed_in_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("other", [{"seeds": (3, 2)}, {"first_row": 1}])
-def test_other_rows_or_seeds_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: dict[str, int]) -> None:
-    predictions(tmp_path / "a")
+def test_other_rows_or_seeds_are_refused(tmp_path: Path, other: dict[str, int]) -> None:
+    mine = predictions(tmp_path / "a")
     its = predictions(tmp_path / "b", **other)  # type: ignore[arg-type]
-    monkeypatch.setattr(compared_rows, "hits_of", lambda *_: compared_rows._hits(its))
     with pytest.raises(DataError, match=r"^'other' was tested on other rows or seeds \(spatial_test, 10 % labels\)$"):
-        compared_rows.run(tmp_path / "a", "other")
+        compared_rows.differences(compared_rows.hits_in(mine), compared_rows.hits_in(its), "other")
 
 
-def test_a_workspace_without_predictions_and_no_revision(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="a is missing"):
-        compared_rows.run(tmp_path / "a", "main")
-    predictions(tmp_path / "a")
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def run(revision: str) -> Result:
+        return CliRunner().invoke(app, ["versus", revision], env={"COLUMNS": "160"})
+
+    with pytest.raises(DataError, match=r"predictions\.parquet is missing"):
+        raise run("main").exception or AssertionError
+    versus.PREDICTIONS.parent.mkdir(parents=True)
+    mine = predictions(versus.PREDICTIONS)
     with pytest.raises(DataError, match="no revision is named"):
-        compared_rows.run(tmp_path / "a", "")
+        raise run("").exception or AssertionError
+    monkeypatch.setattr(versus, "hits_of", lambda revision: compared_rows.hits_in(mine))
+    shown = run("main").stdout
+    assert "workspace minus main" in shown
+    assert shown.count("+0.00") == 2 * 2 * 3 * 3

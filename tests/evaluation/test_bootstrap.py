@@ -13,13 +13,10 @@ def hits(p: float, seeds: int, n: int, seed: int = 0) -> torch.Tensor:
     return (torch.rand(seeds, n, generator=torch.Generator().manual_seed(seed)) < p).float()
 
 
-def test_equal_models_differ_by_zero():
+def test_equal_models_differ_by_zero_and_a_difference_in_every_row_has_no_width():
     a = hits(0.6, 3, 50)
     got = paired_difference(a, a.clone(), draws=50)
     assert (got.mean, got.low, got.high) == (0, 0, 0)
-
-
-def test_a_difference_in_every_row_has_no_width():
     got = paired_difference(torch.ones(2, 30), torch.zeros(2, 30), draws=50)
     assert (got.mean, got.low, got.high) == pytest.approx((100, 100, 100))
 

@@ -51,8 +51,7 @@ def test_it_is_the_product_of_powers_and_the_softened_image_without_a_location()
     torch.testing.assert_close(got[2], (logits[2].double() / 2).softmax(0))
 
 
-@pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("scale", [0.3, 2.0, 20.0])
+@pytest.mark.parametrize(("seed", "scale"), [(0, 0.3), (1, 0.3), (2, 2.0), (3, 2.0), (4, 20.0), (5, 20.0)])
 def test_the_fit_is_the_minimum_that_a_general_optimiser_finds(seed, scale):
     """L-BFGS-B over (1/T, w) from three starts; both stop within 1e-6 nats of the least NLL."""
     image, location, label = table(seed, scale=scale)

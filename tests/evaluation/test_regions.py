@@ -47,13 +47,6 @@ def test_regions_are_the_naive_count():
             assert {name: row[name] for name in want} == pytest.approx(want, abs=1.01e-4)
 
 
-def test_regions_without_rows_are_left_out_and_the_others_keep_their_order():
-    hits, lonlat, km = table()
-    got = regions(hits, lonlat, km)
-    assert [row["from"] for row in got["latitude"]] == sorted(row["from"] for row in got["latitude"])
-    assert all(row["rows"] > 0 for rows in got.values() for row in rows)
-
-
 def test_borders_belong_to_the_region_that_they_begin_and_the_poles_to_the_last():
     """50 km is in 50 - 100; 15 N in 15 N - 30 N; 90 N in 75 N - 90 N; 180 W in 180 W - 150 W; 900 km has no upper border."""
     lonlat = torch.tensor([[-180.0, 15.0], [179.9, 90.0], [0.0, -90.0]]).double()

@@ -1,4 +1,4 @@
-"""A pre-training that is stopped and continued, beside one that was not: what each method's tests ask."""
+"""What each method's tests ask: a run that is stopped and continued, and the same numbers for the same seed."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -46,3 +46,15 @@ def stopped_and_continued(run: Callable[..., Any], folder: Path, monkeypatch: py
     for (key, mine), theirs in zip(network.state_dict().items(), whole.state_dict().values(), strict=True):
         assert torch.equal(mine, theirs), key
     return lines[0]
+
+
+def same_numbers_for_the_same_seed(run: Callable[..., Any]) -> None:
+    """Check that one epoch depends on its seed, and not on the global stream."""
+    torch.manual_seed(1)
+    one, made = run(epochs=1)
+    torch.manual_seed(2)
+    other, its = run(epochs=1)
+    assert made == its
+    assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
+    again = run(epochs=1, seed=1)[1]
+    assert getattr(again, "curve", again) != getattr(made, "curve", made)

@@ -56,12 +56,6 @@ def test_following_is_the_momentum_formula():
         assert torch.equal(query_now, its)
 
 
-def test_momentum_zero_copies():
-    query, mine = nn.Linear(3, 2), nn.Linear(3, 2)
-    follow(mine, query, 0.0)
-    torch.testing.assert_close(mine.weight, query.weight)
-
-
 def test_a_momentum_copy_has_no_gradients():
     query = nn.Linear(3, 2)
     mine = momentum_copy(query)
@@ -79,11 +73,6 @@ def test_groups_have_statistics_of_their_own():
     norm = nn.BatchNorm1d(1, affine=False).train()
     out = in_groups(norm, torch.arange(8.0)[:, None] ** 2)
     torch.testing.assert_close(out[:, 0], torch.tensor([-1.0, 1.0] * 4), rtol=0, atol=3e-5)
-
-
-def test_groups_keep_the_order():
-    x = torch.arange(10.0)[:, None]
-    assert torch.equal(in_groups(nn.Identity(), x), x)
 
 
 def test_a_shuffled_batch_is_answered_in_its_own_order():

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from unlabelled import CPU, unlabelled
+from unlabelled import unlabelled
 
 from cspops.data.catalogue import NO_DATE
 from cspops.geo import KM_PER_DEGREE
@@ -105,17 +105,7 @@ def test_positions_stand_in_for_location_id():
     assert len({*grouped(table, None).tolist()}) == 6
 
 
-def test_equal_positions_are_one_place():
-    table = images([-1] * 4, [0, 1, 2, 3], lonlat=[[1.0, 2.0], [3.0, 4.0], [1.0, 2.0], [3.0, 4.0]])
-    place = grouped(table, 1.0).tolist()
-    assert place[0] == place[2] != place[1] == place[3]
-
-
 @pytest.mark.parametrize("limit", [0, 1, 2, 7])
 def test_below_a_limit(limit):
     drawn = below(torch.full((500,), limit), stream())
     assert set(drawn.tolist()) == set(range(max(1, limit)))
-
-
-def test_another_device_is_asked_for_by_name():
-    assert Places.of(images([1, 1], [0, 1]), metres=None, device=CPU).order.device == CPU

@@ -90,11 +90,8 @@ def test_untrained_each_space_has_the_log_of_its_candidates():
     assert row["total"] == pytest.approx(row["space_0"] + row["space_1"] + row["space_2"], rel=1e-6)
 
 
-def test_which_view_is_which(monkeypatch):
-    """q = P(t0), k0 = P(A(t1)), k1 = P(t2), k2 = P(A(t0)): plain images, the colour of place and date, and A halves at least.
-
-    Without jitter in P, the colour tells the date; with grey in A, an augmented view has equal channels.
-    """
+def recorded_views(monkeypatch):
+    """What the contrast is given, step by step; its losses are 0."""
     seen = []
 
     def recorded(self, queries, keys, draws):
@@ -102,6 +99,15 @@ def test_which_view_is_which(monkeypatch):
         return [(parameter**2).sum() * 0 for parameter in self.query[1][1].parameters()][:1] * 3
 
     monkeypatch.setattr(SeasonalContrast, "contrast", recorded)
+    return seen
+
+
+def test_which_view_is_which(monkeypatch):
+    """q = P(t0), k0 = P(A(t1)), k1 = P(t2), k2 = P(A(t0)): plain images, the colour of place and date, and A halves at least.
+
+    Without jitter in P, the colour tells the date; with grey in A, an augmented view has equal channels.
+    """
+    seen = recorded_views(monkeypatch)
     pixels = torch.zeros(12, 8, 8, 3, dtype=torch.uint8)
     pixels[..., 0] = torch.arange(12)[:, None, None] * 20
     images = dataclasses.replace(seasons(places=4, dates=3), pixels=pixels)
@@ -123,13 +129,7 @@ def test_which_view_is_which(monkeypatch):
 
 def test_cropped_views_are_neither_mirrored_nor_turned(monkeypatch):
     """Left half dark, right half bright: it stays so in q and k1, and does not in all of k0 and k2."""
-    seen = []
-
-    def recorded(self, queries, keys, draws):
-        seen.append((queries, *keys))
-        return [(parameter**2).sum() * 0 for parameter in self.query[1][1].parameters()][:1] * 3
-
-    monkeypatch.setattr(SeasonalContrast, "contrast", recorded)
+    seen = recorded_views(monkeypatch)
     pixels = torch.zeros(60, 8, 8, 3, dtype=torch.uint8)
     pixels[:, :, 4:] = 200
     run(dataclasses.replace(seasons(), pixels=pixels), epochs=1, batch_size=20, min_scale=0.9, colour_jitter=0.0, grey=0.0)

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from location_runs import CLASSES, make_classifier, write_run
+from location_runs import CLASSES, make_classifier, write_location_run, write_run
 from PIL import Image
 
 import cspops
@@ -58,14 +58,16 @@ def test_each_part_is_a_model_of_its_own(model, tmp_path):
 
 
 def test_an_encoder_alone_needs_no_project_and_no_image_library(tmp_path):
+    """Of an export, nor of a run."""
     folder = exported(tmp_path / "out", Model(make_classifier().encoder))
+    write_location_run(tmp_path / "artifacts")
     code = (
         "import sys, cspops; "
-        "print(cspops.load('.').encode_location([[8.5, 47.4]]).shape); "
+        "print(*(cspops.load(path).encode_location([[8.5, 47.4]]).shape for path in ('.', '../artifacts/pretrain/seed_0'))); "
         "print([name for name in ('timm', 'torchvision', 'PIL', 'pandas', 'dvc', 'pydantic', 'onnx') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
-    assert done.stdout == "(1, 6)\n[]\n"
+    assert done.stdout == "(1, 6) (1, 6)\n[]\n"
 
 
 def test_no_choice_of_seed_and_broken_folders(model, tmp_path):

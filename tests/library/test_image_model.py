@@ -1,10 +1,9 @@
 """Images as callers have them, to features and probabilities."""
 
-import io
-
 import numpy as np
 import pytest
 import torch
+from image_files import encoded
 from location_runs import write_run
 from PIL import Image
 
@@ -28,18 +27,12 @@ def picture(seed: int = 0, side: int = 40) -> Image.Image:
     return Image.fromarray(draws.integers(0, 256, (side, side + 8, 3), dtype=np.uint8))
 
 
-def png(image: Image.Image) -> bytes:
-    with io.BytesIO() as out:
-        image.save(out, "PNG")
-        return out.getvalue()
-
-
 def test_all_kinds_of_one_image_have_the_same_features(artifacts, tmp_path):
     model, image = cspops.load(artifacts), picture()
     image.save(tmp_path / "a.png")
     expected = model.encode_image([image])
     assert expected.shape == (1, model.image.network.dim)
-    for kind in (str(tmp_path / "a.png"), tmp_path / "a.png", png(image), np.asarray(image)):
+    for kind in (str(tmp_path / "a.png"), tmp_path / "a.png", encoded(image), np.asarray(image)):
         assert np.array_equal(model.encode_image([kind]), expected)
     assert np.array_equal(model.encode_image(np.asarray(image)[None]), expected)
     assert torch.equal(model.encode_image(torch.from_numpy(np.array(image))[None]), torch.from_numpy(expected))

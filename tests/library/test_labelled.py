@@ -7,7 +7,7 @@ import pytest
 
 from cspops.errors import DataError
 from cspops.library.asked import NO_POSITION, Asked
-from cspops.library.labelled import NO_LABEL, UNKNOWN, ClassNames, Intake
+from cspops.library.labelled import NO_LABEL, UNKNOWN, ClassNames, Intake, Match
 from cspops.pixels.unreadable import NO_IMAGE, UnreadableImage
 
 CLASSES = ["oak", "fir"]
@@ -88,3 +88,24 @@ def test_one_row_is_enough():
     found = intake()
     list(found.usable(ROWS[:3]))
     found.refuse_nothing(CLASSES)
+
+
+NAMES = ClassNames(["oak", "Silver fir", "BEECH", "Beech", "caf\u00e9"])
+
+
+@pytest.mark.parametrize(
+    ("label", "match"),
+    [
+        ("oak", Match(0, True)),
+        ("Oak", Match(0, False)),
+        ("  silver   FIR ", Match(1, False)),
+        (" Beech ", Match(3, False)),
+        ("Beech", Match(3, True)),
+        ("beech", None),  # two classes are as near
+        ("cafe\u0301", Match(4, False)),
+        ("elm", None),
+        ("", None),
+    ],
+)
+def test_exactly_first_then_without_regard_to_case_and_blanks(label, match):
+    assert NAMES.match(label) == match

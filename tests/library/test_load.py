@@ -84,15 +84,6 @@ def test_no_folder_a_file_and_an_empty_folder(tmp_path):
         assert "artifacts/pretrain/seed_0" in str(caught.value.hint)
 
 
-def test_a_location_encoder_needs_neither_timm_nor_torchvision_nor_images(artifacts):
-    code = (
-        "import sys, cspops; "
-        f"cspops.load({str(artifacts / 'pretrain' / 'seed_0')!r}).encode_location([[8.5, 47.4]]); "
-        "print([name for name in ('timm', 'torchvision', 'PIL', 'pandas', 'dvc') if name in sys.modules])"
-    )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
-
-
 def test_importing_the_package_imports_nothing_heavy():
     code = "import sys, cspops; print([name for name in ('torch', 'numpy') if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -20,9 +20,7 @@ def doubles(values) -> torch.Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("m", [1, 4, 100])
-@pytest.mark.parametrize("temperature", [0.05, 1.0, 20.0])
-@pytest.mark.parametrize("score", [-1.0, 0.0, 0.7])
+@pytest.mark.parametrize(("m", "temperature", "score"), [(1, 0.05, -1.0), (4, 1.0, 0.0), (100, 20.0, 0.7), (100, 0.05, 0.7)])
 def test_mc_of_equal_scores_is_log_of_the_number_of_candidates(m, temperature, score):
     """All 1 + m candidates have softmax 1 / (1 + m), whatever the score and the temperature: - log of it is log(1 + m)."""
     got = objectives.mc(torch.full((3,), score).double(), torch.full((3, m), score).double(), temperature=temperature)

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive_encodings import DRAWN, SETTINGS, SPHERE2VEC, naive
 
-from cspops.models.checkpoint import load_weights, save_model
-from cspops.models.encodings import ENCODINGS, Grid, Wrap, geometric_frequencies
+from cspops.models.encodings import ENCODINGS, geometric_frequencies
 
 FLOAT32_ULP = 6e-8
 """Half the spacing of float32 just below 1: the rounding of an output of a sine."""
@@ -100,19 +99,6 @@ def test_the_coarsest_published_scale_of_sphere2vec_is_one_turn(name):
     assert (more(west) - more(east)).abs().max() > 0.1
 
 
-def test_grid_at_the_date_line():
-    """Grid's coarsest wavelength is 2 pi 360 > 360, so both sides of the date line differ by 2 sin(1/2) = 0.96 there."""
-    west, east = torch.tensor([-180.0, 10.0]), torch.tensor([180.0, 10.0])
-    encoding = Grid(scales=1, r_min=360.0, r_max=360.0)
-    wanted = torch.tensor([2 * math.sin(0.5), 0.0, 0.0, 0.0])
-    torch.testing.assert_close(encoding(east) - encoding(west), wanted, rtol=0, atol=1e-6)
-
-
-def test_wrap_gives_both_poles_one_code():
-    """The latitude's angle is doubled, as published: sin(pi) = sin(-pi) and cos(pi) = cos(-pi)."""
-    torch.testing.assert_close(Wrap()(torch.tensor([30.0, 90.0])), Wrap()(torch.tensor([30.0, -90.0])), rtol=0, atol=1e-7)
-
-
 @pytest.mark.parametrize("name", sorted(ENCODINGS))
 @pytest.mark.parametrize("pole", [-90.0, 90.0])
 def test_a_pole_is_one_place_where_the_formula_has_it(name, pole):
@@ -122,14 +108,6 @@ def test_a_pole_is_one_place_where_the_formula_has_it(name, pole):
         encoding.anchor[0] = torch.tensor([30.0, pole])
     spread = encoding(torch.tensor([[30.0, pole], [-100.0, pole]])).diff(dim=0).abs().max()
     assert spread < 1e-6 if name in ("xyz", "nerf", "spherical_harmonics") else spread > 0.1 or name == "tile"
-
-
-@pytest.mark.parametrize("pole", [-90.0, 90.0])
-def test_longitude_fades_at_the_poles_where_sphere2vec_has_the_cosine_of_the_latitude(pole):
-    """sphereM's terms cos(phi) cos(lambda f), cos(phi) sin(lambda f), numbers 2 and 4 of five, vanish there."""
-    code = make("sphereM")(torch.tensor([[30.0, pole], [-100.0, pole]])).view(2, -1, 5)
-    assert code[..., [2, 4]].abs().max() < 1e-7
-    assert code[..., [1, 3]].diff(dim=0).abs().max() > 0.1
 
 
 def by_scale(name: str, code: torch.Tensor, scales: int) -> torch.Tensor:
@@ -228,26 +206,16 @@ class TestEveryEncoding:
         assert {key: tuple(value.shape) for key, value in make(name).state_dict().items()} == DRAWN.get(name, {})
         assert make(name).learnable is (name == "tile")
 
-    def test_is_rebuilt_from_safetensors(self, name, tmp_path):
-        encoding, lonlat = make(name), places(20)
-        save_model(tmp_path, encoding, {})
-        torch.manual_seed(99)
-        again = ENCODINGS[name](**SETTINGS[name])
-        assert torch.equal(again(lonlat), encoding(lonlat)) is (name not in DRAWN)
-        load_weights(tmp_path, again, remake="")
-        assert torch.equal(again(lonlat), encoding(lonlat))
-
-    @pytest.mark.parametrize(
-        "cast", [lambda m: m.half(), lambda m: m.float(), lambda m: m.to(torch.bfloat16), lambda m: m.to("cpu"), copy.deepcopy]
-    )
-    def test_casting_or_moving_keeps_buffers_float64(self, name, cast):
+    def test_casting_or_moving_keeps_buffers_float64(self, name):
         encoding = make(name)
         before = {key: value.clone() for key, value in encoding.named_buffers()}
-        after = dict(cast(torch.nn.Sequential(encoding))[0].named_buffers())
-        assert after.keys() == before.keys()
-        for key, value in after.items():
-            assert value.dtype == torch.float64
-            assert torch.equal(value, before[key])
+        casts = [lambda m: m.half(), lambda m: m.float(), lambda m: m.to(torch.bfloat16), lambda m: m.to("cpu"), copy.deepcopy]
+        for cast in casts:
+            after = dict(cast(torch.nn.Sequential(encoding))[0].named_buffers())
+            assert after.keys() == before.keys()
+            for key, value in after.items():
+                assert value.dtype == torch.float64
+                assert torch.equal(value, before[key])
 
     def test_runs_on_the_device_of_its_input(self, name):
         """On the meta device, where a tensor made on the CPU inside the formula would be an error."""

@@ -33,8 +33,8 @@ def config(encoding: str = "grid", network: str = "ffn", dim: int = 6) -> dict:
 LONLAT = torch.tensor([[0.0, 0.0], [-180.0, -90.0], [123.4, 56.7]], dtype=torch.float64)
 
 
-@pytest.mark.parametrize(("encoding", "network"), list(itertools.product(sorted(ENCODINGS), sorted(NETWORKS))))
-class TestEveryPairing:
+@pytest.mark.parametrize(("encoding", "network"), list(zip(sorted(ENCODINGS), itertools.cycle(sorted(NETWORKS)))))
+class TestEveryEncodingWithANetwork:
     def test_is_network_of_encoding(self, encoding, network):
         encoder = LocationEncoder(config(encoding, network)).eval()
         assert torch.equal(encoder(LONLAT), encoder.network(encoder.encoding(LONLAT)))
@@ -105,13 +105,13 @@ def test_what_is_prepared_does_not_depend_on_what_is_learned(encoding):
 
 
 @pytest.mark.parametrize("encoding", sorted(ENCODINGS))
-@pytest.mark.parametrize("shape", [(7, 2), (2, 5, 2), (1, 2)])
-def test_preparing_in_blocks_changes_nothing(encoding, shape, monkeypatch):
+def test_preparing_in_blocks_changes_nothing(encoding, monkeypatch):
     monkeypatch.setattr(location_encoder, "ROWS_AT_ONCE", 3)
     encoder = LocationEncoder(config(encoding)).eval()
-    lonlat = 50 * torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    wanted = lonlat.double() if encoding == "tile" else encoder.encoding(lonlat)
-    assert torch.equal(encoder.prepare(lonlat), wanted)
+    for shape in [(7, 2), (2, 5, 2), (1, 2)]:
+        lonlat = 50 * torch.randn(shape, generator=torch.Generator().manual_seed(0))
+        wanted = lonlat.double() if encoding == "tile" else encoder.encoding(lonlat)
+        assert torch.equal(encoder.prepare(lonlat), wanted)
 
 
 def test_gradients_reach_the_coordinates_through_both_steps():

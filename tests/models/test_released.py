@@ -2,6 +2,7 @@
 
 import argparse
 import io
+import itertools
 import os
 import re
 import zipfile
@@ -45,9 +46,8 @@ def agrees(made: Released, of: dict, state: dict) -> None:
 ALL_KINDS = sorted(kinds.KINDS)
 
 
-@pytest.mark.parametrize("loss", ["contsoftmax", "l2regress", "none"])
-@pytest.mark.parametrize("kind", ALL_KINDS)
-def test_every_kind_in_every_layout_gives_the_released_output(tmp_path, kind, loss):
+@pytest.mark.parametrize(("kind", "loss"), list(zip(ALL_KINDS, itertools.cycle(["contsoftmax", "l2regress", "none"]))))
+def test_every_kind_and_every_layout_give_the_released_output(tmp_path, kind, loss):
     of = files.params(kind, unsuper_loss=loss)
     made, state = rebuilt(tmp_path, of)
     agrees(made, of, state)
@@ -56,38 +56,26 @@ def test_every_kind_in_every_layout_gives_the_released_output(tmp_path, kind, lo
     assert not made.encoder.training
 
 
-@pytest.mark.parametrize("activation", ["relu", "leakyrelu", "gelu", "sigmoid", "tanh"])
-@pytest.mark.parametrize("layers", [-1, 0, 1, 2, 3])
-@pytest.mark.parametrize("layer_norm", [True, False])
-def test_every_ffn(tmp_path, activation, layers, layer_norm):
-    of = files.params(spa_f_act=activation, num_hidden_layer=layers, use_layn=layer_norm)
-    made, state = rebuilt(tmp_path, of)
-    agrees(made, of, state)
+FFNS = {
+    "relu, linear": {"spa_f_act": "relu", "num_hidden_layer": -1, "use_layn": True},
+    "leakyrelu, no hidden layer": {"spa_f_act": "leakyrelu", "num_hidden_layer": 0, "use_layn": True},
+    "gelu": {"spa_f_act": "gelu", "num_hidden_layer": 1, "use_layn": False},
+    "sigmoid, two layers": {"spa_f_act": "sigmoid", "num_hidden_layer": 2, "use_layn": True},
+    "tanh, three layers": {"spa_f_act": "tanh", "num_hidden_layer": 3, "use_layn": False},
+    "relu, no hidden layer, no norm": {"spa_f_act": "relu", "num_hidden_layer": 0, "use_layn": False},
+    "the first hidden layer adds its input where the widths agree": {"hidden_dim": 24},
+    "the output layer adds nothing": {"hidden_dim": 5},
+    "no skip connections where there could be none": {"skip_connection": False},
+    "flags as on the command line": {"skip_connection": "T", "use_layn": "T"},
+}
 
 
-def test_the_first_hidden_layer_adds_its_input_where_the_widths_agree(tmp_path):
-    of = files.params(hidden_dim=24)
+@pytest.mark.parametrize("case", FFNS)
+def test_every_ffn(tmp_path, case):
+    of = files.params(**FFNS[case])
     assert files.width(of) == 24
     made, state = rebuilt(tmp_path, of)
-    agrees(made, of, state)
-
-
-def test_the_output_layer_adds_nothing(tmp_path):
-    of = files.params(hidden_dim=5)
-    made, state = rebuilt(tmp_path, of)
-    agrees(made, of, state)
-
-
-def test_without_skip_connections_where_there_could_be_none(tmp_path):
-    of = files.params(skip_connection=False)
-    made, state = rebuilt(tmp_path, of)
-    agrees(made, of, state)
-
-
-def test_flags_as_on_the_command_line(tmp_path):
-    of = files.params(skip_connection="T", use_layn="T")
-    made, state = rebuilt(tmp_path, of)
-    agrees(made, of | {"skip_connection": True, "use_layn": True}, state)
+    agrees(made, {name: value == "T" if value in ("T", "F") else value for name, value in of.items()}, state)
 
 
 def test_the_projection_is_the_released_linear_layer(tmp_path):
@@ -98,8 +86,7 @@ def test_the_projection_is_the_released_linear_layer(tmp_path):
 
 
 @pytest.mark.parametrize("map_range", [[-180.0, 180.0, -90.0, 90.0], [-162.0, -59.0, 20.0, 56.0]])
-@pytest.mark.parametrize("kind", ["naive", "rff"])
-@pytest.mark.parametrize("layers", [0, 1])
+@pytest.mark.parametrize(("kind", "layers"), [("naive", 0), ("naive", 1), ("rff", 1)])
 def test_coordinates_scaled_on_part_of_the_globe(tmp_path, kind, map_range, layers):
     """At Sydney a coordinate scaled on the United States is 5, a phase of 6 features is up to 15 there."""
     of = files.params(kind, map_range=map_range, num_hidden_layer=layers)
@@ -224,161 +211,147 @@ def refused(file, *mentions: str) -> None:
         assert mention in message
 
 
-class TestBadFiles:
-    @pytest.mark.parametrize("junk", [b"", b"hello world", b"\x80\x02", b"\x80\x02}q\x00.", b"PK\x03\x04" + b"0" * 60])
-    def test_no_file_of_torch(self, tmp_path, junk):
-        file = tmp_path / "model.pth.tar"
-        file.write_bytes(junk)
-        refused(file, "no whole file of torch.save")
-
-    def test_cut(self, tmp_path):
-        file = tmp_path / "model.pth.tar"
-        files.write(file, files.params())
-        file.write_bytes(file.read_bytes()[:-200])
-        refused(file, "no whole file of torch.save")
-
-    def test_missing(self, tmp_path):
-        refused(tmp_path / "model.pth.tar", "missing")
-
-    def test_folder(self, tmp_path):
-        refused(tmp_path, "is a folder")
-
-    @pytest.mark.parametrize("zipped", [True, False])
-    def test_code_is_named_and_not_run(self, tmp_path, monkeypatch, zipped):
-        monkeypatch.chdir(tmp_path)
-        file = tmp_path / "model.pth.tar"
-        torch.save(files.checkpoint(files.params()) | {"x": Code()}, file, _use_new_zipfile_serialization=zipped)
-        refused(file, "system", "refused")
-        assert not (tmp_path / "was_run").exists()
-
-    def test_objects_are_named(self, tmp_path):
-        file = tmp_path / "model.pth.tar"
-        torch.save(files.checkpoint(files.params()) | {"params": argparse.Namespace(**files.params())}, file)
-        refused(file, "argparse.Namespace")
-
-    def test_arrays_of_objects_are_refused(self, tmp_path):
-        file = tmp_path / "model.pth.tar"
-        torch.save({"params": np.array([Code()], dtype=object)}, file)
-        refused(file)
-
-    @pytest.mark.parametrize("content", [torch.ones(3), [1, 2], "text"])
-    def test_no_table(self, tmp_path, content):
-        file = tmp_path / "model.pth.tar"
-        torch.save(content, file)
-        refused(file, type(content).__name__)
-
-    def test_a_state_dict_alone(self, tmp_path):
-        file = tmp_path / "model.pth.tar"
-        torch.save(files.state_dict(files.params()), file)
-        refused(file, "lacks epoch, state_dict, params", "loc_enc.class_emb.weight")
-
-    @pytest.mark.parametrize("change", [{"state_dict": {}}, {"state_dict": {"a": 1}}, {"params": 3}, {"epoch": "x"}])
-    def test_keys_of_another_kind(self, tmp_path, change):
-        file = tmp_path / "model.pth.tar"
-        torch.save(files.checkpoint(files.params()) | change, file)
-        refused(file, next(iter(change)))
+def whole(**changes) -> dict:
+    """The content of a good file, with these keys changed."""
+    return files.checkpoint(files.params()) | changes
 
 
-class TestUnfit:
-    @pytest.mark.parametrize(
-        ("changes", "mentions"),
-        [
-            ({"spa_enc_type": "hexagridcell"}, ["'hexagridcell'", "nothing here equals it"]),
-            ({"spa_enc_type": "rbf"}, ["'rbf'", "row numbers"]),
-            ({"spa_enc_type": 3}, ["spa_enc_type", "3"]),
-            ({"freq_init": "random"}, ["freq_init", "'random'", "geometric"]),
-            ({"frequency_num": 0}, ["frequency_num", "0", "whole number"]),
-            ({"frequency_num": 2.5}, ["frequency_num", "2.5"]),
-            ({"frequency_num": 10**30}, ["frequency_num"]),
-            ({"min_radius": 0.0}, ["min_radius", "above 0"]),
-            ({"max_radius": float("nan")}, ["max_radius", "nan"]),
-            ({"spa_f_act": "mish"}, ["spa_f_act", "'mish'", "leakyrelu"]),
-            ({"spa_f_act": ["relu"]}, ["spa_f_act"]),
-            ({"dropout": 1.0}, ["dropout", "1.0"]),
-            ({"use_layn": "yes"}, ["use_layn", "'yes'"]),
-            ({"num_hidden_layer": True}, ["num_hidden_layer", "True"]),
-            ({"hidden_dim": 12}, ["spa_enc.ffn.layers.0.linear.weight", "(11, 24)", "(12, 24)"]),
-            ({"frequency_num": 7}, ["spa_enc.ffn.layers.0.linear.weight", "(11, 24)", "(11, 28)"]),
-            ({"num_filts": 6}, ["spa_enc.ffn.layers.1.linear.weight", "(5, 11)", "(6, 11)"]),
-            ({"num_hidden_layer": 2}, ["spa_enc.ffn.layers.1.linear.weight", "(5, 11)", "(11, 11)"]),
-            ({"num_hidden_layer": 0}, ["spa_enc.ffn.layers.0.linear.weight"]),
-            ({"use_layn": False}, ["layernorm"]),
-            ({"num_classes": 4}, ["class_emb.weight", "(3, 5)", "(4, 5)"]),
-            ({"cnn_feat_dim": 8}, ["img_dec.weight", "(5, 7)", "(5, 8)"]),
-        ],
-    )
-    def test_params_that_do_not_fit_name_key_or_entry(self, tmp_path, changes, mentions):
-        file = tmp_path / "model.pth.tar"
-        state = files.state_dict(files.params())
-        torch.save(files.checkpoint(files.params() | changes, state), file)
-        refused(file, *mentions)
+def saved(file, content, **how) -> None:
+    torch.save(content, file, **how)
 
-    @pytest.mark.parametrize("key", ["spa_enc_type", "frequency_num", "max_radius", "spa_f_act", "use_layn", "num_filts"])
-    def test_missing_params(self, tmp_path, key):
-        file = tmp_path / "model.pth.tar"
-        of = files.params()
-        state = files.state_dict(of)
-        torch.save(files.checkpoint({name: value for name, value in of.items() if name != key}, state), file)
-        refused(file, f"params lacks {key}")
 
-    @pytest.mark.parametrize("changes", [{"loc_encode": "encode_3D"}, {"use_date_feats": True}])
-    def test_wrap_with_other_inputs(self, tmp_path, changes):
-        file = tmp_path / "model.pth.tar"
-        files.write(file, files.params("geo_net") | changes)
-        refused(file, *changes)
+def cut(file) -> None:
+    files.write(file, files.params())
+    file.write_bytes(file.read_bytes()[:-200])
 
-    @pytest.mark.parametrize(
-        "map_range", [None, [1.0, 2.0], [3.0, 2.0, -90.0, 90.0], [-180.0, 180.0, 5.0, 5.0], [0.0, float("inf"), 0.0, 1.0]]
-    )
-    def test_map_range(self, tmp_path, map_range):
-        file = tmp_path / "model.pth.tar"
-        state = files.state_dict(files.params("naive"))
-        torch.save(files.checkpoint(files.params("naive", map_range=map_range), state), file)
-        refused(file, "map_range", "west, east, south, north")
 
-    @pytest.mark.parametrize("name", ["dirvec", "shift"])
-    def test_tensors_of_the_encoding(self, tmp_path, name):
-        of = files.params("rff", unsuper_loss="none")
-        state = files.state_dict(of)
-        shape = state.pop(f"spa_enc.{name}").shape
-        files.write(tmp_path / "model.pth.tar", of, state)
-        refused(tmp_path / "model.pth.tar", f"lacks spa_enc.{name}", str(tuple(shape)))
+BAD_FILES = {
+    **{f"junk {junk[:12]!r}": (lambda file, junk=junk: file.write_bytes(junk), ["no whole file of torch.save"])
+       for junk in (b"", b"hello world", b"\x80\x02", b"\x80\x02}q\x00.", b"PK\x03\x04" + b"0" * 60)},
+    "cut": (cut, ["no whole file of torch.save"]),
+    "missing": (lambda file: None, ["missing"]),
+    "a folder": (lambda file: file.mkdir(), ["is a folder"]),
+    "code": (lambda file: saved(file, whole(x=Code())), ["system", "refused"]),
+    "code of old torch": (
+        lambda file: saved(file, whole(x=Code()), _use_new_zipfile_serialization=False), ["system", "refused"],
+    ),
+    "an object": (lambda file: saved(file, whole(params=argparse.Namespace(**files.params()))), ["argparse.Namespace"]),
+    "an array of objects": (lambda file: saved(file, {"params": np.array([Code()], dtype=object)}), []),
+    "a tensor": (lambda file: saved(file, torch.ones(3)), ["Tensor"]),
+    "a list": (lambda file: saved(file, [1, 2]), ["list"]),
+    "text": (lambda file: saved(file, "text"), ["str"]),
+    "a state dict alone": (
+        lambda file: saved(file, files.state_dict(files.params())),
+        ["lacks epoch, state_dict, params", "loc_enc.class_emb.weight"],
+    ),
+    "no tensors": (lambda file: saved(file, whole(state_dict={})), ["state_dict"]),
+    "a number for a tensor": (lambda file: saved(file, whole(state_dict={"a": 1})), ["state_dict"]),
+    "params that are a number": (lambda file: saved(file, whole(params=3)), ["params"]),
+    "an epoch that is text": (lambda file: saved(file, whole(epoch="x")), ["epoch"]),
+}  # fmt: skip
 
-    @pytest.mark.parametrize("changes", [{"hidden_dim": 24}, {"num_hidden_layer": 2}])
-    def test_no_skip_connections_where_ours_has_them(self, tmp_path, changes):
-        file = tmp_path / "model.pth.tar"
-        files.write(file, files.params(skip_connection=False, **changes))
-        refused(file, "skip_connection")
 
-    def test_unsupported_kind_lists_the_supported_ones(self, tmp_path):
-        file = tmp_path / "model.pth.tar"
-        state = files.state_dict(files.params())
-        torch.save(files.checkpoint(files.params("hexagridcell"), state), file)
-        with pytest.raises(DataError) as caught:
-            released.rebuild(released.read_checkpoint(file))
-        assert all(kind in str(caught.value.hint) for kind in kinds.KINDS)
+@pytest.mark.parametrize("case", BAD_FILES)
+def test_a_bad_file_is_refused_in_a_sentence_and_nothing_of_it_is_run(tmp_path, monkeypatch, case):
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "model.pth.tar"
+    write, mentions = BAD_FILES[case]
+    write(file)
+    refused(file, *mentions)
+    assert not (tmp_path / "was_run").exists()
 
-    def test_missing_tensor(self, tmp_path):
-        of = files.params(unsuper_loss="none")
-        state = files.state_dict(of)
-        del state["spa_enc.ffn.layers.0.layernorm.bias"]
-        files.write(tmp_path / "model.pth.tar", of, state)
-        refused(tmp_path / "model.pth.tar", "lacks spa_enc.ffn.layers.0.layernorm.bias", "(11,)")
 
-    def test_strange_tensor(self, tmp_path):
-        of = files.params()
-        files.write(tmp_path / "model.pth.tar", of, files.state_dict(of) | {"spa_enc.post_linear.weight": torch.ones(2, 2)})
-        refused(tmp_path / "model.pth.tar", "spa_enc.post_linear.weight")
+ALIEN = [  # params of another network than that of the tensors, and what is said of them
+    ({"spa_enc_type": "hexagridcell"}, ["'hexagridcell'", "nothing here equals it"]),
+    ({"spa_enc_type": "rbf"}, ["'rbf'", "row numbers"]),
+    ({"spa_enc_type": 3}, ["spa_enc_type", "3"]),
+    ({"freq_init": "random"}, ["freq_init", "'random'", "geometric"]),
+    ({"frequency_num": 0}, ["frequency_num", "0", "whole number"]),
+    ({"frequency_num": 2.5}, ["frequency_num", "2.5"]),
+    ({"frequency_num": 10**30}, ["frequency_num"]),
+    ({"min_radius": 0.0}, ["min_radius", "above 0"]),
+    ({"max_radius": float("nan")}, ["max_radius", "nan"]),
+    ({"spa_f_act": "mish"}, ["spa_f_act", "'mish'", "leakyrelu"]),
+    ({"spa_f_act": ["relu"]}, ["spa_f_act"]),
+    ({"dropout": 1.0}, ["dropout", "1.0"]),
+    ({"use_layn": "yes"}, ["use_layn", "'yes'"]),
+    ({"num_hidden_layer": True}, ["num_hidden_layer", "True"]),
+    ({"hidden_dim": 12}, ["spa_enc.ffn.layers.0.linear.weight", "(11, 24)", "(12, 24)"]),
+    ({"frequency_num": 7}, ["spa_enc.ffn.layers.0.linear.weight", "(11, 24)", "(11, 28)"]),
+    ({"num_filts": 6}, ["spa_enc.ffn.layers.1.linear.weight", "(5, 11)", "(6, 11)"]),
+    ({"num_hidden_layer": 2}, ["spa_enc.ffn.layers.1.linear.weight", "(5, 11)", "(11, 11)"]),
+    ({"num_hidden_layer": 0}, ["spa_enc.ffn.layers.0.linear.weight"]),
+    ({"use_layn": False}, ["layernorm"]),
+    ({"num_classes": 4}, ["class_emb.weight", "(3, 5)", "(4, 5)"]),
+    ({"cnn_feat_dim": 8}, ["img_dec.weight", "(5, 7)", "(5, 8)"]),
+]
 
-    def test_two_names_for_two_tensors(self, tmp_path):
-        of = files.params()
-        files.write(tmp_path / "model.pth.tar", of, files.state_dict(of) | {"class_emb.weight": torch.ones(3, 5)})
-        refused(tmp_path / "model.pth.tar", "class_emb.weight", "differs")
 
-    @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-    def test_values_that_are_no_numbers(self, tmp_path, value):
-        of = files.params(unsuper_loss="none")
-        state = files.state_dict(of)
-        state["class_emb.weight"][1, 2] = value
-        files.write(tmp_path / "model.pth.tar", of, state)
-        refused(tmp_path / "model.pth.tar", "class_emb.weight", "finite")
+@pytest.mark.parametrize(("changes", "mentions"), ALIEN)
+def test_params_that_do_not_fit_name_key_or_entry(tmp_path, changes, mentions):
+    file = tmp_path / "model.pth.tar"
+    torch.save(files.checkpoint(files.params() | changes, files.state_dict(files.params())), file)
+    refused(file, *mentions)
+
+
+@pytest.mark.parametrize("key", ["spa_enc_type", "frequency_num", "max_radius", "spa_f_act", "use_layn", "num_filts"])
+def test_missing_params(tmp_path, key):
+    of, file = files.params(), tmp_path / "model.pth.tar"
+    torch.save(files.checkpoint({name: value for name, value in of.items() if name != key}, files.state_dict(of)), file)
+    refused(file, f"params lacks {key}")
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [("geo_net", {"loc_encode": "encode_3D"}), ("geo_net", {"use_date_feats": True}),
+     ("gridcell", {"skip_connection": False, "hidden_dim": 24}),
+     ("gridcell", {"skip_connection": False, "num_hidden_layer": 2})],
+)  # fmt: skip
+def test_wrap_with_other_inputs_and_no_skip_connections_where_ours_has_them(tmp_path, kind, changes):
+    file = tmp_path / "model.pth.tar"
+    of = files.params(kind, **changes) if kind == "gridcell" else files.params(kind) | changes
+    files.write(file, of)
+    refused(file, next(iter(changes)))
+
+
+@pytest.mark.parametrize(
+    "map_range", [None, [1.0, 2.0], [3.0, 2.0, -90.0, 90.0], [-180.0, 180.0, 5.0, 5.0], [0.0, float("inf"), 0.0, 1.0]]
+)
+def test_map_range(tmp_path, map_range):
+    file = tmp_path / "model.pth.tar"
+    state = files.state_dict(files.params("naive"))
+    torch.save(files.checkpoint(files.params("naive", map_range=map_range), state), file)
+    refused(file, "map_range", "west, east, south, north")
+
+
+def test_an_unsupported_kind_lists_the_supported_ones(tmp_path):
+    file = tmp_path / "model.pth.tar"
+    torch.save(files.checkpoint(files.params("hexagridcell"), files.state_dict(files.params())), file)
+    with pytest.raises(DataError) as caught:
+        released.rebuild(released.read_checkpoint(file))
+    assert all(kind in str(caught.value.hint) for kind in kinds.KINDS)
+
+
+def one_is(value: float) -> torch.Tensor:
+    return torch.where(torch.arange(15).view(3, 5) == 7, value, 1.0)
+
+
+CLASSES = "class_emb.weight"
+TENSORS = {  # kind, loss, what becomes of one tensor, what is said
+    "no dirvec": ("rff", "none", "spa_enc.dirvec", None, ["lacks spa_enc.dirvec", "(2, 6)"]),
+    "no shift": ("rff", "none", "spa_enc.shift", None, ["lacks spa_enc.shift", "(6,)"]),
+    "no norm": ("gridcell", "none", "spa_enc.ffn.layers.0.layernorm.bias", None, ["lacks spa_enc.ffn.layers.0.layer", "(11,)"]),
+    "a strange one": ("gridcell", "contsoftmax", "spa_enc.post.weight", torch.ones(2, 2), ["spa_enc.post.weight"]),
+    "two names for two": ("gridcell", "contsoftmax", CLASSES, torch.ones(3, 5), [CLASSES, "differs"]),
+    "nan": ("gridcell", "none", CLASSES, one_is(torch.nan), [CLASSES, "finite"]),
+    "infinite": ("gridcell", "none", CLASSES, one_is(torch.inf), [CLASSES, "finite"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", TENSORS)
+def test_tensors_that_do_not_fit_are_named(tmp_path, case):
+    kind, loss, name, value, mentions = TENSORS[case]
+    of = files.params(kind, unsuper_loss=loss)
+    state = files.state_dict(of) | {name: value}
+    files.write(tmp_path / "model.pth.tar", of, {key: tensor for key, tensor in state.items() if tensor is not None})
+    refused(tmp_path / "model.pth.tar", *mentions)

@@ -16,8 +16,8 @@ from work import (
     gives_what_cannot_be_sent,
     leaves,
     naps,
-    ordered_map,
     odd,
+    ordered_map,
     prints,
     refuses,
     slow_square,
@@ -214,21 +214,6 @@ def test_no_process_is_left_when_the_one_that_started_it_is_stopped(stop, tmp_pa
         assert "KeyboardInterrupt" in err
         assert err.count("Traceback") == 1
     assert gone(pids)
-
-
-def test_a_worker_ends_when_its_caller_is_killed(tmp_path):
-    """Idle workers wait for a request, and their pipe ends."""
-    code = (
-        "import sys, os, time; from cspops.pixels.workers import Workers\n"
-        "w = Workers(1); print(*w.map(abs, [0])); print(w._processes[0].pid, flush=True); time.sleep(60)"
-    )
-    caller = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    assert caller.stdout is not None
-    assert caller.stdout.readline() == "0\n"
-    pid = int(caller.stdout.readline())
-    caller.kill()
-    caller.communicate()
-    assert gone([pid])
 
 
 def test_decoding_needs_no_torch():

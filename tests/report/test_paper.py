@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from cspops.commands.runs import with_values
-from cspops.params import VIEWS, load, recorded, value_at
+from cspops.params import VIEWS, load, recorded, value_at, with_values
 from cspops.report.paper import TABLES, Column, Row, Table
 
 ROOT = Path(__file__).parents[2]

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from cspops.commands.runs import with_values
-from cspops.params import VIEWS, Params, default_params, recorded
+from cspops.params import VIEWS, Params, default_params, recorded, with_values
 from cspops.report.run_facts import differences, facts, read_records, value_of
 
 

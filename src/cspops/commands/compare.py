@@ -1,14 +1,16 @@
 """`cspops compare`: metrics and params of two revisions, for a terminal and as Markdown for a pull request."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from cspops.commands import runs
 from cspops.commands.app import LOOK, app
 from cspops.commands.output import print_json, show
 from cspops.data.json_files import Document
-from cspops.errors import ParamsError
-from cspops.report.tables import TITLES, as_code, markdown, ratio_title
+from cspops.errors import DataError, ParamsError
 
 
 @app.command(rich_help_panel=LOOK, epilog="Example: cspops compare main --max-drop 0.5 --md >> summary.md")
@@ -24,11 +26,11 @@ def compare(
 
     A drop within the spread of the seeds is called noise. Default model: combined.
     """
-    from cspops.commands import compared_runs
+    from cspops.report.compared_runs import as_markdown, conclusion, metric_rows, param_rows
 
     if json and md:
         raise ParamsError("--json and --md are two forms of one answer", hint="cspops compare REV --json")
-    document = compared_runs.run(base, head, models=tuple(dict.fromkeys(model or ["combined"])), max_drop=max_drop)
+    document = compared_runs(base, head, models=tuple(dict.fromkeys(model or ["combined"])), max_drop=max_drop)
     if json:
         print_json(document)
     elif md:
@@ -48,54 +50,24 @@ def compare(
         raise typer.Exit(1)
 
 
-def metric_rows(document: Document) -> list[list[str]]:
-    """Header and one row a role, label ratio and model."""
-    rows = [["set", "labels", "model", document["base"], document["head"], "difference", "interval", "verdict"]]
-    for row in document["rows"]:
-        interval = "" if row["low"] is None else f"{row['low']:+.2f} to {row['high']:+.2f}"
-        rows.append(
-            [
-                TITLES.get(row["role"], row["role"]),
-                ratio_title(row["label_ratio"]),
-                row["model"],
-                f"{row['base']:.2f} ({row['base_sd']:.2f})",
-                f"{row['head']:.2f} ({row['head_sd']:.2f})",
-                f"{row['difference']:+.2f}",
-                interval,
-                row["verdict"],
-            ]
-        )
-    return rows
+def compared_runs(base: str, head: str | None, *, models: Sequence[str], max_drop: float) -> Document:
+    """Compare ``head`` (None: the workspace) with ``base``; DataError for a revision that is unknown or holds no metrics."""
+    from cspops.report.compared_runs import MODELS, Side, compared
+
+    if unknown := [one for one in models if one not in MODELS]:
+        raise ParamsError(f"there is no model {unknown[0]!r}", hint=f"models: {', '.join(MODELS)}")
+    runs.require_repository()
+    theirs, ours = Side.of(base, *_files(base)), Side.of("workspace" if head is None else head, *_files(head))
+    return compared(ours, theirs, models=models, max_drop=max_drop)
 
 
-def param_rows(document: Document) -> list[list[str]]:
-    """Header and one row a key of params.yaml that differs."""
-    rows = [["params.yaml", document["base"], document["head"]]]
-    for one in document["params"]:
-        rows.append([one["key"], *("-" if one[side] is None else str(one[side]) for side in ("base", "head"))])
-    return rows
-
-
-def conclusion(document: Document) -> str:
-    """One sentence."""
-    allowed = f"more than {document['max_drop']:g} points"
-    if not document["drops"]:
-        return (
-            f"No accuracy of {document['head']} has dropped by {allowed} against {document['base']} beyond the spread of seeds."
-        )
-    count = f"{document['drops']} of {len(document['rows'])}"
-    return f"{count} accuracies of {document['head']} have dropped by {allowed} against {document['base']}."
-
-
-def as_markdown(document: Document) -> str:
-    """The whole as Markdown."""
-    parts = [
-        f"### {as_code(document['head'])} against {as_code(document['base'])}",
-        conclusion(document),
-        "Top-1, per cent: mean (sd) over seeds. Intervals of the differences, in points, hold for all rows at once.",
-        markdown(metric_rows(document), text_columns=3),
-    ]
-    if document["params"]:
-        parts.append(markdown(param_rows(document), text_columns=1))
-    parts += [f"- {note}" for note in document["notes"]]
-    return "\n\n".join(parts) + "\n"
+def _files(name: str | None) -> list[bytes | None]:
+    """params.yaml, run.json and metrics.json of a revision, or of the workspace."""
+    files = (Path("params.yaml"), runs.RECORD, runs.METRICS)
+    if name is None:
+        return [file.read_bytes() if file.is_file() else None for file in files]
+    commit = runs.commit_of(name)
+    if commit is None:
+        raise DataError(f"git knows no revision {name!r}", hint="git branch -a and dvc exp show list revisions")
+    texts = runs.read([(commit, file) for file in files])
+    return [texts[commit, file] for file in files]

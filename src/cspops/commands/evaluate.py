@@ -36,7 +36,7 @@ def score(
     json: bool,
 ) -> None:
     """Score the models in ``folder`` on the images that ``paths`` name, and print it."""
-    from cspops.commands import evaluate_on
+    from cspops.library import evaluate_on
     from cspops.library.asked import asked
     from cspops.library.loading import run_of
     from cspops.pixels.reading import Reading

@@ -10,16 +10,16 @@ from typing import Literal
 
 from torch import nn
 
-from cspops.commands import export_facts as facts
-from cspops.commands.export_facts import metrics_of
-from cspops.commands.model_card import CARD, model_card
 from cspops.data.json_files import Document
 from cspops.errors import DataError
 from cspops.files import replaced, sha256_of
+from cspops.library import export_facts as facts
+from cspops.library.export_facts import metrics_of
 from cspops.library.exported import ABOUT, is_export, reading_facts, write_parts
 from cspops.library.loading import load
 from cspops.library.model import Model
 from cspops.library.onnx.writing import require_packages
+from cspops.report.model_card import CARD, model_card
 
 log = logging.getLogger(__name__)
 

@@ -29,8 +29,8 @@ def image_networks(
 
     Reads the catalogue and the split alone. A row that is there with the same params, data and seeds is not computed again.
     """
-    from cspops.commands import image_network_table
-    from cspops.commands import image_networks_page as pages
+    from cspops.pipeline import image_network_table
+    from cspops.report import image_networks_page as pages
 
     document: Any
     if list_rows:

@@ -1,13 +1,19 @@
 """`cspops import-checkpoint`: a released checkpoint in this project's formats."""
 
+import json as json_text
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cspops.commands.app import OTHERS, app
 from cspops.commands.output import print_json, show
+from cspops.data.json_files import Document
+from cspops.errors import DataError
+
+if TYPE_CHECKING:
+    from cspops.models.released import Released
 
 log = logging.getLogger(__name__)
 
@@ -24,18 +30,94 @@ def import_checkpoint(
     json: Annotated[bool, typer.Option("--json", help="Print source.json.")] = False,
 ) -> None:
     """Turn a checkpoint of the released CSP, Sphere2Vec or TorchSpatial code into safetensors with the same output."""
-    from cspops.commands import imported_checkpoint
-
-    folder = out or imported_checkpoint.default_folder(file)
-    source = imported_checkpoint.run(file, folder, force=force)
+    folder = out or default_folder(file)
+    source = run(file, folder, force=force)
     if json:
         print_json(source, sort_keys=True)
         return
     print(folder)
     show(
         f"{source['kind']}, epoch {source['epoch']}",
-        [["part", "what", "tensors"], *imported_checkpoint.parts(source)],
+        [["part", "what", "tensors"], *parts(source)],
         text_columns=2,
     )
     for name, reason in source["left_out"].items():
         log.info(f"left out: {name}: {reason}")
+
+
+def default_folder(file: Path) -> Path:
+    """artifacts/imported/NAME, where NAME is the file's without `.pth.tar`."""
+    name = file.name
+    for suffix in (".tar", ".pth", ".pt"):
+        name = name.removesuffix(suffix)
+    return Path("artifacts/imported", name)
+
+
+def run(file: Path, folder: Path, *, force: bool = False) -> Document:
+    """Write encoder/, classifier/ and projection/ (where the checkpoint has them) and source.json into ``folder``.
+
+    The folder appears whole or not at all.
+
+    Returns:
+        the content of source.json.
+
+    Raises:
+        DataError: see `read_checkpoint` and `rebuild`; or ``folder`` is there already.
+    """
+    from cspops.files import replaced
+    from cspops.models.released import SOURCE, read_checkpoint, rebuild
+
+    _refuse_to_overwrite(folder, force)
+    checkpoint = read_checkpoint(file)
+    released = rebuild(checkpoint)
+    source = {
+        "file": file.name,
+        "sha256": checkpoint.sha256,
+        "epoch": checkpoint.epoch,
+        "kind": released.kind,
+        "params": checkpoint.params,
+        "encoder": released.encoder.config,
+        "mapped": released.mapped,
+        "left_out": released.left_out,
+    }
+    with replaced(folder) as new:
+        _write(new, released)
+        (new / SOURCE).write_text(json_text.dumps(source, indent=1, sort_keys=True, default=repr) + "\n")
+    return source
+
+
+def _refuse_to_overwrite(folder: Path, force: bool) -> None:
+    from cspops.models.released import SOURCE
+
+    if not folder.exists():
+        return
+    if not (folder / SOURCE).is_file():
+        raise DataError(f"{folder} is there and was not made by import-checkpoint", hint="name another folder with --out")
+    if not force:
+        raise DataError(f"{folder} is there already", hint="--force replaces it, --out FOLDER names another")
+
+
+def _write(folder: Path, released: "Released") -> None:
+    from cspops.models.checkpoint import save_model
+    from cspops.models.location_encoder import LocationClassifier
+
+    save_model(folder / "encoder", released.encoder, released.encoder.config)
+    if released.class_embedding is not None:
+        classifier = LocationClassifier(released.encoder, released.class_embedding)
+        save_model(folder / "classifier", classifier, classifier.config)
+    if released.projection is not None:
+        linear = released.projection.linear
+        save_model(folder / "projection", released.projection, {"dim_in": linear.in_features, "dim_out": linear.out_features})
+
+
+def parts(source: Document) -> list[list[str]]:
+    """Rows of (subfolder, what it is, number of the checkpoint's tensors in it) of what `run` wrote."""
+    whats = {
+        "encoder": "e: places to embeddings",
+        "classifier": "e and class embeddings T: places to scores",
+        "projection": "W: image features to embeddings",
+    }
+    count = {part: sum(name.startswith(f"{part}.") for name in source["mapped"]) for part in ("encoder", "projection")}
+    classes = sum(name.startswith("class_embedding.") for name in source["mapped"])
+    count["classifier"] = classes and count["encoder"] + classes
+    return [[part, what, str(count[part])] for part, what in whats.items() if count[part]]

@@ -51,8 +51,8 @@ def predict(
 
     Exit code 1 when an image could not be read; its row says why, and the others are there.
     """
-    from cspops.commands import prediction_files as files
     from cspops.library import prediction
+    from cspops.library import prediction_files as files
     from cspops.library.asked import asked
     from cspops.pixels.reading import Reading
 

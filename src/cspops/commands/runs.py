@@ -1,132 +1,26 @@
-"""Finished runs, read out of git without a checkout.
+"""Runs, read out of git without a checkout, and what else of git the commands need.
 
-A run is a revision whose params.yaml, dvc.lock and reports/metrics.json belong together: DVC's lock file records the same
-params for every stage up to evaluate, and the hash of these metrics. Its name decides nothing: what a number was computed
-from (params and raw inputs: `key`) and by which sources (`code`) does.
+A run is a revision with a reports/run.json, whose metrics.json is the one that it names. How the revision is called, and
+what its params.yaml has become since, decides nothing.
 """
 
-import hashlib
-import json
 import re
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from cspops.errors import CspopsError, DataError, EnvironmentProblem, ParamsError
-from cspops.params import VIEWS, Params, checked, parse, recorded
-from cspops.params.graph import NEEDS
-from cspops.pipeline import code as project_code
-from cspops.pipeline import paths
+from cspops.errors import CspopsError, DataError, EnvironmentProblem
 
-LOCK = Path("dvc.lock")
-METRICS = paths.REPORTS / "metrics.json"
+if TYPE_CHECKING:
+    from cspops.evaluation.compared_rows import HitsByRoleAndRatio
+    from cspops.report.run_record import Run
+
+RECORD = Path("reports/run.json")
+METRICS = Path("reports/metrics.json")
+PREDICTIONS = Path("artifacts/evaluate/predictions.parquet")
 EXPERIMENT = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38,62}/([^/]+)")
 """What DVC calls the ref of an experiment; its queue, stashes and bookkeeping lie under other names of refs/exps."""
-MADE = ("artifacts/", "reports/")
-"""Where the paths of what stages write begin."""
-CODE = f"{project_code.CODE.as_posix()}/"
-"""What stands before a stage's name where the digest of its code is meant."""
-
-
-def _up_to(*stages: str) -> tuple[str, ...]:
-    needed = set(stages)
-    for stage in reversed(VIEWS):
-        if stage in needed:
-            needed |= set(NEEDS[stage])
-    return tuple(stage for stage in VIEWS if stage in needed)
-
-
-STAGES = {"combined": _up_to("evaluate"), "image": (*_up_to("finetune-img"), "evaluate")}
-"""The stages that a model's numbers come from."""
-
-
-@dataclass(frozen=True)
-class Revision:
-    """A commit and what people call it."""
-
-    commit: str
-    name: str
-    date: str
-
-
-@dataclass(frozen=True)
-class Lock:
-    """What dvc.lock says of each stage: its params by path, and the hashes of its code and of the raw inputs it read."""
-
-    params: Mapping[str, Mapping[str, Any]]
-    outside: Mapping[str, Mapping[str, str]]
-    metrics: str | None
-
-    def _hashes(self, stages: Sequence[str], *, code: bool) -> dict[str, str]:
-        found = {path: md5 for stage in stages for path, md5 in self.outside.get(stage, {}).items()}
-        return {path: md5 for path, md5 in found.items() if path.startswith(CODE) == code}
-
-    def key(self, params: Params, stages: Sequence[str]) -> str:
-        """What is computed: a hash of the params that the stages read, and of the raw inputs."""
-        return _digest([{stage: recorded(params, stage) for stage in stages}, self._hashes(stages, code=False)])
-
-    def code(self, stages: Sequence[str]) -> str:
-        """By what it is computed: a hash of the code of the stages."""
-        return _digest(self._hashes(stages, code=True))
-
-    def changed_code(self) -> list[str]:
-        """The stages, up to evaluate, whose code is not as it was in this run."""
-        here = project_code.package()
-        hashes = self._hashes(STAGES["combined"], code=True)
-        return [stage for stage in STAGES["combined"] if hashes.get(CODE + stage) != _md5(f"{here.digest(stage)}\n".encode())]
-
-    def raw_inputs(self) -> dict[str, str]:
-        """Hash of what comes from outside the project and is no source."""
-        return self._hashes(tuple(stage for stage in self.outside if stage != "check"), code=False)
-
-    def made(self, metrics: bytes) -> bool:
-        """Whether this is the text of metrics.json that stage evaluate wrote."""
-        return self.metrics == _md5(metrics)
-
-    def has(self, stages: Sequence[str]) -> bool:
-        """Whether all of the stages were run."""
-        return all(stage in self.params for stage in stages)
-
-
-@dataclass(frozen=True)
-class Run:
-    """A revision with what git holds of it."""
-
-    revision: Revision
-    params: Params
-    lock: Lock
-    metrics_text: bytes | None
-
-    @cached_property
-    def keys(self) -> dict[str, str]:
-        """What is computed, for each model of `STAGES`."""
-        return {model: self.lock.key(self.params, stages) for model, stages in STAGES.items()}
-
-    @cached_property
-    def codes(self) -> dict[str, str]:
-        """By which sources, for each model of `STAGES`."""
-        return {model: self.lock.code(stages) for model, stages in STAGES.items()}
-
-    @cached_property
-    def finished(self) -> bool:
-        """Whether dvc.lock was made with these params and made these metrics."""
-        stages = STAGES["combined"]
-        return (
-            self.metrics_text is not None
-            and self.lock.made(self.metrics_text)
-            and all(self.lock.params.get(stage) == _plain(recorded(self.params, stage)) for stage in stages)
-        )
-
-    def top1(self, ratio: str, model: str) -> tuple[float, float] | None:
-        """Mean and standard deviation over seeds on the test set, per cent; None where there is no such number."""
-        try:
-            value = json.loads(self.metrics_text or b"")["test"][ratio][model]["top1"]
-            return float(value["mean"]), float(value["sd"])
-        except (ValueError, KeyError, TypeError):
-            return None
 
 
 def require_repository() -> None:
@@ -139,59 +33,41 @@ def require_repository() -> None:
         raise EnvironmentProblem("the git repository has no commit yet", hint="git add -A && git commit -m start")
 
 
-def workspace_lock() -> Lock:
-    """dvc.lock of the workspace; DataError when the line has not been run to its end."""
-    try:
-        lock = read_lock(LOCK.read_bytes())
-    except FileNotFoundError:
-        raise DataError(
-            f"{LOCK} is missing: nothing was run that other runs could be compared with", hint="dvc repro"
-        ) from None
-    if lock is None:
-        raise DataError(f"{LOCK} cannot be read", hint=f"git restore {LOCK}")
-    if not lock.has(STAGES["combined"]):
-        missing = [stage for stage in STAGES["combined"] if stage not in lock.params]
-        raise DataError(f"{LOCK} has no stage {missing[0]}: the line was not run to its end", hint="dvc repro")
-    return lock
-
-
 def commit_of(name: str) -> str | None:
     """The commit that a branch, tag, commit or experiment names; None for a name that nobody knows."""
     found = _git("rev-parse", "-q", "--verify", "--end-of-options", f"{name}^{{commit}}") if name else None
     if found is not None and not found.returncode:
         return found.stdout.decode().strip()
-    return next((one.commit for one in revisions() if name and one.name == name), None)
+    return next((commit for commit, known, _ in revisions() if name and known == name), None)
 
 
-def revisions() -> list[Revision]:
-    """HEAD, DVC's experiments with the newest first, then the branches; a commit once."""
-    head = _lines("log", "-1", "--format=%H\t%cs")[0].split("\t")
+def revisions() -> list[tuple[str, str, str]]:
+    """Commit, name and date of HEAD, of DVC's experiments with the newest first, then of the branches; a commit once."""
+    commit, date = _lines("log", "-1", "--format=%H\t%cs")[0].split("\t")
     branch = _git("symbolic-ref", "--short", "-q", "HEAD").stdout.decode().strip()
-    found = {head[0]: Revision(head[0], branch or "HEAD", head[1])}
+    found = {commit: (commit, branch or "HEAD", date)}
     form = "--format=%(objectname)\t%(committerdate:short)\t%(refname)"
     for line in _lines("for-each-ref", "--sort=-committerdate", form, "refs/exps"):
         commit, date, ref = line.split("\t")
         if name := EXPERIMENT.fullmatch(ref):
-            found.setdefault(commit, Revision(commit, name[1], date))
+            found.setdefault(commit, (commit, name[1], date))
     for line in _lines("for-each-ref", "--sort=-committerdate", form, "refs/heads"):
         commit, date, ref = line.split("\t")
-        found.setdefault(commit, Revision(commit, ref.removeprefix("refs/heads/"), date))
+        found.setdefault(commit, (commit, ref.removeprefix("refs/heads/"), date))
     return list(found.values())
 
 
-def runs() -> list[Run]:
-    """Every revision of `revisions` that has params.yaml in today's form and a dvc.lock, finished or not."""
+def runs() -> "list[Run]":
+    """Every revision of `revisions` that has a run.json in today's form, finished or not."""
+    from cspops.report.run_record import Run, RunRecord
+
     known = revisions()
-    files = (paths.PARAMS, LOCK, METRICS)
-    texts = read([(revision.commit, file) for revision in known for file in files])
-    found = []
-    for revision in known:
-        params_text, lock_text, metrics_text = (texts[revision.commit, file] for file in files)
-        params = parsed(params_text)
-        lock = read_lock(lock_text) if lock_text is not None else None
-        if params is not None and lock is not None:
-            found.append(Run(revision, params, lock, metrics_text))
-    return found
+    texts = read((commit, file) for commit, _, _ in known for file in (RECORD, METRICS))
+    return [
+        Run(name, commit, date, record, texts[commit, METRICS])
+        for commit, name, date in known
+        if (record := RunRecord.read(texts[commit, RECORD]))
+    ]
 
 
 def read(wanted: Iterable[tuple[str, Path]]) -> dict[tuple[str, Path], bytes | None]:
@@ -214,25 +90,31 @@ def read(wanted: Iterable[tuple[str, Path]]) -> dict[tuple[str, Path], bytes | N
     return found
 
 
-@lru_cache(maxsize=256)
-def parsed(text: bytes | None) -> Params | None:
-    """Params of another revision; None when they are not of today's form."""
+def hits_of(revision: str) -> "HitsByRoleAndRatio":
+    """What a revision's predictions hit; DataError when DVC cannot bring them."""
+    import io
+
+    import dvc.api
+    import pyarrow.parquet as pq
+    from dvc.exceptions import DvcException
+    from dvc_data.index.index import DataIndexDirError
+    from scmrepo.exceptions import SCMError
+
+    from cspops.evaluation.compared_rows import hits_in
+
     try:
-        return None if text is None else parse(text.decode(), paths.PARAMS)
-    except (ParamsError, UnicodeDecodeError):
-        return None
-
-
-def with_values(params: Params, values: Iterable[tuple[str, Any]]) -> Params:
-    """The same params with other values at these paths; ParamsError as for params.yaml."""
-    raw = params.model_dump(exclude_unset=True)
-    for path, value in values:
-        *parents, last = path.split(".")
-        at = raw
-        for parent in parents:
-            at = at.setdefault(parent, {})
-        at[last] = value
-    return checked(raw, paths.PARAMS)
+        with dvc.api.open(PREDICTIONS.as_posix(), rev=revision, mode="rb") as opened:
+            return hits_in(pq.read_table(io.BytesIO(opened.read())))
+    except DataIndexDirError:
+        raise DataError(
+            f"the predictions of {revision!r} are not in DVC's cache here",
+            hint="dvc fetch brings what another machine made; dvc repro makes those of the workspace",
+        ) from None
+    except (DvcException, SCMError, OSError) as error:
+        raise DataError(
+            f"the predictions of {revision!r} cannot be read: {error}",
+            hint="dvc exp show and git branch list revisions; dvc fetch brings what another machine made",
+        ) from None
 
 
 def differs_from_head(*files: Path) -> list[str]:
@@ -243,43 +125,6 @@ def differs_from_head(*files: Path) -> list[str]:
 def untracked_sources() -> list[str]:
     """Source files that git does not know: a queued experiment would not have them."""
     return _lines("ls-files", "--others", "--exclude-standard", "--", "src")
-
-
-@lru_cache(maxsize=256)
-def read_lock(text: bytes) -> Lock | None:
-    """What a dvc.lock says; None when it cannot be read."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        stages = YAML(typ="safe", pure=True).load(text)["stages"]
-        outside = {
-            stage: {
-                dep["path"]: str(dep.get("md5"))
-                for dep in about.get("deps", [])
-                if dep["path"].startswith(CODE) or not dep["path"].startswith(MADE)
-            }
-            for stage, about in stages.items()
-        }
-        params = {stage: about.get("params", {}).get(paths.PARAMS.name, {}) for stage, about in stages.items()}
-        outs = {out["path"]: out.get("md5") for out in stages.get("evaluate", {}).get("outs", [])}
-        return Lock(params, outside, outs.get(METRICS.as_posix()))
-    except (YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
-        return None
-
-
-def _plain(value: Any) -> Any:
-    """As YAML would give it back: lists for tuples."""
-    return json.loads(json.dumps(value))
-
-
-def _md5(content: bytes) -> str:
-    """The hash that DVC records of a file."""
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def _git(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:

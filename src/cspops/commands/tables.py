@@ -1,56 +1,225 @@
-"""`cspops tables`: a table of the paper beside ours."""
+"""`cspops tables`: the paper's tables beside ours, and the experiments that they still need."""
 
-from typing import Annotated, Any
+import json as json_text
+import logging
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from functools import cache
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cspops.commands import runs
 from cspops.commands.app import LOOK, app
 from cspops.commands.output import print_json, show
-from cspops.errors import ParamsError
+from cspops.data.json_files import Document
+from cspops.errors import CspopsError, DataError, ParamsError
 from cspops.pipeline.run import read_params
+
+if TYPE_CHECKING:
+    from cspops.evaluation.compared_rows import HitsByRoleAndRatio
+    from cspops.report.paper_page import TableDocument
+    from cspops.report.paper_table import PaperTable
+
+log = logging.getLogger(__name__)
+
+FOLDER = Path("reports/tables")
+PARAMS = Path("params.yaml")
+ENTRY = re.compile(r"([0-9a-f]{7,40})\s+(\S+)\s.*\b(?:Queued|Running)\s*")
+"""A line of `dvc queue status`: commit and name of an experiment that waits or is being run."""
 
 
 @app.command(rich_help_panel=LOOK, epilog="Example: cspops tables 1 --queue; dvc queue start; then cspops tables 1")
 def tables(
     number: Annotated[int | None, typer.Argument(help="1 to 5; without it, the tables are listed.")] = None,
     queue: Annotated[bool, typer.Option("--queue", help="Queue the runs that are missing as DVC experiments.")] = False,
-    any_code: Annotated[bool, typer.Option("--any-code", help="Use runs by other sources too; they are marked.")] = False,
+    any_code: Annotated[bool, typer.Option("--any-code", help="Use runs by other code too; they are marked.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Fill a table of the paper from finished experiments, ours beside the paper's; write reports/tables/."""
-    from cspops.commands import paper_tables, tables_page
-
-    checked = read_params()
-    document: Any
     if number is None:
         if queue:
             raise ParamsError("no table is named whose runs could be queued", hint="cspops tables 1 --queue")
-        document = paper_tables.listing(checked)
-    elif queue:
-        document = paper_tables.queue(number, checked, any_code=any_code)
+        print_json(listing()) if json else _show_listing(listing())
+        return
+    if queue:
+        added = queued(number, any_code=any_code)
+        print_json(added) if json else _show_queued(added)
     else:
-        document = paper_tables.collect(number, checked, any_code=any_code)
-    if json:
-        print_json(document)
-    elif number is None:
-        header = ["table", "title", "data of the paper", "rows x columns", "with results here"]
-        body = []
-        for one in document:
-            rows, columns = one["rows"], one["columns"]
-            counts = [f"{rows} x {columns}", f"{one['cells_with_results']} of {rows * columns}"]
-            body.append([str(one["table"]), one["title"], one["dataset_of_paper"], *counts])
-        show("Tables of the paper", [header, *body], text_columns=3)
-    elif queue:
-        for kind in ("queued", "waiting", "finished"):
-            names = [one["name"] if isinstance(one, dict) else one for one in document[kind]]
-            print(f"{kind}: {', '.join(names) or 'none'}")
-        for row, reason in dict.fromkeys((one["row"], one["reason"]) for one in document["unavailable"]):
-            print(f"not queued: {row}: {reason}")
-        if document["queued"] or document["waiting"]:
-            print(f"next: dvc queue start (or dvc exp run --run-all), then cspops tables {number}")
-    else:
-        show(tables_page.heading(document), tables_page.number_rows(document), text_columns=2)
-        show("Does the paper's order hold?", tables_page.comparison_rows(document), text_columns=2)
-        print(tables_page.data_sentence(document))
-        for remark in tables_page.remarks(document):
-            print(f"- {remark}")
+        document = filled(number, any_code=any_code)
+        print_json(document) if json else _show_filled(document)
+
+
+def listing() -> list[Document]:
+    """One entry per table: what it is, and how many of its cells have a number of ours."""
+    from cspops.report.paper import TABLES
+
+    entries = []
+    for ours in _tables(*TABLES):
+        table = ours.table
+        numbers = [ours.fill(cell, any_code=False).of["ours"] for cell in ours.cells()]
+        entries.append(
+            {"table": table.number, "title": table.title, "dataset_of_paper": table.dataset_of_paper, "rows": len(table.rows)}
+            | {"columns": len(table.columns), "cells_with_results": len(numbers) - numbers.count(None)}
+        )
+    return entries
+
+
+def filled(number: int, *, any_code: bool) -> "TableDocument":
+    """A table from finished runs and from what reports/tables/ holds, written there as JSON and Markdown."""
+    from cspops.files import write_whole
+    from cspops.report.paper_page import page
+
+    (table,) = _tables(number)
+    _warn(table)
+    document = table.document(cache(_hits), any_code=any_code)
+    write_whole(FOLDER / f"table_{number}.json", json_text.dumps(document, indent=1) + "\n")
+    write_whole(FOLDER / f"table_{number}.md", page(document))
+    return document
+
+
+def queued(number: int, *, any_code: bool) -> Document:
+    """Queue an experiment for each run that a table lacks; name those that wait already and those that cannot be."""
+    from cspops.params import value_at
+
+    (table,) = _tables(number)
+    if runs.differs_from_head(PARAMS):
+        raise ParamsError(
+            "params.yaml differs from HEAD: the queued runs would belong to no commit",
+            hint="git commit params.yaml, or git restore params.yaml",
+        )
+    _warn(table)
+    if files := runs.untracked_sources():
+        log.info(f"note: not in git, so queued runs will not have it: {', '.join(files)} (git add -N)")
+    waiting = [match.groups() for match in map(ENTRY.fullmatch, _dvc("queue", "status").splitlines()) if match]
+    coming = _records(table, [commit for commit, _ in waiting])
+    taken = {name for _, name in waiting} | {name for _, name, _ in runs.revisions()}
+    document: Document = {"table": number, "queued": [], "waiting": [], "finished": [], "unavailable": []}
+    new = set()
+    # Rows that report the image alone come last: any other row's run brings their number.
+    for cell in sorted(table.cells(), key=lambda cell: cell.row.model == "image"):
+        run_name, ours = table.run_name(cell), table.fill(cell, any_code=any_code).of
+        if cell.impossible is not None:
+            document["unavailable"].append({"row": cell.row.name, "column": cell.column.title, "reason": cell.impossible})
+        elif ours["ours"] is not None and (any_code or not ours["other_code"]):
+            document["finished"].append(run_name)
+        elif any(record.key(cell.row.model) == cell.key for record in coming):
+            document["waiting"].append(run_name)
+        else:
+            free = (f"{run_name}-{n}" for n in count(2) if f"{run_name}-{n}" not in taken)
+            name = next(free) if run_name in taken else run_name
+            changed = {path: value for path, value in cell.overrides if value_at(table.params, path) != value}
+            settings = [f"{path}={'null' if value is None else value}" for path, value in changed.items()]
+            _dvc("exp", "run", "--queue", "-n", name, *(part for one in settings for part in ("-S", one)))
+            log.info(f"queued {name}: {', '.join(settings) or 'params.yaml as it is'}")
+            taken.add(name)
+            new.add(run_name)
+            coming.append(table.last.with_params(cell.params))
+            document["queued"].append({"name": name, "params": changed})
+    document["waiting"] = [name for name in dict.fromkeys(document["waiting"]) if name not in new]
+    document["finished"] = list(dict.fromkeys(document["finished"]))
+    return document
+
+
+def _show_listing(entries: list[Document]) -> None:
+    body = []
+    for one in entries:
+        size, numbers = f"{one['rows']} x {one['columns']}", f"{one['cells_with_results']} of {one['rows'] * one['columns']}"
+        body.append([str(one["table"]), one["title"], one["dataset_of_paper"], size, numbers])
+    header = ["table", "title", "data of the paper", "rows x columns", "with results here"]
+    show("Tables of the paper", [header, *body], text_columns=3)
+
+
+def _show_filled(document: "TableDocument") -> None:
+    from cspops.report import paper_page as pages
+
+    show(pages.heading(document), pages.number_rows(document), text_columns=2)
+    show("Does the paper's order hold?", pages.comparison_rows(document), text_columns=2)
+    print(pages.data_sentence(document))
+    for remark in pages.remarks(document):
+        print(f"- {remark}")
+
+
+def _show_queued(document: Mapping[str, Any]) -> None:
+    for kind in ("queued", "waiting", "finished"):
+        names = [one["name"] if isinstance(one, dict) else one for one in document[kind]]
+        print(f"{kind}: {', '.join(names) or 'none'}")
+    for row, reason in dict.fromkeys((one["row"], one["reason"]) for one in document["unavailable"]):
+        print(f"not queued: {row}: {reason}")
+    if document["queued"] or document["waiting"]:
+        print(f"next: dvc queue start (or dvc exp run --run-all), then cspops tables {document['table']}")
+
+
+def _tables(*numbers: int) -> "list[PaperTable]":
+    """These tables, beside the runs that git knows and what reports/tables/ holds, here and in HEAD."""
+    from cspops.report.paper import TABLES
+    from cspops.report.paper_table import Kept, PaperTable
+    from cspops.report.run_record import RunRecord
+
+    params = read_params()
+    if unknown := [number for number in numbers if number not in TABLES]:
+        raise ParamsError(f"there is no table {unknown[0]}", hint=f"tables: {', '.join(map(str, TABLES))}")
+    runs.require_repository()
+    if not runs.RECORD.is_file():
+        raise DataError(f"{runs.RECORD} is missing: no run was made that others could be compared with", hint="dvc repro")
+    last = RunRecord.read(runs.RECORD.read_bytes())
+    if last is None:
+        raise DataError(f"{runs.RECORD} is broken or of another cspops", hint="dvc repro -f report")
+    known = runs.runs()
+    out = []
+    for number in numbers:
+        file = FOLDER / f"table_{number}.json"
+        texts = [file.read_bytes() if file.is_file() else None, runs.read([("HEAD", file)])["HEAD", file]]
+        out.append(PaperTable(TABLES[number], params, last, known, Kept.of(texts)))
+    return out
+
+
+def _warn(table: "PaperTable") -> None:
+    """Say what makes the workspace a wrong measure for other runs."""
+    from cspops.pipeline import code
+
+    if differ := runs.differs_from_head(PARAMS, runs.RECORD, runs.METRICS):
+        log.info(f"note: not as in HEAD: {', '.join(differ)}; runs that are not committed do not count")
+    here = code.package()
+    if changed := [stage for stage, digest in table.last.code.items() if here.digest(stage) != digest]:
+        log.info(
+            f"note: the code of {', '.join(changed)} is not that of {runs.RECORD}, by which runs are chosen: dvc repro first"
+        )
+    if table.last.with_params(table.params).params["download"] != table.last.params["download"]:
+        log.info(f"note: the catalogue of {runs.RECORD}, by which runs are chosen, is not that of params.yaml: dvc repro first")
+
+
+def _hits(commit: str) -> "HitsByRoleAndRatio | None":
+    try:
+        return runs.hits_of(commit)
+    except DataError:
+        return None
+
+
+def _records(table: "PaperTable", commits: list[str]) -> list[Any]:
+    """What the queued runs of these commits will record, as far as their params.yaml can be read."""
+    from cspops.params import parse
+
+    out = []
+    for text in runs.read((commit, PARAMS) for commit in commits).values():
+        try:
+            out.append(table.last.with_params(parse((text or b"").decode(), PARAMS)))
+        except (ParamsError, UnicodeDecodeError):
+            continue
+    return out
+
+
+def _dvc(*arguments: str) -> str:
+    """What DVC's command line answers; CspopsError with its last word when it refuses."""
+    command = [sys.executable, "-m", "dvc", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"COLUMNS": "200"})
+    if done.returncode:
+        said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        errors = [line for line in said if line.startswith("ERROR")] or said or [f"exit code {done.returncode}"]
+        raise CspopsError(f"dvc {' '.join(arguments[:2])} failed: {errors[-1]}", hint="dvc queue status")
+    return done.stdout

@@ -6,6 +6,8 @@ import typer
 
 from cspops.commands.app import LOOK, app
 from cspops.commands.output import print_json, show
+from cspops.commands.runs import PREDICTIONS, hits_of
+from cspops.errors import DataError
 
 
 @app.command(rich_help_panel=LOOK, epilog="Example: cspops versus main")
@@ -14,10 +16,15 @@ def versus(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Compare the workspace's predictions with another revision's, row by row, with paired bootstrap intervals."""
-    from cspops.commands import compared_rows
-    from cspops.pipeline import paths
+    import pyarrow.parquet as pq
 
-    rows = compared_rows.run(paths.folder_of("evaluate") / "predictions.parquet", revision)
+    from cspops.evaluation.compared_rows import differences, hits_in
+
+    if not PREDICTIONS.is_file():
+        raise DataError(f"{PREDICTIONS} is missing", hint="dvc repro evaluate")
+    if not revision:
+        raise DataError("no revision is named", hint="dvc exp show and git branch list revisions")
+    rows = differences(hits_in(pq.read_table(PREDICTIONS)), hits_of(revision), revision)
     if json:
         print_json(rows)
         return

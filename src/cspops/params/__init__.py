@@ -5,7 +5,7 @@ the nearest spelling. `view` answers the part that one stage may read.
 """
 
 from cspops.params.graph import VIEWS, DownloadView, PretrainView, recorded, unchosen, value_at, view
-from cspops.params.reading import TEMPLATE, checked, completed, default_params, load, parse
+from cspops.params.reading import TEMPLATE, completed, default_params, load, parse, with_values
 from cspops.params.sections import Params
 
 __all__ = [
@@ -14,7 +14,6 @@ __all__ = [
     "DownloadView",
     "Params",
     "PretrainView",
-    "checked",
     "completed",
     "default_params",
     "load",
@@ -23,4 +22,5 @@ __all__ = [
     "unchosen",
     "value_at",
     "view",
+    "with_values",
 ]

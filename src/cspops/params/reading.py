@@ -1,7 +1,7 @@
 """Reading params.yaml in DVC's own YAML dialect, and saying what is wrong with it."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_args
@@ -84,6 +84,18 @@ def _merged(default: Any, given: Any) -> Any:
     if isinstance(default, dict) and isinstance(given, dict):
         return default | {key: _merged(default.get(key), value) for key, value in given.items()}
     return given
+
+
+def with_values(params: Params, values: Iterable[tuple[str, Any]]) -> Params:
+    """The same params with other values at these paths; ParamsError as for params.yaml."""
+    raw = params.model_dump(exclude_unset=True)
+    for path, value in values:
+        *parents, last = path.split(".")
+        at = raw
+        for parent in parents:
+            at = at.setdefault(parent, {})
+        at[last] = value
+    return checked(raw, Path("params.yaml"))
 
 
 def _tuples(value: Any) -> Any:

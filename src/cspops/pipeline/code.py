@@ -34,7 +34,7 @@ CODE = paths.ARTIFACTS / "code"
 """A file per stage, with the digest of its code."""
 STAGE_MODULES = __name__.rpartition(".")[0]
 
-PLUMBING = ("commands", "params", "host", "pipeline.paths", "errors", "progress", "site", "__main__")
+PLUMBING = ("commands", "params", "host", "pipeline.paths", "pipeline.code", "errors", "progress", "site", "__main__")
 """What cannot change a result, so that no digest holds it. Of params.yaml DVC records the values that a stage reads."""
 
 HEADER = """\
@@ -207,6 +207,12 @@ def write(code: Code) -> None:
     """Write the digest of each stage for DVC; a file that is as it should be stays untouched."""
     for stage, digest in code.stages.items():
         write_whole(CODE / stage, digest + "\n")
+
+
+def noted() -> dict[str, str]:
+    """For each stage the digest of its code as `check` wrote it; of the installed code where it has not."""
+    files = {stage: CODE / stage for stage in VIEWS}
+    return {stage: file.read_text().strip() if file.is_file() else package().digest(stage) for stage, file in files.items()}
 
 
 def written() -> Code:

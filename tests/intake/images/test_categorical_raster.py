@@ -1,8 +1,8 @@
 """Codes of a GeoTIFF at positions: in degrees and in metres, without data, and what is refused."""
 
-import warnings
 from importlib import util
 
+import image_files
 import numpy as np
 import pytest
 
@@ -22,15 +22,7 @@ NORTH_UP = Affine(0.5, 0, 20.0, 0, -0.5, 50.0)
 
 
 def geotiff(file, values=CODES, *, crs="EPSG:4326", transform=NORTH_UP, **more):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        height, width = values.shape
-        kind = values.dtype.name
-        with rasterio.open(
-            file, "w", driver="GTiff", width=width, height=height, count=1, dtype=kind, crs=crs, transform=transform, **more
-        ) as opened:
-            opened.write(values[None])
-    return file
+    return image_files.geotiff(file, values, crs=crs, transform=transform, **more)
 
 
 def middles() -> np.ndarray:

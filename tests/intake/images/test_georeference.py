@@ -1,5 +1,4 @@
 import math
-import warnings
 from importlib import util
 
 import numpy as np
@@ -8,6 +7,7 @@ import pytest
 rasterio = pytest.importorskip("rasterio")
 pytest.importorskip("pyproj")
 from affine import Affine  # noqa: E402
+from image_files import geotiff  # noqa: E402
 from rasterio.control import GroundControlPoint  # noqa: E402
 from rasterio.warp import transform as warp  # noqa: E402
 from scipy.integrate import quad  # noqa: E402
@@ -20,17 +20,7 @@ A, F = 6378137.0, 1 / 298.257223563
 E2 = F * (2 - F)
 """WGS 84: half axis in metres, flattening, squared eccentricity."""
 WIDTH, HEIGHT = 6, 4
-
-
-def geotiff(file, *, crs, transform=None, **more):
-    """A GeoTIFF of 6 x 4 pixels."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        with rasterio.open(
-            file, "w", driver="GTiff", width=WIDTH, height=HEIGHT, count=1, dtype="uint8", crs=crs, transform=transform, **more
-        ) as opened:
-            opened.write(np.ones((1, HEIGHT, WIDTH), np.uint8))
-    return file
+PIXELS = np.ones((HEIGHT, WIDTH), np.uint8)
 
 
 def around(x, y, step):
@@ -74,7 +64,7 @@ CLOSED_FORM = {
 @pytest.mark.parametrize("case", CLOSED_FORM)
 def test_the_centre_by_closed_form(tmp_path, case):
     crs, (x, y), step, lonlat = CLOSED_FORM[case]
-    found, notes = centre(geotiff(tmp_path / "a.tif", crs=crs, transform=around(x, y, step)))
+    found, notes = centre(geotiff(tmp_path / "a.tif", PIXELS, crs=crs, transform=around(x, y, step)))
     # 1e-9 degrees are 0.1 mm, below what the quadrature (1e-6 m) and PROJ's series (well under 1 mm) leave.
     assert found == pytest.approx(lonlat, rel=0, abs=1e-8)
     assert notes == []
@@ -88,7 +78,7 @@ def test_a_rotated_grid(tmp_path):
     down = 50 * math.sin(angle), -50 * math.cos(angle)
     corner = [at - right_ * WIDTH / 2 - down_ * HEIGHT / 2 for at, right_, down_ in zip((x, y), right, down, strict=True)]
     grid = Affine(right[0], down[0], corner[0], right[1], down[1], corner[1])
-    found, notes = centre(geotiff(tmp_path / "a.tif", crs="EPSG:3857", transform=grid))
+    found, notes = centre(geotiff(tmp_path / "a.tif", PIXELS, crs="EPSG:3857", transform=grid))
     assert found == pytest.approx((11.0, 43.0), rel=0, abs=1e-8)
     assert notes == []
 
@@ -105,7 +95,7 @@ def test_a_rotated_grid(tmp_path):
 def test_other_systems_agree_with_gdal(tmp_path, crs, x, y):
     """Equal-area, US survey feet, southern Albers, UTM 56 south, by GDAL's own way through its own PROJ."""
     lon, lat = warp(crs, "EPSG:4326", [x], [y])
-    found, notes = centre(geotiff(tmp_path / "a.tif", crs=crs, transform=around(x, y, 10.0)))
+    found, notes = centre(geotiff(tmp_path / "a.tif", PIXELS, crs=crs, transform=around(x, y, 10.0)))
     # NAD83 and GDA94 are taken as WGS 84 by both or shifted by up to 2 m, 2e-5 degrees.
     assert found == pytest.approx((lon[0], lat[0]), rel=0, abs=2e-5)
     assert notes == []
@@ -115,7 +105,7 @@ def test_ground_control_points(tmp_path):
     """Corners tied to degrees; their affine is exact."""
     corners = [(0, 0, 10.0, 50.0), (0, WIDTH, 13.0, 50.0), (HEIGHT, 0, 10.0, 48.0), (HEIGHT, WIDTH, 13.0, 48.0)]
     points = [GroundControlPoint(row, column, lon, lat) for row, column, lon, lat in corners]
-    found, notes = centre(geotiff(tmp_path / "a.tif", crs="EPSG:4326", gcps=points))
+    found, notes = centre(geotiff(tmp_path / "a.tif", PIXELS, crs="EPSG:4326", gcps=points))
     assert found == pytest.approx((11.5, 49.0), rel=0, abs=1e-9)
     assert notes == []
 
@@ -134,11 +124,11 @@ LOCAL = 'LOCAL_CS["a room",UNIT["metre",1],AXIS["x",EAST],AXIS["y",NORTH]]'
     ],
 )
 def test_no_position_and_why(tmp_path, given, note):
-    assert centre(geotiff(tmp_path / "a.tif", **given)) == (None, [note])
+    assert centre(geotiff(tmp_path / "a.tif", PIXELS, **given)) == (None, [note])
 
 
 def test_neighbours_do_not_matter(tmp_path):
-    file = geotiff(tmp_path / "a.tif", crs="EPSG:4326", transform=None)
+    file = geotiff(tmp_path / "a.tif", PIXELS, crs="EPSG:4326", transform=None)
     (tmp_path / "a.tfw").write_text("0.1\n0\n0\n-0.1\n5\n50\n")
     (tmp_path / "a.tif.aux.xml").write_text("<PAMDataset><GeoTransform>5,0.1,0,50,0,-0.1</GeoTransform></PAMDataset>")
     assert centre(file) == (None, [georeference.NO_TRANSFORM])

@@ -1,14 +1,13 @@
 """What looking at image files finds, a row each."""
 
 import hashlib
-import io
 import os
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from PIL import Image
+from image_files import encoded
 
 from cspops.data.image_columns import IMAGE
 from cspops.intake.images.inspection import inspect_images
@@ -19,9 +18,7 @@ from cspops.pixels.workers import Workers
 
 
 def png(value=0, side=8):
-    file = io.BytesIO()
-    Image.fromarray(np.full((side, side, 3), value, np.uint8)).save(file, "PNG")
-    return file.getvalue()
+    return encoded(np.full((side, side, 3), value, np.uint8))
 
 
 def structs(*images):

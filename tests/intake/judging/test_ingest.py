@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -120,6 +119,8 @@ BAD = {
     "too far east": (row("b", lon="360.001"), "longitude is outside [-180, 360]", "360.001"),
     "text for a longitude": (row("b", lon="west"), "longitude is not a number", "west"),
     "long text for a latitude": (row("b", lat="x\n" * 90), "latitude is not a number", "x " * 38 + "x..."),
+    "80 characters, more in bytes": (row("b", lat="ü" * 80), "latitude is not a number", "ü" * 80),
+    "81 characters": (row("b", lat="ü" * 81), "latitude is not a number", "ü" * 77 + "..."),
     "null island": (row("b", lon="0.0", lat="-0"), "position is (0, 0)", "0.0, -0"),
     "letter of the other axis": (row("b", lon="10N"), "longitude has a hemisphere letter that is not E or W", "10N"),
     "sign against letter": (row("b", lat="-5 N"), "latitude has a sign that contradicts its hemisphere letter", "-5 N"),
@@ -147,26 +148,18 @@ BAD = {
 PATH = row("p", image={"bytes": None, "path": "p"})
 
 
-@pytest.mark.parametrize("name", BAD)
 @pytest.mark.parametrize("size", [1, 2, None])
-def test_a_bad_row_is_set_aside_with_its_reason_and_no_other_row_is(name, size, tmp_path):
-    bad, reason, detail = BAD[name]
-    made = Made([*GOOD[:2], PATH, bad, *GOOD[2:]], tmp_path / "out", size=size)
-    about = {"row": 3, "where": bad["where"], "obs_id": bad.get("obs_id"), "reason": reason, "detail": detail}
-    assert made.rejected == [about]
-    assert made.ids == ["g0", "g1", "p", "g2", "g3"]
-    assert made.account.reasons == {reason: 1} and made.account.rejected == 1 and made.account.observations == 5
-
-
-def test_every_bad_row_at_once(tmp_path):
+def test_every_bad_row_is_set_aside_with_its_reason_and_no_other_row_is(size, tmp_path):
     """Ids and images apart, so that each row has its own fault only."""
     own = [
         bad | {"obs_id": bad["obs_id"].replace("b", f"b{i}")} if bad.get("obs_id") else bad
         for i, (bad, *_) in enumerate(BAD.values())
     ]
-    made = Made([*GOOD, PATH, *own], tmp_path / "out")
-    assert made.ids == ["g0", "g1", "g2", "g3", "p"]
-    assert [one["row"] for one in made.rejected] == list(range(5, 5 + len(own)))
+    made = Made([*GOOD[:2], PATH, *own, *GOOD[2:]], tmp_path / "out", size=size)
+    assert made.ids == ["g0", "g1", "p", "g2", "g3"]
+    assert [(one["row"], one["where"], one["obs_id"]) for one in made.rejected] == [
+        (number, one["where"], one.get("obs_id")) for number, one in enumerate(own, 3)
+    ]
     assert [(one["reason"], one["detail"]) for one in made.rejected] == [(reason, detail) for _, reason, detail in BAD.values()]
     expected = Counter(reason for _, reason, _ in BAD.values())
     assert made.account.reasons == expected
@@ -189,17 +182,14 @@ KEPT = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", KEPT)
-def test_an_odd_row_is_kept_with_a_note(name, tmp_path):
-    given, note, kept = KEPT[name]
-    made = Made([*GOOD, row("odd", **given)], tmp_path / "out")
-    assert made.rejected == [] and made.account.notes == {note: 1} and made.classes == ["elm", "oak"]
-    assert {key: made.observations[-1][key] for key in kept} == kept
-    assert f"note on 1 rows: {note}" in made.said
-
-
-def test_notes_of_rows_set_aside_are_not_counted(tmp_path):
-    assert Made([*GOOD, row(None, lat="43,5")], tmp_path / "out").account.notes == {}
+def test_odd_rows_are_kept_with_a_note_and_notes_of_rows_set_aside_are_not_counted(tmp_path):
+    odd = [row(name, **given) for name, (given, _, _) in KEPT.items()]
+    made = Made([*GOOD, *odd, row(None, lat="43,5")], tmp_path / "out")
+    assert len(made.rejected) == 1 and made.classes == ["elm", "oak"]
+    assert made.account.notes == {note: 1 for _, note, _ in KEPT.values()}
+    for (_, note, kept), observation in zip(KEPT.values(), made.observations[len(GOOD) :], strict=True):
+        assert {key: observation[key] for key in kept} == kept
+        assert f"note on 1 rows: {note}" in made.said
 
 
 FEATURES = {"path": "f.npy", "row": 3}
@@ -232,21 +222,14 @@ def test_a_row_is_kept_without_a_word(name, tmp_path):
     )
 
 
-@pytest.mark.parametrize("name", [name for name, (_, reason, _) in BAD.items() if "itude" in reason or "position" in reason])
-def test_wrong_positions_can_be_left_out_instead(name, tmp_path):
-    bad, reason, _ = BAD[name]
-    made = Made([*GOOD, bad | {"reason": None}], tmp_path / "out", bad_position="without_position")
+def test_wrong_positions_can_be_left_out_instead(tmp_path):
+    wrong = [(bad, reason) for bad, reason, _ in BAD.values() if "itude" in reason or "position" in reason]
+    own = [bad | {"obs_id": f"b{i}", "image": picture(f"b{i}")} for i, (bad, _) in enumerate(wrong)]
+    made = Made([*GOOD, *own], tmp_path / "out", bad_position="without_position")
     assert made.rejected == []
-    assert (made.observations[-1]["lon"], made.observations[-1]["lat"]) == (None, None)
-    assert made.account.notes == {f"kept without its position: {reason}": 1}
-    assert made.account.without_position == 2
-
-
-def test_positions_as_numbers(tmp_path):
-    rows = [row("a", lon=190.0, lat=1.0), row("b", lon=nan, lat=1.0), row("c", lon=None, lat=None), row("d", lon=1.0, lat=95.5)]
-    made = Made(rows, tmp_path / "out")
-    assert [(one["obs_id"], one["lon"]) for one in made.observations] == [("a", -170.0), ("c", None)]
-    assert [one["detail"] for one in made.rejected] == ["nan", "95.5"]
+    assert {(one["lon"], one["lat"]) for one in made.observations[len(GOOD) :]} == {(None, None)}
+    assert made.account.notes == Counter(f"kept without its position: {reason}" for _, reason in wrong)
+    assert made.account.without_position == 1 + len(wrong)
 
 
 # --- images
@@ -425,25 +408,18 @@ def test_ten_reasons_are_given_and_the_others_counted(tmp_path):
     assert lines[-1] == "  and 2 more reasons"
 
 
-def test_no_row(tmp_path):
-    refused([], tmp_path / "out", "the source gives no row", max_rejected=1.0)
+UNLABELLED = [row("a"), row("b", label=None)]
+NOTHING_LEFT = {
+    "the source gives no row": ([], {}),
+    "no observation is left: 1 of 1 rows .* latitude": ([row("a", label=None, lat="99")], {}),
+    "no class is left: 1 of 2 rows were set aside, most because its class": (UNLABELLED, {"min_class_size": 2}),
+}
 
 
-def test_no_observation_left(tmp_path):
-    refused(
-        [row("a", label=None, lat="99")], tmp_path / "out", "no observation is left: 1 of 1 rows .* latitude", max_rejected=1.0
-    )
-
-
-def test_no_class_left(tmp_path):
-    rows = [row("a"), row("b", label=None)]
-    refused(
-        rows,
-        tmp_path / "out",
-        "no class is left: 1 of 2 rows were set aside, most because its class",
-        max_rejected=1.0,
-        min_class_size=2,
-    )
+@pytest.mark.parametrize("says", NOTHING_LEFT)
+def test_nothing_left_is_refused(says, tmp_path):
+    rows, changes = NOTHING_LEFT[says]
+    refused(rows, tmp_path / "out", says, max_rejected=1.0, **changes)
 
 
 @pytest.mark.parametrize("rows", [[], [row("a", lat="99")], [row(None), row("b", image=None)]], ids=len)
@@ -673,19 +649,3 @@ def test_every_row_ends_in_exactly_one_table_whatever_the_batches(tmp_path_facto
     if twice == "set_aside":
         pictures = [(one["image"]["bytes"], one["image"]["path"], str(one.get("crop"))) for one in made.observations]
         assert len(set(pictures)) == len(pictures)
-
-
-@settings(prop, max_examples=10)
-@given(st.permutations(range(6)))
-def test_order_of_the_rows_does_not_change_what_becomes_of_them(tmp_path_factory, order):
-    rows = [*GOOD, row("h", lat="95"), row("i", image=None)]
-    made = Made([rows[i] for i in order], tmp_path_factory.mktemp("o") / "out")
-    assert made.classes == ["elm", "oak"]
-    assert made.ids == [rows[i]["obs_id"] for i in order if i < 4]
-    assert [order[one["row"]] for one in made.rejected] == [i for i in order if i >= 4]
-
-
-def test_lengths_of_details_are_counted_in_characters(tmp_path):
-    made = Made([row("a", lat="ü" * 80), row("b", lat="ü" * 81)], tmp_path / "out")
-    assert [pc.utf8_length(pa.array([one["detail"]]))[0].as_py() for one in made.rejected] == [80, 80]
-    assert [one["detail"][-3:] for one in made.rejected] == ["üüü", "..."]

@@ -1,29 +1,17 @@
+"""Names of classes, official roles, and dates against the standard library's."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
 import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cspops.intake.judging.labels import Names, about_case, about_singles, listed, normalised, spellings
+from cspops.data.splits import ROLES
+from cspops.intake.judging.labels import OFFICIAL, Names, about_case, about_singles, listed, read_dates, read_roles, spellings
 
 prop = settings(deadline=None, derandomize=True, max_examples=100)
-
-
-@pytest.mark.parametrize(
-    ("text", "name"),
-    [
-        ("oak", "oak"),
-        (" oak\t", "oak"),
-        ("white  oak", "white oak"),
-        ("white\u00a0oak", "white oak"),
-        ("white\r\noak", "white oak"),
-        ("cha\u0302ne", "ch\u00e2ne"),
-        ("", ""),
-        (" \n", ""),
-    ],
-)
-def test_normalised(text, name):
-    assert normalised(text) == name
 
 
 def test_codes_number_the_names_as_they_come_over_batches():
@@ -83,3 +71,79 @@ def test_warnings_name_what_they_are_about():
     assert about_singles({"a": 1, "b": 2, "c": 1}) == "2 of 3 classes have one observation: 'a', 'c'"
     assert about_singles({"a": 2}) is None
     assert listed(list("abcdefghijkl")) == "a, b, c, d, e, f, g, h, i, j and 2 more"
+
+
+@pytest.mark.parametrize(
+    ("text", "role"),
+    [
+        ("train", "train"), ("Training", "train"), ("TRAIN ", "train"), ("val", "val"), ("valid", "val"), ("validate", "val"),
+        ("Validation", "val"), ("dev", "val"), ("test", "test"), ("testing", "test"), ("spatial_val", "spatial_val"),
+        ("Spatial-Test", "spatial_test"), ("spatial validation", "spatial_val"), (None, None), ("", None), ("  ", None),
+    ],
+)  # fmt: skip
+def test_usual_spellings(text, role):
+    code, unknown = read_roles(pa.array([text], pa.string()))
+    assert [OFFICIAL[one] if one >= 0 else None for one in code] == [role] and not unknown.any()
+
+
+@pytest.mark.parametrize("text", ["trains", "buffer", "fold 1", "0", "eval", "train/val", "nan"])
+def test_unknown_ones(text):
+    code, unknown = read_roles(pa.array(["train", text, None]))
+    assert unknown.tolist() == [False, True, False] and code.tolist() == [0, -1, -1]
+
+
+def test_they_are_roles_of_the_split():
+    assert set(OFFICIAL) == set(ROLES) - {"buffer"}
+
+
+def read(*texts):
+    got = read_dates(pa.array(texts, pa.string()))
+    assert got.when.type == pa.timestamp("ms", tz="UTC")
+    return got.when.to_pylist(), got.not_understood.tolist()
+
+
+READ = {
+    "2020-02-29": datetime(2020, 2, 29),
+    "2020-2-9": datetime(2020, 2, 9),
+    "2020/02/29": datetime(2020, 2, 29),
+    "2020:02:29 13:14:15": datetime(2020, 2, 29, 13, 14, 15),
+    "2020-02-29T13:14:15Z": datetime(2020, 2, 29, 13, 14, 15),
+    "2020-02-29T13:14:15z": datetime(2020, 2, 29, 13, 14, 15),
+    "2020-02-29 13:14": datetime(2020, 2, 29, 13, 14),
+    "2020-02-29T13:14:15.123456Z": datetime(2020, 2, 29, 13, 14, 15, 123000),
+    "2020-02-29T13:14:15,5": datetime(2020, 2, 29, 13, 14, 15, 500000),
+    "2020-02-29T01:14:15+05:30": datetime(2020, 2, 28, 19, 44, 15),
+    "2020-02-29T23:14:15-0800": datetime(2020, 3, 1, 7, 14, 15),
+    "2020-02-29 23:14:15 +02": datetime(2020, 2, 29, 21, 14, 15),
+    "2020-02-29 23:14:15 UTC": datetime(2020, 2, 29, 23, 14, 15),
+    " 2020-02-29 ": datetime(2020, 2, 29),
+    "1800-01-01": datetime(1800, 1, 1),
+    "2100-12-31T23:59:59.999Z": datetime(2100, 12, 31, 23, 59, 59, 999000),
+    "1969-12-31T23:59:59Z": datetime(1969, 12, 31, 23, 59, 59),
+}
+
+NOT_READ = [
+    "yesterday", "2020", "2020-02", "2019-02-29", "2020-13-01", "2020-00-10", "2020-01-00", "2020-04-31",
+    "1799-12-31", "2101-01-01",
+    "0000:00:00 00:00:00", "01.05.2017", "5/1/2017", "2020-01/02", "2020-01-02T24:00:00", "2020-01-02T10:60",
+    "2020-01-02T10:00:60",
+    "2020-01-02T10:00:00+15:00", "2020-01-02T10:00:00+05:60", "2020-01-02T10:00:00 CEST",
+    "2020-01-02/2020-01-05", "2020-01-02 x", "1577836800",
+]  # fmt: skip
+
+
+def test_dates_are_read_what_is_none_is_told_and_a_missing_one_is_no_mistake():
+    expected = {text: (when.replace(tzinfo=UTC), False) for text, when in READ.items()}
+    expected |= dict.fromkeys(NOT_READ, (None, True)) | dict.fromkeys([None, "", "  "], (None, False))
+    assert dict(zip(expected, zip(*read(*expected), strict=True), strict=True)) == expected
+
+
+@prop
+@given(
+    st.datetimes(datetime(1801, 1, 1), datetime(2099, 12, 31)),
+    st.integers(-14 * 60, 14 * 60),
+)
+def test_isoformat_is_read(when, zone):
+    """`isoformat` of the standard library is the oracle; milliseconds are what is kept."""
+    when = when.replace(microsecond=when.microsecond // 1000 * 1000, tzinfo=timezone(timedelta(minutes=zone)))
+    assert read(when.isoformat()) == ([when.astimezone(UTC)], [False])

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cspops.intake.judging import positions
 from cspops.intake.judging.positions import BLANKS, COMMA, DMS, MARKS, WRAPPED, degrees, read_positions
 
 prop = settings(deadline=None, derandomize=True, max_examples=80)
@@ -244,16 +243,3 @@ def test_every_form_of_one_angle_is_the_same_number(whole, minutes, milliseconds
     got = degrees(text, "lat")
     assert got.fault is None and DMS in got.notes
     assert got.value == pytest.approx(-exact if letter == "S" else exact, abs=1e-13, rel=0)
-
-
-def test_only_fixed_sentences_are_said():
-    said = {read(lon, lat).fault[0].as_py() for lon, lat, _, _ in WRONG}
-    fixed = [value for value in vars(positions).values() if isinstance(value, str)]
-    fixed += [
-        text
-        for value in vars(positions).values()
-        if isinstance(value, dict)
-        for text in value.values()
-        if isinstance(text, str)
-    ]
-    assert said <= set(fixed)

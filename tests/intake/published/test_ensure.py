@@ -20,7 +20,7 @@ from cspops.intake.published import objects
 from cspops.intake.published.ensure import ensure
 from cspops.intake.published.fetching import Patience
 from cspops.intake.published.manifest import MANIFESTS, PublishedFile, read_manifest
-from cspops.intake.published.objects import fetch_objects, listed, missing_of
+from cspops.intake.published.objects import fetch_objects, listed
 
 SETS = sorted(file.stem for file in MANIFESTS.glob("*.json"))
 FILES = [pytest.param(name, file, id=f"{name}:{file.name}") for name in SETS for file in read_manifest(name).files]
@@ -42,7 +42,7 @@ def test_a_manifest_says_what_a_user_must_know(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "file"), FILES)
-def test_a_file_is_to_be_had_over_an_encrypted_connection_or_by_hand(name: str, file: PublishedFile) -> None:
+def test_what_a_manifest_says_of_a_file_can_be_fetched_and_checked(name: str, file: PublishedFile) -> None:
     assert bool(file.urls) != bool(file.by_hand)
     addresses = [*file.urls, *(file.objects.bases if file.objects else ())]
     assert all(re.fullmatch(r"https://[a-z0-9.-]+/\S+", address) for address in addresses)
@@ -54,10 +54,6 @@ def test_a_file_is_to_be_had_over_an_encrypted_connection_or_by_hand(name: str, 
     assert file.whole <= (len(file.gives) == 1) and file.grows >= 1
     assert not Path(file.name).is_absolute() and ".." not in Path(file.name).parts
     assert all("/" not in given for given in file.gives)
-
-
-@pytest.mark.parametrize(("name", "file"), FILES)
-def test_sizes_and_checksums_are_such(name: str, file: PublishedFile) -> None:
     assert file.size is None or 1_000 < file.size < 1_000_000_000_000
     for algorithm, value in (file.checksums or {}).items():
         assert re.fullmatch({"md5": r"[0-9a-f]{32}", "sha256": r"[0-9a-f]{64}"}[algorithm], value)
@@ -497,9 +493,3 @@ def test_a_cut_listing(tmp_path: Path) -> None:
     (tmp_path / "l.json.bz2").write_bytes(bz2.compress(b'["a/b"]')[:-4])
     with pytest.raises(DataError, match="cannot be read"):
         listed(tmp_path / "l.json.bz2", ["a/*"])
-
-
-def test_missing_of_looks_at_files(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a/b").write_bytes(b"")
-    assert missing_of(["a/b", "a/c", "d/e", "f"], tmp_path) == ["a/c", "d/e", "f"]

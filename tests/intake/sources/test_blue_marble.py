@@ -1,6 +1,4 @@
 import contextlib
-import hashlib
-import json
 import math
 import signal
 from collections import Counter
@@ -146,15 +144,6 @@ def test_a_broken_manifest_is_named(tmp_path, text):
         read_rasters(tmp_path)
 
 
-def test_an_altered_manifest_is_noticed(tmp_path):
-    linked(tmp_path, leave_out="manifest.json")
-    manifest = json.loads((SAMPLE / "manifest.json").read_text())
-    manifest["climate_zones.csv"]["sha256"] = hashlib.sha256(b"").hexdigest()
-    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(DataError, match=r"climate_zones\.csv differs"):
-        read_rasters(tmp_path)
-
-
 # --- zone_at
 
 
@@ -166,22 +155,6 @@ ROWS = zones_only(torch.arange(45)[:, None].expand(45, 90))
 def pixel_of(lon, lat):
     at = tensor(lon, lat)
     return int(ROWS.zone_at(at)), int(COLUMNS.zone_at(at))
-
-
-@pytest.mark.parametrize("column", [0, 1, 44, 45, 88, 89])
-def test_a_western_border_belongs_to_its_pixel(column):
-    west = -180 + PIXEL * column
-    assert pixel_of(west, 10.0) == (20, column)
-    assert pixel_of(west + PIXEL / 2, 10.0) == (20, column)
-    assert pixel_of(west + PIXEL - 1e-9, 10.0) == (20, column)
-
-
-@pytest.mark.parametrize("row", [0, 1, 21, 22, 43, 44])
-def test_a_northern_border_belongs_to_its_pixel(row):
-    north = 90 - PIXEL * row
-    assert pixel_of(10.0, north) == (row, 47)
-    assert pixel_of(10.0, north - PIXEL / 2) == (row, 47)
-    assert pixel_of(10.0, north - PIXEL + 1e-9) == (row, 47)
 
 
 @pytest.mark.parametrize(
@@ -200,9 +173,17 @@ def test_zones_at_the_borders_of_the_world(lon, lat, pixel):
     assert pixel_of(lon, lat) == pixel
 
 
+def in_64ths(low, high):
+    """Whole degrees in 64ths, borders of pixels and their neighbours among them."""
+    return st.integers(low * 64, high * 64 - 1) | st.builds(
+        lambda border, step: border * 256 + step, st.integers(low // 4, (high - 4) // 4), st.integers(0, 1)
+    )
+
+
 @prop
-@given(st.integers(-180 * 64, 180 * 64 - 1), st.integers(-90 * 64 + 1, 90 * 64))
+@given(in_64ths(-180, 180), in_64ths(-90, 90).map(lambda south: -south))
 def test_zone_agrees_with_walking_the_pixels(lon, lat):
+    """Western and northern borders belong to their pixels."""
     lon, lat = lon / 64, lat / 64  # exact in binary, and so are the borders
     column = max(c for c in range(90) if -180 + PIXEL * c <= lon)
     row = max(r for r in range(45) if lat <= 90 - PIXEL * r)
@@ -264,11 +245,11 @@ PLACES = {
 
 
 @pytest.mark.parametrize("km", [100.0, 700.0, 2000.0])
-@pytest.mark.parametrize("name", PLACES)
-def test_tiles_are_bilinear_samples_that_wrap(name, km):
+def test_tiles_are_bilinear_samples_that_wrap(km):
     """Rounding to whole numbers moves a value by a half at most; float32 positions by some thousandths."""
-    sampled = tiles(WORLD, tensor(PLACES[name]), km=km, px=9).numpy().astype(float)
-    assert np.abs(sampled - closed_form([PLACES[name]], km, 9)).max() < 0.51
+    sampled = tiles(WORLD, tensor(*PLACES.values()), km=km, px=9).numpy().astype(float)
+    for name, one, expected in zip(PLACES, sampled, closed_form(PLACES.values(), km, 9), strict=True):
+        assert np.abs(one - expected).max() < 0.51, name
 
 
 def test_tiles_of_one_call_do_not_depend_on_one_another():
@@ -299,7 +280,7 @@ def test_zone_diversity_agrees_with_counting_pairs():
     zones = torch.randint(1, 4, (45, 90), generator=torch_stream(0, "zones"))
     zones[torch.rand(45, 90, generator=torch_stream(0, "sea")) < 0.5] = SEA
     rasters = zones_only(zones)
-    lonlat = torch.cat((uniform_on_sphere(30, generator=torch_stream(0, "x"), **BELT), tensor((179.9, 10.0))))
+    lonlat = torch.cat((uniform_on_sphere(12, generator=torch_stream(0, "x"), **BELT), tensor((179.9, 10.0))))
     got = zone_diversity(rasters, lonlat, km=900.0)
     expected = [naive_diversity(rasters, lon, lat, 900.0) for lon, lat in lonlat.tolist()]
     torch.testing.assert_close(got.double(), torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-6)
@@ -370,8 +351,7 @@ def assert_roles_keep_to_their_blocks(lonlat, roles, degrees):
     assert not cells["spatial_val"] & cells["spatial_test"]
 
 
-@pytest.mark.parametrize("density", ["uniform", "observers", "borders"])
-@pytest.mark.parametrize("degrees", [10.0, 37.0])
+@pytest.mark.parametrize(("density", "degrees"), [("uniform", 10.0), ("observers", 37.0), ("borders", 37.0)])
 def test_what_is_drawn_from_the_real_rasters(real, density, degrees):
     belt = {"lat_min": -40.0, "lat_max": 70.0}
     lonlat, roles, left_out = drawn(real, density=density, block_degrees=degrees, min_zone_points=5, seed=3, **belt)
@@ -456,7 +436,7 @@ def test_each_spatial_role_gets_its_share_of_the_blocks(stripes):
     assert len(free) == 90 - 36
 
 
-@pytest.mark.parametrize("density", ["uniform", "observers", "borders"])
+@pytest.mark.parametrize("density", ["uniform", "observers"])
 def test_train_val_and_test_keep_their_distance_from_the_spatial_blocks(real, density):
     """A held-out point is no nearer than its block. The buffer is no wider than asked: the belt from one to one and a half
     of it, 120 km around some 80 blocks of 1000 km with their buffers, is 80 x 4 x 1000 x 120 km^2, a quarter of the
@@ -476,16 +456,11 @@ def test_train_val_and_test_keep_their_distance_from_the_spatial_blocks(real, de
     assert not torch.isin(blocks(reached, 5.0), held).any(), "a training tile reaches into a spatial block"
 
 
-def test_a_buffer_that_leaves_no_land_is_a_data_error(stripes):
+def test_a_buffer_that_leaves_no_land_is_a_data_error(stripes, monkeypatch):
+    monkeypatch.setattr(blue_marble, "propose", lambda n, **how: propose(n // 16, **how))  # to save time
     with at_most(20), pytest.raises(DataError, match="'random' and none is usable") as caught:
         drawn(stripes, block_share=0.2, buffer_km=5000.0)
     assert "buffer_km" in (caught.value.hint or "")
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_spatial_blocks_hold_no_point_of_another_role(stripes, seed):
-    lonlat, roles, _ = drawn(stripes, block_share=0.3, seed=seed)
-    assert_roles_keep_to_their_blocks(lonlat, roles, 20.0)
 
 
 def test_which_blocks_are_held_out_changes_with_the_seed(stripes):

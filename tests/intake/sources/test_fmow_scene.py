@@ -1,7 +1,6 @@
 """A json of fMoW to rows: crops and centroids by hand-computed cases, bad content table-driven."""
 
 import json
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -232,10 +231,3 @@ def test_false_detections_may_be_a_class(tmp_path: Path) -> None:
     (row,) = read(tmp_path, box(category="false_detection"), "class").rows
     assert row["label"] == "false_detection"
     assert "reason" not in row
-
-
-def test_a_scene_and_what_is_read_of_it_travel_between_processes(tmp_path: Path) -> None:
-    asked = scene(tmp_path, good())
-    found = read_scene(asked, false_detections="class")
-    assert pickle.loads(pickle.dumps(found)) == found
-    assert read_scene(pickle.loads(pickle.dumps(asked)), false_detections="class") == found

@@ -177,12 +177,6 @@ def test_other_formats_and_unreadable_names_are_given_up(tmp_path):
     assert made[2]["image"] is None or made[2]["image"]["path"] is None
 
 
-def test_the_order_in_which_files_were_made_does_not_matter(tmp_path):
-    files = {f"{kind}/{n}.jpg": jpeg(float(n), 2.0) for kind in ("oak", "elm") for n in range(4)}
-    one, other = planted(tmp_path / "one", files), planted(tmp_path / "other", dict(reversed(files.items())))
-    assert rows(opened(one)) == rows(opened(other))
-
-
 # --- with a side-car
 
 
@@ -216,12 +210,6 @@ def test_the_side_car_comes_before_exif(tmp_path, table):
     ]
     assert [row["image"]["path"] for row in made] == ["x/1.jpg", "x/2.jpg", "x/3.jpg", "x/4.jpg"]
     assert [row["reason"] for row in made] == [None] * 4
-
-
-def test_numbers_of_a_side_car_stay_numbers(tmp_path, table):
-    root = planted(tmp_path, {"1.jpg": b"", "2.jpg": jpeg(11.0, 43.0)})
-    table(root, image=["1.jpg"], lon=[0.1], lat=[0.2])
-    assert [(row["lon"], row["lat"]) for row in rows(opened(root, sidecar="t.csv"))] == [(0.1, 0.2), (11.0, 43.0)]
 
 
 def test_rows_and_images_that_do_not_meet(tmp_path, table, monkeypatch):

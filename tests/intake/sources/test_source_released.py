@@ -83,15 +83,6 @@ def test_half_precision_is_converted(tmp_path: Path) -> None:
     assert np.abs(found - PROBABILITIES[:, [0, 2, 3]]).max() <= 2**-11
 
 
-def test_no_value_that_is_zero_is_stored_and_a_class_may_be_left_out(tmp_path: Path) -> None:
-    released(tmp_path, dense=True)
-    found = read_released(tmp_path / "download", data_root=tmp_path)
-    assert found is not None
-    made = found.probabilities(1.0, rows=[(VAL, 0), (VAL, 1)], classes=["elm", "oak"])
-    assert made.nnz == 4
-    assert found.probabilities(1.0, rows=[(VAL, 2)], classes=["elm", "oak"]).nnz == 0
-
-
 def test_the_column_of_the_catalogue_may_be_given_in_chunks(tmp_path: Path) -> None:
     released(tmp_path)
     chunks = [[{"path": VAL, "row": 1}, None], [{"path": None, "row": None}, {"path": VAL, "row": 0}]]

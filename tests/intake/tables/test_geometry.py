@@ -45,14 +45,6 @@ def test_positions_of_well_known_binary():
     np.testing.assert_array_equal(wkb_positions(part, "t.parquet")[0], x[3:7])
 
 
-def test_points_need_no_shapely(monkeypatch):
-    monkeypatch.setattr("cspops.intake.tables.geometry.need", lambda *_: pytest.fail("asked for shapely"))
-    x, y, broken, _ = wkb_positions(pa.array([None, point(3, 4), point(5, 6)], pa.large_binary()), "t")
-    np.testing.assert_array_equal(x[1:], [3, 5])
-    np.testing.assert_array_equal(y[1:], [4, 6])
-    assert not broken.any()
-
-
 @pytest.mark.parametrize(
     "crs",
     ["EPSG:4326", "urn:ogc:def:crs:OGC:1.3:CRS84", "urn:ogc:def:crs:EPSG::4326", {"id": {"authority": "EPSG", "code": 4326}}],

@@ -8,4 +8,7 @@ from cspops.models.released.kinds import KINDS
 from cspops.models.released.reading import Checkpoint, read_checkpoint
 from cspops.models.released.rebuilding import Released, rebuild
 
-__all__ = ["KINDS", "Checkpoint", "Released", "read_checkpoint", "rebuild"]
+SOURCE = "source.json"
+"""What `cspops import-checkpoint` writes of a checkpoint beside the models that it makes."""
+
+__all__ = ["KINDS", "SOURCE", "Checkpoint", "Released", "read_checkpoint", "rebuild"]

@@ -12,7 +12,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 
-from cspops.commands.imported_checkpoint import SOURCE
 from cspops.data.catalogue import Observations, read_observations
 from cspops.data.given_features import GIVEN
 from cspops.data.json_files import Document, read_json
@@ -22,6 +21,7 @@ from cspops.evaluation.released import NAME as RELEASED
 from cspops.intake.published.manifest import MANIFESTS, read_manifest
 from cspops.library.loading import chosen_piece, ratio_of, run_of
 from cspops.library.model import Model
+from cspops.models.released import SOURCE
 
 STAGES = ("download", "split", "pretrain_img", "pretrain", "finetune_loc", "finetune_img")
 NOT_TOLD = ("seeds", "split.label_ratios", "dataset.max_rejected", "dataset.folder", "dataset.table")

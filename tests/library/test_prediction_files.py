@@ -7,7 +7,7 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
-from cspops.commands import prediction_files as files
+from cspops.library import prediction_files as files
 
 MODELS = ("combined", "image", "location")
 ROWS = [

@@ -6,7 +6,7 @@ import re
 import pytest
 from ruamel.yaml import YAML
 
-from cspops.commands.model_card import model_card
+from cspops.report.model_card import model_card
 
 IMAGE = {
     "model": "timm:resnet10t", "px": 32, "crop": 0.875, "interpolation": "bilinear", "mean": [0.5], "sd": [0.2],

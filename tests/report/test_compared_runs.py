@@ -1,6 +1,6 @@
 """What is said of two runs."""
 
-from cspops.commands.compare import as_markdown, conclusion, metric_rows, param_rows
+from cspops.report.compared_runs import as_markdown, conclusion, metric_rows, param_rows
 
 ROW = {
     "role": "test",

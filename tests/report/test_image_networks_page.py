@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from cspops.commands.image_networks_page import accuracy_rows, fact_rows, listing_rows, page, remarks, roles, setting_rows
+from cspops.report.image_networks_page import accuracy_rows, fact_rows, listing_rows, page, remarks, roles, setting_rows
 
 BARE: dict[str, Any] = {"files": {}, "images": {"px": 32}, "settings": None, "method": "none"}
 DOCUMENT: dict[str, Any] = {

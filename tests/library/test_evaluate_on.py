@@ -8,10 +8,10 @@ import torch
 from location_runs import CLASSES, make_classifier, write_run
 from PIL import Image
 
-from cspops.commands import evaluate_on
 from cspops.data.catalogue import SCHEMA
 from cspops.errors import DataError
 from cspops.geo import haversine
+from cspops.library import evaluate_on
 from cspops.library.asked import Asked
 from cspops.library.loading import load_seeds
 from cspops.library.model import Model

@@ -9,14 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from cspops.commands.image_networks_page import ListedNetwork, Network, NetworksDocument, page
-from cspops.commands.image_probes import JUDGED, ImageRow, Probed, Probes, Refusal, chosen, image_network, image_rows, key_of
 from cspops.data.splits import ratio_key
 from cspops.errors import ParamsError
 from cspops.files import write_whole
 from cspops.imagessl.images import Facts
 from cspops.params import Params, completed, value_at
 from cspops.pipeline import paths
+from cspops.pipeline.image_probes import JUDGED, ImageRow, Probed, Probes, Refusal, chosen, image_network, image_rows, key_of
+from cspops.report.image_networks_page import ListedNetwork, Network, NetworksDocument, page
 from cspops.report.tables import Mean
 from cspops.site import Site
 from cspops.training.resume import Resume
@@ -174,7 +174,7 @@ def _row_key(params: Params, row: ImageRow, seeds: Sequence[int]) -> str:
 
 def _piece_key(params: Params, row: ImageRow, seed: int) -> str:
     about = {name: value for name, value in row.about().items() if name != "name"}
-    probe = params.finetune_img.model_dump(mode="json", include={"l2", "max_iterations"})
+    probe = value_at(params, "finetune_img.modes.linear_probe").model_dump(mode="json")
     return key_of(about, seed, list(params.split.label_ratios), probe, paths.input_hashes(COMMAND))
 
 

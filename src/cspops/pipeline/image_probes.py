@@ -10,7 +10,6 @@ from typing import Any, TypedDict
 
 import torch
 
-from cspops.commands.image_networks_page import About
 from cspops.data.catalogue import Observations, read_observations
 from cspops.data.given_features import read_given
 from cspops.data.splits import ratio_key, read_few_shot, read_roles
@@ -31,6 +30,7 @@ from cspops.pipeline.pretrain_img import network_of, role_pixels, training_image
 from cspops.pipeline.pretraining_inputs import extra_inputs
 from cspops.pixels.reading import image_root
 from cspops.pixels.tensors import read_reading
+from cspops.report.image_networks_page import About
 from cspops.shapes import Bool, Float, Int, Tensor, UInt8
 from cspops.site import Site
 from cspops.training.finetune_img import linear_probe

@@ -75,7 +75,7 @@ class TableDocument(TypedDict):
 
 
 OTHER_CODE = "†"
-"""Marks a number that was computed by other sources than those of the workspace's last run."""
+"""Marks a number that was computed by other code than the workspace's last run."""
 
 
 def heading(document: TableDocument) -> str:
@@ -174,7 +174,7 @@ def _missing(document: TableDocument) -> list[str]:
 def _other_code(document: TableDocument) -> list[str]:
     marked = [name for name, _, cell in _cells(document) if cell["other_code"]]
     names = ", ".join(dict.fromkeys(marked))
-    return [f"{OTHER_CODE} measured with other sources than those of dvc.lock: {names}"] if marked else []
+    return [f"{OTHER_CODE} measured by other code than that of reports/run.json: {names}"] if marked else []
 
 
 def _without_interval(document: TableDocument) -> list[str]:

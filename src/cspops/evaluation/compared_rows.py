@@ -1,0 +1,78 @@
+"""Predictions of two runs, compared on the same rows."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from cspops.data.json_files import Document
+from cspops.errors import DataError
+from cspops.evaluation.bootstrap import Interval, paired_difference
+from cspops.shapes import Bool, Tensor
+
+MODELS = ("image", "location", "combined")
+
+
+@dataclass(frozen=True)
+class Hits:
+    """Whether each model's first guess was right, on one set at one label ratio."""
+
+    seeds: tuple[int, ...]
+    obs_id: tuple[str, ...]
+    of: dict[str, Bool[Tensor, "seeds n"]]
+
+
+HitsByRoleAndRatio = dict[tuple[str, float], Hits]
+
+
+def hits_in(table: pa.Table) -> HitsByRoleAndRatio:
+    """What the predictions of predictions.parquet hit."""
+    label = table["label"].to_numpy()
+    top1 = {model: table[model].combine_chunks().flatten().to_numpy().reshape(len(label), -1)[:, 0] for model in MODELS}
+    role, ratio, seed = (table[name].to_numpy() for name in ("role", "label_ratio", "seed"))
+    obs_id = np.asarray(table["obs_id"].to_pylist())
+    out: HitsByRoleAndRatio = {}
+    for one_role in np.unique(role):
+        for one_ratio in np.unique(ratio):
+            rows = np.flatnonzero((role == one_role) & (ratio == one_ratio))
+            if not len(rows):
+                continue
+            seeds = tuple(int(one) for one in np.unique(seed[rows]))
+            table_rows = rows[np.argsort(seed[rows], kind="stable")].reshape(len(seeds), -1)
+            of_models = {model: torch.from_numpy(top1[model][table_rows] == label[table_rows]) for model in MODELS}
+            ids = tuple(str(one) for one in obs_id[table_rows[0]])
+            out[str(one_role), float(one_ratio)] = Hits(seeds, ids, of_models)
+    return out
+
+
+def difference(a: Hits, model_a: str, b: Hits, model_b: str) -> Interval:
+    """Top-1 of one model minus that of another on the same rows and seeds; DataError when they are not the same."""
+    if (a.seeds, a.obs_id) != (b.seeds, b.obs_id):
+        raise DataError("tested on other rows or seeds", hint="compare runs of the same dataset, split and seeds")
+    return paired_difference(a.of[model_a].float(), b.of[model_b].float())
+
+
+def differences(mine: HitsByRoleAndRatio, its: HitsByRoleAndRatio, revision: str) -> list[Document]:
+    """One row per role, label ratio and model: the difference in top-1 with its paired bootstrap interval."""
+    if not mine.keys() & its.keys():
+        raise DataError(
+            f"{revision!r} has no set and label ratio in common with the workspace", hint="dvc params diff " + revision
+        )
+    rows = []
+    for (role, ratio), own in mine.items():
+        if (role, ratio) not in its:
+            continue
+        for model in MODELS:
+            try:
+                interval = difference(own, model, its[role, ratio], model)
+            except DataError as error:
+                raise DataError(
+                    f"{revision!r} was {error.message} ({role}, {100 * ratio:g} % labels)", hint=error.hint
+                ) from None
+            seeds, n = own.of[model].shape
+            rows.append(
+                {"role": role, "label_ratio": ratio, "model": model, "difference": interval.mean}
+                | {"low": interval.low, "high": interval.high, "seeds": seeds, "rows": n}
+            )
+    return rows

@@ -1,0 +1,195 @@
+"""Metrics and params of two runs, side by side: what `cspops compare` says, as rows of text and as Markdown."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cspops.data.json_files import Document
+from cspops.errors import DataError
+from cspops.evaluation.spread import Spread, welch
+from cspops.report.run_facts import leaves
+from cspops.report.run_record import RunRecord
+from cspops.report.tables import TITLES, as_code, markdown, ratio_title
+
+MODELS = ("image", "location", "combined", "calibrated")
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Side:
+    """What git, or the workspace, holds of a run."""
+
+    name: str
+    params: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    record: RunRecord | None
+    doubt: str | None
+    """Why the metrics may not be of these params."""
+
+    @classmethod
+    def of(cls, name: str, params: bytes | None, record: bytes | None, metrics: bytes | None) -> "Side":
+        """Out of the texts of params.yaml, run.json and metrics.json; DataError where one of them is missing or broken."""
+        from ruamel.yaml import YAML
+        from ruamel.yaml.error import YAMLError
+
+        if metrics is None or params is None:
+            lacking = "reports/metrics.json" if metrics is None else "params.yaml"
+            raise DataError(f"{name} has no {lacking}: it was not run to its end", hint="dvc repro, then git commit")
+        try:
+            scores = json.loads(metrics)
+            settings = YAML(typ="safe", pure=True).load(params)
+            if not (isinstance(scores, dict) and isinstance(settings, dict)):
+                raise ValueError
+        except (ValueError, YAMLError):
+            raise DataError(
+                f"{name}: reports/metrics.json or params.yaml is broken", hint="dvc repro, then git commit"
+            ) from None
+        run, doubt = RunRecord.read(record), None
+        if run is None:
+            doubt = f"{name} has no reports/run.json of today's form, which says what its numbers are of (dvc repro)"
+        elif not run.made(metrics):
+            doubt = f"reports/metrics.json of {name} is not what its reports/run.json names: it is of another run (dvc repro)"
+        return cls(name, settings, scores, run, doubt)
+
+    @property
+    def seeds(self) -> int:
+        """How many the means are over."""
+        seeds = self.params.get("seeds")
+        return len(seeds) if isinstance(seeds, list) else 1
+
+    def spread(self, place: tuple[str, str, str]) -> Spread:
+        """Top-1 of a role, label ratio and model."""
+        role, ratio, model = place
+        try:
+            top1 = self.metrics[role][ratio][model]["top1"]
+            return Spread(float(top1["mean"]), float(top1["sd"]), self.seeds)
+        except (KeyError, TypeError, ValueError):
+            raise DataError(
+                f"{self.name}: reports/metrics.json has no top1 of {model} at {ratio} on {role}", hint="dvc repro"
+            ) from None
+
+
+def compared(ours: Side, theirs: Side, *, models: Sequence[str], max_drop: float) -> Document:
+    """Compare top-1 of two runs at each role and label ratio, and their params.
+
+    A row is a `drop` when it has lost more than ``max_drop`` points and its interval (Welch, over seeds) lies below zero;
+    the level is divided by the number of rows (Bonferroni), so that they all together are wrong once in twenty. With a
+    single seed nothing is known of the spread, and losing more than ``max_drop`` is a drop.
+
+    DataError when the two have no row in common.
+    """
+    common = [
+        (role, ratio, model)
+        for role, ratios in ours.metrics.items()
+        for ratio in ratios
+        for model in models
+        if model in ratios[ratio] and model in theirs.metrics.get(role, {}).get(ratio, {})
+    ]
+    if not common:
+        raise DataError(
+            f"{ours.name} and {theirs.name} have no set and label ratio in common", hint=f"dvc params diff {theirs.name}"
+        )
+    level = 1 - (1 - LEVEL) / len(common)
+    rows = [_row(ours, theirs, place, level=level, max_drop=max_drop) for place in common]
+    return {
+        "head": ours.name,
+        "base": theirs.name,
+        "max_drop": max_drop,
+        "rows": rows,
+        "drops": sum(row["verdict"] == "drop" for row in rows),
+        "params": _differences(theirs.params, ours.params),
+        "notes": _notes(ours, theirs),
+    }
+
+
+def _row(ours: Side, theirs: Side, place: tuple[str, str, str], *, level: float, max_drop: float) -> Document:
+    role, ratio, model = place
+    a, b = ours.spread(place), theirs.spread(place)
+    found = welch(a, b, level=level)
+    row = {"role": role, "label_ratio": ratio, "model": model, "base": b.mean, "base_sd": b.sd, "head": a.mean, "head_sd": a.sd}
+    interval = {name: None if value is None else round(value, 4) for name, value in (("low", found.low), ("high", found.high))}
+    return (
+        row
+        | {"difference": round(found.mean, 4)}
+        | interval
+        | {"verdict": verdict(found.mean, found.high, found.low, max_drop)}
+    )
+
+
+def verdict(difference: float, high: float | None, low: float | None, max_drop: float) -> str:
+    """`drop`, `small drop` (real, within what is allowed), `gain`, `noise`; of single seeds `drop` or `unknown`."""
+    if high is None or low is None:
+        return "drop" if difference < -max_drop else "unknown"
+    if high < 0:
+        return "drop" if difference < -max_drop else "small drop"
+    return "gain" if low > 0 else "noise"
+
+
+def _differences(base: Mapping[str, Any], head: Mapping[str, Any]) -> list[Document]:
+    """Keys by their paths whose values differ; None where a side lacks the key."""
+    before, after = leaves(base), leaves(head)
+    keys = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+    return [{"key": key, "base": before.get(key), "head": after.get(key)} for key in keys]
+
+
+def _notes(ours: Side, theirs: Side) -> list[str]:
+    notes = [side.doubt for side in (ours, theirs) if side.doubt is not None]
+    if ours.record and theirs.record and ours.record.catalogue != theirs.record.catalogue:
+        notes.append(f"the catalogues of {ours.name} and {theirs.name} differ: their numbers are of other rows")
+    if min(ours.seeds, theirs.seeds) < 2:
+        notes.append("a single seed says nothing of the spread: no difference can be called noise")
+    return notes
+
+
+def metric_rows(document: Document) -> list[list[str]]:
+    """Header and one row a role, label ratio and model."""
+    rows = [["set", "labels", "model", document["base"], document["head"], "difference", "interval", "verdict"]]
+    for row in document["rows"]:
+        interval = "" if row["low"] is None else f"{row['low']:+.2f} to {row['high']:+.2f}"
+        rows.append(
+            [
+                TITLES.get(row["role"], row["role"]),
+                ratio_title(row["label_ratio"]),
+                row["model"],
+                f"{row['base']:.2f} ({row['base_sd']:.2f})",
+                f"{row['head']:.2f} ({row['head_sd']:.2f})",
+                f"{row['difference']:+.2f}",
+                interval,
+                row["verdict"],
+            ]
+        )
+    return rows
+
+
+def param_rows(document: Document) -> list[list[str]]:
+    """Header and one row a key of params.yaml that differs."""
+    rows = [["params.yaml", document["base"], document["head"]]]
+    for one in document["params"]:
+        rows.append([one["key"], *("-" if one[side] is None else str(one[side]) for side in ("base", "head"))])
+    return rows
+
+
+def conclusion(document: Document) -> str:
+    """One sentence."""
+    allowed = f"more than {document['max_drop']:g} points"
+    if not document["drops"]:
+        return (
+            f"No accuracy of {document['head']} has dropped by {allowed} against {document['base']} beyond the spread of seeds."
+        )
+    count = f"{document['drops']} of {len(document['rows'])}"
+    return f"{count} accuracies of {document['head']} have dropped by {allowed} against {document['base']}."
+
+
+def as_markdown(document: Document) -> str:
+    """The whole as Markdown."""
+    parts = [
+        f"### {as_code(document['head'])} against {as_code(document['base'])}",
+        conclusion(document),
+        "Top-1, per cent: mean (sd) over seeds. Intervals of the differences, in points, hold for all rows at once.",
+        markdown(metric_rows(document), text_columns=3),
+    ]
+    if document["params"]:
+        parts.append(markdown(param_rows(document), text_columns=1))
+    parts += [f"- {note}" for note in document["notes"]]
+    return "\n\n".join(parts) + "\n"

@@ -1,0 +1,230 @@
+"""A table of the paper beside ours, from finished runs and from the numbers that were kept of earlier ones."""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from cspops.data.splits import ratio_key
+from cspops.errors import DataError, ParamsError
+from cspops.evaluation.compared_rows import HitsByRoleAndRatio, difference
+from cspops.params import Params, with_values
+from cspops.report.paper import Column, Overrides, Row, Table
+from cspops.report.paper_page import Cell as CellDocument
+from cspops.report.paper_page import Difference, Ours, TableDocument
+from cspops.report.run_record import Run, RunRecord
+
+HitsOf = Callable[[str], HitsByRoleAndRatio | None]
+"""What the predictions of a commit hit; None where they cannot be had."""
+NUMBER = ("mean", "sd", "key", "code", "revision", "commit", "date")
+ROUNDING = 1e-3
+"""Means are rounded to 4 digits: a difference of predictions that is this near is of the same runs."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The numbers and intervals of reports/tables/table_N.json, each with the keys and the code that it is of."""
+
+    numbers: Mapping[tuple[str, str], Sequence[Ours]]
+    """By row and column."""
+    intervals: Mapping[tuple[Any, ...], tuple[float, float]]
+    """By the two rows, column, keys, code and difference."""
+
+    @classmethod
+    def of(cls, texts: Iterable[bytes | None]) -> "Kept":
+        """What the texts of a table hold, the first before the others, as far as they can be read."""
+        numbers: dict[tuple[str, str], list[Ours]] = defaultdict(list)
+        intervals: dict[tuple[Any, ...], tuple[float, float]] = {}
+        for text in texts:
+            try:
+                document = json.loads(text or b"")
+                for row in document["rows"]:
+                    for column, cell in zip(document["columns"], row["cells"], strict=True):
+                        if cell["ours"] is not None:
+                            numbers[row["name"], column].append(cast(Ours, {name: cell["ours"][name] for name in NUMBER}))
+                for one in document["comparisons"]:
+                    for column, cell in zip(document["columns"], one["cells"], strict=True):
+                        if cell["low"] is not None:
+                            place = (one["row"], one["minus"], column)
+                            intervals.setdefault((*place, *_of_runs(cell)), (cell["low"], cell["high"]))
+            except (ValueError, KeyError, TypeError):
+                continue
+        return cls(numbers, intervals)
+
+
+def _of_runs(difference: Mapping[str, Any]) -> tuple[Any, ...]:
+    return (*difference["keys"], *difference["codes"], difference["difference"])
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table, and the run that it needs."""
+
+    row: Row
+    column: Column
+    overrides: Overrides
+    params: Params
+    key: str = ""
+    code: str = ""
+    impossible: str | None = None
+    """Why there cannot be such a run."""
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A cell with what is known of it: its part of the document, and the run that it is of where this clone has it."""
+
+    of: CellDocument
+    run: Run | None = None
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    """A table with the workspace's params and its last run, all the runs, and the table as it was kept."""
+
+    table: Table
+    params: Params
+    last: RunRecord
+    runs: Sequence[Run]
+    kept: Kept
+
+    def cells(self) -> list[Cell]:
+        """All of them, a row after the other."""
+        return [self._cell(row, column) for row in self.table.rows for column in self.table.columns]
+
+    def run_name(self, cell: Cell) -> str:
+        """`t1-sup-wrap`: one run fills a whole row, unless the columns set params themselves."""
+        parts = (cell.column.slug, cell.row.slug) if cell.column.overrides else (cell.row.slug,)
+        return "-".join((f"t{self.table.number}", *parts))
+
+    def fill(self, cell: Cell, *, any_code: bool) -> Filled:
+        """Find the number of a cell.
+
+        A run counts when its params and catalogue are those that the row asks for and its code that of the workspace's run;
+        with ``any_code`` one of other code fills what is missing, and is marked. A kept number of the same params stays
+        where no run is found, as in a fresh clone, and is marked too when the code has changed.
+        """
+        mean, sd = cell.row.paper[self.table.columns.index(cell.column)]
+        out: CellDocument = {"paper": {"mean": mean, "sd": sd}, "ours": None, "other_code": False, "missing": cell.impossible}
+        if cell.impossible is not None:
+            return Filled(out)
+        model, every_kept = cell.row.model, self.kept.numbers.get((cell.row.name, cell.column.title), ())
+        of_key = [run for run in self.runs if run.record.key(model) == cell.key]
+        numbers = [(run.number(ratio_key(cell.column.ratio), model), run) for run in of_key]
+        ran = [(number, run) for number, run in numbers if number is not None]
+        same = [one for one in ran if one[0]["code"] == cell.code]
+        kept = [(number, None) for number in every_kept if number["key"] == cell.key]
+        kept_same = [one for one in kept if one[0]["code"] == cell.code]
+        for number, run in (*same, *(ran if any_code and not kept_same else ()), *kept_same, *kept):
+            # A number that is kept already stays with the revision it was first read from: the file changes with results only.
+            equal = (one for one, _ in kept if all(one[name] == number[name] for name in ("mean", "sd", "key", "code")))
+            return Filled({**out, "ours": next(equal, number), "other_code": number["code"] != cell.code}, run)
+        names = ", ".join(dict.fromkeys(run.name for run in of_key))
+        if ran:
+            reason = f"run by other code only ({names}); --any-code shows it"
+        elif of_key:
+            reason = f"{names} has these params, but its metrics.json is of another run"
+        elif every_kept:
+            reason = "not run with these params and data; the number in reports/tables is of other ones"
+        else:
+            reason = "not run with these params and data"
+        return Filled({**out, "missing": reason})
+
+    def document(self, hits_of: HitsOf, *, any_code: bool) -> TableDocument:
+        """The whole table; intervals that were not kept are computed from what the runs' predictions hit."""
+        filled = {(cell.row.name, cell.column): self.fill(cell, any_code=any_code) for cell in self.cells()}
+        columns = self.table.columns
+        return {
+            "table": self.table.number,
+            "title": self.table.title,
+            "dataset": self.params.dataset.source,
+            "seeds": list(self.params.seeds),
+            "paper": {"dataset": self.table.dataset_of_paper, "spread": self.table.spread_of_paper},
+            "columns": [column.title for column in columns],
+            "rows": [
+                {"name": row.name, "model": row.model, "cells": [filled[row.name, column].of for column in columns]}
+                for row in self.table.rows
+            ],
+            "comparisons": [
+                {
+                    "row": row,
+                    "minus": minus,
+                    "cells": [self._compared(row, minus, column, filled, hits_of) for column in columns],
+                }
+                for row, minus in self.table.comparisons
+            ],
+            "notes": list(self.table.notes),
+        }
+
+    def _cell(self, row: Row, column: Column) -> Cell:
+        overrides = (*column.overrides, *row.overrides)
+        try:
+            params = with_values(self.params, overrides)
+        except ParamsError as error:
+            return Cell(row, column, overrides, self.params, impossible=error.message.splitlines()[0])
+        if column.ratio not in params.split.label_ratios:
+            reason = f"split.label_ratios in params.yaml has no {column.ratio:g}"
+            return Cell(row, column, overrides, params, impossible=reason)
+        record = self.last.with_params(params)
+        return Cell(row, column, overrides, params, record.key(row.model), record.code_of(row.model))
+
+    def _compared(
+        self,
+        row: str,
+        minus: str,
+        column: Column,
+        filled: Mapping[tuple[str, Column], Filled],
+        hits_of: HitsOf,
+    ) -> Difference:
+        """The difference of two rows in one column, with the interval that was kept or that the predictions give."""
+        index = self.table.columns.index(column)
+        out: Difference = {
+            "paper": self.table.paper_difference(row, minus, index),
+            "difference": None,
+            "low": None,
+            "high": None,
+            "keys": None,
+            "codes": None,
+            "verdict": None,
+            "why": None,
+        }
+        first, second = filled[row, column], filled[minus, column]
+        a, b = first.of["ours"], second.of["ours"]
+        if a is None or b is None:
+            return {**out, "why": "a number is missing"}
+        means = round(a["mean"] - b["mean"], 4)
+        out = {**out, "difference": means, "keys": [a["key"], b["key"]], "codes": [a["code"], b["code"]]}
+        interval = self.kept.intervals.get((row, minus, column.title, *_of_runs(out)))
+        if interval is None:
+            if first.run is None or second.run is None:
+                return {**out, "why": "this clone lacks the runs, and no interval of them was kept"}
+            try:
+                hits = [_test_hits(run, column.ratio, hits_of) for run in (first.run, second.run)]
+                found = difference(hits[0], self.table.row(row).model, hits[1], self.table.row(minus).model)
+            except DataError as error:
+                return {**out, "why": error.message}
+            if abs(found.mean - means) > ROUNDING:
+                return {**out, "why": "the predictions in DVC's cache are not those of metrics.json"}
+            interval = round(found.low, 4), round(found.high, 4)
+        low, high = interval
+        holds = verdict(self.table.expected_sign(row, minus, index), low, high)
+        return {**out, "low": low, "high": high, "verdict": holds}
+
+
+def _test_hits(run: Run, ratio: float, hits_of: HitsOf) -> Any:
+    hits = hits_of(run.commit)
+    if hits is None:
+        raise DataError(f"the predictions of {run.name} are not in DVC's cache")
+    if ("test", ratio) not in hits:
+        raise DataError(f"the predictions of {run.name} have no test set at {100 * ratio:g} % labels")
+    return hits["test", ratio]
+
+
+def verdict(expected: int, low: float, high: float) -> str:
+    """Whether an interval agrees with the paper's order (1 more, -1 less, 0 none)."""
+    if not expected:
+        return "no order in the paper"
+    if low <= 0 <= high:
+        return "within noise"
+    return "holds" if (low > 0) == (expected > 0) else "does not hold"

@@ -1,0 +1,116 @@
+"""reports/run.json: what the numbers of a run were computed from and by which code, small enough to be kept in git.
+
+Whoever reads a revision of the project need not work out what was run in it: two runs are of the same thing when their
+keys are equal, and `metrics` says whether the metrics.json beside it is theirs. Nothing of the machine is in it.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from cspops.params import VIEWS, Params, recorded
+from cspops.params.graph import NEEDS
+from cspops.report.run_facts import Records
+
+
+def _up_to(*stages: str) -> tuple[str, ...]:
+    needed = set(stages)
+    for stage in reversed(VIEWS):
+        if stage in needed:
+            needed |= set(NEEDS[stage])
+    return tuple(stage for stage in VIEWS if stage in needed)
+
+
+STAGES = {"combined": _up_to("evaluate"), "image": (*_up_to("finetune-img"), "evaluate")}
+"""The stages that a model's numbers come from."""
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What reports/run.json holds; all values are digests."""
+
+    catalogue: str
+    """Of the files that stage download wrote: of the raw inputs, as far as they reach a result."""
+    params: Mapping[str, str]
+    """For each stage up to evaluate, of the values that it read."""
+    code: Mapping[str, str]
+    """For each stage up to evaluate, of its own code, as in artifacts/code."""
+    metrics: str
+    """The sha256 of metrics.json."""
+
+    @classmethod
+    def of(cls, records: Records, code: Mapping[str, str], metrics: bytes) -> "RunRecord":
+        """The record of a run, out of the stage.json of its stages (one without params may be left out)."""
+        params = {stage: _digest(records[stage]["params"] if stage in records else {}) for stage in STAGES["combined"]}
+        return cls(
+            _digest(records["download"]["files"]),
+            params,
+            {stage: code[stage] for stage in params},
+            hashlib.sha256(metrics).hexdigest(),
+        )
+
+    @classmethod
+    def read(cls, text: bytes | None) -> "RunRecord | None":
+        """What the text of a run.json says; None when it is not of today's form."""
+        try:
+            record = cls(**json.loads(text or b""))
+            digests = [record.catalogue, record.metrics, *record.params.values(), *record.code.values()]
+            whole = record.params.keys() == record.code.keys() == set(STAGES["combined"])
+            return record if whole and all(isinstance(one, str) for one in digests) else None
+        except (ValueError, TypeError, AttributeError):
+            return None
+
+    @property
+    def text(self) -> str:
+        """The text of run.json."""
+        return json.dumps(asdict(self), indent=1) + "\n"
+
+    def with_params(self, params: Params) -> "RunRecord":
+        """What a run of other params on the same catalogue would record."""
+        return replace(self, params={stage: _digest(recorded(params, stage)) for stage in self.params})
+
+    def key(self, model: str) -> str:
+        """What a model of `STAGES` was computed from: params and catalogue."""
+        return _digest([self.catalogue, {stage: self.params[stage] for stage in STAGES[model]}])
+
+    def code_of(self, model: str) -> str:
+        """By which code a model of `STAGES` was computed."""
+        return _digest({stage: self.code[stage] for stage in STAGES[model]})
+
+    def made(self, metrics: bytes | None) -> bool:
+        """Whether this is the text of metrics.json that the run wrote."""
+        return metrics is not None and self.metrics == hashlib.sha256(metrics).hexdigest()
+
+
+@dataclass(frozen=True)
+class Run:
+    """A revision that holds a run: what people call it, its commit and date, its run.json and the metrics.json beside it."""
+
+    name: str
+    commit: str
+    date: str
+    record: RunRecord
+    metrics: bytes | None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the metrics are those of the run."""
+        return self.record.made(self.metrics)
+
+    def number(self, ratio: str, model: str) -> dict[str, Any] | None:
+        """Top-1 on the test set, per cent, and what it was computed from; None where the run has no such number."""
+        if not self.finished:
+            return None
+        try:
+            top1 = json.loads(self.metrics or b"")["test"][ratio][model]["top1"]
+            numbers = {"mean": float(top1["mean"]), "sd": float(top1["sd"])}
+        except (ValueError, KeyError, TypeError):
+            return None
+        made = {"key": self.record.key(model), "code": self.record.code_of(model)}
+        return numbers | made | {"revision": self.name, "commit": self.commit[:7], "date": self.date}
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

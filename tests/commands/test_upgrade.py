@@ -1,0 +1,79 @@
+"""`cspops upgrade` writes cspops.lock anew, and dvc.yaml where it is as it was written."""
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cspops.commands import main
+from cspops.pipeline import code as project_code
+
+Command = Callable[..., tuple[int, str, str]]
+TEMPLATE = Path(__file__).parents[2] / "src/cspops/template"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The files of a new project that code is about."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dvc.yaml").write_bytes((TEMPLATE / "graph.yaml").read_bytes())
+    (tmp_path / "params.yaml").write_bytes((TEMPLATE / "params.yaml").read_bytes())
+    (tmp_path / "cspops.lock").write_text(project_code.installed().text)
+    return tmp_path
+
+
+@pytest.fixture
+def cspops(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["cspops", *arguments])
+        code = main()
+        done = capsys.readouterr()
+        return code, done.out, done.err
+
+    return run
+
+
+def by_other_code(project: Path, *stages: str, version: str | None = None, graph: str | None = None) -> str:
+    """Make cspops.lock name other code of these stages."""
+    now = project_code.installed()
+    digests = now.stages | dict.fromkeys(stages, "0" * 64)
+    text = replace(now, version=version or now.version, graph=graph or now.graph, stages=digests).text
+    (project / "cspops.lock").write_text(text)
+    return text
+
+
+def test_upgrade_says_what_will_run_and_then_nothing(project: Path, cspops: Command) -> None:
+    before = by_other_code(project, "split", "report", version="0.0.9")
+    shown = "cspops 0.0.9 -> 0.1.0\n{}: cspops.lock\nstages by other code: split, report\nnext: {}dvc repro\n"
+    assert cspops("upgrade", "--dry-run") == (0, shown.format("would change", "cspops upgrade, then "), "")
+    assert (project / "cspops.lock").read_text() == before
+    assert cspops("upgrade") == (0, shown.format("changed", ""), "")
+    assert project_code.written() == project_code.installed()
+    assert cspops("upgrade") == (0, "cspops 0.1.0 -> 0.1.0\nchanged: nothing\nstages by other code: none\n", "")
+
+
+def test_upgrade_replaces_an_old_graph_but_none_that_was_changed_by_hand(project: Path, cspops: Command) -> None:
+    old, mine = b"stages: {}\n", b"stages: {}\n# mine\n"
+    for content in (old, mine):
+        by_other_code(project, version="0.0.9", graph=hashlib.sha256(old).hexdigest())
+        (project / "dvc.yaml").write_bytes(content)
+        document = json.loads(cspops("upgrade", "--json")[1])
+        kept = content == mine
+        assert document["changed"] == (["cspops.lock"] if kept else ["dvc.yaml", "cspops.lock"])
+        assert (project / "dvc.yaml").read_bytes() == (mine if kept else (TEMPLATE / "graph.yaml").read_bytes())
+        assert ["changed by hand" in warning for warning in document["warnings"]] == [True] * kept
+
+
+def test_upgrade_with_params_of_another_version_changes_nothing_and_names_the_new_ones(project: Path, cspops: Command) -> None:
+    before = by_other_code(project, "split", version="0.0.9")
+    text = (project / "params.yaml").read_text()
+    (project / "params.yaml").write_text(text.replace("seed: 0 ", "sed: 0 ", 1))
+    code, _, err = cspops("upgrade")
+    assert code == 2
+    assert "params.yaml: seed: the key is missing" in err
+    assert err.endswith(f"the one that comes with cspops 0.1.0: {TEMPLATE / 'params.yaml'}\n")
+    assert (project / "cspops.lock").read_text() == before
