@@ -1,109 +1,129 @@
 """An edit that cannot change a result leaves a stage's digest; any other edit of what the stage imports changes it."""
 
-import shutil
-from collections.abc import Callable
+import ast
 from pathlib import Path
 
 import pytest
 
 import cspops
 from cspops.params import VIEWS
-from cspops.pipeline.code import STAGE_MODULES, Package
+from cspops.pipeline.code import PLUMBING, STAGE_MODULES, Package, package
 
 ROOT = Path(cspops.__file__).parent
 NOT_OPENED = {"LICENSE.climate_zones.txt", "README.md", "gitignore", "graph.yaml", "params.yaml", "readme.md"}
 """Data files that no number can depend on (the report lists where params.yaml is not the template's)."""
 
-Edit = Callable[[str], str]
+SMALL = {
+    "pipeline/split.py": '"""A stage."""\nfrom typing import TYPE_CHECKING\n\nfrom cspops import errors\n'
+    "from cspops.data.draws import draw\n"
+    "if TYPE_CHECKING:\n    from cspops.report.page import page\n\n\ndef run() -> list[int]:\n    return draw(2)\n",
+    "data/__init__.py": '"""A room."""\n',
+    "data/draws.py": '"""Draws."""\nfrom importlib.resources import files\n\nSEED = 1\n\n\ndef draw(n: int) -> list[int]:\n'
+    '    """Return n."""\n    from cspops.geo import radius\n\n    name = files("cspops").joinpath("sample/zones.png")\n'
+    "    return [radius(name)] * n  # twice\n\n\n@staticmethod\ndef other() -> float:\n    return 0.5\n",
+    "data/beside.json": "{}",
+    "geo.py": "def radius(name: object) -> int:\n    return 6371\n",
+    "errors.py": "class CspopsError(Exception): ...\n",
+    "report/page.py": "page = 1\n",
+    "report/page.css": "b {}",
+    "sample/zones.png": "zones",
+    "sample/other.png": "other",
+}
+"""A package with one stage; `errors` is plumbing, the report is imported for types alone."""
 
 
 @pytest.fixture
-def copy(tmp_path: Path) -> Path:
-    return Path(shutil.copytree(ROOT, tmp_path / "cspops", ignore=shutil.ignore_patterns("__pycache__")))
+def root(tmp_path: Path) -> Path:
+    for name, text in SMALL.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
 
 
-def digests(root: Path) -> dict[str, str]:
-    package = Package(root)
-    return {stage: package.digest(stage) for stage in VIEWS}
+def test_the_closure_is_what_is_imported_and_opened(root: Path) -> None:
+    closure = {file.relative_to(root).as_posix() for file in Package(root).closure("split")}
+    assert closure == {"pipeline/split.py", "data/draws.py", "geo.py", "data/beside.json", "sample/zones.png"}
 
 
-def changed(copy: Path, file: Path, edit: Edit) -> set[str]:
-    """The stages whose digest an edit of a file changes."""
-    before = digests(copy)
-    (copy / file).write_text(edit((copy / file).read_text()))
-    after = digests(copy)
-    return {stage for stage in VIEWS if before[stage] != after[stage]}
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("data/draws.py", "Return n.", "Return n numbers."),
+        ("data/draws.py", '"""Draws."""', '"""Draws numbers."""\n"""And more."""'),
+        ("data/draws.py", "# twice", "# n times"),
+        ("data/draws.py", "\n\n\n", "\n\n"),
+        ("data/draws.py", "[radius(name)]", "[\n        radius( name ),\n    ]"),
+        ("data/__init__.py", "room", "house"),
+        ("errors.py", "...", "code = 1"),
+        ("report/page.py", "1", "2"),
+        ("report/page.css", "b", "i"),
+        ("sample/other.png", "other", "another"),
+    ],
+)
+def test_an_edit_that_cannot_change_a_result_leaves_the_digest(root: Path, file: str, old: str, new: str) -> None:
+    before = Package(root).digest("split")
+    assert old in SMALL[file]
+    (root / file).write_text(SMALL[file].replace(old, new))
+    assert Package(root).digest("split") == before
 
 
-def importing(file: Path) -> set[str]:
-    package = Package(ROOT)
-    return {stage for stage in VIEWS if ROOT / file in package.closure(stage)}
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("geo.py", "6371", "6378"),
+        ("data/draws.py", "0.5", "0.25"),
+        ("data/draws.py", "@staticmethod\n", ""),
+        ("data/draws.py", "n: int", "m: int"),
+        ("data/draws.py", "* n", "* 3"),
+        ("data/draws.py", "SEED = 1", "SEED = True"),
+        ("data/__init__.py", '"""A room."""', "ROOM = 1"),
+        ("data/beside.json", "{}", "[]"),
+        ("sample/zones.png", "zones", "others"),
+    ],
+)
+def test_any_other_edit_changes_the_digest(root: Path, file: str, old: str, new: str) -> None:
+    before = Package(root).digest("split")
+    assert old in SMALL[file]
+    (root / file).write_text(SMALL[file].replace(old, new))
+    assert Package(root).digest("split") != before
 
 
-HEADS = Path("models/heads.py")
-EDITS: dict[str, Edit] = {
-    "docstring": lambda text: text.replace('"""', '"""Edited. ', 1),
-    "comment": lambda text: text + "# edited\n",
-    "lines": lambda text: text.replace("\n\n\n", "\n\n\n\n"),
-}
-
-
-@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
-def test_an_edit_that_only_explains_changes_no_digest(copy: Path, edit: Edit) -> None:
-    assert edit((copy / HEADS).read_text()) != (copy / HEADS).read_text()
-    assert changed(copy, HEADS, edit) == set()
-
-
-def test_another_number_changes_the_stages_that_import_it_and_no_other(copy: Path) -> None:
-    assert changed(copy, HEADS, lambda text: text + "EDITED = 1\n") == importing(HEADS)
-    assert {"finetune-img", "evaluate"} <= importing(HEADS) < set(VIEWS)
-
-
-def test_every_statement_counts(copy: Path) -> None:
-    """Each top-level statement of a file of the method, left out in turn, gives another digest."""
-    import ast
-
-    file = copy / "losses" / "csp.py"
-    text = file.read_text()
-    seen = {Package(copy).digest("pretrain")}
+def test_each_statement_of_the_losses_counts(root: Path) -> None:
+    """Left out in turn, each gives another digest."""
+    text = (ROOT / "losses" / "csp.py").read_text()
+    lines = text.splitlines(keepends=True)
     statements = [one for one in ast.parse(text).body if not isinstance(one, ast.Expr)]
-    for one in statements:
-        lines = text.splitlines(keepends=True)
-        first = min([one.lineno, *(decorator.lineno for decorator in getattr(one, "decorator_list", []))])
-        del lines[first - 1 : one.end_lineno]
-        file.write_text("".join(lines))
-        seen.add(Package(copy).digest("pretrain"))
+    seen = set()
+    for one in [None, *statements]:
+        kept = [*lines]
+        if one is not None:
+            first = min([one.lineno, *(decorator.lineno for decorator in getattr(one, "decorator_list", []))])
+            del kept[first - 1 : one.end_lineno]
+        (root / "geo.py").write_text("".join(kept))
+        seen.add(Package(root).digest("split"))
     assert len(seen) == len(statements) + 1
 
 
-def test_a_data_file_counts_where_it_is_opened(copy: Path) -> None:
-    before = digests(copy)
-    (copy / "sample/climate_zones.png").write_bytes(b"other")
-    after = digests(copy)
-    different = {stage for stage in VIEWS if before[stage] != after[stage]}
-    assert {"download", "pretrain", "finetune-loc", "report"} <= different
-    assert not different & {"split", "featurize", "evaluate"}
+def test_every_stage_has_its_own_module_and_none_of_another_stage() -> None:
+    room = ROOT / Path(*STAGE_MODULES.split(".")[1:])
+    modules = {stage: room / f"{stage.replace('-', '_')}.py" for stage in VIEWS}
+    for stage in VIEWS:
+        assert {modules[other] for other in VIEWS} & set(package().closure(stage)) == {modules[stage]}
+
+
+def test_a_number_in_the_heads_concerns_the_stages_that_import_them() -> None:
+    importing = {stage for stage in VIEWS if ROOT / "models" / "heads.py" in package().closure(stage)}
+    assert {"pretrain", "finetune-loc", "finetune-img", "evaluate"} <= importing
+    assert not importing & {"download", "split"}
 
 
 def test_every_data_file_is_opened_by_a_stage_or_known_to_be_none() -> None:
-    package = Package(ROOT)
-    opened = {file for stage in VIEWS for file in package.closure(stage)}
+    opened = {file for stage in VIEWS for file in package().closure(stage)}
     data = {file for file in ROOT.rglob("*") if file.is_file() and file.suffix not in (".py", ".pyc")}
     assert {file.name for file in data - opened} == NOT_OPENED
 
 
-def test_an_import_for_types_alone_does_not_count(copy: Path) -> None:
-    types = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from cspops.report import charts\n"
-    before = set(Package(copy).closure("split"))
-    (copy / "geo.py").write_text(types + (copy / "geo.py").read_text().replace("from __future__ import annotations\n", ""))
-    assert set(Package(copy).closure("split")) == before
-    (copy / "geo.py").write_text((copy / "geo.py").read_text() + "\ndef f():\n    from cspops.report import charts\n")
-    assert copy / "report/charts.py" in Package(copy).closure("split")
-
-
-def test_a_stage_imports_its_own_module_and_none_of_another_stage() -> None:
-    package = Package(ROOT)
-    room = ROOT / Path(*STAGE_MODULES.split(".")[1:])
-    modules = {stage: room / f"{stage.replace('-', '_')}.py" for stage in VIEWS}
-    for stage in VIEWS:
-        assert {modules[other] for other in VIEWS} & set(package.closure(stage)) == {modules[stage]}
+def test_plumbing_exists() -> None:
+    for name in PLUMBING:
+        path = ROOT.joinpath(*name.split("."))
+        assert path.is_dir() or path.with_suffix(".py").is_file(), name

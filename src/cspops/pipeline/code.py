@@ -96,6 +96,7 @@ class Package:
             if file is None or file in modules:
                 continue
             modules.add(file)
+            queue.append(module.rpartition(".")[0])  # a package's own code runs before that of its modules
             data |= self._beside[file.parent]
             imported, strings = self._names(file)
             queue += imported
@@ -106,13 +107,13 @@ class Package:
         """The file of a module of the package that counts; None for any other name."""
         root, *names = module.split(".")
         below = ".".join(names)
-        if root != "cspops" or any(below == one or below.startswith(f"{one}.") for one in PLUMBING):
+        if root != "cspops" or not names or any(below == one or below.startswith(f"{one}.") for one in PLUMBING):
             return None
         path = self.root.joinpath(*names)
-        if path.with_suffix(".py").is_file() and names:
+        if path.with_suffix(".py").is_file():
             return path.with_suffix(".py")
         face = path / "__init__.py"
-        return face if names and face.is_file() and len(self._tree(face).body) > 1 else None
+        return face if face.is_file() and not all(map(_is_docstring, self._tree(face).body)) else None
 
     def _names(self, file: Path) -> tuple[list[str], set[str]]:
         """What a module imports, and the last part of each of its strings."""
@@ -167,11 +168,13 @@ def _written(tree: ast.AST) -> str:
                 write(value)
             elif isinstance(value, list):
                 for one in value:
+                    if name == "body" and _is_docstring(one):
+                        continue
                     put(name)
-                    if not isinstance(one, ast.AST):
-                        put(repr(one))
-                    elif name != "body" or not _is_docstring(one):
+                    if isinstance(one, ast.AST):
                         write(one)
+                    else:
+                        put(repr(one))
             elif value is not None or name == "value":
                 put(name)
                 put(repr(value))
