@@ -38,8 +38,8 @@ def pretrain(
     Args:
         unlabelled: positions and image features of the training rows.
         encoder_config: see `LocationEncoder`.
-        settings: a section of `losses` in params.yaml, which says what is minimised: Eq. 4, Eq. 3, the error of a
-            regression, or nothing, and the encoder is returned untrained. With `learn_temperature` the temperatures of
+        settings: a section of `losses` in params.yaml. It decides what is minimised: Eq. 4, Eq. 3, the error of a
+            regression, or nothing, so that the encoder is returned untrained. With `learn_temperature` the temperatures of
             the terms in force start there and are learned; the curve has them.
         schedule: epochs, rows per step and negative locations per image. The learning rate is the loss's own.
         negatives: the law that negative locations are drawn from, afresh at each step.
@@ -84,7 +84,7 @@ def _contrast(
     negatives: Sampler,
     seed: int,
 ) -> tuple[nn.Module, Step, Callable[[], None]]:
-    """The projection W with the learned temperatures, the step of `mc` and `nce`, and what follows it."""
+    """Return the projection W with the learned temperatures, the step of `mc` and `nce`, and what follows each step."""
     with global_torch_stream(seed, "projection"):
         projection = Projection(features.shape[1], encoder.dim)
     head = nn.ModuleDict({"projection": projection}).to(features.device)
@@ -98,6 +98,7 @@ def _contrast(
     def step(rows: Tensor, draws: torch.Generator) -> Mapping[str, Tensor]:
         n = len(rows)
         again = n if has_second_pass else 0
+        # one pass for all: positions, their second dropout pass and the negatives share the product of the first layer
         inputs = [prepared[rows]]
         if c:
             inputs.append(encoder.prepare(negatives(n * c, generator=draws)))
@@ -111,7 +112,7 @@ def _contrast(
 
 
 def _temperatures(settings: McLoss | NceLoss) -> LearnedTemperatures | None:
-    """Those of the terms in force, where they are learned."""
+    """Return the temperatures of the terms in force, where they are learned."""
     if isinstance(settings, NceLoss) or not settings.learn_temperature:
         return None
     taus = {"B": settings.tau_batch, "L": settings.tau_locations, "D": settings.tau_dropout}
@@ -119,7 +120,7 @@ def _temperatures(settings: McLoss | NceLoss) -> LearnedTemperatures | None:
 
 
 def _mc(settings: McLoss, temperatures: LearnedTemperatures | None) -> Contrast:
-    """Eq. 4; the temperatures are those of the settings, but for learned ones."""
+    """Return Eq. 4; learned temperatures take the place of those in the settings."""
 
     def contrast(
         loc_emb: Tensor, image_emb: Tensor, neg_loc_emb: Tensor | None, loc_emb_2: Tensor | None
@@ -144,7 +145,7 @@ def _mc(settings: McLoss, temperatures: LearnedTemperatures | None) -> Contrast:
 
 
 def _nce(settings: NceLoss) -> Contrast:
-    """Eq. 3."""
+    """Return Eq. 3."""
 
     def contrast(
         loc_emb: Tensor, image_emb: Tensor, neg_loc_emb: Tensor | None, loc_emb_2: Tensor | None
@@ -163,11 +164,11 @@ def _nce(settings: NceLoss) -> Contrast:
 
 
 def _nothing() -> None:
-    """What follows a step that needs nothing."""
+    """Do nothing after a step."""
 
 
 def _regression(encoder: LocationEncoder, prepared: Tensor, features: Tensor, seed: int) -> tuple[nn.Module, Step]:
-    """A linear layer from e(x) to the standardised image features, and the step of `mse`."""
+    """Return a linear layer from e(x) to the standardised image features, and the step of `mse`."""
     with global_torch_stream(seed, "regression"):
         head = nn.Linear(encoder.dim, features.shape[1]).to(features.device)
     target = Standardise(features.shape[1]).to(features.device).fit(features)(features)
@@ -179,7 +180,7 @@ def _regression(encoder: LocationEncoder, prepared: Tensor, features: Tensor, se
 
 
 def curve_columns(settings: LossSettings) -> tuple[str, ...]:
-    """The columns of the curve: the epoch, each term in force, the total, and the temperatures where they are learned."""
+    """Return the columns of the curve: the epoch, each term in force, the total, and the temperatures where learned."""
     terms = settings.terms if isinstance(settings, McLoss | NceLoss) else ""
     learned = isinstance(settings, McLoss) and settings.learn_temperature
     return ("epoch", *terms, "total", *((TAUS[term] for term in terms) if learned else ()))
