@@ -23,7 +23,7 @@ import torch
 from benchmarks.decoding import plain, seconds, write_photos
 from cspops.host import Host
 from cspops.models.backbones import ImageNetwork, build_image_network
-from cspops.models.image_features import answer_of, image_features, on_device
+from cspops.models.image_features import features_of, image_features, on_device
 from cspops.pixels.decoding import squares
 from cspops.pixels.reading import Reading
 from cspops.pixels.tensors import stacked
@@ -68,7 +68,7 @@ def parts(network: ImageNetwork, source: Callable[[], Iterator[Tensor]], device:
         there = on_device(pixels, device)
         finished("transfer", start)
         start = time.perf_counter()
-        answer_of(network, there, device).cpu()
+        features_of(network, there, device).cpu()
         finished("network", start)
     return times
 
