@@ -1,6 +1,7 @@
 """Draw for each image of a catalogue a neighbour and a distant image, by their positions."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -91,16 +92,8 @@ class NearAndFar:
 
     def to(self, device: torch.device) -> "NearAndFar":
         """Return the same on ``device``."""
-        return NearAndFar(
-            self.lonlat.to(device),
-            self.located.to(device),
-            self.first.to(device),
-            self.count.to(device),
-            self.near.to(device),
-            self.has_distant.to(device),
-            self.neighbour_km,
-            self.distant_km,
-        )
+        tensors: dict[str, Any] = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **tensors)
 
     def neighbour(self, rows: Int[Tensor, "b"], draws: torch.Generator) -> Int[Tensor, "b"]:
         """Draw a neighbour of each row; the row itself where it has none."""

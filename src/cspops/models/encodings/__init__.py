@@ -48,33 +48,10 @@ in their state dict (``anchor`` (anchors, 2); ``frequency`` W (2, s) and ``shift
 ``table`` (cells, features)). ``rbf.fit(lonlat, generator)`` then draws the anchors from training positions.
 """
 
-from cspops.models.encodings.base import Encoding, geometric_frequencies
+from cspops.models.encodings.base import Encoding
 from cspops.models.encodings.planar import Direct, EqualEarthRff, Grid, Rbf, Rff, Theory, Tile, Wrap
 from cspops.models.encodings.sphere2vec import Dfs, SphereC, SphereCPlus, SphereM, SphereMPlus
-from cspops.models.encodings.spherical import Nerf, SphericalHarmonics, Xyz, spherical_harmonics
-
-__all__ = [
-    "ENCODINGS",
-    "Dfs",
-    "Direct",
-    "Encoding",
-    "EqualEarthRff",
-    "Grid",
-    "Nerf",
-    "Rbf",
-    "Rff",
-    "SphereC",
-    "SphereCPlus",
-    "SphereM",
-    "SphereMPlus",
-    "SphericalHarmonics",
-    "Theory",
-    "Tile",
-    "Wrap",
-    "Xyz",
-    "geometric_frequencies",
-    "spherical_harmonics",
-]
+from cspops.models.encodings.spherical import Nerf, SphericalHarmonics, Xyz
 
 ENCODINGS: dict[str, type[Encoding]] = {
     "direct": Direct,

@@ -1,8 +1,10 @@
 """Build this project's modules with the weights of a released checkpoint."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import torch
+from torch import nn
 
 from cspops.errors import DataError
 from cspops.models.checkpoint import Config
@@ -83,8 +85,17 @@ def rebuild(checkpoint: Checkpoint) -> Released:
         kind.adapt(settings, weights)
     encoder.load_state_dict(weights, strict=True)
     mapped = {f"encoder.{entry.ours}": entry.theirs for entry in entries}
-    class_embedding = _class_embedding(checkpoint, settings, state, encoder.dim, mapped)
-    projection = _projection(checkpoint, settings, state, encoder.dim, mapped)
+    class_embedding, projection = None, None
+    if "class_emb.weight" in state:
+        with global_torch_stream(0, "released"):
+            class_embedding = ClassEmbedding(encoder.dim, settings.count("num_classes"))
+        names = {"linear.weight": "class_emb.weight"}
+        _fill(checkpoint, state, class_embedding, names, mapped, "class_embedding")
+    if "img_dec.weight" in state:
+        with global_torch_stream(0, "released"):
+            projection = Projection(settings.count("cnn_feat_dim"), encoder.dim)
+        names = {"linear.weight": "img_dec.weight", "linear.bias": "img_dec.bias"}
+        _fill(checkpoint, state, projection, names, mapped, "projection")
     unknown = sorted(set(state) - set(LEFT_OUT))
     if unknown:
         raise DataError(f"{checkpoint.file}: state_dict holds {unknown[0]}, which a {name} encoder of its params does not have")
@@ -155,33 +166,18 @@ def _check(checkpoint: Checkpoint, state: dict[str, Tensor], name: str, shape: t
         raise DataError(f"{checkpoint.file}: {name} has shape {its_shape}, but {shape} by its params")
 
 
-def _class_embedding(
-    checkpoint: Checkpoint, settings: Settings, state: dict[str, Tensor], dim: int, mapped: dict[str, str]
-) -> ClassEmbedding | None:
-    name = "class_emb.weight"
-    if name not in state:
-        return None
-    classes = settings.count("num_classes")
-    _check(checkpoint, state, name, (classes, dim))
-    with global_torch_stream(0, "released"):
-        class_embedding = ClassEmbedding(dim, classes)
-    class_embedding.load_state_dict({"linear.weight": state.pop(name)}, strict=True)
-    mapped["class_embedding.linear.weight"] = name
-    return class_embedding.eval()
-
-
-def _projection(
-    checkpoint: Checkpoint, settings: Settings, state: dict[str, Tensor], dim: int, mapped: dict[str, str]
-) -> Projection | None:
-    name = "img_dec.weight"
-    if name not in state:
-        return None
-    width = settings.count("cnn_feat_dim")
-    _check(checkpoint, state, name, (dim, width))
-    _check(checkpoint, state, "img_dec.bias", (dim,))
-    with global_torch_stream(0, "released"):
-        projection = Projection(width, dim)
-    for one in ("weight", "bias"):
-        projection.linear.get_parameter(one).data.copy_(state.pop(f"img_dec.{one}"))
-        mapped[f"projection.linear.{one}"] = f"img_dec.{one}"
-    return projection.eval()
+def _fill(
+    checkpoint: Checkpoint,
+    state: dict[str, Tensor],
+    module: nn.Module,
+    names: Mapping[str, str],
+    mapped: dict[str, str],
+    at: str,
+) -> None:
+    """Move tensors of ``state`` into ``module``, whose name is ``at``; ``names`` has their names here and there."""
+    own = module.state_dict()
+    for ours, theirs in names.items():
+        _check(checkpoint, state, theirs, tuple(own[ours].shape))
+    module.load_state_dict(own | {ours: state.pop(theirs) for ours, theirs in names.items()})
+    mapped |= {f"{at}.{ours}": theirs for ours, theirs in names.items()}
+    module.eval()
