@@ -13,7 +13,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +67,23 @@ def seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+def timed(ways: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
+    """Time the ways in turn, ``repeats`` times, and return the seconds of each."""
+    times: dict[str, list[float]] = {way: [] for way in ways}
+    for _ in range(repeats):
+        for way, call in ways.items():
+            times[way].append(seconds(call))
+    return times
+
+
+def print_rates(times: Mapping[str, Sequence[float]], images: int) -> None:
+    """Print images per second of each way, and how many times as fast as the way `plain` it is."""
+    print(f"{'':12}{'images/s':>10}{'x plain':>9}")
+    for way, took in times.items():
+        ratio = statistics.median(a / b for a, b in zip(times["plain"], took, strict=True))
+        print(f"{way:12}{images / statistics.median(took):10,.0f}{ratio:9.2f}")
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.decoding", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--images", type=int, default=6000)
@@ -84,17 +101,11 @@ def main(argv: list[str] | None = None) -> None:
         expected = ways["plain"]()
         for way, call in ways.items():
             assert np.array_equal(call(), expected), way
-        times: dict[str, list[float]] = {way: [] for way in ways}
-        for _ in range(arguments.repeats):
-            for way, call in ways.items():
-                times[way].append(seconds(call))
+        times = timed(ways, arguments.repeats)
     size = f"{arguments.side} x {arguments.side * 3 // 4}"
     cores = f"{os.cpu_count()} cores, {arguments.repeats} repeats"
     print(f"{arguments.images} JPEGs of {size} pixels to {arguments.px} x {arguments.px}, {cores}")
-    print(f"{'':12}{'images/s':>10}{'x plain':>9}")
-    for way, took in times.items():
-        ratio = statistics.median(a / b for a, b in zip(times["plain"], took, strict=True))
-        print(f"{way:12}{arguments.images / statistics.median(took):10,.0f}{ratio:9.2f}")
+    print_rates(times, arguments.images)
 
 
 if __name__ == "__main__":

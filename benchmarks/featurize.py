@@ -10,7 +10,6 @@ the largest share is what the others wait for, and their sum is the time that it
 
 import argparse
 import os
-import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from benchmarks.decoding import plain, seconds, write_photos
+from benchmarks.decoding import plain, print_rates, timed, write_photos
 from cspops.host import Host
 from cspops.models.backbones import ImageNetwork, build_image_network
 from cspops.models.image_features import features_of, image_features, on_device
@@ -108,10 +107,7 @@ def main(argv: list[str] | None = None) -> None:
             "ours": lambda: ours(network, source(), device),
         }
         assert agree(ways["ours"](), ways["plain"](), device), "ours"
-        times: dict[str, list[float]] = {way: [] for way in ways}
-        for _ in range(arguments.repeats):
-            for way, call in ways.items():
-                times[way].append(seconds(call))
+        times = timed(ways, arguments.repeats)
         alone = parts(network, source, device)
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     size = f"{arguments.side} x {arguments.side * 3 // 4}"
@@ -120,10 +116,7 @@ def main(argv: list[str] | None = None) -> None:
         f"batches of {arguments.batch}, {workers} workers, {os.cpu_count()} cores, {torch.get_num_threads()} threads, "
         f"{arguments.repeats} repeats"
     )
-    print(f"{'':12}{'images/s':>10}{'x plain':>9}")
-    for way, took in times.items():
-        ratio = statistics.median(a / b for a, b in zip(times["plain"], took, strict=True))
-        print(f"{way:12}{arguments.images / statistics.median(took):10,.0f}{ratio:9.2f}")
+    print_rates(times, arguments.images)
     print(f"{'alone':12}{'images/s':>10}{'share':>9}")
     for part, took_alone in alone.items():
         print(f"{part:12}{arguments.images / took_alone:10,.0f}{took_alone / sum(alone.values()):9.0%}")

@@ -67,9 +67,9 @@ def predictions(judged: Judged, models: Mapping[str, Answers], *, seed: int, rat
     imaged = judged.imaged
     n, k = int(imaged.sum()), next(iter(models.values())).best.shape[1]
     offsets = pa.array(np.arange(0, n * k + 1, k, dtype=np.int32))
-    best = {model: answers.best[imaged].int().flatten() for model, answers in models.items()}
-    own = {model: answers.own[imaged].float() for model, answers in models.items()}
-    confidence = {model: answers.confidence[imaged].float() for model, answers in models.items()}
+    best = {model: one.best[imaged].int().flatten() for model, one in models.items()}
+    own = {model: one.own[imaged].float() for model, one in models.items()}
+    confidence = {model: one.confidence[imaged].float() for model, one in models.items()}
     return pa.table(
         {
             "seed": pa.array([seed] * n, pa.int32()),

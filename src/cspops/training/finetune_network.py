@@ -148,7 +148,7 @@ def finetune_network(
     Args:
         labelled: the few-shot subset.
         start: how the head standardises features, fitted to F*(I) of the labelled rows; or a probe of F*(I) as which a
-            linear head starts (Kumar et al. 2022): a head that knows nothing yet would spoil the features before it has
+            linear head starts (Kumar et al. 2022): an untrained head would damage the features before it has
             learned to use them.
         name: of the snapshot, of the random streams and in messages.
 
