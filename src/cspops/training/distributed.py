@@ -21,7 +21,7 @@ import torch.distributed as dist
 from cspops import errors
 from cspops.errors import CspopsError, EnvironmentProblem
 from cspops.progress import show_from
-from cspops.training.processes import Processes
+from cspops.training.loop import Processes
 
 Together = Callable[[Any, Processes, torch.device], None]
 """A function of a module: its argument, which process it is in, and where that computes."""

@@ -22,8 +22,7 @@ from cspops.pixels.views import Augmentation, Views
 from cspops.seeds import global_torch_stream
 from cspops.shapes import Float, Int, Tensor, UInt8
 from cspops.training.kept_weights import KeptWeights
-from cspops.training.loop import Curve, Run, Schedule, Training, run_epochs
-from cspops.training.processes import Processes
+from cspops.training.loop import Curve, Processes, Run, Schedule, Training, run_epochs
 
 log = logging.getLogger(__name__)
 
