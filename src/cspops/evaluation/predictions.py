@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from cspops.evaluation.metrics import Judgement
 from cspops.shapes import Bool, Float, Int, Tensor
 
 TOP = 10
@@ -50,26 +51,21 @@ def schema(models: tuple[str, ...]) -> pa.Schema:
     )
 
 
-@dataclass(frozen=True)
-class Answers:
-    """What predictions.parquet holds of one model for every judged row."""
+def predictions(
+    judged: Judged, best: Mapping[str, Int[Tensor, "n top"]], judgements: Mapping[str, Judgement], *, seed: int, ratio: float
+) -> pa.Table:
+    """Return the rows of one seed and label ratio, without those that have no P(y|I).
 
-    best: Int[Tensor, "n top"]
-    """The ``TOP`` best classes, or all, best first."""
-    own: Float[Tensor, "n"]
-    """log P of the true class."""
-    confidence: Float[Tensor, "n"]
-    """P of the best class."""
-
-
-def predictions(judged: Judged, models: Mapping[str, Answers], *, seed: int, ratio: float) -> pa.Table:
-    """Return the rows of one seed and label ratio, without those that have no P(y|I)."""
+    Args:
+        best: per model the ``TOP`` best classes of each row, or all where there are fewer, best first.
+        judgements: of these models, and perhaps of others.
+    """
     imaged = judged.imaged
-    n, k = int(imaged.sum()), next(iter(models.values())).best.shape[1]
+    n, k = int(imaged.sum()), next(iter(best.values())).shape[1]
     offsets = pa.array(np.arange(0, n * k + 1, k, dtype=np.int32))
-    best = {model: one.best[imaged].int().flatten() for model, one in models.items()}
-    own = {model: one.own[imaged].float() for model, one in models.items()}
-    confidence = {model: one.confidence[imaged].float() for model, one in models.items()}
+    classes = {model: some[imaged].int().flatten() for model, some in best.items()}
+    own = {model: judgements[model].own[imaged].float() for model in best}
+    confidence = {model: judgements[model].confidence[imaged].float() for model in best}
     return pa.table(
         {
             "seed": pa.array([seed] * n, pa.int32()),
@@ -77,9 +73,9 @@ def predictions(judged: Judged, models: Mapping[str, Answers], *, seed: int, rat
             "role": judged.role()[imaged.numpy()],
             "obs_id": judged.obs_id.filter(imaged.numpy()),
             "label": pa.array(judged.label[imaged].int().numpy()),
-            **{model: pa.ListArray.from_arrays(offsets, pa.array(classes.numpy())) for model, classes in best.items()},
+            **{model: pa.ListArray.from_arrays(offsets, pa.array(some.numpy())) for model, some in classes.items()},
             **{f"{model}_log_p": pa.array(log_p.numpy()) for model, log_p in own.items()},
             **{f"{model}_confidence": pa.array(p.numpy()) for model, p in confidence.items()},
         },
-        schema=schema(tuple(models)),
+        schema=schema(tuple(best)),
     )
