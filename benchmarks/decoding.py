@@ -1,10 +1,10 @@
-"""Images a second from files to squares of pixels, by no, one and two workers, against a plain loop over Pillow.
+"""Measure images per second from files to squares of pixels, by no, one and two workers, against a plain loop over Pillow.
 
     python -m benchmarks.decoding [--images 6000] [--side 500] [--px 224] [--repeats 1] [--workers 0 1 2]
 
 run from the project's root. The JPEGs are made for it: smooth colours with a little noise, as photos compress. The ways are
 timed in turn, ``repeats`` times; the table shows medians, and of ratios the medians of the repeats' own. Starting the
-workers counts. On a machine with other work or fewer cores than workers the ratios say little.
+workers counts. On a machine with other work or fewer cores than workers the ratios mean little.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,7 @@ from cspops.pixels.workers import Workers
 
 
 def write_photos(folder: Path, *, images: int, side: int) -> pa.Table:
-    """JPEGs of ``side`` pixels, 4 by 3, and the column of a catalogue that names them."""
+    """Write JPEGs of ``side`` pixels, 4 by 3, and return the column of a catalogue that names them."""
     draws = np.random.default_rng(0)
     for number in range(images):
         coarse = Image.fromarray(draws.integers(0, 256, (12, 16, 3), dtype=np.uint8))
@@ -38,7 +38,7 @@ def write_photos(folder: Path, *, images: int, side: int) -> pa.Table:
 
 
 def plain(folder: Path, images: int, px: int) -> np.ndarray:
-    """What anybody would write."""
+    """Decode as anybody would."""
     out = np.empty((images, px, px, 3), np.uint8)
     for number in range(images):
         with Image.open(io.BytesIO((folder / f"{number}.jpg").read_bytes())) as opened:
@@ -51,7 +51,7 @@ def plain(folder: Path, images: int, px: int) -> np.ndarray:
 
 
 def ours(folder: Path, table: pa.Table, px: int, workers: int) -> np.ndarray:
-    """The way of featurize."""
+    """Decode as featurize does."""
     out = np.empty((len(table), px, px, 3), np.uint8)
     with Workers(workers) as started:
         pixels = squares([(range(len(table)), table)], px=px, root=folder, reading=Reading(), map=started.map)
@@ -61,10 +61,27 @@ def ours(folder: Path, table: pa.Table, px: int, workers: int) -> np.ndarray:
 
 
 def seconds(call: Callable[[], object]) -> float:
-    """Wall seconds of a call."""
+    """Return the wall seconds of a call."""
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
+
+
+def timed(ways: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
+    """Time the ways in turn, ``repeats`` times, and return the seconds of each."""
+    times: dict[str, list[float]] = {way: [] for way in ways}
+    for _ in range(repeats):
+        for way, call in ways.items():
+            times[way].append(seconds(call))
+    return times
+
+
+def print_rates(times: Mapping[str, Sequence[float]], images: int) -> None:
+    """Print images per second of each way, and how many times as fast as the way `plain` it is."""
+    print(f"{'':12}{'images/s':>10}{'x plain':>9}")
+    for way, took in times.items():
+        ratio = statistics.median(a / b for a, b in zip(times["plain"], took, strict=True))
+        print(f"{way:12}{images / statistics.median(took):10,.0f}{ratio:9.2f}")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -74,26 +91,21 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--px", type=int, default=224)
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2])
-    asked = parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        table = write_photos(folder, images=asked.images, side=asked.side)
-        ways: dict[str, Callable[[], np.ndarray]] = {"plain": lambda: plain(folder, asked.images, asked.px)}
-        for workers in asked.workers:
-            ways[f"{workers} workers"] = lambda workers=workers: ours(folder, table, asked.px, workers)  # type: ignore[misc]
+        table = write_photos(folder, images=arguments.images, side=arguments.side)
+        ways: dict[str, Callable[[], np.ndarray]] = {"plain": lambda: plain(folder, arguments.images, arguments.px)}
+        for workers in arguments.workers:
+            ways[f"{workers} workers"] = lambda workers=workers: ours(folder, table, arguments.px, workers)  # type: ignore[misc]
         expected = ways["plain"]()
         for way, call in ways.items():
             assert np.array_equal(call(), expected), way
-        times: dict[str, list[float]] = {way: [] for way in ways}
-        for _ in range(asked.repeats):
-            for way, call in ways.items():
-                times[way].append(seconds(call))
-    size = f"{asked.side} x {asked.side * 3 // 4}"
-    print(f"{asked.images} JPEGs of {size} pixels to {asked.px} x {asked.px}, {os.cpu_count()} cores, {asked.repeats} repeats")
-    print(f"{'':12}{'images/s':>10}{'x plain':>9}")
-    for way, took in times.items():
-        ratio = statistics.median(a / b for a, b in zip(times["plain"], took, strict=True))
-        print(f"{way:12}{asked.images / statistics.median(took):10,.0f}{ratio:9.2f}")
+        times = timed(ways, arguments.repeats)
+    size = f"{arguments.side} x {arguments.side * 3 // 4}"
+    cores = f"{os.cpu_count()} cores, {arguments.repeats} repeats"
+    print(f"{arguments.images} JPEGs of {size} pixels to {arguments.px} x {arguments.px}, {cores}")
+    print_rates(times, arguments.images)
 
 
 if __name__ == "__main__":

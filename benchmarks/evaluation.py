@@ -1,4 +1,4 @@
-"""Peak memory and seconds of stage evaluate with iNat2018's 8,142 classes, and beside a way that holds whole tables.
+"""Measure memory and seconds of stage evaluate with iNat2018's 8,142 classes, against a way that holds whole tables.
 
     python -m benchmarks.evaluation [--threads 1] [--rows 24426] [--beside 1500]
 
@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -66,7 +66,7 @@ class Shapes:
     """Sizes of the artefacts."""
 
     rows: int = 24426
-    """Of validation, and as many of test."""
+    """Validation rows, and as many test rows."""
     classes: int = 8142
     labelled: int = 21871
     """5 % of iNat2018's training rows."""
@@ -77,7 +77,7 @@ class Shapes:
 
 
 def write(folder: Path, shapes: Shapes) -> dict[str, Path]:
-    """The artefacts that the stage reads: the labelled rows first, then validation and test."""
+    """Write the artefacts that the stage reads: the labelled rows first, then validation and test."""
     inputs = {name: folder / name for name in STAGES}
     for path in inputs.values():
         path.mkdir(parents=True)
@@ -115,14 +115,14 @@ def write(folder: Path, shapes: Shapes) -> dict[str, Path]:
 
 
 def in_blocks(inputs: dict[str, Path], out: Path) -> None:
-    """The stage."""
+    """Run the stage."""
     out.mkdir()
     evaluate.run(VIEW, Site(out, inputs, out, out, out, Host()))
 
 
 @torch.inference_mode()
 def whole(inputs: dict[str, Path], out: Path) -> dict[str, dict[str, float]]:
-    """The metrics of every model on the test rows, from tables of all rows; nothing is written."""
+    """Return the metrics of every model on the test rows, from tables of all rows; nothing is written."""
     observations = read_observations(inputs["download"])
     roles = read_roles(inputs["split"], observations.obs_id)
     kept, classes = roles["val"] | roles["test"], len(observations.classes)
@@ -170,7 +170,7 @@ WAYS = {"in blocks": in_blocks, "whole": whole}
 
 
 def measure(way: str, inputs: dict[str, Path], out: Path, threads: int) -> dict[str, float]:
-    """Wall and CPU seconds of one way, and the peak of this process in MB, before and after it."""
+    """Return wall and CPU seconds of one way, and the peak of this process in MB, before and after it."""
     torch.set_num_threads(threads)
     before, wall, cpu = peak_mb(), time.perf_counter(), time.process_time()
     WAYS[way](inputs, out)
@@ -178,7 +178,7 @@ def measure(way: str, inputs: dict[str, Path], out: Path, threads: int) -> dict[
 
 
 def peak_mb() -> float:
-    """The most memory that this process ever held, pages of mapped files too."""
+    """Return the most memory that this process ever held, pages of mapped files included."""
     status = Path("/proc/self/status")
     if status.is_file():  # ru_maxrss would be that of the process that started this one, where that was larger
         return int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1]) * 1e-3  # type: ignore[index]
@@ -186,7 +186,7 @@ def peak_mb() -> float:
 
 
 def in_a_process(way: str, shapes: Shapes, threads: int) -> dict[str, float]:
-    """`measure` in a process of its own, so that the peak is that of this way alone."""
+    """Run `measure` in a process of its own, so that the peak is that of this way alone."""
     with tempfile.TemporaryDirectory() as folder:
         inputs = {name: str(path) for name, path in write(Path(folder) / "artifacts", shapes).items()}
         code = (
@@ -195,8 +195,8 @@ def in_a_process(way: str, shapes: Shapes, threads: int) -> dict[str, float]:
             f"print(json.dumps(e.measure({way!r}, inputs, pathlib.Path({folder!r}) / 'out', {threads})))"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    measurement: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return measurement
 
 
 def main(shapes: Shapes | None = None, argv: list[str] | None = None) -> None:
@@ -207,20 +207,17 @@ def main(shapes: Shapes | None = None, argv: list[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     shapes = shapes or Shapes()
 
-    def sized(rows: int) -> Shapes:
-        return Shapes(rows, shapes.classes, shapes.labelled, shapes.features, shapes.dim, shapes.scales, shapes.hidden)
-
     about = f"{shapes.classes:,} classes, {shapes.labelled:,} labelled rows"
     print(f"torch {torch.__version__}, {arguments.threads} thread(s), {about}")
     print(f"{'validation and test rows':>26}{'way':>12}{'wall s':>9}{'CPU s':>9}{'peak MB':>10}{'imports':>10}")
-    found = {}
+    measurements = {}
     for rows, way in ((arguments.beside, "whole"), (arguments.beside, "in blocks"), (arguments.rows, "in blocks")):
         if rows:
-            found[rows, way] = one = in_a_process(way, sized(rows), arguments.threads)
+            measurements[rows, way] = one = in_a_process(way, replace(shapes, rows=rows), arguments.threads)
             numbers = f"{one['wall']:9.1f}{one['cpu']:9.1f}{one['peak_mb']:10,.0f}{one['before_mb']:10,.0f}"
             print(f"{f'2 x {rows:,}':>26}{way:>12}{numbers}", flush=True)
     if arguments.beside:
-        blocks, tables = found[arguments.beside, "in blocks"], found[arguments.beside, "whole"]
+        blocks, tables = (measurements[arguments.beside, way] for way in ("in blocks", "whole"))
         times, less = tables["cpu"] / blocks["cpu"], tables["peak_mb"] / blocks["peak_mb"]
         print(
             f"at 2 x {arguments.beside:,} rows whole tables take {times:.2f} times the CPU time and {less:.2f} times the memory"

@@ -1,9 +1,9 @@
-"""Rows a second and peak memory from a CSV table of image paths to the roles, for a number of rows and twice as many.
+"""Measure rows per second and peak memory from a CSV table of image paths to the roles, for some rows and twice as many.
 
     python -m benchmarks.ingestion [--rows 500000] [--folder FOLDER]
 
 run from the project's root. The table is synthetic: positions as text (some with a decimal comma, some wrong), a thousand
-names, dates, three roles, paths of images that nobody looks at, a few ids repeated. `download` and `split` are the stages with
+names, dates, three roles, paths of images that are never opened, a few ids repeated. `download` and `split` are the stages with
 params.yaml's settings, but for the source and the seeds (one), `read` is `read_observations`; seconds are of CPU time. Each
 size runs in a process of its own, whose peak memory (all of it, what Python and its packages take included) is shown; the
 last line is the ratio of the times: 2 is linear.
@@ -31,7 +31,7 @@ PARTS = ("download", "split", "read")
 
 
 def synthetic(rows: int, *, seed: int = 0) -> Iterator[pa.RecordBatch]:
-    """Batches as a source of a CSV file yields them: of 1000 rows 2 have no position, 1 a wrong one, 1 a used id."""
+    """Yield batches as a source of a CSV file does: of 1000 rows 2 have no position, 1 a wrong one, 1 a used id."""
     from cspops.intake.rows import batch
 
     names = pa.array([f"Genus{n // 10} species{n}" for n in range(1000)])
@@ -69,7 +69,7 @@ def synthetic(rows: int, *, seed: int = 0) -> Iterator[pa.RecordBatch]:
 
 
 def write_table(file: Path, rows: int) -> None:
-    """The synthetic rows as a CSV file with usual column names."""
+    """Write the synthetic rows as a CSV file with usual column names."""
     file.parent.mkdir(parents=True, exist_ok=True)
     names = ("obs_id", "lon", "lat", "label", "captured_at", "location_id", "split", "image")
     with pa_csv.CSVWriter(file, pa.schema([(name, pa.string()) for name in names])) as writer:
@@ -80,7 +80,7 @@ def write_table(file: Path, rows: int) -> None:
 
 
 def measured(rows: int, folder: Path) -> dict[str, float]:
-    """CPU seconds of each part, of ``folder``/data/table.csv, and this process's peak memory in bytes."""
+    """Return CPU seconds of each part for ``folder``/data/table.csv, and this process's peak memory in bytes."""
     from cspops.data.catalogue import read_observations
     from cspops.host import Host
     from cspops.params import VIEWS, load, view, with_values
@@ -108,26 +108,24 @@ def measured(rows: int, folder: Path) -> dict[str, float]:
 
 
 def in_its_own_process(rows: int, folder: Path) -> dict[str, float]:
-    """`measured` in a new process."""
+    """Run `measured` in a new process."""
     command = [sys.executable, "-m", "benchmarks.ingestion", "--one", str(rows), "--folder", str(folder)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
+    measurement: dict[str, float] = json.loads(done.stdout)
+    return measurement
 
 
 def table(rows: int, folder: Path) -> str:
-    """The measurements at ``rows`` and twice as many, as lines."""
+    """Format the measurements at ``rows`` and twice as many, one per line."""
     lines = [f"{'rows':>10}{'set aside':>11}{'download':>11}{'split':>9}{'read':>9}{'rows/s':>10}{'peak memory':>13}"]
     both = []
     for size in (rows, 2 * rows):
         with tempfile.TemporaryDirectory(dir=folder) as here:
             write_table(Path(here) / "data" / "table.csv", size)
-            found = in_its_own_process(size, Path(here))
-        both.append(sum(found[part] for part in PARTS))
-        seconds = "".join(f"{found[part]:>{width}.1f} s" for part, width in zip(PARTS, (9, 7, 7), strict=True))
-        lines.append(
-            f"{size:>10,}{found['rejected']:>11,.0f}{seconds}{size / both[-1]:>10,.0f}{found['peak'] / 2**20:>9,.0f} MiB"
-        )
+            one = in_its_own_process(size, Path(here))
+        both.append(sum(one[part] for part in PARTS))
+        seconds = "".join(f"{one[part]:>{width}.1f} s" for part, width in zip(PARTS, (9, 7, 7), strict=True))
+        lines.append(f"{size:>10,}{one['rejected']:>11,.0f}{seconds}{size / both[-1]:>10,.0f}{one['peak'] / 2**20:>9,.0f} MiB")
     lines.append(f"twice the rows take {both[1] / both[0]:.2f} times as long")
     return "\n".join(lines)
 
@@ -138,11 +136,11 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=500_000)
     parser.add_argument("--folder", type=Path, help="for the temporary catalogue")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.one is None:
-        print(table(given.rows, given.folder))
+    arguments = parser.parse_args()
+    if arguments.one is None:
+        print(table(arguments.rows, arguments.folder))
     else:
-        print(json.dumps(measured(given.one, given.folder)))
+        print(json.dumps(measured(arguments.one, arguments.folder)))
 
 
 if __name__ == "__main__":

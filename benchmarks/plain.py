@@ -1,4 +1,4 @@
-"""The plain way to pre-train and fine-tune: what the functions of `cspops` are timed against.
+"""Pre-train and fine-tune in the plain way, against which the functions of `cspops` are timed.
 
 A Dataset that indexes one row, a position encoding by numpy in each pass, three separate passes, `torch.nn.Dropout`, the
 whole graph over batch x classes, and torch's default Adam.
@@ -46,7 +46,7 @@ class Encoder(nn.Module):
 
 
 def places(n: int, generator: np.random.Generator) -> np.ndarray:
-    """Uniform on the sphere, degrees."""
+    """Draw positions uniformly on the sphere, in degrees."""
     lon, z = generator.uniform(-180, 180, n), generator.uniform(-1, 1, n)
     return np.stack((lon, np.degrees(np.arcsin(z))), 1)
 
@@ -59,7 +59,7 @@ def pretraining_loss(
     negatives: np.ndarray,
     temperature: float,
 ) -> torch.Tensor:
-    """Eq. 4 with weights 1, one temperature and C = 1; `cspops.losses.csp.mc_loss` after three passes."""
+    """Return Eq. 4 with weights 1, one temperature and C = 1; `cspops.losses.csp.mc_loss` after three passes."""
     loc, again, neg = (normalize(encoder(where)) for where in (lonlat, lonlat, negatives))
     image = normalize(projection(features))
     own = (loc * image).sum(1)
@@ -72,7 +72,7 @@ def pretraining_loss(
 def finetuning_loss(
     encoder: Encoder, classes: nn.Module, lonlat: np.ndarray, label: torch.Tensor, negatives: np.ndarray, beta: float
 ) -> torch.Tensor:
-    """Eq. 5; `cspops.losses.finetuning.presence_absence_in_blocks`."""
+    """Return Eq. 5; `cspops.losses.finetuning.presence_absence_in_blocks`."""
     scores, neg_scores = classes(encoder(lonlat)), classes(encoder(negatives))
     is_label = torch.zeros_like(scores).scatter_(1, label[:, None], 1)
     pos = (logsigmoid(scores) * is_label).sum() / len(label)

@@ -1,8 +1,8 @@
-"""Pairs a second of pre-training and fine-tuning, against a plain reference and against the products alone.
+"""Measure pairs per second of pre-training and fine-tuning, against a plain reference and against the products alone.
 
     python -m benchmarks.training [--threads 1] [--repeats 5]
 
-run from the project's root; CSPOPS_DEVICE says where. Shapes are the paper's: batch 1024, d 256, grid encoding of 32
+run from the project's root; CSPOPS_DEVICE sets the device. Shapes are the paper's: batch 1024, d 256, grid encoding of 32
 scales, one hidden layer of 512, dropout 0.5, 2048 image features, C 1; 8,142 classes. (Evaluation: `benchmarks.evaluation`.)
 
 `plain` is `benchmarks.plain`. `bound` is the matrix products of a step alone, forward and backward, in float32, each by the
@@ -55,7 +55,7 @@ LONG, PIECE = 4096, 512
 
 @dataclass(frozen=True)
 class Shapes:
-    """Sizes of what is timed; the last four say how much of it a repeat does."""
+    """Sizes of what is timed; the last four are the amount of work per repeat."""
 
     batch: int = 1024
     dim: int = 256
@@ -80,7 +80,7 @@ class Shapes:
 
 @dataclass(frozen=True)
 class Run:
-    """A piece of work and how many pairs it takes in."""
+    """A piece of work and the number of pairs that it processes."""
 
     do: Callable[[], object]
     pairs: int
@@ -88,7 +88,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Case:
-    """Two ways to the same numbers, and the products that neither can do without."""
+    """Two ways to the same numbers, and the products that both need."""
 
     name: str
     ours: Run
@@ -99,7 +99,7 @@ class Case:
 
 
 def pretraining(shapes: Shapes, device: torch.device) -> Case:
-    """`cspops.training.pretrain` as a whole, its set-up too."""
+    """Set up `cspops.training.pretrain` as a whole and its plain counterpart."""
     n = shapes.batch * shapes.batches
     data = Unlabelled(places(n), torch.randn(n, shapes.features, generator=torch_stream(0, "features")).abs())
 
@@ -136,7 +136,7 @@ def pretraining(shapes: Shapes, device: torch.device) -> Case:
 
 
 def finetuning(shapes: Shapes, device: torch.device) -> Case:
-    """`cspops.training.finetune_loc` as a whole, its set-up too."""
+    """Set up `cspops.training.finetune_loc` as a whole and its plain counterpart."""
     n = shapes.batch * shapes.batches
     label = torch.randint(shapes.classes, (n,), generator=torch_stream(0, "label"))
     data = Labelled(places(n), label, shapes.classes)
@@ -174,19 +174,19 @@ def finetuning(shapes: Shapes, device: torch.device) -> Case:
 
 
 def places(n: int) -> Tensor:
-    """Uniform on the sphere, degrees."""
+    """Draw positions uniformly on the sphere, in degrees."""
     return uniform_on_sphere(n, generator=torch_stream(0, "places"))
 
 
 def plain_encoder(shapes: Shapes) -> plain.Encoder:
-    """The plain encoder with the settings of ``shapes.encoder``."""
+    """Build the plain encoder with the settings of ``shapes.encoder``."""
     return plain.Encoder(shapes.scales, 0.01, 360.0, shapes.hidden, shapes.dim, shapes.dropout)
 
 
 def plain_training(
     loader: DataLoader[object], loss: Callable[[Tensor, Tensor], Tensor], parameters: list[nn.Parameter], shapes: Shapes
 ) -> Run:
-    """A few steps of a plain loop."""
+    """Set up a few steps of a plain loop."""
     optimizer = torch.optim.Adam(parameters, lr=RATE)
 
     def do() -> None:
@@ -219,12 +219,12 @@ class Product:
 
 
 def alone(products: list[Product], device: torch.device) -> Callable[[], None]:
-    """A function that computes the products and nothing else, each in the way that was fastest when it was made."""
+    """Return a function that computes the products alone, each in the way that is fastest here."""
     return in_turn([fastest(*part, device) for product in products for part in product.parts])
 
 
 def fastest(n: int, i: int, o: int, device: torch.device) -> Callable[[], object]:
-    """The fastest way to multiply (n, i) by (i, o), whole or along a long axis in pieces of 512 that stay in the caches."""
+    """Return the fastest way to multiply (n, i) by (i, o), whole or in pieces of 512 rows or columns, which fit the caches."""
     a, b = torch.randn(n, i, device=device), torch.randn(i, o, device=device)
     layouts = [[(a, b)]]
     if n > LONG:
@@ -256,13 +256,13 @@ def by_convolution(a: Tensor, b: Tensor) -> Callable[[], object]:
 
 
 def by_linear_pointwise(a: Tensor, b: Tensor) -> Callable[[], object]:
-    """The private operator that compiled graphs call; for the bound only."""
+    """Use the private operator that compiled graphs call; for the bound only."""
     weight, operator = b.T.contiguous(), torch.ops.mkldnn._linear_pointwise
     return lambda: operator(a, weight, None, "none", [], "")
 
 
 def seconds(call: Callable[[], object], device: torch.device) -> tuple[float, float]:
-    """Wall and process-CPU seconds of a call."""
+    """Return wall and process-CPU seconds of a call."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     wall, cpu = time.perf_counter(), time.process_time()
@@ -273,7 +273,7 @@ def seconds(call: Callable[[], object], device: torch.device) -> tuple[float, fl
 
 
 def peak_mb(device: torch.device) -> float:
-    """The most memory that was ever held: on a GPU by torch, else by the process."""
+    """Return the most memory that was ever held: on a GPU by torch, else by the process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1e-6 if sys.platform == "darwin" else 1e-3)
@@ -285,18 +285,18 @@ CASES = (pretraining, finetuning)
 
 @dataclass(frozen=True)
 class Timing:
-    """Pairs a second of each way, a value a repeat."""
+    """Pairs per second of each way, one value per repeat."""
 
     wall: dict[str, list[float]]
     cpu: dict[str, list[float]]
 
     def ratio(self, one: str, other: str) -> float:
-        """Median over the repeats of how many times as fast by CPU time ``one`` is."""
+        """Return the median over the repeats of how many times as fast by CPU time ``one`` is."""
         return statistics.median(a / b for a, b in zip(self.cpu[one], self.cpu[other], strict=True))
 
 
 def measure(case: Case, repeats: int, device: torch.device) -> Timing:
-    """Time the three ways in turn; on a GPU there is no CPU time worth comparing, and wall time stands for both."""
+    """Time the three ways in turn; on a GPU, where CPU time means nothing, wall time stands for both."""
     timing = Timing({way: [] for way in WAYS}, {way: [] for way in WAYS})
     runs = {"ours": case.ours, "plain": case.plain, "bound": Run(alone(case.products, device), case.product_pairs)}
     for run in runs.values():
@@ -330,7 +330,7 @@ def main(shapes: Shapes | None = None, argv: list[str] | None = None) -> None:
     print(
         f"peak memory: {peaks[0]:,.0f} MB before fine-tuning, {peaks[1]:,.0f} in it, {peaks[2]:,.0f} after the plain way too\n"
     )
-    print(f"{'pairs a second':32}{'way':>6}{'wall':>10}{'CPU':>10}{'x plain':>9}{'x bound':>9}")
+    print(f"{'pairs per second':32}{'way':>6}{'wall':>10}{'CPU':>10}{'x plain':>9}{'x bound':>9}")
     for make in CASES:
         case = make(shapes, device)
         timing = measure(case, arguments.repeats, device)

@@ -62,7 +62,7 @@ def test_hits_are_by_seed_in_order(tmp_path: Path) -> None:
             for one in table.to_pylist()
             if (one["role"], one["label_ratio"], one["seed"]) == ("test", 0.1, seed)
         ]
-        assert hits.of["image"][number].tolist() == expected
+        assert hits.by_model["image"][number].tolist() == expected
 
 
 @pytest.mark.parametrize("other", [{"seeds": (3, 2)}, {"first_row": 1}])

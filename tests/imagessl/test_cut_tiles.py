@@ -94,9 +94,9 @@ def test_a_neighbourhood_as_high_as_the_image_leaves_its_sides():
 @pytest.mark.parametrize(
     ("n", "changes", "says"),
     [
-        (3, {"tile_px": 9}, r"tiles of 9 px are cut from images of 27 px at least, and these have 30 x 24"),
+        (3, {"tile_px": 9}, r"tiles of 9 px are cut from images of at least 27 px, and these have 30 x 24"),
         (3, {"neighbourhood_px": 15, "same_image": True}, "a neighbourhood of 15 px .* nothing of an image of 30 x 24 px"),
-        (1, {}, "distant tiles are cut from another image, and there is one only"),
+        (1, {}, "distant tiles are cut from another image, and there is only one"),
     ],
 )
 def test_what_cannot_be_cut_is_refused(n, changes, says):

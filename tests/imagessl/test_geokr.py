@@ -156,5 +156,5 @@ def test_an_interrupted_run_ends_bit_identical(tmp_path, monkeypatch):
 
 
 def test_one_image_with_land_cover_is_refused():
-    with pytest.raises(DataError, match="1 of 24 training images has land cover around it: GeoKR needs two at least"):
+    with pytest.raises(DataError, match="1 of 24 training images has land cover around it: GeoKR needs at least two"):
         run(land_cover=cover(24, rows=torch.tensor([3])))

@@ -47,11 +47,11 @@ def test_classes_are_those_around_training_places_only():
     ("places", "codes_at", "says"),
     [
         ([[0.0, -50.0], [math.nan, math.nan]], by_degree, "the map has no class around any of 2 training positions"),
-        ([[5.0, 40.0]], by_degree, "the map has one class only around the training positions"),
+        ([[5.0, 40.0]], by_degree, "the map has only one class around the training positions"),
         (
             [[5.0, 40.0]],
             lambda at: torch.arange(at[..., 0].numel()).view(at.shape[:-1]),
-            "the map is no categorical raster: it has more than 256 classes",
+            "the map is not a categorical raster: it has more than 256 classes",
         ),
     ],
 )

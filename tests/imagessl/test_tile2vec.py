@@ -142,7 +142,7 @@ def test_tiles_of_a_raster(monkeypatch):
 
 
 def test_a_raster_is_large_enough_or_refused():
-    with pytest.raises(DataError, match="images of 96 px at least, and these have 50 x 40"):
+    with pytest.raises(DataError, match="images of at least 96 px, and these have 50 x 40"):
         run(mode="tiles", tile_px=32, raster=torch.zeros(40, 50, 3, dtype=torch.uint8))
 
 
@@ -169,5 +169,5 @@ def test_an_interrupted_run_ends_bit_identical(tmp_path, monkeypatch, changes):
 
 
 def test_one_image_is_refused():
-    with pytest.raises(DataError, match="1 training image is too few: Tile2Vec tells an image from a distant one"):
+    with pytest.raises(DataError, match="1 training image is too few: Tile2Vec contrasts an image with a distant one"):
         run(1)

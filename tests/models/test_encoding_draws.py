@@ -7,8 +7,8 @@ import torch
 from naive_encodings import DRAWN, SETTINGS, naive
 
 from cspops.geo import equal_earth
-from cspops.models.encodings import ENCODINGS, EqualEarthRff, Rbf, Rff, Tile
-from cspops.models.encodings.planar import EAST
+from cspops.models.encodings import ENCODINGS
+from cspops.models.encodings.planar import EAST, EqualEarthRff, Rbf, Rff, Tile
 from cspops.seeds import global_torch_stream, torch_stream
 
 

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive_encodings import DRAWN, SETTINGS, SPHERE2VEC, naive
 
-from cspops.models.encodings import ENCODINGS, geometric_frequencies
+from cspops.models.encodings import ENCODINGS
+from cspops.models.encodings.base import geometric_frequencies
 
 FLOAT32_ULP = 6e-8
 """Half the spacing of float32 just below 1: the rounding of an output of a sine."""

@@ -5,7 +5,7 @@ import torch
 
 from cspops.models import backbones
 from cspops.models.backbones import build_image_network
-from cspops.models.image_features import answer_of, image_features
+from cspops.models.image_features import features_of, image_features
 
 CPU = torch.device("cpu")
 
@@ -53,9 +53,9 @@ def test_a_gpu_computes_in_what_it_has_units_for(monkeypatch, native, expected):
 def test_half_precision_rounds_products_and_the_answer_is_in_range(network, monkeypatch):
     """bfloat16 keeps 8 bits. The CPU has it too: features stay within a few per cent, and they are not the same."""
     (batch,) = batches(1)
-    whole = answer_of(network, batch, CPU).float()
+    whole = features_of(network, batch, CPU).float()
     monkeypatch.setattr(backbones, "half_precision", lambda device: torch.bfloat16)
-    half = answer_of(network, batch, CPU)
+    half = features_of(network, batch, CPU)
     assert half.dtype == torch.float16
     distance = (half.float() - whole).norm() / whole.norm()
     assert 0 < distance < 0.1

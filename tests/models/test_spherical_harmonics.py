@@ -8,7 +8,7 @@ import torch
 from naive_encodings import spherical_harmonics as naive_harmonics
 from scipy.special import sph_harm_y
 
-from cspops.models.encodings import spherical_harmonics
+from cspops.models.encodings.spherical import spherical_harmonics
 
 LONLAT = torch.tensor(
     [[0.0, 90.0], [40.0, -90.0], [-180.0, 0.0], [180.0, 33.0], [12.3, 45.6], [-77.7, -89.999], [101.0, 1e-9], [3.0, 62.0]],

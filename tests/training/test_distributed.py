@@ -9,7 +9,7 @@ from tiny_classifier import CPU, train, train_together
 
 from cspops.errors import CspopsError
 from cspops.training.distributed import run_together
-from cspops.training.processes import Processes
+from cspops.training.loop import Processes
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])

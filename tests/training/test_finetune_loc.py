@@ -8,7 +8,8 @@ import torch
 
 from cspops.data.batches import Labelled, Unlabelled
 from cspops.geo import uniform_on_sphere, unit_vectors
-from cspops.models.encodings import ENCODINGS, Encoding
+from cspops.models.encodings import ENCODINGS
+from cspops.models.encodings.base import Encoding
 from cspops.models.location_encoder import LocationEncoder
 from cspops.params import load
 from cspops.params.sections import (

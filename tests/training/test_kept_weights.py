@@ -47,7 +47,7 @@ def test_the_best_is_kept_and_patience_counts_judgements_without_a_better_one():
     for nll in (3.0, 2.0, 2.5, 2.0, 1.0, 4.0):
         model.step(1.0)
         kept.follow(model)
-        kept.judge(model, lambda judged, nll=nll: nll + 0 * judged.w[0].item())
+        kept.keep_best(model, nll)
         over.append(kept.is_over(2))
     assert over == [False, False, False, True, False, False]
     assert kept.best.w.tolist() == [5.0, 5.0]
@@ -59,11 +59,11 @@ def test_a_good_start_is_kept_but_is_no_measure_of_patience():
     """1.0 at the start; 3.0 and 2.0 improve on each other, 2.5 and 2.2 on nothing; then 0.5 beats the start too."""
     model = Counting()
     kept = KeptWeights(model, decay=0.0)
-    kept.judge_start(model, lambda judged: 1.0)
+    kept.keep_start(model, 1.0)
     over, best = [], []
     for nll in (3.0, 2.0, 2.5, 2.2, 0.5):
         model.step(1.0)
-        kept.judge(model, lambda judged, nll=nll: nll)
+        kept.keep_best(model, nll)
         over.append(kept.is_over(2))
         best.append(kept.best.w[0].item())
     assert over == [False, False, False, True, False]
@@ -76,10 +76,10 @@ def test_its_state_is_all_that_it_knows():
     for _ in range(3):
         model.step(1.0)
         kept.follow(model)
-    kept.judge(model, lambda judged: judged.w[0].item())
+    kept.keep_best(model, kept.candidate(model).w[0].item())
     other.load_state_dict(kept.state_dict())
     for one in (kept, other):
         one.follow(model)
-        one.judge(model, lambda judged: 9.0)
+        one.keep_best(model, 9.0)
     for key, mine in kept.state_dict().items():
         assert torch.equal(mine, other.state_dict()[key]), key

@@ -10,7 +10,7 @@ from cspops.seeds import torch_stream
 from cspops.shapes import Bool, Float, Tensor
 
 WEIGHTS = 2**24
-"""Numbers of a table of draws and rows that is made at once, and kept where it is the whole: 64 MB."""
+"""Numbers of a table of draws and rows that is made at once: 64 MB. A whole table of at most that size is cached."""
 
 Hits = Bool[Tensor, "seeds n"] | Float[Tensor, "seeds n"]
 
@@ -25,12 +25,13 @@ class Interval:
 
 
 def paired_difference(a: Hits, b: Hits, *, draws: int = 2000, seed: int = 0) -> Interval:
-    """The mean of a - b with a percentile interval, resampling seeds and rows.
+    """Return the mean of a - b with a percentile interval over resampled seeds and rows.
 
-    Row i and seed s are the same test row and the same few-shot subset in both, so their difference is taken first.
+    Row i and seed s are the same test row and the same few-shot subset in both, so their difference is taken first. A
+    resample is then two products with a table of weights, and no table of draws x seeds x rows is made.
 
     Args:
-        a: hits (true and false, or 1 and 0) of one model, for each seed and row.
+        a: hits (true and false, or 1 and 0) of one model, per seed and row.
         b: the same of the other.
     """
     difference = 100 * (a.float() - b.float())
@@ -41,20 +42,20 @@ def paired_difference(a: Hits, b: Hits, *, draws: int = 2000, seed: int = 0) -> 
     return Interval(float(difference.double().mean()), low, high)
 
 
-def _weights(draws: int, n: int, seed: int, what: str) -> Iterator[Float[Tensor, "some n"]]:
-    """How often each of ``n`` things is drawn in each resample, as a share, some resamples at a time; a row sums to 1."""
+def _weights(draws: int, n: int, seed: int, things: str) -> Iterator[Float[Tensor, "some n"]]:
+    """Yield the share of each of ``n`` things in each resample, some resamples at a time; rows sum to 1."""
     if draws * n <= WEIGHTS:
-        yield _all_weights(draws, n, seed, what)
+        yield _all_weights(draws, n, seed, things)
         return
-    stream = torch_stream(seed, "paired bootstrap", what)
+    stream = torch_stream(seed, "paired bootstrap", things)
     at_once = max(1, WEIGHTS // n)
     for first in range(0, draws, at_once):
         yield _draw(min(at_once, draws - first), n, stream)
 
 
 @lru_cache(maxsize=4)
-def _all_weights(draws: int, n: int, seed: int, what: str) -> Float[Tensor, "draws n"]:
-    return _draw(draws, n, torch_stream(seed, "paired bootstrap", what))
+def _all_weights(draws: int, n: int, seed: int, things: str) -> Float[Tensor, "draws n"]:
+    return _draw(draws, n, torch_stream(seed, "paired bootstrap", things))
 
 
 def _draw(draws: int, n: int, stream: torch.Generator) -> Float[Tensor, "draws n"]:

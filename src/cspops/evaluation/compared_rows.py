@@ -1,4 +1,4 @@
-"""Predictions of two runs, compared on the same rows."""
+"""Compare the predictions of two runs on the same rows."""
 
 from dataclasses import dataclass
 
@@ -16,18 +16,18 @@ MODELS = ("image", "location", "combined")
 
 @dataclass(frozen=True)
 class Hits:
-    """Whether each model's first guess was right, on one set at one label ratio."""
+    """Whether each model's top class was the true one, on one set at one label ratio."""
 
     seeds: tuple[int, ...]
     obs_id: tuple[str, ...]
-    of: dict[str, Bool[Tensor, "seeds n"]]
+    by_model: dict[str, Bool[Tensor, "seeds n"]]
 
 
 HitsByRoleAndRatio = dict[tuple[str, float], Hits]
 
 
 def hits_in(table: pa.Table) -> HitsByRoleAndRatio:
-    """What the predictions of predictions.parquet hit."""
+    """Return the hits in the rows of predictions.parquet, by role and label ratio."""
     label = table["label"].to_numpy()
     top1 = {model: table[model].combine_chunks().flatten().to_numpy().reshape(len(label), -1)[:, 0] for model in MODELS}
     role, ratio, seed = (table[name].to_numpy() for name in ("role", "label_ratio", "seed"))
@@ -40,21 +40,21 @@ def hits_in(table: pa.Table) -> HitsByRoleAndRatio:
                 continue
             seeds = tuple(int(one) for one in np.unique(seed[rows]))
             table_rows = rows[np.argsort(seed[rows], kind="stable")].reshape(len(seeds), -1)
-            of_models = {model: torch.from_numpy(top1[model][table_rows] == label[table_rows]) for model in MODELS}
+            by_model = {model: torch.from_numpy(top1[model][table_rows] == label[table_rows]) for model in MODELS}
             ids = tuple(str(one) for one in obs_id[table_rows[0]])
-            out[str(one_role), float(one_ratio)] = Hits(seeds, ids, of_models)
+            out[str(one_role), float(one_ratio)] = Hits(seeds, ids, by_model)
     return out
 
 
 def difference(a: Hits, model_a: str, b: Hits, model_b: str) -> Interval:
-    """Top-1 of one model minus that of another on the same rows and seeds; DataError when they are not the same."""
+    """Return top-1 of one model minus that of another on the same rows and seeds; DataError when these differ."""
     if (a.seeds, a.obs_id) != (b.seeds, b.obs_id):
         raise DataError("tested on other rows or seeds", hint="compare runs of the same dataset, split and seeds")
-    return paired_difference(a.of[model_a].float(), b.of[model_b].float())
+    return paired_difference(a.by_model[model_a].float(), b.by_model[model_b].float())
 
 
 def differences(mine: HitsByRoleAndRatio, its: HitsByRoleAndRatio, revision: str) -> list[Document]:
-    """One row per role, label ratio and model: the difference in top-1 with its paired bootstrap interval."""
+    """Return one row per role, label ratio and model: the difference in top-1 with its paired bootstrap interval."""
     if not mine.keys() & its.keys():
         raise DataError(
             f"{revision!r} has no set and label ratio in common with the workspace", hint="dvc params diff " + revision
@@ -70,7 +70,7 @@ def differences(mine: HitsByRoleAndRatio, its: HitsByRoleAndRatio, revision: str
                 raise DataError(
                     f"{revision!r} was {error.message} ({role}, {100 * ratio:g} % labels)", hint=error.hint
                 ) from None
-            seeds, n = own.of[model].shape
+            seeds, n = own.by_model[model].shape
             rows.append(
                 {"role": role, "label_ratio": ratio, "model": model, "difference": interval.mean}
                 | {"low": interval.low, "high": interval.high, "seeds": seeds, "rows": n}

@@ -1,7 +1,7 @@
 """Metrics of P(y|.): ranks of the true class in per cent, its negative log-likelihood, and the calibration error.
 
-They are means over rows of what `judge` says about each: three numbers a row instead of one a class. `summarise` makes
-mean and standard deviation over seeds of them.
+They are means over the rows of what `judge` returns: three numbers per row instead of one per class. `summarise` takes
+their mean and standard deviation over seeds.
 """
 
 import math
@@ -18,7 +18,7 @@ TOP_K = (1, 3, 5, 10)
 BINS = 15
 METRICS = (*(f"top{k}" for k in TOP_K), "mrr", "balanced_top1", "nll", "ece")
 MODELS = ("image", "location", "combined", "calibrated")
-"""What is evaluated of each seed and label ratio: two models, and their product, plain and calibrated."""
+"""What is evaluated per seed and label ratio: two models, and their product, plain and calibrated."""
 
 Scores = dict[tuple[str, str, str, int], Mapping[str, float]]
 """(role, ratio key, model, seed) to metrics."""
@@ -28,15 +28,15 @@ Summary = dict[str, dict[str, dict[str, dict[str, dict[str, float]]]]]
 
 
 def ranks(log_p: Float[Tensor, "n q"], label: Int[Tensor, "n"]) -> Float[Tensor, "n"]:
-    """The rank of the true class, 1 for the best; classes tied with it count half."""
+    """Return the rank of the true class, 1 for the best; classes tied with it count half."""
     own = log_p.gather(1, label[:, None])
-    above = (~(log_p <= own)).sum(1)
+    above = (~(log_p <= own)).sum(1)  # not `>`: a nan counts as above, so that a broken model never scores
     tied = (log_p == own).sum(1) - 1
     return 1 + above + tied / 2
 
 
 class Judgement(NamedTuple):
-    """What the metrics need to know of each row."""
+    """What the metrics need of each row."""
 
     rank: Float[Tensor, "n"]
     """Of the true class, as `ranks` has it."""
@@ -51,30 +51,30 @@ class Judgement(NamedTuple):
         return self.rank < 1.5
 
     def put(self, rows: Int[Tensor, "b"], some: "Judgement") -> None:
-        """Fill the places of ``rows``."""
+        """Store the numbers of ``rows``."""
         for every, numbers in zip(self, some, strict=True):
             every[rows] = numbers
 
     def of(self, rows: Bool[Tensor, "n"]) -> "Judgement":
-        """Those rows alone."""
+        """Return those rows alone."""
         return Judgement(*(numbers[rows] for numbers in self))
 
 
 def judge(log_p: Float[Tensor, "n q"], label: Int[Tensor, "n"]) -> Judgement:
-    """The judgement of each row, some rows of an evaluation or all."""
+    """Judge each row; the rows may be a part of an evaluation."""
     own = log_p.double().gather(1, label[:, None])[:, 0]
     return Judgement(ranks(log_p, label), own, log_p.double().amax(1).exp().nan_to_num())
 
 
 def blank(rows: int) -> Judgement:
-    """A place for the judgements of ``rows`` rows, to be filled some rows at a time."""
+    """Return an empty judgement of ``rows`` rows, to be filled by `Judgement.put`."""
     return Judgement(torch.empty(rows), *torch.empty(2, rows, dtype=torch.float64))
 
 
 def expected_calibration_error(
     confidence: Float[Tensor, "n"], hit: Bool[Tensor, "n"], *, bins: int = BINS
 ) -> Float[Tensor, ""]:
-    """Mean over rows of |accuracy - mean confidence| of the row's bin, in per cent (Guo et al. 2017, Eq. 3).
+    """Return the mean over rows of |accuracy - mean confidence| of the row's bin, in per cent (Guo et al. 2017, Eq. 3).
 
     Args:
         confidence: P of the top class; the bins ((b-1)/bins, b/bins] are equally wide.
@@ -85,30 +85,30 @@ def expected_calibration_error(
     return 100 * gap.abs().sum() / len(hit)
 
 
-def score(judged: Judgement, label: Int[Tensor, "n"], *, classes: int) -> dict[str, float]:
-    """Every metric of ``METRICS``.
+def score(judgement: Judgement, label: Int[Tensor, "n"], *, classes: int) -> dict[str, float]:
+    """Return every metric of ``METRICS``.
 
     top1 to top10, mrr (mean reciprocal rank), balanced_top1 (mean of the classes' own top1) and ece are per cent, nll
     is the mean of -log P(true class) in nats. nan for an empty set. Classes that do not occur in ``label`` do not count
     in balanced_top1. Where there are fewer than k classes every row hits the top k.
     """
-    rank, hit = judged.rank.double(), judged.hits
+    rank, hit = judgement.rank.double(), judgement.hits
     of_class = torch.bincount(label, minlength=classes)
     hits_of_class = torch.zeros(classes, dtype=torch.float64).index_add_(0, label, hit.double())
     per_class = (hits_of_class / of_class)[of_class > 0]
     out = {f"top{k}": 100 * (rank < k + 0.5).double().mean() for k in TOP_K}
     out |= {"mrr": 100 * (1 / rank).mean(), "balanced_top1": 100 * per_class.mean()}
-    out["nll"] = -judged.own.mean()
-    out["ece"] = expected_calibration_error(judged.confidence, hit)
+    out["nll"] = -judgement.own.mean()
+    out["ece"] = expected_calibration_error(judgement.confidence, hit)
     return {name: float(value) for name, value in out.items()}
 
 
 def summarise(
     scores: Scores, *, roles: Sequence[str], ratios: Sequence[str], seeds: Sequence[int], models: Sequence[str] = MODELS
 ) -> Summary:
-    """The tree of metrics.json, rounded to 4 digits; sd is 0 for one seed.
+    """Return the tree of metrics.json, rounded to 4 digits; sd is 0 for one seed.
 
-    Roles without a row, whose every metric is nan, are left out; any other number that is not finite is a DataError.
+    Roles without rows, whose every metric is nan, are left out; any other number that is not finite is a DataError.
     """
     out: Summary = {}
     for role in roles:

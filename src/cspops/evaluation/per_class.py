@@ -1,4 +1,4 @@
-"""Each class by itself: how often it is found, and what it is most often taken for."""
+"""Each class by itself: how often it is recognised, and what it is most often taken for."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,11 +17,11 @@ from cspops.evaluation.metrics import MODELS
 from cspops.shapes import Bool, Float, Int, Tensor
 
 NONE = -1
-"""In the place of a top class: two or more share the first place."""
+"""Stands for the top class where two or more share the first place."""
 
 
 def sole_best(log_p: Float[Tensor, "n q"]) -> Int[Tensor, "n"]:
-    """The class of the largest P of each row; `NONE` where several have it, so that it equals the label in `hits` alone."""
+    """Return the class of largest P of each row; `NONE` where several have it, as a tie for the first place is no hit."""
     best, number = log_p.max(1)
     return number.where((log_p == best[:, None]).sum(1) == 1, NONE)
 
@@ -29,10 +29,10 @@ def sole_best(log_p: Float[Tensor, "n q"]) -> Int[Tensor, "n"]:
 def per_class(
     best: Mapping[str, Int[Tensor, "seeds n"]], label: Int[Tensor, "n"], classes: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """For each class with rows, most rows first: its name, `rows`, and of each model `top1` and `taken_for`.
+    """Return one entry per class with rows, most rows first: `class`, `rows`, and per model `top1` and `taken_for`.
 
     Args:
-        best: of each model, the class that `sole_best` names, for each seed and row.
+        best: per model, the class that `sole_best` returns for each seed and row.
         label: of each row.
         classes: their names.
 
@@ -41,11 +41,11 @@ def per_class(
         for, with the `share` of them in per cent, or None where no other was. Of equals the first in order.
     """
     size = torch.bincount(label, minlength=len(classes))
-    found = {model: _of_model(numbers, label, len(classes)) for model, numbers in best.items()}
+    counts = {model: _hits_and_confusions(numbers, label, len(classes)) for model, numbers in best.items()}
     out = []
     for one in sorted(size.nonzero()[:, 0].tolist(), key=lambda one: (-int(size[one]), one)):
         row: dict[str, Any] = {"class": classes[one], "rows": int(size[one]), "top1": {}, "taken_for": {}}
-        for model, (hits, others) in found.items():
+        for model, (hits, others) in counts.items():
             of_class = int(size[one]) * len(best[model])
             row["top1"][model] = round(100 * int(hits[one]) / of_class, 4)
             row["taken_for"][model] = None
@@ -56,10 +56,10 @@ def per_class(
     return out
 
 
-def _of_model(
+def _hits_and_confusions(
     best: Int[Tensor, "seeds n"], label: Int[Tensor, "n"], classes: int
 ) -> tuple[Int[Tensor, "q"], dict[int, tuple[int, int]]]:
-    """Hits of each class, and by class the other one that its rows were most often taken for, with how often."""
+    """Return the hits of each class, and by class the other one that most of its rows were taken for, with their number."""
     own = label.expand_as(best)
     hit: Bool[Tensor, "seeds n"] = best == own
     wrong = ~hit & (best != NONE)
@@ -73,11 +73,11 @@ def _of_model(
 
 
 ROLES = ("test", "spatial_test")
-"""Those of metrics.json."""
+"""The roles of metrics.json."""
 
 
 def classes_of_predictions(file: Path, ratio: str, classes: Sequence[str]) -> dict[str, list[Document]]:
-    """`per_class` of each of ``ROLES``, from predictions.parquet, a part of it at a time.
+    """Return `per_class` of each of ``ROLES`` from predictions.parquet, which is read in parts.
 
     Args:
         file: predictions.parquet.
@@ -90,19 +90,19 @@ def classes_of_predictions(file: Path, ratio: str, classes: Sequence[str]) -> di
     if not file.is_file():
         raise DataError(f"{file} is missing", hint="dvc repro evaluate")
     columns = ["seed", "label_ratio", "role", "label", *MODELS, *(f"{model}_log_p" for model in MODELS)]
-    found: dict[tuple[str, int], list[dict[str, np.ndarray]]] = {}
+    parts_by_pair: dict[tuple[str, int], list[dict[str, np.ndarray]]] = {}
     try:
         for part in pq.ParquetFile(file).iter_batches(columns=columns):
             for pair, numbers in _numbers(part, ratio, len(classes)).items():
-                found.setdefault(pair, []).append(numbers)
+                parts_by_pair.setdefault(pair, []).append(numbers)
     except (pa.ArrowInvalid, KeyError):
         raise DataError(f"{file} is broken", hint="dvc repro -f evaluate") from None
     out = {}
     for role in ROLES:
         of_seeds = [
             {name: np.concatenate([one[name] for one in parts]) for name in parts[0]}
-            for (there, _), parts in found.items()
-            if there == role
+            for (its_role, _), parts in parts_by_pair.items()
+            if its_role == role
         ]
         if of_seeds:
             best = {model: torch.from_numpy(np.stack([one[model] for one in of_seeds])).long() for model in MODELS}
@@ -111,9 +111,9 @@ def classes_of_predictions(file: Path, ratio: str, classes: Sequence[str]) -> di
 
 
 def _numbers(part: pa.RecordBatch, ratio: str, classes: int) -> dict[tuple[str, int], dict[str, np.ndarray]]:
-    """Of each role and seed in a part: labels, and the top class of each model, `NONE` where all classes are equal.
+    """Return, per role and seed, labels and the top class of each model, `NONE` where all classes are equal.
 
-    All are equal for location where there is no position: the first of them means nothing then.
+    All are equal for `location` where there is no position: the first of them means nothing then.
     """
     ratios = part["label_ratio"].to_numpy()
     part = part.filter(pa.array(np.isin(ratios, [one for one in np.unique(ratios) if ratio_key(one) == ratio])))

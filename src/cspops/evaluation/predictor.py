@@ -15,12 +15,12 @@ CPU = torch.device("cpu")
 
 
 def image_log_p(logits: Float[Tensor, "n q"]) -> Float[Tensor, "n q"]:
-    """log P(y|I), the softmax of the classifier g."""
+    """Return log P(y|I), the softmax of the classifier g."""
     return logits.double().log_softmax(-1)
 
 
 def location_log_p(scores: Float[Tensor, "n q"], located: Bool[Tensor, "n"], *, link: Link = "sigmoid") -> Float[Tensor, "n q"]:
-    """log P(y|x) of the scores e(x) T; uniform where ``located`` is false.
+    """Return log P(y|x) of the scores e(x) T; uniform where ``located`` is false.
 
     Args:
         link: `sigmoid`, P(y|x) proportional to sigma(e(x) T) (paper); `softmax`, for a classifier that was trained with
@@ -33,7 +33,7 @@ def location_log_p(scores: Float[Tensor, "n q"], located: Bool[Tensor, "n"], *, 
 def combined_log_p(
     image: Float[Tensor, "n q"], location: Float[Tensor, "n q"], located: Bool[Tensor, "n"]
 ) -> Float[Tensor, "n q"]:
-    """log of P(y|I) P(y|x), normalised; the image alone where there is no location.
+    """Return log of P(y|I) P(y|x), normalised; the image alone where there is no location.
 
     Image and location are taken as independent given the class. In log space the product underflows nowhere; rows
     of ``location`` where ``located`` is false may hold anything, nan too.
@@ -52,7 +52,7 @@ class Calibration:
 def calibrated_log_p(
     image: Float[Tensor, "n q"], location: Float[Tensor, "n q"], located: Bool[Tensor, "n"], calibration: Calibration
 ) -> Float[Tensor, "n q"]:
-    """log P(y|I, x); softmax(z_I / T) alone where there is no location.
+    """Return log P(y|I, x); softmax(z_I / T) alone where there is no location.
 
     Args:
         image: log P(y|I): a softmax of it over T is that of the logits z_I, which differ from it by a constant.
@@ -91,15 +91,15 @@ class LocationPredictor:
 
 
 LogP = Callable[[Tensor], Tensor]
-"""What is known of n rows to their log P (n, q)."""
+"""From what is known of n rows to their log P (n, q)."""
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """All that the models of one seed and label ratio say of some rows.
+    """The models of one seed and label ratio, and their products.
 
-    ``image`` and ``location`` are an `ImagePredictor` and a `LocationPredictor`, which are asked with features and with
-    positions, or look-ups in what such have said, which are asked with numbers of rows. None stands where there is none.
+    ``image`` and ``location`` are an `ImagePredictor` and a `LocationPredictor`, called on features and on positions, or
+    look-ups in tables of theirs, called on row numbers. None stands for a missing model.
     """
 
     image: LogP | None
@@ -114,13 +114,13 @@ class Predictor:
         *,
         imaged: Bool[Tensor, "n"] | None = None,
     ) -> Iterator[tuple[str, Float[Tensor, "n q"]]]:
-        """Name and log P of each model: `image`, `location`, and of both `combined` and, with a calibration, `calibrated`.
+        """Yield name and log P of each model: `image`, `location`, of both `combined` and, with a calibration, `calibrated`.
 
-        Each is made when it is asked for.
+        Each table is made when it is next, so that a caller may drop the one before.
 
         Args:
-            images: what ``image`` is asked with; None leaves out all that needs an image.
-            places: what ``location`` is asked with; None likewise.
+            images: the argument of ``image``; None leaves out all that needs an image.
+            places: the argument of ``location``; None likewise.
             located: which rows have a position; the others are judged by the image alone, and by the location uniformly.
             imaged: which rows ``images`` are of, if not all; the others have nan wherever an image is needed.
         """

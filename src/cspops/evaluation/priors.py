@@ -1,4 +1,4 @@
-"""Location priors without learning: what the labelled positions alone say about P(y|x). The baselines of e(x) T.
+"""Location priors without learning: P(y|x) from the labelled positions alone, the baselines of e(x) T.
 
 Each is a weighted count of labelled rows, smoothed towards the class frequency P(y):
 
@@ -35,7 +35,7 @@ Prior = Literal["frequency", "histogram", "knn", "distance_knn", "kde"]
 PRIORS: tuple[Prior, ...] = get_args(Prior)
 PRODUCTS = tuple(f"image_x_{name}" for name in PRIORS)
 METRICS = ("top1", "top5", "mrr", "balanced_top1", "nll")
-"""Of each prior and product: fewer than of the learned models, for the sake of metrics.json."""
+"""The metrics of each prior and product: fewer than of the learned models, which keeps metrics.json short."""
 
 BLOCK = 500_000
 """Kernel values held at once."""
@@ -56,19 +56,19 @@ class Neighbours:
 
 
 def log_frequency(label: Int[Tensor, "m"], *, classes: int) -> Float[Tensor, "q"]:
-    """log P(y) = log (count + 1) / (m + q)."""
+    """Return log P(y) = log (count + 1) / (m + q)."""
     counts = torch.bincount(label, minlength=classes).double() + 1
     return (counts / counts.sum()).log()
 
 
 def smoothed(counts: Float[Tensor, "n q"], frequency: Float[Tensor, "q"], *, pseudo_count: float) -> Float[Tensor, "n q"]:
-    """log of (counts + a P(y)) / (sum + a), given log P(y) and a."""
+    """Return log of (counts + a P(y)) / (sum + a), given log P(y) and a."""
     total = counts.sum(1, keepdim=True) + pseudo_count
     return (counts + pseudo_count * frequency.exp()).log() - total.log()
 
 
 def nearest(known: Float[Tensor, "m 2"], label: Int[Tensor, "m"], lonlat: Float[Tensor, "n 2"], *, k: int) -> Neighbours:
-    """The ``k`` labelled rows nearest to each position: chords of a k-d tree order points as great circles do."""
+    """Return the ``k`` labelled rows nearest to each position: chords of a k-d tree order points as great circles do."""
     k = min(k, len(label))
     if k == 0:
         return Neighbours(torch.empty(len(lonlat), 0, dtype=torch.float64), torch.empty(len(lonlat), 0, dtype=torch.long))
@@ -87,27 +87,27 @@ class Entries(NamedTuple):
     weight: Float[Tensor, "e"]
 
     def dense(self, rows: int, classes: int) -> Float[Tensor, "n q"]:
-        """All counts."""
+        """Return the table of all counts, zeros included."""
         counts = torch.zeros(rows * classes, dtype=torch.float64)
         return counts.scatter_add_(0, self.row * classes + self.label, self.weight).view(rows, classes)
 
 
 def in_cells(known: Float[Tensor, "m 2"], label: Int[Tensor, "m"], *, degrees: float, classes: int) -> Any:
-    """How many labelled rows of each class lie in each ``degrees`` x ``degrees`` cell: a scipy csr array (cells, q)."""
+    """Count the labelled rows of each class in each ``degrees`` x ``degrees`` cell: a scipy csr array (cells, q)."""
     cell = blocks(known, degrees).numpy()
     shape = (math.ceil(360 / degrees) * math.ceil(180 / degrees), classes)
     return coo_array((np.ones(len(cell)), (cell, label.numpy())), shape=shape).tocsr()
 
 
 def histogram_entries(table: Any, lonlat: Float[Tensor, "n 2"], *, degrees: float) -> Entries:
-    """How many labelled rows of each class share the cell; ``table`` is that of `in_cells`."""
-    found = table[blocks(lonlat, degrees).numpy()]
-    row = np.repeat(np.arange(len(lonlat)), np.diff(found.indptr))
-    return Entries(torch.from_numpy(row), torch.from_numpy(found.indices).long(), torch.from_numpy(found.data))
+    """Count the labelled rows of each class in the same cell; ``table`` is that of `in_cells`."""
+    counts = table[blocks(lonlat, degrees).numpy()]
+    row = np.repeat(np.arange(len(lonlat)), np.diff(counts.indptr))
+    return Entries(torch.from_numpy(row), torch.from_numpy(counts.indices).long(), torch.from_numpy(counts.data))
 
 
 def knn_entries(neighbours: Neighbours, *, k: int, by_distance: bool = False) -> Entries:
-    """How many of the ``k`` nearest are of each class, or their weights by distance."""
+    """Count the ``k`` nearest rows of each class, or add up their weights by distance."""
     km, label = neighbours.km[:, :k], neighbours.label[:, :k]
     weight = (km[:, :1] + 1) / (km + 1) if by_distance else torch.ones_like(km)
     row = torch.arange(len(km))[:, None].expand_as(label)
@@ -126,14 +126,17 @@ class Sorted:
 
     @classmethod
     def of(cls, known: Float[Tensor, "m 2"], label: Int[Tensor, "m"]) -> "Sorted":
-        """By ``label``, from positions in degrees."""
+        """Sort positions in degrees by ``label``."""
         order = label.argsort(stable=True)
         present, sizes = label.unique(return_counts=True)
         return cls(unit_vectors(known[order].double()), present, (sizes.cumsum(0) - sizes).numpy())
 
 
 def kde_counts(known: Sorted, lonlat: Float[Tensor, "n 2"], *, bandwidth_km: float, classes: int) -> Float[Tensor, "n q"]:
-    """The sum of kernels of each class; exact, in blocks, at a cost of n m whatever the number of classes."""
+    """Sum the kernels of each class, exactly and in blocks.
+
+    The rows are sorted by class, so that one `reduceat` sums all classes: the cost is n m, whatever their number.
+    """
     counts = torch.zeros(len(lonlat), classes, dtype=torch.float64)
     m = len(known.vectors)
     if m == 0:
@@ -150,9 +153,9 @@ def kde_counts(known: Sorted, lonlat: Float[Tensor, "n 2"], *, bandwidth_km: flo
 
 
 class LocationPriors:
-    """The priors of one set of labelled positions, at one set of positions to judge, some rows at a time.
+    """The priors of one set of labelled positions at one set of positions to judge, some rows at a time.
 
-    What it holds is the neighbours, 16 bytes for each judged row and neighbour, and at most ``KEPT`` bytes of kernel sums.
+    It holds the neighbours, 16 bytes per judged row and neighbour, and at most ``KEPT`` bytes of kernel sums.
     """
 
     def __init__(
@@ -169,11 +172,11 @@ class LocationPriors:
         """Find the neighbours.
 
         Args:
-            known: degrees, positions of the labelled rows, all there.
+            known: degrees, positions of the labelled rows, none missing.
             label: their classes.
             lonlat: degrees, the positions to judge; anything where ``located`` is false: there a prior is P(y).
             pseudo_count: weight of P(y), in labelled rows.
-            most_neighbours: the greatest k that will be asked for.
+            most_neighbours: the greatest k that `log_p` will be called with.
         """
         self.known, self.label, self.classes, self.pseudo_count = known.double(), label, classes, pseudo_count
         self.lonlat, self.located = lonlat.double().where(located[:, None], 0), located
@@ -185,13 +188,13 @@ class LocationPriors:
 
     @property
     def nearest_km(self) -> Float[Tensor, "n"]:
-        """Distance to the nearest labelled row; nan without a position, inf where no row is labelled."""
+        """The distance to the nearest labelled row; nan without a position, inf where no row is labelled."""
         km = self.neighbours.km
         first = km[:, 0] if km.shape[1] else km.new_full((len(km),), torch.inf)
         return first.where(self.located, torch.nan)
 
     def log_p(self, name: Prior, setting: float, rows: Int[Tensor, "b"]) -> Float[Tensor, "b q"]:
-        """log P(y|x) of the judged rows numbered ``rows``."""
+        """Return log P(y|x) of the judged rows numbered ``rows``."""
         counts = self._counts(name, setting, rows)
         dense = counts.dense(len(rows), self.classes) if isinstance(counts, Entries) else counts
         log_p = smoothed(dense, self.frequency, pseudo_count=self.pseudo_count)
@@ -205,12 +208,13 @@ class LocationPriors:
         label: Int[Tensor, "n"],
         chooser: Bool[Tensor, "n"],
     ) -> dict[Prior, float]:
-        """Of each prior the setting of least NLL of P(y|I) P(y|x) on the located rows of ``chooser``.
+        """Return the setting of each prior with the least NLL of P(y|I) P(y|x) on the located rows of ``chooser``.
 
-        It is the first where a prior has one setting, or no row chooses.
+        It is the first where a prior has one setting, or no row chooses. The NLL of a normalised product needs two
+        numbers per row only (`_counts_under`), so that no table of P(y|I, x) is made per setting.
 
         Args:
-            settings: those to choose from.
+            settings: the settings to choose from.
             image: row numbers to log P(y|I); zeros make it the NLL of P(y|x) alone.
             label: of every judged row.
             chooser: which judged rows choose.
@@ -237,16 +241,16 @@ class LocationPriors:
     def _counts_under(
         p: Float[Tensor, "b q"], label: Int[Tensor, "b"], counts: Entries | Tensor
     ) -> tuple[Float[Tensor, "b"], Float[Tensor, "b"]]:
-        """The count of each row's label, and the mean count under ``p``: what a normalised product needs of its sum."""
+        """Return the count of each row's label, and the mean count under ``p``: all that a normalised product needs."""
         if not isinstance(counts, Entries):
             return counts.gather(1, label[:, None])[:, 0], (p * counts).sum(1)
-        row, of, weight = counts
+        row, entry_label, weight = counts
         own, mean = torch.zeros(2, len(p), dtype=torch.float64)
-        own.index_add_(0, row, weight * (of == label[row]))
-        return own, mean.index_add_(0, row, weight * p[row, of])
+        own.index_add_(0, row, weight * (entry_label == label[row]))
+        return own, mean.index_add_(0, row, weight * p[row, entry_label])
 
     def _counts(self, name: Prior, setting: float, rows: Int[Tensor, "b"]) -> Entries | Tensor:
-        """The weighted counts of each class at some judged rows: those that are not 0, or a table of kernel sums."""
+        """Return the weighted counts of each class at some judged rows: those that are not 0, or a table of kernel sums."""
         if name == "kde":
             return self._kernel(setting, rows)
         if name == "histogram":

@@ -20,7 +20,7 @@ Row = dict[str, Any]
 def regions(
     hits: Mapping[str, Bool[Tensor, "seeds n"]], lonlat: Float[Tensor, "n 2"], nearest_km: Float[Tensor, "seeds n"]
 ) -> dict[str, list[Row]]:
-    """`latitude`, `cell` and `distance`: for each region with rows the top-1 of each model and `gain`, combined - image.
+    """Return `latitude`, `cell` and `distance`: per region with rows each model's top-1 and `gain`, combined - image.
 
     Args:
         hits: of image, location and combined: whether the true class came first.
@@ -28,7 +28,7 @@ def regions(
         nearest_km: distance to the nearest labelled row of the seed.
 
     Returns:
-        rows with the region's borders (degrees, or km with None for infinity), the mean number of rows a seed, and
+        rows with the region's borders (degrees, or km with None for infinity), the mean number of rows per seed, and
         per cent over all rows of all seeds.
     """
     located = ~lonlat.isnan().any(1)
@@ -61,7 +61,7 @@ def by_group(
     counted: Bool[Tensor, "seeds n"],
     names: Sequence[Mapping[str, Any]],
 ) -> list[Row]:
-    """A row for each group that has rows: its name, the mean number of rows a seed, and top-1 pooled over seeds."""
+    """Return one entry per group that has rows: its name, the mean number of rows per seed, and top-1 pooled over seeds."""
     seeds = len(group)
     members = group[counted]
     size = torch.bincount(members, minlength=len(names))

@@ -1,4 +1,4 @@
-"""P(y|I) that others published: one sparse file a seed and label ratio, in the place of a fitted classifier."""
+"""P(y|I) that others published: one sparse file per seed and label ratio, in place of a fitted classifier."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from cspops.shapes import Bool, Float, Int, Tensor
 
 NAME = "released.npz"
 FLOOR = 2.0**-126
-"""What stands for a probability of 0, which has no logarithm: the least normal float32, below all that are published.
+"""Stands for a probability of 0, which has no logarithm: the least normal float32, below all that are published.
 
 Note: The released code multiplies probabilities, so that classes of P(y|I) = 0 are tied at the end. Here P(y|x) orders
 them, still after every other class unless P(y|x) of that one is 1e30 times smaller.
@@ -27,7 +27,7 @@ def write_released(folder: Path, probabilities: Any) -> None:
 
 
 def read_released(folder: Path, shape: tuple[int, int]) -> Any:
-    """What `write_released` wrote into ``folder``, or None when there is no such file; DataError for another shape."""
+    """Read what `write_released` wrote into ``folder``; None without such a file, DataError for another shape."""
     file = folder / NAME
     if not file.is_file():
         return None
@@ -41,11 +41,11 @@ def read_released(folder: Path, shape: tuple[int, int]) -> Any:
 
 
 def predicted(table: Any) -> Bool[Tensor, "n"]:
-    """Which rows have a prediction."""
+    """Return which rows have a prediction."""
     return torch.from_numpy(np.diff(table.indptr) > 0)
 
 
 def released_log_p(table: Any, rows: Int[Tensor, "b"]) -> Float[Tensor, "b q"]:
-    """log P(y|I) of some rows, normalised: sums of what is published may differ from 1; uniform without a prediction."""
+    """Return log P(y|I) of some rows, normalised: published rows may not sum to 1. It is uniform without a prediction."""
     p = torch.from_numpy(table[rows.numpy()].toarray()).double()
     return p.clamp_(min=FLOOR).log_().log_softmax(-1)

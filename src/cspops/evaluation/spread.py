@@ -17,7 +17,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Difference:
-    """One mean minus another with a confidence interval; without one where a single seed says nothing of the spread."""
+    """One mean minus another with a confidence interval; without one where a single seed leaves the spread unknown."""
 
     mean: float
     low: float | None
@@ -25,7 +25,9 @@ class Difference:
 
 
 def welch(a: Spread, b: Spread, *, level: float) -> Difference:
-    """a - b with Welch's interval: t quantile of Satterthwaite's degrees of freedom times sqrt(sd_a^2 / n_a + sd_b^2 / n_b).
+    """Return a - b with Welch's interval.
+
+    Its half-width is the t quantile of Satterthwaite's degrees of freedom times sqrt(sd_a^2 / n_a + sd_b^2 / n_b).
 
     Without any spread (every seed gave the same) the interval is the difference itself.
     """

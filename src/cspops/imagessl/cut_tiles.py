@@ -1,4 +1,4 @@
-"""Triplets of tiles cut from images, or from one large raster, as Tile2Vec does."""
+"""Cut triplets of tiles from images, or from one large raster, as Tile2Vec does."""
 
 from dataclasses import dataclass
 
@@ -8,15 +8,16 @@ from cspops.errors import DataError
 from cspops.shapes import Int, Tensor, UInt8
 
 LEAST = 3
-"""An image is at least so many tiles wide and high."""
+"""The least width and height of an image, in tiles."""
 
 
 @dataclass(frozen=True)
 class CutTiles:
     """Anchor: a tile around any pixel; neighbour: one near it; distant: one of another image, or not near it.
 
-    Note: published neighbours lie up to half-width - 1 to the south and east, here up to the half-width on all sides. Published
-    distant tiles of the same image differ by more than the half-width in both coordinates; here in one at least.
+    Note: in the authors' code neighbours lie up to half-width - 1 to the south and east, here up to the half-width on all
+    sides. There distant tiles of the same image differ by more than the half-width in both coordinates; here in at least
+    one.
     """
 
     pixels: UInt8[Tensor, "n h w 3"]
@@ -25,30 +26,30 @@ class CutTiles:
     neighbourhood_px: int
     """Half-width of the square of the neighbour's centre."""
     same_image: bool
-    """Whether the distant tile is of the anchor's image, outside that square."""
+    """Whether the distant tile is from the anchor's image, outside that square."""
 
     def __post_init__(self) -> None:
         n, height, width, _ = self.pixels.shape
         if min(height, width) < LEAST * self.tile_px:
             raise DataError(
-                f"tiles of {self.tile_px} px are cut from images of {LEAST * self.tile_px} px at least, "
+                f"tiles of {self.tile_px} px are cut from images of at least {LEAST * self.tile_px} px, "
                 f"and these have {width} x {height}",
-                hint="a smaller tile_px in pretrain_img.methods.tile2vec of params.yaml, or a larger image_encoder.px",
+                hint="set a smaller tile_px in pretrain_img.methods.tile2vec of params.yaml, or a larger image_encoder.px",
             )
         if self.same_image and self.neighbourhood_px >= max(height // 2, width // 2):
             raise DataError(
                 f"a neighbourhood of {self.neighbourhood_px} px around the middle leaves nothing of an image of "
                 f"{width} x {height} px",
-                hint="a smaller neighbourhood_px in pretrain_img.methods.tile2vec of params.yaml",
+                hint="set a smaller neighbourhood_px in pretrain_img.methods.tile2vec of params.yaml",
             )
         if not self.same_image and n < 2:
             raise DataError(
-                "distant tiles are cut from another image, and there is one only",
-                hint="pretrain_img.methods.tile2vec.same_image: true in params.yaml",
+                "distant tiles are cut from another image, and there is only one",
+                hint="set pretrain_img.methods.tile2vec.same_image: true in params.yaml",
             )
 
     def triplets(self, image: Int[Tensor, "b"], draws: torch.Generator) -> UInt8[Tensor, "3 b t t 3"]:
-        """Anchors in these images, their neighbours, and distant tiles, where ``draws`` is."""
+        """Cut anchors in these images, their neighbours and distant tiles, on the device of ``draws``."""
         anchor = self._within(torch.zeros(2, 1), torch.tensor(self._size)[:, None] - 1, len(image), draws)
         near = self._within(*self._square(anchor), len(image), draws)
         if self.same_image:
@@ -61,7 +62,7 @@ class CutTiles:
         return torch.stack(cut).to(draws.device)
 
     def cut(self, image: Int[Tensor, "b"], centre: Int[Tensor, "2 b"]) -> UInt8[Tensor, "b t t 3"]:
-        """The tiles around these rows and columns; beyond the image's borders it is mirrored."""
+        """Cut the tiles around these rows and columns; beyond its borders the image is mirrored."""
         offset = torch.arange(self.tile_px, device=centre.device) - self.tile_px // 2
         places = []
         for at, size in zip(centre, self._size, strict=True):
@@ -75,21 +76,22 @@ class CutTiles:
         return self.pixels.shape[1], self.pixels.shape[2]
 
     def _within(self, low: Tensor, high: Tensor, n: int, draws: torch.Generator) -> Int[Tensor, "2 n"]:
-        """Uniform on the whole numbers from ``low`` to ``high``, row and column."""
+        """Draw uniformly from the whole numbers from ``low`` to ``high``, row and column."""
         u = torch.rand(2, n, generator=draws, device=draws.device, dtype=torch.float64)
         low, high = low.to(draws.device), high.to(draws.device)
         return torch.minimum(low + (u * (high - low + 1)).floor(), high).long()
 
     def _square(self, anchor: Int[Tensor, "2 b"]) -> tuple[Int[Tensor, "2 b"], Int[Tensor, "2 b"]]:
-        """First and last row and column of the neighbourhood of each anchor."""
+        """Return first and last row and column of the neighbourhood of each anchor."""
         last = torch.tensor(self._size, device=anchor.device)[:, None] - 1
         reach = self.neighbourhood_px
         return (anchor - reach).clamp(min=0), torch.minimum(anchor + reach, last)
 
     def _outside(self, anchor: Int[Tensor, "2 b"], draws: torch.Generator) -> Int[Tensor, "2 b"]:
-        """Uniform on the pixels outside the neighbourhood: first whole rows above and below it are counted, then its sides.
+        """Draw uniformly from the pixels outside the neighbourhood.
 
-        An anchor whose neighbourhood is the whole image cannot be: see `__post_init__`.
+        They are numbered: first the whole rows above and below it, then the pixels beside it. There are some, as
+        `__post_init__` checks.
         """
         height, width = self._size
         (top, left), (bottom, right) = self._square(anchor)

@@ -1,16 +1,17 @@
 """Geography-aware self-supervision (Ayush et al. 2021): MoCo-v2 whose keys show the same place at another date, and which
-learns in which cluster of positions an image was taken. With neither it is MoCo."""
+also learns the cluster of positions that an image is from. With neither it is MoCo."""
 
 import torch
 from torch import nn
 
-from cspops.imagessl.images import Augmentation, Facts, Pretrained, UnlabelledImages, Views
-from cspops.imagessl.moco import MomentumContrast, schedule, sgd
+from cspops.imagessl.images import Facts, Pretrained, UnlabelledImages
+from cspops.imagessl.moco import MomentumContrast, sgd
+from cspops.imagessl.monitor import train_watched
 from cspops.imagessl.places import Places
 from cspops.imagessl.position_clusters import PositionClusters, fit_centres, points_of
-from cspops.imagessl.watched import train_watched
 from cspops.models.backbones import ImageNetwork
 from cspops.params.image_networks import GeoSsl
+from cspops.pixels.views import Augmentation, Views
 from cspops.shapes import Int, Tensor
 from cspops.training.loop import Run, Training
 
@@ -21,13 +22,14 @@ def geo_ssl(network: ImageNetwork, images: UnlabelledImages, settings: GeoSsl, r
     temporal: the key of a row is a view of an image of the same place with another date, drawn anew at each step, or, where
     there is none, another view of the row's own image, as in MoCo; `temporal_fallback` is the share of such rows.
 
-    geo: the cross-entropy of the row's cluster of positions, told from the query's projection before it is brought to
+    geo: the cross-entropy of the row's cluster of positions, predicted from the query's projection before it is brought to
     length 1. Rows without a position are left out of it.
 
-    DataError for fewer than two images, and with geo for fewer than two distinct positions.
+    Raises:
+        DataError: fewer than two images, or with geo fewer than two distinct positions.
     """
     seed, device = run.seed, run.device
-    images.require(2, "Geo-SSL tells images from one another")
+    images.require(2, "Geo-SSL contrasts images with one another")
     network = network.to(device)
     places = Places.of(images, metres=settings.place_metres, device=device)
     temporal = settings.temporal and not bool(places.alone.all())
@@ -58,9 +60,9 @@ def geo_ssl(network: ImageNetwork, images: UnlabelledImages, settings: GeoSsl, r
 
     name = "moco" + "+geo" * settings.geo + "+tp" * temporal  # the authors' names; they also name the random streams
     training = Training(name, modules, sgd(trained, settings), step)
-    return train_watched(network, images, training, schedule(settings, len(images)), run, facts)
+    return train_watched(network, images, training, settings, run, facts)
 
 
 def clusters_of(place: Int[Tensor, "n"]) -> int:
-    """How many clusters where none are asked for: a tenth of the places, from 2 to the authors' 100."""
+    """Return the usual number of clusters: a tenth of the places, from 2 to the authors' 100."""
     return min(100, max(2, len(place.unique()) // 10))

@@ -4,16 +4,17 @@ import torch
 from torch import nn
 
 from cspops.errors import DataError
-from cspops.imagessl.images import Augmentation, Facts, Features, Pretrained, UnlabelledImages, Views
+from cspops.imagessl.images import Facts, Features, Pretrained, UnlabelledImages
 from cspops.imagessl.land_cover import LandCover
 from cspops.imagessl.momentum import follow, momentum_copy
-from cspops.imagessl.watched import train_watched
+from cspops.imagessl.monitor import train_watched
 from cspops.losses.image import land_cover_loss
 from cspops.models.backbones import ImageNetwork
 from cspops.params.image_networks import Geokr
+from cspops.pixels.views import Augmentation, Views
 from cspops.seeds import global_torch_stream
 from cspops.shapes import Float, Tensor
-from cspops.training.loop import Run, Schedule, Training
+from cspops.training.loop import Run, Training
 
 
 class StudentAndTeacher(nn.Module):
@@ -24,19 +25,19 @@ class StudentAndTeacher(nn.Module):
         self.settings = settings
         with global_torch_stream(seed, "geokr head"):
             self.student = nn.Sequential(Features(network), nn.Linear(network.dim, classes))
-            mine = nn.Sequential(Features(network), nn.Linear(network.dim, classes))
-        self.teacher = momentum_copy(mine)
+            start = nn.Sequential(Features(network), nn.Linear(network.dim, classes))
+        self.teacher = momentum_copy(start)
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
         self.steps: Tensor
 
     def loss(self, pixels: Float[Tensor, "n 3 h w"], share: Float[Tensor, "n c"]) -> dict[str, Tensor]:
-        """`land_cover_loss` of a batch; the teacher is in train mode, but no gradient reaches it."""
+        """Return `land_cover_loss` of a batch; the teacher is in train mode, but no gradient reaches it."""
         with torch.no_grad():
             teacher = self.teacher(pixels)
         return land_cover_loss(self.student(pixels), teacher, share, reduction=self.settings.reduction)
 
     def after_step(self) -> None:
-        """The teacher follows after the first step, and then after every `teacher_update_every` ones."""
+        """Move the teacher after the first step, and then after every `teacher_update_every` steps."""
         if int(self.steps) % self.settings.teacher_update_every == 0:
             follow(self.teacher, self.student, self.settings.momentum)
         self.steps += 1
@@ -53,28 +54,28 @@ def geokr(
     """Train ``network``, the student, in place; heads and teacher are dropped afterwards.
 
     Args:
-        land_cover: of the training images; those without are not trained on.
+        land_cover: of the training images; images without it are left out.
 
-    Note: published is a learning rate that falls by a tenth an epoch, here half a cosine; and a teacher that follows at steps
-    1, 1001, 21001, 41001, 61001 and then every 61,000 of some 1.8 million.
+    Note: in the paper the learning rate falls by a tenth per epoch, here along half a cosine; there the teacher follows at
+    steps 1, 1001, 21001, 41001, 61001 and then every 61,000 of some 1.8 million.
 
     Raises:
         DataError: fewer than two images with land cover.
     """
-    rows_of = land_cover.rows
-    if len(rows_of) < 2:
+    covered = land_cover.rows
+    if len(covered) < 2:
         raise DataError(
-            f"{len(rows_of)} of {len(images)} training images has land cover around it: GeoKR needs two at least",
-            hint="pretrain_img.method: none in params.yaml, or a raster of the region of the images",
+            f"{len(covered)} of {len(images)} training images has land cover around it: GeoKR needs at least two",
+            hint="set pretrain_img.method: none in params.yaml, or give a raster of the region of the images",
         )
     device = run.device
     network = network.to(device)
     both = StudentAndTeacher(network, len(land_cover.codes), settings, seed=run.seed).to(device)
     view = Views(images.pixels, device, Augmentation(colour_jitter=settings.colour_jitter, turns=settings.turns))
-    share, rows_on = land_cover.share.to(device), rows_of.to(device)
+    share, covered_rows = land_cover.share.to(device), covered.to(device)
 
     def step(rows: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
-        return both.loss(view(rows_on[rows], draws), share[rows])
+        return both.loss(view(covered_rows[rows], draws), share[rows])
 
     facts: Facts = {"classes": len(land_cover.codes), "without_land_cover": land_cover.left_out, "note": land_cover.note}
     training = Training(
@@ -84,5 +85,4 @@ def geokr(
         step,
         after_step=both.after_step,
     )
-    schedule = Schedule(len(rows_of), settings.epochs, settings.batch_size, settings.learning_rate)
-    return train_watched(network, images, training, schedule, run, facts)
+    return train_watched(network, images, training, settings, run, facts, rows=len(covered))

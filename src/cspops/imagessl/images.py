@@ -1,4 +1,4 @@
-"""What a pre-training method is given of the training rows, and what it gives back."""
+"""What a pre-training method receives of the training rows, and what it returns."""
 
 from dataclasses import dataclass, field
 
@@ -6,11 +6,8 @@ from torch import nn
 
 from cspops.errors import DataError
 from cspops.models.backbones import ImageNetwork
-from cspops.pixels.views import Augmentation, Views, as_floats
 from cspops.shapes import Bool, Float, Int, Tensor, UInt8
 from cspops.training.loop import Curve
-
-__all__ = ["Augmentation", "Facts", "Features", "Pretrained", "UnlabelledImages", "Views", "as_floats"]
 
 Facts = dict[str, float | int | str]
 
@@ -24,7 +21,7 @@ class UnlabelledImages:
     lonlat: Float[Tensor, "n 2"]
     """Degrees, longitude first; nan where the position is missing."""
     place: Int[Tensor, "n"]
-    """A number for each `location_id`; -1 where it is missing."""
+    """One number per `location_id`; -1 where it is missing."""
     captured_at: Int[Tensor, "n"]
     """Milliseconds since 1970 in UTC; `captures.NO_DATE` where the date is missing."""
 
@@ -36,22 +33,22 @@ class UnlabelledImages:
         """Which rows have a position."""
         return ~self.lonlat.isnan().any(1)
 
-    def require(self, least: int, what: str) -> None:
-        """DataError when there are fewer than ``least`` images."""
+    def require(self, least: int, why: str) -> None:
+        """Raise DataError when there are fewer than ``least`` images; ``why`` completes the message."""
         if len(self) < least:
             raise DataError(
-                f"{len(self)} training image{'s are' if len(self) != 1 else ' is'} too few: {what}",
-                hint="pretrain_img.method: none in params.yaml, or more images",
+                f"{len(self)} training image{'s are' if len(self) != 1 else ' is'} too few: {why}",
+                hint="set pretrain_img.method: none in params.yaml, or add images",
             )
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """What a method leaves besides the network, which it trained in place."""
+    """What a method returns besides the network, which it trains in place."""
 
     curve: Curve
     facts: Facts = field(default_factory=dict)
-    """Numbers about the run that a reader must know, such as the share of rows without a true neighbour."""
+    """Facts about the run that a reader must know, such as the share of rows without a true neighbour."""
 
 
 class Features(nn.Module):

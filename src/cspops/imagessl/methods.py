@@ -16,5 +16,5 @@ METHODS: dict[str, Callable[..., Pretrained]] = {
     "seco": seco,
     "geokr": geokr,
 }
-"""Of each method the function that trains a network in place: given the network, `UnlabelledImages`, the method's settings
-in params.yaml and a `Run`, and what `stages.pretraining_inputs` adds."""
+"""The function of each method, which trains a network in place. It takes the network, `UnlabelledImages`, the method's
+settings in params.yaml, a `Run`, and what `pipeline.pretraining_inputs` adds."""

@@ -1,24 +1,25 @@
-"""MoCo-v2 (Chen et al. 2020): an image network learns to tell its own image from a queue of others."""
+"""MoCo-v2 (Chen et al. 2020): an image network learns to recognise another view of an image among a queue of others."""
 
 from collections.abc import Callable
 
 import torch
 from torch import nn
 
-from cspops.imagessl.images import Augmentation, Features, Pretrained, UnlabelledImages, Views
+from cspops.imagessl.images import Features, Pretrained, UnlabelledImages
 from cspops.imagessl.momentum import Queue, follow, in_groups, momentum_copy, queue_size, shuffled
-from cspops.imagessl.watched import train_watched
+from cspops.imagessl.monitor import train_watched
 from cspops.losses import objectives
 from cspops.losses.objectives import unit
 from cspops.models.backbones import ImageNetwork
 from cspops.params.image_networks import Moco
+from cspops.pixels.views import Augmentation, Views
 from cspops.seeds import global_torch_stream, torch_stream
 from cspops.shapes import Float, Tensor
-from cspops.training.loop import Run, Schedule, Training
+from cspops.training.loop import Run, Training
 
 
 class MomentumContrast(nn.Module):
-    """The query network with its head, its momentum copy and the queue of the copy's answers."""
+    """The query network with its head, its momentum copy and the queue of the copy's outputs."""
 
     def __init__(self, network: ImageNetwork, settings: Moco, *, images: int, seed: int) -> None:
         super().__init__()
@@ -33,7 +34,7 @@ class MomentumContrast(nn.Module):
     def contrast(
         self, queries: Float[Tensor, "n 3 h w"], keys: Callable[[], Float[Tensor, "n 3 h w"]], draws: torch.Generator
     ) -> tuple[Float[Tensor, ""], Float[Tensor, "n d"]]:
-        """The loss of a batch of two views, and the queries' projections before they are brought to length 1."""
+        """Return the loss of a batch of two views, and the queries' projections before they are brought to length 1."""
         settings, device = self.settings, queries.device
         projected = in_groups(self.query, queries, settings.norm_groups)
         q = unit(projected)
@@ -47,7 +48,7 @@ class MomentumContrast(nn.Module):
 
 
 def mlp_head(dim_in: int, dim_out: int) -> nn.Sequential:
-    """The two layers of MoCo-v2 on top of the pooled features; dropped after pre-training."""
+    """Make the two layers of MoCo-v2 on top of the pooled features; they are dropped after pre-training."""
     return nn.Sequential(nn.Flatten(), nn.Linear(dim_in, dim_in), nn.ReLU(), nn.Linear(dim_in, dim_out))
 
 
@@ -57,9 +58,10 @@ def moco(network: ImageNetwork, images: UnlabelledImages, settings: Moco, run: R
     While a high temperature levels all scores, the loss is ln(1 + queue). It may rise in the first epoch, as the random
     queue fills with keys of real images.
 
-    DataError for fewer than two images.
+    Raises:
+        DataError: fewer than two images.
     """
-    images.require(2, "MoCo tells images from one another")
+    images.require(2, "MoCo contrasts images with one another")
     network = network.to(run.device)
     contrast = MomentumContrast(network, settings, images=len(images), seed=run.seed).to(run.device).train()
     view = Views(images.pixels, run.device, Augmentation.of(settings))
@@ -69,16 +71,11 @@ def moco(network: ImageNetwork, images: UnlabelledImages, settings: Moco, run: R
         return {"total": loss}
 
     training = Training("moco", {"contrast": contrast}, sgd(contrast.query, settings), step)
-    return train_watched(network, images, training, schedule(settings, len(images)), run, {})
-
-
-def schedule(settings: Moco, rows: int) -> Schedule:
-    """The epochs and batches that settings ask for."""
-    return Schedule(rows, settings.epochs, settings.batch_size, settings.learning_rate)
+    return train_watched(network, images, training, settings, run, {})
 
 
 def sgd(module: nn.Module, settings: Moco) -> torch.optim.SGD:
-    """MoCo's optimiser: SGD with momentum 0.9."""
+    """Make MoCo's optimiser: SGD with momentum 0.9."""
     return torch.optim.SGD(
         list(module.parameters()),
         lr=settings.learning_rate,

@@ -1,4 +1,4 @@
-"""The momentum network and the queue of keys of MoCo (He et al. 2020), and batch norm that does not tell which key is whose."""
+"""MoCo's momentum network and queue of keys (He et al. 2020), and batch norm that does not reveal which key is whose."""
 
 import copy
 
@@ -10,14 +10,14 @@ from cspops.shapes import Float, Int, Tensor
 
 
 def momentum_copy(network: nn.Module) -> nn.Module:
-    """A copy that no gradient reaches, to be moved by `follow`."""
+    """Return a copy that no gradient reaches, to be moved by `follow`."""
     return copy.deepcopy(network).requires_grad_(False)
 
 
 @torch.no_grad()
-def follow(mine: nn.Module, network: nn.Module, momentum: float) -> None:
-    """theta_k <- momentum theta_k + (1 - momentum) theta_q; batch-norm buffers follow their own data."""
-    for own, its in zip(mine.parameters(), network.parameters(), strict=True):
+def follow(copy_: nn.Module, network: nn.Module, momentum: float) -> None:
+    """Set theta_k <- momentum theta_k + (1 - momentum) theta_q; batch-norm buffers follow their own data."""
+    for own, its in zip(copy_.parameters(), network.parameters(), strict=True):
         own.lerp_(its, 1 - momentum)
 
 
@@ -47,20 +47,20 @@ class Queue(nn.Module):
 def in_groups(network: nn.Module, x: Tensor, groups: int = 4) -> Tensor:
     """Run a network on parts of a batch, each with its own batch-norm statistics.
 
-    With one batch for queries and keys, statistics would tell which key is whose; MoCo shuffles over devices
-    against it, here queries go in order and keys in a random one.
+    With one batch for queries and keys, statistics would reveal which key is whose. MoCo shuffles over devices
+    against it; here queries go in order and keys in a random one.
     """
     return torch.cat([network(part) for part in x.tensor_split(max(1, min(groups, len(x) // 2)))])
 
 
 def shuffled(network: nn.Module, x: Tensor, groups: int, *, order: Int[Tensor, "n"]) -> Tensor:
-    """`in_groups` with the rows in another ``order``; the answers are in that of ``x``."""
-    answer = in_groups(network, x[order], groups)
-    out = torch.empty_like(answer)
-    out[order] = answer
+    """Run `in_groups` with the rows in another ``order``; the outputs are in that of ``x``."""
+    outputs = in_groups(network, x[order], groups)
+    out = torch.empty_like(outputs)
+    out[order] = outputs
     return out
 
 
-def queue_size(asked: int, images: int) -> int:
-    """At most half the images: a longer queue holds old keys of the query's own image, as negatives."""
-    return max(1, min(asked, images // 2))
+def queue_size(most: int, images: int) -> int:
+    """Return the length of the queue: at most half the images, as a longer one would hold old keys of the query's own image."""
+    return max(1, min(most, images // 2))

@@ -1,6 +1,7 @@
-"""For each image of a catalogue a neighbour and a distant one, drawn by their positions."""
+"""Draw for each image of a catalogue a neighbour and a distant image, by their positions."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,13 +15,13 @@ RANK, DISTANT = 5, 20
 """The usual neighbour_km is the median distance to the 5th nearest, the usual distant_km 20 times neighbour_km."""
 
 MOST = 128
-"""Neighbours of a row that are kept; of more, as many drawn at random once: each is as likely as the others still."""
+"""Neighbours that are kept per row; where there are more, a random choice made once, so that each stays equally likely."""
 
 BLOCK = 256
-"""Rows whose neighbours are looked up at once; a crowd of a million at one place takes 2 GB."""
+"""Rows whose neighbours are looked up at once; with a million images at one place they take 2 GB."""
 
 TRIES = 16
-"""Rows drawn for a distant one before all are looked at."""
+"""Rows drawn in search of a distant one before all are tried."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class NearAndFar:
     first: Int[Tensor, "n"]
     """Where the neighbours of each row begin in ``near``."""
     count: Int[Tensor, "n"]
-    """How many of them there are; 0 without a position."""
+    """Their number; 0 without a position."""
     near: Int[Tensor, "e"]
     """Neighbours, row after row."""
     has_distant: Bool[Tensor, "n"]
@@ -45,7 +46,7 @@ class NearAndFar:
     def of(
         cls, lonlat: Float[Tensor, "n 2"], *, neighbour_km: float | None, distant_km: float | None, seed: int
     ) -> "NearAndFar":
-        """Look the neighbours up, on the CPU; see `RANK` for what None means.
+        """Look up the neighbours, on the CPU; see `RANK` for the meaning of None.
 
         Raises:
             DataError: distant_km is less than the neighbour_km that is computed.
@@ -70,8 +71,8 @@ class NearAndFar:
         numbers = located.numpy()
         for start in range(0, m, BLOCK):
             part = radians[start : start + BLOCK]
-            for row, found in enumerate(tree.query_radius(part, neighbour_km / EARTH_RADIUS_KM), start):
-                others = np.sort(found[found != row])
+            for row, within_reach in enumerate(tree.query_radius(part, neighbour_km / EARTH_RADIUS_KM), start):
+                others = np.sort(within_reach[within_reach != row])
                 kept = others if len(others) <= MOST else np.sort(draws.choice(others, MOST, replace=False))
                 lists.append(numbers[kept])
                 count[numbers[row]] = len(kept)
@@ -90,20 +91,12 @@ class NearAndFar:
         )
 
     def to(self, device: torch.device) -> "NearAndFar":
-        """The same on ``device``."""
-        return NearAndFar(
-            self.lonlat.to(device),
-            self.located.to(device),
-            self.first.to(device),
-            self.count.to(device),
-            self.near.to(device),
-            self.has_distant.to(device),
-            self.neighbour_km,
-            self.distant_km,
-        )
+        """Return the same on ``device``."""
+        tensors: dict[str, Any] = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **tensors)
 
     def neighbour(self, rows: Int[Tensor, "b"], draws: torch.Generator) -> Int[Tensor, "b"]:
-        """A neighbour of each row; the row itself where it has none."""
+        """Draw a neighbour of each row; the row itself where it has none."""
         u = torch.rand(len(rows), generator=draws, device=draws.device, dtype=torch.float64)
         count = self.count[rows]
         place = self.first[rows] + torch.minimum((u * count).long(), count - 1).clamp(min=0)
@@ -111,7 +104,7 @@ class NearAndFar:
         return torch.where(count > 0, padded[place], rows)
 
     def distant(self, rows: Int[Tensor, "b"], draws: torch.Generator) -> Int[Tensor, "b"]:
-        """A distant row for each; any other row where none is distant, or the row has no position."""
+        """Draw a distant row for each; any other row where none is distant, or the row has no position."""
         device, b = draws.device, len(rows)
         other = torch.randint(len(self.lonlat) - 1, (b,), generator=draws, device=device)
         other = other + (other >= rows)

@@ -1,4 +1,4 @@
-"""Images of one place at several dates: which rows belong together, and draws of a partner or of a date."""
+"""Images of one place at several dates: group the rows, and draw a partner or a date."""
 
 from dataclasses import dataclass
 
@@ -24,16 +24,16 @@ class Runs:
 
     @classmethod
     def of(cls, number: Int[Tensor, "n"]) -> "Runs":
-        """Of sorted numbers of runs, each of which is there."""
+        """Count sorted numbers of runs, none of which is missing."""
         size = number.bincount()
         return cls(size.cumsum(0) - size, size)
 
     def draw(self, runs: Int[Tensor, "b"], draws: torch.Generator) -> Int[Tensor, "b"]:
-        """One of the numbers of each run asked for, uniformly."""
+        """Draw one of the numbers of each run, uniformly."""
         return self.first[runs] + below(self.size[runs], draws)
 
     def to(self, device: torch.device) -> "Runs":
-        """On another device."""
+        """Return the same on ``device``."""
         return Runs(self.first.to(device), self.size.to(device))
 
 
@@ -91,7 +91,7 @@ class Places:
         return self.dates.size[self.place] == 1
 
     def partners(self, rows: Int[Tensor, "b"], draws: torch.Generator) -> Int[Tensor, "b"]:
-        """For each row one of its place with another date, uniformly; the row itself where there is none."""
+        """Draw for each row another of its place with another date, uniformly; the row itself where there is none."""
         place, date = self.place[rows], self.date[rows]
         own, first = self.rows_of_date.size[date], self.rows.first[place]
         others = self.rows.size[place] - own
@@ -100,21 +100,21 @@ class Places:
         return torch.where(others > 0, self.order[torch.where(others > 0, at, first)], rows)
 
     def images(self, places: Int[Tensor, "b"], draws: torch.Generator) -> Int[Tensor, "b"]:
-        """For each place one of its dates, uniformly, and a row of that date."""
+        """Draw for each place one of its dates, uniformly, and a row of that date."""
         return self.order[self.rows_of_date.draw(self.dates.draw(places, draws), draws)]
 
 
 def below(limit: Int[Tensor, "b"], draws: torch.Generator) -> Int[Tensor, "b"]:
-    """Uniform whole numbers from 0 to below each limit; 0 where that is 0."""
+    """Draw uniform whole numbers from 0 to below each limit; 0 where that is 0."""
     u = torch.rand(len(limit), generator=draws, device=limit.device)
     return torch.minimum((u * limit).long(), (limit - 1).clamp(min=0))
 
 
 def grouped(images: UnlabelledImages, metres: float | None) -> Int[Tensor, "n"]:
-    """A number for each place, not below 0; a row that belongs to none is a place of its own.
+    """Number the places from 0 and return each row's; a row that belongs to none is a place of its own.
 
     Rows without `location_id` belong together where steps of at most ``metres`` lead from one position to the other
-    (DBSCAN with a least size of 1). Null leaves them single.
+    (DBSCAN with a least size of 1). None leaves them single.
     """
     place = images.place.clone()
     if metres is not None:
@@ -129,7 +129,7 @@ def grouped(images: UnlabelledImages, metres: float | None) -> Int[Tensor, "n"]:
 
 
 def near_together(lonlat: Float[Tensor, "m 2"], metres: float) -> Int[Tensor, "m"]:
-    """The number of the chain of positions, each within ``metres`` of the next, that each position belongs to."""
+    """Return each position's chain, in which every position is within ``metres`` of the next."""
     latlon = torch.deg2rad(lonlat.double()).flip(1).numpy()
     chains = DBSCAN(eps=metres / 1000 / EARTH_RADIUS_KM, min_samples=1, metric="haversine", algorithm="ball_tree")
     return torch.from_numpy(chains.fit_predict(latlon).astype(np.int64))

@@ -1,4 +1,4 @@
-"""The auxiliary task of Geo-SSL: in which cluster of positions was an image taken?"""
+"""The auxiliary task of Geo-SSL: from which cluster of positions is an image?"""
 
 from typing import Literal
 
@@ -15,11 +15,11 @@ from cspops.shapes import Float, Int, Tensor
 Space = Literal["sphere", "degrees"]
 
 DECIMALS = 6
-"""Of points and centres: 6 m on the sphere. The order in which threads add up does not show."""
+"""Decimals of points and centres: 6 m on the sphere. Rounding hides the order in which threads add up."""
 
 
 class PositionClusters(nn.Module):
-    """Centres of k-means, and a head that tells an image's cluster from its projection: ReLU and a linear layer."""
+    """Centres of k-means, and a head that predicts an image's cluster from its projection: ReLU and a linear layer."""
 
     def __init__(self, dim: int, centres: Float[Tensor, "q p"], *, seed: int) -> None:
         super().__init__()
@@ -29,26 +29,27 @@ class PositionClusters(nn.Module):
             self.head = nn.Sequential(nn.ReLU(), nn.Linear(dim, len(centres)))
 
     def nearest(self, points: Float[Tensor, "n p"]) -> Int[Tensor, "n"]:
-        """The centre nearest to each point; -1 for a row without position (nan)."""
-        found = (points[:, None] - self.centres).square().sum(-1).argmin(1)
-        return found.where(~points.isnan().any(1), -1)
+        """Return the centre nearest to each point; -1 for a row without position (nan)."""
+        centre = (points[:, None] - self.centres).square().sum(-1).argmin(1)
+        return centre.where(~points.isnan().any(1), -1)
 
     def forward(self, projected: Float[Tensor, "n d"], points: Float[Tensor, "n p"]) -> Float[Tensor, ""]:
-        """Mean cross-entropy of the clusters of the rows with a position; 0 where no row has one."""
+        """Return the mean cross-entropy of the clusters over the rows with a position; 0 where no row has one."""
         cluster = self.nearest(points)
         total = cross_entropy(self.head(projected), cluster, ignore_index=-1, reduction="sum")
         return total / (cluster >= 0).sum().clamp(min=1)
 
 
 def points_of(lonlat: Float[Tensor, "n 2"], space: Space) -> Float[Tensor, "n p"]:
-    """Positions as k-means sees them: on the unit sphere, or in degrees as the authors (torn apart at 180 degrees)."""
+    """Return positions for k-means: on the unit sphere, or in degrees as the authors have them, torn apart at 180 degrees."""
     return (unit_vectors(lonlat) if space == "sphere" else lonlat).double().round(decimals=DECIMALS)
 
 
 def fit_centres(points: Float[Tensor, "n p"], clusters: int, *, seed: int) -> Float[Tensor, "q p"]:
-    """Centres of k-means; fewer than asked for where there are fewer distinct points.
+    """Fit the centres of k-means, fewer where there are fewer distinct points.
 
-    DataError when there are not two.
+    Raises:
+        DataError: there are fewer than two.
     """
     known = points[~points.isnan().any(1)]
     distinct = len(known.unique(dim=0))
@@ -56,7 +57,7 @@ def fit_centres(points: Float[Tensor, "n p"], clusters: int, *, seed: int) -> Fl
         raise DataError(
             f"geo_ssl: the training images have {distinct} distinct position{'s' if distinct != 1 else ''}, "
             "and clusters of positions need two",
-            hint="pretrain_img.methods.geo_ssl.geo: false in params.yaml",
+            hint="set pretrain_img.methods.geo_ssl.geo: false in params.yaml",
         )
     means = KMeans(min(clusters, distinct), n_init=1, random_state=derive(seed, "geo clusters") % 2**32).fit(known.numpy())
     return torch.from_numpy(means.cluster_centers_).round(decimals=DECIMALS)

@@ -1,5 +1,5 @@
-"""Seasonal contrast (Manas et al. 2021): three embeddings, of which one ignores season and augmentation, one the season
-only and one the augmentation only."""
+"""Seasonal contrast (Manas et al. 2021): three embeddings, of which one ignores season and augmentation, one only the
+season and one only the augmentation."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,10 +9,10 @@ from torch import nn
 
 from cspops.errors import DataError
 from cspops.imagessl.images import Facts, Features, Pretrained, UnlabelledImages
-from cspops.imagessl.moco import mlp_head, schedule, sgd
+from cspops.imagessl.moco import mlp_head, sgd
 from cspops.imagessl.momentum import Queue, follow, in_groups, momentum_copy, queue_size, shuffled
+from cspops.imagessl.monitor import train_watched
 from cspops.imagessl.places import Places
-from cspops.imagessl.watched import train_watched
 from cspops.losses import objectives
 from cspops.losses.objectives import unit
 from cspops.models.backbones import ImageNetwork
@@ -44,7 +44,7 @@ class SeasonalContrast(nn.Module):
     def contrast(
         self, queries: Float[Tensor, "n 3 h w"], keys: Sequence[Float[Tensor, "n 3 h w"]], draws: torch.Generator
     ) -> list[Float[Tensor, ""]]:
-        """The loss of each space; afterwards the queue of space i holds the keys of view i.
+        """Return the loss of each space, and put the keys of view i into the queue of space i.
 
         Args:
             queries: views of places.
@@ -57,15 +57,15 @@ class SeasonalContrast(nn.Module):
         with torch.no_grad():
             follow(self.key, self.query, self.settings.momentum)
             orders = [torch.randperm(len(queries), generator=draws, device=queries.device) for _ in keys]
-            answers = [shuffled(key_network, x, groups, order=o) for x, o in zip(keys, orders, strict=True)]
+            key_features = [shuffled(key_network, x, groups, order=o) for x, o in zip(keys, orders, strict=True)]
         losses = []
         for space, queue in enumerate(self.queues):
             assert isinstance(queue, Queue)
             q = unit(heads[space](features))
             with torch.no_grad():
-                of_views = torch.stack([unit(key_heads[space](answer)) for answer in answers])
-            losses.append(space_loss(space, q, of_views, queue.keys.clone(), temperature=self.settings.temperature))
-            queue.enqueue(of_views[space])  # after the scores, so that no key of this batch is a negative in it
+                k = torch.stack([unit(key_heads[space](features_of_view)) for features_of_view in key_features])
+            losses.append(space_loss(space, q, k, queue.keys.clone(), temperature=self.settings.temperature))
+            queue.enqueue(k[space])  # after the scores, so that no key of this batch is a negative in it
         return losses
 
 
@@ -77,10 +77,10 @@ def space_loss(
     *,
     temperature: float,
 ) -> Float[Tensor, ""]:
-    """InfoNCE of unit vectors in a space: the key of view ``space`` is the positive.
+    """Return InfoNCE of unit vectors in a space, where the key of view ``space`` is the positive.
 
-    Negatives are the queue and, in the spaces 1 and 2, the keys of the two other views of every row, the own one included:
-    it is by telling those apart that space 1 keeps the augmentation and space 2 the season.
+    Negatives are the queue and, in the spaces 1 and 2, the keys of the two other views of every row, its own included:
+    in separating those, space 1 keeps the augmentation and space 2 the season.
     """
     others = [keys[view] for view in range(SPACES) if view != space] if space else []
     return objectives.mc((q * keys[space]).sum(1), q @ torch.cat([queue, *others]).T, temperature=temperature)
@@ -91,9 +91,10 @@ def seco(network: ImageNetwork, images: UnlabelledImages, settings: Seco, run: R
 
     An epoch is of places, as the authors': t0, t1 and t2 are three of a place's dates, drawn with replacement anew at each
     step, P crops, A turns, mirrors and shifts colours. The query is P(t0), the keys are P(A(t1)), P(t2) and P(A(t0)).
-    Places of one date are left out: in them the space of season would tell an image from itself.
+    Places of one date are left out: there the space of season would have to separate an image from itself.
 
-    DataError where fewer than ``least_share`` of the places have two dates, and for fewer than two of them.
+    Raises:
+        DataError: fewer than ``least_share`` of the places, or fewer than two, have two dates.
     """
     places = Places.of(images, metres=settings.place_metres, device=run.device)
     usable = (places.dates.size > 1).nonzero()[:, 0]
@@ -115,4 +116,4 @@ def seco(network: ImageNetwork, images: UnlabelledImages, settings: Seco, run: R
 
     facts: Facts = {"places": len(usable), "places_of_one_date": len(places) - len(usable)}
     training = Training("seco", {"contrast": contrast}, sgd(contrast.query, settings), step)
-    return train_watched(network, images, training, schedule(settings, len(usable)), run, facts)
+    return train_watched(network, images, training, settings, run, facts, rows=len(usable))

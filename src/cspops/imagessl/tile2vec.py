@@ -6,15 +6,15 @@ import torch
 from torch.nn.functional import interpolate
 
 from cspops.imagessl.cut_tiles import CutTiles
-from cspops.imagessl.images import Facts, Pretrained, UnlabelledImages, as_floats
+from cspops.imagessl.images import Facts, Pretrained, UnlabelledImages
+from cspops.imagessl.monitor import train_watched
 from cspops.imagessl.near_and_far import NearAndFar
-from cspops.imagessl.watched import train_watched
 from cspops.losses.image import triplet
 from cspops.models.backbones import ImageNetwork
 from cspops.params.image_networks import Tile2Vec
-from cspops.pixels.views import Augmentation, random_views
+from cspops.pixels.views import Augmentation, as_floats, random_views
 from cspops.shapes import Float, Tensor, UInt8
-from cspops.training.loop import Run, Schedule, Training
+from cspops.training.loop import Run, Training
 
 Triplets = Callable[[Tensor, torch.Generator], Tensor]
 """From row numbers and a stream to anchors, neighbours and distant tiles, one after the other, in [0, 1]."""
@@ -31,18 +31,17 @@ def tile2vec(
     """Train ``network`` in place; its features are the embeddings, without a head.
 
     Args:
-        raster: in mode `tiles`, the one image that tiles are cut from, as many triplets an epoch as there are images.
+        raster: in mode `tiles`, the one image that tiles are cut from, as many triplets per epoch as there are images.
 
-    Note: published is a constant learning rate, here half a cosine; and a forward pass for each of the three, here one for
-    all, so that batch norm treats them alike.
+    Note: in the paper the learning rate is constant, here half a cosine; there each of the three has a forward pass of its
+    own, here one for all, so that batch norm treats them alike.
 
     Raises:
         DataError: fewer than two images, or images too small for the tiles.
     """
-    images.require(2, "Tile2Vec tells an image from a distant one")
+    images.require(2, "Tile2Vec contrasts an image with a distant one")
     network = network.to(run.device)
     triplets, facts = _triplets(images, settings, raster, run, px=network.config["px"])
-
     turned = Augmentation(turns=settings.turns)
 
     def step(rows: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
@@ -51,8 +50,8 @@ def tile2vec(
         return triplet(anchor, neighbour, distant, margin=settings.margin, l2=settings.l2)
 
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, betas=(0.5, 0.999), fused=True)
-    schedule = Schedule(len(images), settings.epochs, settings.batch_size, settings.learning_rate)
-    return train_watched(network, images, Training("tile2vec", {"network": network}, optimizer, step), schedule, run, facts)
+    training = Training("tile2vec", {"network": network}, optimizer, step)
+    return train_watched(network, images, training, settings, run, facts)
 
 
 def _triplets(
@@ -63,7 +62,7 @@ def _triplets(
     *,
     px: int,
 ) -> tuple[Triplets, Facts]:
-    """What draws the triplets of a batch, and what is to be said of it."""
+    """Return the function that draws the triplets of a batch, and facts about it."""
     if settings.mode == "tiles":
         pixels = images.pixels if raster is None else raster[None]
         same_image = settings.same_image or raster is not None
@@ -82,7 +81,6 @@ def _triplets(
         "neighbour_km": round(near.neighbour_km, 3),
         "distant_km": round(near.distant_km, 3),
     }
-
     cropped = Augmentation(min_scale=settings.min_scale, turns=False)
 
     def draw(rows: Tensor, draws: torch.Generator) -> Tensor:
@@ -98,7 +96,7 @@ def _triplets(
 
 
 def _sized(tiles: Float[Tensor, "n 3 t t"], px: int) -> Float[Tensor, "n 3 px px"]:
-    """Tiles of the side that the network takes, bilinear."""
+    """Resize tiles, by bilinear interpolation, to the side that the network takes."""
     if tiles.shape[-1] == px:
         return tiles
     return interpolate(tiles, size=(px, px), mode="bilinear", antialias=True, align_corners=False)

@@ -23,7 +23,7 @@ from cspops.shapes import Float, Tensor
 def mc_in_batch(
     a: Float[Tensor, "n d"], b: Float[Tensor, "n d"], *, temperature: float | Tensor, symmetric: bool = False
 ) -> Float[Tensor, ""]:
-    """Eq. 2 of unit vectors, row i of ``a`` with row i of ``b`` the positive, with every other row of ``b`` a negative:
+    """Return Eq. 2 of unit vectors, where row i of ``b`` is the positive of row i of ``a`` and all its other rows negatives:
 
     mean over i of - log [e^(a_i b_i / temperature) / sum over j of e^(a_i b_j / temperature)],
 
@@ -36,7 +36,7 @@ def mc_in_batch(
 
 
 def nce_in_batch(a: Float[Tensor, "n d"], b: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
-    """Eq. 1 of the same pairs: - mean over i of log sigma(a_i b_i) - mean over i != j of log(1 - sigma(a_i b_j)).
+    """Return Eq. 1 of the same pairs: - mean over i of log sigma(a_i b_i) - mean over i != j of log(1 - sigma(a_i b_j)).
 
     It is Eq. 5 with beta = 1 and row i of class i, without random locations.
     """
@@ -46,7 +46,7 @@ def nce_in_batch(a: Float[Tensor, "n d"], b: Float[Tensor, "n d"]) -> Float[Tens
 def negative_locations(
     loc_emb: Float[Tensor, "n d"], neg_loc_emb: Float[Tensor, "n c d"], image_emb: Float[Tensor, "n d"]
 ) -> tuple[Float[Tensor, "n"], Float[Tensor, "n c"]]:
-    """Scores of unit vectors: each image with its own location (P^X), and with each of its c random locations (N^L)."""
+    """Return scores of unit vectors: each image with its own location (P^X), and with each of its c random locations (N^L)."""
     return (loc_emb * image_emb).sum(-1), (neg_loc_emb * image_emb[:, None]).sum(-1)
 
 
@@ -68,7 +68,7 @@ def mc_loss(
     weight_locations: float = 1.0,
     weight_dropout: float = 1.0,
 ) -> Parts:
-    """Eq. 4: mc(B) + weight_locations mc(L) + weight_dropout mc(D). alpha_1, alpha_2 and tau_0..2 of the paper.
+    """Return Eq. 4: mc(B) + weight_locations mc(L) + weight_dropout mc(D). alpha_1, alpha_2 and tau_0..2 of the paper.
 
     Args:
         loc_emb: e(x).
@@ -108,7 +108,7 @@ def nce_loss(
     weight_locations: float = 1.0,
     weight_dropout: float = 1.0,
 ) -> Parts:
-    """Eq. 3: nce(B) + weight_locations nce(L) + weight_dropout nce(D). beta_1 and beta_2 of the paper.
+    """Return Eq. 3: nce(B) + weight_locations nce(L) + weight_dropout nce(D). beta_1 and beta_2 of the paper.
 
     NCE looks at each pair alone, so B has no direction. Raises ValueError as `mc_loss`.
     """

@@ -11,7 +11,7 @@ from cspops.losses import objectives
 from cspops.shapes import Float, Int, Tensor
 
 CPU_BLOCK, BLOCK = 2**19, 2**26
-"""Scores held at a time: what fits the caches of a CPU core; on other devices, what keeps them busy."""
+"""Scores held at a time: as many as fit the caches of a CPU core; on other devices, as many as keep them busy."""
 
 
 def presence_absence_in_blocks(
@@ -23,14 +23,15 @@ def presence_absence_in_blocks(
     beta: float,
     block: int | None = None,
 ) -> Float[Tensor, ""]:
-    """Eq. 5, beta nce(P^y, none) + nce(none, N^y and N^R), of the scores s = e(x) T, never holding all of them:
+    """Return Eq. 5, beta nce(P^y, none) + nce(none, N^y and N^R), of the scores s = e(x) T, never holding all of them:
 
     - beta mean over P^y of log sigma(s) - mean over N^y and N^R of log(1 - sigma(s)).
 
     P^y: each labelled location with its class. N^y: with every other class. N^R: each random location with every
     class. The second term is one mean over the union of N^y and N^R, as the paper writes it.
 
-    The loss and its gradient are formed together, for ``block`` classes at a time.
+    The loss and its gradient are formed together, for ``block`` classes at a time: each block's scores are used while
+    they are in the cache, and backward has only to scale gradients that are there.
 
     Args:
         loc_emb: e(x) of labelled locations.
@@ -57,7 +58,7 @@ def presence_absence_in_blocks(
 
 
 class _InBlocks(torch.autograd.Function):
-    """The loss, with the gradients of its two first arguments made on the way."""
+    """The loss, with the gradients by its first two arguments made on the way."""
 
     @staticmethod
     def forward(
@@ -69,6 +70,7 @@ class _InBlocks(torch.autograd.Function):
         parts = []
         for first in range(0, q, block):
             own_classes = class_emb.detach()[first : first + block].requires_grad_(wanted)
+            # a graph of the product alone: its backward takes `linear`'s fast route, and nothing else is stored
             with torch.set_grad_enabled(wanted):
                 graph = linear(x, own_classes)
             scores = graph.detach()
@@ -103,7 +105,7 @@ def presence_absence_released(
     *,
     weight_background: float = 1.0,
 ) -> Float[Tensor, ""]:
-    """The released weighting: mean over n q entries with pos_weight q, and a mean of its own for random locations.
+    """Return the released weighting: a mean over n q entries with pos_weight q, and one of its own for random locations.
 
     - mean_i log sigma(s_iy) - 1 / (n q) sum_{c != y} log(1 - sigma(s_ic)) - weight_background mean log(1 - sigma(s-)).
     With ``weight_background`` 1 and m = n it is (2 q - 1) / q times Eq. 5 with beta = q / (2 q - 1).
@@ -118,12 +120,15 @@ def presence_absence_released(
 def softmax_cross_entropy(
     scores: Float[Tensor, "n q"], label: Int[Tensor, "n"], *, label_smoothing: float = 0.0
 ) -> Float[Tensor, ""]:
-    """Mean of - log softmax(e(x) T) at the label; ``label_smoothing`` spreads that share of the target over all classes."""
+    """Return the mean of - log softmax(e(x) T) at the label.
+
+    ``label_smoothing`` spreads that share of the target over all classes.
+    """
     return cross_entropy(scores, label, label_smoothing=label_smoothing)
 
 
 def focal(scores: Float[Tensor, "n q"], label: Int[Tensor, "n"], *, gamma: float = 2.0) -> Float[Tensor, ""]:
-    """Focal loss (Lin et al. 2017, Eq. 4): mean of - (1 - p)^gamma log p, p the softmax at the label.
+    """Return the focal loss (Lin et al. 2017, Eq. 4): the mean of - (1 - p)^gamma log p, p the softmax at the label.
 
     ``gamma`` 0 is the cross-entropy; above it, places that are classified well count less.
     """

@@ -13,7 +13,7 @@ Reduction = Literal["entries", "rows"]
 def land_cover_loss(
     student: Float[Tensor, "n c"], teacher: Float[Tensor, "n c"], share: Float[Tensor, "n c"], *, reduction: Reduction
 ) -> dict[str, Tensor]:
-    """mean(-p log softmax(s)) + mean(-softmax(s) log softmax(t)) (Li et al. 2021).
+    """Return mean(-p log softmax(s)) + mean(-softmax(s) log softmax(t)) (Li et al. 2021).
 
     The second part is the cross-entropy of the student under the teacher's log-probabilities: it rewards a student that is
     sure of itself, too. With equal scores each part is ln(c) / c under `entries`, ln(c) under `rows`.
@@ -22,8 +22,8 @@ def land_cover_loss(
         student: scores s of each class.
         teacher: scores t.
         share: p, of each class in the land around the image.
-        reduction: `entries` is the mean over all n c numbers, as released; `rows` is c times that, the mean of a
-            cross-entropy a row.
+        reduction: `entries` is the mean over all n c numbers, as released; `rows` is c times that, the mean of one
+            cross-entropy per row.
 
     Returns:
         `land_cover` and `consistency`, the two addends, and `total`.
@@ -48,9 +48,9 @@ def triplet(
     margin: float,
     l2: float,
 ) -> dict[str, Tensor]:
-    """mean relu(|z_a - z_n| - |z_a - z_d| + margin) + l2 (|Z_a|_F + |Z_n|_F + |Z_d|_F) (Jean et al. 2019).
+    """Return mean relu(|z_a - z_n| - |z_a - z_d| + margin) + l2 (|Z_a|_F + |Z_n|_F + |Z_d|_F) (Jean et al. 2019).
 
-    The lengths are euclidean, not squared, of embeddings as they come, not brought to length 1. |Z|_F is the Frobenius
+    The lengths are euclidean, not squared, of embeddings that are not normalised. |Z|_F is the Frobenius
     norm of the matrix of a batch: it grows with the root of the batch's size.
 
     Returns:
@@ -63,5 +63,5 @@ def triplet(
 
 
 def length(x: Float[Tensor, "*batch k"]) -> Float[Tensor, "*batch"]:
-    """Euclidean length along the last axis, safe at zero."""
+    """Return the Euclidean length along the last axis, safe at zero."""
     return (x.square().sum(-1) + EPSILON).sqrt()

@@ -1,4 +1,4 @@
-"""Objectives: scores of positive and negative pairs to a number to minimise."""
+"""Objectives: from scores of positive and negative pairs to a number to minimise."""
 
 import torch
 from torch.nn.functional import logsigmoid
@@ -7,7 +7,7 @@ from cspops.shapes import Float, Tensor
 
 
 def nce(pos: Float[Tensor, "*p"] | None, neg: Float[Tensor, "*m"] | None) -> Float[Tensor, ""]:
-    """Noise contrastive estimation, Eq. 1: - mean log sigma(pos) - mean log(1 - sigma(neg)).
+    """Return noise contrastive estimation, Eq. 1: - mean log sigma(pos) - mean log(1 - sigma(neg)).
 
     An empty set (None) adds nothing. log(1 - sigma(s)) is computed as log sigma(-s).
 
@@ -22,7 +22,7 @@ def nce(pos: Float[Tensor, "*p"] | None, neg: Float[Tensor, "*m"] | None) -> Flo
 
 
 def mc(pos: Float[Tensor, "n"], neg: Float[Tensor, "n m"], *, temperature: float | Tensor) -> Float[Tensor, ""]:
-    """Multi-class classification (InfoNCE), Eq. 2: mean of - log of the positive's softmax among its negatives.
+    """Return multi-class classification (InfoNCE), Eq. 2: the mean of - log of the positive's softmax among its negatives.
 
     Note: the paper prints Eq. 2 without the - log; the released code minimises the cross-entropy, as here.
     """
@@ -31,7 +31,7 @@ def mc(pos: Float[Tensor, "n"], neg: Float[Tensor, "n m"], *, temperature: float
 
 
 def mse(predicted: Float[Tensor, "n k"], target: Float[Tensor, "n k"]) -> Float[Tensor, ""]:
-    """Mean squared error of image features regressed from locations (the paper's MSE baseline)."""
+    """Return the mean squared error of image features regressed from locations (the paper's MSE baseline)."""
     return (predicted - target).square().mean()
 
 
@@ -40,5 +40,5 @@ EPSILON = 1e-8
 
 
 def unit(x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
-    """x / |x|, safe at zero."""
+    """Return x / |x|, safe at zero."""
     return x * torch.rsqrt(x.square().sum(-1, keepdim=True) + EPSILON)

@@ -16,11 +16,11 @@ from cspops.shapes import Float, Tensor, UInt8
 
 
 class ImageNetwork(nn.Module):
-    """F: uint8 RGB tiles to pooled features.
+    """F: from uint8 RGB tiles to pooled features.
 
     Args:
-        config: ``{"model": "timm:NAME", "px": side, "mean": [3], "sd": [3], ...}``; it rebuilds the module, and says how
-            images become the squares that it is given (`decoding.squares`). Pixels are scaled to [0, 1], then
+        config: ``{"model": "timm:NAME", "px": side, "mean": [3], "sd": [3], ...}``; it rebuilds the module, and states
+            how images become squares (`decoding.squares`). Pixels are scaled to [0, 1], then
             (x - mean) / sd.
         network: (n, 3, h, w) to (n, k).
     """
@@ -37,11 +37,11 @@ class ImageNetwork(nn.Module):
 
     @torch.no_grad()
     def _width(self) -> int:
-        """k, read off an answer: what models say of themselves is not always what they give."""
+        """Return k, measured on an output: the width that models state is not always that of their output."""
         training = self.network.training
         px = self.config["px"]
         try:
-            answer = self.network.eval()(torch.zeros(1, 3, px, px))
+            features = self.network.eval()(torch.zeros(1, 3, px, px))
         except (AssertionError, RuntimeError, ValueError) as error:
             raise ParamsError(
                 f"params.yaml: image_encoder: {self.config['model']} does not take images of {px} px: {error}",
@@ -49,14 +49,15 @@ class ImageNetwork(nn.Module):
             ) from None
         finally:
             self.network.train(training)
-        width: int = answer.shape[1]
+        width: int = features.shape[1]
         return width
 
     def forward(self, pixels: UInt8[Tensor, "n h w 3"]) -> Float[Tensor, "n k"]:
         return self.features(pixels.permute(0, 3, 1, 2).float() / 255)
 
     def features(self, pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n k"]:
-        """Features of pixels in [0, 1], channels first."""
+        """Return features of pixels in [0, 1], channels first."""
+        # channels last: convolutions on it are faster on CPUs and on tensor cores
         normed = ((pixels - self.mean) / self.sd).contiguous(memory_format=torch.channels_last)
         out: Tensor = self.network(normed)
         return out
@@ -77,7 +78,7 @@ def build_image_network(
     Args:
         model: `timm:NAME` or `torchvision:NAME`.
         pretrained: whether weights are those that timm or torchvision publishes.
-        px: side of the images in pixels; null, here and below, what the model was made for.
+        px: side of the images in pixels; None, here and below, stands for what the model was made for.
         seed: of random weights.
         crop: share of the shorter side that the centre square keeps.
         interpolation: see `pixels.INTERPOLATIONS`.
@@ -85,7 +86,7 @@ def build_image_network(
 
     Raises:
         ParamsError: there is no such model, or it does not take such images.
-        DataError: the published weights are neither in the cache nor to be had; the file cannot be used.
+        DataError: the published weights are neither in the cache nor can be downloaded; the file cannot be used.
     """
     with global_torch_stream(seed, "image network"):
         made = architecture(model, pretrained=pretrained)
@@ -112,7 +113,7 @@ def build_image_network(
 
 
 def rebuild_image_network(config: Config) -> ImageNetwork:
-    """The module that a config.json describes, before its weights are loaded; ones of old have no crop and interpolation."""
+    """Build the module of a config.json, before its weights are loaded; early configs have no crop and interpolation."""
     with global_torch_stream(0, "image network"):
         made = architecture(config["model"])
     whole = {"crop": 1.0, "interpolation": "bicubic"} | config
@@ -120,20 +121,20 @@ def rebuild_image_network(config: Config) -> ImageNetwork:
 
 
 def half_precision(device: torch.device) -> torch.dtype | None:
-    """bfloat16 on a GPU that computes in it (Ampere and later), float16 on an older one, None elsewhere."""
+    """Return bfloat16 on a GPU that computes in it (Ampere and later), float16 on an older one, None elsewhere."""
     if device.type != "cuda":
         return None
     return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
 
 def autocast(device: torch.device) -> AbstractContextManager[None]:
-    """A block in which products and convolutions on ``device`` are of `half_precision`; weights stay float32."""
+    """Return a context in which products and convolutions on ``device`` are in `half_precision`; weights stay float32."""
     dtype = half_precision(device)
     return nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
 
 
 def training_autocast(device: torch.device) -> AbstractContextManager[None]:
-    """The same with bfloat16 alone: it has float32's range, so that gradients neither overflow nor vanish.
+    """Return `autocast` with bfloat16 alone: it has float32's range, so that gradients neither overflow nor vanish.
 
     float16 would need the loss scaled; a GPU that has no bfloat16 trains in float32.
     """

@@ -1,4 +1,4 @@
-"""A model on disk: model.safetensors and config.json in a folder; no pickles, strict both ways."""
+"""A model on disk: model.safetensors and config.json in a folder; no pickles, and exactly the tensors of the module."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ def save_model(folder: Path, module: nn.Module, config: Config) -> None:
     """Write a module's tensors and the config that rebuilds it."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.contiguous().cpu() for name, tensor in module.state_dict().items()}
-    (folder / "model.safetensors").write_bytes(save(tensors))  # save_file would let nobody else read it
+    (folder / "model.safetensors").write_bytes(save(tensors))  # save_file would make it readable by its owner alone
     (folder / "config.json").write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
 
 
@@ -34,7 +34,11 @@ def load_config(folder: Path, *, remake: str) -> Config:
 
 
 def load_weights(folder: Path, module: nn.Module, *, remake: str) -> None:
-    """Load model.safetensors into ``module``, every tensor and no other; DataError otherwise."""
+    """Load model.safetensors into ``module``, every tensor and no other.
+
+    Raises:
+        DataError: the file is missing or broken, or its tensors are others.
+    """
     file = folder / "model.safetensors"
     try:
         state = load_file(file)

@@ -1,4 +1,4 @@
-"""What is put on top of embeddings and image features, and the temperatures that are learned with them."""
+"""Layers on top of embeddings and image features, and the temperatures that are learned with them."""
 
 import math
 from collections.abc import Mapping
@@ -11,11 +11,10 @@ from cspops.models.checkpoint import Config
 from cspops.shapes import Float, Int, Tensor
 
 ABSENT = -1e4
-"""The bias of a class that has no label: its probability is 0 in float32 without becoming -inf."""
+"""The bias of a class without labels: its probability is 0 in float32, and its score is not -inf."""
 
 IMAGE_HEAD = "image head"
 """The `kind` in the config.json of an `ImageHead`; that of a `LinearProbe` has none."""
-
 
 LARGEST_SCALE = 100.0
 """CLIP's bound on 1 / tau: scores are scaled by 100 at most, so tau is at least 0.01."""
@@ -94,7 +93,7 @@ class ImageHead(nn.Module):
     Args:
         hidden: width of the hidden layer, or 0 for none.
 
-    The last layer starts at zero, so that the first answer is the uniform guess.
+    The last layer starts at zero, so that the first output is the uniform guess.
     """
 
     def __init__(self, dim: int, classes: int, *, hidden: int = 0) -> None:
@@ -112,7 +111,7 @@ class ImageHead(nn.Module):
 
     @torch.no_grad()
     def among(self, present: Int[Tensor, "c"], classes: int) -> "ImageHead":
-        """The head of all ``classes`` that gives those but ``present``, which are this one's, the probability 0."""
+        """Return a head of all ``classes``: this one's are ``present``, and the others get probability 0."""
         dim, hidden = (int(self.config[key]) for key in ("dim", "hidden"))
         head = ImageHead(dim, classes, hidden=hidden)
         state = {key: value.cpu() for key, value in self.state_dict().items()}
@@ -127,7 +126,7 @@ class LearnedTemperatures(nn.Module):
     """Temperatures by name, learned with the embeddings as the logarithm of their inverse, as in CLIP (Radford et al. 2021).
 
     Args:
-        start: name to the temperature at the start.
+        start: initial temperatures by name.
     """
 
     def __init__(self, start: Mapping[str, float]) -> None:
@@ -135,11 +134,11 @@ class LearnedTemperatures(nn.Module):
         self.log_scale = nn.ParameterDict({name: torch.tensor(-math.log(tau)) for name, tau in start.items()})
 
     def forward(self) -> dict[str, Float[Tensor, ""]]:
-        """The temperatures now, with gradient."""
+        """Return the present temperatures, with gradient."""
         return {name: torch.exp(-scale) for name, scale in self.log_scale.items()}
 
     @torch.no_grad()
     def clamp(self) -> None:
-        """Bring every temperature back to at least 1 / `LARGEST_SCALE`; to be called after an optimiser step."""
+        """Bring every temperature back to at least 1 / `LARGEST_SCALE`; call it after each optimiser step."""
         for scale in self.log_scale.values():
             scale.clamp_(max=math.log(LARGEST_SCALE))

@@ -14,7 +14,7 @@ from cspops.shapes import Tensor
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network, and what its makers say of it.
+    """A network, and how its makers prepare its images.
 
     Args:
         network: images (n, 3, h, w) to pooled features (n, k); random weights, or timm's published ones.
@@ -40,7 +40,7 @@ def architecture(model: str, *, pretrained: bool = False) -> Architecture:
 
     Raises:
         ParamsError: there is no such model.
-        DataError: timm's published weights are neither in the cache nor to be had.
+        DataError: timm's published weights are neither in the cache nor can be downloaded.
     """
     library, _, name = model.partition(":")
     return _of_torchvision(name) if library == "torchvision" else _of_timm(name, pretrained=pretrained)
@@ -57,7 +57,7 @@ def _of_timm(name: str, *, pretrained: bool) -> Architecture:
     except Exception as error:
         if not pretrained:
             raise
-        raise out_of_reach(name, error) from error
+        raise _out_of_reach(name, error) from error
     data, published = resolve_model_data_config(network), getattr(network, "pretrained_cfg", None) or {}
     heads = published.get("classifier") or ()
     heads = (heads,) if isinstance(heads, str) else tuple(heads)
@@ -73,7 +73,7 @@ def _of_timm(name: str, *, pretrained: bool) -> Architecture:
 
 
 def _of_torchvision(name: str) -> Architecture:
-    """The last linear layer becomes the identity; where the classifier is a convolution, its input is pooled instead.
+    """Replace the last linear layer by the identity; where the classifier is a convolution, pool its input instead.
 
     inception_v3 and googlenet take the same normalised pixels as the others and rescale them to those that their published
     weights were made for; torchvision makes them so when it loads these.
@@ -106,30 +106,31 @@ def _of_torchvision(name: str) -> Architecture:
 
 
 class Pooled(nn.Sequential):
-    """The means over the image of what one module gives; the module keeps its name."""
+    """The mean over the image of one module's output; the module keeps its name."""
 
     def __init__(self, **module: nn.Module) -> None:
         super().__init__(OrderedDict(module | {"pool": nn.AdaptiveAvgPool2d(1), "flat": nn.Flatten()}))
 
 
 def published_by_torchvision(name: str) -> dict[str, Tensor]:
-    """The weights that torchvision recommends for a model, under its names, from its cache or downloaded.
+    """Return the weights that torchvision recommends for a model, under its names, from its cache or downloaded.
 
-    DataError when they are neither in the cache nor to be had.
+    Raises:
+        DataError: they are neither in the cache nor can be downloaded.
     """
     from torchvision import models
 
     weights = models.get_model_weights(name).DEFAULT
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # where torch.hub tells of a download
+        with contextlib.redirect_stdout(io.StringIO()):  # torch.hub reports a download there
             state: dict[str, Tensor] = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
     except Exception as error:
-        raise out_of_reach(name, error) from error
+        raise _out_of_reach(name, error) from error
     return state
 
 
-def out_of_reach(name: str, error: Exception) -> DataError:
-    """What is said when a download fails, however it does."""
+def _out_of_reach(name: str, error: Exception) -> DataError:
+    """Return the error of a failed download, whatever the failure."""
     return DataError(
         f"the published weights of {name} cannot be had: {type(error).__name__}",
         hint="connect once, or set image_encoder.weights in params.yaml to random, or to file:PATH of a file that you have",

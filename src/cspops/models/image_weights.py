@@ -12,14 +12,14 @@ from torch import nn
 
 from cspops.errors import DataError
 from cspops.files import sha256_of
-from cspops.models.torch_files import read_torch_file, require_file, some, trainer_globals
+from cspops.models.torch_files import first_keys, read_torch_file, require_file, trainer_globals
 from cspops.shapes import Tensor
 
 FORMAT = "file:PATH of image_encoder.weights names a safetensors file, or one of torch.save with a state_dict, for this model"
 UNDER = ("state_dict", "model_state_dict", "model")
-"""Keys under which a checkpoint keeps its table of tensors, the first that is there counts."""
+"""Keys under which a checkpoint keeps its table of tensors; the first that it has counts."""
 OUTER = ("module", "encoder_q", "backbone", "model")
-"""What networks are wrapped in: DataParallel, MoCo and its like (the query network), detectors, Lightning modules."""
+"""Names that networks are wrapped in: by DataParallel, MoCo and its like (the query network), detectors, Lightning."""
 QUERY = "encoder_q"
 
 
@@ -30,7 +30,7 @@ class ImageWeights:
     Args:
         sha256: of the file.
         state: every tensor of the network, by its names.
-        left_out: what else there was: names in the file, `.*` for all below.
+        left_out: the rest of the file: names in it, `.*` for all below.
     """
 
     sha256: str
@@ -42,7 +42,6 @@ def read_image_weights(file: Path, network: nn.Module, *, heads: Sequence[str], 
     """Read the weights of ``network`` from a file; nothing that the file holds is run, and the network stays as it is.
 
     Args:
-        file: the file.
         network: the network without its classifier.
         heads: classifiers that published files may hold, by name of their module.
         model: what the network is called in messages.
@@ -56,11 +55,11 @@ def read_image_weights(file: Path, network: nn.Module, *, heads: Sequence[str], 
 
 
 def fitted(
-    found: Mapping[str, Tensor], network: nn.Module, *, heads: Sequence[str], source: str, model: str
+    tensors: Mapping[str, Tensor], network: nn.Module, *, heads: Sequence[str], source: str, model: str
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Tensors under the network's names, every one of them, and what of ``found`` was left out.
+    """Return every tensor under the network's own name, and the names of those left out.
 
-    Names lose what they are wrapped in (`OUTER`, in any nesting). Of MoCo and its like the query network alone counts. Where
+    Names are unwrapped (`OUTER`, in any nesting). Of MoCo and its like the query network alone counts. Where
     all names begin with a number, they count the network's children (an nn.Sequential made of them). Batch norms of old files
     do not count their batches; that count is never used.
 
@@ -69,12 +68,12 @@ def fitted(
     """
     wanted, children = network.state_dict(), [name for name, _ in network.named_children()]
     wrappers = [one for one in OUTER if one not in children]
-    inner = {name: _unwrapped(name, wrappers) for name in found}
+    inner = {name: _unwrapped(name, wrappers) for name in tensors}
     if any(QUERY in outer for outer, _ in inner.values()):
         taken = {name: rest for name, (outer, rest) in inner.items() if QUERY in outer}
     else:
         taken = {name: rest for name, (_, rest) in inner.items()}
-    left_out = [_group(*inner[name], 1) for name in found if name not in taken]
+    left_out = [_group(*inner[name], 1) for name in tensors if name not in taken]
     taken = _by_child(taken, children)
     state: dict[str, Tensor] = {}
     foreign: list[str] = []
@@ -82,7 +81,7 @@ def fitted(
         ours = rest if rest in wanted else _older(rest)
         head = next((one for one in heads if f"{ours}.".startswith(f"{one}.")), None)
         if ours in wanted and ours not in state:
-            state[ours] = found[name]
+            state[ours] = tensors[name]
         elif head is not None and ours not in wanted:
             left_out.append(_group(inner[name][0], inner[name][1], head.count(".") + 1))
         else:
@@ -108,12 +107,12 @@ def _tensors(file: Path) -> dict[str, Tensor]:
     state: Any = next((content[key] for key in UNDER if isinstance(content.get(key), Mapping)), content)
     others = [str(name) for name, value in state.items() if not isinstance(value, Tensor)]
     if others or not state:
-        raise DataError(f"{file} holds no table of tensors, but {some(others or content)}", hint=FORMAT)
+        raise DataError(f"{file} holds no table of tensors, but {first_keys(others or content)}", hint=FORMAT)
     return {str(name): value for name, value in state.items()}
 
 
 def _unwrapped(name: str, wrappers: Sequence[str]) -> tuple[tuple[str, ...], str]:
-    """The names that a tensor's name is wrapped in, and the rest of it."""
+    """Split a tensor's name into the names that wrap it and the rest."""
     parts = name.split(".")
     depth = 0
     while depth < len(parts) - 1 and parts[depth] in wrappers:
@@ -122,7 +121,7 @@ def _unwrapped(name: str, wrappers: Sequence[str]) -> tuple[tuple[str, ...], str
 
 
 def _by_child(names: dict[str, str], children: Sequence[str]) -> dict[str, str]:
-    """Numbers of children as their names, where names are numbered throughout."""
+    """Replace numbers of children by their names, where names are numbered throughout."""
     numbered = all(rest.split(".")[0].isdecimal() for rest in names.values())
     if not numbered or any(one.isdecimal() for one in children):
         return names
@@ -135,7 +134,7 @@ def _by_child(names: dict[str, str], children: Sequence[str]) -> dict[str, str]:
 
 
 def _older(name: str) -> str:
-    """The name that a tensor of torchvision's DenseNets has by now: their published files write `norm.1` for `norm1`."""
+    """Return the present name of a tensor of torchvision's DenseNets: their published files have `norm.1` for `norm1`."""
     return re.sub(r"(\.denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2", name)
 
 
@@ -152,7 +151,7 @@ def _check(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], foreign: l
         if name in state and state[name].shape != wanted[name].shape
     ]
     problems = [
-        f"{len(names)} {what} ({some(names, 3)})"
+        f"{len(names)} {what} ({first_keys(names, 3)})"
         for what, names in (("are missing", missing), ("are not of this network", foreign), ("are of another shape", shapes))
         if names
     ]

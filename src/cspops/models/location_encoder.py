@@ -1,4 +1,4 @@
-"""The location encoder e(x) = network(encoding(x)), the thing the whole project trains."""
+"""The location encoder e(x) = network(encoding(x)), which the whole project trains."""
 
 import copy
 from collections.abc import Sequence
@@ -39,11 +39,11 @@ class LocationEncoder(nn.Module):
         self.dim: int = config["dim"]
 
     def fit(self, lonlat: Float[Tensor, "n 2"], generator: torch.Generator) -> None:
-        """Let the encoding take what it needs from the training positions (anchors of `rbf`), before any `prepare`."""
+        """Give the encoding what it needs of the training positions (anchors of `rbf`), before any `prepare`."""
         self.encoding.fit(lonlat, generator)
 
     def prepare(self, lonlat: LonLat) -> Float[Tensor, "*batch w"]:
-        """What training leaves unchanged: the encoding, or the positions in float64 where the encoding is learned."""
+        """Compute what training leaves unchanged: the encoding, or where it is learned the positions in float64."""
         if self.encoding.learnable:
             return lonlat.double()
         if lonlat.numel() <= 2 * ROWS_AT_ONCE:
@@ -54,7 +54,7 @@ class LocationEncoder(nn.Module):
         return encoded
 
     def embed(self, prepared: Float[Tensor, "*batch w"], repeated: int = 0) -> Float[Tensor, "*again d"]:
-        """Embeddings of prepared positions; see `two_passes` for ``repeated``."""
+        """Return embeddings of prepared positions; see `two_passes` for ``repeated``."""
         encoded: Tensor = self.encoding(prepared) if self.encoding.learnable else prepared
         embedding: Tensor = two_passes(self.network, encoded, repeated) if repeated else self.network(encoded)
         return embedding
@@ -64,7 +64,7 @@ class LocationEncoder(nn.Module):
 
 
 class SumOfParts(nn.Module):
-    """A network for each part of an encoding, their outputs summed (GeoCLIP: one part a scale)."""
+    """One network per part of an encoding, their outputs summed (GeoCLIP: one part per scale)."""
 
     def __init__(self, networks: Sequence[nn.Module], widths: Sequence[int]) -> None:
         super().__init__()
@@ -81,10 +81,10 @@ Link = Literal["sigmoid", "softmax"]
 
 
 class LocationClassifier(nn.Module):
-    """e and T together: positions to a score for each class.
+    """e and T together: from positions to one score per class.
 
     Args:
-        link: what makes P(y|x) of the scores; it is kept in the config.
+        link: how scores become P(y|x); it is kept in the config.
     """
 
     def __init__(self, encoder: LocationEncoder, class_embedding: ClassEmbedding, *, link: Link = "sigmoid") -> None:

@@ -22,8 +22,8 @@ LEVELS = 2**16
 class Dropout(nn.Module):
     """Dropout whose CPU mask is cheap: one 64-bit random number decides on four or eight units.
 
-    torch draws one Bernoulli number a unit in a serial loop, which was half of a fine-tuning step. The rate is rounded
-    to a multiple of 2^-16 and kept units are scaled by the inverse of the exact share kept; eight bits a unit are
+    torch draws one Bernoulli number per unit in a serial loop, which was half of a fine-tuning step. The rate is rounded
+    to a multiple of 2^-16 and kept units are scaled by the inverse of the exact share kept; eight bits per unit are
     enough where the rate is a multiple of 2^-8. Randomness comes from torch's global generator, as in
     `torch.nn.Dropout`; other devices than the CPU use that.
 
@@ -46,10 +46,10 @@ class Dropout(nn.Module):
         levels, width = (LEVELS, torch.int16) if dropped % 256 else (256, torch.int8)
         dropped = dropped * levels // LEVELS
         n = x.numel()
-        a_draw = 8 // width.itemsize
-        draws = torch.empty(-(-n // a_draw), dtype=torch.int64).random_(-(2**63), None)
+        units_per_draw = 8 // width.itemsize
+        draws = torch.empty(-(-n // units_per_draw), dtype=torch.int64).random_(-(2**63), None)
         level = draws.view(width)[:n].view(x.shape)  # uniform on -levels / 2 .. levels / 2 - 1
-        # in place the comparison answers 0 or 1 in the same integer type, which is vectorised; to bool it is not
+        # in place the comparison gives 0 or 1 in the same integer type, which is vectorised; one to bool is not
         keep = level.ge_(dropped - levels // 2).to(x.dtype)
         return x * keep.mul_(levels / (levels - dropped))
 
@@ -61,7 +61,7 @@ Activation = Literal["relu", "leaky_relu", "gelu", "sigmoid", "tanh"]
 
 
 def activation_module(name: Activation) -> nn.Module:
-    """The activations of the paper's search (A.4) and of the released code; the leaky one has slope 0.2, as released."""
+    """Return an activation of the paper's search (A.4) or of the released code; the leaky one has slope 0.2, as released."""
     return {
         "relu": nn.ReLU(),
         "leaky_relu": nn.LeakyReLU(0.2),
@@ -115,7 +115,7 @@ class Ffn(nn.Module):
             nn.init.xavier_uniform_(layer.weight)
 
     def forward(self, x: Float[Tensor, "*batch dim_in"], repeated: int = 0) -> Float[Tensor, "*again dim_out"]:
-        """Embeddings; with ``repeated``, those of a further pass over the first so many rows come before them."""
+        """Return embeddings; with ``repeated``, those of a further pass over so many first rows come before them."""
         for layer, norm in zip(self.hidden_layers, self.norms, strict=True):
             y = self.activation(layer(x))
             x, y, repeated = _again(x, repeated), _again(y, repeated), 0  # up to here the passes agree
@@ -126,16 +126,16 @@ class Ffn(nn.Module):
 
 
 def two_passes(network: nn.Module, x: Float[Tensor, "n dim_in"], repeated: int) -> Float[Tensor, "r_plus_n dim_out"]:
-    """``network(torch.cat((x[:repeated], x)))``: the passes share what precedes the first dropout mask."""
+    """Return ``network(torch.cat((x[:repeated], x)))``; the passes share what precedes the first dropout mask."""
     out: Tensor = network(x, repeated) if isinstance(network, Ffn) else network(_again(x, repeated))
     return out
 
 
 def _again(x: Tensor, repeated: int) -> Tensor:
-    """The first rows, then all."""
+    """Return the first rows, then all."""
     if not repeated:
         return x
-    first, rest = x.split([repeated, len(x) - repeated])  # whose gradient is cheaper than that of slices that overlap
+    first, rest = x.split([repeated, len(x) - repeated])  # slices that overlap would have a dearer gradient
     return torch.cat((first, first, rest))
 
 

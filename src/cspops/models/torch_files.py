@@ -1,4 +1,4 @@
-"""Files of torch.save, read so that nothing they hold is run."""
+"""Read files of torch.save without running anything that they hold."""
 
 import re
 import warnings
@@ -17,17 +17,16 @@ Allowed = Callable[..., Any] | tuple[Callable[..., Any], str]
 
 
 def require_file(file: Path, *, hint: str) -> None:
-    """DataError with ``hint`` when there is no such file."""
+    """Raise DataError with ``hint`` when there is no such file."""
     if not file.is_file():
         raise DataError(f"{file} is {'a folder' if file.is_dir() else 'missing'}", hint=hint)
 
 
 def read_torch_file(file: Path, *, hint: str, allowed: list[Allowed]) -> Any:
-    """What a file of torch.save holds, by torch's restricted unpickler, on the CPU.
+    """Load a file of torch.save with torch's restricted unpickler, on the CPU.
 
     Args:
-        file: the file.
-        hint: what such a file is, said with an error.
+        hint: what such a file is; it comes with an error.
         allowed: globals besides torch's own and those of `numpy_globals`; calling them must do nothing.
 
     Raises:
@@ -44,7 +43,7 @@ def read_torch_file(file: Path, *, hint: str, allowed: list[Allowed]) -> Any:
 
 
 def numpy_globals() -> list[Allowed]:
-    """What numpy scalars and arrays of numbers need in a pickle, under numpy 1's module names and numpy 2's.
+    """Return what numpy scalars and arrays of numbers need in a pickle, under numpy 1's module names and numpy 2's.
 
     Trainers keep numpy values beside the weights (row numbers of anchors, counts, losses), which torch's unpickler refuses.
     These globals rebuild numbers and text from bytes and call nothing else; the dtype of Python objects is not among them.
@@ -69,7 +68,7 @@ class Inert:
 
 
 def trainer_globals() -> list[Allowed]:
-    """Stand-ins for what trainers leave beside weights: command lines, paths, and PyTorch Lightning's bookkeeping.
+    """Return stand-ins for what trainers leave beside weights: command lines, paths, and PyTorch Lightning's bookkeeping.
 
     The classes of these names are neither imported nor called. An AttributeDict becomes an OrderedDict, which torch fills.
     """
@@ -81,14 +80,14 @@ def trainer_globals() -> list[Allowed]:
     return [*((Inert, name) for name in inert), (OrderedDict, "pytorch_lightning.utilities.parsing.AttributeDict")]
 
 
-def some(content: Mapping[Any, Any] | list[str], most: int = 5) -> str:
-    """The first keys of a table, for a message."""
+def first_keys(content: Mapping[Any, Any] | list[str], most: int = 5) -> str:
+    """Join the first keys of a table, for a message."""
     keys = [str(key) for key in content]
     return ", ".join(keys[:most]) + (f" and {len(keys) - most} more" if len(keys) > most else "") if keys else "nothing"
 
 
 def _refusal(file: Path, error: Exception) -> str:
-    """The sentence for a file that the unpickler refused."""
+    """Return the sentence for a file that the unpickler refused."""
     foreign = re.search(r"GLOBAL (\S+) (?:was not|whose module)", str(error))
     if foreign:
         return f"{file} holds {foreign[1]}, which only running code from the file could load: refused"

@@ -22,7 +22,7 @@ from cspops.errors import DataError
 from cspops.evaluation import calibration, metrics, priors
 from cspops.evaluation.bootstrap import paired_difference
 from cspops.evaluation.metrics import MODELS, Judgement, Scores, summarise
-from cspops.evaluation.predictions import TOP, Answers, Judged, predictions, schema
+from cspops.evaluation.predictions import TOP, Judged, predictions, schema
 from cspops.evaluation.predictor import Calibration, ImagePredictor, LocationPredictor, LogP, Predictor, combined_log_p
 from cspops.evaluation.priors import LocationPriors, Prior
 from cspops.evaluation.regions import regions
@@ -71,10 +71,10 @@ def run(view: "EvaluateView", site: Site) -> None:
                     labelled, of_labelled = few, _location_priors(observations, few, judged, view.priors)
                 models = _models(site, judged, features, of_labelled, view.priors, seed, ratio)
                 settings.setdefault(key, {})[f"seed_{seed}"] = models.settings()
-                judgements, answers = _judge(models, judged)
+                judgements, best = _judge(models, judged)
                 for model, found in judgements.items():
                     _score(scores, judged, found, key, model, seed, classes=len(observations.classes))
-                writer.write_table(predictions(judged, answers, seed=seed, ratio=ratio))
+                writer.write_table(predictions(judged, best, judgements, seed=seed, ratio=ratio))
                 nearest_km.append(of_labelled.nearest_km)
                 for model in MODELS:
                     hits[model].append(judgements[model].hits)
@@ -248,8 +248,8 @@ def _once(model: LogP, n: int, classes: int) -> LogP:
     return lambda rows: every[rows]
 
 
-def _judge(models: _Models, judged: Judged) -> tuple[dict[str, Judgement], dict[str, Answers]]:
-    """What every model says about every judged row, and of ``MODELS`` what predictions.parquet holds."""
+def _judge(models: _Models, judged: Judged) -> tuple[dict[str, Judgement], dict[str, Tensor]]:
+    """Return every model's judgement of every judged row, and the best classes of ``MODELS``."""
     n, classes = len(judged.label), models.of_labelled.classes
     judgements = {name: metrics.blank(n) for name in (*MODELS, *priors.PRIORS, *priors.PRODUCTS)}
     best = {name: torch.empty(n, min(TOP, classes), dtype=torch.int32) for name in MODELS}
@@ -258,8 +258,7 @@ def _judge(models: _Models, judged: Judged) -> tuple[dict[str, Judgement], dict[
             judgements[name].put(rows, metrics.judge(log_p, judged.label[rows]))
             if name in MODELS:
                 best[name][rows] = log_p.topk(min(TOP, classes), dim=1).indices.int()
-    answers = {name: Answers(classes, judgements[name].own, judgements[name].confidence) for name, classes in best.items()}
-    return judgements, answers
+    return judgements, best
 
 
 def _score(scores: Scores, judged: Judged, found: Judgement, ratio: str, model: str, seed: int, *, classes: int) -> None:

@@ -24,8 +24,7 @@ from cspops.training.curves import write_curve
 from cspops.training.distributed import run_together
 from cspops.training.finetune_img import linear_probe
 from cspops.training.finetune_network import LabelledImages, finetune_network, image_features
-from cspops.training.loop import Run
-from cspops.training.processes import ALONE, Processes
+from cspops.training.loop import ALONE, Processes, Run
 from cspops.training.resume import Resume
 
 log = logging.getLogger(__name__)

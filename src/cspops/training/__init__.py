@@ -1,1 +1,1 @@
-"""The training room: a loop a model, resumable, each drawing from named random streams."""
+"""The training room: one resumable function per model, each of which draws from named random streams."""

@@ -8,7 +8,7 @@ from cspops.training.loop import Curve
 
 
 def write_curve(file: Path, curve: Curve, *, columns: Sequence[str]) -> None:
-    """One line a row of the curve, under a header; the header alone when nothing was trained.
+    """Write one line per row of the curve, under a header; the header alone when nothing was trained.
 
     A column that a row does not have is left empty.
     """
@@ -19,20 +19,20 @@ def write_curve(file: Path, curve: Curve, *, columns: Sequence[str]) -> None:
 
 
 def read_curve(file: Path) -> Curve:
-    """The inverse of :func:`write_curve`."""
+    """Read what `write_curve` wrote."""
     with file.open(newline="") as opened:
         return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(opened, delimiter="\t")]
 
 
 def mean_curve(curves: Sequence[Curve]) -> Curve:
-    """The mean of curves of equal columns, row by row, over those that have not ended (early stopping ends some sooner)."""
+    """Average curves of equal columns, row by row, over those that have not ended (early stopping ends some sooner)."""
     longest = max(curves, key=len)
-    still = [[curve[number] for curve in curves if number < len(curve)] for number in range(len(longest))]
-    return [{key: sum(row[key] for row in rows) / len(rows) for key in rows[0]} for rows in still]
+    rows_at = [[curve[number] for curve in curves if number < len(curve)] for number in range(len(longest))]
+    return [{key: sum(row[key] for row in rows) / len(rows) for key in rows[0]} for rows in rows_at]
 
 
 def side_by_side(curves: Mapping[str, Curve], *, x: str, parts: Mapping[str, str]) -> Curve:
-    """Curves of one kind as one, a column a curve and part; those that ended sooner lack the last rows.
+    """Join curves of one kind into one, with one column per curve and part; those that ended sooner lack the last rows.
 
     Args:
         curves: by name, of equal values of ``x``.

@@ -21,26 +21,27 @@ import torch.distributed as dist
 from cspops import errors
 from cspops.errors import CspopsError, EnvironmentProblem
 from cspops.progress import show_from
-from cspops.training.processes import Processes
+from cspops.training.loop import Processes
 
 Together = Callable[[Any, Processes, torch.device], None]
 """A function of a module: its argument, which process it is in, and where that computes."""
 
 GRACE = 5.0
-"""Seconds in which processes that hear nothing more of one that failed may end by themselves."""
+"""Seconds in which the other processes may end by themselves after one has failed."""
 
 
 def run_together(function: Together, argument: Any, *, size: int, device: torch.device) -> None:
-    """Call ``function`` in ``size`` processes, one a GPU or all on the CPU; ``function`` and ``argument`` are pickled.
+    """Call ``function`` in ``size`` processes, one per GPU or all on the CPU; ``function`` and ``argument`` are pickled.
 
     A process that fails ends the others, and so does the end of this one, however it comes.
 
     Raises:
-        CspopsError: what a process raised; EnvironmentProblem: one was killed.
+        CspopsError: a process raised it.
+        EnvironmentProblem: a process was killed.
     """
     from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, spawn
 
-    logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)  # which processes it ends is no news
+    logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)  # which processes it ends is of no interest
     level = logging.getLogger("cspops").getEffectiveLevel()
     with tempfile.TemporaryDirectory(prefix="cspops-") as name:
         arguments = (size, function, argument, Path(name), device.type, level)
@@ -57,8 +58,10 @@ def run_together(function: Together, argument: Any, *, size: int, device: torch.
 
 
 def _process(rank: int, size: int, function: Together, argument: Any, folder: Path, device_type: str, level: int) -> None:
-    """What each process does."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # tells that the parent ended; jobs of a script ignore it
+    """Join the process group and call the function; leave an error in ``folder`` for the parent."""
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # sent when the parent has ended; jobs of a script ignore it by default
     show_from(level)
     loopback = next((name for _, name in socket.if_nameindex() if name.startswith("lo")), "lo")
     os.environ |= {"GLOO_SOCKET_IFNAME": loopback, "NCCL_SOCKET_IFNAME": loopback}
@@ -73,13 +76,13 @@ def _process(rank: int, size: int, function: Together, argument: Any, folder: Pa
         function(argument, Processes(rank, size), device)
     except Exception as error:
         ours = isinstance(error, CspopsError)
-        said = {
+        report = {
             "time": time.time(),
             "kind": type(error).__name__ if ours else CspopsError.__name__,
             "message": error.message if isinstance(error, CspopsError) else f"process {rank} of {size} failed: {_line(error)}",
             "hint": error.hint if isinstance(error, CspopsError) else None,
         }
-        (folder / f"error-{rank}.json").write_text(json.dumps(said))
+        (folder / f"error-{rank}.json").write_text(json.dumps(report))
         sys.exit(1)
     dist.destroy_process_group()
 
@@ -89,9 +92,9 @@ def _line(error: Exception) -> str:
 
 
 def _first_error(folder: Path, exit_codes: dict[int, int | None], first: int) -> CspopsError:
-    """A process that was killed, or else the first error: those after it are that nothing more was heard.
+    """Return that a process was killed, or else the earliest error: later ones only report the broken connection.
 
-    Those that were still alive after the first failure were killed by torch.
+    Torch has killed the processes that were still alive after the first failure.
     """
     size, code = len(exit_codes), exit_codes[first] or 0
     if code < 0:
@@ -100,7 +103,7 @@ def _first_error(folder: Path, exit_codes: dict[int, int | None], first: int) ->
         return EnvironmentProblem(f"process {first} of {size} was killed ({cause})", hint=hint)
     if not (folder / f"error-{first}.json").exists():
         return EnvironmentProblem(f"process {first} of {size} ended with exit code {code}", hint="set CSPOPS_NPROC=1")
-    said = [json.loads(file.read_text()) for file in folder.glob("error-*.json")]
-    earliest = min(said, key=lambda one: one["time"])
+    reports = [json.loads(file.read_text()) for file in folder.glob("error-*.json")]
+    earliest = min(reports, key=lambda report: report["time"])
     kind: type[CspopsError] = getattr(errors, earliest["kind"], CspopsError)
     return kind(earliest["message"], hint=earliest["hint"])

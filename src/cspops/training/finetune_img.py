@@ -13,7 +13,7 @@ from cspops.shapes import Bool, Float, Int, Tensor
 
 @dataclass(frozen=True)
 class ProbeChoice:
-    """One point of the search: the strength of L2 and what validation said."""
+    """One point of the search: a strength of L2 and its scores on validation rows."""
 
     l2: float
     val_nll: float
@@ -33,7 +33,7 @@ def linear_probe(
     """Fit softmax regression on standardised features for each ``l2`` and keep the one of least validation NLL.
 
     The negative log-likelihood chooses, not the accuracy, because the probabilities are multiplied with P(y|x). The
-    strengths are tried from strong to weak, each from where the one before ended, until validation has got worse.
+    strengths are tried from strong to weak, each from where the one before ended, until the validation NLL rises.
 
     Args:
         l2: strengths; the objective is the mean cross-entropy + l2 / 2 |W|^2. The bias is not penalised.
@@ -52,9 +52,9 @@ def linear_probe(
     for strength in sorted(l2, reverse=True):
         _minimise(weight, bias, x, y, strength, max_iterations)
         with torch.no_grad():
-            found = [_judged(x_val[rows] @ weight.T + bias, val_label[rows], present, classes) for rows in val_rows]
-            log_p, right = (torch.cat(parts) for parts in zip(*found, strict=True))
-            # A validation row of a class without any label says nothing about L2: it counts as the uniform guess.
+            parts = [_true_class(x_val[rows] @ weight.T + bias, val_label[rows], present, classes) for rows in val_rows]
+            log_p, right = (torch.cat(column) for column in zip(*parts, strict=True))
+            # A validation row of a class without any label carries no information about L2: it counts as the uniform guess.
             nll = float(-torch.where(torch.isin(val_label, present), log_p, -math.log(classes)).mean())
             best = min((choice.val_nll for choice in search), default=math.inf)
             search.append(ProbeChoice(strength, nll, float(right.double().mean())))
@@ -68,10 +68,10 @@ def linear_probe(
     return probe.eval(), search
 
 
-def _judged(
+def _true_class(
     scores: Float[Tensor, "v c"], label: Int[Tensor, "v"], present: Int[Tensor, "c"], classes: int
 ) -> tuple[Float[Tensor, "v"], Bool[Tensor, "v"]]:
-    """log P of the true class of each row, and whether it comes first, given the scores of the classes ``present``."""
+    """Return log P of the true class of each row, and whether it comes first, from the scores of the classes ``present``."""
     every = torch.full((len(label), classes), ABSENT, device=scores.device)
     every[:, present] = scores
     return every.double().log_softmax(1).gather(1, label[:, None])[:, 0], every.argmax(1) == label

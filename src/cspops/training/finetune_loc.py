@@ -1,6 +1,5 @@
 """Supervised fine-tuning of a location encoder and class embeddings T on few labels (paper, section 3.3)."""
 
-import copy
 from collections.abc import Callable
 
 import torch
@@ -15,6 +14,7 @@ from cspops.models.location_encoder import Link, LocationClassifier, LocationEnc
 from cspops.params.sections import CrossEntropy, FinetuneLoc, FinetuneLoss, Focal, PresenceAbsence, PresenceAbsenceReleased
 from cspops.seeds import global_torch_stream, torch_stream
 from cspops.shapes import Float, Int, Tensor
+from cspops.training.kept_weights import KeptWeights
 from cspops.training.loop import Curve, Run, cosine_decay, exponential_decay, refuse_divergence
 
 CURVE_ROWS = 20
@@ -25,7 +25,7 @@ LINKS: dict[str, Link] = {
     "cross_entropy": "softmax",
     "focal": "softmax",
 }
-"""The link that belongs to each loss."""
+"""The link of each loss."""
 
 Objective = Callable[[Tensor, Int[Tensor, "n"], torch.Generator], Tensor]
 """From prepared positions, their labels and a stream to the loss of a batch."""
@@ -49,8 +49,8 @@ def finetune_loc(
         loss: the settings of `settings.loss`: of `presence_absence` (Eq. 5) or `presence_absence_released`, which as many
             random locations join at each step as there are rows; of `cross_entropy` or `focal`, which have none.
         negatives: the law that random locations are drawn from.
-        val: validation rows, never test rows, on which `patience` looks: the weights of the check with the least
-            validation NLL are kept. None: all steps, and the last weights.
+        val: validation rows, never test rows, for the checks that `patience` counts: the weights of the check with the
+            least validation NLL are kept. None: all steps, and the last weights.
 
     Returns:
         the classifier in eval mode, and the loss averaged over each twentieth of the steps that were made.
@@ -70,15 +70,15 @@ def finetune_loc(
     n = min(settings.batch_size, len(label))
     stream = torch_stream(seed, "finetune-loc", device=device)
     objective = _objective(model, loss, negatives)
-    best = _Best(model, val, settings.patience, device) if val is not None else None
+    kept, nll = KeptWeights(model, decay=0), None if val is None else _val_nll(model, val, device)
     curve: Curve = []
-    every = max(1, steps // CURVE_ROWS)
+    interval = max(1, steps // CURVE_ROWS)
     total, order = torch.zeros((), device=device), torch.empty(0, dtype=torch.long, device=device)
     with global_torch_stream(seed, "finetune-loc", "dropout"):
         for step in range(steps):
             for group in optimizer.param_groups:
                 group["lr"] = group["share"] * settings.learning_rate * decay(step, steps, last=settings.last_rate)
-            if len(order) < n:
+            if len(order) < n:  # the rows that are left over are dropped, so that every batch has n
                 order = torch.randperm(len(label), generator=stream, device=device)
             rows, order = order[:n], order[n:]
             value = objective(prepared[rows], label[rows], stream)
@@ -86,21 +86,24 @@ def finetune_loc(
             value.backward()
             optimizer.step()
             total += value.detach()
-            if (step + 1) % every == 0:
-                curve.append({"step": step + 1, "total": float(total) / every})
+            if (step + 1) % interval == 0:
+                curve.append({"step": step + 1, "total": float(total) / interval})
                 refuse_divergence(f"fine-tuning, seed {seed}", curve)
                 total.zero_()
-            if best and (step + 1) % settings.check_every == 0 and best.is_over():
-                if not curve:
-                    curve.append({"step": step + 1, "total": float(total) / (step + 1)})
-                break
-    if best:
-        best.restore()
+            if nll and (step + 1) % settings.check_every == 0:
+                kept.keep_best(model, nll())
+                if kept.is_over(settings.patience):
+                    if not curve:
+                        curve.append({"step": step + 1, "total": float(total) / (step + 1)})
+                    break
+    if nll:
+        kept.keep_best(model, nll())
+        model.load_state_dict(kept.best.state_dict())
     return model.eval(), curve
 
 
 def _objective(model: LocationClassifier, loss: FinetuneLoss, negatives: Sampler) -> Objective:
-    """The loss of one batch; the presence-absence losses have as many random locations as rows."""
+    """Return the loss of one batch; the presence-absence losses have as many random locations as rows."""
     encoder, class_embedding = model.encoder, model.class_embedding
 
     def with_random_locations(inputs: Tensor, stream: torch.Generator) -> tuple[Tensor, ...]:
@@ -127,39 +130,21 @@ def _objective(model: LocationClassifier, loss: FinetuneLoss, negatives: Sampler
     return objective
 
 
-class _Best:
-    """The weights of the least validation NLL so far."""
+def _val_nll(model: LocationClassifier, val: Labelled, device: torch.device) -> Callable[[], float]:
+    """Return a function that computes the validation NLL of the model as it is, and leaves it in train mode."""
+    prepared, label = model.encoder.prepare(val.lonlat.to(device)), val.label.to(device)
+    blocks = row_blocks(torch.arange(len(label), device=device), val.classes)
 
-    def __init__(self, model: LocationClassifier, val: Labelled, patience: int, device: torch.device) -> None:
-        self.model, self.patience = model, patience
-        self.prepared = model.encoder.prepare(val.lonlat.to(device))
-        self.label = val.label.to(device)
-        self.blocks = row_blocks(torch.arange(len(self.label), device=device), val.classes)
-        self.least, self.in_vain = float("inf"), 0
-        self.weights = copy.deepcopy(model.state_dict())
+    def log_p(rows: Int[Tensor, "b"]) -> Float[Tensor, "b"]:
+        scores = model.class_embedding(model.encoder.embed(prepared[rows]))
+        every = location_log_p(scores, torch.ones_like(rows, dtype=torch.bool), link=model.link)
+        return every.gather(1, label[rows, None])[:, 0]
 
     @torch.no_grad()
-    def is_over(self) -> bool:
-        """Judge the model as it is; whether it has got no better ``patience`` times in a row."""
-        self.model.eval()
-        own = torch.cat([self._log_p(rows) for rows in self.blocks])
-        self.model.train()
-        nll = float(-own.mean())
-        if nll < self.least:
-            self.least, self.in_vain = nll, 0
-            self.weights = copy.deepcopy(self.model.state_dict())
-        else:
-            self.in_vain += 1
-        return self.in_vain >= self.patience
+    def nll() -> float:
+        model.eval()
+        own = torch.cat([log_p(rows) for rows in blocks])
+        model.train()
+        return float(-own.mean())
 
-    def _log_p(self, rows: Int[Tensor, "b"]) -> Float[Tensor, "b"]:
-        """log P(y|x) of the true class of some rows."""
-        label = self.label[rows]
-        scores = self.model.class_embedding(self.model.encoder.embed(self.prepared[rows]))
-        log_p = location_log_p(scores, torch.ones_like(label, dtype=torch.bool), link=self.model.link)
-        return log_p.gather(1, label[:, None])[:, 0]
-
-    def restore(self) -> None:
-        """Give the model the best weights seen."""
-        self.is_over()
-        self.model.load_state_dict(self.weights)
+    return nll

@@ -22,14 +22,13 @@ from cspops.pixels.views import Augmentation, Views
 from cspops.seeds import global_torch_stream
 from cspops.shapes import Float, Int, Tensor, UInt8
 from cspops.training.kept_weights import KeptWeights
-from cspops.training.loop import Curve, Run, Schedule, Training, run_epochs
-from cspops.training.processes import Processes
+from cspops.training.loop import Curve, Processes, Run, Schedule, Training, run_epochs
 
 log = logging.getLogger(__name__)
 
 
 def blocks(network: nn.Module) -> list[list[Tensor]]:
-    """The parameters of a network in blocks from its input to its output, each parameter in one.
+    """Return the parameters of a network in blocks from its input to its output, each parameter in one.
 
     Blocks are the network's children in the order in which they were registered, for timm's and torchvision's networks
     that of the forward pass. A stack (a Sequential or ModuleList of composite modules) is taken apart, and so is a child
@@ -42,7 +41,7 @@ def blocks(network: nn.Module) -> list[list[Tensor]]:
 
 
 def rate_groups(network: nn.Module, head: nn.Module, *, layer_decay: float, weight_decay: float) -> list[dict[str, Any]]:
-    """Parameter groups whose `share` of the learning rate is layer_decay^depth: depth 0 is the head, 1 the last block.
+    """Return parameter groups whose `share` of the learning rate is layer_decay^depth: depth 0 is the head, 1 the last block.
 
     Vectors (biases, the scales of norms) have no weight decay.
     """
@@ -56,8 +55,9 @@ def rate_groups(network: nn.Module, head: nn.Module, *, layer_decay: float, weig
 
 
 def _collect(module: nn.Module, parts: list[list[Tensor]]) -> None:
+    """Append the blocks of ``module`` to ``parts``, the last of which is still open."""
     parts[-1].extend(module.parameters(recurse=False))
-    joins = False
+    joins = False  # whether a simple child may join the block before it: only where that is simple too
     for child in module.children():
         if not _weighs(child):
             continue
@@ -76,7 +76,7 @@ def _weighs(module: nn.Module) -> bool:
 
 
 def _is_stack(module: nn.Module, *, alike: bool = False) -> bool:
-    """Whether it is a sequence with composite modules; ``alike``: of two at least, and of one class."""
+    """Return whether it is a sequence with composite modules; ``alike``: at least two, of one class."""
     if not isinstance(module, nn.Sequential | nn.ModuleList):
         return False
     composite = any(_weighs(one) for child in module for one in child.children())
@@ -84,7 +84,7 @@ def _is_stack(module: nn.Module, *, alike: bool = False) -> bool:
 
 
 BLOCK = 256
-"""Images that are looked at at once where nothing is learned."""
+"""Images per batch where nothing is learned."""
 
 
 @dataclass(frozen=True)
@@ -96,14 +96,14 @@ class LabelledImages:
     rows: Int[Tensor, "n"]
     label: Int[Tensor, "n"]
     classes: int
-    """How many there are, with a row here or without: labels lie below it."""
+    """Their number, those without a row here included; labels lie below it."""
 
 
 class Classifier(nn.Module):
-    """g(F(I)): pixels in [0, 1] to the scores of classes. F computes as `precision.training_autocast` says, g in float32.
+    """g(F(I)): pixels in [0, 1] to the scores of classes. F computes under `training_autocast`, g in float32.
 
     Args:
-        frozen_statistics: batch norm normalises by what it knows of pre-training, in training too.
+        frozen_statistics: whether batch norm keeps the statistics of pre-training while the rest is trained.
     """
 
     def __init__(self, network: ImageNetwork, head: ImageHead, *, frozen_statistics: bool = False) -> None:
@@ -111,7 +111,7 @@ class Classifier(nn.Module):
         self.network, self.head, self.frozen_statistics = network, head, frozen_statistics
 
     def train(self, mode: bool = True) -> "Classifier":
-        """Into training mode, without batch norm where its statistics are frozen."""
+        """Switch to training mode, but for batch norm with frozen statistics."""
         super().train(mode)
         if self.frozen_statistics:
             for module in self.network.modules():
@@ -124,10 +124,10 @@ class Classifier(nn.Module):
         return out
 
     def features(self, pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n k"]:
-        """F(I) in float32."""
+        """Return F(I) in float32."""
         with training_autocast(pixels.device):
-            answer = self.network.features(pixels)
-        return answer.float()
+            features = self.network.features(pixels)
+        return features.float()
 
 
 def finetune_network(
@@ -140,26 +140,26 @@ def finetune_network(
     name: str = "finetune-img",
     run: Run,
 ) -> tuple[Classifier, Curve]:
-    """Train ``network`` in place with a head; the epoch of the least validation NLL gives the weights, or the start as a probe.
+    """Train ``network`` in place with a head, and keep the weights of the least validation NLL, those of a probe included.
 
     The head has a score for each class with a label; validation rows of other classes count as the uniform guess.
 
     Args:
         labelled: the few-shot subset.
         start: how the head standardises features, fitted to F*(I) of the labelled rows; or a probe of F*(I) as which a
-            linear head starts (Kumar et al. 2022): a head that knows nothing yet would spoil the features before it has
+            linear head starts (Kumar et al. 2022): an untrained head would damage the features before it has
             learned to use them.
-        name: of the snapshot, of the random streams and in the lines reported.
+        name: of the snapshot, of the random streams and in messages.
 
     Returns:
-        the classifier of all classes, in eval mode on the CPU, and a row an epoch: `total`, `val_nll`, `val_top1`.
+        the classifier of all classes, in eval mode on the CPU, and one row per epoch: `total`, `val_nll`, `val_top1`.
 
     Raises:
         DataError: fewer than two labelled rows.
     """
     if len(labelled.rows) < 2:
         raise DataError(
-            "one labelled image is too few to fine-tune a network on", hint="finetune_img.mode: linear_probe in params.yaml"
+            "one labelled image is too few to fine-tune a network on", hint="set finetune_img.mode: linear_probe in params.yaml"
         )
     device, processes = run.device, run.processes
     present = labelled.label.unique()
@@ -178,11 +178,12 @@ def finetune_network(
     forward = together(model, processes)
     groups = rate_groups(network, head, layer_decay=settings.layer_decay, weight_decay=settings.weight_decay)
     images = Views(labelled.pixels, device, Augmentation.of(settings))
-    judge = _Validation(val, present, device, processes)
+    validate = _Validation(val, present, device, processes)
 
     if probe is not None:
-        kept.judge_start(model, judge)
-        log.info(f"{name}: before, val NLL {judge.said['val_nll']:.3f}, top-1 {judge.said['val_top1']:.2f}")
+        scores = validate(model)
+        kept.keep_start(model, scores["val_nll"])
+        log.info(f"{name}: before, val NLL {scores['val_nll']:.3f}, top-1 {scores['val_top1']:.2f}")
 
     def loss(rows: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
         mine = processes.share(len(rows))
@@ -191,10 +192,11 @@ def finetune_network(
         return {"total": value * processes.weight(len(rows))}
 
     def after_epoch() -> dict[str, float]:
-        processes.agree(kept.judged(model))
-        kept.judge(model, judge)
+        processes.agree(kept.candidate(model))
+        scores = validate(kept.candidate(model))
+        kept.keep_best(model, scores["val_nll"])
         model.train()
-        return judge.said
+        return scores
 
     schedule = Schedule(
         len(labelled.rows),
@@ -222,9 +224,9 @@ def finetune_network(
 
 
 def with_common_statistics(network: ImageNetwork, device: torch.device, processes: Processes) -> ImageNetwork:
-    """The network (in place), its batch norm taking the statistics of a batch over all processes.
+    """Let batch norm (in place) take the statistics of a batch over all processes.
 
-    torch has no such layer for CPUs: there each process takes those of its share, and the first one's are kept.
+    Torch has no such layer for CPUs: there each process takes those of its share, and the first one's are kept.
     """
     if processes.size > 1 and device.type == "cuda":
         from timm.layers.norm_act import convert_sync_batchnorm
@@ -234,7 +236,7 @@ def with_common_statistics(network: ImageNetwork, device: torch.device, processe
 
 
 def together(model: nn.Module, processes: Processes) -> nn.Module:
-    """What a training step calls: the model, whose gradients are averaged over the processes."""
+    """Return what a training step calls: the model, whose gradients are averaged over the processes."""
     if processes.size == 1:
         return model
     device = next(model.parameters()).device
@@ -244,22 +246,23 @@ def together(model: nn.Module, processes: Processes) -> nn.Module:
 def image_features(
     model: Classifier, pixels: UInt8[Tensor, "m h w 3"], rows: Int[Tensor, "n"], device: torch.device
 ) -> Float[Tensor, "n k"]:
-    """F(I) of some rows in float16, on the CPU.
+    """Return F(I) of some rows in float16, on the CPU.
 
-    CspopsError: one leaves the range of float16.
+    Raises:
+        CspopsError: a feature is outside the range of float16.
     """
     model = model.to(device)
     plain = Views(pixels, device)
     with torch.inference_mode():
         parts = [model.features(plain.plain(some)).half().cpu() for some in rows.split(BLOCK)]
-    answer = torch.cat(parts) if parts else torch.empty(0, model.network.dim, dtype=torch.float16)
+    features = torch.cat(parts) if parts else torch.empty(0, model.network.dim, dtype=torch.float16)
     model.to("cpu")
-    if not answer.isfinite().all():
+    if not features.isfinite().all():
         raise CspopsError(
-            "the fine-tuned network's features leave the range of float16",
-            hint="a smaller finetune_img.modes.full.learning_rate in params.yaml",
+            "the fine-tuned network's features are outside the range of float16",
+            hint="set a smaller finetune_img.modes.full.learning_rate in params.yaml",
         )
-    return answer
+    return features
 
 
 class _Validation:
@@ -270,10 +273,10 @@ class _Validation:
         self.plain = Views(val.pixels, device)
         self.known = torch.isin(val.label, present).to(device)
         self.label = torch.searchsorted(present, val.label).clamp(max=len(present) - 1).to(device)
-        self.said: dict[str, float] = {}
 
     @torch.no_grad()
-    def __call__(self, model: nn.Module) -> float:
+    def __call__(self, model: nn.Module) -> dict[str, float]:
+        """Return `val_nll` and `val_top1`, the latter in per cent; the model is left in eval mode."""
         model.eval()
         mine = self.processes.share(len(self.val.rows))
         numbers = torch.arange(mine.start, mine.stop)
@@ -286,5 +289,4 @@ class _Validation:
             sums[1] += ((scores.argmax(1) == label) & known).sum()
         means = self.processes.mean(sums * (self.processes.weight(len(self.val.rows)) / max(1, len(numbers))))
         nll, top1 = (float(mean) for mean in means)
-        self.said = {"val_nll": nll, "val_top1": 100 * top1}
-        return nll
+        return {"val_nll": nll, "val_top1": 100 * top1}

@@ -1,7 +1,6 @@
-"""Which weights a training ends with: their running average, as it was when validation was best."""
+"""Which weights training ends with: those of the least validation NLL, or their running average then."""
 
 import copy
-from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -10,12 +9,12 @@ from cspops.shapes import Tensor
 
 
 class KeptWeights(nn.Module):
-    """The exponential moving average of a model and the best one seen; all of it is state, which snapshots hold.
+    """The exponential moving average of a model and the best weights so far; all of it is state, which snapshots hold.
 
     Args:
         model: what is trained.
-        decay: d of a <- d a + (1 - d) w after each step, less at the start, when it is (1 + t) / (10 + t) of step t = 0, 1
-            ...; 0 keeps no average, and the model itself is judged.
+        decay: d of a <- d a + (1 - d) w after each step t = 0, 1 ..., at most (1 + t) / (10 + t); with 0 there is no average,
+            and the model itself is judged.
     """
 
     def __init__(self, model: nn.Module, *, decay: float) -> None:
@@ -34,7 +33,7 @@ class KeptWeights(nn.Module):
 
     @torch.no_grad()
     def follow(self, model: nn.Module) -> None:
-        """Take in a step: parameters and buffers are averaged, what is no real number is copied."""
+        """Update the average after a step: floating-point parameters and buffers are averaged, others copied."""
         if self.average is None:
             return
         step = self.steps.double()  # a tensor, so that nothing waits for the device
@@ -48,32 +47,30 @@ class KeptWeights(nn.Module):
         self.steps += 1
 
     @torch.no_grad()
-    def judge_start(self, model: nn.Module, nll: Callable[[nn.Module], float]) -> None:
-        """Keep the model as it comes, until training finds a better one. Patience does not compare with it.
+    def keep_start(self, model: nn.Module, nll: float) -> None:
+        """Keep the model as it comes, of validation NLL ``nll``, until training improves on it.
 
-        A good start is spoilt by a warm-up before it is bettered: that must not end a training which improves all the time.
+        Patience does not compare with it: a warm-up first makes a good start worse, which must not end training.
         """
-        self.least.fill_(nll(model))
+        self.least.fill_(nll)
         self.best.load_state_dict(model.state_dict())
 
     @torch.no_grad()
-    def judge(self, model: nn.Module, nll: Callable[[nn.Module], float]) -> None:
-        """Ask for the validation NLL of the average (or of ``model``), and keep it where it is the least so far."""
-        judged = self.judged(model)
-        found = nll(judged)
-        if found < float(self.least):
-            self.least.fill_(found)
-            self.best.load_state_dict(judged.state_dict())
-        if found < float(self.least_of_training):
-            self.least_of_training.fill_(found)
+    def keep_best(self, model: nn.Module, nll: float) -> None:
+        """Keep the weights of `candidate`, of validation NLL ``nll``, where it is the least so far."""
+        if nll < float(self.least):
+            self.least.fill_(nll)
+            self.best.load_state_dict(self.candidate(model).state_dict())
+        if nll < float(self.least_of_training):
+            self.least_of_training.fill_(nll)
             self.in_vain.zero_()
         else:
             self.in_vain += 1
 
-    def judged(self, model: nn.Module) -> nn.Module:
-        """What is judged of a model that is trained."""
+    def candidate(self, model: nn.Module) -> nn.Module:
+        """Return what validation judges while ``model`` is trained: the average, or without one the model itself."""
         return model if self.average is None else self.average
 
     def is_over(self, patience: int) -> bool:
-        """Whether the last ``patience`` judgements found nothing better than those before them; never for 0."""
+        """Return whether the last ``patience`` checks brought no improvement; never for 0."""
         return 0 < patience <= int(self.in_vain)

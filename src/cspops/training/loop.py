@@ -1,4 +1,4 @@
-"""What every training loop shares: epochs that resume, a learning rate that decays, a curve that is written down."""
+"""What every training loop shares: epochs that resume, a learning rate that decays, a curve, processes that train together."""
 
 import logging
 import math
@@ -8,33 +8,33 @@ from dataclasses import dataclass
 from itertools import islice
 
 import torch
+import torch.distributed as dist
 from torch import nn
 
 from cspops.data.batches import epoch_of_rows
 from cspops.errors import CspopsError
 from cspops.seeds import global_torch_stream, torch_stream
 from cspops.shapes import Tensor
-from cspops.training.processes import ALONE, Processes
 from cspops.training.resume import Resume
 
 log = logging.getLogger(__name__)
 
 Curve = list[dict[str, float]]
-"""One row an epoch (or interval): its number and the mean of every loss term in force."""
+"""One row per epoch (or interval): its number and the mean of every loss term in force."""
 
 
 def cosine_decay(step: int, steps: int, *, last: float = 0.0) -> float:
-    """Half a cosine from 1 at step 0 to ``last`` at step ``steps``."""
+    """Return the point of half a cosine from 1 at step 0 to ``last`` at step ``steps``."""
     return last + (1 - last) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
 def exponential_decay(step: int, steps: int, *, last: float) -> float:
-    """A constant factor a step, from 1 at step 0 to ``last`` (above 0) at step ``steps``."""
+    """Decay by a constant factor per step, from 1 at step 0 to ``last`` (above 0) at step ``steps``."""
     return float(last ** (step / steps))
 
 
 def refuse_divergence(name: str, curve: Curve) -> None:
-    """CspopsError when the last row of the curve is not finite: what would come after it is worth nothing."""
+    """Raise CspopsError when the last row of the curve is not finite: further training could not recover."""
     if not math.isfinite(curve[-1]["total"]):
         number, where = next(iter(curve[-1].items()))
         raise CspopsError(
@@ -44,7 +44,53 @@ def refuse_divergence(name: str, curve: Curve) -> None:
 
 
 SNAPSHOT_SECONDS = 60.0
-"""An epoch that takes longer is snapshot within, so that a kill loses no more than this."""
+"""A longer epoch is saved along the way, so that a kill loses no more than this."""
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process, number ``rank`` of ``size``; with more than one, torch's process group has been initialised."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes what all have in common."""
+        return self.rank == 0
+
+    def share(self, n: int) -> slice:
+        """Return this process's rows of a batch of ``n``: all of them where there are not two for each process.
+
+        Batch norm needs two rows.
+        """
+        if n < 2 * self.size:
+            return slice(0, n)
+        least, more = divmod(n, self.size)
+        start = self.rank * least + min(self.rank, more)
+        return slice(start, start + least + (self.rank < more))
+
+    def weight(self, n: int) -> float:
+        """Return the factor by which means over shares of ``n`` rows average to the mean over the rows."""
+        share = self.share(n)
+        return 1.0 if n < 2 * self.size else (share.stop - share.start) * self.size / n
+
+    def mean(self, tensor: Tensor) -> Tensor:
+        """Average a tensor over the processes, with the same bits in each."""
+        if self.size == 1:
+            return tensor
+        out = tensor.clone()
+        dist.all_reduce(out)
+        return out / self.size
+
+    def agree(self, module: nn.Module) -> None:
+        """Copy the first process's buffers to the others: until then each has batch-norm statistics of its own."""
+        if self.size > 1:
+            for buffer in module.buffers():
+                dist.broadcast(buffer, 0)
+
+
+ALONE = Processes()
 
 
 @dataclass(frozen=True)
@@ -74,7 +120,7 @@ class Schedule:
 
     @property
     def batches(self) -> int:
-        """How many an epoch has, the last one with what is left."""
+        """The number of batches per epoch; the last one holds what is left."""
         return -(-self.rows // self.batch_size)
 
 
@@ -95,7 +141,7 @@ class Training:
     after_epoch: Callable[[], Mapping[str, float]] = dict
     """Further columns of the epoch's row; called before its snapshot, it may change buffers of ``modules``."""
     is_over: Callable[[], bool] = lambda: False
-    """Whether to stop after an epoch; asked of the same state in a run that continues."""
+    """Whether to stop after an epoch; a run that continues asks it of the same state."""
 
 
 def run_epochs(training: Training, schedule: Schedule, run: Run) -> Curve:
@@ -138,6 +184,7 @@ def run_epochs(training: Training, schedule: Schedule, run: Run) -> Curve:
                 for group in training.optimizer.param_groups:
                     group["lr"] = rate * group.get("share", 1.0)
                 training.optimizer.zero_grad(set_to_none=True)
+                # tensor_split makes parts of unequal size, so each mean counts by its share of the batch
                 for part in rows.tensor_split(max(1, min(accumulation, len(rows) // 2))):
                     parts = training.loss(part, draws)
                     weight = len(part) / len(rows)
@@ -163,7 +210,7 @@ def run_epochs(training: Training, schedule: Schedule, run: Run) -> Curve:
 
 
 def warmed_cosine(step: int, steps: int, *, warm_up: int) -> float:
-    """(step + 1) / warm_up during the first ``warm_up`` steps, then half a cosine from 1 over the others."""
+    """Return (step + 1) / warm_up during the first ``warm_up`` steps, then half a cosine from 1 over the others."""
     if step < warm_up:
         return (step + 1) / warm_up
     return cosine_decay(step - warm_up, max(1, steps - warm_up))
@@ -177,16 +224,16 @@ def _save(
     sums: Mapping[str, Tensor],
     rng: Mapping[str, Tensor],
 ) -> None:
-    """Write down where training is: ``steps`` steps into the epoch after the curve's last."""
+    """Save where training is: ``steps`` steps into the epoch after the curve's last."""
     modules = {key: module.state_dict() for key, module in training.modules.items()}
     state = {"modules": modules, "optimizer": training.optimizer.state_dict(), "sums": dict(sums), "rng": dict(rng)}
     resume.save(training.name, state | {"curve": curve, "steps": steps})
 
 
 def _streams(draws: torch.Generator, device: torch.device) -> dict[str, Tensor]:
-    """Where the streams of an epoch are; the stream of rows is drawn from at the epoch's start only."""
-    found = {"draws": draws.get_state(), "cpu": torch.get_rng_state()}
-    return found | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
+    """Return the states of an epoch's streams; that of rows is missing, as it is drawn from at the epoch's start only."""
+    states = {"draws": draws.get_state(), "cpu": torch.get_rng_state()}
+    return states | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
 
 
 def _set_streams(rng: Mapping[str, Tensor], draws: torch.Generator, device: torch.device | None) -> None:

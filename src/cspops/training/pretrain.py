@@ -1,6 +1,7 @@
 """Contrastive Spatial Pre-Training of a location encoder against frozen image features (paper, section 3.2)."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from torch import nn
@@ -18,8 +19,8 @@ from cspops.shapes import Tensor
 from cspops.training.loop import Curve, Run, Schedule, Training, run_epochs
 
 Step = Callable[[Tensor, torch.Generator], Mapping[str, Tensor]]
-Contrast = Callable[[Tensor, Tensor, Tensor | None, Tensor | None], Mapping[str, Tensor]]
-"""From e(x), f(I), e(x-) and e'(x) to the parts of a loss; the last two are None where no term in force needs them."""
+Contrast = Callable[..., Mapping[str, Tensor]]
+"""From e(x), f(I), and by name e(x-), e'(x) and learned temperatures to the parts of a loss; see `csp.mc_loss`."""
 TAUS = {"B": "tau_batch", "L": "tau_locations", "D": "tau_dropout"}
 """The temperature of each term."""
 
@@ -38,8 +39,8 @@ def pretrain(
     Args:
         unlabelled: positions and image features of the training rows.
         encoder_config: see `LocationEncoder`.
-        settings: a section of `losses` in params.yaml, which says what is minimised: Eq. 4, Eq. 3, the error of a
-            regression, or nothing, and the encoder is returned untrained. With `learn_temperature` the temperatures of
+        settings: a section of `losses` in params.yaml. It decides what is minimised: Eq. 4, Eq. 3, the error of a
+            regression, or nothing, so that the encoder is returned untrained. With `learn_temperature` the temperatures of
             the terms in force start there and are learned; the curve has them.
         schedule: epochs, rows per step and negative locations per image. The learning rate is the loss's own.
         negatives: the law that negative locations are drawn from, afresh at each step.
@@ -84,7 +85,7 @@ def _contrast(
     negatives: Sampler,
     seed: int,
 ) -> tuple[nn.Module, Step, Callable[[], None]]:
-    """The projection W with the learned temperatures, the step of `mc` and `nce`, and what follows it."""
+    """Return the projection W with the learned temperatures, the step of `mc` and `nce`, and what follows each step."""
     with global_torch_stream(seed, "projection"):
         projection = Projection(features.shape[1], encoder.dim)
     head = nn.ModuleDict({"projection": projection}).to(features.device)
@@ -92,12 +93,12 @@ def _contrast(
     temperatures = _temperatures(settings)
     if temperatures is not None:
         head["temperatures"] = temperatures.to(features.device)
-    contrast = _mc(settings, temperatures) if isinstance(settings, McLoss) else _nce(settings)
-    has_second_pass = "D" in settings.terms
+    contrast = _loss(settings)
 
     def step(rows: Tensor, draws: torch.Generator) -> Mapping[str, Tensor]:
         n = len(rows)
-        again = n if has_second_pass else 0
+        again = n if "D" in settings.terms else 0
+        # one pass for all: positions, their second dropout pass and the negatives share the product of the first layer
         inputs = [prepared[rows]]
         if c:
             inputs.append(encoder.prepare(negatives(n * c, generator=draws)))
@@ -105,69 +106,48 @@ def _contrast(
             [n, *([again] if again else []), *([n * c] if c else [])]
         )
         image_emb = projection.linear(standard[rows])
-        return contrast(loc_emb, image_emb, others[-1].view(n, c, -1) if c else None, others[0] if has_second_pass else None)
+        learned = temperatures() if temperatures is not None else {}
+        neg_loc_emb, loc_emb_2 = others[-1].view(n, c, -1) if c else None, others[0] if again else None
+        return {**contrast(loc_emb, image_emb, neg_loc_emb=neg_loc_emb, loc_emb_2=loc_emb_2, **learned), **learned}
 
     return head, step, temperatures.clamp if temperatures is not None else _nothing
 
 
 def _temperatures(settings: McLoss | NceLoss) -> LearnedTemperatures | None:
-    """Those of the terms in force, where they are learned."""
+    """Return the temperatures of the terms in force, where they are learned."""
     if isinstance(settings, NceLoss) or not settings.learn_temperature:
         return None
     taus = {"B": settings.tau_batch, "L": settings.tau_locations, "D": settings.tau_dropout}
     return LearnedTemperatures({TAUS[term]: taus[term] for term in settings.terms})
 
 
-def _mc(settings: McLoss, temperatures: LearnedTemperatures | None) -> Contrast:
-    """Eq. 4; the temperatures are those of the settings, but for learned ones."""
-
-    def contrast(
-        loc_emb: Tensor, image_emb: Tensor, neg_loc_emb: Tensor | None, loc_emb_2: Tensor | None
-    ) -> Mapping[str, Tensor]:
-        learned: dict[str, Tensor] = temperatures() if temperatures is not None else {}
-        parts = csp.mc_loss(
-            loc_emb,
-            image_emb,
-            neg_loc_emb=neg_loc_emb,
-            loc_emb_2=loc_emb_2,
-            terms=settings.terms,
-            symmetric=settings.symmetric,
-            tau_batch=learned.get("tau_batch", settings.tau_batch),
-            tau_locations=learned.get("tau_locations", settings.tau_locations),
-            tau_dropout=learned.get("tau_dropout", settings.tau_dropout),
-            weight_locations=settings.weight_locations,
-            weight_dropout=settings.weight_dropout,
-        )
-        return parts | learned
-
-    return contrast
-
-
-def _nce(settings: NceLoss) -> Contrast:
-    """Eq. 3."""
-
-    def contrast(
-        loc_emb: Tensor, image_emb: Tensor, neg_loc_emb: Tensor | None, loc_emb_2: Tensor | None
-    ) -> Mapping[str, Tensor]:
-        return csp.nce_loss(
-            loc_emb,
-            image_emb,
-            neg_loc_emb=neg_loc_emb,
-            loc_emb_2=loc_emb_2,
+def _loss(settings: McLoss | NceLoss) -> Contrast:
+    """Return Eq. 4 or Eq. 3 with its settings; temperatures given by name in a call take the place of these."""
+    if isinstance(settings, NceLoss):
+        return partial(
+            csp.nce_loss,
             terms=settings.terms,
             weight_locations=settings.weight_locations,
             weight_dropout=settings.weight_dropout,
         )
-
-    return contrast
+    return partial(
+        csp.mc_loss,
+        terms=settings.terms,
+        symmetric=settings.symmetric,
+        tau_batch=settings.tau_batch,
+        tau_locations=settings.tau_locations,
+        tau_dropout=settings.tau_dropout,
+        weight_locations=settings.weight_locations,
+        weight_dropout=settings.weight_dropout,
+    )
 
 
 def _nothing() -> None:
-    """What follows a step that needs nothing."""
+    """Do nothing after a step."""
 
 
 def _regression(encoder: LocationEncoder, prepared: Tensor, features: Tensor, seed: int) -> tuple[nn.Module, Step]:
-    """A linear layer from e(x) to the standardised image features, and the step of `mse`."""
+    """Return a linear layer from e(x) to the standardised image features, and the step of `mse`."""
     with global_torch_stream(seed, "regression"):
         head = nn.Linear(encoder.dim, features.shape[1]).to(features.device)
     target = Standardise(features.shape[1]).to(features.device).fit(features)(features)
@@ -179,7 +159,7 @@ def _regression(encoder: LocationEncoder, prepared: Tensor, features: Tensor, se
 
 
 def curve_columns(settings: LossSettings) -> tuple[str, ...]:
-    """The columns of the curve: the epoch, each term in force, the total, and the temperatures where they are learned."""
+    """Return the columns of the curve: the epoch, each term in force, the total, and the temperatures where learned."""
     terms = settings.terms if isinstance(settings, McLoss | NceLoss) else ""
     learned = isinstance(settings, McLoss) and settings.learn_temperature
     return ("epoch", *terms, "total", *((TAUS[term] for term in terms) if learned else ()))

@@ -41,5 +41,5 @@ class Resume:
             torch.save(dict(state), new)
 
     def file(self, name: str) -> Path:
-        """Where a snapshot lies."""
+        """Return the path of a snapshot."""
         return self.folder / f"{name}.pt"

@@ -1,7 +1,7 @@
 """Position encodings: positions in degrees to features.
 
 Every encoding is a module called on a tensor ``(..., 2)`` of degrees, longitude first, of any float type and on any
-device; it answers ``(..., dim)`` in float32. Phases are computed in float64, where float32 would lose the fine scales
+device; it returns ``(..., dim)`` in float32. Phases are computed in float64, where float32 would lose the fine scales
 (10 m are 1e-4 degrees; a float32 near 180 is good to 1.5e-5). The caller's tensor is never modified and gradients flow
 to it (not for `tile`, which is piecewise constant).
 
@@ -11,7 +11,7 @@ to it (not for `tile`, which is piecewise constant).
 
 All of them, with lon, lat in degrees, lambda, phi the same in radians, (x, y, z) the unit vector and the scales
 r_k = r_min (r_max / r_min)^(k / (s - 1)), k = 0..s-1, finest first. "For each" names the outer loop first, so that
-features stand in the order in which they are listed; the classes say more.
+features stand in the order in which they are listed; see the classes for details.
 
 | name                  | keywords             | dim          | features                                                  |
 |-----------------------|----------------------|--------------|-----------------------------------------------------------|
@@ -38,7 +38,7 @@ features stand in the order in which they are listed; the classes say more.
 | `spherical_harmonics` | degree               | (degree+1)^2 | orthonormal real Y_lm at l l + l + m, no Condon-Shortley  |
 |                       |                      |              | phase; ``spherical_harmonics(lonlat, degree)`` in float64 |
 | `equal_earth_rff`     | features, sigmas     | 2 s a sigma  | for each sigma: cos(2 pi B p), sin(2 pi B p), p the equal |
-|                       |                      |              | earth projection; ``widths`` says the parts               |
+|                       |                      |              | earth projection; ``widths`` lists the parts              |
 
 Units: r_min and r_max of `grid` and `theory` are degrees (wavelength 2 pi r); in the Sphere2Vec family they have no
 unit, they divide radians (wavelength 360 r degrees, published r_max 1); ``cell`` and ``sigma`` are degrees.
@@ -48,33 +48,10 @@ in their state dict (``anchor`` (anchors, 2); ``frequency`` W (2, s) and ``shift
 ``table`` (cells, features)). ``rbf.fit(lonlat, generator)`` then draws the anchors from training positions.
 """
 
-from cspops.models.encodings.base import Encoding, geometric_frequencies
+from cspops.models.encodings.base import Encoding
 from cspops.models.encodings.planar import Direct, EqualEarthRff, Grid, Rbf, Rff, Theory, Tile, Wrap
 from cspops.models.encodings.sphere2vec import Dfs, SphereC, SphereCPlus, SphereM, SphereMPlus
-from cspops.models.encodings.spherical import Nerf, SphericalHarmonics, Xyz, spherical_harmonics
-
-__all__ = [
-    "ENCODINGS",
-    "Dfs",
-    "Direct",
-    "Encoding",
-    "EqualEarthRff",
-    "Grid",
-    "Nerf",
-    "Rbf",
-    "Rff",
-    "SphereC",
-    "SphereCPlus",
-    "SphereM",
-    "SphereMPlus",
-    "SphericalHarmonics",
-    "Theory",
-    "Tile",
-    "Wrap",
-    "Xyz",
-    "geometric_frequencies",
-    "spherical_harmonics",
-]
+from cspops.models.encodings.spherical import Nerf, SphericalHarmonics, Xyz
 
 ENCODINGS: dict[str, type[Encoding]] = {
     "direct": Direct,

@@ -1,4 +1,4 @@
-"""What all position encodings have in common."""
+"""The base class of position encodings, and what their formulas share."""
 
 import torch
 from torch import nn
@@ -17,7 +17,7 @@ class Encoding(nn.Module):
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Widths of the parts of the output that get a network each, whose outputs are summed; one part for most."""
+        """Widths of the parts of the output, mostly one: each gets a network of its own, and their outputs are summed."""
         return (self.dim,)
 
     @property
@@ -26,9 +26,10 @@ class Encoding(nn.Module):
         return any(True for _ in self.parameters())
 
     def fit(self, lonlat: Float[Tensor, "n 2"], generator: torch.Generator) -> None:
-        """Take from the training positions what the encoding needs of them: nothing, for most."""
+        """Take what the encoding needs from the training positions; most need nothing."""
 
     def _apply(self, fn, recurse=True):  # type: ignore[no-untyped-def]
+        # Module.half() and the like end here: a frequency rounded to float32 would move the fine scales
         kept = dict(self.named_buffers(recurse=False))
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         for name, buffer in kept.items():
@@ -39,12 +40,12 @@ class Encoding(nn.Module):
 
 
 def radians(lonlat: LonLat) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
-    """lambda and phi: longitude and latitude in radians, in float64."""
+    """Return lambda and phi: longitude and latitude in radians, in float64."""
     lon, lat = torch.deg2rad(lonlat.double()).unbind(-1)
     return lon, lat
 
 
 def geometric_frequencies(scales: int, r_min: float, r_max: float) -> Float[Tensor, "s"]:
-    """1 / r_k for the geometric scales r_min .. r_max, finest first, in float64."""
+    """Return 1 / r_k for the geometric scales r_min .. r_max, finest first, in float64."""
     exponent = torch.arange(scales, dtype=torch.float64) / max(scales - 1, 1)
     return 1 / (r_min * (r_max / r_min) ** exponent)

@@ -11,7 +11,7 @@ from cspops.models.encodings.base import Encoding, geometric_frequencies
 from cspops.shapes import Float, LonLat, Tensor
 
 EAST = 66.50336 / 180
-"""GeoCLIP's factor, which brings 180 E on the equator to x = 1."""
+"""GeoCLIP's factor, which maps 180 E on the equator to x = 1."""
 
 
 class Direct(Encoding):
@@ -196,7 +196,7 @@ class EqualEarthRff(Encoding):
 
     Args:
         features: s, rows of B.
-        sigmas: one a scale; published: 1, 16, 256.
+        sigmas: one per scale; published: 1, 16, 256.
     """
 
     def __init__(self, *, features: int, sigmas: Sequence[float]) -> None:
@@ -218,5 +218,5 @@ class EqualEarthRff(Encoding):
 
 
 def _scaled(lonlat: LonLat) -> Float[Tensor, "*batch 2"]:
-    """Degrees as shares of 180 and 90, in float64."""
+    """Return degrees as shares of 180 and 90, in float64."""
     return lonlat.double() / torch.tensor([180.0, 90.0], dtype=torch.float64, device=lonlat.device)

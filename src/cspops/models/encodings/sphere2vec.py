@@ -5,7 +5,7 @@ lambda f_k and phi f_k, f_k = 1 / r_k, r_k = r_min (r_max / r_min)^(k / (s - 1))
 sin(lambda f_k) has the wavelength 360 r_k degrees. Published: r_max 1, where f_k is 1.
 
 Only the terms whose longitude has the frequency 1 are periodic at the date line, and only where the cosine of the
-latitude is taken without a scale does the longitude fade out at the poles: that is what tells the variants apart.
+latitude is taken without a scale does the longitude fade out at the poles: that is how the variants differ.
 
 Note: TorchSpatial gives all scales of `sphereM+` and `dfs` the frequency 1 when r_max is 1. Here they all have the
 geometric ones, as in the paper and in the first release.
@@ -20,7 +20,7 @@ from cspops.shapes import Float, LonLat, Tensor
 
 
 class Sphere2Vec(Encoding):
-    """What the family shares: frequencies, and the order of terms within a scale.
+    """The frequencies that the family shares.
 
     Args:
         scales: s, at least 1.
@@ -34,13 +34,13 @@ class Sphere2Vec(Encoding):
         self.frequency: Tensor
 
     def _angles(self, lonlat: LonLat) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """lambda, phi (..., 1) and lambda f_k, phi f_k (..., s)."""
+        """Return lambda, phi (..., 1) and lambda f_k, phi f_k (..., s)."""
         lam, phi = (angle[..., None] for angle in radians(lonlat))
         return lam, phi, lam * self.frequency, phi * self.frequency
 
 
 def _scale_by_scale(terms: Sequence[Tensor]) -> Tensor:
-    """Terms (..., s) to features (..., s terms): all terms of the finest scale, then of the next."""
+    """Arrange terms (..., s) as features (..., s terms): all terms of the finest scale, then of the next."""
     return torch.stack(list(terms), -1).flatten(-2).float()
 
 
@@ -106,7 +106,7 @@ class SphereMPlus(Sphere2Vec):
 
 
 def _mixed(lam: Tensor, phi: Tensor, lf: Tensor, pf: Tensor) -> tuple[Tensor, ...]:
-    """The four products of `sphereM`."""
+    """Return the four products of `sphereM`."""
     return pf.cos() * lam.cos(), phi.cos() * lf.cos(), pf.cos() * lam.sin(), phi.cos() * lf.sin()
 
 

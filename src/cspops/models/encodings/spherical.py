@@ -1,4 +1,4 @@
-"""Encodings of the point in space that a position is on the unit sphere: seamless at the date line and at the poles."""
+"""Encodings of positions as points on the unit sphere: seamless at the date line and at the poles."""
 
 import math
 
@@ -68,7 +68,7 @@ class SphericalHarmonics(Encoding):
 
 
 def spherical_harmonics(lonlat: LonLat, degree: int) -> Float[Tensor, "*batch dim"]:
-    """Orthonormal real spherical harmonics of positions in degrees, in float64; column l l + l + m.
+    """Return orthonormal real spherical harmonics of positions in degrees, in float64; column l l + l + m.
 
     With normalised Legendre functions P_lm without the Condon-Shortley phase, so that Y_11 is positive at 0 E 0 N::
 

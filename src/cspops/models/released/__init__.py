@@ -9,6 +9,6 @@ from cspops.models.released.reading import Checkpoint, read_checkpoint
 from cspops.models.released.rebuilding import Released, rebuild
 
 SOURCE = "source.json"
-"""What `cspops import-checkpoint` writes of a checkpoint beside the models that it makes."""
+"""The file on the checkpoint's origin, which `cspops import-checkpoint` writes beside the models."""
 
 __all__ = ["KINDS", "SOURCE", "Checkpoint", "Released", "read_checkpoint", "rebuild"]

@@ -16,13 +16,13 @@ T = TypeVar("T")
 
 
 class Settings:
-    """The `params` of a checkpoint, one checked value at a time; a DataError names file, key, what fits and what was found."""
+    """The `params` of a checkpoint, one checked value at a time; a DataError names file, key, what fits and the value."""
 
     def __init__(self, file: Path, params: Mapping[str, Any]) -> None:
         self.file, self.params = file, params
 
     def take(self, key: str, fits: str, convert: Callable[[Any], T | None]) -> T:
-        """The value of ``key`` as ``convert`` makes it; ``convert`` answers None for one that does not fit."""
+        """Return the value of ``key`` as converted; ``convert`` returns None for one that does not fit."""
         if key not in self.params:
             raise DataError(f"{self.file}: params lacks {key} ({fits})")
         value = convert(self.params[key])
@@ -43,7 +43,7 @@ class Settings:
         return self.take(key, "a number in [0, 1)", lambda v: float(v) if _finite(v) and 0 <= v < 1 else None)
 
     def flag(self, key: str) -> bool:
-        """`T` and `F`, as on the command line, count too."""
+        """Return a flag; `T` and `F`, as on the command line, count too."""
         return self.take(key, "true or false", lambda v: {"True": True, "T": True, "False": False, "F": False}.get(str(v)))
 
     def choice(self, key: str, table: Mapping[str, T]) -> T:
@@ -78,7 +78,7 @@ def _nothing(settings: Settings) -> dict[str, float]:
 
 
 def _geometric(settings: Settings, *, unit: float = 1.0) -> dict[str, float]:
-    """The geometric scales; ``unit`` converts their radii to those of the encoding here."""
+    """Return the geometric scales; ``unit`` converts their radii to those of the encoding here."""
     settings.choice("freq_init", {"geometric": True})
     return {
         "scales": settings.count("frequency_num", least=2),
@@ -88,7 +88,7 @@ def _geometric(settings: Settings, *, unit: float = 1.0) -> dict[str, float]:
 
 
 def _geometric_on_radians(settings: Settings) -> dict[str, float]:
-    """Radii that divide radians there and degrees here."""
+    """Return scales whose radii divide radians there and degrees here."""
     return _geometric(settings, unit=180 / math.pi)
 
 
@@ -102,14 +102,14 @@ def _random_features(settings: Settings) -> dict[str, float]:
 
 
 def _wrap_alone(settings: Settings) -> dict[str, float]:
-    """`geo_net` may have other inputs than `geo_net_fft`."""
+    """Refuse the inputs that `geo_net` may have and `geo_net_fft` has not."""
     settings.choice("loc_encode", {"encode_cos_sin": True})
     settings.take("use_date_feats", "false: dates are not encoded here", lambda value: True if value in (False, "F") else None)
     return {}
 
 
 def _map_range(settings: Settings) -> tuple[Tensor, Tensor]:
-    """Scale and offset from coordinates over (180, 90) degrees to coordinates scaled to [-1, 1] on `map_range`."""
+    """Return scale and offset from coordinates over (180, 90) degrees to coordinates scaled to [-1, 1] on `map_range`."""
 
     def convert(value: Any) -> list[float] | None:
         fits = isinstance(value, list) and len(value) == 4 and all(map(_finite, value))
@@ -123,18 +123,19 @@ def _map_range(settings: Settings) -> tuple[Tensor, Tensor]:
 def _on_globe(
     settings: Settings, weight: Float[Tensor, "n 2"], bias: Float[Tensor, "n"]
 ) -> tuple[Float[Tensor, "n 2"], Float[Tensor, "n"]]:
-    """The linear map of coordinates over (180, 90) degrees that equals one of coordinates scaled on `map_range`."""
+    """Return the linear map of coordinates over (180, 90) degrees that equals one of coordinates scaled on `map_range`."""
     scale, offset = _map_range(settings)
     return weight.double() * scale, bias.double() + weight.double() @ offset
 
 
 def _features_on_globe(settings: Settings, weights: dict[str, Tensor]) -> None:
-    """Random Fourier features are cosines of a linear map."""
+    """Change the map of random Fourier features, which are cosines of a linear map."""
     frequency, shift = _on_globe(settings, weights["encoding.frequency"].T, weights["encoding.shift"])
     weights["encoding.frequency"], weights["encoding.shift"] = frequency.T.contiguous(), shift
 
 
 def _first_layer_on_globe(settings: Settings, weights: dict[str, Tensor]) -> None:
+    """Change the network's first layer, which is linear in the coordinates."""
     stem = "network.hidden_layers.0" if "network.hidden_layers.0.weight" in weights else "network.output"
     weight, bias = _on_globe(settings, weights[f"{stem}.weight"], weights[f"{stem}.bias"])
     if stem != "network.output" and len(weight) == 2 and not torch.equal(weight, weights[f"{stem}.weight"].double()):
@@ -181,18 +182,18 @@ KINDS: dict[str, Kind] = {
 
 WITHOUT_EQUAL = {
     "rbf": "the file names its anchors by row numbers of the training set",
-    "NeRF": "it has 16 scales, whatever its params say",
-    "Sphere2Vec-sphereM+": "its frequencies follow another rule than its params say",
-    "Sphere2Vec-dfs": "its frequencies follow another rule than its params say",
+    "NeRF": "it has 16 scales, whatever its params hold",
+    "Sphere2Vec-sphereM+": "its frequencies follow another rule than its params state",
+    "Sphere2Vec-dfs": "its frequencies follow another rule than its params state",
 }
-"""Why some encoders are not imported, where there is more to say than that nothing here equals them."""
+"""Why some encoders are not imported, where the reason is not merely that nothing here equals them."""
 
 ACTIVATIONS = {"relu": "relu", "leakyrelu": "leaky_relu", "gelu": "gelu", "sigmoid": "sigmoid", "tanh": "tanh"}
 """Activations by the released code's names (`spa_f_act`); the leaky one has slope 0.2 in both."""
 
 
 def encoder_config(kind: Kind, settings: Settings) -> Config:
-    """The config of the `LocationEncoder` that a checkpoint's params describe.
+    """Return the config of the `LocationEncoder` that a checkpoint's params describe.
 
     Raises:
         DataError: a value is missing or unfit, or the FFN is one that `Ffn` cannot be.

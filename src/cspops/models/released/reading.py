@@ -1,4 +1,4 @@
-"""A released checkpoint from disk: a pickle of torch.save, read so that nothing it holds is run."""
+"""Read a released checkpoint, a pickle of torch.save, without running anything that it holds."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ import numpy as np
 
 from cspops.errors import DataError
 from cspops.files import sha256_of
-from cspops.models.torch_files import read_torch_file, require_file, some
+from cspops.models.torch_files import first_keys, read_torch_file, require_file
 from cspops.shapes import Tensor
 
 FORMAT = "a released checkpoint is a file of torch.save with the keys epoch, state_dict, optimizer and params"
@@ -17,12 +17,12 @@ FORMAT = "a released checkpoint is a file of torch.save with the keys epoch, sta
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    """What a file holds.
+    """The content of a checkpoint file.
 
     Args:
         file: where it was read.
         sha256: of the file.
-        epoch: of supervised training, plus one; the released trainer does not count those of pre-training.
+        epoch: the epoch of supervised training, plus one; the released trainer does not count epochs of pre-training.
         state: tensors by the names that the released code gives them.
         params: the released code's command line and what it added.
         others: further keys of the file (`optimizer`).
@@ -40,7 +40,7 @@ def read_checkpoint(file: Path) -> Checkpoint:
     """Read ``file`` with torch's restricted unpickler.
 
     Raises:
-        DataError: no such file, no file of torch.save, one that asks for code to be run, one without the keys of `FORMAT`.
+        DataError: the file is missing, is no file of torch.save, asks for code to be run, or lacks the keys of `FORMAT`.
     """
     require_file(file, hint=FORMAT)
     content = read_torch_file(file, hint=FORMAT, allowed=[])
@@ -48,7 +48,7 @@ def read_checkpoint(file: Path) -> Checkpoint:
         raise DataError(f"{file} holds a {type(content).__name__}, not a checkpoint", hint=FORMAT)
     lacking = [key for key in ("epoch", "state_dict", "params") if key not in content]
     if lacking:
-        raise DataError(f"{file} lacks {', '.join(lacking)}; it holds {some(content)}", hint=FORMAT)
+        raise DataError(f"{file} lacks {', '.join(lacking)}; it holds {first_keys(content)}", hint=FORMAT)
     state, params, epoch = content["state_dict"], _plain(content["params"]), _plain(content["epoch"])
     if not (isinstance(state, Mapping) and state and all(isinstance(value, Tensor) for value in state.values())):
         raise DataError(f"{file}: state_dict is no table of tensors", hint=FORMAT)
@@ -59,7 +59,7 @@ def read_checkpoint(file: Path) -> Checkpoint:
 
 
 def _plain(value: Any) -> Any:
-    """Numpy scalars and arrays to Python's numbers and lists, all the way down."""
+    """Convert numpy scalars and arrays to Python's numbers and lists, at every depth."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     if isinstance(value, Mapping):

@@ -1,8 +1,10 @@
-"""Modules of this project with the weights of a released checkpoint."""
+"""Build this project's modules with the weights of a released checkpoint."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import torch
+from torch import nn
 
 from cspops.errors import DataError
 from cspops.models.checkpoint import Config
@@ -15,7 +17,7 @@ from cspops.seeds import global_torch_stream
 from cspops.shapes import Tensor
 
 LEFT_OUT = {
-    "user_emb.weight": "scores of photographers, for a loss that this project has not",
+    "user_emb.weight": "scores of photographers, for a loss that this project does not have",
     "loc_dec.weight": "the released regression head, dropped after pre-training",
     "loc_dec.bias": "the released regression head, dropped after pre-training",
     "optimizer": "fine-tuning starts its optimizer afresh",
@@ -53,11 +55,11 @@ class Released:
 
 
 def rebuild(checkpoint: Checkpoint) -> Released:
-    """The modules that give what the released network gives in evaluation.
+    """Return modules that give the same output as the released network in evaluation.
 
     Raises:
-        DataError: an encoder that has no equal here, or tensors that do not fit the params; one sentence names file, entry,
-            what fits and what was found.
+        DataError: an encoder that has no equal here, or tensors that do not fit the params; the message names file,
+            entry, what fits and what the file holds.
     """
     settings = Settings(checkpoint.file, checkpoint.params)
     name = settings.take("spa_enc_type", "the name of an encoder", lambda value: value if isinstance(value, str) else None)
@@ -83,24 +85,33 @@ def rebuild(checkpoint: Checkpoint) -> Released:
         kind.adapt(settings, weights)
     encoder.load_state_dict(weights, strict=True)
     mapped = {f"encoder.{entry.ours}": entry.theirs for entry in entries}
-    class_embedding = _class_embedding(checkpoint, settings, state, encoder.dim, mapped)
-    projection = _projection(checkpoint, settings, state, encoder.dim, mapped)
-    strange = sorted(set(state) - set(LEFT_OUT))
-    if strange:
-        raise DataError(f"{checkpoint.file}: state_dict holds {strange[0]}, which a {name} encoder of its params has not")
+    class_embedding, projection = None, None
+    if "class_emb.weight" in state:
+        with global_torch_stream(0, "released"):
+            class_embedding = ClassEmbedding(encoder.dim, settings.count("num_classes"))
+        names = {"linear.weight": "class_emb.weight"}
+        _fill(checkpoint, state, class_embedding, names, mapped, "class_embedding")
+    if "img_dec.weight" in state:
+        with global_torch_stream(0, "released"):
+            projection = Projection(settings.count("cnn_feat_dim"), encoder.dim)
+        names = {"linear.weight": "img_dec.weight", "linear.bias": "img_dec.bias"}
+        _fill(checkpoint, state, projection, names, mapped, "projection")
+    unknown = sorted(set(state) - set(LEFT_OUT))
+    if unknown:
+        raise DataError(f"{checkpoint.file}: state_dict holds {unknown[0]}, which a {name} encoder of its params does not have")
     left_out = {one: LEFT_OUT.get(one, "unknown to this project") for one in (*state, *checkpoint.others)}
     return Released(name, encoder.eval(), class_embedding, projection, mapped, left_out)
 
 
 def _width(config: Config) -> int:
-    """Features of the encoding that a config describes."""
+    """Return the width of the encoding that a config describes."""
     encoding = dict(config["encoding"])
     with global_torch_stream(0, "released"):
         return ENCODINGS[encoding.pop("name")](**encoding).dim
 
 
 def ffn_entries(config: Config, width: int) -> list[Entry]:
-    """The tensors of a released FFN on ``width`` features, the first layer's weight first."""
+    """Return the tensors of a released FFN on ``width`` features, the first layer's weight first."""
     network, stem = config["network"], "spa_enc.ffn.layers"
     hidden, layers = network["hidden"], network["hidden_layers"]
     entries: list[Entry] = []
@@ -115,7 +126,7 @@ def ffn_entries(config: Config, width: int) -> list[Entry]:
 
 
 def residual_entries(config: Config, width: int) -> list[Entry]:
-    """The tensors of a released residual network on ``width`` features."""
+    """Return the tensors of a released residual network on ``width`` features."""
     dim = config["dim"]
     entries = _linear("feats.0", "network.input.0", width, dim)
     for i in range(config["network"]["layers"]):
@@ -129,7 +140,7 @@ def _linear(theirs: str, ours: str, dim_in: int, dim_out: int) -> list[Entry]:
 
 
 def _distinct(checkpoint: Checkpoint, kind: Kind) -> dict[str, Tensor]:
-    """The tensors in float32, each under one name.
+    """Return the tensors in float32, each under one name.
 
     A model for pre-training holds its location encoder as `loc_enc`, and parts of it under a second name each; TorchSpatial
     keeps an encoding's own tensors in a module `position_encoder`.
@@ -140,7 +151,7 @@ def _distinct(checkpoint: Checkpoint, kind: Kind) -> dict[str, Tensor]:
         if kind.network == "residual":
             name = name.removeprefix("spa_enc.")
         if not (tensor.is_floating_point() and tensor.isfinite().all()):
-            raise DataError(f"{checkpoint.file}: {full} holds values that are no finite numbers")
+            raise DataError(f"{checkpoint.file}: {full} holds values that are not finite")
         if name in state and not torch.equal(state[name], tensor.float()):
             raise DataError(f"{checkpoint.file}: {full} differs from the same tensor under its other name, {name}")
         state[name] = tensor.float()
@@ -150,38 +161,23 @@ def _distinct(checkpoint: Checkpoint, kind: Kind) -> dict[str, Tensor]:
 def _check(checkpoint: Checkpoint, state: dict[str, Tensor], name: str, shape: tuple[int, ...]) -> None:
     if name not in state:
         raise DataError(f"{checkpoint.file}: state_dict lacks {name}, of shape {shape} by its params")
-    found = tuple(state[name].shape)
-    if found != shape:
-        raise DataError(f"{checkpoint.file}: {name} has shape {found}, but {shape} by its params")
+    its_shape = tuple(state[name].shape)
+    if its_shape != shape:
+        raise DataError(f"{checkpoint.file}: {name} has shape {its_shape}, but {shape} by its params")
 
 
-def _class_embedding(
-    checkpoint: Checkpoint, settings: Settings, state: dict[str, Tensor], dim: int, mapped: dict[str, str]
-) -> ClassEmbedding | None:
-    name = "class_emb.weight"
-    if name not in state:
-        return None
-    classes = settings.count("num_classes")
-    _check(checkpoint, state, name, (classes, dim))
-    with global_torch_stream(0, "released"):
-        class_embedding = ClassEmbedding(dim, classes)
-    class_embedding.load_state_dict({"linear.weight": state.pop(name)}, strict=True)
-    mapped["class_embedding.linear.weight"] = name
-    return class_embedding.eval()
-
-
-def _projection(
-    checkpoint: Checkpoint, settings: Settings, state: dict[str, Tensor], dim: int, mapped: dict[str, str]
-) -> Projection | None:
-    name = "img_dec.weight"
-    if name not in state:
-        return None
-    width = settings.count("cnn_feat_dim")
-    _check(checkpoint, state, name, (dim, width))
-    _check(checkpoint, state, "img_dec.bias", (dim,))
-    with global_torch_stream(0, "released"):
-        projection = Projection(width, dim)
-    for one in ("weight", "bias"):
-        projection.linear.get_parameter(one).data.copy_(state.pop(f"img_dec.{one}"))
-        mapped[f"projection.linear.{one}"] = f"img_dec.{one}"
-    return projection.eval()
+def _fill(
+    checkpoint: Checkpoint,
+    state: dict[str, Tensor],
+    module: nn.Module,
+    names: Mapping[str, str],
+    mapped: dict[str, str],
+    at: str,
+) -> None:
+    """Move tensors of ``state`` into ``module``, whose name is ``at``; ``names`` has their names here and there."""
+    own = module.state_dict()
+    for ours, theirs in names.items():
+        _check(checkpoint, state, theirs, tuple(own[ours].shape))
+    module.load_state_dict(own | {ours: state.pop(theirs) for ours, theirs in names.items()})
+    mapped |= {f"{at}.{ours}": theirs for ours, theirs in names.items()}
+    module.eval()
