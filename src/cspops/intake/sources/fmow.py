@@ -26,7 +26,7 @@ import pyarrow as pa
 from cspops.errors import DataError, EnvironmentProblem, NotThere, ParamsError
 from cspops.intake.rows import ROWS, FileFacts, Source, batch, file_facts
 from cspops.intake.sources import coco
-from cspops.intake.sources.coco import FETCH, MEND, Part, find
+from cspops.intake.sources.coco import AGAIN, FETCH, Part, find
 from cspops.intake.sources.fmow_scene import Described, Row, Scene, read_scene
 from cspops.intake.sources.released import list_released
 from cspops.pixels.reading import Reading
@@ -171,7 +171,7 @@ def _hidden(base: Path, mapping: Path, role: str, remarks: list[str]) -> Iterato
     try:
         pairs = sorted((str(entry["input"]), str(entry["output"])) for entry in json.loads(mapping.read_bytes()))
     except (ValueError, KeyError, TypeError):
-        raise DataError(f"{mapping} is no list of objects with input and output", hint=MEND) from None
+        raise DataError(f"{mapping} is no list of objects with input and output", hint=AGAIN) from None
     unlisted = set(_folders(base / "test")) - {Path(images).name for _, images in pairs}
     if unlisted:
         remarks.append(
@@ -181,7 +181,7 @@ def _hidden(base: Path, mapping: Path, role: str, remarks: list[str]) -> Iterato
         if Path(images).parts[:-1] == ("test",) and len(Path(truth).parts) == 3 and ".." not in Path(truth).parts:
             yield Place("test", role, Path(truth).parts[1], mapping.parent / truth, base / images)
         else:
-            raise DataError(f"{mapping} has a pair that is no place of test: {truth!r}, {images!r}", hint=MEND)
+            raise DataError(f"{mapping} has a pair that is no place of test: {truth!r}, {images!r}", hint=AGAIN)
 
 
 def _scenes(root: Path, base: Path, place: Place) -> Iterator[Scene]:
