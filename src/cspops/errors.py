@@ -10,7 +10,9 @@ CspopsError                 exit code 1   something failed
 import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 
 class CspopsError(Exception):
@@ -60,6 +62,20 @@ def written_into(folder: Path) -> Iterator[None]:
             f"{folder} cannot be written: {error.strerror or error}",
             hint=f"free some space there, or see who may write into {folder}",
         ) from None
+
+
+def needed(package: str, what: str) -> Any:
+    """Import a package of the extra `geo`; EnvironmentProblem, saying that ``what`` needs it, where it is missing."""
+    try:
+        return import_module(package)
+    except ImportError:
+        raise EnvironmentProblem(f"{what} needs the package {package}", hint="pip install cspops[geo]") from None
+
+
+def listed(items: Iterable[str], most: int = 10) -> str:
+    """Return the first of some names for a message, and how many more there are."""
+    names = list(items)
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def nearest(word: str, known: Iterable[str], *, most: int = 1, cutoff: float = 0.5) -> list[str]:

@@ -6,8 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from cspops.data.given_features import read_given
-from cspops.data.image_columns import GIVEN_FEATURES
 from cspops.errors import DataError
+from cspops.pixels.reading import GIVEN_FEATURES
 
 RNG = np.random.default_rng(0)
 

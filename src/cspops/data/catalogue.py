@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 
-from cspops.data.image_columns import CROP, GIVEN_FEATURES, IMAGE
 from cspops.errors import DataError
+from cspops.pixels.reading import CROP, GIVEN_FEATURES, IMAGE
 from cspops.shapes import Float, Int, Tensor
 
 SCHEMA = pa.schema(

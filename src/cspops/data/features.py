@@ -24,7 +24,7 @@ class FeatureFile:
 
     def create(self, obs_id: Sequence[str], width: int) -> np.memmap:
         """Make (or re-open, when it was made for the same rows) the matrix for writing."""
-        about = self._about(obs_id, width)
+        about = {"rows": len(obs_id), "width": width, "dtype": "float16", "fingerprint": fingerprint(obs_id)}
         if self._json.is_file() and json.loads(self._json.read_text()) == about and self._npy.is_file():
             return np.lib.format.open_memmap(self._npy, mode="r+")
         matrix = np.lib.format.open_memmap(self._npy, mode="w+", dtype=np.float16, shape=(len(obs_id), width))
@@ -38,10 +38,6 @@ class FeatureFile:
         if about["fingerprint"] != fingerprint(obs_id) or matrix.shape != (len(obs_id), about["width"]):
             raise DataError(f"{self._npy} holds the features of other observations", hint="dvc repro featurize")
         return matrix
-
-    @staticmethod
-    def _about(obs_id: Sequence[str], width: int) -> dict[str, object]:
-        return {"rows": len(obs_id), "width": width, "dtype": "float16", "fingerprint": fingerprint(obs_id)}
 
     @property
     def _npy(self) -> Path:

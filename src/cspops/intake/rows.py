@@ -11,9 +11,8 @@ from typing import Any, Literal, NamedTuple, TypedDict
 
 import pyarrow as pa
 
-from cspops.data.image_columns import CROP, GIVEN_FEATURES, IMAGE
 from cspops.files import sha256_of
-from cspops.pixels.reading import Reading
+from cspops.pixels.reading import CROP, GIVEN_FEATURES, IMAGE, Reading
 
 ROWS = pa.schema(
     [

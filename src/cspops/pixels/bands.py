@@ -5,22 +5,17 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from cspops.errors import EnvironmentProblem
+from cspops.errors import needed
 from cspops.pixels.reading import Reading
 from cspops.pixels.unreadable import KIND, NO_BANDS, NO_RANGE, NO_VALUES, TOO_FEW_BANDS, UnreadableImage, refuse_bombs
 
 
 def by_rasterio(content: bytes, reading: Reading) -> Image.Image:
     """Bands of a file that Pillow cannot read, or not with all its bits."""
-    try:
-        import rasterio
-        from rasterio.enums import ColorInterp
-        from rasterio.io import MemoryFile
-    except ImportError:
-        raise EnvironmentProblem(
-            "an image of several bands, or of more than 8 bits a band, needs the package rasterio",
-            hint="pip install cspops[geo]",
-        ) from None
+    rasterio = needed("rasterio", "an image of several bands, or of more than 8 bits per band,")
+    from rasterio.enums import ColorInterp
+    from rasterio.io import MemoryFile
+
     # no file beside the image is looked for, and no format that names other files
     with (
         rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", GDAL_PAM_ENABLED="NO"),

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cspops.data.splits import ROLES
-from cspops.intake.judging.labels import OFFICIAL, Names, about_case, about_singles, listed, read_dates, read_roles, spellings
+from cspops.errors import listed
+from cspops.intake.judging.labels import OFFICIAL, Names, about_case, about_singles, read_dates, read_roles, spellings
 
 prop = settings(deadline=None, derandomize=True, max_examples=100)
 

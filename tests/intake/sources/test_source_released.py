@@ -10,11 +10,11 @@ import pyarrow as pa
 import pytest
 from scipy import sparse
 
-from cspops.data.image_columns import GIVEN_FEATURES
 from cspops.errors import DataError
 from cspops.intake.sources.fmow import open_fmow
 from cspops.intake.sources.inat2018 import open_inat2018
 from cspops.intake.sources.released import FORMAT, list_released, read_released
+from cspops.pixels.reading import GIVEN_FEATURES
 from tests.published_sets import write_fmow_features, write_inat2018_features
 
 VAL = "features/val.npy"

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from cspops.errors import EnvironmentProblem
+from cspops.errors import needed
 
 GEO_KEYS = 34735
 
@@ -33,9 +33,8 @@ def centre(file: Path) -> tuple[tuple[float, float] | None, list[str]]:
     Raises:
         EnvironmentProblem: rasterio or pyproj is not installed.
     """
-    for package in ("rasterio", "pyproj"):
-        require_package(package, file)
-    import rasterio
+    rasterio = needed("rasterio", f"{file}: a GeoTIFF")
+    needed("pyproj", f"{file}: a GeoTIFF")
     from rasterio.transform import from_gcps
 
     # Unless it is told that nothing else is there, GDAL lists the folder for every file, and a neighbour changes the answer.
@@ -75,10 +74,3 @@ def _transformer(wkt: str) -> Callable[[float, float], tuple[float, float]] | No
     except ProjError:
         return None
     return lambda x, y: transformer.transform(x, y)
-
-
-def require_package(package: str, file: Path) -> None:
-    from importlib.util import find_spec
-
-    if find_spec(package) is None:
-        raise EnvironmentProblem(f"{file}: a GeoTIFF needs the package {package}", hint="pip install cspops[geo]")

@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cspops.data.catalogue import OPTIONAL
-from cspops.data.image_columns import CROP
 from cspops.errors import EnvironmentProblem, written_into
 from cspops.intake.judging import labels
 from cspops.intake.judging.labels import NOT_UNDERSTOOD, UNKNOWN, read_dates, read_roles
 from cspops.intake.judging.positions import read_positions
 from cspops.intake.judging.verdicts import Verdicts, at, is_given, is_true
 from cspops.intake.rows import ROWS, Inspect, Source
+from cspops.pixels.reading import CROP
 
 NO_ID = "obs_id is missing"
 NO_IMAGE = "no image: neither bytes nor path"
@@ -112,7 +112,7 @@ class _Spool:
                 raise
 
 
-def take_in(
+def read_source(
     source: Source, spool: Path, *, inspect: Inspect | None, bad_position: Literal["set_aside", "without_position"]
 ) -> Intake:
     """Read ``source`` to its end and write ``spool``, an Arrow file of `SPOOLED`; arguments as in `ingest`."""

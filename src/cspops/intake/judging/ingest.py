@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from cspops.errors import DataError, written_into
 from cspops.intake.judging import labels, whole_set
-from cspops.intake.judging.first_pass import Intake, take_in
+from cspops.intake.judging.first_pass import Intake, read_source
 from cspops.intake.judging.labels import OFFICIAL
 from cspops.intake.judging.second_pass import write_catalogue
 from cspops.intake.judging.whole_set import look_exchanged
@@ -74,7 +74,7 @@ def ingest(
         scratch.mkdir(parents=True, exist_ok=True)
     spool = scratch / "rows.arrow"
     try:
-        rows = take_in(source, spool, inspect=inspect, bad_position=rules.bad_position)
+        rows = read_source(source, spool, inspect=inspect, bad_position=rules.bad_position)
         warnings = _judge_whole(rows, rules)
         account = _account(rows, [*source.remarks, *warnings])
         if rules.max_rejected is not None:

@@ -1,19 +1,17 @@
 """What the text of a row says of its class, its date and its official role."""
 
 import unicodedata
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from cspops.errors import listed
 from cspops.intake.judging.verdicts import is_given, is_true
 
 RESPELT = "label with blanks around it, several in a row, or in another Unicode form"
 MERGED = "label that differs in case only from the commonest spelling of its class, which it is given"
-NAMED = 10
-"""Names in a warning."""
 
 
 class Names:
@@ -92,13 +90,6 @@ def about_singles(classes: dict[str, int]) -> str | None:
     if not single:
         return None
     return f"{len(single)} of {len(classes)} classes have one observation: {listed(map(repr, single))}"
-
-
-def listed(names: Iterable[str]) -> str:
-    """The first ten of some names, and how many more there are."""
-    every = list(names)
-    more = len(every) - NAMED
-    return ", ".join(every[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 NOT_UNDERSTOOD = "captured_at is not a date that is understood, left out"

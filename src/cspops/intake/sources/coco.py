@@ -18,9 +18,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cspops.data.image_columns import GIVEN_FEATURES, IMAGE
 from cspops.errors import DataError, NotThere
 from cspops.intake.rows import FileFacts, batch, file_facts
+from cspops.pixels.reading import GIVEN_FEATURES, IMAGE
 
 FETCH = "dvc repro download fetches what is missing, into CSPOPS_DATA_ROOT"
 AGAIN = "delete it and get it again: dvc repro download fetches what has an address"

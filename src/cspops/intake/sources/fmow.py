@@ -15,7 +15,7 @@ import builtins
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -23,21 +23,20 @@ from typing import Literal, NamedTuple
 
 import pyarrow as pa
 
-from cspops.errors import DataError, EnvironmentProblem, NotThere, ParamsError
+from cspops.errors import DataError, NotThere, ParamsError, needed
 from cspops.intake.rows import ROWS, FileFacts, Source, batch, file_facts
 from cspops.intake.sources import coco
 from cspops.intake.sources.coco import AGAIN, FETCH, Part, find
 from cspops.intake.sources.fmow_scene import Described, Row, Scene, read_scene
 from cspops.intake.sources.released import list_released
 from cspops.pixels.reading import Reading
+from cspops.pixels.workers import Map
 
 FEATURES = "features_inception_pretrain/fmow_{split}_pretrain_net_feats.npy"
 """A ResNet-50 of MoCo-v2 with temporal positives, 2048 wide, despite the folder's name."""
 
 TRUTH = "groundtruth"
 ROWS_AT_ONCE = 8192
-
-Map = Callable[[Callable[[Scene], Described], Iterable[Scene]], Iterable[Described]]
 
 
 class Place(NamedTuple):
@@ -79,12 +78,7 @@ def open_fmow(
                 hint="dataset.fmow.test: val",
             )
         return _open_features(root)
-    try:
-        import shapely  # noqa: F401
-    except ImportError:
-        raise EnvironmentProblem(
-            "reading the positions of fMoW needs the package shapely", hint="pip install cspops[geo]"
-        ) from None
+    needed("shapely", "reading the positions of fMoW")
     remarks: list[str] = []
     files: dict[str, FileFacts] = {}
     base = _base(root)

@@ -4,7 +4,7 @@ An image is a file with the suffix of one, or whose first bytes are those of one
 whatever order the file system has, and a row's obs_id is its path unless the side-car gives another.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -14,12 +14,13 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cspops.errors import DataError, NoImages, ParamsError, nearest
+from cspops.errors import DataError, NoImages, ParamsError, listed, nearest
 from cspops.intake.images.metadata import Metadata, Question, read_metadata
 from cspops.intake.rows import FileFacts, Source, batch, file_facts
 from cspops.intake.sources.sidecar import BY_NAME, Joined, attach
 from cspops.intake.sources.table import read_sidecar
-from cspops.intake.sources.tree import Tree, listed, printable, remarks, walk
+from cspops.intake.sources.tree import Tree, printable, remarks, walk
+from cspops.pixels.workers import Map
 
 ROWS_PER_BATCH = 2000
 
@@ -33,8 +34,6 @@ ROLES = {
 OTHER_FORMAT = "the image is in a format that is not read (JPEG, PNG, TIFF and WebP are)"
 NAME_NOT_TEXT = "the name of the file is not UTF-8"
 NOT_NAMED = "the side-car does not name the image"
-
-Map = Callable[[Callable[[Question], Metadata], Iterable[Question]], Iterator[Metadata]]
 
 
 def open_folder(
@@ -101,7 +100,7 @@ def _official_split(images: Sequence[str], said: list[str]) -> dict[str, str]:
         return {}
     rest = [printable(top) for top in tops if top not in roles]
     if rest:
-        said.append(f"the folders {', '.join(roles)} are no official split, since images lie in others too: {listed(rest)}")
+        said.append(f"the folders {', '.join(roles)} are no official split, since images lie in others too: {listed(rest, 5)}")
         return {}
     said.append(f"the folders {', '.join(roles)} are the official split")
     return roles

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from cspops.data.image_columns import GIVEN_FEATURES
 from cspops.errors import DataError
 from cspops.intake.rows import file_facts
+from cspops.pixels.reading import GIVEN_FEATURES
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

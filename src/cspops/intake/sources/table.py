@@ -21,12 +21,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cspops.data.image_columns import IMAGE
 from cspops.errors import DataError
 from cspops.intake.rows import FileFacts, Source, batch, file_facts
 from cspops.intake.tables.columns import MISSING, as_text, decoded, degrees, is_binary, is_text, pick_columns, trimmed
-from cspops.intake.tables.records import Records, Table, shortened
-from cspops.intake.tables.table_files import only_table, open_file, table_format
+from cspops.intake.tables.records import Records, shortened
+from cspops.intake.tables.table_files import Table, only_table, open_file, table_format
+from cspops.pixels.reading import IMAGE
 
 ADDRESS = "image is an address, not a file"
 ABSOLUTE = "image path is absolute"

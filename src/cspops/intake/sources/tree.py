@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from posixpath import splitext
 
-from cspops.errors import DataError, ParamsError
+from cspops.errors import DataError, ParamsError, listed
 from cspops.intake.images.exif_blocks import format_of
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif"})
@@ -139,24 +139,19 @@ def remarks(tree: Tree, pattern: str) -> list[str]:
     others = {suffix: count for suffix, count in tree.others.items() if count}
     if others:
         kinds = [f"{count} {suffix or 'without a suffix'}" for suffix, count in _commonest(others)]
-        said.append(f"files that are no images, left out: {listed(kinds)}")
+        said.append(f"files that are no images, left out: {listed(kinds, 5)}")
     if tree.skipped:
         names = [f"{count} {printable(name)}" for name, count in _commonest(tree.skipped)]
-        said.append(f"hidden and system files and folders, left out: {listed(names)}")
+        said.append(f"hidden and system files and folders, left out: {listed(names, 5)}")
     if tree.left_out:
         said.append(f"images that dataset.folder.pattern {pattern!r} does not fit, left out: {tree.left_out}")
     if tree.loops:
-        said.append(f"links to a folder above themselves, not followed: {listed([printable(path) for path in tree.loops])}")
+        said.append(f"links to a folder above themselves, not followed: {listed((printable(path) for path in tree.loops), 5)}")
     return said
 
 
 def _commonest(counts: Mapping[str, int]) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-
-
-def listed(items: Sequence[str]) -> str:
-    """The first five, and how many more."""
-    return ", ".join(items[:5]) + (f" and {len(items) - 5} more" if len(items) > 5 else "")
 
 
 def printable(path: str) -> str:

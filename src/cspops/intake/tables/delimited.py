@@ -49,7 +49,7 @@ class _Parsed(NamedTuple):
 
 
 class Delimited:
-    """A `records.Table`. DataError for an empty file and for a header with a name twice."""
+    """A table, see `table_files.Table`. DataError for an empty file and for a header with a name twice."""
 
     has_geometry = False
 

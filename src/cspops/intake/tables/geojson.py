@@ -31,7 +31,7 @@ Numbered = tuple[int, Any]
 
 
 class GeoJson:
-    """A `records.Table`. DataError where the file is no GeoJSON, or its JSON breaks off."""
+    """A table, see `table_files.Table`. DataError where the file is no GeoJSON, or its JSON breaks off."""
 
     def __init__(self, file: Path, *, lines: bool) -> None:
         self.file = file

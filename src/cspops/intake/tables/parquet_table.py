@@ -21,7 +21,7 @@ DAMAGED = (pa.ArrowException, OSError, UnicodeDecodeError)
 
 
 class ParquetTable:
-    """A `records.Table`. DataError where the file is no Parquet, damaged, or has a geometry in an unknown form."""
+    """A table, see `table_files.Table`. DataError where the file is no Parquet, damaged, or its geometry unknown."""
 
     def __init__(self, file: Path) -> None:
         self.file = file

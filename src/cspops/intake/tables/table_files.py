@@ -10,7 +10,6 @@ from cspops.intake.tables.columns import recognised
 from cspops.intake.tables.delimited import DELIMITERS, Delimited
 from cspops.intake.tables.geojson import GeoJson
 from cspops.intake.tables.parquet_table import ParquetTable
-from cspops.intake.tables.records import Table
 from cspops.intake.tables.text_lines import DAMAGED, open_bytes
 
 TEXT = (".csv", ".tsv", ".tab")
@@ -19,6 +18,13 @@ JSON_LINES = (".geojsonl", ".geojsons", ".geojsonseq", ".ndjson", ".jsonl")
 JSON = (".geojson", ".json")
 
 Format = Literal["delimited", "parquet", "geojson", "geojson lines"]
+
+Table = Delimited | ParquetTable | GeoJson
+"""A table file whose columns (`names`, and `has_geometry`) are known and whose rows have not been read.
+
+`records` yields all its rows, with the wanted columns alone; `remarks`, what is odd about the file, is complete when it has
+ended.
+"""
 
 
 def table_format(file: Path) -> Format | None:
