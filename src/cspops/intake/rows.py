@@ -39,7 +39,7 @@ was odd about a row that is kept. Reasons and notes are few fixed sentences, so 
 
 
 class Inspected(NamedTuple):
-    """What looking at the image files of a batch found, an item a row; all null for a row without an image."""
+    """What is wrong with the image files of a batch, one item per row; all null for a row without an image."""
 
     sha256: pa.Array
     """Of the bytes, hexadecimal; null where they were not read."""
@@ -111,11 +111,11 @@ class Account:
     """Observations of each official role, `none` for those without."""
 
     def as_json(self) -> dict[str, Any]:
-        """For account.json."""
+        """Return plain values for account.json."""
         return asdict(self)
 
     def numbers(self) -> dict[str, int | float]:
-        """Its counts alone, which `dvc metrics` compares: reports/data.json."""
+        """Return its counts alone, which `dvc metrics` compares: reports/data.json."""
         return {
             "rows": self.rows,
             "observations": self.observations,
@@ -129,7 +129,7 @@ class Account:
 
 
 def batch(columns: Mapping[str, pa.Array | list[Any]]) -> pa.RecordBatch:
-    """A `ROWS` batch of some of its columns, the others null. `lon` and `lat` may be float64."""
+    """Return a `ROWS` batch of some of its columns, the others null. `lon` and `lat` may be float64."""
     if "where" not in columns:
         raise ValueError("every row says where it stands")
     n = len(columns["where"])
@@ -150,5 +150,5 @@ def batch(columns: Mapping[str, pa.Array | list[Any]]) -> pa.RecordBatch:
 
 
 def file_facts(file: Path) -> FileFacts:
-    """Size in bytes and sha256."""
+    """Return a file's size in bytes and its sha256."""
     return {"size": file.stat().st_size, "sha256": sha256_of(file)}

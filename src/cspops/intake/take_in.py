@@ -30,7 +30,7 @@ PUBLISHED = ("inat2018", "fmow")
 
 
 def open_source(view: "DownloadView", *, raw: Path, data_root: Path, map: Map = map) -> Source:
-    """The rows of ``view.source``, about to be read.
+    """Open ``view.source``, its rows still to be read.
 
     Args:
         view: what stage download reads of params.yaml.

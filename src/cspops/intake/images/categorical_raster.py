@@ -18,7 +18,7 @@ Codes = Callable[[np.ndarray], np.ndarray]
 
 
 def open_categorical_raster(file: Path) -> Codes:
-    """Of the first band of any raster that GDAL knows; in its own system of coordinates a position's pixel is the one it is in.
+    """Open the first band of any raster that GDAL knows, to be asked for the pixel that each position lies in.
 
     Raises:
         EnvironmentProblem: rasterio or pyproj is not installed.

@@ -19,12 +19,12 @@ BROKEN = "GeoTIFF whose georeference cannot be read"
 
 
 def is_geotiff(tags: Mapping[int, Any]) -> bool:
-    """Whether the tags of a TIFF file hold the GeoTIFF keys, without which no system of coordinates is named."""
+    """Return whether the tags of a TIFF file hold the GeoTIFF keys, without which no system of coordinates is named."""
     return GEO_KEYS in tags
 
 
 def centre(file: Path) -> tuple[tuple[float, float] | None, list[str]]:
-    """The middle of a GeoTIFF, as longitude and latitude in degrees WGS84, and notes.
+    """Return the middle of a GeoTIFF, as longitude and latitude in degrees WGS84, and notes.
 
     The middle is that of the pixel grid, in the file's own system of coordinates (any that PROJ knows; the grid may be
     rotated, or tied to the ground by control points), then brought to WGS84. None, with a note that says why, where the
@@ -65,7 +65,7 @@ def centre(file: Path) -> tuple[tuple[float, float] | None, list[str]]:
 
 @lru_cache(maxsize=256)
 def _transformer(wkt: str) -> Callable[[float, float], tuple[float, float]] | None:
-    """From x (east), y (north) of a system to longitude, latitude; made once a system, since that takes milliseconds."""
+    """Return the way from x (east), y (north) to longitude, latitude, made once per system, since that takes milliseconds."""
     from pyproj import CRS, Transformer
     from pyproj.exceptions import ProjError
 

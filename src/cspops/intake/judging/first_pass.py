@@ -29,7 +29,7 @@ PIECE = 8192
 
 @dataclass
 class Intake:
-    """What is kept in memory of all rows, an item a row."""
+    """What is kept in memory of all rows, one item per row."""
 
     verdicts: Verdicts
     where: pa.Array
@@ -179,14 +179,14 @@ def _read_batch(batch: pa.RecordBatch, parts: _Parts, *, inspect: Inspect | None
     if inspect is not None:
         looked_at = np.flatnonzero(verdicts.good)
         if len(looked_at):
-            found = inspect(image if len(looked_at) == n else image.take(pa.array(looked_at)))
-            sha256, reason, detail = (at(looked_at, one.cast(pa.string()), n) for one in found)
+            inspected = inspect(image if len(looked_at) == n else image.take(pa.array(looked_at)))
+            sha256, reason, detail = (at(looked_at, one.cast(pa.string()), n) for one in inspected)
             verdicts.reject_each(reason, detail)
 
     dates = read_dates(column["captured_at"])
     verdicts.note(dates.not_understood, NOT_UNDERSTOOD)
-    label, respelt = parts.names.codes(column["label"])
-    verdicts.note(respelt, labels.RESPELT)
+    label, respelled = parts.names.codes(column["label"])
+    verdicts.note(respelled, labels.RESPELLED)
     crop = column["crop"]
     sides = [pc.struct_field(crop, side.name).fill_null(-1).to_numpy(zero_copy_only=False) for side in CROP]
     parts.verdicts.append(verdicts)
@@ -210,11 +210,11 @@ def _read_batch(batch: pa.RecordBatch, parts: _Parts, *, inspect: Inspect | None
 
 
 def _stands(text: pa.Array) -> np.ndarray:
-    """Which texts are neither null nor blank."""
+    """Return which texts are neither null nor blank."""
     return is_true(pc.not_equal(pc.utf8_trim_whitespace(text), ""))
 
 
 def _as_lists(texts: pa.Array) -> pa.ListArray:
-    """Lists of one item, or of none for null."""
+    """Return lists of one item, or of none for null."""
     given = is_given(texts)
     return pa.ListArray.from_arrays(pa.array(np.concatenate(([0], given.cumsum())), pa.int32()), texts.drop_null())

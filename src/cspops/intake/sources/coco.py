@@ -48,7 +48,7 @@ class Part:
 
 
 def find(root: Path, *names: str, folder: bool = False) -> Path:
-    """The first of ``names`` that lies below ``root``, or in one of its folders; NotThere where none does."""
+    """Find the first of ``names`` that lies below ``root``, or in one of its folders; NotThere where none does."""
     for name in names:
         # `.NAME.unpacking`, which a kill leaves behind, holds but a part
         deeper = [path for path in sorted(root.glob(f"*/{name}")) if not path.relative_to(root).parts[0].startswith(".")]
@@ -61,7 +61,7 @@ def find(root: Path, *names: str, folder: bool = False) -> Path:
 
 
 def read_categories(file: Path, remarks: list[str]) -> dict[str, str]:
-    """The name of each category by its id (as text), from `[{id, name}]`, `{categories: [...]}` or `{name: id}`.
+    """Read the name of each category by its id (as text): `[{id, name}]`, `{categories: [...]}` or `{name: id}`.
 
     Names are made unique with the id, where they are not; a null or blank name becomes `category ID`.
     """
@@ -86,12 +86,12 @@ def read_categories(file: Path, remarks: list[str]) -> dict[str, str]:
 
 
 def _name(name: Any) -> str:
-    """Without odd blanks; empty for null."""
+    """Return a name without odd blanks; empty for null."""
     return "" if name is None else " ".join(unicodedata.normalize("NFC", str(name)).split())
 
 
 def by_column(names: Mapping[str, str], file: Path) -> list[str | None]:
-    """Names in the order of a matrix with a column for each category id from 0; null for ids that no category has."""
+    """Return the names in the order of a matrix with a column per category id from 0; null for ids that no category has."""
     try:
         numbers = {int(number): name for number, name in names.items()}
     except ValueError:
@@ -100,11 +100,11 @@ def by_column(names: Mapping[str, str], file: Path) -> list[str | None]:
 
 
 def check_matrices(matrices: Sequence[Path]) -> None:
-    """DataError unless each is an .npy matrix of floats, all of one width."""
+    """Raise DataError unless each is an .npy matrix of floats, all of one width."""
     shapes = {matrix: _shape(matrix) for matrix in matrices}
     if len({width for _, width in shapes.values()}) > 1:
-        found = ", ".join(f"{matrix.name} {width}" for matrix, (_, width) in shapes.items())
-        raise DataError(f"the matrices of image features differ in width: {found}")
+        widths = ", ".join(f"{matrix.name} {width}" for matrix, (_, width) in shapes.items())
+        raise DataError(f"the matrices of image features differ in width: {widths}")
 
 
 def batches(
@@ -115,7 +115,7 @@ def batches(
     remarks: list[str],
     files: dict[str, FileFacts],
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of each part, in the order of its json; ``remarks`` and ``files`` are filled on the way.
+    """Yield the rows of each part, in the order of its json; ``remarks`` and ``files`` are filled on the way.
 
     An image without an annotation has no label, and one without a position stays. `location_id` is null: such sets name
     no places.
@@ -195,7 +195,7 @@ def _labels(
 
 
 def _positions(part: Part, ids: pa.Array, remarks: list[str]) -> tuple[pa.Array, pa.Array, pa.Array, pa.Array]:
-    """Longitude, latitude (degrees, or the text that stands there), date and notes of each image."""
+    """Return longitude, latitude (degrees, or the text that stands there), date and notes of each image."""
     given = _columns(_read(part.positions, "id", "lon", "lat", "date"), "id", "lon", "lat", "date")
     if not given["id"]:
         raise DataError(f"{part.positions} lists no positions", hint=AGAIN)
@@ -251,7 +251,7 @@ def _as_text(values: list[Any]) -> pa.Array:
 
 
 def _firsts(ids: pa.Array) -> tuple[pa.Array, np.ndarray, np.ndarray]:
-    """Different ids in order of appearance, the row where each stands first, and for each row the number of its id.
+    """Return the different ids in order of appearance, the first row of each, and for each row the number of its id.
 
     A null id counts as one more, which matches none.
     """

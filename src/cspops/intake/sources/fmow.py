@@ -59,7 +59,7 @@ def open_fmow(
     test: Literal["val", "test"],
     map: Map = builtins.map,
 ) -> Source:
-    """Ready to be read; DataError names the first folder or file that is missing.
+    """Open the set, its rows still to be read; DataError names the first folder or file that is missing.
 
     Args:
         root: `CSPOPS_DATA_ROOT/fmow`; splits may lie below it or in one of its folders.
@@ -102,7 +102,7 @@ def open_fmow(
 
 
 def _open_features(root: Path) -> Source:
-    """train.json, train_location.json and the like for val, category.json, and a matrix for each."""
+    """Open train.json, train_location.json and the like for val, category.json, and a matrix for each."""
     remarks: list[str] = []
     listed = find(root, "category.json")
     categories = coco.read_categories(listed, remarks)
@@ -127,18 +127,18 @@ def _open_features(root: Path) -> Source:
 
 
 def _base(root: Path) -> Path:
-    """The folder that holds train/: the root, or one of its folders."""
-    found = [path.parent for path in (root / "train", *sorted(root.glob("*/train"))) if path.is_dir()]
-    found = [folder for folder in found if folder.name != TRUTH and not folder.name.startswith(".")]
-    if not found:
+    """Find the folder that holds train/: the root, or one of its folders."""
+    folders = [path.parent for path in (root / "train", *sorted(root.glob("*/train"))) if path.is_dir()]
+    folders = [folder for folder in folders if folder.name != TRUTH and not folder.name.startswith(".")]
+    if not folders:
         raise NotThere(f"{root / 'train'} is missing", hint=FETCH)
-    if len(found) > 1 and found[0] != root:
-        raise DataError(f"train lies more than once below {root}: {found[0]} and {found[1]}", hint="keep one of them")
-    return found[0]
+    if len(folders) > 1 and folders[0] != root:
+        raise DataError(f"train lies more than once below {root}: {folders[0]} and {folders[1]}", hint="keep one of them")
+    return folders[0]
 
 
 def _mapping(root: Path, base: Path) -> Path | None:
-    """The file that says which place each folder of test is; None where the folders of test are categories already."""
+    """Find the file that says which place each folder of test is; None where these folders are categories already."""
     for folder in (root / TRUTH, base / TRUTH, root, base):
         if (folder / "test_gt_mapping.json").is_file():
             return folder / "test_gt_mapping.json"
@@ -151,7 +151,7 @@ def _mapping(root: Path, base: Path) -> Path | None:
 
 
 def _places(root: Path, base: Path, split: str, role: str) -> Iterator[Place]:
-    """Of a split in folders by category, in the order of their names."""
+    """Yield the places of a split in folders by category, in the order of their names."""
     candidates = [above / name for above in (root / TRUTH, base / TRUTH) for name in (split, f"{split}_gt")]
     candidates += [root / f"{split}_gt", base / f"{split}_gt"]
     truth = next((folder for folder in candidates if folder.is_dir()), base / split)
@@ -161,7 +161,7 @@ def _places(root: Path, base: Path, split: str, role: str) -> Iterator[Place]:
 
 
 def _hidden(base: Path, mapping: Path, role: str, remarks: list[str]) -> Iterator[Place]:
-    """Of test, whose folders have numbers, in the order of the names of the places."""
+    """Yield the places of test, whose folders have numbers, in the order of the places' names."""
     try:
         pairs = sorted((str(entry["input"]), str(entry["output"])) for entry in json.loads(mapping.read_bytes()))
     except (ValueError, KeyError, TypeError):
@@ -179,7 +179,7 @@ def _hidden(base: Path, mapping: Path, role: str, remarks: list[str]) -> Iterato
 
 
 def _scenes(root: Path, base: Path, place: Place) -> Iterator[Scene]:
-    """The views of a place, in the order of their names."""
+    """Yield the views of a place, in the order of their names."""
     hidden, named = f"{place.images.name}_", f"{place.truth.name}_"
     jsons = _stems(place.truth, ".json")
     images = {named + stem.removeprefix(hidden) if stem.startswith(hidden) else stem for stem in _stems(place.images, ".jpg")}
@@ -198,7 +198,7 @@ def _scenes(root: Path, base: Path, place: Place) -> Iterator[Scene]:
 
 
 def _stems(folder: Path, ending: str) -> set[str]:
-    """Names of the files `*_rgb` without their ending."""
+    """Return the names of the files `*_rgb` without their ending."""
     try:
         with os.scandir(folder) as entries:
             return {entry.name.removesuffix(ending) for entry in entries if entry.name.endswith(f"_rgb{ending}")}
@@ -221,7 +221,7 @@ def _batches(
     remarks: list[str],
     files: dict[str, FileFacts],
 ) -> Iterator[pa.RecordBatch]:
-    """Rows by thousands; ``files`` gets one entry a split, whose sha256 is over path and sha256 of each json file."""
+    """Yield rows by thousands; ``files`` gets one entry per split, whose sha256 is over path and sha256 of each json file."""
     about = {split: {"files": 0, "size": 0, "whole_scene_boxes": 0} for split in roles}
     hashes = {split: hashlib.sha256() for split in roles}
     unlocated, rows = 0, []

@@ -26,7 +26,7 @@ TUNED_FEATURES = "features_inception/inat2018_{split}_net_feats.npy"
 def open_inat2018(
     root: Path, *, form: Literal["images", "features"], inspection: Literal["decode", "exists", "none"]
 ) -> Source:
-    """Ready to be read; DataError names the first file that is missing.
+    """Open the set, its rows still to be read; DataError names the first file that is missing.
 
     Args:
         root: `CSPOPS_DATA_ROOT/inat2018`; files may lie below it or in one of its folders.
@@ -46,9 +46,9 @@ def open_inat2018(
         below = find(root, IMAGES, folder=True).parent.relative_to(root)
         folder = (Path(folder) / below).as_posix()
     else:
-        found = {split: find(root, *(name.format(split=split) for name in (FEATURES, TUNED_FEATURES))) for split in ROLES}
-        coco.check_matrices(list(found.values()))
-        if any(matrix.match(TUNED_FEATURES.format(split=split)) for split, matrix in found.items()):
+        features = {split: find(root, *(name.format(split=split) for name in (FEATURES, TUNED_FEATURES))) for split in ROLES}
+        coco.check_matrices(list(features.values()))
+        if any(matrix.match(TUNED_FEATURES.format(split=split)) for split, matrix in features.items()):
             remarks.append(
                 "features_inception: of a network that was fine-tuned on all labels; few-shot scores with it are too good"
             )
@@ -57,11 +57,11 @@ def open_inat2018(
             folder=folder,
             full="features_inception/inat2018_val_preds_sparse.npz",
             few_shot="fewshot/inat2018_val_preds_sparse_ratio{ratio:.3f}.npz",
-            matrix=found["val"],
+            matrix=features["val"],
             classes=coco.by_column(categories, listed),
             remarks=remarks,
         )
-        matrices |= found
+        matrices |= features
     parts = [
         Part(
             f"{split}2018",

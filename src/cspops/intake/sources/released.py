@@ -30,14 +30,14 @@ NUMBERS = "fiub"
 
 
 def ratio_text(ratio: float) -> str:
-    """A label ratio as a key of `files`: `0.05`, `1`."""
+    """Return a label ratio as a key of `files`: `0.05`, `1`."""
     return f"{ratio:.6g}"
 
 
 def list_released(
     root: Path, *, folder: str, full: str, few_shot: str, matrix: Path, classes: Sequence[str | None], remarks: list[str]
 ) -> dict[str, Any] | None:
-    """`Source.predictions` of the files that lie below ``root``; None, and a remark, where there are none.
+    """Return `Source.predictions` of the files that lie below ``root``; None, and a remark, where there are none.
 
     Args:
         root: `CSPOPS_DATA_ROOT/folder`.
@@ -52,9 +52,9 @@ def list_released(
     before, after = few_shot.split("{ratio:.3f}")
     files = {ratio_text(1.0): root / full} if (root / full).is_file() else {}
     for file in sorted(root.glob(f"{before}*{after}")):
-        found = re.fullmatch(re.escape(before) + r"(\d*\.\d+|\d+)" + re.escape(after), file.relative_to(root).as_posix())
-        if found and 0 < float(found[1]) < 1:
-            files[ratio_text(float(found[1]))] = file
+        ratio = re.fullmatch(re.escape(before) + r"(\d*\.\d+|\d+)" + re.escape(after), file.relative_to(root).as_posix())
+        if ratio and 0 < float(ratio[1]) < 1:
+            files[ratio_text(float(ratio[1]))] = file
     if not files:
         remarks.append(f"no released predictions of images: neither {full} nor {few_shot.format(ratio=0.05)} is below {folder}")
         return None
@@ -71,7 +71,7 @@ def list_released(
 
 
 def read_released(folder_of_download: Path, *, data_root: Path = Path()) -> "Released | None":
-    """What `released.json` of stage download says; None where the source has no predictions.
+    """Read `released.json` of stage download; None where the source has no predictions.
 
     ``data_root`` is CSPOPS_DATA_ROOT, where the files themselves are.
     """
@@ -96,7 +96,7 @@ class Released:
     def probabilities(
         self, ratio: float, *, rows: pa.ChunkedArray | pa.Array | Sequence[tuple[str, int] | None], classes: Sequence[str]
     ) -> "csr_array":
-        """P(y|I), a csr (n, q) float32; observations without a prediction have an empty row.
+        """Return P(y|I), a csr (n, q) float32; observations without a prediction have an empty row.
 
         Rows need not sum to one: the authors dropped small values of the sparse form.
 
@@ -131,15 +131,15 @@ class Released:
             block = sparse.csr_array(_wide(matrix[row[has[start : start + ROWS_AT_ONCE]]]))
             _check(block, file)
             parts.append(block[:, wanted].astype(np.float32))
-        found = sparse.vstack(parts, format="csr") if parts else sparse.csr_array((0, len(classes)), dtype=np.float32)
-        found.sum_duplicates()
-        found.eliminate_zeros()
+        stacked = sparse.vstack(parts, format="csr") if parts else sparse.csr_array((0, len(classes)), dtype=np.float32)
+        stacked.sum_duplicates()
+        stacked.eliminate_zeros()
         sizes = np.zeros(len(path) + 1, dtype=np.int64)
-        sizes[has + 1] = np.diff(found.indptr)
-        return sparse.csr_array((found.data, found.indices, np.cumsum(sizes)), shape=(len(path), len(classes)))
+        sizes[has + 1] = np.diff(stacked.indptr)
+        return sparse.csr_array((stacked.data, stacked.indices, np.cumsum(sizes)), shape=(len(path), len(classes)))
 
     def _open(self, ratio: float) -> tuple[Path, Any]:
-        """The file of a ratio, and its matrix: csr, or dense on disk."""
+        """Open the file of a ratio, and its matrix: csr, or dense on disk."""
         from scipy import sparse
 
         about, expected = self.content["files"].get(ratio_text(ratio)), self.content["expected"]
@@ -174,7 +174,7 @@ class Released:
 
 
 def _paths_and_rows(rows: pa.ChunkedArray | pa.Array | Sequence[tuple[str, int] | None]) -> tuple[np.ndarray, np.ndarray]:
-    """Path (None where there is none) and row (-1) of each observation."""
+    """Return the path (None where there is none) and the row (-1) of each observation."""
     if isinstance(rows, pa.ChunkedArray):
         rows = rows.combine_chunks()
     if not isinstance(rows, pa.Array):
@@ -184,12 +184,12 @@ def _paths_and_rows(rows: pa.ChunkedArray | pa.Array | Sequence[tuple[str, int] 
 
 
 def _wide(values: Any) -> Any:
-    """float16 as float32: scipy.sparse has no arithmetic of it."""
+    """Return float16 as float32: scipy.sparse has no arithmetic of it."""
     return values.astype(np.float32) if values.dtype == np.float16 else values
 
 
 def _check(block: "csr_array", file: Path) -> None:
-    """DataError unless the block may be probabilities, which float32 and float16 sum to one within 1e-3."""
+    """Raise DataError unless the block may be probabilities, which float32 and float16 sum to one within 1e-3."""
     values = block.data
     if np.isnan(values).any():
         raise DataError(f"{file} holds no probabilities: there are NaN among its {values.dtype}", hint=FORMAT)

@@ -24,7 +24,7 @@ SKIPPED = frozenset({"__macosx", "thumbs.db", "desktop.ini", "@eadir"})
 
 @dataclass
 class Tree:
-    """What a walk found."""
+    """The images of a folder tree, and counts of everything else."""
 
     images: list[str] = field(default_factory=list)
     """Paths below the root with /, sorted; undecodable bytes as surrogates."""
@@ -41,7 +41,7 @@ class Tree:
 
 
 def walk(root: Path, pattern: str, *, leave_out: str | None = None) -> Tree:
-    """All images below a folder that the pattern fits, and counts of everything else.
+    """Find all images below a folder that the pattern fits, and count everything else.
 
     Linked folders are walked unless they lead back above themselves; what is neither file nor folder is no image.
     """
@@ -134,20 +134,21 @@ def _fits(parts: Sequence[str], pattern: Sequence[str]) -> bool:
 
 
 def remarks(tree: Tree, pattern: str) -> list[str]:
-    """One sentence for each kind of thing that was left out."""
-    said = []
+    """Return one sentence for each kind of thing that was left out."""
+    sentences = []
     others = {suffix: count for suffix, count in tree.others.items() if count}
     if others:
         kinds = [f"{count} {suffix or 'without a suffix'}" for suffix, count in _commonest(others)]
-        said.append(f"files that are no images, left out: {listed(kinds, 5)}")
+        sentences.append(f"files that are no images, left out: {listed(kinds, 5)}")
     if tree.skipped:
         names = [f"{count} {printable(name)}" for name, count in _commonest(tree.skipped)]
-        said.append(f"hidden and system files and folders, left out: {listed(names, 5)}")
+        sentences.append(f"hidden and system files and folders, left out: {listed(names, 5)}")
     if tree.left_out:
-        said.append(f"images that dataset.folder.pattern {pattern!r} does not fit, left out: {tree.left_out}")
+        sentences.append(f"images that dataset.folder.pattern {pattern!r} does not fit, left out: {tree.left_out}")
     if tree.loops:
-        said.append(f"links to a folder above themselves, not followed: {listed((printable(path) for path in tree.loops), 5)}")
-    return said
+        loops = listed(map(printable, tree.loops), 5)
+        sentences.append(f"links to a folder above themselves, not followed: {loops}")
+    return sentences
 
 
 def _commonest(counts: Mapping[str, int]) -> list[tuple[str, int]]:
@@ -155,5 +156,5 @@ def _commonest(counts: Mapping[str, int]) -> list[tuple[str, int]]:
 
 
 def printable(path: str) -> str:
-    """Bytes of a name that are not UTF-8 as \\xNN."""
+    """Return a path, bytes that are not UTF-8 as \\xNN."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")

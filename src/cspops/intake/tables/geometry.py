@@ -22,7 +22,7 @@ POINT = np.frombuffer(bytes.fromhex("0101000000"), np.uint8)
 
 
 def to_degrees(crs: str | dict[str, Any], name: str) -> ToDegrees | None:
-    """The way from a reference system, a name or PROJJSON, to WGS84; None where it is WGS84. x is east or longitude."""
+    """Return the way from a reference system, a name or PROJJSON, to WGS84; None where it is WGS84. x is east."""
     if isinstance(crs, dict):
         code = "{authority}:{code}".format(**{"authority": "", "code": ""} | crs.get("id", {}))
     else:
@@ -44,7 +44,7 @@ def to_degrees(crs: str | dict[str, Any], name: str) -> ToDegrees | None:
 
 
 def wkb_positions(geometry: pa.Array, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """x, y, which rows cannot be read, and how many positions are centroids. nan for null and empty geometries."""
+    """Return x, y, which rows cannot be read, and how many positions are centroids. nan for null and empty geometries."""
     n = len(geometry)
     x, y, broken = np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, dtype=bool)
     geometry = geometry.cast(pa.large_binary())
@@ -70,7 +70,7 @@ def wkb_positions(geometry: pa.Array, name: str) -> tuple[np.ndarray, np.ndarray
 
 
 def json_centre(geometry: Any, name: str) -> tuple[float, float] | None:
-    """The centroid of a GeoJSON geometry other than a point; None for an empty one, ValueError for a broken one."""
+    """Return the centroid of a GeoJSON geometry, no point; None for an empty one, ValueError for a broken one."""
     shapely = needed("shapely", f"{name} has other geometries than points, which")
     try:
         centre = shapely.geometry.shape(geometry).centroid
@@ -80,6 +80,6 @@ def json_centre(geometry: Any, name: str) -> tuple[float, float] | None:
 
 
 def centroid_remark(name: str, count: int) -> str:
-    """For geometries whose position is a centroid."""
+    """Return the remark on geometries whose position is a centroid."""
     what = "1 geometry is no point; its centroid is its position"
     return f"{name}: " + (what if count == 1 else f"{count} geometries are no points; their centroids are the positions")

@@ -24,13 +24,13 @@ class Records:
 
 
 def shortened(text: str, most: int = 120) -> str:
-    """A value for `detail`, on one line."""
+    """Return a value for `detail`, on one line."""
     line = " ".join(text.split())
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
 def column(values: list[Any]) -> pa.Array:
-    """JSON values as one Arrow column: text, or numbers, or text of all where kinds are mixed."""
+    """Return JSON values as one Arrow column: text, or numbers, or text of all where kinds are mixed."""
     kinds = {type(value) for value in values} - {type(None)}
     if kinds and kinds <= {int, float}:
         try:

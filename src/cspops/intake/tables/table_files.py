@@ -28,7 +28,7 @@ ended.
 
 
 def table_format(file: Path) -> Format | None:
-    """What kind of table a file is, by its suffix and first bytes; None where it is none.
+    """Return what kind of table a file is, by its suffix and first bytes; None where it is none.
 
     A `.txt` is one when its header has a usual column name and the next line as many fields; a `.json` when it is GeoJSON.
     """
@@ -36,7 +36,7 @@ def table_format(file: Path) -> Format | None:
 
 
 def open_file(file: Path, *, key: str) -> tuple[Table, Format]:
-    """A table's columns, its rows still to be read; ``key`` is where params.yaml names it. DataError where it is none."""
+    """Open a table, its rows still to be read; ``key`` is where params.yaml names it. DataError where it is none."""
     if not file.exists():
         raise DataError(f"the table {file} is missing", hint=f"correct {key} in params.yaml, or dvc repro data.dvc")
     kind = _format(file, named=True)
@@ -50,7 +50,7 @@ def open_file(file: Path, *, key: str) -> tuple[Table, Format]:
 
 
 def only_table(root: Path) -> Path:
-    """The only table directly in a folder, hidden files apart; DataError where there are none or several."""
+    """Find the only table directly in a folder, hidden files apart; DataError where there are none or several."""
     if not root.is_dir():
         raise DataError(f"the folder {root} is missing", hint="dvc repro data.dvc, or set CSPOPS_DATA_ROOT")
     tables = sorted(file for file in root.iterdir() if table_format(file))
@@ -63,7 +63,7 @@ def only_table(root: Path) -> Path:
 
 
 def _format(file: Path, *, named: bool) -> Format | None:
-    """``named``: the user said that this file is a table."""
+    """Return the format; ``named``: the user said that this file is a table."""
     if not file.is_file() or (file.name.startswith(".") and not named):
         return None
     try:
