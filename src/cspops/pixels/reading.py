@@ -31,10 +31,10 @@ class Reading:
     """Values of more than 8 bits from black to white become 0 to 255; white null: the whole range of the file's kind."""
 
     def as_json(self) -> dict[str, Any]:
-        """For images.json."""
+        """Return plain values for images.json."""
         return asdict(self)
 
 
 def image_root(reading: Reading, *, raw: Path, data_root: Path) -> Path:
-    """The folder below which a set's image paths lie."""
+    """Return the folder below which a set's image paths lie."""
     return (raw if reading.root == "data" else data_root) / reading.folder
