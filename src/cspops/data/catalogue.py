@@ -87,7 +87,7 @@ def read_observations(folder: Path) -> Observations:
 
 
 def read_images(folder: Path, rows: range) -> pa.Table:
-    """Columns image and, where the catalogue has them, crop and image_features of consecutive rows."""
+    """Read the columns image and, where the catalogue has them, crop and image_features of consecutive rows."""
     file = pq.ParquetFile(folder / "observations.parquet")
     columns = [name for name in ("image", "crop", "image_features") if name in file.schema_arrow.names]
     parts, start = [], 0
@@ -103,7 +103,7 @@ def read_images(folder: Path, rows: range) -> pa.Table:
 
 
 def floats(column: pa.ChunkedArray) -> np.ndarray:
-    """Numbers with nan for null."""
+    """Return numbers with nan for null."""
     numbers: np.ndarray = pc.cast(column, pa.float64()).fill_null(float("nan")).to_numpy().copy()
     return numbers
 

@@ -12,7 +12,7 @@ from cspops.errors import DataError
 
 
 def fingerprint(obs_id: Sequence[str]) -> str:
-    """sha256 of the observation ids in their order."""
+    """Return sha256 of the observation ids in their order."""
     return hashlib.sha256("\n".join(obs_id).encode()).hexdigest()
 
 
@@ -32,7 +32,7 @@ class FeatureFile:
         return matrix
 
     def read(self, obs_id: Sequence[str]) -> np.memmap:
-        """The matrix (n, k), read-only, after checking that its rows are these observations."""
+        """Open the matrix (n, k), read-only, after checking that its rows are these observations."""
         about = json.loads(self._json.read_text())
         matrix = np.lib.format.open_memmap(self._npy, mode="r")
         if about["fingerprint"] != fingerprint(obs_id) or matrix.shape != (len(obs_id), about["width"]):

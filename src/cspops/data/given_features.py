@@ -30,7 +30,7 @@ class GivenFeatures:
         return int(self.matrices[0].shape[1])
 
     def block(self, rows: range) -> np.ndarray:
-        """float16 (n, k) of consecutive observations, each matrix read from its front to its end.
+        """Return float16 (n, k) of consecutive observations, each matrix read from its front to its end.
 
         Raises:
             DataError: a value is not finite, or beyond 65504, the largest number of float16.
@@ -49,13 +49,13 @@ class GivenFeatures:
                 what = "leaves the range of float16" if np.isfinite(values[first]).all() else "is not finite"
                 raise DataError(
                     f"{self.files[number]}: row {row_of[here][first]} {what}",
-                    hint="mend the matrix, then dvc repro download",
+                    hint="fix the matrix, then dvc repro download",
                 )
         return out
 
 
 def read_given(folder: Path, root: Path) -> GivenFeatures | None:
-    """The given features of the catalogue in ``folder``, None when it has images; matrices lie below ``root``.
+    """Read the given features of the catalogue in ``folder``, None when it has images; matrices lie below ``root``.
 
     Raises:
         DataError: some observations have features and some have none, or a matrix is missing or does not fit.

@@ -11,7 +11,7 @@ Document = dict[str, Any]
 
 
 def read_json(file: Path, *, remake: str) -> Any:
-    """The content of a file; DataError, with ``remake`` as the next command, where it is missing or no JSON."""
+    """Read a file; DataError, with ``remake`` as the next command, where it is missing or no JSON."""
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
