@@ -22,7 +22,7 @@ class Section(BaseModel):
 
     @classmethod
     def fields_by_key(cls) -> dict[str, str]:
-        """Keys as params.yaml spells them, to names of fields: they differ where a key is no Python name (`sphereC+`)."""
+        """Map keys as params.yaml spells them to names of fields: they differ where a key is no Python name (`sphereC+`)."""
         return {field.alias or name: name for name, field in cls.model_fields.items()}
 
 
