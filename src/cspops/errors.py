@@ -54,7 +54,7 @@ class EnvironmentProblem(CspopsError):
 
 @contextmanager
 def written_into(folder: Path) -> Iterator[None]:
-    """EnvironmentProblem that names ``folder`` in the place of an OSError; around writing alone, never around a source."""
+    """Raise EnvironmentProblem, naming ``folder``, for an OSError; around writing alone, never around a source."""
     try:
         yield
     except OSError as error:
