@@ -46,7 +46,7 @@ class Host(BaseSettings):
         there = next(path for path in (self.data_root, *self.data_root.absolute().parents) if path.exists())
         if not there.is_dir():
             raise EnvironmentProblem(
-                f"{there} is a file: CSPOPS_DATA_ROOT={self.data_root} names no folder", hint="set CSPOPS_DATA_ROOT to a folder"
+                f"{there} is a file: CSPOPS_DATA_ROOT={self.data_root} is not a folder", hint="set CSPOPS_DATA_ROOT to a folder"
             )
         return self.data_root
 
@@ -73,7 +73,7 @@ class Host(BaseSettings):
             return cores if by_path else 0
         if not (self.workers.isascii() and self.workers.isdecimal()):
             raise EnvironmentProblem(
-                f"CSPOPS_WORKERS={self.workers} is no number of processes", hint="set it to auto, 0, 1, 2 ..."
+                f"CSPOPS_WORKERS={self.workers} is not a number of processes", hint="set it to auto, 0, 1, 2 ..."
             )
         return int(self.workers)
 
@@ -86,7 +86,7 @@ class Host(BaseSettings):
         if self.nproc == "auto":
             return max(1, gpus)
         if not (self.nproc.isascii() and self.nproc.isdecimal() and int(self.nproc)):
-            raise EnvironmentProblem(f"CSPOPS_NPROC={self.nproc} is no number of processes", hint="set it to auto, 1, 2 ...")
+            raise EnvironmentProblem(f"CSPOPS_NPROC={self.nproc} is not a number of processes", hint="set it to auto, 1, 2 ...")
         if device.type == "cuda" and int(self.nproc) > gpus:
             raise EnvironmentProblem(
                 f"CSPOPS_NPROC={self.nproc} needs a GPU for each process, and CSPOPS_DEVICE={self.device} has {gpus}",

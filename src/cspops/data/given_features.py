@@ -100,7 +100,7 @@ def _matrix(file: Path) -> np.ndarray:
     except FileNotFoundError:
         raise DataError(f"{file} is missing", hint="set CSPOPS_DATA_ROOT to the folder of the data set") from None
     except (ValueError, OSError, EOFError):
-        raise DataError(f"{file} is no .npy matrix, or not a whole one", hint="fetch it again: cspops download") from None
+        raise DataError(f"{file} is not an .npy matrix, or not a whole one", hint="fetch it again: cspops download") from None
     if not isinstance(matrix, np.ndarray) or matrix.ndim != 2 or matrix.dtype.kind != "f" or 0 in matrix.shape:
         about = f"{matrix.dtype} of shape {matrix.shape}" if isinstance(matrix, np.ndarray) else "an archive"
         raise DataError(f"{file} holds {about}, not a matrix of features", hint="fetch it again: cspops download")

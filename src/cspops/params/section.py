@@ -28,7 +28,7 @@ class Section(BaseModel):
 
 def _not_null(value: Any) -> Any:
     if value is None:
-        raise ValueError("null is no section; give its keys, or {} where it has none, or leave it out")
+        raise ValueError("null is not a section; give its keys, or {} where it has none, or leave it out")
     return value
 
 

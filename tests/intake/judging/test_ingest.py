@@ -131,7 +131,7 @@ BAD = {
     "blank path": (row("b", image={"bytes": None, "path": " "}), NO_IMAGE, None),
     "unknown split": (
         row("b", official_split="fold 3"),
-        "its split is none of train, val, test, spatial_val, spatial_test",
+        "its split is not one of train, val, test, spatial_val, spatial_test",
         "fold 3",
     ),
     "the source's reason": (row("b", reason="its table has no such line", detail="17"), "its table has no such line", "17"),

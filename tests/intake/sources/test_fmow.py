@@ -254,10 +254,13 @@ def test_a_missing_mapping_is_named(tmp_path: Path) -> None:
 
 
 MAPPINGS: dict[str, tuple[Any, str]] = {
-    "no list": (3, r"test_gt_mapping.json is no list of objects with input and output"),
-    "without output": ([{"input": "test_gt/zoo/zoo_5"}], r"is no list of objects with input and output"),
-    "out of the folder": ([{"input": "../../x", "output": "test/0000001"}], r"has a pair that is no place of test: '../../x'"),
-    "another split": ([{"input": "seq_gt/zoo/zoo_5", "output": "seq/0000001"}], r"has a pair that is no place of test"),
+    "no list": (3, r"test_gt_mapping.json is not a list of objects with input and output"),
+    "without output": ([{"input": "test_gt/zoo/zoo_5"}], r"is not a list of objects with input and output"),
+    "out of the folder": (
+        [{"input": "../../x", "output": "test/0000001"}],
+        r"has a pair that is not a place of test: '../../x'",
+    ),
+    "another split": ([{"input": "seq_gt/zoo/zoo_5", "output": "seq/0000001"}], r"has a pair that is not a place of test"),
 }
 
 

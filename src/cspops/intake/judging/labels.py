@@ -152,7 +152,7 @@ def _integers(parts: pa.StructArray, name: str) -> np.ndarray:
 
 
 OFFICIAL = ("train", "val", "test", "spatial_val", "spatial_test")
-UNKNOWN = f"its split is none of {', '.join(OFFICIAL)}"
+UNKNOWN = f"its split is not one of {', '.join(OFFICIAL)}"
 
 SPELLINGS = {
     "train": "train", "training": "train",

@@ -72,7 +72,7 @@ def read_categories(file: Path, remarks: list[str]) -> dict[str, str]:
         pairs = content.items() if isinstance(content, dict) else [(one["name"], one["id"]) for one in content]
         named = [(str(number), _name(name) or f"category {number}") for name, number in pairs]
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{file} is no list of categories with id and name: {_short(error)}", hint=AGAIN) from None
+        raise DataError(f"{file} is not a list of categories with id and name: {_short(error)}", hint=AGAIN) from None
     if not named:
         raise DataError(f"{file} lists no category", hint=AGAIN)
     names = dict(named)
@@ -95,7 +95,7 @@ def by_column(names: Mapping[str, str], file: Path) -> list[str | None]:
     try:
         numbers = {int(number): name for number, name in names.items()}
     except ValueError:
-        raise DataError(f"{file} has category ids that are no numbers, so that predictions have no columns") from None
+        raise DataError(f"{file} has category ids that are not numbers, so that predictions have no columns") from None
     return [numbers.get(column) for column in range(max(numbers) + 1)]
 
 
@@ -266,9 +266,9 @@ def _shape(matrix: Path) -> tuple[int, int]:
     try:
         opened = np.load(matrix, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
-        raise DataError(f"{matrix} is no .npy file that can be read: {_short(error)}", hint=AGAIN) from None
+        raise DataError(f"{matrix} is not an .npy file that can be read: {_short(error)}", hint=AGAIN) from None
     if opened.ndim != 2 or not np.issubdtype(opened.dtype, np.floating):
-        raise DataError(f"{matrix} is no matrix of floats: its shape is {opened.shape}, its kind {opened.dtype}", hint=AGAIN)
+        raise DataError(f"{matrix} is not a matrix of floats: its shape is {opened.shape}, its kind {opened.dtype}", hint=AGAIN)
     return opened.shape[0], opened.shape[1]
 
 

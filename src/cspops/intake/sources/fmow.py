@@ -165,7 +165,7 @@ def _hidden(base: Path, mapping: Path, role: str, remarks: list[str]) -> Iterato
     try:
         pairs = sorted((str(entry["input"]), str(entry["output"])) for entry in json.loads(mapping.read_bytes()))
     except (ValueError, KeyError, TypeError):
-        raise DataError(f"{mapping} is no list of objects with input and output", hint=AGAIN) from None
+        raise DataError(f"{mapping} is not a list of objects with input and output", hint=AGAIN) from None
     unlisted = set(_folders(base / "test")) - {Path(images).name for _, images in pairs}
     if unlisted:
         remarks.append(
@@ -175,7 +175,7 @@ def _hidden(base: Path, mapping: Path, role: str, remarks: list[str]) -> Iterato
         if Path(images).parts[:-1] == ("test",) and len(Path(truth).parts) == 3 and ".." not in Path(truth).parts:
             yield Place("test", role, Path(truth).parts[1], mapping.parent / truth, base / images)
         else:
-            raise DataError(f"{mapping} has a pair that is no place of test: {truth!r}, {images!r}", hint=AGAIN)
+            raise DataError(f"{mapping} has a pair that is not a place of test: {truth!r}, {images!r}", hint=AGAIN)
 
 
 def _scenes(root: Path, base: Path, place: Place) -> Iterator[Scene]:

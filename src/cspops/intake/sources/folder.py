@@ -100,7 +100,9 @@ def _official_split(images: Sequence[str], notes: list[str]) -> dict[str, str]:
         return {}
     rest = [printable(top) for top in tops if top not in roles]
     if rest:
-        notes.append(f"the folders {', '.join(roles)} are no official split, since images lie in others too: {listed(rest, 5)}")
+        notes.append(
+            f"the folders {', '.join(roles)} are not an official split, since images lie in others too: {listed(rest, 5)}"
+        )
         return {}
     notes.append(f"the folders {', '.join(roles)} are the official split")
     return roles

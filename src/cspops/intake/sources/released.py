@@ -167,7 +167,7 @@ class Released:
                 if matrix.ndim != 2:
                     raise ValueError(f"its shape is {matrix.shape}")
             if matrix.dtype.kind not in NUMBERS:
-                raise ValueError(f"its values are no real numbers but of kind {matrix.dtype}")
+                raise ValueError(f"its values are not real numbers but of kind {matrix.dtype}")
         except Exception as error:  # numpy's and zipfile's readers raise many kinds at bytes that are no array
             raise DataError(f"{file} cannot be read: {' '.join(str(error).split())[:120]}", hint=FORMAT) from None
         return file, matrix

@@ -31,7 +31,7 @@ class Tree:
     unread: set[str] = field(default_factory=set)
     """Those in other formats."""
     others: Counter[str] = field(default_factory=Counter)
-    """Files that are no images, by suffix."""
+    """Files that are not images, by suffix."""
     skipped: Counter[str] = field(default_factory=Counter)
     """Hidden and system files and folders, by name."""
     left_out: int = 0
@@ -52,7 +52,7 @@ def walk(root: Path, pattern: str, *, leave_out: str | None = None) -> Tree:
     parts = pattern.split("/")
     if any(part in ("", ".", "..") for part in parts):
         raise ParamsError(
-            f"params.yaml: dataset.folder.pattern {pattern!r} is no pattern of paths below the folder",
+            f"params.yaml: dataset.folder.pattern {pattern!r} is not a pattern of paths below the folder",
             hint='dataset.folder.pattern: "**/*" takes all, "photos/**/*.jpg" some',
         )
     tree = Tree()
@@ -139,7 +139,7 @@ def remarks(tree: Tree, pattern: str) -> list[str]:
     others = {suffix: count for suffix, count in tree.others.items() if count}
     if others:
         kinds = [f"{count} {suffix or 'without a suffix'}" for suffix, count in _commonest(others)]
-        sentences.append(f"files that are no images, left out: {listed(kinds, 5)}")
+        sentences.append(f"files that are not images, left out: {listed(kinds, 5)}")
     if tree.skipped:
         names = [f"{count} {printable(name)}" for name, count in _commonest(tree.skipped)]
         sentences.append(f"hidden and system files and folders, left out: {listed(names, 5)}")

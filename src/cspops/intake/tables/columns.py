@@ -201,11 +201,11 @@ def as_text(values: pa.Array, what: str) -> pa.Array:
         text = pc.strftime(values.cast(pa.timestamp(kind.unit)), "%Y-%m-%dT%H:%M:%S")
         return pc.binary_join_element_wise(text, "Z", "") if kind.tz else text
     if pa.types.is_nested(kind):
-        raise DataError(f"{what} holds {kind}, no text")
+        raise DataError(f"{what} holds {kind}, not text")
     try:
         return values.cast(pa.string())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        raise DataError(f"{what} holds {kind}, no text") from None
+        raise DataError(f"{what} holds {kind}, not text") from None
 
 
 def decoded(values: pa.Array) -> pa.Array:

@@ -133,7 +133,7 @@ def _read_collection(file: Path) -> tuple[list[Any], str | None]:
     content = content if isinstance(content, dict) else {}
     features = [content] if content.get("type") == "Feature" else content.get("features")
     if not isinstance(features, list):
-        raise DataError(f"{file.name} is JSON without features, no GeoJSON")
+        raise DataError(f"{file.name} is JSON without features, not GeoJSON")
     crs = content.get("crs")
     try:
         return features, None if crs is None else str(crs["properties"]["name"])

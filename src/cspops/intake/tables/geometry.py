@@ -81,5 +81,5 @@ def json_centre(geometry: Any, name: str) -> tuple[float, float] | None:
 
 def centroid_remark(name: str, count: int) -> str:
     """Return the remark on geometries whose position is a centroid."""
-    what = "1 geometry is no point; its centroid is its position"
-    return f"{name}: " + (what if count == 1 else f"{count} geometries are no points; their centroids are the positions")
+    what = "1 geometry is not a point; its centroid is its position"
+    return f"{name}: " + (what if count == 1 else f"{count} geometries are not points; their centroids are the positions")

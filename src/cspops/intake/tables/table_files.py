@@ -41,7 +41,7 @@ def open_file(file: Path, *, key: str) -> tuple[Table, Format]:
         raise DataError(f"the table {file} is missing", hint=f"correct {key} in params.yaml, or dvc repro data.dvc")
     kind = _format(file, named=True)
     if kind is None:
-        raise DataError(f"{file.name} is no table that can be read", hint="save it as CSV, Parquet or GeoJSON")
+        raise DataError(f"{file.name} is not a table that can be read", hint="save it as CSV, Parquet or GeoJSON")
     if kind == "parquet":
         return ParquetTable(file), kind
     if kind == "delimited":
