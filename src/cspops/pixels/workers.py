@@ -67,14 +67,12 @@ class Workers:
                     with suppress(BrokenPipeError):  # what was still to be written has no reader
                         pipe.close()
 
-    def map(
-        self, function: Callable[[Any], Any], items: Iterable[Any], *, chunk: int = 32, ahead: int = AHEAD
-    ) -> Iterator[Any]:
+    def map(self, function: Callable[[Any], Any], items: Iterable[Any], *, chunk: int = 32) -> Iterator[Any]:
         """Yield ``function`` of each item, in order. Results before an item that raises are given before it raises.
 
         Args:
             function: of a module that workers can import; it, items and results are pickled.
-            items: taken as they are needed, about ``ahead`` of what was given.
+            items: taken as they are needed, about `AHEAD` of what was given.
             chunk: items sent to a worker at a time.
 
         Raises:
@@ -87,7 +85,7 @@ class Workers:
         pending: deque[Future[tuple[list[Any], Exception | None]]] = deque()
         try:
             while True:
-                while len(pending) < max(2 * self.workers, -(-ahead // chunk)):
+                while len(pending) < max(2 * self.workers, -(-AHEAD // chunk)):
                     part = list(islice(source, chunk))
                     if not part:
                         break

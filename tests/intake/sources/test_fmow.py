@@ -17,13 +17,15 @@ from cspops.errors import DataError, EnvironmentProblem, ParamsError
 from cspops.intake.rows import Source
 from cspops.intake.sources import fmow, fmow_scene
 from cspops.intake.sources.fmow import open_fmow
+from cspops.params.sections import Fmow
 from cspops.pixels.reading import Reading
 from tests.published_sets import dump, fmow_box, fmow_json, write_fmow, write_fmow_features
 
 
 def opened(root: Path, **changes: Any) -> Source:
     usual: dict[str, Any] = {"form": "images", "inspection": "exists", "false_detections": "set_aside", "test": "val"}
-    return open_fmow(root, **(usual | changes))
+    mapping = {"map": changes.pop("map")} if "map" in changes else {}
+    return open_fmow(root, Fmow(**(usual | changes)), **mapping)
 
 
 def rows_of(source: Source) -> list[dict[str, Any]]:

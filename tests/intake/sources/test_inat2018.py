@@ -15,6 +15,7 @@ from cspops.errors import DataError
 from cspops.intake.rows import Source
 from cspops.intake.sources import coco
 from cspops.intake.sources.inat2018 import open_inat2018
+from cspops.params.sections import Inat2018
 from cspops.pixels.reading import Reading
 from tests.published_sets import dump, write_inat2018, write_inat2018_features
 
@@ -55,7 +56,7 @@ def small(root: Path, **changes: Any) -> None:
 
 
 def opened(root: Path, form: Any = "images", inspection: Any = "exists") -> Source:
-    return open_inat2018(root, form=form, inspection=inspection)
+    return open_inat2018(root, Inat2018(form=form, inspection=inspection))
 
 
 def test_a_set_written_by_hand_row_by_row(tmp_path: Path) -> None:

@@ -446,7 +446,7 @@ def test_a_missing_folder_is_refused(tmp_path):
 BAD_PARQUET = {
     "image of numbers": ({"image": [1]}, None, "t.parquet: column 'image' holds int64, neither paths nor bytes of images"),
     "label of lists": ({"image": ["a"], "label": [[1]]}, None, "t.parquet: column 'label' holds list<"),
-    "bytes that are no text": ({"image": ["a"], "label": [b"\xff"]}, None, "t.parquet: column 'label' holds binary, no text"),
+    "bytes that are no text": ({"image": ["a"], "label": [b"\xff"]}, None, "t.parquet: column 'label' holds binary, not text"),
     "text that is not UTF-8": (
         {"image": pa.Array.from_buffers(pa.string(), 1, pa.array([b"\xff"]).buffers())},
         None,
@@ -570,9 +570,9 @@ def test_a_sidecar_gives_the_text_of_the_image_column(tmp_path):
 
 def test_a_sidecar_names_its_own_keys(tmp_path):
     with pytest.raises(DataError, match=r"no column 'x' \(dataset.folder.columns.image\)"):
-        list(read_sidecar(text_table(tmp_path, GOOD), columns={"image": "x"}))
+        list(read_sidecar(text_table(tmp_path, GOOD), columns={"image": "x"}, remarks=[]))
     with pytest.raises(DataError, match=r"gone.csv is missing") as error:
-        list(read_sidecar(tmp_path / "gone.csv", columns={}))
+        list(read_sidecar(tmp_path / "gone.csv", columns={}, remarks=[]))
     assert "dataset.folder.sidecar" in error.value.hint
 
 

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -29,6 +29,7 @@ from cspops.intake.sources import coco
 from cspops.intake.sources.coco import AGAIN, FETCH, Part, find
 from cspops.intake.sources.fmow_scene import Described, Row, Scene, read_scene
 from cspops.intake.sources.released import list_released
+from cspops.params.sections import Fmow
 from cspops.pixels.reading import Reading
 from cspops.pixels.workers import Map
 
@@ -50,29 +51,20 @@ class Place(NamedTuple):
     images: Path
 
 
-def open_fmow(
-    root: Path,
-    *,
-    form: Literal["images", "features"],
-    inspection: Literal["decode", "exists", "none"],
-    false_detections: Literal["set_aside", "class"],
-    test: Literal["val", "test"],
-    map: Map = builtins.map,
-) -> Source:
+def open_fmow(root: Path, settings: Fmow, *, map: Map = builtins.map) -> Source:
     """Open the set, its rows still to be read; DataError names the first folder or file that is missing.
 
     Args:
         root: `CSPOPS_DATA_ROOT/fmow`; splits may lie below it or in one of its folders.
-        form: `images`, an observation for each box of an object, cropped with context; or `features`, a matrix with a row
-            for each image in their place (62 classes, train and val alone), and released predictions.
-        inspection: of images; features are checked when they are read.
-        false_detections: boxes that hold no object, most of them in test: set aside, or a class of their own.
-        test: the official split that is reported on. `val`: the split stage takes a validation part out of train, and
-            test is not read. `test`: test with its ground truth; val is the validation part.
+        settings: `form` `images`, an observation for each box of an object, cropped with context; or `features`, a matrix
+            with a row for each image in their place (62 classes, train and val alone), and released predictions.
+            `false_detections` are boxes that hold no object, most of them in test. `test` is the official split that is
+            reported on. `val`: the split stage takes a validation part out of train, and test is not read. `test`: test
+            with its ground truth; val is the validation part.
         map: applies a function to scenes, in order; another one may do so in other processes.
     """
-    if form == "features":
-        if test == "test":
+    if settings.form == "features":
+        if settings.test == "test":
             raise ParamsError(
                 "dataset.fmow.test: test needs dataset.fmow.form: images; the authors' features are of train and val alone",
                 hint="dataset.fmow.test: val",
@@ -82,20 +74,20 @@ def open_fmow(
     remarks: list[str] = []
     files: dict[str, FileFacts] = {}
     base = _base(root)
-    roles = {"train": "train", "val": "test"} if test == "val" else {"train": "train", "val": "val", "test": "test"}
+    roles = {"train": "train", "val": "test"} if settings.test == "val" else {"train": "train", "val": "val", "test": "test"}
     for split in roles:
         if not (base / split).is_dir():
             raise NotThere(f"{base / split} is missing", hint=FETCH)
-    mapping = _mapping(root, base) if test == "test" else None
+    mapping = _mapping(root, base) if settings.test == "test" else None
     places = chain.from_iterable(
         _places(root, base, split, role) if split != "test" or mapping is None else _hidden(base, mapping, role, remarks)
         for split, role in roles.items()
     )
     scenes = chain.from_iterable(_scenes(root, base, place) for place in places)
     return Source(
-        _batches(map(partial(read_scene, false_detections=false_detections), scenes), roles, root, remarks, files),
+        _batches(map(partial(read_scene, false_detections=settings.false_detections), scenes), roles, root, remarks, files),
         Reading("data_root", (Path("fmow") / base.relative_to(root)).as_posix()),
-        inspection,
+        settings.inspection,
         files,
         remarks,
     )

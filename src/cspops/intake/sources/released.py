@@ -17,7 +17,6 @@ import pyarrow as pa
 
 from cspops.errors import DataError
 from cspops.intake.rows import file_facts
-from cspops.pixels.reading import GIVEN_FEATURES
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -93,16 +92,14 @@ class Released:
     content: Mapping[str, Any]
     """As `list_released` makes it."""
 
-    def probabilities(
-        self, ratio: float, *, rows: pa.ChunkedArray | pa.Array | Sequence[tuple[str, int] | None], classes: Sequence[str]
-    ) -> "csr_array":
+    def probabilities(self, ratio: float, *, rows: pa.ChunkedArray, classes: Sequence[str]) -> "csr_array":
         """Return P(y|I), a csr (n, q) float32; observations without a prediction have an empty row.
 
         Rows need not sum to one: the authors dropped small values of the sparse form.
 
         Args:
             ratio: label ratio of the network that predicted.
-            rows: `image_features` of the n observations, as the catalogue's column or as (path, row).
+            rows: `image_features` of the n observations, as the catalogue's column.
             classes: the q names, in the order of classes.json.
 
         Raises:
@@ -119,7 +116,8 @@ class Released:
                 hint="finetune_img.mode: linear_probe in params.yaml",
             )
         file, matrix = self._open(ratio)
-        path, row = _paths_and_rows(rows)
+        paths, numbers = rows.combine_chunks().flatten()
+        path, row = (part.to_numpy(zero_copy_only=False) for part in (paths, numbers.fill_null(-1)))
         has = np.flatnonzero((path == self.content["rows"]) & (row >= 0))
         if matrix.shape[1] != len(names):
             raise DataError(f"{file} has {matrix.shape[1]} columns, but there are {len(names)} category ids")
@@ -171,16 +169,6 @@ class Released:
         except Exception as error:  # numpy's and zipfile's readers raise many kinds at bytes that are no array
             raise DataError(f"{file} cannot be read: {' '.join(str(error).split())[:120]}", hint=FORMAT) from None
         return file, matrix
-
-
-def _paths_and_rows(rows: pa.ChunkedArray | pa.Array | Sequence[tuple[str, int] | None]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the path (None where there is none) and the row (-1) of each observation."""
-    if isinstance(rows, pa.ChunkedArray):
-        rows = rows.combine_chunks()
-    if not isinstance(rows, pa.Array):
-        rows = pa.array([None if one is None else {"path": one[0], "row": one[1]} for one in rows], GIVEN_FEATURES)
-    path, row = rows.flatten()
-    return path.to_numpy(zero_copy_only=False), row.fill_null(-1).to_numpy(zero_copy_only=False)
 
 
 def _wide(values: Any) -> Any:

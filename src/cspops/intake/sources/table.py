@@ -110,9 +110,7 @@ def open_table(
     return Source(_not_empty(rows(), path), files=files, remarks=remarks)
 
 
-def read_sidecar(
-    file: Path, *, columns: Mapping[str, str | None], remarks: list[str] | None = None
-) -> Iterator[pa.RecordBatch]:
+def read_sidecar(file: Path, *, columns: Mapping[str, str | None], remarks: list[str]) -> Iterator[pa.RecordBatch]:
     """Yield `rows.ROWS` batches of a table beside the images it names.
 
     `image.path` is the text of the image's column with /, relative to the table's folder, maybe beginning with `../`;
@@ -121,8 +119,7 @@ def read_sidecar(
     """
     table, _, picked = _open(file, columns, source="folder", key="sidecar")
     yield from _not_empty(_Reader(file, table, picked, folder=None).batches(), file)
-    if remarks is not None:
-        remarks.extend(table.remarks)
+    remarks.extend(table.remarks)
 
 
 def _open(file: Path, columns: Mapping[str, str | None], *, source: str, key: str) -> tuple[Table, str, dict[str, str]]:
