@@ -39,11 +39,11 @@ class DataError(CspopsError):
 
 
 class NotThere(DataError):
-    """A file of a published set is not there: it can be fetched, or put there."""
+    """A file of a published set is missing: it can be fetched, or put in its place."""
 
 
 class NoImages(DataError):
-    """A folder holds none."""
+    """A folder that should hold images holds none."""
 
 
 class EnvironmentProblem(CspopsError):

@@ -38,7 +38,7 @@ def product(a: Float[Tensor, "n i"], b: Float[Tensor, "i o"]) -> Float[Tensor, "
 
 
 class Linear(nn.Linear):
-    """`torch.nn.Linear` by `linear`."""
+    """`torch.nn.Linear`, computed by `linear`."""
 
     def forward(self, input: Float[Tensor, "*batch i"]) -> Float[Tensor, "*batch o"]:
         return linear(input, self.weight, self.bias)

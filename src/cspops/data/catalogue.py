@@ -113,7 +113,7 @@ NO_DATE = -(2**62)
 
 @dataclass(frozen=True)
 class Captures:
-    """Row i of each belongs to observation i of the catalogue."""
+    """Where and when images were captured; row i of each column belongs to observation i of the catalogue."""
 
     obs_id: list[str]
     lonlat: Float[Tensor, "n 2"]

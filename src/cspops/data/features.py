@@ -18,7 +18,7 @@ def fingerprint(obs_id: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class FeatureFile:
-    """features.npy with features.json beside it."""
+    """A matrix of image features: features.npy, with features.json beside it."""
 
     folder: Path
 

@@ -49,7 +49,7 @@ class Inspected(NamedTuple):
 
 
 class FileFacts(TypedDict, total=False):
-    """What is known of a file that was read or fetched, or of the many that a pattern names."""
+    """What is known about a file that was read or fetched, or of the many that a pattern names."""
 
     size: int | None
     """Bytes."""
@@ -92,7 +92,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Account:
-    """Where the rows of a source ended. `artifacts/download/account.json`."""
+    """Where the rows of a source ended: `artifacts/download/account.json`."""
 
     rows: int
     observations: int

@@ -61,7 +61,7 @@ class PretrainImgView:
 
 @dataclasses.dataclass(frozen=True)
 class FeaturizeView:
-    """Nothing: the image network's config.json says how its images are read."""
+    """No params: the image network's config.json says how its images are read."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,7 +16,7 @@ Scale = Annotated[float, Field(ge=1e-9, le=1e9)]
 
 
 class Section(BaseModel):
-    """Frozen, strict about keys and about kinds: `epochs: "3"`, `epochs: true` and `epochs: 2.5` are errors."""
+    """A part of params.yaml, frozen, strict about keys and about kinds: `epochs: "3"`, `epochs: true` and `epochs: 2.5` are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, serialize_by_alias=True)
 
@@ -38,7 +38,7 @@ Possible = Annotated[S | None, BeforeValidator(_not_null)]
 
 
 class NameIn:
-    """In an `Annotated[str, NameIn(Losses)]`: the name of one of the sections of a catalogue."""
+    """The name, in an `Annotated[str, NameIn(Losses)]`, of one of the sections of a catalogue."""
 
     def __init__(self, catalogue: type[Section]) -> None:
         self.names = list(catalogue.fields_by_key())

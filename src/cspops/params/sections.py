@@ -154,7 +154,7 @@ def _some_weights(value: str) -> str:
 
 
 class ImageEncoder(Section):
-    """Null is what the model was made for: `models.image_architectures`."""
+    """The image network; null is what the model was made for, see `models.image_architectures`."""
 
     model: Annotated[str, Field(pattern=r"^(timm|torchvision):.+")]
     weights: Annotated[str, AfterValidator(_some_weights)]

@@ -54,7 +54,7 @@ BITS, _STARTS, ORIENTATION, SAMPLES, _LENGTHS, _TILE_STARTS, _TILE_LENGTHS, SAMP
 
 
 class UnreadableImage(Exception):
-    """Why an image cannot be used: a fixed sentence of `REASONS`, and what is particular to this one."""
+    """An image that cannot be used: why, by a fixed sentence of `REASONS`, and what is particular to this one."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(reason, detail)

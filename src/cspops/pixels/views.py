@@ -12,7 +12,7 @@ from cspops.shapes import Float, Int, Tensor, UInt8
 
 @dataclass(frozen=True)
 class Augmentation:
-    """By how much a random view may differ from its image."""
+    """How much a random view may differ from its image."""
 
     min_scale: float = 1.0
     """Least share of the tile's area in the crop; the crop is a square, resized bilinearly."""

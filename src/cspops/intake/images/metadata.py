@@ -15,7 +15,7 @@ BROKEN = "metadata of the image cannot be read"
 
 
 class Question(NamedTuple):
-    """About which file, and whether its position is wanted beside its date."""
+    """A file, and whether its position is wanted beside its date."""
 
     file: Path
     position: bool

@@ -29,7 +29,7 @@ PIECE = 8192
 
 @dataclass
 class Intake:
-    """What is kept in memory of all rows, one item per row."""
+    """The columns of all rows that stay in memory, one item per row."""
 
     verdicts: Verdicts
     where: pa.Array
@@ -62,7 +62,7 @@ class Intake:
 
 @dataclass
 class _Parts:
-    """The same by batches."""
+    """The columns of `Intake`, batch by batch."""
 
     sentences: dict[str, int] = field(default_factory=dict)
     verdicts: list[Verdicts] = field(default_factory=list)

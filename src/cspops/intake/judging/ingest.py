@@ -36,7 +36,7 @@ CHECK = "cspops data check"
 
 @dataclass(frozen=True)
 class Rules:
-    """By which rows are set aside or kept."""
+    """The rules by which rows are set aside or kept."""
 
     min_class_size: int
     """Labelled rows of a class that has fewer are set aside."""

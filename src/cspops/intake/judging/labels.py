@@ -15,7 +15,7 @@ MERGED = "label that differs in case only from the commonest spelling of its cla
 
 
 class Names:
-    """Numbers the names of classes as they come."""
+    """The names of classes, numbered as they come."""
 
     def __init__(self) -> None:
         self.names: list[str] = []

@@ -195,7 +195,7 @@ SEXAGESIMAL = re.compile(
 
 
 class Degrees(NamedTuple):
-    """One text read: degrees (nan with a fault) and what was odd about the text."""
+    """A text as degrees (nan with a fault), and what was odd about it."""
 
     value: float
     notes: tuple[str, ...] = ()

@@ -41,7 +41,7 @@ ROWS_AT_ONCE = 8192
 
 
 class Place(NamedTuple):
-    """Where all views of one place lie."""
+    """The folders that hold all views of one place."""
 
     split: str
     role: str

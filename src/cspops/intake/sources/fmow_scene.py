@@ -49,7 +49,7 @@ Row = dict[str, Any]
 
 
 class Described(NamedTuple):
-    """What a json file says."""
+    """The rows of a json file, and its facts."""
 
     scene: Scene
     rows: list[Row]

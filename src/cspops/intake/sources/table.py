@@ -151,7 +151,7 @@ def _not_empty(batches: Iterator[pa.RecordBatch], file: Path) -> Iterator[pa.Rec
 
 @dataclass
 class _Reader:
-    """From a table's records to `rows.ROWS`."""
+    """Turns a table's records into batches of `rows.ROWS`."""
 
     file: Path
     table: Table
