@@ -1,4 +1,4 @@
-"""JSON files that other commands wrote, read with a word for the user where they are not there or not whole."""
+"""JSON files that other commands wrote, read with a sentence for the user where they are missing or broken."""
 
 import json
 from pathlib import Path

@@ -34,7 +34,7 @@ ROWS = pa.schema(
 )
 """One batch of a source, every column there. `where` is the place in the input as a person would look it up
 (`photos.csv:17`, `trees/oak/a.jpg`). `lon` and `lat` are text (as it stands in the input) or float64 (degrees), a batch at
-a time. `reason` says why the source itself gives the row up, with the value at fault in `detail`; `notes` says what
+a time. `reason` says why the source itself rejects the row, with the value at fault in `detail`; `notes` says what
 was odd about a row that is kept. Reasons and notes are few fixed sentences, so that they can be counted."""
 
 

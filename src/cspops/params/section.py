@@ -16,7 +16,7 @@ Scale = Annotated[float, Field(ge=1e-9, le=1e9)]
 
 
 class Section(BaseModel):
-    """A part of params.yaml, frozen, strict about keys and about kinds: `epochs: "3"`, `epochs: true` and `epochs: 2.5` are errors."""
+    """A part of params.yaml, frozen, strict about keys and kinds: `epochs: "3"`, `epochs: true`, `epochs: 2.5` are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, serialize_by_alias=True)
 

@@ -49,7 +49,7 @@ def random_views(
     Args:
         pixels: in [0, 1].
         augmentation: how far views may go.
-        batch: rows that are drawn for, where ``pixels`` are but some of a batch; they get what they would get in it.
+        batch: rows that are drawn for, where ``pixels`` are only some of a batch; they get what they would get in it.
         first: the number of the first of them in the batch.
     """
     jitter, blur = augmentation.colour_jitter, augmentation.blur

@@ -199,7 +199,7 @@ def _read_batch(batch: pa.RecordBatch, parts: _Parts, *, inspect: Inspect | None
         when=dates.when,
         role=role,
         sha256=sha256,
-        # without bytes the path says which they are; a path beside bytes is but a name
+        # without bytes the path says which they are; a path beside bytes is only a name
         path=pc.if_else(pa.array(~has_bytes & _stands(path)), path, pa.scalar(None, pa.string())),
         crop=np.stack(sides, 1),
         has_image_sha256=is_given(sha256),

@@ -88,7 +88,7 @@ IMPOSSIBLE = 0.05
 SLIPS = 2
 """Rows that may be mistakes of their own however small the set is."""
 BEYOND = 0.01
-"""Share of the positions east or west of 90 degrees: exchanged they would be no positions, which speaks against (b)."""
+"""Share of the positions east or west of 90 degrees: exchanged they would not be positions, which is evidence against (b)."""
 PLACES = 10
 """Positions that (a) needs, and pixels of the raster (3 km) that (b) needs, where many rows at one place are one."""
 LITTLE = 0.8

@@ -50,7 +50,7 @@ class Part:
 def find(root: Path, *names: str, folder: bool = False) -> Path:
     """Find the first of ``names`` that lies below ``root``, or in one of its folders; NotThere where none does."""
     for name in names:
-        # `.NAME.unpacking`, which a kill leaves behind, holds but a part
+        # `.NAME.unpacking`, which a kill leaves behind, holds only a part
         deeper = [path for path in sorted(root.glob(f"*/{name}")) if not path.relative_to(root).parts[0].startswith(".")]
         places = [path for path in (root / name, *deeper) if (path.is_dir() if folder else path.is_file())]
         if len(places) > 1 and places[0] != root / name:

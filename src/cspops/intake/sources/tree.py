@@ -16,7 +16,7 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".
 UNREAD_SUFFIXES = frozenset({
     ".arw", ".avif", ".cr2", ".cr3", ".dng", ".heic", ".heif", ".j2k", ".jp2", ".jxl", ".nef", ".orf", ".raf", ".rw2",
 })  # fmt: skip
-"""Of images in other formats: they become rows with a reason, lest a photo library lose its half in silence."""
+"""Of images in other formats: they become rows with a reason, so that half a photo library is not lost in silence."""
 
 SKIPPED = frozenset({"__macosx", "thumbs.db", "desktop.ini", "@eadir"})
 """What systems leave in folders, beside names with a dot in front."""
