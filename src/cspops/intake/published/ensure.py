@@ -1,43 +1,36 @@
 """How the files of a published data set come to lie below CSPOPS_DATA_ROOT; `manifest` says which they are.
 
-`checksums.json`, in the set's folder, records what has arrived, so that nothing is fetched twice; where the publisher gives
-no checksum, it holds later downloads to the bytes of the first.
+`checksums.json`, in the set's folder, records what has arrived, so that nothing is fetched twice.
 """
 
-import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from cspops.errors import DataError, EnvironmentProblem
+from cspops.errors import DataError, EnvironmentProblem, written_into
 from cspops.files import write_whole
-from cspops.intake.published.fetching import AGAIN, Patience, fetch
+from cspops.intake.published.fetching import checked, fetch, patient_session
 from cspops.intake.published.manifest import Published, PublishedFile
 from cspops.intake.published.objects import fetch_objects, listed, missing_of
-from cspops.intake.published.part import Expected
 from cspops.intake.published.unpacking import unpack
 from cspops.intake.rows import FileFacts
 from cspops.progress import in_bytes
+
+if TYPE_CHECKING:
+    import requests
 
 log = logging.getLogger(__name__)
 
 RECORD = "checksums.json"
 
 
-def ensure(
-    published: Published,
-    form: str,
-    root: Path,
-    *,
-    parts: Collection[str] = (),
-    patience: Patience | None = None,
-    free: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
-) -> dict[str, FileFacts]:
+def ensure(published: Published, form: str, root: Path, *, parts: Collection[str] = ()) -> dict[str, FileFacts]:
     """See to it that the files of a published set are there. Without a look at the network when they are.
 
     Files that somebody has put there, or into one of its folders, are taken when they agree with size and checksum; unpacked
@@ -47,7 +40,6 @@ def ensure(
         form: images or features.
         root: the set's own folder, below CSPOPS_DATA_ROOT.
         parts: parts of the set beyond those that every use needs (fmow: test).
-        free: bytes free on the disk of a folder.
 
     Returns:
         size, sha256, url and licence of each file by its name; the first three null where they are not known because
@@ -58,7 +50,7 @@ def ensure(
         EnvironmentProblem: the disk is too small, or the network does not give a file.
     """
     wanted = [file for file in published.files if form in file.forms and (file.part is None or file.part in parts)]
-    record = _Record(root)
+    record = _read(root)
     missing = [file for file in wanted if not _is_there(file, root, record)]
     absent = [file for file in missing if file.by_hand is not None]
     _must_be_put_by_hand(published, [file for file in absent if not file.optional], root)
@@ -67,80 +59,36 @@ def ensure(
     missing = [file for file in missing if file.by_hand is None]
     if missing:
         _show(published)
-        with _alone(root):
-            record.read_again()  # another process may have fetched some meanwhile
+        with _alone(root), patient_session() as session:
+            record |= _read(root)  # another process may have fetched some meanwhile
             missing = [file for file in missing if not _is_there(file, root, record)]
-            _must_fit(published, form, missing, root, free)
+            _must_fit(published, form, missing, root)
             for file in missing:
-                _bring(file, published, root, record, patience, free)
-    record.keep()
-    facts = {}
-    for file in wanted:
-        if file not in absent:
-            known: FileFacts = {**record.of(file.name), "licence": published.licence.name}
-            known.pop("unpacked", None)
-            facts[file.name] = known
-    return facts
+                _bring(file, published, root, record, session)
+    return {file.name: {**record[file.name], "licence": published.licence.name} for file in wanted if file not in absent}
 
 
 def begun(root: Path) -> bool:
     """Whether `ensure` has begun to fetch into this folder; otherwise what is there was put there by hand."""
-    return any(root.glob("*.part")) or any(known.get("url") is not None for known in _Record(root).entries.values())
+    return any(root.glob("*.part")) or any(known.get("url") is not None for known in _read(root).values())
 
 
-class _Record:
-    """checksums.json of a set's folder: what has arrived."""
+def _read(root: Path) -> dict[str, FileFacts]:
+    """What the record says has arrived."""
+    file = root / RECORD
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f"{file} cannot be read: {error}", hint=f"delete {file}: the files are looked at again") from None
 
-    def __init__(self, root: Path) -> None:
-        self.file = root / RECORD
-        self.entries = self._read()
-        self._learned: dict[str, FileFacts] = {}
-        """What the file said of each entry that is new in memory alone."""
 
-    def _read(self) -> dict[str, FileFacts]:
-        try:
-            return dict(json.loads(self.file.read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError, TypeError) as error:
-            raise DataError(
-                f"{self.file} cannot be read: {error}", hint=f"delete {self.file}: the files are looked at again"
-            ) from None
-
-    def read_again(self) -> None:
-        """What another process has written meanwhile takes the place of what was learned."""
-        old, self.entries = self.entries, self._read()
-        self._learned = {name: was for name, was in self._learned.items() if self.of(name) == was}
-        self.entries |= {name: old[name] for name in self._learned}
-
-    def of(self, name: str) -> FileFacts:
-        return self.entries.get(name, {})
-
-    def learn(self, name: str, facts: FileFacts) -> None:
-        """Note what lies there without having been fetched: not in the file yet, since the call may yet fail."""
-        self._learned.setdefault(name, self.of(name))
-        self.entries[name] = {**self.of(name), **facts}
-
-    def keep(self) -> None:
-        """Write down what was learned; it does not matter when that cannot be."""
-        if self._learned:
-            self.read_again()
-            with suppress(OSError):  # files that somebody shares, for reading alone
-                self._write()
-
-    def note(self, name: str, facts: FileFacts) -> None:
-        """Write down what was fetched, and with it what was learned before."""
-        self.entries[name] = {**self.of(name), **facts}
-        try:
-            self._write()
-        except OSError as error:
-            raise EnvironmentProblem(
-                f"{self.file} cannot be written: {error.strerror}", hint="see who may write there"
-            ) from None
-
-    def _write(self) -> None:
-        write_whole(self.file, json.dumps(self.entries, indent=1, sort_keys=True) + "\n")
-        self._learned.clear()
+def _note(root: Path, record: dict[str, FileFacts], name: str, facts: FileFacts) -> None:
+    """Write down what has arrived, and with it what was found there before."""
+    record[name] = facts
+    with written_into(root):
+        write_whole(root / RECORD, json.dumps(record, indent=1, sort_keys=True) + "\n")
 
 
 def _place(name: str, root: Path) -> Path:
@@ -149,46 +97,29 @@ def _place(name: str, root: Path) -> Path:
     return next((path for path in (root / name, *deeper) if path.exists()), root / name)
 
 
-def _is_there(file: PublishedFile, root: Path, record: _Record) -> bool:
-    """Whether nothing is left to do for a file. Notes what somebody has put there."""
-    known = record.of(file.name)
+def _is_there(file: PublishedFile, root: Path, record: dict[str, FileFacts]) -> bool:
+    """Whether nothing is left to do for a file. What somebody has put there is checked, and taken into the record."""
     if file.objects is not None:
-        return "objects" in known and (root / file.name).is_file()
+        return "objects" in record.get(file.name, {}) and (root / file.name).is_file()
     if file.gives:
         if not all(_place(given, root).exists() for given in file.gives):
             return False
-        if not known.get("unpacked"):
-            if known.get("url") is not None:
-                (root / file.name).unlink(missing_ok=True)  # a kill came between unpacking and deleting
-            record.learn(file.name, {"size": None, "sha256": None, "url": None, **known, "unpacked": True})
+        record.setdefault(file.name, {"size": None, "sha256": None, "url": None})
         return True
     place = _place(file.name, root)
     if not place.is_file():
         return False
-    if place.stat().st_size != known.get("size"):
-        record.learn(file.name, _checked(file, place, root, known.get("sha256")))
+    record[file.name] = _facts(file, place, record)
     return True
 
 
-def _checked(file: PublishedFile, place: Path, root: Path, first_sha256: str | None) -> FileFacts:
-    """Facts about a file that is there. DataError when it is not the published one."""
-    sums = dict(file.checksums or ({"sha256": first_sha256} if first_sha256 else {}))
-    hashes = {algorithm: hashlib.new(algorithm, usedforsecurity=False) for algorithm in {"sha256", *sums}}
-    size = place.stat().st_size
-    hint = f"delete {place}, then dvc repro download" if file.urls else f"{file.by_hand}"
-    if file.size not in (None, size):
-        raise DataError(f"{place} has {size} bytes, the published file {file.size}", hint=hint)
-    with place.open("rb") as opened:
-        while block := opened.read(1 << 20):
-            for digest in hashes.values():
-                digest.update(block)
-    for algorithm, expected in sums.items():
-        found = hashes[algorithm].hexdigest()
-        if found != expected:
-            if not file.checksums:
-                hint = f"if that is right, remove its entry from {root / RECORD}; else {hint}"
-            raise DataError(f"{place} has {algorithm} {found}, not {expected}", hint=hint)
-    return {"size": size, "sha256": hashes["sha256"].hexdigest(), "url": None}
+def _facts(file: PublishedFile, place: Path, record: dict[str, FileFacts]) -> FileFacts:
+    """What is known of a file that is there; unless the record knows it, it is read, and has to be the published one."""
+    known = record.get(file.name, {})
+    if place.stat().st_size == known.get("size"):
+        return known
+    hint = f"delete {place}, then dvc repro download" if file.urls else file.by_hand
+    return {**checked(place, file.size, file.checksums, hint=hint), "url": None}
 
 
 def _must_be_put_by_hand(published: Published, files: Sequence[PublishedFile], root: Path) -> None:
@@ -210,24 +141,18 @@ def _show(published: Published) -> None:
 def _alone(root: Path) -> Iterator[None]:
     """Keeps other processes from fetching into the same folder."""
     lock = FileLock(root / ".lock")
-    try:
+    with written_into(root):
         root.mkdir(parents=True, exist_ok=True)
         try:
             held = lock.acquire(blocking=False)
         except Timeout:
             log.info(f"another process fetches into {root}: waiting for it")
             held = lock.acquire()
-    except OSError as error:
-        raise EnvironmentProblem(
-            f"{root} cannot be written: {error.strerror}", hint="set CSPOPS_DATA_ROOT to a folder that you may write"
-        ) from None
     with held:
         yield
 
 
-def _must_fit(
-    published: Published, form: str, missing: Sequence[PublishedFile], root: Path, free: Callable[[Path], int]
-) -> None:
+def _must_fit(published: Published, form: str, missing: Sequence[PublishedFile], root: Path) -> None:
     """EnvironmentProblem when the disk is too small for what is to come, archives being deleted one after the other."""
     peak, lasting = 0.0, 0.0
     for file in missing:
@@ -239,11 +164,11 @@ def _must_fit(
             unpacked = float(file.objects.about)
         peak = max(peak, lasting + archive + unpacked)
         lasting += unpacked if file.gives else archive + unpacked
-    _need(f"{published.title} ({form})", peak, root, free)
+    _need(f"{published.title} ({form})", peak, root)
 
 
-def _need(what: str, needed: float, root: Path, free: Callable[[Path], int]) -> None:
-    there = free(root)
+def _need(what: str, needed: float, root: Path) -> None:
+    there = shutil.disk_usage(root).free
     if needed > there:
         raise EnvironmentProblem(
             f"{what} needs about {in_bytes(needed)} in {root}, where {in_bytes(there)} are free: "
@@ -253,43 +178,26 @@ def _need(what: str, needed: float, root: Path, free: Callable[[Path], int]) -> 
 
 
 def _bring(
-    file: PublishedFile,
-    published: Published,
-    root: Path,
-    record: _Record,
-    patience: Patience | None,
-    free: Callable[[Path], int],
+    file: PublishedFile, published: Published, root: Path, record: dict[str, FileFacts], session: "requests.Session"
 ) -> None:
     """Fetch a file, if it is not there, and unpack it or fetch what it lists."""
-    place, first = _place(file.name, root), record.of(file.name).get("sha256")
+    place = _place(file.name, root)
     if place.is_file():
-        facts = _checked(file, place, root, first)
-        fetched_here = record.of(file.name).get("url") is not None
-        record.note(file.name, {**facts, "url": record.of(file.name)["url"]} if fetched_here else facts)
+        facts = _facts(file, place, record)
     else:
         changed = f"see {published.page} whether it has changed, or fetch it yourself and put it there"
-        if not file.checksums and first:
-            changed = f"if the publisher has really changed it, remove its entry from {root / RECORD}; then {AGAIN}"
-        got = fetch(
-            file.urls,
-            place,
-            Expected(file.size, file.checksums or ({"sha256": first} if first else {})),
-            patience=patience,
-            hint_wrong_bytes=changed,
-        )
-        record.note(file.name, {"size": got.size, "sha256": got.sha256, "url": got.url})
+        facts = fetch(file.urls, place, session, size=file.size, checksums=file.checksums, hint_wrong_bytes=changed)
+    _note(root, record, file.name, facts)
     if file.gives:
         log.info(f"unpacking {file.name}")
-        unpack(place, root, file.gives, members=file.members, whole=file.whole, free=free)
-        record.note(file.name, {"unpacked": True})
-        if record.of(file.name)["url"] is not None:
+        unpack(place, root, file.gives, members=file.members, whole=file.whole)
+        if facts.get("url") is not None:
             (root / file.name).unlink(missing_ok=True)
     if file.objects is not None:
         names = listed(place, file.objects.patterns)
         missing = missing_of(names, root)
         if missing:
             log.info(f"{file.name} lists {len(names)} objects, of which {len(missing)} are to be fetched")
-            _need(f"{published.title}", file.objects.about * len(missing) / len(names), root, free)
-            sums = root / f"{file.name}.sha256"
-            fetch_objects(missing, root, file.objects.bases, sums, patience=patience)
-        record.note(file.name, {"objects": len(names)})
+            _need(f"{published.title}", file.objects.about * len(missing) / len(names), root)
+            fetch_objects(missing, root, file.objects.bases)
+        _note(root, record, file.name, {**facts, "objects": len(names)})

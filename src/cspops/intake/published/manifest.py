@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 MANIFESTS = Path(__file__).parent
@@ -43,7 +43,7 @@ class PublishedFile:
     """Mirrors, in order."""
     size: int | None = None
     """Bytes; null: not published."""
-    checksums: Mapping[str, str] | None = None
+    checksums: Mapping[str, str] = field(default_factory=dict)
     """Hexadecimal, by algorithm."""
     gives: Sequence[str] = ()
     """The files and folders it unpacks to. Once they are there, it is never fetched."""
@@ -74,9 +74,9 @@ class Published:
     files: Sequence[PublishedFile]
 
 
-def read_manifest(name: str, *, manifests: Path = MANIFESTS) -> Published:
+def read_manifest(name: str) -> Published:
     """What is known of the set called ``name``."""
-    about = json.loads((manifests / f"{name}.json").read_text(encoding="utf-8"))
+    about = json.loads((MANIFESTS / f"{name}.json").read_text(encoding="utf-8"))
     files = []
     for file in about.pop("files"):
         objects = file.pop("objects", None)
