@@ -20,9 +20,8 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from cspops.data.image_columns import IMAGE
 from cspops.pixels.decoding import squares
-from cspops.pixels.reading import Reading
+from cspops.pixels.reading import IMAGE, Reading
 from cspops.pixels.workers import Workers
 
 

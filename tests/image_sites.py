@@ -9,9 +9,8 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from cspops.data.catalogue import SCHEMA
-from cspops.data.image_columns import CROP, GIVEN_FEATURES, IMAGE
 from cspops.host import Host
-from cspops.pixels.reading import Reading
+from cspops.pixels.reading import CROP, GIVEN_FEATURES, IMAGE, Reading
 from cspops.site import Site
 
 

@@ -25,7 +25,7 @@ def test_decoders_as_asked_for(monkeypatch, by_path, number):
 @pytest.mark.parametrize("wrong", ["-1", "2.0", "two", "", " 3", "²", "1e3"])
 def test_other_numbers_of_decoders_are_an_error(monkeypatch, wrong):
     monkeypatch.setenv("CSPOPS_WORKERS", wrong)
-    with pytest.raises(EnvironmentProblem, match=f"CSPOPS_WORKERS={wrong} is no number of processes") as caught:
+    with pytest.raises(EnvironmentProblem, match=f"CSPOPS_WORKERS={wrong} is not a number of processes") as caught:
         Host().decoders(by_path=True)
     assert caught.value.hint == "set it to auto, 0, 1, 2 ..."
 
@@ -65,5 +65,5 @@ def test_a_process_has_a_gpu_of_its_own(monkeypatch):
 @pytest.mark.parametrize("wrong", ["-1", "0", "two", "", "²"])
 def test_other_numbers_of_processes_are_an_error(monkeypatch, wrong):
     monkeypatch.setenv("CSPOPS_NPROC", wrong)
-    with pytest.raises(EnvironmentProblem, match=f"CSPOPS_NPROC={wrong} is no number of processes"):
+    with pytest.raises(EnvironmentProblem, match=f"CSPOPS_NPROC={wrong} is not a number of processes"):
         Host().processes()

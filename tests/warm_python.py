@@ -33,7 +33,7 @@ LIBRARIES = (
     *("torch._dynamo", "torch.distributed", "torchvision.models", "torchvision.transforms.v2.functional", "timm"),
     *("sklearn.cluster", "sklearn.linear_model", "sklearn.neighbors", "scipy.optimize", "scipy.spatial"),
     *("matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg", "matplotlib.figure", "jinja2", "PIL.ImageCms"),
-    *("pyarrow.compute", "pyarrow.csv", "pyarrow.parquet", "safetensors.torch", "ijson", "requests"),
+    *("pyarrow.compute", "pyarrow.csv", "pyarrow.parquet", "safetensors.torch", "requests"),
     *("jaxtyping", "pydantic_settings", "ruamel.yaml", "typer", "rich.progress", "rich.table"),
     *("dvc.cli.parser", "dvc.commands.queue.start", "dvc.repo.experiments.queue.celery", "dvc.repo.reproduce"),
     *("dvc.repo.experiments.executor.local", "dvc.repo.status", "dvc.stage.run", "dvc.stage.cache", "dvc_data.index"),

@@ -15,7 +15,7 @@ __all__ = ["load"]
 
 
 def __getattr__(name: str) -> Any:
-    """`load`, imported when it is first asked for: torch takes a second."""
+    """Import `load` when it is first asked for: torch takes a second."""
     if name == "load":
         from cspops.library.loading import load
 

@@ -10,7 +10,9 @@ CspopsError                 exit code 1   something failed
 import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 
 class CspopsError(Exception):
@@ -37,11 +39,11 @@ class DataError(CspopsError):
 
 
 class NotThere(DataError):
-    """A file of a published set is not there: it can be fetched, or put there."""
+    """A file of a published set is missing: it can be fetched, or put in its place."""
 
 
 class NoImages(DataError):
-    """A folder holds none."""
+    """A folder that should hold images holds none."""
 
 
 class EnvironmentProblem(CspopsError):
@@ -52,7 +54,7 @@ class EnvironmentProblem(CspopsError):
 
 @contextmanager
 def written_into(folder: Path) -> Iterator[None]:
-    """EnvironmentProblem that names ``folder`` in the place of an OSError; around writing alone, never around a source."""
+    """Raise EnvironmentProblem, naming ``folder``, for an OSError; around writing alone, never around a source."""
     try:
         yield
     except OSError as error:
@@ -60,6 +62,20 @@ def written_into(folder: Path) -> Iterator[None]:
             f"{folder} cannot be written: {error.strerror or error}",
             hint=f"free some space there, or see who may write into {folder}",
         ) from None
+
+
+def needed(package: str, what: str) -> Any:
+    """Import a package of the extra `geo`; EnvironmentProblem, saying that ``what`` needs it, where it is missing."""
+    try:
+        return import_module(package)
+    except ImportError:
+        raise EnvironmentProblem(f"{what} needs the package {package}", hint="pip install cspops[geo]") from None
+
+
+def listed(items: Iterable[str], most: int = 10) -> str:
+    """Return the first of some names for a message, and how many more there are."""
+    names = list(items)
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def nearest(word: str, known: Iterable[str], *, most: int = 1, cutoff: float = 0.5) -> list[str]:

@@ -20,13 +20,13 @@ def wrap_longitude(lon: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
 
 
 def unit_vectors(lonlat: LonLat) -> Float[Tensor, "*batch 3"]:
-    """Unit vectors (x to 0E 0N, y to 90E, z to the north pole) of positions in degrees."""
+    """Return the unit vectors (x to 0E 0N, y to 90E, z to the north pole) of positions in degrees."""
     lon, lat = torch.deg2rad(lonlat).unbind(-1)
     return torch.stack((lat.cos() * lon.cos(), lat.cos() * lon.sin(), lat.sin()), -1)
 
 
 def haversine(a: Float[Tensor, "*#batch 2"], b: Float[Tensor, "*#batch 2"]) -> Float[Tensor, "*#batch"]:
-    """Great-circle distance in kilometres between positions (broadcast), stable for near points."""
+    """Return the great-circle distance in kilometres between positions (broadcast), stable for near points."""
     lon_a, lat_a = torch.deg2rad(a).unbind(-1)
     lon_b, lat_b = torch.deg2rad(b).unbind(-1)
     h = ((lat_b - lat_a) / 2).sin() ** 2 + lat_a.cos() * lat_b.cos() * ((lon_b - lon_a) / 2).sin() ** 2
@@ -36,12 +36,12 @@ def haversine(a: Float[Tensor, "*#batch 2"], b: Float[Tensor, "*#batch 2"]) -> F
 def uniform_on_sphere(
     *shape: int, generator: torch.Generator, lat_min: float = -90, lat_max: float = 90
 ) -> Float[Tensor, "*shape 2"]:
-    """Positions drawn area-uniformly from the sphere, or from the belt between two latitudes.
+    """Draw positions area-uniformly from the sphere, or from the belt between two latitudes.
 
     By Archimedes' hat-box theorem the sine of the latitude of a uniform point is uniform.
 
     Args:
-        shape: leading axes of the answer.
+        shape: leading axes of the result.
         generator: the stream; the positions are made on its device, in float64.
         lat_min: southern border, degrees.
         lat_max: northern border, degrees.
@@ -53,7 +53,7 @@ def uniform_on_sphere(
 
 
 def equirectangular_pixel(lonlat: LonLat, *, height: int, width: int) -> tuple[Int[Tensor, "*batch"], Int[Tensor, "*batch"]]:
-    """Row and column of the pixel that each position lies in, of a global raster, north up, from 180 W 90 N."""
+    """Return row and column of the pixel that each position lies in, of a global raster, north up, from 180 W 90 N."""
     column = ((wrap_longitude(lonlat[..., 0]) + 180) * (width / 360)).long().clamp(0, width - 1)
     row = ((90 - lonlat[..., 1]) * (height / 180)).long().clamp(0, height - 1)
     return row, column
@@ -64,7 +64,7 @@ EQUAL_EARTH = (1.340264, -0.081106, 0.000893, 0.003796)
 
 
 def equal_earth(lonlat: LonLat) -> LonLat:
-    """The Equal Earth projection of positions in degrees, in float64, of the unit sphere: equal areas stay equal.
+    """Project positions in degrees by Equal Earth, in float64, on the unit sphere: equal areas stay equal.
 
     Savric, Patterson and Jenny (2018): sin(theta) = sqrt(3) / 2 sin(lat); y = A4 theta^9 + A3 theta^7 + A2 theta^3 +
     A1 theta; x = 2 sqrt(3) lambda cos(theta) / (3 dy/dtheta).
@@ -76,7 +76,7 @@ def equal_earth(lonlat: LonLat) -> LonLat:
 
 
 def from_equal_earth(xy: LonLat) -> LonLat:
-    """The inverse of :func:`equal_earth`, degrees; nan outside the globe."""
+    """Return the degrees of projected positions, the inverse of :func:`equal_earth`; nan outside the globe."""
     x, y = xy.double().unbind(-1)
     theta = y
     for _ in range(8):  # Newton; the height rises with the angle, nearly in proportion
@@ -89,14 +89,14 @@ def from_equal_earth(xy: LonLat) -> LonLat:
 
 
 def _equal_earth_height(theta: Float[Tensor, "*batch"]) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
-    """y of an auxiliary angle, and its derivative."""
+    """Return y of an auxiliary angle, and its derivative."""
     a1, a2, a3, a4 = EQUAL_EARTH
     height = a4 * theta**9 + a3 * theta**7 + a2 * theta**3 + a1 * theta
     return height, 9 * a4 * theta**8 + 7 * a3 * theta**6 + 3 * a2 * theta**2 + a1
 
 
 def tile_grid(lonlat: Float[Tensor, "n 2"], *, km: float, px: int) -> Float[Tensor, "n px px 2"]:
-    """Positions of the pixel centres of square tiles, first row in the north.
+    """Return the positions of the pixel centres of square tiles, first row in the north.
 
     Latitude steps are equal; longitude steps are stretched by 1 / cos(latitude of the centre), so that a tile is
     as wide as it is high in kilometres. Longitudes may leave [-180, 180).
@@ -108,7 +108,7 @@ def tile_grid(lonlat: Float[Tensor, "n 2"], *, km: float, px: int) -> Float[Tens
 
 
 def blocks(lonlat: LonLat, degrees: float) -> Int[Tensor, "*batch"]:
-    """The number of the ``degrees`` x ``degrees`` longitude-latitude cell that each position lies in.
+    """Return the number of the ``degrees`` x ``degrees`` longitude-latitude cell that each position lies in.
 
     Cells are counted west to east, then south to north, from 180 W 90 S.
     """
@@ -119,7 +119,7 @@ def blocks(lonlat: LonLat, degrees: float) -> Int[Tensor, "*batch"]:
 
 
 def near_blocks(lonlat: Float[Tensor, "n 2"], cells: Int[Tensor, "m"], degrees: float, *, km: float) -> Bool[Tensor, "n"]:
-    """Which positions lie in one of the ``degrees`` x ``degrees`` cells, or nearer than ``km`` to one.
+    """Return which positions lie in one of the ``degrees`` x ``degrees`` cells, or nearer than ``km`` to one.
 
     The distance is the great circle's, to the nearest point of the cell, exact but for rounding. On a parallel it
     grows with the difference of longitude, so of a row of cells only the nearest meridian side counts. Along a side

@@ -2,9 +2,9 @@
 
 CSPOPS_DEVICE      auto (a GPU where there is one), cpu, cuda, cuda:1 ...
 CSPOPS_DATA_ROOT   folder of images that the catalogue names by path
-CSPOPS_WORKERS     processes that decode images: auto (one a core for images in files, none for images in the catalogue),
+CSPOPS_WORKERS     processes that decode images: auto (one per core for images in files, none for images in the catalogue),
                    0 (decode in the stage's own process), 1, 2 ...
-CSPOPS_NPROC       processes that fine-tune the image network together: 1, 2 ..., auto (one a GPU, 1 where there is none)
+CSPOPS_NPROC       processes that fine-tune the image network together: 1, 2 ..., auto (one per GPU, 1 where there is none)
 """
 
 import os
@@ -38,7 +38,7 @@ class Host(BaseSettings):
         return Path(value).expanduser() if isinstance(value, str) else value
 
     def required_data_root(self, what: str) -> Path:
-        """CSPOPS_DATA_ROOT for what cannot do without; EnvironmentProblem when it is not set, or names a file."""
+        """Return CSPOPS_DATA_ROOT for what cannot do without; EnvironmentProblem when it is not set, or names a file."""
         if "data_root" not in self.model_fields_set:
             raise EnvironmentProblem(
                 f"CSPOPS_DATA_ROOT is not set: {what} in a folder below it", hint="export CSPOPS_DATA_ROOT=/a/disk/with/room"
@@ -46,12 +46,12 @@ class Host(BaseSettings):
         there = next(path for path in (self.data_root, *self.data_root.absolute().parents) if path.exists())
         if not there.is_dir():
             raise EnvironmentProblem(
-                f"{there} is a file: CSPOPS_DATA_ROOT={self.data_root} names no folder", hint="set CSPOPS_DATA_ROOT to a folder"
+                f"{there} is a file: CSPOPS_DATA_ROOT={self.data_root} is not a folder", hint="set CSPOPS_DATA_ROOT to a folder"
             )
         return self.data_root
 
     def torch_device(self) -> "torch.device":
-        """The device to compute on; EnvironmentProblem when CSPOPS_DEVICE names one that is not there."""
+        """Return the device to compute on; EnvironmentProblem when CSPOPS_DEVICE names one that is not there."""
         import torch
 
         if self.device == "auto":
@@ -67,18 +67,18 @@ class Host(BaseSettings):
         return device
 
     def decoders(self, *, by_path: bool) -> int:
-        """How many processes decode images that lie in files, or else in the catalogue; EnvironmentProblem for nonsense."""
+        """Return how many processes decode images in files, or else in the catalogue; EnvironmentProblem for nonsense."""
         if self.workers == "auto":
             cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
             return cores if by_path else 0
         if not (self.workers.isascii() and self.workers.isdecimal()):
             raise EnvironmentProblem(
-                f"CSPOPS_WORKERS={self.workers} is no number of processes", hint="set it to auto, 0, 1, 2 ..."
+                f"CSPOPS_WORKERS={self.workers} is not a number of processes", hint="set it to auto, 0, 1, 2 ..."
             )
         return int(self.workers)
 
     def processes(self) -> int:
-        """How many processes train together; EnvironmentProblem for nonsense, and for more than there are GPUs."""
+        """Return how many processes train together; EnvironmentProblem for nonsense, and for more than there are GPUs."""
         import torch
 
         device = self.torch_device()
@@ -86,7 +86,7 @@ class Host(BaseSettings):
         if self.nproc == "auto":
             return max(1, gpus)
         if not (self.nproc.isascii() and self.nproc.isdecimal() and int(self.nproc)):
-            raise EnvironmentProblem(f"CSPOPS_NPROC={self.nproc} is no number of processes", hint="set it to auto, 1, 2 ...")
+            raise EnvironmentProblem(f"CSPOPS_NPROC={self.nproc} is not a number of processes", hint="set it to auto, 1, 2 ...")
         if device.type == "cuda" and int(self.nproc) > gpus:
             raise EnvironmentProblem(
                 f"CSPOPS_NPROC={self.nproc} needs a GPU for each process, and CSPOPS_DEVICE={self.device} has {gpus}",

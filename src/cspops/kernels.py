@@ -22,7 +22,7 @@ LEAST_WORK = 2**23
 def linear(
     x: Float[Tensor, "*batch i"], weight: Float[Tensor, "o i"], bias: Float[Tensor, "o"] | None = None
 ) -> Float[Tensor, "*batch o"]:
-    """x weight^T + bias, as `torch.nn.functional.linear`."""
+    """Return x weight^T + bias, as `torch.nn.functional.linear`."""
     work = x.numel() * len(weight)
     if work < LEAST_WORK or not (_float32_on_cpu(x) and _float32_on_cpu(weight) and _onednn_is_faster()):
         return functional.linear(x, weight, bias)
@@ -33,12 +33,12 @@ def linear(
 
 
 def product(a: Float[Tensor, "n i"], b: Float[Tensor, "i o"]) -> Float[Tensor, "n o"]:
-    """a b, as `torch.mm`."""
+    """Return a b, as `torch.mm`."""
     return linear(a, b.T)
 
 
 class Linear(nn.Linear):
-    """`torch.nn.Linear` by `linear`."""
+    """`torch.nn.Linear`, computed by `linear`."""
 
     def forward(self, input: Float[Tensor, "*batch i"]) -> Float[Tensor, "*batch o"]:
         return linear(input, self.weight, self.bias)
@@ -62,11 +62,11 @@ TABLE = 2**20
 
 
 def row_blocks(rows: Int[Tensor, "n"], classes: int) -> list[Int[Tensor, "b"]]:
-    """``rows`` in parts of at most ``TABLE // classes``, in order; none where there is no row."""
+    """Split ``rows`` in parts of at most ``TABLE // classes``, in order; none where there is no row."""
     return [part for part in rows.split(max(1, TABLE // classes)) if len(part)]
 
 
 @cache
 def _onednn_is_faster() -> bool:
-    """By the instruction set and nothing measured: the choice must be the same in every run on a machine."""
+    """Judge by the instruction set and nothing measured: the choice must be the same in every run on a machine."""
     return torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() == "AVX512"

@@ -30,7 +30,7 @@ Box = tuple[float, float, float, float]
 
 
 def climate_zones(pixels: tuple[int, int, int, int] | None = None) -> UInt8[Tensor, "h w"]:
-    """The codes of the raster, north up, first pixel at 180 W 90 N; or of a part: left, top, right and bottom pixel.
+    """Read the raster's codes, north up, first pixel at 180 W 90 N; or those of a part: left, top, right, bottom pixel.
 
     Takes a third of a second and, for the whole, 84 MB. Nothing keeps it here: callers take what they need and let it go.
     """
@@ -39,7 +39,7 @@ def climate_zones(pixels: tuple[int, int, int, int] | None = None) -> UInt8[Tens
 
 
 def zones_at(zones: UInt8[Tensor, "h w"], lonlat: LonLat) -> Int[Tensor, "*batch"]:
-    """The code of the pixel that each position lies in, of a whole raster such as `climate_zones`."""
+    """Return the code of the pixel that each position lies in, of a whole raster such as `climate_zones`."""
     row, column = equirectangular_pixel(lonlat, height=zones.shape[0], width=zones.shape[1])
     return zones[row, column].long()
 
@@ -61,7 +61,7 @@ class LandRuns:
 
     @classmethod
     def of(cls, land: Bool[np.ndarray, "h w"]) -> "LandRuns":
-        """Of a raster that is true on land, north up, first pixel at 180 W 90 N.
+        """Find the runs of a raster that is true on land, north up, first pixel at 180 W 90 N.
 
         Raises:
             ValueError: there is no land.
@@ -83,12 +83,12 @@ class LandRuns:
         return cls(area.cumsum(0), columns * (360 / w) - 180, height)
 
     def to(self, device: torch.device) -> "LandRuns":
-        """The same on ``device``."""
+        """Return the same on ``device``."""
         return LandRuns(self.upto.to(device), self.lon.to(device), self.height.to(device))
 
 
 def read_land_runs() -> LandRuns:
-    """The land of the embedded raster. Takes half a second."""
+    """Read the land of the embedded raster. Takes half a second."""
     return LandRuns.of((climate_zones() != SEA).numpy())
 
 
@@ -97,7 +97,7 @@ def on_land(runs_on: Callable[[torch.device], LandRuns], *shape: int, generator:
 
     Args:
         runs_on: the land on a device, that of the generator.
-        shape: leading axes of the answer.
+        shape: leading axes of the result.
         generator: the stream.
     """
     runs = runs_on(generator.device)
@@ -121,7 +121,7 @@ class LandCells:
     box: Box
 
     def is_land(self, lonlat: Float[np.ndarray, "n 2"]) -> Bool[np.ndarray, "n"]:
-        """Whether the cell that each position (degrees) lies in is land for the most part; nan is not land."""
+        """Return whether the cell that each position (degrees) lies in is land for the most part; nan is not land."""
         west, south, east, north = self.box
         height, width = self.share.shape
         around = round(width * 360 / (east - west))
@@ -134,12 +134,12 @@ class LandCells:
 
 @functools.cache
 def globe() -> LandCells:
-    """Of the whole Earth, in cells of ``CELL`` x ``CELL`` pixels."""
+    """Return the land of the whole Earth, in cells of ``CELL`` x ``CELL`` pixels."""
     return LandCells(_share(climate_zones(), CELL), (-180.0, -90.0, 180.0, 90.0))
 
 
 def land_of(box: Box) -> LandCells:
-    """Of a box and a little around it, in finer cells the smaller it is; no more of the raster is held than that."""
+    """Return the land of a box and a little around it, in finer cells the smaller it is; no more of the raster is held."""
     west, south, east, north = box
     pixels = PER_DEGREE * max(east - west, north - south)
     cell = next((side for side in (12, 6, 4, 3, 2) if pixels / side >= CELLS), 1)
@@ -153,12 +153,12 @@ def land_of(box: Box) -> LandCells:
 
 
 def is_land(lonlat: Float[np.ndarray, "n 2"]) -> Bool[np.ndarray, "n"]:
-    """Whether each position (degrees) is land, by the globe's cells; nan is not land."""
+    """Return whether each position (degrees) is land, by the globe's cells; nan is not land."""
     return globe().is_land(lonlat)
 
 
 def _share(zones: UInt8[Tensor, "rows columns"], cell: int) -> Float[np.ndarray, "h w"]:
-    """The share of land in each cell of ``cell`` x ``cell`` pixels."""
+    """Return the share of land in each cell of ``cell`` x ``cell`` pixels."""
     land = (zones != SEA).numpy().view(np.uint8)
     height, width = land.shape[0] // cell, land.shape[1] // cell
     share: np.ndarray = land.reshape(height, cell, width, cell).mean((1, 3))

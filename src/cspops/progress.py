@@ -1,4 +1,4 @@
-"""How long-running code says where it is: lines of the logger `cspops` on stderr, or a bar on a terminal."""
+"""How long-running code shows where it is: lines of the logger `cspops` on stderr, or a bar on a terminal."""
 
 import logging
 import sys
@@ -41,7 +41,7 @@ def show_from(level: int) -> None:
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """Nothing is logged while the block runs."""
+    """Log nothing while the block runs."""
     ours = logging.getLogger("cspops")
     level = ours.level
     ours.setLevel(logging.CRITICAL)
@@ -52,11 +52,11 @@ def silence() -> Iterator[None]:
 
 
 def uncounted(more: int) -> None:
-    """A `Step` that nobody looks at."""
+    """Ignore a `Step`."""
 
 
 def in_bytes(n: float) -> str:
-    """`1.5 GB`: decimal units, as disks and publishers count."""
+    """Write a size as `1.5 GB`: decimal units, as disks and publishers count."""
     for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if n >= size:
             return f"{n / size:.1f} {unit}"
@@ -106,7 +106,7 @@ class Meter:
         self._bar.stop()
 
     def to(self, done: int, total: int | None = None) -> None:
-        """So much is done. ``total`` when it has become known."""
+        """Show that so much is done. ``total`` when it has become known."""
         self._bar.update(self._task.id, completed=done, total=total)
         now = self._clock()
         if self._shown and not self._is_bar and now - self._last >= self._every:
@@ -114,11 +114,11 @@ class Meter:
             log.info(self._line())
 
     def step(self, more: int) -> None:
-        """So many more are done: a `Step`."""
+        """Show that so many more are done: a `Step`."""
         self.to(int(self._task.completed) + more)
 
     def each(self, items: Iterable[Item], size: Callable[[Item], int] = lambda item: 1) -> Iterator[Item]:
-        """The same items, each counted as ``size`` says when the next one is asked for."""
+        """Yield the same items, each counted as ``size`` says when the next one is asked for."""
         for item in items:
             yield item
             self.step(size(item))

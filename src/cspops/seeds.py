@@ -13,18 +13,18 @@ import torch
 
 
 def derive(seed: int, *purpose: str | int | float) -> int:
-    """A 63-bit seed for ``purpose``, e.g. ``derive(0, "pretrain", "dropout", 3)``."""
+    """Return a 63-bit seed for ``purpose``, e.g. ``derive(0, "pretrain", "dropout", 3)``."""
     text = "/".join(str(part) for part in (seed, *purpose))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
 def numpy_stream(seed: int, *purpose: str | int | float) -> np.random.Generator:
-    """A numpy generator for ``purpose``."""
+    """Return a numpy generator for ``purpose``."""
     return np.random.default_rng(derive(seed, *purpose))
 
 
 def torch_stream(seed: int, *purpose: str | int | float, device: torch.device | str = "cpu") -> torch.Generator:
-    """A torch generator for ``purpose`` on ``device``."""
+    """Return a torch generator for ``purpose`` on ``device``."""
     return torch.Generator(device=device).manual_seed(derive(seed, *purpose))
 
 

@@ -1,13 +1,13 @@
 """Axis letters and the types that function borders are annotated with.
 
-| letter | axis                        |
-|--------|-----------------------------|
-| n      | batch, or observations      |
-| c      | negative locations an image |
-| d      | embedding                   |
-| k      | image features              |
-| q      | classes                     |
-| s      | scales of an encoding       |
+| letter | axis                         |
+|--------|------------------------------|
+| n      | batch, or observations       |
+| c      | negative locations per image |
+| d      | embedding                    |
+| k      | image features               |
+| q      | classes                      |
+| s      | scales of an encoding        |
 
 The annotations are checked at run time in the tests only (jaxtyping with beartype).
 """

@@ -1,4 +1,4 @@
-"""What every stage is given besides its params: where to read, where to write, where it runs."""
+"""What every stage gets besides its params: where to read, where to write, where it runs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Site:
-    """The surroundings of one run of a stage."""
+    """The folders and the host of one run of a stage."""
 
     raw: Path
     """The raw inputs that data.dvc brings."""

@@ -18,7 +18,6 @@ from typer.testing import CliRunner
 from cspops.commands import app, image_networks
 from cspops.data.catalogue import SCHEMA
 from cspops.data.few_shot import few_shot_levels
-from cspops.data.image_columns import IMAGE
 from cspops.errors import CspopsError, DataError, EnvironmentProblem, ParamsError
 from cspops.host import Host
 from cspops.imagessl.images import Pretrained
@@ -27,7 +26,7 @@ from cspops.params import load, recorded, with_values
 from cspops.params.section import Section
 from cspops.pipeline import image_network_table, image_probes, paths
 from cspops.pipeline.image_probes import chosen, colour_statistics, image_rows
-from cspops.pixels.reading import Reading
+from cspops.pixels.reading import IMAGE, Reading
 from cspops.training.finetune_img import linear_probe
 
 ROOT = Path(__file__).parents[2]

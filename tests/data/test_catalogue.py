@@ -12,8 +12,8 @@ import torch
 
 from cspops.data import catalogue as captures
 from cspops.data.catalogue import NO_DATE, SCHEMA, read_captures, read_images, read_observations
-from cspops.data.image_columns import CROP, GIVEN_FEATURES
 from cspops.errors import DataError
+from cspops.pixels.reading import CROP, GIVEN_FEATURES
 
 PICTURE = {"bytes": b"P6", "path": None}
 inf = float("inf")

@@ -6,8 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from cspops.data.given_features import read_given
-from cspops.data.image_columns import GIVEN_FEATURES
 from cspops.errors import DataError
+from cspops.pixels.reading import GIVEN_FEATURES
 
 RNG = np.random.default_rng(0)
 
@@ -51,8 +51,8 @@ def test_some_with_and_some_without_are_counted(tmp_path):
 BAD = {
     "missing.npy": (None, "is missing"),
     "../out.npy": (None, "lies outside"),
-    "text.npy": (b"text", "is no .npy matrix"),
-    "objects.npy": (np.array([[{}]], dtype=object), "is no .npy matrix"),
+    "text.npy": (b"text", "is not an .npy matrix"),
+    "objects.npy": (np.array([[{}]], dtype=object), "is not an .npy matrix"),
     "vector.npy": (np.ones(5), "holds float64 of shape .5,., not a matrix"),
     "whole.npy": (np.ones((5, 2), int), "holds int64 of shape .5, 2., not a matrix"),
     "wide.npy": (np.ones((5, 3)), "wide.npy has 3 columns and .*good.npy 2"),

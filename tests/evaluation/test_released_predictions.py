@@ -15,7 +15,6 @@ import torch
 from judged_set import RATIOS, ROLES, SEEDS, UNLABELLED, UNLOCATED, VIEW, N, Q, write_site
 from scipy import sparse
 
-from cspops.data.image_columns import GIVEN_FEATURES
 from cspops.data.splits import piece
 from cspops.errors import DataError
 from cspops.evaluation.predictor import combined_log_p
@@ -23,6 +22,7 @@ from cspops.evaluation.released import FLOOR, NAME, predicted, read_released, re
 from cspops.params.graph import FinetuneImgView
 from cspops.params.image_networks import Released
 from cspops.pipeline import evaluate, finetune_img
+from cspops.pixels.reading import GIVEN_FEATURES
 from cspops.site import Site
 
 TESTED = [i for i, role in enumerate(ROLES) if role == "test"]

@@ -98,7 +98,7 @@ def test_what_is_odd_about_the_whole_is_told_after_its_last_row(tmp_path, said):
     next(source)
     assert said == []
     list(source)
-    assert said == [f"{tmp_path / 'set'}: files that are no images, left out: 1 .txt"]
+    assert said == [f"{tmp_path / 'set'}: files that are not images, left out: 1 .txt"]
 
 
 def test_what_holds_no_image_is_refused_without_a_word_of_params(tmp_path):

@@ -290,7 +290,7 @@ def test_all_chosen_sections_that_are_absent_are_named_and_completed_keeps_what_
 
 
 def test_null_is_no_section(good: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(ParamsError, match=r"params.yaml: losses.nce: null is no section"):
+    with pytest.raises(ParamsError, match=r"params.yaml: losses.nce: null is not a section"):
         params.load(write(tmp_path, changed(good, "losses.nce", None)))
 
 

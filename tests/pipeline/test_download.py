@@ -155,5 +155,5 @@ def test_a_broken_file_of_a_published_set_is_named_and_nothing_is_fetched_in_its
     write_inat2018_features(host / "inat2018")
     (host / "inat2018/categories2018.json").write_text("[")
     monkeypatch.setattr(download, "ensure", lambda *_, **__: pytest.fail("asked for the published files"))
-    with pytest.raises(DataError, match=r"categories2018\.json is no list of categories"):
+    with pytest.raises(DataError, match=r"categories2018\.json is not a list of categories"):
         download.run(of(source="inat2018", inat2018__form="features"), with_root(site, host))

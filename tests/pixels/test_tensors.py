@@ -11,9 +11,8 @@ import pytest
 from image_files import encoded
 from PIL import Image
 
-from cspops.data.image_columns import CROP, IMAGE
 from cspops.errors import DataError
-from cspops.pixels.reading import Reading
+from cspops.pixels.reading import CROP, IMAGE, Reading
 from cspops.pixels.tensors import by_path, decode, read_reading, stacked
 from cspops.pixels.workers import Workers
 

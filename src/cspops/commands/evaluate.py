@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from cspops.commands.options import load_models
 from cspops.commands.output import clean, print_json, show
 from cspops.data.json_files import Document, read_json
-from cspops.errors import DataError
-from cspops.intake.judging.labels import listed
+from cspops.errors import DataError, listed
 from cspops.pipeline import paths
 from cspops.progress import Meter
 from cspops.report.tables import percent

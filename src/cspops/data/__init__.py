@@ -1,1 +1,1 @@
-"""The data room: raw inputs to catalogue, catalogue to roles and few-shot subsets, features by row."""
+"""What the method reads: the catalogue, its roles and few-shot subsets, features by row, negative locations."""

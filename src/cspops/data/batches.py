@@ -27,7 +27,7 @@ class Labelled:
 
 
 def epoch_of_rows(n: int, batch_size: int, *, generator: torch.Generator) -> Iterator[Int[Tensor, "b"]]:
-    """Row numbers of one epoch in random order, ``batch_size`` at a time; a last batch of one row is dropped.
+    """Yield the row numbers of one epoch in random order, ``batch_size`` at a time; a last batch of one row is dropped.
 
     (In-batch negatives need two rows.)
     """

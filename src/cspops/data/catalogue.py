@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 
-from cspops.data.image_columns import CROP, GIVEN_FEATURES, IMAGE
 from cspops.errors import DataError
+from cspops.pixels.reading import CROP, GIVEN_FEATURES, IMAGE
 from cspops.shapes import Float, Int, Tensor
 
 SCHEMA = pa.schema(
@@ -87,7 +87,7 @@ def read_observations(folder: Path) -> Observations:
 
 
 def read_images(folder: Path, rows: range) -> pa.Table:
-    """Columns image and, where the catalogue has them, crop and image_features of consecutive rows."""
+    """Read the columns image and, where the catalogue has them, crop and image_features of consecutive rows."""
     file = pq.ParquetFile(folder / "observations.parquet")
     columns = [name for name in ("image", "crop", "image_features") if name in file.schema_arrow.names]
     parts, start = [], 0
@@ -103,7 +103,7 @@ def read_images(folder: Path, rows: range) -> pa.Table:
 
 
 def floats(column: pa.ChunkedArray) -> np.ndarray:
-    """Numbers with nan for null."""
+    """Return numbers with nan for null."""
     numbers: np.ndarray = pc.cast(column, pa.float64()).fill_null(float("nan")).to_numpy().copy()
     return numbers
 
@@ -113,7 +113,7 @@ NO_DATE = -(2**62)
 
 @dataclass(frozen=True)
 class Captures:
-    """Row i of each belongs to observation i of the catalogue."""
+    """Where and when images were captured; row i of each column belongs to observation i of the catalogue."""
 
     obs_id: list[str]
     lonlat: Float[Tensor, "n 2"]

@@ -12,19 +12,19 @@ from cspops.errors import DataError
 
 
 def fingerprint(obs_id: Sequence[str]) -> str:
-    """sha256 of the observation ids in their order."""
+    """Return sha256 of the observation ids in their order."""
     return hashlib.sha256("\n".join(obs_id).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class FeatureFile:
-    """features.npy with features.json beside it."""
+    """A matrix of image features: features.npy, with features.json beside it."""
 
     folder: Path
 
     def create(self, obs_id: Sequence[str], width: int) -> np.memmap:
         """Make (or re-open, when it was made for the same rows) the matrix for writing."""
-        about = self._about(obs_id, width)
+        about = {"rows": len(obs_id), "width": width, "dtype": "float16", "fingerprint": fingerprint(obs_id)}
         if self._json.is_file() and json.loads(self._json.read_text()) == about and self._npy.is_file():
             return np.lib.format.open_memmap(self._npy, mode="r+")
         matrix = np.lib.format.open_memmap(self._npy, mode="w+", dtype=np.float16, shape=(len(obs_id), width))
@@ -32,16 +32,12 @@ class FeatureFile:
         return matrix
 
     def read(self, obs_id: Sequence[str]) -> np.memmap:
-        """The matrix (n, k), read-only, after checking that its rows are these observations."""
+        """Open the matrix (n, k), read-only, after checking that its rows are these observations."""
         about = json.loads(self._json.read_text())
         matrix = np.lib.format.open_memmap(self._npy, mode="r")
         if about["fingerprint"] != fingerprint(obs_id) or matrix.shape != (len(obs_id), about["width"]):
             raise DataError(f"{self._npy} holds the features of other observations", hint="dvc repro featurize")
         return matrix
-
-    @staticmethod
-    def _about(obs_id: Sequence[str], width: int) -> dict[str, object]:
-        return {"rows": len(obs_id), "width": width, "dtype": "float16", "fingerprint": fingerprint(obs_id)}
 
     @property
     def _npy(self) -> Path:

@@ -18,7 +18,7 @@ from cspops.shapes import Bool, Float, Int, Tensor
 def few_shot_levels(
     label: Int[Tensor, "n"], train: Bool[Tensor, "n"], *, ratios: tuple[float, ...], seed: int
 ) -> Float[Tensor, "n"]:
-    """The smallest label ratio at which each row lends its label to fine-tuning; nan for never.
+    """Return the smallest label ratio at which each row lends its label to fine-tuning; nan for never.
 
     Stratified: of a class with m labelled training rows, max(1, round(m ratio)) are chosen (halves up), at random by
     ``seed``. Nested by construction: the rows of ratio r are those whose level is at most r.
@@ -37,7 +37,7 @@ def few_shot_levels(
 
 
 class Subset(TypedDict):
-    """Of a seed and label ratio."""
+    """The few-shot subset of a seed and label ratio."""
 
     rows: int
     classes: int
@@ -47,10 +47,10 @@ class Subset(TypedDict):
 def describe_subsets(
     obs_id: list[str], label: Int[Tensor, "n"], levels: Mapping[str, Float[Tensor, "n"]], *, ratios: tuple[float, ...]
 ) -> dict[str, dict[str, Subset]]:
-    """For each seed and label ratio the rows, the classes, and a hash that tells whether two subsets are the same.
+    """Return for each seed and label ratio the rows, the classes, and a hash that tells whether two subsets are the same.
 
     `sha256` is of the sorted obs_ids in UTF-8, a newline between them:
-    `sort FILE | head -c -1 | sha256sum` where LC_ALL is C and FILE has one a line.
+    `sort FILE | head -c -1 | sha256sum` where LC_ALL is C and FILE has one per line.
     """
     ids = pa.array(obs_id, pa.string())
     order = pc.sort_indices(ids)

@@ -30,7 +30,7 @@ class GivenFeatures:
         return int(self.matrices[0].shape[1])
 
     def block(self, rows: range) -> np.ndarray:
-        """float16 (n, k) of consecutive observations, each matrix read from its front to its end.
+        """Return float16 (n, k) of consecutive observations, each matrix read from its front to its end.
 
         Raises:
             DataError: a value is not finite, or beyond 65504, the largest number of float16.
@@ -49,13 +49,13 @@ class GivenFeatures:
                 what = "leaves the range of float16" if np.isfinite(values[first]).all() else "is not finite"
                 raise DataError(
                     f"{self.files[number]}: row {row_of[here][first]} {what}",
-                    hint="mend the matrix, then dvc repro download",
+                    hint="fix the matrix, then dvc repro download",
                 )
         return out
 
 
 def read_given(folder: Path, root: Path) -> GivenFeatures | None:
-    """The given features of the catalogue in ``folder``, None when it has images; matrices lie below ``root``.
+    """Read the given features of the catalogue in ``folder``, None when it has images; matrices lie below ``root``.
 
     Raises:
         DataError: some observations have features and some have none, or a matrix is missing or does not fit.
@@ -100,7 +100,7 @@ def _matrix(file: Path) -> np.ndarray:
     except FileNotFoundError:
         raise DataError(f"{file} is missing", hint="set CSPOPS_DATA_ROOT to the folder of the data set") from None
     except (ValueError, OSError, EOFError):
-        raise DataError(f"{file} is no .npy matrix, or not a whole one", hint="fetch it again: cspops download") from None
+        raise DataError(f"{file} is not an .npy matrix, or not a whole one", hint="fetch it again: cspops download") from None
     if not isinstance(matrix, np.ndarray) or matrix.ndim != 2 or matrix.dtype.kind != "f" or 0 in matrix.shape:
         about = f"{matrix.dtype} of shape {matrix.shape}" if isinstance(matrix, np.ndarray) else "an archive"
         raise DataError(f"{file} holds {about}, not a matrix of features", hint="fetch it again: cspops download")

@@ -1,4 +1,4 @@
-"""JSON files that other commands wrote, read with a word for the user where they are not there or not whole."""
+"""JSON files that other commands wrote, read with a sentence for the user where they are missing or broken."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ Document = dict[str, Any]
 
 
 def read_json(file: Path, *, remake: str) -> Any:
-    """The content of a file; DataError, with ``remake`` as the next command, where it is missing or no JSON."""
+    """Read a file; DataError, with ``remake`` as the next command, where it is missing or no JSON."""
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:

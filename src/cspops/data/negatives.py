@@ -29,13 +29,13 @@ Law = Literal["sphere", "planar_disk", "ne_quadrant", "land", "data"]
 
 @runtime_checkable
 class Sampler(Protocol):
-    """Draws positions in degrees, float64, on the generator's device; ``shape`` are the leading axes of the answer."""
+    """Draws positions in degrees, float64, on the generator's device; ``shape`` are the leading axes of the result."""
 
     def __call__(self, *shape: int, generator: torch.Generator) -> Tensor: ...
 
 
 def negative_sampler(name: Law, *, land: LandRuns | None = None, data: Float[Tensor, "m 2"] | None = None) -> Sampler:
-    """The law called ``name``.
+    """Return the law called ``name``.
 
     Args:
         name: which law.
@@ -67,7 +67,7 @@ def negative_sampler(name: Law, *, land: LandRuns | None = None, data: Float[Ten
 
 
 def planar_disk(*shape: int, generator: torch.Generator) -> Float[Tensor, "*shape 2"]:
-    """A uniform point of the sphere, projected on the equatorial plane, its x and y stretched to degrees.
+    """Draw uniform points of the sphere, project them on the equatorial plane, and stretch x and y to degrees.
 
     With u, v uniform in [0, 1) and r = sqrt(1 - u^2): longitude 180 r cos 2 pi v, latitude 90 r sin 2 pi v. Both are
     uniform in degrees, but not independent: no position leaves the ellipse (lon/180)^2 + (lat/90)^2 <= 1, a third is
@@ -81,7 +81,7 @@ def planar_disk(*shape: int, generator: torch.Generator) -> Float[Tensor, "*shap
 
 
 def ne_quadrant(*shape: int, generator: torch.Generator) -> Float[Tensor, "*shape 2"]:
-    """Longitude uniform in [0, 180), latitude uniform in [0, 90): nothing in the west or the south, a third beyond 60 N.
+    """Draw longitudes from [0, 180) and latitudes from [0, 90), uniformly: no west, no south, a third beyond 60 N.
 
     Note: The released `spherical`, its default: a bug.
     """
@@ -90,13 +90,13 @@ def ne_quadrant(*shape: int, generator: torch.Generator) -> Float[Tensor, "*shap
 
 
 def from_data(data_on: Callable[[torch.device], Tensor], *shape: int, generator: torch.Generator) -> Float[Tensor, "*shape 2"]:
-    """Rows of the data, with replacement, each as likely as the others: negatives as unevenly spread as the positives."""
+    """Draw rows of the data, with replacement, each as likely as the others: as unevenly spread as the positives."""
     data = data_on(generator.device)
     row: Int[Tensor, "*shape"] = torch.randint(len(data), shape, generator=generator, device=generator.device)
     return data[row]
 
 
 def _uniforms(*shape: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Two independent uniform numbers in [0, 1) for each position."""
+    """Draw two independent uniform numbers in [0, 1) for each position."""
     u, v = torch.rand(2, *shape, generator=generator, device=generator.device, dtype=torch.float64)
     return u, v

@@ -34,7 +34,7 @@ def assign_roles(
     location_id: pa.Array | pa.ChunkedArray | None,
     seed: int,
 ) -> list[str]:
-    """The role of every observation.
+    """Return the role of every observation.
 
     `official` takes the source's own split; rows without a role and without a label train. Where it has no val, the share
     `val` of its labelled training rows becomes val, at random; where no row has a role, `random` is used.
@@ -57,37 +57,37 @@ def assign_roles(
     """
     place = _places(location_id, len(official))
     given = pa.array(official, pa.string())
-    can_tell = labelled.numpy()
+    has_label = labelled.numpy()
     if settings.method == "official" and given.null_count < len(given):
-        roles = _official(given, can_tell)
+        roles = _official(given, has_label)
         if location_id is not None:
             _refuse_split_places(roles, place, location_id)
         if not (roles == VAL).any():
-            drawn = _draw(place, (roles == TRAIN) & can_tell, (settings.val,), numpy_stream(seed, "split", "official val"))[0]
+            drawn = _draw(place, (roles == TRAIN) & has_label, (settings.val,), numpy_stream(seed, "split", "official val"))[0]
             roles[drawn[place]] = VAL
             log.info(f"the source's split has no val: {(roles == VAL).sum()} of its training rows are taken (split.val)")
-        _require_all(roles, can_tell, "the source's split has", RANDOM)
+        _require_all(roles, has_label, "the source's split has", RANDOM)
     else:
         if settings.method == "official":
             log.info("the source has no split of its own: roles are drawn as with split.method: random")
         roles = np.full(len(given), TRAIN, dtype=np.int8)
         if settings.spatial_val + settings.spatial_test > 0:
-            held = _hold_out(place, can_tell, lonlat, settings, seed)
+            held = _hold_out(place, has_label, lonlat, settings, seed)
             roles[:] = held[place]
-        parts = _draw(place, (roles == TRAIN) & can_tell, (settings.val, settings.test), numpy_stream(seed, "split", "random"))
+        parts = _draw(place, (roles == TRAIN) & has_label, (settings.val, settings.test), numpy_stream(seed, "split", "random"))
         for role, drawn in zip((VAL, TEST), parts, strict=True):
             roles[drawn[place]] = role
-        _require_all(roles, can_tell, f"of {can_tell.sum()} labelled rows, split leaves", _remedy(location_id is not None))
+        _require_all(roles, has_label, f"of {has_label.sum()} labelled rows, split leaves", _remedy(location_id is not None))
     names: list[str] = np.array(ROLES, dtype=object)[roles].tolist()
     return names
 
 
 def _places(location_id: pa.Array | pa.ChunkedArray | None, n: int) -> Int[np.ndarray, "n"]:
-    """The number of each row's place, from 0."""
+    """Return the number of each row's place, from 0."""
     if location_id is None:
         return np.arange(n)
     if location_id.null_count == n:
-        log.info("no row has a location_id: split.unit: location_id does as observation does")
+        log.info("no row has a location_id: split.unit: location_id acts as observation does")
     column = location_id.combine_chunks() if isinstance(location_id, pa.ChunkedArray) else location_id
     codes = column.dictionary_encode()
     place: np.ndarray = codes.indices.fill_null(-1).to_numpy().astype(np.int64)
@@ -138,7 +138,7 @@ def _refuse_split_places(roles: np.ndarray, place: np.ndarray, location_id: pa.A
 def _draw(
     place: Int[np.ndarray, "n"], rows: Bool[np.ndarray, "n"], shares: tuple[float, ...], stream: np.random.Generator
 ) -> list[Bool[np.ndarray, "places"]]:
-    """The places drawn for each share of ``rows``: at least one, and one place stays.
+    """Draw places for each share of ``rows``: at least one, and one place stays.
 
     In a random order, a place belongs to the share that its middle row falls in.
     """
@@ -162,7 +162,7 @@ def _hold_out(
     settings: Split,
     seed: int,
 ) -> Int[np.ndarray, "places"]:
-    """TRAIN, SPATIAL_VAL, SPATIAL_TEST or BUFFER for each place."""
+    """Return TRAIN, SPATIAL_VAL, SPATIAL_TEST or BUFFER for each place."""
     degrees, first, both = settings.block_degrees, settings.spatial_val, settings.spatial_val + settings.spatial_test
     places, n = _count(place), len(place)
     roles = np.full(places, TRAIN, dtype=np.int8)
@@ -194,7 +194,7 @@ def _hold_out(
 
 
 def _home_blocks(place: Int[np.ndarray, "m"], cell: Int[np.ndarray, "m"], places: int) -> Int[np.ndarray, "places"]:
-    """The block that most rows of each place are in, of two the one of the earlier row; -1 without rows."""
+    """Return the block that most rows of each place are in, of two the one of the earlier row; -1 without rows."""
     width = int(cell.max()) + 1
     pairs, first, count = np.unique(place * width + cell, return_index=True, return_counts=True)
     best = np.lexsort((first, -count, pairs // width))
@@ -214,7 +214,7 @@ def _remedy(by_place: bool) -> str:
 
 
 def _require_all(roles: np.ndarray, labelled: np.ndarray, subject: str, hint: str) -> None:
-    """DataError when train, val or test has no labelled row."""
+    """Raise DataError when train, val or test has no labelled row."""
     if not labelled.any():
         raise DataError(
             "no observation has a label: nothing can be fine-tuned or tested", hint="cspops data check shows what was read"

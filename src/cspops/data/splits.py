@@ -21,7 +21,7 @@ REMAKE = "dvc repro split"
 
 
 def read_roles(folder: Path, obs_id: list[str]) -> dict[str, Bool[Tensor, "n"]]:
-    """A mask for each role; DataError when the file speaks of other observations."""
+    """Read a mask for each role; DataError when the file is about other observations."""
     file = folder / "roles.parquet"
     role = pc.index_in(_read(file, "role", obs_id), pa.array(ROLES)).fill_null(-1).to_numpy()
     if (role < 0).any():
@@ -33,7 +33,7 @@ def read_roles(folder: Path, obs_id: list[str]) -> dict[str, Bool[Tensor, "n"]]:
 
 
 def read_few_shot(folder: Path, obs_id: list[str], *, seed: int, ratio: float) -> Bool[Tensor, "n"]:
-    """Which rows lend their label at one seed and label ratio; DataError when there is none."""
+    """Read which rows lend their label at one seed and label ratio; DataError when there is none."""
     level = _read(folder / "few_shot.parquet", f"seed_{seed}", obs_id).fill_null(np.inf).to_numpy()
     chosen = torch.from_numpy(level <= np.float32(ratio))
     if not chosen.any():
@@ -42,17 +42,17 @@ def read_few_shot(folder: Path, obs_id: list[str], *, seed: int, ratio: float) -
 
 
 def ratio_key(ratio: float) -> str:
-    """The name of a label ratio in files and metrics: `label_5` for 0.05, `label_0p5` for 0.005 (no dots)."""
+    """Return the name of a label ratio in files and metrics: `label_5` for 0.05, `label_0p5` for 0.005 (no dots)."""
     return f"label_{f'{100 * ratio:.6g}'.replace('.', 'p')}"
 
 
 def _read(file: Path, column: str, obs_id: list[str]) -> pa.ChunkedArray:
     table = pq.read_table(file, columns=["obs_id", column])
     if not table["obs_id"].equals(pa.chunked_array([pa.array(obs_id, pa.string())])):
-        raise DataError(f"{file} speaks of other observations than the catalogue", hint=REMAKE)
+        raise DataError(f"{file} is about other observations than the catalogue", hint=REMAKE)
     return table[column]
 
 
 def piece(seed: int, ratio: float) -> Path:
-    """Where the model of a seed and label ratio lies inside its stage's folder."""
+    """Return where the model of a seed and label ratio lies inside its stage's folder."""
     return Path(f"seed_{seed}") / ratio_key(ratio)

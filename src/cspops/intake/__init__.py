@@ -1,1 +1,1 @@
-"""From raw inputs to the catalogue: sources, tables, what images say of themselves, and which rows can be used."""
+"""From raw inputs to the catalogue: sources, tables, what images say about themselves, and which rows can be used."""

@@ -11,9 +11,8 @@ from typing import Any, Literal, NamedTuple, TypedDict
 
 import pyarrow as pa
 
-from cspops.data.image_columns import CROP, GIVEN_FEATURES, IMAGE
 from cspops.files import sha256_of
-from cspops.pixels.reading import Reading
+from cspops.pixels.reading import CROP, GIVEN_FEATURES, IMAGE, Reading
 
 ROWS = pa.schema(
     [
@@ -35,12 +34,12 @@ ROWS = pa.schema(
 )
 """One batch of a source, every column there. `where` is the place in the input as a person would look it up
 (`photos.csv:17`, `trees/oak/a.jpg`). `lon` and `lat` are text (as it stands in the input) or float64 (degrees), a batch at
-a time. `reason` says why the source itself gives the row up, with the value at fault in `detail`; `notes` says what
+a time. `reason` says why the source itself rejects the row, with the value at fault in `detail`; `notes` says what
 was odd about a row that is kept. Reasons and notes are few fixed sentences, so that they can be counted."""
 
 
 class Inspected(NamedTuple):
-    """What looking at the image files of a batch found, an item a row; all null for a row without an image."""
+    """What is wrong with the image files of a batch, one item per row; all null for a row without an image."""
 
     sha256: pa.Array
     """Of the bytes, hexadecimal; null where they were not read."""
@@ -50,7 +49,7 @@ class Inspected(NamedTuple):
 
 
 class FileFacts(TypedDict, total=False):
-    """What is known of a file that was read or fetched, or of the many that a pattern names."""
+    """What is known about a file that was read or fetched, or of the many that a pattern names."""
 
     size: int | None
     """Bytes."""
@@ -92,7 +91,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Account:
-    """Where the rows of a source ended. `artifacts/download/account.json`."""
+    """Where the rows of a source ended: `artifacts/download/account.json`."""
 
     rows: int
     observations: int
@@ -111,11 +110,11 @@ class Account:
     """Observations of each official role, `none` for those without."""
 
     def as_json(self) -> dict[str, Any]:
-        """For account.json."""
+        """Return plain values for account.json."""
         return asdict(self)
 
     def numbers(self) -> dict[str, int | float]:
-        """Its counts alone, which `dvc metrics` compares: reports/data.json."""
+        """Return its counts alone, which `dvc metrics` compares: reports/data.json."""
         return {
             "rows": self.rows,
             "observations": self.observations,
@@ -129,7 +128,7 @@ class Account:
 
 
 def batch(columns: Mapping[str, pa.Array | list[Any]]) -> pa.RecordBatch:
-    """A `ROWS` batch of some of its columns, the others null. `lon` and `lat` may be float64."""
+    """Return a `ROWS` batch of some of its columns, the others null. `lon` and `lat` may be float64."""
     if "where" not in columns:
         raise ValueError("every row says where it stands")
     n = len(columns["where"])
@@ -150,5 +149,5 @@ def batch(columns: Mapping[str, pa.Array | list[Any]]) -> pa.RecordBatch:
 
 
 def file_facts(file: Path) -> FileFacts:
-    """Size in bytes and sha256."""
+    """Return a file's size in bytes and its sha256."""
     return {"size": file.stat().st_size, "sha256": sha256_of(file)}

@@ -30,7 +30,7 @@ PUBLISHED = ("inat2018", "fmow")
 
 
 def open_source(view: "DownloadView", *, raw: Path, data_root: Path, map: Map = map) -> Source:
-    """The rows of ``view.source``, about to be read.
+    """Open ``view.source``, its rows still to be read.
 
     Args:
         view: what stage download reads of params.yaml.
@@ -41,17 +41,10 @@ def open_source(view: "DownloadView", *, raw: Path, data_root: Path, map: Map = 
     match view.settings:
         case BlueMarble() as settings:
             return open_blue_marble(raw, settings, seed=view.seed)
-        case Inat2018(form=form, inspection=inspection):
-            return open_inat2018(data_root / view.source, form=form, inspection=inspection)
+        case Inat2018() as settings:
+            return open_inat2018(data_root / view.source, settings)
         case Fmow() as settings:
-            return open_fmow(
-                data_root / view.source,
-                form=settings.form,
-                inspection=settings.inspection,
-                false_detections=settings.false_detections,
-                test=settings.test,
-                map=map,
-            )
+            return open_fmow(data_root / view.source, settings, map=map)
         case Folder() as settings:
             source = open_folder(
                 _root(settings.root, raw, data_root),

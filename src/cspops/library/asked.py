@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from cspops.data.image_columns import IMAGE
 from cspops.errors import DataError, NoImages
 from cspops.intake.images.metadata import Question, read_metadata
 from cspops.intake.judging.positions import read_positions
@@ -16,7 +15,7 @@ from cspops.intake.rows import Source, batch
 from cspops.intake.sources.folder import open_folder
 from cspops.intake.sources.table import open_table, table_format
 from cspops.intake.tables.columns import USUAL
-from cspops.pixels.reading import Reading
+from cspops.pixels.reading import IMAGE, Reading
 from cspops.pixels.unreadable import below
 
 log = logging.getLogger(__name__)

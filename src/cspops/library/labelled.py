@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cspops.errors import DataError
-from cspops.intake.judging.labels import listed, normalised
+from cspops.errors import DataError, listed
+from cspops.intake.judging.labels import normalised
 from cspops.library.asked import NO_POSITION, Asked
 from cspops.pixels.unreadable import UnreadableImage
 from cspops.shapes import UInt8

@@ -1,7 +1,7 @@
 """params.yaml: the only thing that may change a result, checked as a whole before anything is computed.
 
-`load` answers frozen models; a wrong key or value raises one ParamsError that names each key, its value, the choices and
-the nearest spelling. `view` answers the part that one stage may read.
+`load` returns frozen models; a wrong key or value raises one ParamsError that names each key, its value, the choices and
+the nearest spelling. `view` returns the part that one stage may read.
 """
 
 from cspops.params.graph import VIEWS, DownloadView, PretrainView, recorded, unchosen, value_at, view

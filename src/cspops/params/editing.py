@@ -8,7 +8,7 @@ from typing import Any
 
 
 def with_value(text: str, path: tuple[str | int, ...], value: str | int | float | bool | None) -> str:
-    """The text with the scalar at ``path`` replaced; KeyError when nothing, or no scalar, is there.
+    """Return the text with the scalar at ``path`` replaced; KeyError when nothing, or no scalar, is there.
 
     A comment behind it stays in its column where there is room.
     """
@@ -32,7 +32,7 @@ def with_value(text: str, path: tuple[str | int, ...], value: str | int | float 
 
 
 def with_section(text: str, path: tuple[str, ...], whole: str) -> str:
-    """The text with the section at ``path`` as it stands in ``whole``, before the last of its neighbours, comments included.
+    """Return the text with the section at ``path`` of ``whole``, comments included, before the last of its neighbours.
 
     A text that has the section stays as it is; KeyError when there is no block of neighbours.
     """
@@ -51,14 +51,14 @@ def with_section(text: str, path: tuple[str, ...], whole: str) -> str:
 
 
 def without_sections(text: str, paths: Iterable[tuple[str, ...]]) -> str:
-    """The text without the sections at these paths, comments included."""
+    """Return the text without the sections at these paths, comments included."""
     root, lines = _root(text), text.splitlines(keepends=True)
     gone = {number for path in paths for number in _lines_of(_key_and_value(root, path)[0].start_mark, lines)}
     return "".join(line for number, line in enumerate(lines) if number not in gone)
 
 
 def _lines_of(key: Any, lines: Sequence[str]) -> range:
-    """The line of a key and the deeper ones that follow."""
+    """Return the line of a key and the deeper ones that follow."""
     deeper = takewhile(lambda line: line.startswith(" " * (key.column + 1)), lines[key.line + 1 :])
     return range(key.line, key.line + 1 + len(list(deeper)))
 
@@ -70,7 +70,7 @@ def _root(text: str) -> Any:
 
 
 def _key_and_value(node: Any, path: tuple[str | int, ...]) -> tuple[Any, Any]:
-    """The nodes of the last key of ``path`` below ``node`` and of what it holds; None for what is not there."""
+    """Return the nodes of the last key of ``path`` below ``node`` and of what it holds; None for what is not there."""
     from ruamel.yaml.nodes import MappingNode, SequenceNode
 
     name = None
@@ -85,7 +85,7 @@ def _key_and_value(node: Any, path: tuple[str | int, ...]) -> tuple[Any, Any]:
 
 
 def _scalar(value: str | int | float | bool | None) -> str:
-    """How a value is written: plain where YAML reads it back as it is, within braces too, else in double quotes."""
+    """Return how a value is written: plain where YAML reads it back as it is, within braces too, else in double quotes."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 

@@ -28,7 +28,7 @@ from cspops.params.sections import (
 
 
 def listed(path: str) -> Any:
-    """A field of a view, filled from ``path`` of params.yaml, written as under `params:` in dvc.yaml."""
+    """Return a field of a view, filled from ``path`` of params.yaml, written as under `params:` in dvc.yaml."""
     return dataclasses.field(metadata={"path": path})
 
 
@@ -61,7 +61,7 @@ class PretrainImgView:
 
 @dataclasses.dataclass(frozen=True)
 class FeaturizeView:
-    """Nothing: the image network's config.json says how its images are read."""
+    """No params: the image network's config.json says how its images are read."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +75,7 @@ class PretrainView:
     pretrain: Pretrain = listed("pretrain")
 
     def encoder_config(self) -> dict[str, Any]:
-        """What `LocationEncoder` takes."""
+        """Return what `LocationEncoder` takes."""
         return {
             "encoding": {"name": self.location_encoder.encoding.name} | self.encoding.model_dump(),
             "network": {"name": self.location_encoder.network.name} | self.network.model_dump(),
@@ -128,10 +128,10 @@ VIEWS: dict[str, type] = {
 """Stages in the order of the graph. A test holds the paths of each view equal to `params:` in dvc.yaml."""
 
 CHOICES: dict[str, str] = {
-    found[1]: found[2]
+    match[1]: match[2]
     for kind in VIEWS.values()
     for field in dataclasses.fields(kind)
-    if (found := re.fullmatch(r"(.+)\.\$\{(.+)\}", field.metadata["path"]))
+    if (match := re.fullmatch(r"(.+)\.\$\{(.+)\}", field.metadata["path"]))
 }
 """Each catalogue, such as `losses`, and the key that says which of its sections is chosen, such as `loss`."""
 
@@ -139,13 +139,13 @@ View = TypeVar("View")
 
 
 def view(params: Params, kind: type[View]) -> View:
-    """The part of params.yaml that one stage may read."""
+    """Return the part of params.yaml that one stage may read."""
     fields = dataclasses.fields(cast(Any, kind))
     return kind(**{field.name: value_at(params, field.metadata["path"]) for field in fields})
 
 
 def recorded(params: Params, stage: str) -> dict[str, Any]:
-    """A stage's view as plain values by path: what is written beside its outputs."""
+    """Return a stage's view as plain values by path: what is written beside its outputs."""
     return {
         path: value.model_dump(mode="json") if isinstance(value, BaseModel) else value
         for path, value in (
@@ -156,12 +156,12 @@ def recorded(params: Params, stage: str) -> dict[str, Any]:
 
 
 def resolved(params: Params, path: str) -> str:
-    """The path with the names in place of `${...}`."""
+    """Return the path with the names in place of `${...}`."""
     return re.sub(r"\$\{([^}]+)\}", lambda match: str(value_at(params, match[1])), path)
 
 
 def value_at(params: Params, path: str) -> Any:
-    """The value at a path as under `params:` in dvc.yaml, such as `losses.mc.terms` or `losses.${loss}`."""
+    """Return the value at a path as under `params:` in dvc.yaml, such as `losses.mc.terms` or `losses.${loss}`."""
     value: Any = params
     for key in resolved(params, path).split("."):
         value = getattr(value, value.fields_by_key()[key])

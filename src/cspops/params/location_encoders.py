@@ -1,4 +1,4 @@
-"""Sections of the location encoder: one model an encoding and one a network, so that a foreign setting is an error."""
+"""Sections of the location encoder: one model per encoding and one per network, so that a foreign setting is an error."""
 
 import math
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""Reading params.yaml in DVC's own YAML dialect, and saying what is wrong with it."""
+"""Reading params.yaml in DVC's own YAML dialect, with sentences about what is wrong in it."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -49,7 +49,7 @@ def parse(text: str, file: Path) -> Params:
 
 
 def checked(raw: Mapping[str, Any], file: Path) -> Params:
-    """Params of plain values; ParamsError lists everything that is wrong with them."""
+    """Check plain values and return them as params; ParamsError lists everything that is wrong with them."""
     try:
         params = Params.model_validate(_tuples(raw))
     except RecursionError:
@@ -58,7 +58,7 @@ def checked(raw: Mapping[str, Any], file: Path) -> Params:
         ) from None
     except ValidationError as error:
         lines = [f"{file.name}: {line}" for line in _explain(error)]
-        raise ParamsError("\n".join(lines), hint="mend params.yaml, or git restore params.yaml") from None
+        raise ParamsError("\n".join(lines), hint="fix params.yaml, or git restore params.yaml") from None
     chosen = {f"{path}.{value_at(params, key)}": key for path, key in CHOICES.items()}
     missing = [
         f"{file.name}: {section}: the section is missing; {key} is {value_at(params, key)}"
@@ -71,12 +71,12 @@ def checked(raw: Mapping[str, Any], file: Path) -> Params:
 
 
 def default_params() -> Params:
-    """The params.yaml that comes with the package."""
+    """Return the params.yaml that comes with the package."""
     return parse(TEMPLATE.read_text(encoding="utf-8"), Path("params.yaml"))
 
 
 def completed(params: Params) -> Params:
-    """The same params, with the sections that are absent as they come with the package."""
+    """Return the same params, with the sections that are absent as they come with the package."""
     return Params.model_validate(_merged(default_params().model_dump(), params.model_dump(exclude_unset=True)))
 
 
@@ -87,7 +87,7 @@ def _merged(default: Any, given: Any) -> Any:
 
 
 def with_values(params: Params, values: Iterable[tuple[str, Any]]) -> Params:
-    """The same params with other values at these paths; ParamsError as for params.yaml."""
+    """Return the same params with other values at these paths; ParamsError as for params.yaml."""
     raw = params.model_dump(exclude_unset=True)
     for path, value in values:
         *parents, last = path.split(".")
@@ -99,7 +99,7 @@ def with_values(params: Params, values: Iterable[tuple[str, Any]]) -> Params:
 
 
 def _tuples(value: Any) -> Any:
-    """YAML lists as tuples, which frozen strict models ask for; whole numbers stay whole."""
+    """Turn YAML lists into tuples, which frozen strict models ask for; whole numbers stay whole."""
     if isinstance(value, Mapping):
         return {key: _tuples(item) for key, item in value.items()}
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
@@ -128,12 +128,12 @@ def _explain(error: ValidationError) -> Iterator[str]:
             prefix = f"{path}: " if path else ""
             yield f"{prefix}{problem['ctx']['error']}"
         else:
-            said = problem["msg"].replace("valid tuple", "list").replace("Tuple", "List").replace(" after validation", "")
-            yield f"{path}: {said[0].lower()}{said[1:]} (got {_short(value)})"
+            message = problem["msg"].replace("valid tuple", "list").replace("Tuple", "List").replace(" after validation", "")
+            yield f"{path}: {message[0].lower()}{message[1:]} (got {_short(value)})"
 
 
 def _inside(path: tuple[int | str, ...], problems: Sequence[ErrorDetails]) -> bool:
-    """Whether a problem lies below ``path``."""
+    """Return whether a problem lies below ``path``."""
     return any(one["loc"][: len(path)] == path and len(one["loc"]) > len(path) for one in problems)
 
 
@@ -143,7 +143,7 @@ def _short(value: Any) -> str:
 
 
 def _keys_at(path: tuple[int | str, ...]) -> list[str]:
-    """The keys that params.yaml may hold under ``path``."""
+    """Return the keys that params.yaml may hold under ``path``."""
     model: Any = Params
     for key in path:
         kind = model.model_fields[model.fields_by_key()[str(key)]].annotation

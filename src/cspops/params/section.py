@@ -16,19 +16,19 @@ Scale = Annotated[float, Field(ge=1e-9, le=1e9)]
 
 
 class Section(BaseModel):
-    """Frozen, strict about keys and about kinds: `epochs: "3"`, `epochs: true` and `epochs: 2.5` are errors."""
+    """A part of params.yaml, frozen, strict about keys and kinds: `epochs: "3"`, `epochs: true`, `epochs: 2.5` are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, serialize_by_alias=True)
 
     @classmethod
     def fields_by_key(cls) -> dict[str, str]:
-        """Keys as params.yaml spells them, to names of fields: they differ where a key is no Python name (`sphereC+`)."""
+        """Map keys as params.yaml spells them to names of fields: they differ where a key is no Python name (`sphereC+`)."""
         return {field.alias or name: name for name, field in cls.model_fields.items()}
 
 
 def _not_null(value: Any) -> Any:
     if value is None:
-        raise ValueError("null is no section; give its keys, or {} where it has none, or leave it out")
+        raise ValueError("null is not a section; give its keys, or {} where it has none, or leave it out")
     return value
 
 
@@ -38,7 +38,7 @@ Possible = Annotated[S | None, BeforeValidator(_not_null)]
 
 
 class NameIn:
-    """In an `Annotated[str, NameIn(Losses)]`: the name of one of the sections of a catalogue."""
+    """The name, in an `Annotated[str, NameIn(Losses)]`, of one of the sections of a catalogue."""
 
     def __init__(self, catalogue: type[Section]) -> None:
         self.names = list(catalogue.fields_by_key())

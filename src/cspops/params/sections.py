@@ -1,4 +1,4 @@
-"""What params.yaml may hold: one frozen model a section, strict about keys, kinds and ranges."""
+"""What params.yaml may hold: one frozen model per section, strict about keys, kinds and ranges."""
 
 from itertools import pairwise
 from typing import Annotated, Literal
@@ -154,7 +154,7 @@ def _some_weights(value: str) -> str:
 
 
 class ImageEncoder(Section):
-    """Null is what the model was made for: `models.image_architectures`."""
+    """The image network; null is what the model was made for, see `models.image_architectures`."""
 
     model: Annotated[str, Field(pattern=r"^(timm|torchvision):.+")]
     weights: Annotated[str, AfterValidator(_some_weights)]
@@ -338,7 +338,7 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _statistics_that_a_probe_can_start_from(self) -> "Params":
-        """Batches of a random network have other statistics than the 0 and 1 that its probe saw: the loss explodes."""
+        """Refuse a start whose loss explodes: batches of a random network lack the mean 0 and deviation 1 of its probe."""
         full = self.finetune_img.modes.full
         if self.finetune_img.mode != "full" or full is None:
             return self

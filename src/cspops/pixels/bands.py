@@ -5,22 +5,17 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from cspops.errors import EnvironmentProblem
+from cspops.errors import needed
 from cspops.pixels.reading import Reading
 from cspops.pixels.unreadable import KIND, NO_BANDS, NO_RANGE, NO_VALUES, TOO_FEW_BANDS, UnreadableImage, refuse_bombs
 
 
 def by_rasterio(content: bytes, reading: Reading) -> Image.Image:
-    """Bands of a file that Pillow cannot read, or not with all its bits."""
-    try:
-        import rasterio
-        from rasterio.enums import ColorInterp
-        from rasterio.io import MemoryFile
-    except ImportError:
-        raise EnvironmentProblem(
-            "an image of several bands, or of more than 8 bits a band, needs the package rasterio",
-            hint="pip install cspops[geo]",
-        ) from None
+    """Read the bands of a file that Pillow cannot read, or not with all its bits."""
+    rasterio = needed("rasterio", "an image of several bands, or of more than 8 bits per band,")
+    from rasterio.enums import ColorInterp
+    from rasterio.io import MemoryFile
+
     # no file beside the image is looked for, and no format that names other files
     with (
         rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", GDAL_PAM_ENABLED="NO"),
@@ -33,7 +28,7 @@ def by_rasterio(content: bytes, reading: Reading) -> Image.Image:
         colours = [ColorInterp.red, ColorInterp.green, ColorInterp.blue]
         alpha = None
         if reading.bands is not None:
-            bands = bands_asked_for(reading, opened.count)
+            bands = chosen_bands(reading, opened.count)
         else:
             if ColorInterp.alpha in meaning:
                 alpha = opened.read(meaning.index(ColorInterp.alpha) + 1)
@@ -59,8 +54,8 @@ def by_rasterio(content: bytes, reading: Reading) -> Image.Image:
     return made
 
 
-def bands_asked_for(reading: Reading, there: int) -> tuple[int, ...]:
-    """``reading.bands``, all of them there; the first where none are asked for."""
+def chosen_bands(reading: Reading, there: int) -> tuple[int, ...]:
+    """Return ``reading.bands``, all of them there; the first where none are chosen."""
     bands = reading.bands or (1,)
     if max(bands) > there:
         raise UnreadableImage(TOO_FEW_BANDS, f"band {max(bands)} of {there}")
@@ -72,7 +67,7 @@ def top_of(bits: int, *, signed: bool) -> float | None:
 
 
 def scaled(values: list[np.ndarray], reading: Reading, top: float | None, nodata: Sequence[float | None]) -> Image.Image:
-    """One band or three as RGB; black where a value is NaN and where all bands hold their nodata."""
+    """Turn one band or three into RGB; black where a value is NaN and where all bands hold their nodata."""
     if all(band.dtype == np.uint8 for band in values):
         bands = values
     else:
@@ -89,7 +84,7 @@ def scaled(values: list[np.ndarray], reading: Reading, top: float | None, nodata
 
 
 def _stretched(values: np.ndarray, black: float, white: float) -> np.ndarray:
-    """255 (v - black) / (white - black), rounded, in [0, 255]; 0 for NaN. A few rows at a time: float64 takes room."""
+    """Return 255 (v - black) / (white - black), rounded, in [0, 255]; 0 for NaN. Rows go in parts: float64 takes room."""
     out = np.empty(values.shape, np.uint8)
     step = max(1, 2**20 // max(1, values.shape[1]))
     for start in range(0, len(values), step):

@@ -40,7 +40,7 @@ def squares(
     interpolation: str = "bicubic",
     map: Map = map,
 ) -> Iterator[np.ndarray]:
-    """The centre square of each image as uint8 (px, px, 3), decoded when it is asked for or, by workers, before.
+    """Return the centre square of each image as uint8 (px, px, 3), decoded when it is taken or, by workers, before.
 
     Args:
         blocks: rows of the catalogue and their columns as `catalogue.read_images` gives them, taken as they are needed.
@@ -78,10 +78,10 @@ def _square(item: Item, *, cut: Callable[[Image.Image], np.ndarray], root: Path,
         return cut(open_rgb(content, reading=reading, crop=box))
     except UnreadableImage as error:
         name = f"in row {row} of the catalogue" if data is not None else str(root / (path or ""))
-        raise DataError(f"image {name} cannot be used: {_said(error, name)}", hint=_way_out(error, reading)) from None
+        raise DataError(f"image {name} cannot be used: {_reason(error, name)}", hint=_way_out(error, reading)) from None
 
 
-def _said(error: UnreadableImage, name: str) -> str:
+def _reason(error: UnreadableImage, name: str) -> str:
     return error.reason if error.detail == name else str(error)
 
 

@@ -1,8 +1,19 @@
-"""How the images of a set are read."""
+"""Where the images of a set are, and how they are read."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+import pyarrow as pa
+
+IMAGE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
+"""As Hugging Face datasets has it: bytes, or a path (with /) below the images' root, or both null."""
+
+CROP = pa.struct([pa.field(side, pa.int32()) for side in ("left", "top", "right", "bottom")])
+"""Pixels of the upright image, right and bottom exclusive."""
+
+GIVEN_FEATURES = pa.struct([pa.field("path", pa.string()), pa.field("row", pa.int64())])
+"""A row of an .npy matrix of image features below the images' root, instead of an image."""
 
 
 @dataclass(frozen=True)
@@ -20,10 +31,10 @@ class Reading:
     """Values of more than 8 bits from black to white become 0 to 255; white null: the whole range of the file's kind."""
 
     def as_json(self) -> dict[str, Any]:
-        """For images.json."""
+        """Return plain values for images.json."""
         return asdict(self)
 
 
 def image_root(reading: Reading, *, raw: Path, data_root: Path) -> Path:
-    """The folder below which a set's image paths lie."""
+    """Return the folder below which a set's image paths lie."""
     return (raw if reading.root == "data" else data_root) / reading.folder

@@ -1,7 +1,7 @@
 """From the bytes of an image file to 8-bit RGB, upright. Nothing here needs torch: worker processes import it.
 
 Whatever is given becomes RGB by one rule each:
-- 1 and 8 bits a value: as they are; grey thrice, palettes by their colours, CMYK without a colour profile;
+- 1 and 8 bits per value: as they are; grey thrice, palettes by their colours, CMYK without a colour profile;
 - more bits: from ``reading.black`` to ``reading.white`` in equal steps to 0 to 255, rounded, clipped. Where both are as
   they come (0, null), 16-bit colour of PNG, TIFF and PPM is cut to its high byte: within 1 of that;
 - where there is nothing (transparent, NaN, the file's own nodata in all bands used) it is black; with ``reading.bands``
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
-from cspops.pixels.bands import bands_asked_for, by_rasterio, scaled, top_of
+from cspops.pixels.bands import by_rasterio, chosen_bands, scaled, top_of
 from cspops.pixels.reading import Reading
 from cspops.pixels.unreadable import (
     BITS,
@@ -65,7 +65,7 @@ _EIGHT_BIT = {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "C
 
 
 def open_rgb(data: bytes | Path, *, reading: Reading, crop: Box | None = None) -> Image.Image:
-    """The image as 8-bit RGB, upright, cropped. ``crop`` is cut off at the image's borders.
+    """Open the image as 8-bit RGB, upright and cropped. ``crop`` is cut off at the image's borders.
 
     Raises:
         UnreadableImage: with one of `unreadable.REASONS`.
@@ -87,7 +87,7 @@ def open_rgb(data: bytes | Path, *, reading: Reading, crop: Box | None = None) -
 
 
 def square(image: Image.Image, px: int, *, crop: float = 1.0, interpolation: str = "bicubic") -> np.ndarray:
-    """The centre square as uint8 (px, px, 3), resized where it is not of that size.
+    """Cut the centre square as uint8 (px, px, 3), resized where it is not of that size.
 
     Args:
         image: 8-bit RGB.
@@ -121,7 +121,7 @@ def _rgb(content: bytes, reading: Reading) -> Image.Image:
 
 
 def _opened(content: bytes, tags: Mapping[int, Any]) -> Image.Image | None:
-    """By Pillow; None for a TIFF that it does not take."""
+    """Open an image by Pillow; None for a TIFF that it does not take."""
     if tags.get(SAMPLES, 1) > 4:
         return None
     try:
@@ -133,7 +133,7 @@ def _opened(content: bytes, tags: Mapping[int, Any]) -> Image.Image | None:
 
 
 def _needs_rasterio(image: Image.Image, reading: Reading, tags: Mapping[int, Any]) -> bool:
-    """Whether Pillow would leave bands or bits out that ``reading`` asks for."""
+    """Return whether Pillow would leave bands or bits out that ``reading`` asks for."""
     if reading.bands is not None and tags.get(SAMPLES, 1) > len(image.getbands()):
         return True
     decoder, arguments = (
@@ -148,14 +148,14 @@ def _by_pillow(image: Image.Image, reading: Reading, tags: Mapping[int, Any]) ->
     if image.mode not in _EIGHT_BIT:
         if not image.mode.startswith("I") and image.mode != "F":
             raise UnreadableImage(KIND, f"mode {image.mode}")
-        bands_asked_for(reading, 1)
+        chosen_bands(reading, 1)
         if nodata is None:
             nodata = _number(image.info.get("transparency"))
         return scaled([np.asarray(image)], reading, _top_of_pillow(image, tags), [nodata])
     if reading.bands is not None:
         if image.mode not in ("L", "LA", "RGB", "RGBA", "RGBX", "CMYK"):
             image = image.convert("L" if image.mode == "1" else "RGBA" if image.has_transparency_data else "RGB")
-        bands = bands_asked_for(reading, len(image.getbands()))
+        bands = chosen_bands(reading, len(image.getbands()))
         channels = [image.getchannel(band - 1) for band in bands]
         made = Image.merge("RGB", channels if len(channels) == 3 else channels * 3)
         void = [np.asarray(channel) == nodata for channel in channels]
@@ -175,7 +175,7 @@ def _by_pillow(image: Image.Image, reading: Reading, tags: Mapping[int, Any]) ->
 
 
 def _top_of_pillow(image: Image.Image, tags: Mapping[int, Any]) -> float | None:
-    """The largest value of the kind of a grey image of more than 8 bits."""
+    """Return the largest value of the kind of a grey image of more than 8 bits."""
     if image.mode == "F":
         return None
     if not tags:  # PNG, and PPM, which Pillow stretches to 16 bits
@@ -185,12 +185,12 @@ def _top_of_pillow(image: Image.Image, tags: Mapping[int, Any]) -> float | None:
 
 
 def _orientation(image: Image.Image) -> int:
-    """Of EXIF, 1 to 8; 1 where it cannot be read."""
+    """Read the orientation of EXIF, 1 to 8; 1 where it cannot be read."""
     try:
-        found = image.getexif().get(ORIENTATION, 1)
+        orientation = image.getexif().get(ORIENTATION, 1)
     except Exception:  # broken EXIF is common, and no reason to lose the image
         return 1
-    return found if isinstance(found, int) else 1
+    return orientation if isinstance(orientation, int) else 1
 
 
 def _number(value: Any) -> float | None:

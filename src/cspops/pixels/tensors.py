@@ -20,7 +20,7 @@ from cspops.shapes import Tensor, UInt8
 
 
 def read_reading(folder: Path) -> Reading:
-    """How the images of the catalogue in ``folder`` are read: its images.json."""
+    """Read from images.json how the images of the catalogue in ``folder`` are read."""
     file = folder / "images.json"
     remake = "dvc repro -f download"
     try:
@@ -37,7 +37,7 @@ def read_reading(folder: Path) -> Reading:
 
 
 def by_path(folder: Path) -> bool:
-    """Whether the catalogue in ``folder`` names its images by path and holds no bytes."""
+    """Return whether the catalogue in ``folder`` names its images by path and holds no bytes."""
     about = pq.read_metadata(folder / "observations.parquet")
     place = next(i for i in range(about.num_columns) if about.schema.column(i).path == "image.bytes")
     columns = [about.row_group(group).column(place) for group in range(about.num_row_groups)]
@@ -45,12 +45,12 @@ def by_path(folder: Path) -> bool:
 
 
 def decode(images: pa.Table, *, px: int, root: Path, reading: Reading, map: Map = map) -> UInt8[Tensor, "n px px 3"]:
-    """The centre square of every image, see `decoding.squares`; rows are counted from 0."""
+    """Decode the centre square of every image, see `decoding.squares`; rows are counted from 0."""
     return stacked(squares([(range(len(images)), images)], px=px, root=root, reading=reading, map=map), len(images), px)
 
 
 def stacked(pixels: Iterator[np.ndarray], n: int, px: int) -> UInt8[Tensor, "n px px 3"]:
-    """The next ``n`` squares as one tensor."""
+    """Stack the next ``n`` squares into one tensor."""
     out = np.empty((n, px, px, 3), np.uint8)
     for row, image in enumerate(islice(pixels, n)):
         out[row] = image

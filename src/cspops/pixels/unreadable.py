@@ -17,8 +17,9 @@ PIXELS = 250 * 10**6
 VALUES = 16 * 10**8
 """In all bands of a file."""
 DECODED = 24 * 10**8
-"""Bytes of the three bands, at most, that are decoded. Pillow keeps colour in 4 bytes a pixel, 1 GB for `PIXELS`, and holds it
-up to three times while it is converted and turned: so one worker process stays below some 6 GB, with what GDAL adds."""
+"""Bytes of the three bands, at most, that are decoded. Pillow keeps colour in 4 bytes per pixel, 1 GB for `PIXELS`, and
+holds it up to three times while it is converted and turned: so one worker process stays below some 6 GB, with what GDAL
+adds."""
 BYTES = 2**30
 
 Image.MAX_IMAGE_PIXELS = PIXELS
@@ -53,7 +54,7 @@ BITS, _STARTS, ORIENTATION, SAMPLES, _LENGTHS, _TILE_STARTS, _TILE_LENGTHS, SAMP
 
 
 class UnreadableImage(Exception):
-    """Why an image cannot be used: a fixed sentence of `REASONS`, and what is particular to this one."""
+    """An image that cannot be used: why, by a fixed sentence of `REASONS`, and what is particular to this one."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(reason, detail)
@@ -65,7 +66,7 @@ class UnreadableImage(Exception):
 
 
 def refuse_bombs(width: int, height: int, bands: int, *, size: int = 1) -> None:
-    """UnreadableImage for what would fill the memory, as its head says before anything is decoded: values of ``size`` bytes."""
+    """Raise UnreadableImage for what would fill the memory, by the size in its head; values have ``size`` bytes."""
     pixels = width * height
     if pixels > PIXELS or pixels * bands > VALUES or pixels * min(bands, 3) * size > DECODED:
         raise UnreadableImage(TOO_LARGE, f"{width} x {height}" + (f" x {bands} bands" if bands > 4 else ""))
@@ -73,7 +74,7 @@ def refuse_bombs(width: int, height: int, bands: int, *, size: int = 1) -> None:
 
 @contextmanager
 def reasons(content: bytes, tags: Mapping[int, Any]) -> Iterator[None]:
-    """Whatever malformed bytes lead a decoder to raise, as a reason."""
+    """Turn whatever malformed bytes lead a decoder to raise into a reason."""
     try:
         yield
     except (UnreadableImage, EnvironmentProblem, MemoryError):
@@ -81,15 +82,15 @@ def reasons(content: bytes, tags: Mapping[int, Any]) -> Iterator[None]:
     except Image.DecompressionBombError:
         raise UnreadableImage(TOO_LARGE) from None
     except Exception as error:
-        said = str(error).partition("\n")[0]
-        if "/vsimem/" in said or " at 0x" in said:
-            said = ""  # it names a place in memory, another one each time
-        early = "truncated" in said.lower() or "EOF" in said or _ends_early(content, tags)
-        raise UnreadableImage(ENDS_EARLY if early else NO_IMAGE, said) from None
+        detail = str(error).partition("\n")[0]
+        if "/vsimem/" in detail or " at 0x" in detail:
+            detail = ""  # it names a place in memory, another one each time
+        early = "truncated" in detail.lower() or "EOF" in detail or _ends_early(content, tags)
+        raise UnreadableImage(ENDS_EARLY if early else NO_IMAGE, detail) from None
 
 
 def _ends_early(content: bytes, tags: Mapping[int, Any]) -> bool:
-    """Whether a file that cannot be read lacks what its format ends with."""
+    """Return whether a file that cannot be read lacks what its format ends with."""
     for starts, lengths in ((_STARTS, _LENGTHS), (_TILE_STARTS, _TILE_LENGTHS)):
         parts = zip(_whole(tags.get(starts)), _whole(tags.get(lengths)), strict=False)
         if any(start + length > len(content) for start, length in parts):
@@ -104,12 +105,12 @@ def _ends_early(content: bytes, tags: Mapping[int, Any]) -> bool:
 
 
 def _whole(values: Any) -> list[int]:
-    """The numbers of a tag, none of a broken one."""
+    """Return the numbers of a tag, none of a broken one."""
     return [value for value in values if isinstance(value, int)] if isinstance(values, tuple) else []
 
 
 def tiff_tags(content: bytes) -> Mapping[int, Any]:
-    """The tags of a TIFF's first image; none of another file, or of one whose tags are broken."""
+    """Read the tags of a TIFF's first image; none of another file, or of one whose tags are broken."""
     if content[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return {}
     big = b"+" in content[2:4]
@@ -126,13 +127,13 @@ def tiff_tags(content: bytes) -> Mapping[int, Any]:
 
 
 def bytes_and_paths(images: pa.StructArray) -> Iterator[tuple[bytes | None, str | None]]:
-    """Of `image` structs, one at a time; both None for a null struct."""
+    """Yield bytes and path of `image` structs, one at a time; both None for a null struct."""
     for data, path in zip(*images.flatten(), strict=True):
         yield data.as_py(), path.as_py()
 
 
 def read_file(file: Path) -> bytes:
-    """The bytes of an image file; UnreadableImage when there is none, or it is too large to be an image."""
+    """Read the bytes of an image file; UnreadableImage when there is none, or it is too large to be an image."""
     size = file_size(file)
     if size > BYTES:
         raise UnreadableImage(TOO_LONG, f"{size} bytes")
@@ -143,7 +144,7 @@ def read_file(file: Path) -> bytes:
 
 
 def file_size(file: Path) -> int:
-    """Bytes of an image file; UnreadableImage when there is none, it is no file (a pipe would never end) or empty."""
+    """Return an image file's bytes; UnreadableImage when there is none, it is no file (a pipe would never end) or empty."""
     try:
         about = file.stat()
         regular = file.is_file()
@@ -159,7 +160,7 @@ def file_size(file: Path) -> int:
 
 
 def below(root: Path, path: str) -> Path:
-    """The file that an image path means; UnreadableImage when it leads out of ``root``.
+    """Return the file that an image path means; UnreadableImage when it leads out of ``root``.
 
     Absolute paths and `..` do, by their letters. Links are followed wherever they point: DVC and people with large disks
     lay data out with them, and what is unpacked from archives has none.

@@ -12,7 +12,7 @@ from cspops.shapes import Float, Int, Tensor, UInt8
 
 @dataclass(frozen=True)
 class Augmentation:
-    """By how much a random view may differ from its image."""
+    """How much a random view may differ from its image."""
 
     min_scale: float = 1.0
     """Least share of the tile's area in the crop; the crop is a square, resized bilinearly."""
@@ -29,7 +29,7 @@ class Augmentation:
 
     @classmethod
     def of(cls, settings: Moco | Full) -> "Augmentation":
-        """What params.yaml asks for."""
+        """Return what params.yaml asks for."""
         return cls(settings.min_scale, settings.colour_jitter, settings.grey, settings.blur, settings.turns)
 
 
@@ -44,12 +44,12 @@ def random_views(
     batch: int | None = None,
     first: int = 0,
 ) -> Float[Tensor, "n 3 h w"]:
-    """A random crop, mirrored and turned by quarters (a satellite tile has no up), with shifted colours.
+    """Crop at random, mirror and turn by quarters (a satellite tile has no up), and shift the colours.
 
     Args:
         pixels: in [0, 1].
         augmentation: how far views may go.
-        batch: rows that are drawn for, where ``pixels`` are but some of a batch; they get what they would get in it.
+        batch: rows that are drawn for, where ``pixels`` are only some of a batch; they get what they would get in it.
         first: the number of the first of them in the batch.
     """
     jitter, blur = augmentation.colour_jitter, augmentation.blur
@@ -85,7 +85,7 @@ def random_views(
 
 
 def gaussian_blur(pixels: Float[Tensor, "n c h w"], sigma: Float[Tensor, "n"]) -> Float[Tensor, "n c h w"]:
-    """Each image convolved with a Gaussian of its own deviation in pixels, cut off at three of the largest; rims repeat."""
+    """Convolve each image with a Gaussian of its own deviation in pixels, cut off at three of the largest; rims repeat."""
     n, c, h, w = pixels.shape
     reach = min(max(1, math.ceil(3 * float(sigma.max()))), min(h, w) - 1)
     steps = torch.arange(-reach, reach + 1, device=pixels.device)
@@ -105,7 +105,7 @@ class Views:
     augmentation: Augmentation = AS_IT_IS
 
     def __call__(self, rows: Int[Tensor, "n"], draws: torch.Generator, mine: slice = slice(None)) -> Float[Tensor, "b 3 h w"]:
-        """A view of each row, or of ``mine`` of them: the same as if all were made."""
+        """Return a view of each row, or of ``mine`` of them: the same as if all were made."""
         return random_views(
             self.plain(rows[mine]),
             self.augmentation,
@@ -115,10 +115,10 @@ class Views:
         )
 
     def plain(self, rows: Int[Tensor, "b"]) -> Float[Tensor, "b 3 h w"]:
-        """The images themselves, in [0, 1]."""
+        """Return the images themselves, in [0, 1]."""
         return as_floats(self.pixels[rows.to(self.pixels.device)].to(self.device))
 
 
 def as_floats(pixels: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b 3 h w"]:
-    """Bytes to [0, 1], channels first."""
+    """Turn bytes into [0, 1], channels first."""
     return pixels.permute(0, 3, 1, 2).contiguous().float() / 255

@@ -67,14 +67,12 @@ class Workers:
                     with suppress(BrokenPipeError):  # what was still to be written has no reader
                         pipe.close()
 
-    def map(
-        self, function: Callable[[Any], Any], items: Iterable[Any], *, chunk: int = 32, ahead: int = AHEAD
-    ) -> Iterator[Any]:
-        """``function`` of each item, in order. Results before an item that raises are given before it raises.
+    def map(self, function: Callable[[Any], Any], items: Iterable[Any], *, chunk: int = 32) -> Iterator[Any]:
+        """Yield ``function`` of each item, in order. Results before an item that raises are given before it raises.
 
         Args:
             function: of a module that workers can import; it, items and results are pickled.
-            items: taken as they are needed, about ``ahead`` of what was given.
+            items: taken as they are needed, about `AHEAD` of what was given.
             chunk: items sent to a worker at a time.
 
         Raises:
@@ -87,7 +85,7 @@ class Workers:
         pending: deque[Future[tuple[list[Any], Exception | None]]] = deque()
         try:
             while True:
-                while len(pending) < max(2 * self.workers, -(-ahead // chunk)):
+                while len(pending) < max(2 * self.workers, -(-AHEAD // chunk)):
                     part = list(islice(source, chunk))
                     if not part:
                         break
@@ -103,7 +101,7 @@ class Workers:
                 future.cancel()
 
     def _ask(self, request: bytes) -> tuple[list[Any], Exception | None]:
-        """Let an idle worker answer, or a new one: there are as many threads as there may be workers."""
+        """Send a chunk to an idle worker, or to a new one: there are as many threads as there may be workers."""
         try:
             process = self._idle.get_nowait()
         except queue.Empty:
@@ -115,8 +113,8 @@ class Workers:
         except (EOFError, BrokenPipeError, ConnectionResetError):
             raise self._dead(process) from None
         self._idle.put(process)
-        answer: tuple[list[Any], Exception | None] = pickle.loads(reply)
-        return answer
+        result: tuple[list[Any], Exception | None] = pickle.loads(reply)
+        return result
 
     def _start(self) -> subprocess.Popen[bytes]:
         with self._lock:
@@ -139,7 +137,7 @@ class Workers:
         return process
 
     def _dead(self, process: subprocess.Popen[bytes]) -> EnvironmentProblem:
-        """What is said about the first worker that ended; the others are ended too, so that nobody waits for them."""
+        """Return the problem of the first worker that ended, and end the others, so that nobody waits for them."""
         code = process.wait()
         with self._lock:
             if self._failure is None:
@@ -157,7 +155,7 @@ class Workers:
 
 
 def serve() -> None:
-    """What a worker does: answer chunks, and end as soon as its stdin ends, whatever it is doing."""
+    """Answer chunks as a worker, and end as soon as stdin ends, whatever is being done."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints must not mix with the answers
     requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
@@ -175,11 +173,11 @@ def _listen(requests: "queue.SimpleQueue[bytes]") -> None:
         while True:
             requests.put(_receive(sys.stdin.buffer))
     except EOFError:
-        os._exit(0)  # whoever asked is gone: nothing is left to be said or closed
+        os._exit(0)  # whoever asked is gone: nothing is left to be done
 
 
 def _answer(request: bytes) -> bytes:
-    """Results of a chunk up to the first error, and that error."""
+    """Return the results of a chunk up to the first error, and that error."""
     results: list[Any] = []
     failed: Exception | None = None
     try:
@@ -197,7 +195,7 @@ def _answer(request: bytes) -> bytes:
 
 
 def _portable(error: Exception) -> Exception:
-    """The error, or its sentence where it is of a kind that does not survive pickling."""
+    """Return the error, or its sentence where it is of a kind that does not survive pickling."""
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:
@@ -212,7 +210,7 @@ def _send(stream: BinaryIO | Any, message: bytes) -> None:
 
 
 def _receive(stream: BinaryIO | Any) -> bytes:
-    """A message; EOFError when the stream ends before it is whole."""
+    """Read a message; EOFError when the stream ends before it is whole."""
     head = stream.read(_LENGTH.size)
     if len(head) < _LENGTH.size:
         raise EOFError

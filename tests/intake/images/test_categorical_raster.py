@@ -1,6 +1,6 @@
 """Codes of a GeoTIFF at positions: in degrees and in metres, without data, and what is refused."""
 
-from importlib import util
+import sys
 
 import image_files
 import numpy as np
@@ -90,8 +90,7 @@ def test_no_file_and_no_raster(tmp_path):
 
 
 def test_without_rasterio_it_says_what_to_install(tmp_path, monkeypatch):
-    real = util.find_spec
-    monkeypatch.setattr(util, "find_spec", lambda name: None if name == "rasterio" else real(name))
+    monkeypatch.setitem(sys.modules, "rasterio", None)
     with pytest.raises(EnvironmentProblem, match="needs the package rasterio") as caught:
         open_categorical_raster(tmp_path / "a.tif")
     assert caught.value.hint == "pip install cspops[geo]"

@@ -1,5 +1,5 @@
 import math
-from importlib import util
+import sys
 
 import numpy as np
 import pytest
@@ -143,8 +143,7 @@ def test_a_broken_file(tmp_path, content, capfd):
 
 @pytest.mark.parametrize("package", ["rasterio", "pyproj"])
 def test_a_missing_package_is_named(tmp_path, monkeypatch, package):
-    find = util.find_spec
-    monkeypatch.setattr(util, "find_spec", lambda name, *rest: None if name == package else find(name, *rest))
+    monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(EnvironmentProblem, match=f"a GeoTIFF needs the package {package}") as caught:
         centre(tmp_path / "a.tif")
     assert caught.value.hint == "pip install cspops[geo]"

@@ -9,11 +9,10 @@ import pyarrow as pa
 import pytest
 from image_files import encoded
 
-from cspops.data.image_columns import IMAGE
 from cspops.intake.images.inspection import inspect_images
 from cspops.intake.rows import Inspected
 from cspops.pixels import unreadable
-from cspops.pixels.reading import Reading
+from cspops.pixels.reading import IMAGE, Reading
 from cspops.pixels.workers import Workers
 
 

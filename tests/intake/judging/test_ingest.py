@@ -131,7 +131,7 @@ BAD = {
     "blank path": (row("b", image={"bytes": None, "path": " "}), NO_IMAGE, None),
     "unknown split": (
         row("b", official_split="fold 3"),
-        "its split is none of train, val, test, spatial_val, spatial_test",
+        "its split is not one of train, val, test, spatial_val, spatial_test",
         "fold 3",
     ),
     "the source's reason": (row("b", reason="its table has no such line", detail="17"), "its table has no such line", "17"),
@@ -175,7 +175,7 @@ KEPT = {
     "unicode minus": ({"lat": "\N{MINUS SIGN}43.5"}, positions.MARKS, {"lat": -43.5}),
     "blanks": ({"lat": " 43.5"}, "position with blanks around it", {"lat": 43.5}),
     "0 to 360": ({"lon": "190"}, "longitude of more than 180, brought into [-180, 180)", {"lon": -170.0}),
-    "label with blanks": ({"label": " oak "}, labels.RESPELT, {"label": 1}),
+    "label with blanks": ({"label": " oak "}, labels.RESPELLED, {"label": 1}),
     "capitals": ({"label": "OAK"}, labels.MERGED, {"label": 1}),
     "no date": ({"captured_at": "in May"}, "captured_at is not a date that is understood, left out", {"captured_at": None}),
     "the source's note": ({"notes": ["its date is from EXIF", "its date is from EXIF"]}, "its date is from EXIF", {}),

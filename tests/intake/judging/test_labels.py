@@ -9,18 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cspops.data.splits import ROLES
-from cspops.intake.judging.labels import OFFICIAL, Names, about_case, about_singles, listed, read_dates, read_roles, spellings
+from cspops.errors import listed
+from cspops.intake.judging.labels import OFFICIAL, Names, about_case, about_singles, read_dates, read_roles, spellings
 
 prop = settings(deadline=None, derandomize=True, max_examples=100)
 
 
 def test_codes_number_the_names_as_they_come_over_batches():
     names = Names()
-    first, respelt = names.codes(pa.array(["oak", " oak", None, "elm", "", "Oak"]))
+    first, respelled = names.codes(pa.array(["oak", " oak", None, "elm", "", "Oak"]))
     assert first.tolist() == [0, 0, -1, 1, -1, 2]
-    assert respelt.tolist() == [False, True, False, False, False, False]
-    second, respelt = names.codes(pa.array(["elm ", "ash", " "]))
-    assert second.tolist() == [1, 3, -1] and respelt.tolist() == [True, False, False]
+    assert respelled.tolist() == [False, True, False, False, False, False]
+    second, respelled = names.codes(pa.array(["elm ", "ash", " "]))
+    assert second.tolist() == [1, 3, -1] and respelled.tolist() == [True, False, False]
     assert names.names == ["oak", "elm", "Oak", "ash"]
     nothing, _ = names.codes(pa.array([None, None], pa.string()))
     assert nothing.tolist() == [-1, -1]
@@ -65,7 +66,7 @@ def test_warnings_name_what_they_are_about():
     names, counts = ["oak", "Oak", "elm"], np.array([3, 1, 1])
     replaced = spellings(names, counts)
     assert about_case(names, counts, replaced, merged=True) == (
-        "1 labels differ in case only from another and became one class with it, spelt as the second: 'Oak' (1) and 'oak' (3)"
+        "1 labels differ in case only from another and became one class with it, spelled as the second: 'Oak' (1) and 'oak' (3)"
     )
     assert "dataset.merge_labels" in about_case(names, counts, replaced, merged=False)
     assert about_singles({"a": 1, "b": 2, "c": 1}) == "2 of 3 classes have one observation: 'a', 'c'"

@@ -156,7 +156,7 @@ def vectorised(rows):
     kinds = {name: getattr(got, name) for name in ("again", "leakage", "contradiction")}
     assert (sum(mask.astype(int) for mask in kinds.values()) <= 1).all()
     names = [next((name for name, mask in kinds.items() if mask[i]), None) for i in range(len(rows))]
-    return list(zip(names, got.of.tolist(), strict=True))
+    return list(zip(names, got.other.tolist(), strict=True))
 
 
 @prop

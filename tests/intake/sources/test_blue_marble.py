@@ -176,7 +176,7 @@ def test_zones_at_the_borders_of_the_world(lon, lat, pixel):
 def in_64ths(low, high):
     """Whole degrees in 64ths, borders of pixels and their neighbours among them."""
     return st.integers(low * 64, high * 64 - 1) | st.builds(
-        lambda border, step: border * 256 + step, st.integers(low // 4, (high - 4) // 4), st.integers(0, 1)
+        lambda border, step: border * 256 + step, st.integers(-(-low // 4), (high - 4) // 4), st.integers(0, 1)
     )
 
 

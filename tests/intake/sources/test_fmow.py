@@ -17,13 +17,15 @@ from cspops.errors import DataError, EnvironmentProblem, ParamsError
 from cspops.intake.rows import Source
 from cspops.intake.sources import fmow, fmow_scene
 from cspops.intake.sources.fmow import open_fmow
+from cspops.params.sections import Fmow
 from cspops.pixels.reading import Reading
 from tests.published_sets import dump, fmow_box, fmow_json, write_fmow, write_fmow_features
 
 
 def opened(root: Path, **changes: Any) -> Source:
     usual: dict[str, Any] = {"form": "images", "inspection": "exists", "false_detections": "set_aside", "test": "val"}
-    return open_fmow(root, **(usual | changes))
+    mapping = {"map": changes.pop("map")} if "map" in changes else {}
+    return open_fmow(root, Fmow(**(usual | changes)), **mapping)
 
 
 def rows_of(source: Source) -> list[dict[str, Any]]:
@@ -254,10 +256,13 @@ def test_a_missing_mapping_is_named(tmp_path: Path) -> None:
 
 
 MAPPINGS: dict[str, tuple[Any, str]] = {
-    "no list": (3, r"test_gt_mapping.json is no list of objects with input and output"),
-    "without output": ([{"input": "test_gt/zoo/zoo_5"}], r"is no list of objects with input and output"),
-    "out of the folder": ([{"input": "../../x", "output": "test/0000001"}], r"has a pair that is no place of test: '../../x'"),
-    "another split": ([{"input": "seq_gt/zoo/zoo_5", "output": "seq/0000001"}], r"has a pair that is no place of test"),
+    "no list": (3, r"test_gt_mapping.json is not a list of objects with input and output"),
+    "without output": ([{"input": "test_gt/zoo/zoo_5"}], r"is not a list of objects with input and output"),
+    "out of the folder": (
+        [{"input": "../../x", "output": "test/0000001"}],
+        r"has a pair that is not a place of test: '../../x'",
+    ),
+    "another split": ([{"input": "seq_gt/zoo/zoo_5", "output": "seq/0000001"}], r"has a pair that is not a place of test"),
 }
 
 
@@ -296,7 +301,7 @@ def test_without_shapely_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.
 def test_the_module_imports_nothing_heavy() -> None:
     code = (
         "import sys, cspops.intake.sources.fmow, cspops.intake.sources.inat2018\n"
-        "print([name for name in ('torch', 'shapely', 'scipy', 'ijson', 'PIL') if name in sys.modules])"
+        "print([name for name in ('torch', 'shapely', 'scipy', 'PIL') if name in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 

@@ -85,7 +85,7 @@ def test_a_row_of_each_image(tmp_path):
     )
     source = opened(root)
     assert source.files == {}
-    assert source.remarks == ["files that are no images, left out: 1 .txt"]
+    assert source.remarks == ["files that are not images, left out: 1 .txt"]
     nothing = dict.fromkeys(ROWS.names)
     assert rows(source) == [
         nothing | {"where": "c.jpg", "obs_id": "c.jpg", "image": {"bytes": None, "path": "c.jpg"}},
@@ -149,7 +149,7 @@ def test_folders_that_are_an_official_split(tmp_path, case):
     assert column(source, "official_split") == [roles.get(path.split("/")[0]) for path in sorted(paths)]
     said = " ".join(source.remarks)
     assert ("are the official split" in said) == bool(roles)
-    assert ("are no official split" in said) == (case in ("another folder", "an image beside them"))
+    assert ("are not an official split" in said) == (case in ("another folder", "an image beside them"))
 
 
 def test_a_folder_of_the_split_is_no_label(tmp_path):
@@ -286,7 +286,7 @@ def test_no_image(tmp_path):
     error = refused(planted(tmp_path, {"a.jpg": b"", "b.txt": b""}), DataError, pattern="*.txt")
     assert error.message == f"{tmp_path}: no image (JPEG, PNG, TIFF, WebP) fits dataset.folder.pattern '*.txt'"
     assert error.hint == (
-        "files that are no images, left out: 1 .txt; images that dataset.folder.pattern '*.txt' does not fit, left out: 1"
+        "files that are not images, left out: 1 .txt; images that dataset.folder.pattern '*.txt' does not fit, left out: 1"
     )
 
 

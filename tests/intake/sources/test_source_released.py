@@ -10,11 +10,12 @@ import pyarrow as pa
 import pytest
 from scipy import sparse
 
-from cspops.data.image_columns import GIVEN_FEATURES
 from cspops.errors import DataError
 from cspops.intake.sources.fmow import open_fmow
 from cspops.intake.sources.inat2018 import open_inat2018
 from cspops.intake.sources.released import FORMAT, list_released, read_released
+from cspops.params.sections import Fmow, Inat2018
+from cspops.pixels.reading import GIVEN_FEATURES
 from tests.published_sets import write_fmow_features, write_inat2018_features
 
 VAL = "features/val.npy"
@@ -44,10 +45,20 @@ def released(root: Path, content: Any = PROBABILITIES, *, dense: bool = False) -
     return root / "download"
 
 
+FEATURES = Fmow(form="features", inspection="none", false_detections="set_aside", test="val")
+
+
+def column_of(rows: Any) -> pa.ChunkedArray:
+    """The catalogue's column, of (path, row) or of an array."""
+    if isinstance(rows, list):
+        rows = pa.array([None if row is None else {"path": row[0], "row": row[1]} for row in rows], GIVEN_FEATURES)
+    return pa.chunked_array([rows])
+
+
 def ask(root: Path, rows: Any, classes: list[str], ratio: float = 1.0) -> np.ndarray:
     found = read_released(root / "download", data_root=root)
     assert found is not None
-    made = found.probabilities(ratio, rows=rows, classes=classes)
+    made = found.probabilities(ratio, rows=column_of(rows), classes=classes)
     assert made.dtype == np.float32
     assert made.format == "csr"
     return made.toarray()
@@ -63,7 +74,7 @@ def test_values_too_small_for_float32_are_not_stored(tmp_path: Path) -> None:
     released(tmp_path, np.array([[1e-60, 0, 0, 1.0]]), dense=True)
     found = read_released(tmp_path / "download", data_root=tmp_path)
     assert found is not None
-    assert found.probabilities(1.0, rows=[(VAL, 0)], classes=["oak", "fir"]).nnz == 1
+    assert found.probabilities(1.0, rows=column_of([(VAL, 0)]), classes=["oak", "fir"]).nnz == 1
 
 
 @pytest.mark.parametrize("dense", [False, True])
@@ -117,8 +128,8 @@ def test_null_means_that_the_source_has_none(tmp_path: Path) -> None:
 def test_what_both_sources_list_is_read(tmp_path: Path) -> None:
     write_inat2018_features(tmp_path / "inat2018", images=40, ratios=(0.05, 0.2))
     write_fmow_features(tmp_path / "fmow", images=40, ratios=(0.05,))
-    inat = open_inat2018(tmp_path / "inat2018", form="features", inspection="none")
-    fmow = open_fmow(tmp_path / "fmow", form="features", inspection="none", false_detections="set_aside", test="val")
+    inat = open_inat2018(tmp_path / "inat2018", Inat2018(form="features", inspection="none"))
+    fmow = open_fmow(tmp_path / "fmow", FEATURES)
     for source, files in (
         (inat, {0.05: "fewshot/inat2018_val_preds_sparse_ratio0.050.npz", 0.2: None, 1.0: None}),
         (fmow, {0.05: "fewshot/fmow_val_preds_ratio0.050.npy", 1.0: "feature_moco/fmow_val_preds.npy"}),
@@ -192,8 +203,8 @@ BAD: dict[str, tuple[Any, bool, str]] = {
     ),
     "not finite, sparse": (np.where(PROBABILITIES == 1, np.nan, PROBABILITIES), False, r"full.npz .*: there are NaN among"),
     "infinite": (np.where(PROBABILITIES == 1, np.inf, PROBABILITIES), True, r"holds no probabilities: values below 0, or"),
-    "text": (PROBABILITIES.astype(str), True, r"full.npy cannot be read: its values are no real numbers but of kind <U32"),
-    "complex": (PROBABILITIES + 0j, True, r"full.npy cannot be read: its values are no real numbers but of kind complex128"),
+    "text": (PROBABILITIES.astype(str), True, r"full.npy cannot be read: its values are not real numbers but of kind <U32"),
+    "complex": (PROBABILITIES + 0j, True, r"full.npy cannot be read: its values are not real numbers but of kind complex128"),
     "complex, sparse": (PROBABILITIES + 0j, False, r"full.npz cannot be read: .* of kind complex128"),
     "too few columns": (PROBABILITIES[:, :3], False, r"has 3 columns, but there are 4 category ids"),
     "too few rows": (PROBABILITIES[:2], False, r"has 2 rows, but row 2 is asked for"),
@@ -232,6 +243,6 @@ def test_only_files_of_the_pattern_are_listed(tmp_path: Path) -> None:
     few = tmp_path / "fewshot/fmow_val_preds_ratio0.050.npy"
     for name in ("x", "0.050.old", "1.500", "0.000", "0.1-copy"):
         shutil.copy(few, tmp_path / f"fewshot/fmow_val_preds_ratio{name}.npy")
-    source = open_fmow(tmp_path, form="features", inspection="none", false_detections="class", test="val")
+    source = open_fmow(tmp_path, FEATURES)
     assert source.predictions is not None
     assert list(source.predictions["files"]) == ["0.05", "1"]

@@ -300,7 +300,7 @@ def test_polygons_are_counted_in_a_remark(tmp_path):
     square = struct.pack("<BIII10d", 1, 3, 1, 5, 0, 0, 4, 0, 4, 2, 0, 2, 0, 0)
     source = open_it(parquet(tmp_path, {"geometry": [square], "image": ["a"], "label": ["x"]}, geo=geo()), tmp_path)
     assert [(row["lon"], row["lat"]) for row in rows_of(source)] == [(2.0, 1.0)]
-    assert source.remarks == ["t.parquet: 1 geometry is no point; its centroid is its position"]
+    assert source.remarks == ["t.parquet: 1 geometry is not a point; its centroid is its position"]
 
 
 # --- GeoJSON
@@ -373,7 +373,7 @@ def test_polygons_of_features_give_their_centroids(tmp_path):
     square = {"type": "Polygon", "coordinates": [[[0, 0], [4, 0], [4, 2], [0, 2], [0, 0]]]}
     source = open_it(collection(tmp_path, feature(label="x") | {"geometry": square}, feature()), tmp_path)
     assert [(row["lon"], row["lat"]) for row in rows_of(source)] == [(2.0, 1.0), (1.5, 2.5)]
-    assert source.remarks == ["t.geojson: 1 geometry is no point; its centroid is its position"]
+    assert source.remarks == ["t.geojson: 1 geometry is not a point; its centroid is its position"]
 
 
 def test_json_lines_of_an_image_folder(tmp_path):
@@ -391,21 +391,21 @@ REFUSED = {
     "empty": ({"t.csv": b""}, "t.csv", "t.csv is empty"),
     "column twice": ({"t.csv": b"image,lon,lon\na,1,2\n"}, "t.csv", "t.csv: the header has the column 'lon' more than once"),
     "missing": ({}, "t.csv", "the table {root}/t.csv is missing"),
-    "a folder": ({"f/t.csv": GOOD.encode()}, "f", "f is no table that can be read"),
-    "a spreadsheet": ({"t.xlsx": b"PK\x03\x04rest"}, "t.xlsx", "t.xlsx is no table that can be read"),
-    "a spreadsheet called csv": ({"t.csv": b"PK\x03\x04rest"}, "t.csv", "t.csv is no table that can be read"),
-    "a picture": ({"t.csv": b"\x89PNG\r\n"}, "t.csv", "t.csv is no table that can be read"),
-    "no Parquet": ({"t.parquet": GOOD.encode()}, "t.parquet", "t.parquet is damaged or no Parquet"),
-    "cut off Parquet": ({"t.pq": b"PAR1\x15\x00\x15"}, "t.pq", "t.pq is damaged or no Parquet"),
+    "a folder": ({"f/t.csv": GOOD.encode()}, "f", "f is not a table that can be read"),
+    "a spreadsheet": ({"t.xlsx": b"PK\x03\x04rest"}, "t.xlsx", "t.xlsx is not a table that can be read"),
+    "a spreadsheet called csv": ({"t.csv": b"PK\x03\x04rest"}, "t.csv", "t.csv is not a table that can be read"),
+    "a picture": ({"t.csv": b"\x89PNG\r\n"}, "t.csv", "t.csv is not a table that can be read"),
+    "no Parquet": ({"t.parquet": GOOD.encode()}, "t.parquet", "t.parquet is damaged or not Parquet"),
+    "cut off Parquet": ({"t.pq": b"PAR1\x15\x00\x15"}, "t.pq", "t.pq is damaged or not Parquet"),
     "damaged gzip": ({"t.csv.gz": b"\x1f\x8b\x08broken"}, "t.csv.gz", "t.csv.gz: the gzip file is damaged or cut off"),
-    "JSON of another kind": ({"t.json": b'{"a": 1}'}, "t.json", "t.json is no table that can be read"),
-    "no features": ({"t.geojson": b'{"a": 1}'}, "t.geojson", "t.geojson is JSON without features, no GeoJSON"),
-    "no JSON": ({"t.geojson": b"hello"}, "t.geojson", "t.geojson: the JSON is broken or cut off before its features"),
+    "JSON of another kind": ({"t.json": b'{"a": 1}'}, "t.json", "t.json is not a table that can be read"),
+    "no features": ({"t.geojson": b'{"a": 1}'}, "t.geojson", "t.geojson is JSON without features, not GeoJSON"),
+    "no JSON": ({"t.geojson": b"hello"}, "t.geojson", "t.geojson: the JSON is broken or cut off: "),
     "empty collection": ({"t.geojson": b'{"features": []}'}, "t.geojson", "t.geojson has no column for the image"),
     "damaged gzip of GeoJSON": (
         {"t.geojson.gz": gzip.compress(b'{"features": [' + b"1" * 99)[:-9]},
         "t.geojson.gz",
-        "t.geojson.gz: the JSON is broken or cut off before its features",
+        "t.geojson.gz: the JSON is broken or cut off: ",
     ),
     "a header beyond all bounds": ({"t.csv": b"x" * 200_000}, "t.csv", "t.csv: no header of a table"),
     "wrong crs": (
@@ -446,7 +446,7 @@ def test_a_missing_folder_is_refused(tmp_path):
 BAD_PARQUET = {
     "image of numbers": ({"image": [1]}, None, "t.parquet: column 'image' holds int64, neither paths nor bytes of images"),
     "label of lists": ({"image": ["a"], "label": [[1]]}, None, "t.parquet: column 'label' holds list<"),
-    "bytes that are no text": ({"image": ["a"], "label": [b"\xff"]}, None, "t.parquet: column 'label' holds binary, no text"),
+    "bytes that are no text": ({"image": ["a"], "label": [b"\xff"]}, None, "t.parquet: column 'label' holds binary, not text"),
     "text that is not UTF-8": (
         {"image": pa.Array.from_buffers(pa.string(), 1, pa.array([b"\xff"]).buffers())},
         None,
@@ -467,10 +467,10 @@ def test_parquet_that_cannot_be_used_names_the_column(tmp_path, name):
     assert error.value.message.startswith(message)
 
 
-def test_json_that_breaks_off_says_after_which_feature(tmp_path):
+def test_json_that_breaks_off_says_where(tmp_path):
     file = collection(tmp_path, feature(), feature())
     file.write_bytes(file.read_bytes()[:-10])
-    with pytest.raises(DataError, match=r"t.geojson: the JSON is broken or cut off after feature 1: parse error"):
+    with pytest.raises(DataError, match=r"t.geojson: the JSON is broken or cut off: Unterminated string starting at: line 1"):
         rows_of(open_it(file, tmp_path))
 
 
@@ -570,9 +570,9 @@ def test_a_sidecar_gives_the_text_of_the_image_column(tmp_path):
 
 def test_a_sidecar_names_its_own_keys(tmp_path):
     with pytest.raises(DataError, match=r"no column 'x' \(dataset.folder.columns.image\)"):
-        list(read_sidecar(text_table(tmp_path, GOOD), columns={"image": "x"}))
+        list(read_sidecar(text_table(tmp_path, GOOD), columns={"image": "x"}, remarks=[]))
     with pytest.raises(DataError, match=r"gone.csv is missing") as error:
-        list(read_sidecar(tmp_path / "gone.csv", columns={}))
+        list(read_sidecar(tmp_path / "gone.csv", columns={}, remarks=[]))
     assert "dataset.folder.sidecar" in error.value.hint
 
 

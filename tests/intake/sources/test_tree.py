@@ -59,14 +59,14 @@ def test_what_is_left_out_is_counted(tmp_path):
     planted(tmp_path, "__MACOSX/x.jpg", ".cache/y.jpg", "b/._a.jpg", content=JPEG)
     assert walk(tmp_path, "**/*").images == ["a.jpg"]
     assert said(tmp_path) == [
-        "files that are no images, left out: 2 .txt, 1 without a suffix, 1 .csv",
+        "files that are not images, left out: 2 .txt, 1 without a suffix, 1 .csv",
         "hidden and system files and folders, left out: 2 .DS_Store, 1 ._a.jpg, 1 .cache, 1 Thumbs.db, 1 __MACOSX",
     ]
 
 
 def test_many_kinds_are_counted_too(tmp_path):
     planted(tmp_path, "a.jpg", *[f"x.{kind}" for kind in "abcdefg"])
-    assert said(tmp_path) == ["files that are no images, left out: 1 .a, 1 .b, 1 .c, 1 .d, 1 .e and 2 more"]
+    assert said(tmp_path) == ["files that are not images, left out: 1 .a, 1 .b, 1 .c, 1 .d, 1 .e and 2 more"]
 
 
 def test_a_clean_tree_is_not_remarked_on(tmp_path):
@@ -104,7 +104,7 @@ def test_the_pattern(tmp_path, pattern):
 
 @pytest.mark.parametrize("pattern", ["/photos/*", "../*", "a//b", "a/", "./*"])
 def test_a_pattern_that_is_none(tmp_path, pattern):
-    with pytest.raises(ParamsError, match=r"dataset\.folder\.pattern .* is no pattern of paths below the folder"):
+    with pytest.raises(ParamsError, match=r"dataset\.folder\.pattern .* is not a pattern of paths below the folder"):
         walk(tmp_path, pattern)
 
 

@@ -1,12 +1,12 @@
-import builtins
 import struct
+import sys
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from cspops.errors import DataError, EnvironmentProblem
-from cspops.intake.tables.geometry import json_centre, need, to_degrees, wkb_positions
+from cspops.intake.tables.geometry import json_centre, to_degrees, wkb_positions
 
 shapely = pytest.importorskip("shapely")
 pyproj = pytest.importorskip("pyproj")
@@ -74,10 +74,11 @@ def test_an_unknown_reference_system_is_named():
 
 
 def test_a_missing_package_is_said_with_the_way_to_get_it(monkeypatch):
-    real = builtins.__import__
-    monkeypatch.setattr("cspops.intake.tables.geometry.import_module", lambda name: real("no_such_" + name))
-    with pytest.raises(EnvironmentProblem, match=r"t.parquet has polygons, which needs the package shapely") as error:
-        need("shapely", "t.parquet", "has polygons")
+    monkeypatch.setitem(sys.modules, "shapely", None)
+    with pytest.raises(
+        EnvironmentProblem, match=r"t.json has other geometries than points, which needs the package shapely"
+    ) as error:
+        json_centre({"type": "MultiPoint", "coordinates": [[1, 2]]}, "t.json")
     assert error.value.hint == "pip install cspops[geo]"
 
 

@@ -1,1 +1,1 @@
-"""Image files: what they say of themselves, and their pixels."""
+"""Image files: what they say about themselves, and their pixels."""

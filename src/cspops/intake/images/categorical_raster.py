@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cspops.errors import DataError
-from cspops.intake.images.georeference import NO_CRS, NO_TRANSFORM, UNKNOWN_CRS, require_package
+from cspops.errors import DataError, needed
+from cspops.intake.images.georeference import NO_CRS, NO_TRANSFORM, UNKNOWN_CRS
 
 WINDOW = 2048
 """Side of the parts, in pixels, that a raster is read in: it may be larger than the memory."""
@@ -18,15 +18,14 @@ Codes = Callable[[np.ndarray], np.ndarray]
 
 
 def open_categorical_raster(file: Path) -> Codes:
-    """Of the first band of any raster that GDAL knows; in its own system of coordinates a position's pixel is the one it is in.
+    """Open the first band of any raster that GDAL knows, to be asked for the pixel that each position lies in.
 
     Raises:
         EnvironmentProblem: rasterio or pyproj is not installed.
         DataError: the raster cannot be opened, has no coordinate reference system, or no whole numbers.
     """
-    for package in ("rasterio", "pyproj"):
-        require_package(package, file)
-    import rasterio
+    rasterio = needed("rasterio", f"{file}: a raster")
+    needed("pyproj", f"{file}: a raster")
     from pyproj import CRS, Transformer
     from pyproj.exceptions import ProjError
     from rasterio.windows import Window

@@ -1,6 +1,6 @@
 """What EXIF tags say about where and when a photo was taken, rational oddities included.
 
-Tags are numbered as in Exif 2.32 (CIPA DC-008). Every answer comes with notes: fixed sentences about what was odd.
+Tags are numbered as in Exif 2.32 (CIPA DC-008). Every result comes with notes: fixed sentences about what was odd.
 """
 
 import math
@@ -36,7 +36,7 @@ BETWEEN = re.compile(r"[\s,;:°'\"′″]*")
 
 
 def gps(tags: Mapping[int, Any]) -> tuple[tuple[float, float] | None, list[str]]:
-    """The position in a GPS IFD.
+    """Return the position in a GPS IFD.
 
     Degrees alone, degrees and minutes, or all three may be given, as rationals, numbers or text; 0/0 minutes or seconds
     at the end count as not given. A value that cannot be read gives no position, and a note says why. Ranges are not judged.
@@ -62,7 +62,7 @@ def gps(tags: Mapping[int, Any]) -> tuple[tuple[float, float] | None, list[str]]
 
 
 def captured_at(photo: Mapping[int, Any], gps: Mapping[int, Any]) -> tuple[str | None, list[str]]:
-    """When a photo was taken, as ISO 8601 text with its zone.
+    """Return when a photo was taken, as ISO 8601 text with its zone.
 
     The first of: DateTimeOriginal with its OffsetTimeOriginal; the GPS date and time, which are UTC and set by
     satellite; DateTimeOriginal alone, taken as UTC. The date of a file, of a scan or of an edit is not when a photo
@@ -95,7 +95,7 @@ def captured_at(photo: Mapping[int, Any], gps: Mapping[int, Any]) -> tuple[str |
 
 
 def _axis(value: Any, ref: str, letters: str) -> tuple[float | None, str | None]:
-    """Signed degrees; ``letters`` are those of the positive and the negative hemisphere."""
+    """Return signed degrees; ``letters`` are those of the positive and the negative hemisphere."""
     numbers = _numbers(value)
     if numbers is None:
         return None, NOT_DEGREES
@@ -112,7 +112,7 @@ def _axis(value: Any, ref: str, letters: str) -> tuple[float | None, str | None]
 
 
 def _degrees(numbers: list[float]) -> tuple[float | None, str | None]:
-    """The size of an angle given as degrees, minutes and seconds, of which the smaller may be missing."""
+    """Return the size of an angle given as degrees, minutes and seconds, of which the smaller may be missing."""
     given = [abs(number) for number in numbers]
     while given and not math.isfinite(given[-1]):
         given.pop()
@@ -128,7 +128,7 @@ def _degrees(numbers: list[float]) -> tuple[float | None, str | None]:
 
 
 def _numbers(value: Any) -> list[float] | None:
-    """The numbers of a tag, nan where a rational's denominator is 0; None where it is something else."""
+    """Return the numbers of a tag, nan where a rational's denominator is 0; None where it is something else."""
     if isinstance(value, str | bytes):
         text = _text(value)
         if BETWEEN.fullmatch(NUMBER.sub("", text)) is None:
@@ -146,14 +146,14 @@ def _ratio(text: str) -> float:
 
 
 def _text(value: Any) -> str:
-    """The text of a tag, which may come as bytes and is often padded; empty where it is missing or no text."""
+    """Return the text of a tag, which may come as bytes and is often padded; empty where it is missing or no text."""
     if isinstance(value, bytes):
         value = value.decode("ascii", "replace")
     return value.split("\0")[0].strip() if isinstance(value, str) else ""
 
 
 def _local(text: str, subseconds: str) -> tuple[datetime | None, str | None]:
-    """DateTimeOriginal, without a zone; blanks (with or without colons) are the standard's way to say unknown."""
+    """Read DateTimeOriginal, without a zone; blanks (with or without colons) are the standard's way to say unknown."""
     if not text.replace(":", "").strip():
         return None, None
     if re.fullmatch(r"[0:\s]+", text):
@@ -173,15 +173,15 @@ def _zone(text: str) -> tuple[timezone | None, str | None]:
         return None, None
     if text == "Z":
         return UTC, None
-    found = re.fullmatch(r"([-+])(\d\d):([0-5]\d)", text, re.ASCII)
-    if found is None or int(found[2]) > 14:
+    zone = re.fullmatch(r"([-+])(\d\d):([0-5]\d)", text, re.ASCII)
+    if zone is None or int(zone[2]) > 14:
         return None, ZONE_FORM
-    size = timedelta(hours=int(found[2]), minutes=int(found[3]))
-    return timezone(-size if found[1] == "-" else size), None
+    size = timedelta(hours=int(zone[2]), minutes=int(zone[3]))
+    return timezone(-size if zone[1] == "-" else size), None
 
 
 def _gps_time(tags: Mapping[int, Any]) -> tuple[datetime | None, str | None]:
-    """GPSDateStamp and GPSTimeStamp, in whole milliseconds; nothing where either is missing."""
+    """Read GPSDateStamp and GPSTimeStamp, in whole milliseconds; nothing where either is missing."""
     date, clock = _text(tags.get(GPS_DATE)), tags.get(GPS_TIME)
     if not date or clock is None:
         return None, None

@@ -1,4 +1,4 @@
-"""Where JPEG, PNG, WebP and TIFF files keep their EXIF: found by walking the file's blocks, no pixel is decoded.
+"""Where JPEG, PNG, WebP and TIFF files keep their EXIF: read by walking the file's blocks, no pixel is decoded.
 
 Pillow looks for it while it opens the image, and for some formats that means decoding it, however large it claims to
 be. Here a file costs a few reads, and a broken or huge picture still says where and when it was taken.
@@ -14,7 +14,7 @@ Format = Literal["jpeg", "png", "webp", "tiff"]
 
 
 def format_of(head: bytes) -> Format | None:
-    """What the first 12 bytes of a file say that it is; None: none of the four."""
+    """Return the format of a file by its first 12 bytes; None where it is none of the four."""
     if head.startswith(b"\xff\xd8\xff"):
         return "jpeg"
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -27,7 +27,7 @@ def format_of(head: bytes) -> Format | None:
 
 
 def read_exif(file: Path) -> Exif | None:
-    """The tags of an image file; None where there are none or the file is of another kind.
+    """Read the tags of an image file; None where there are none or the file is of another kind.
 
     Broken blocks raise whatever Pillow's and struct's readers raise, cut ones EOFError, files that cannot be read OSError.
     """
@@ -44,7 +44,7 @@ def read_exif(file: Path) -> Exif | None:
 
 
 def _of_tiff(stream: BinaryIO) -> Exif:
-    """All tags of the first image of a TIFF or BigTIFF file, the pointed-to ones read while it is open."""
+    """Read all tags of the first image of a TIFF or BigTIFF file, the pointed-to ones while it is open."""
     stream.seek(0)
     head = stream.read(16)
     order = "<" if head.startswith(b"II") else ">"
@@ -59,7 +59,7 @@ def _of_tiff(stream: BinaryIO) -> Exif:
 
 
 def _in_jpeg(stream: BinaryIO) -> bytes | None:
-    """The payload of the first APP1 segment that holds EXIF, before the image data begin."""
+    """Return the payload of the first APP1 segment that holds EXIF, before the image data begin."""
     stream.seek(2)
     while True:
         marker = stream.read(2)
@@ -81,7 +81,7 @@ def _in_jpeg(stream: BinaryIO) -> bytes | None:
 
 
 def _in_png(stream: BinaryIO) -> bytes | None:
-    """The eXIf chunk, which may stand before or after the image data."""
+    """Return the eXIf chunk, which may stand before or after the image data."""
     stream.seek(8)
     while len(head := stream.read(8)) == 8:
         length = int.from_bytes(head[:4], "big")
@@ -94,7 +94,7 @@ def _in_png(stream: BinaryIO) -> bytes | None:
 
 
 def _in_webp(stream: BinaryIO) -> bytes | None:
-    """The EXIF chunk, which stands after the image data."""
+    """Return the EXIF chunk, which stands after the image data."""
     stream.seek(12)
     while len(head := stream.read(8)) == 8:
         length = int.from_bytes(head[4:], "little")
@@ -105,7 +105,7 @@ def _in_webp(stream: BinaryIO) -> bytes | None:
 
 
 def _whole(stream: BinaryIO, length: int) -> bytes:
-    """A block of which nothing is missing: of half a block, a date without its zone would be believed."""
+    """Read a block of which nothing is missing: of half a block, a date without its zone would be believed."""
     block = stream.read(length)
     if len(block) < length:
         raise EOFError("the file ends inside its EXIF")

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from cspops.errors import EnvironmentProblem
+from cspops.errors import needed
 
 GEO_KEYS = 34735
 
@@ -19,12 +19,12 @@ BROKEN = "GeoTIFF whose georeference cannot be read"
 
 
 def is_geotiff(tags: Mapping[int, Any]) -> bool:
-    """Whether the tags of a TIFF file hold the GeoTIFF keys, without which no system of coordinates is named."""
+    """Return whether the tags of a TIFF file hold the GeoTIFF keys, without which no system of coordinates is named."""
     return GEO_KEYS in tags
 
 
 def centre(file: Path) -> tuple[tuple[float, float] | None, list[str]]:
-    """The middle of a GeoTIFF, as longitude and latitude in degrees WGS84, and notes.
+    """Return the middle of a GeoTIFF, as longitude and latitude in degrees WGS84, and notes.
 
     The middle is that of the pixel grid, in the file's own system of coordinates (any that PROJ knows; the grid may be
     rotated, or tied to the ground by control points), then brought to WGS84. None, with a note that says why, where the
@@ -33,9 +33,8 @@ def centre(file: Path) -> tuple[tuple[float, float] | None, list[str]]:
     Raises:
         EnvironmentProblem: rasterio or pyproj is not installed.
     """
-    for package in ("rasterio", "pyproj"):
-        require_package(package, file)
-    import rasterio
+    rasterio = needed("rasterio", f"{file}: a GeoTIFF")
+    needed("pyproj", f"{file}: a GeoTIFF")
     from rasterio.transform import from_gcps
 
     # Unless it is told that nothing else is there, GDAL lists the folder for every file, and a neighbour changes the answer.
@@ -66,7 +65,7 @@ def centre(file: Path) -> tuple[tuple[float, float] | None, list[str]]:
 
 @lru_cache(maxsize=256)
 def _transformer(wkt: str) -> Callable[[float, float], tuple[float, float]] | None:
-    """From x (east), y (north) of a system to longitude, latitude; made once a system, since that takes milliseconds."""
+    """Return the way from x (east), y (north) to longitude, latitude, made once per system, since that takes milliseconds."""
     from pyproj import CRS, Transformer
     from pyproj.exceptions import ProjError
 
@@ -75,10 +74,3 @@ def _transformer(wkt: str) -> Callable[[float, float], tuple[float, float]] | No
     except ProjError:
         return None
     return lambda x, y: transformer.transform(x, y)
-
-
-def require_package(package: str, file: Path) -> None:
-    from importlib.util import find_spec
-
-    if find_spec(package) is None:
-        raise EnvironmentProblem(f"{file}: a GeoTIFF needs the package {package}", hint="pip install cspops[geo]")

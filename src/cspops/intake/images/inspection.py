@@ -17,11 +17,11 @@ from cspops.pixels.workers import Map
 def inspect_images(
     images: pa.StructArray, *, root: Path, reading: Reading, how: Literal["decode", "exists"], map: Map = map
 ) -> Inspected:
-    """What is wrong with the images of a batch, an item a row, by the sentences of `unreadable.REASONS`.
+    """Return what is wrong with the images of a batch, one item per row, by the sentences of `unreadable.REASONS`.
 
     Args:
         images: structs of `bytes` and `path` (with /, below ``root``); bytes go first.
-        root: nothing outside is opened, see `image_files.below`.
+        root: nothing outside is opened, see `unreadable.below`.
         reading: how they will be read.
         how: `decode` reads and decodes each to its end; `exists` sees whether it is there and not empty.
         map: of `decode`, such as `workers.Workers.map`.
@@ -35,7 +35,7 @@ def inspect_images(
 def _inspect(
     image: tuple[bytes | None, str | None], *, root: Path, reading: Reading, how: Literal["decode", "exists"]
 ) -> tuple[str | None, str | None, str | None]:
-    """sha256, reason and detail of one image."""
+    """Return sha256, reason and detail of one image."""
     data, path = image
     sha256 = None
     try:

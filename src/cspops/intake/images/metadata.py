@@ -1,6 +1,6 @@
-"""What an image file says of itself: where and when it was taken.
+"""What an image file says about itself: where and when it was taken.
 
-Runs once a file, if need be in worker processes: takes and gives what pickles, and imports nothing heavy.
+Runs once per file, if need be in worker processes: takes and gives what pickles, and imports nothing heavy.
 """
 
 import warnings
@@ -15,24 +15,24 @@ BROKEN = "metadata of the image cannot be read"
 
 
 class Question(NamedTuple):
-    """About which file, and whether its position is wanted beside its date."""
+    """A file, and whether its position is wanted beside its date."""
 
     file: Path
     position: bool
 
 
 class Metadata(NamedTuple):
-    """The answer."""
+    """Where and when a photo was taken, as its file has it."""
 
     lonlat: tuple[float, float] | None
-    """Degrees WGS84 as the file has them, not yet judged."""
+    """Degrees WGS84 as they stand there, not yet judged."""
     captured_at: str | None
     """ISO 8601 with a zone."""
     notes: tuple[str, ...]
 
 
 def read_metadata(question: Question) -> Metadata:
-    """A GeoTIFF's own georeference, else EXIF GPS; the date of EXIF. No pixel is decoded.
+    """Read a GeoTIFF's own georeference, else EXIF GPS, and the date of EXIF. No pixel is decoded.
 
     Files that are missing or broken only get a note: whether the image is any good is judged where it is decoded.
 

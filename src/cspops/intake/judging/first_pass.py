@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cspops.data.catalogue import OPTIONAL
-from cspops.data.image_columns import CROP
 from cspops.errors import EnvironmentProblem, written_into
 from cspops.intake.judging import labels
 from cspops.intake.judging.labels import NOT_UNDERSTOOD, UNKNOWN, read_dates, read_roles
 from cspops.intake.judging.positions import read_positions
 from cspops.intake.judging.verdicts import Verdicts, at, is_given, is_true
 from cspops.intake.rows import ROWS, Inspect, Source
+from cspops.pixels.reading import CROP
 
 NO_ID = "obs_id is missing"
 NO_IMAGE = "no image: neither bytes nor path"
@@ -29,7 +29,7 @@ PIECE = 8192
 
 @dataclass
 class Intake:
-    """What is kept in memory of all rows, an item a row."""
+    """The columns of all rows that stay in memory, one item per row."""
 
     verdicts: Verdicts
     where: pa.Array
@@ -62,7 +62,7 @@ class Intake:
 
 @dataclass
 class _Parts:
-    """The same by batches."""
+    """The columns of `Intake`, batch by batch."""
 
     sentences: dict[str, int] = field(default_factory=dict)
     verdicts: list[Verdicts] = field(default_factory=list)
@@ -112,7 +112,7 @@ class _Spool:
                 raise
 
 
-def take_in(
+def read_source(
     source: Source, spool: Path, *, inspect: Inspect | None, bad_position: Literal["set_aside", "without_position"]
 ) -> Intake:
     """Read ``source`` to its end and write ``spool``, an Arrow file of `SPOOLED`; arguments as in `ingest`."""
@@ -179,14 +179,14 @@ def _read_batch(batch: pa.RecordBatch, parts: _Parts, *, inspect: Inspect | None
     if inspect is not None:
         looked_at = np.flatnonzero(verdicts.good)
         if len(looked_at):
-            found = inspect(image if len(looked_at) == n else image.take(pa.array(looked_at)))
-            sha256, reason, detail = (at(looked_at, one.cast(pa.string()), n) for one in found)
+            inspected = inspect(image if len(looked_at) == n else image.take(pa.array(looked_at)))
+            sha256, reason, detail = (at(looked_at, one.cast(pa.string()), n) for one in inspected)
             verdicts.reject_each(reason, detail)
 
     dates = read_dates(column["captured_at"])
     verdicts.note(dates.not_understood, NOT_UNDERSTOOD)
-    label, respelt = parts.names.codes(column["label"])
-    verdicts.note(respelt, labels.RESPELT)
+    label, respelled = parts.names.codes(column["label"])
+    verdicts.note(respelled, labels.RESPELLED)
     crop = column["crop"]
     sides = [pc.struct_field(crop, side.name).fill_null(-1).to_numpy(zero_copy_only=False) for side in CROP]
     parts.verdicts.append(verdicts)
@@ -199,7 +199,7 @@ def _read_batch(batch: pa.RecordBatch, parts: _Parts, *, inspect: Inspect | None
         when=dates.when,
         role=role,
         sha256=sha256,
-        # without bytes the path says which they are; a path beside bytes is but a name
+        # without bytes the path says which they are; a path beside bytes is only a name
         path=pc.if_else(pa.array(~has_bytes & _stands(path)), path, pa.scalar(None, pa.string())),
         crop=np.stack(sides, 1),
         has_image_sha256=is_given(sha256),
@@ -210,11 +210,11 @@ def _read_batch(batch: pa.RecordBatch, parts: _Parts, *, inspect: Inspect | None
 
 
 def _stands(text: pa.Array) -> np.ndarray:
-    """Which texts are neither null nor blank."""
+    """Return which texts are neither null nor blank."""
     return is_true(pc.not_equal(pc.utf8_trim_whitespace(text), ""))
 
 
 def _as_lists(texts: pa.Array) -> pa.ListArray:
-    """Lists of one item, or of none for null."""
+    """Return lists of one item, or of none for null."""
     given = is_given(texts)
     return pa.ListArray.from_arrays(pa.array(np.concatenate(([0], given.cumsum())), pa.int32()), texts.drop_null())

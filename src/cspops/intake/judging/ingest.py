@@ -1,7 +1,7 @@
 """A source's rows become a catalogue: every row ends in observations.parquet or, with a reason, in rejected.parquet.
 
 Two passes. The first (`first_pass`) judges each batch as it comes, keeps what is light (ids, positions, labels, hashes) in
-memory and puts the rest into a spool file; then what only the whole set can tell is judged here: repeated ids and images,
+memory and puts the rest into a spool file; then what only the whole set shows is judged here: repeated ids and images,
 classes, the share set aside. The second (`second_pass`) takes the spool file to the catalogue. Only then is anything written,
 and none of it depends on how the rows were cut into batches.
 """
@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from cspops.errors import DataError, written_into
 from cspops.intake.judging import labels, whole_set
-from cspops.intake.judging.first_pass import Intake, take_in
+from cspops.intake.judging.first_pass import Intake, read_source
 from cspops.intake.judging.labels import OFFICIAL
 from cspops.intake.judging.second_pass import write_catalogue
 from cspops.intake.judging.whole_set import look_exchanged
@@ -36,7 +36,7 @@ CHECK = "cspops data check"
 
 @dataclass(frozen=True)
 class Rules:
-    """By which rows are set aside or kept."""
+    """The rules by which rows are set aside or kept."""
 
     min_class_size: int
     """Labelled rows of a class that has fewer are set aside."""
@@ -74,7 +74,7 @@ def ingest(
         scratch.mkdir(parents=True, exist_ok=True)
     spool = scratch / "rows.arrow"
     try:
-        rows = take_in(source, spool, inspect=inspect, bad_position=rules.bad_position)
+        rows = read_source(source, spool, inspect=inspect, bad_position=rules.bad_position)
         warnings = _judge_whole(rows, rules)
         account = _account(rows, [*source.remarks, *warnings])
         if rules.max_rejected is not None:
@@ -83,11 +83,11 @@ def ingest(
             write_catalogue(rows, source, spool, out)
     finally:
         spool.unlink(missing_ok=True)
-    _tell(account)
+    _log(account)
     return account
 
 
-# --- what the whole set tells
+# --- what only the whole set shows
 
 
 def _judge_whole(rows: Intake, rules: Rules) -> list[str]:
@@ -100,14 +100,14 @@ def _judge_whole(rows: Intake, rules: Rules) -> list[str]:
     warnings += [exchanged] if exchanged else []
     warnings += _merge_labels(rows, merge=rules.merge_labels)
 
-    found = whole_set.find_duplicates(
+    repeats = whole_set.find_duplicates(
         rows.identity, rows.crop, label=rows.label, role=rows.role, located=rows.located, candidate=verdicts.good
     )
-    other = rows.where.take(pa.array(found.of, mask=found.of < 0))
+    other = rows.where.take(pa.array(repeats.other, mask=repeats.other < 0))
     for which, reason in (
-        (found.contradiction, whole_set.CONTRADICTION),
-        (found.leakage, whole_set.LEAKAGE),
-        (found.again, whole_set.AGAIN),
+        (repeats.contradiction, whole_set.CONTRADICTION),
+        (repeats.leakage, whole_set.LEAKAGE),
+        (repeats.again, whole_set.AGAIN),
     ):
         if rules.duplicate_images == "set_aside":
             verdicts.reject(which, reason, other)
@@ -161,7 +161,7 @@ def _number_classes(rows: Intake, min_class_size: int) -> dict[str, int]:
 
 
 def _counts(rows: Intake) -> np.ndarray:
-    """Good rows of each name."""
+    """Count the good rows of each name."""
     return np.bincount(rows.label[rows.verdicts.good & (rows.label >= 0)], minlength=len(rows.names))
 
 
@@ -187,7 +187,7 @@ def _account(rows: Intake, warnings: list[str]) -> Account:
 
 
 def _refuse(account: Account, rows: Intake, max_rejected: float) -> None:
-    """DataError when too little of the set is left."""
+    """Raise DataError when too little of the set is left."""
     if not account.rows:
         raise DataError("the source gives no row", hint=CHECK)
     set_aside = f"{account.rejected} of {account.rows} rows were set aside"
@@ -204,7 +204,7 @@ def _refuse(account: Account, rows: Intake, max_rejected: float) -> None:
 
 
 def _commonest(account: Account, rows: Intake) -> str:
-    """The ten commonest reasons, a line each, with the first row that has it."""
+    """Return the ten commonest reasons, one per line, with the first row that has it."""
     details = rows.verdicts.details()
     lines = []
     for reason, count in list(account.reasons.items())[:10]:
@@ -215,7 +215,7 @@ def _commonest(account: Account, rows: Intake) -> str:
     return ":" + "".join(lines) + (f"\n  and {more} more reasons" if more > 0 else "")
 
 
-def _tell(account: Account) -> None:
+def _log(account: Account) -> None:
     sizes = account.official_split
     log.info(f"{account.observations} observations of {len(account.classes)} classes: {sizes}")
     if account.without_position or account.without_label:

@@ -1,23 +1,21 @@
-"""What the text of a row says of its class, its date and its official role."""
+"""What the text of a row says about its class, its date and its official role."""
 
 import unicodedata
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from cspops.errors import listed
 from cspops.intake.judging.verdicts import is_given, is_true
 
-RESPELT = "label with blanks around it, several in a row, or in another Unicode form"
+RESPELLED = "label with blanks around it, several in a row, or in another Unicode form"
 MERGED = "label that differs in case only from the commonest spelling of its class, which it is given"
-NAMED = 10
-"""Names in a warning."""
 
 
 class Names:
-    """Numbers the names of classes as they come."""
+    """The names of classes, numbered as they come."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
@@ -25,7 +23,7 @@ class Names:
         self._of_text: dict[str, tuple[int, bool]] = {}
 
     def codes(self, labels: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-        """The number of each label's normalised name, -1 for null or blank, and which labels are spelt otherwise.
+        """Return the number of each label's normalised name, -1 for null or blank, and which labels are spelled otherwise.
 
         Normalised: Unicode form NFC, no blanks around, one blank for any run of white space.
         """
@@ -34,8 +32,8 @@ class Names:
         read.append((-1, False))  # for null
         which = encoded.indices.fill_null(len(read) - 1).to_numpy(zero_copy_only=False)
         code = np.array([code for code, _ in read], np.int32)
-        respelt = np.array([changed for _, changed in read])
-        return code[which], respelt[which]
+        respelled = np.array([changed for _, changed in read])
+        return code[which], respelled[which]
 
     def _read(self, text: str) -> tuple[int, bool]:
         known = self._of_text.get(text)
@@ -51,12 +49,12 @@ class Names:
 
 
 def normalised(text: str) -> str:
-    """A label in Unicode form NFC with one blank for any run of white space, and none around."""
+    """Return a label in Unicode form NFC with one blank for any run of white space, and none around."""
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 def spellings(names: list[str], counts: np.ndarray) -> dict[int, int]:
-    """Which name replaces which of those that differ in case only: the commonest, of equals the first in code point order.
+    """Choose among names that differ in case only: the commonest stays, of equals the first in code point order.
 
     Args:
         names: of the classes.
@@ -76,29 +74,22 @@ def spellings(names: list[str], counts: np.ndarray) -> dict[int, int]:
 
 
 def about_case(names: list[str], counts: np.ndarray, replaced: dict[int, int], *, merged: bool) -> str:
-    """The warning about labels that differ in case only; ``replaced`` as from `spellings`."""
+    """Return the warning about labels that differ in case only; ``replaced`` as from `spellings`."""
     pairs = sorted((names[best], names[code], best, code) for code, best in replaced.items())
     named = listed(f"{other!r} ({counts[code]}) and {kept!r} ({counts[best]})" for kept, other, best, code in pairs)
     if merged:
         return (
-            f"{len(pairs)} labels differ in case only from another and became one class with it, spelt as the second: {named}"
+            f"{len(pairs)} labels differ in case only from another and became one class with it, spelled as the second: {named}"
         )
     return f"{len(pairs)} labels differ in case only from another and are classes of their own (dataset.merge_labels): {named}"
 
 
 def about_singles(classes: dict[str, int]) -> str | None:
-    """The warning about classes with one observation."""
+    """Return the warning about classes with one observation."""
     single = [name for name, count in classes.items() if count == 1]
     if not single:
         return None
     return f"{len(single)} of {len(classes)} classes have one observation: {listed(map(repr, single))}"
-
-
-def listed(names: Iterable[str]) -> str:
-    """The first ten of some names, and how many more there are."""
-    every = list(names)
-    more = len(every) - NAMED
-    return ", ".join(every[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 NOT_UNDERSTOOD = "captured_at is not a date that is understood, left out"
@@ -113,7 +104,7 @@ DATE = (
 
 
 class Dates(NamedTuple):
-    """The dates of a batch, an item a row."""
+    """The dates of a batch, one item per row."""
 
     when: pa.Array
     """timestamp[ms, UTC]; null where there is none."""
@@ -149,21 +140,21 @@ def read_dates(text: pa.Array) -> Dates:
 
 
 def _part(parts: pa.StructArray, name: str) -> pa.Array:
-    """A named piece of each text, null where the text has none."""
+    """Return a named piece of each text, null where the text has none."""
     piece = pc.struct_field(parts, name)
     return pc.if_else(pc.equal(piece, ""), pa.scalar(None, pa.string()), piece)
 
 
 def _integers(parts: pa.StructArray, name: str) -> np.ndarray:
-    """A named piece as a number, 0 where there is none."""
+    """Return a named piece as a number, 0 where there is none."""
     numbers: np.ndarray = _part(parts, name).cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
     return numbers
 
 
 OFFICIAL = ("train", "val", "test", "spatial_val", "spatial_test")
-UNKNOWN = f"its split is none of {', '.join(OFFICIAL)}"
+UNKNOWN = f"its split is not one of {', '.join(OFFICIAL)}"
 
-SPELT = {
+SPELLINGS = {
     "train": "train", "training": "train",
     "val": "val", "valid": "val", "validate": "val", "validation": "val", "dev": "val", "development": "val",
     "test": "test", "testing": "test",
@@ -173,13 +164,13 @@ SPELT = {
 
 
 def read_roles(text: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """The number (in `OFFICIAL`) of each row's role, -1 for null or blank, and which rows have an unknown one.
+    """Return the number (in `OFFICIAL`) of each row's role, -1 for null or blank, and which rows have an unknown one.
 
     Case, blanks around and hyphens for underscores do not matter.
     """
     encoded = pc.dictionary_encode(text)
     read = ["_".join(one.casefold().replace("-", " ").replace("_", " ").split()) for one in encoded.dictionary.to_pylist()]
-    code = np.array([OFFICIAL.index(SPELT[one]) if one in SPELT else -1 for one in read] + [-1], np.int8)
-    unknown = np.array([bool(one) and one not in SPELT for one in read] + [False])
+    code = np.array([OFFICIAL.index(SPELLINGS[one]) if one in SPELLINGS else -1 for one in read] + [-1], np.int8)
+    unknown = np.array([bool(one) and one not in SPELLINGS for one in read] + [False])
     which = encoded.indices.fill_null(len(read)).to_numpy(zero_copy_only=False)
     return code[which], unknown[which]

@@ -41,7 +41,7 @@ Axis = Literal["lon", "lat"]
 
 
 class Positions(NamedTuple):
-    """The positions of a batch, an item a row."""
+    """The positions of a batch, one item per row."""
 
     lon: np.ndarray
     """Degrees in [-180, 180), nan where there is no position or a wrong one."""
@@ -105,7 +105,7 @@ def read_positions(lon: pa.Array, lat: pa.Array) -> Positions:
 
 
 def _details(lon: pa.Array, lat: pa.Array, fault: np.ndarray, at_fault: np.ndarray) -> pa.Array:
-    """The text of the value at fault, null where nothing is."""
+    """Return the text of the value at fault, null where nothing is."""
     rows = np.flatnonzero(fault != None)  # noqa: E711
     texts = [_text(column.take(pa.array(rows))) for column in (lon, lat)]
     both = pc.binary_join_element_wise(*texts, ", ", null_handling="skip")
@@ -195,7 +195,7 @@ SEXAGESIMAL = re.compile(
 
 
 class Degrees(NamedTuple):
-    """One text read: degrees (nan with a fault) and what was odd about the text."""
+    """A text as degrees (nan with a fault), and what was odd about it."""
 
     value: float
     notes: tuple[str, ...] = ()
@@ -216,18 +216,18 @@ def degrees(text: str, axis: Axis) -> Degrees:
         return Degrees(value, (MARKS,) * marked) if np.isfinite(value) else Degrees(np.nan, fault=NOT_FINITE[axis])
     if NO_FINITE_NUMBER.fullmatch(text):
         return Degrees(np.nan, fault=NOT_FINITE[axis])
-    found = SEXAGESIMAL.fullmatch(text)
-    if found is None:
+    angle = SEXAGESIMAL.fullmatch(text)
+    if angle is None:
         return Degrees(np.nan, fault=NO_NUMBER[axis])
-    parts = [found[name] for name in ("degrees", "minutes", "seconds") if found[name] is not None]
-    letters = [found[name] for name in ("before", "after") if found[name] is not None]
-    undecided = found["seconds"] is not None and not found["second_mark"] and found["after"] == "s"  # seconds, or south?
+    parts = [angle[name] for name in ("degrees", "minutes", "seconds") if angle[name] is not None]
+    letters = [angle[name] for name in ("before", "after") if angle[name] is not None]
+    undecided = angle["seconds"] is not None and not angle["second_mark"] and angle["after"] == "s"  # seconds, or south?
     if len(letters) == 2 or undecided or any(not part.isdigit() for part in parts[:-1]):
         return Degrees(np.nan, fault=NO_NUMBER[axis])
     letter = letters[0].upper() if letters else ""
     if letter and letter not in {"lon": "EW", "lat": "NS"}[axis]:
         return Degrees(np.nan, fault=OTHER_AXIS[axis])
-    sign = found["sign"]
+    sign = angle["sign"]
     if letter and sign and (sign == "-") != (letter in "SW"):
         return Degrees(np.nan, fault=CONTRADICTION[axis])
     numbers = [float(part.replace(",", ".")) for part in parts]
@@ -236,7 +236,7 @@ def degrees(text: str, axis: Axis) -> Degrees:
     value = sum(number / 60**power for power, number in enumerate(numbers))
     if not np.isfinite(value):
         return Degrees(np.nan, fault=NOT_FINITE[axis])
-    marked |= bool(letter or found["mark"] or " " in text)
+    marked |= bool(letter or angle["mark"] or " " in text)
     notes = (DMS,) if len(parts) > 1 else (MARKS,) * marked
     notes += (COMMA,) * ("," in parts[-1])
     return Degrees(-value if sign == "-" or letter in ("S", "W") else value, notes)

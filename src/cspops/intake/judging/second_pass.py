@@ -49,7 +49,7 @@ def write_catalogue(rows: Intake, source: Source, spool: Path, out: Path) -> Non
 
 
 def _observations(rows: Intake, spool: Path, schema: pa.Schema) -> Iterator[pa.Table]:
-    """The good rows of each batch of the spool file."""
+    """Yield the good rows of each batch of the spool file."""
     good, nowhere = rows.verdicts.good, ~rows.located
     role = pa.array([*OFFICIAL, None], pa.string())
     start = 0
@@ -76,7 +76,7 @@ def _observations(rows: Intake, spool: Path, schema: pa.Schema) -> Iterator[pa.T
 
 
 def _row_groups(tables: Iterator[pa.Table], schema: pa.Schema) -> Iterator[pa.Table]:
-    """The same rows in tables of `ROW_GROUP` rows, or fewer where their images have `ROW_GROUP_BYTES`; at least one."""
+    """Yield the same rows in tables of `ROW_GROUP` rows, or of fewer with `ROW_GROUP_BYTES` of images; at least one table."""
     waiting, rows, size, some = [schema.empty_table()], 0, 0, False
     for table in tables:
         lengths = pc.binary_length(pc.struct_field(table["image"], "bytes")).fill_null(0).to_numpy().astype(np.int64)

@@ -1,4 +1,4 @@
-"""What is said of each row: why it is set aside (one reason, with the value at fault) or what is odd about it."""
+"""The verdict on each row: why it is set aside (one reason, with the value at fault) or what is odd about it."""
 
 from collections.abc import Sequence
 
@@ -8,19 +8,19 @@ import pyarrow.compute as pc
 
 
 def is_given(column: pa.Array) -> np.ndarray:
-    """Which items are not null."""
+    """Return which items are not null."""
     given: np.ndarray = pc.is_valid(column).to_numpy(zero_copy_only=False)
     return given
 
 
 def is_true(mask: pa.Array) -> np.ndarray:
-    """A mask of booleans, null taken for false."""
+    """Return a mask of booleans, null taken for false."""
     true: np.ndarray = mask.fill_null(False).to_numpy(zero_copy_only=False)
     return true
 
 
 def at(rows: np.ndarray, items: pa.Array, n: int) -> pa.Array:
-    """A column of ``n`` items: ``items`` at ``rows``, null elsewhere; of a row named twice the last item."""
+    """Return a column of ``n`` items: ``items`` at ``rows``, null elsewhere; of a row named twice the last item."""
     place = np.full(n, -1, np.int64)
     place[rows] = np.arange(len(rows))
     return items.take(pa.array(place, mask=place < 0))
@@ -31,10 +31,10 @@ LONGEST = 80
 
 
 class Verdicts:
-    """Of ``n`` consecutive rows. The first reason that is given for a row stays."""
+    """Verdicts on ``n`` consecutive rows. The first reason that is given for a row stays."""
 
     def __init__(self, n: int, sentences: dict[str, int] | None = None) -> None:
-        """``sentences`` numbers the sentences; the verdicts that are to be `joined` share it."""
+        """Number sentences in ``sentences``, which verdicts that are to be `joined` share."""
         self.sentences: dict[str, int] = {} if sentences is None else sentences
         self.reason = np.full(n, -1, np.int32)
         """The number of the sentence, -1 for a row that is good so far."""
@@ -43,7 +43,7 @@ class Verdicts:
 
     @classmethod
     def joined(cls, parts: Sequence["Verdicts"], sentences: dict[str, int]) -> "Verdicts":
-        """The verdicts on the rows of all ``parts``, one after the other."""
+        """Join the verdicts on the rows of all ``parts``, one after the other."""
         whole = cls(sum(len(part.reason) for part in parts), sentences)
         start = 0
         for part in parts:
@@ -62,7 +62,7 @@ class Verdicts:
         return good
 
     def reject(self, which: np.ndarray, reason: str, detail: pa.Array | None = None) -> None:
-        """Give ``reason`` to the rows of a mask, with their items of ``detail`` (an item a row)."""
+        """Give ``reason`` to the rows of a mask, with their items of ``detail`` (one item per row)."""
         rows = np.flatnonzero(which & self.good)
         if len(rows):
             self.reason[rows] = self._code(reason)
@@ -90,29 +90,29 @@ class Verdicts:
             self._notes.append((pairs[:, 0], pairs[:, 1].astype(np.int32)))
 
     def details(self) -> pa.Array:
-        """The detail of each row, null where there is none."""
+        """Return the detail of each row, null where there is none."""
         rows = np.concatenate([np.array([], np.int64), *(rows for rows, _ in self._details)])
         texts = pa.concat_arrays([pa.array([], pa.string()), *(texts for _, texts in self._details)])
         return at(rows, texts, len(self.reason))
 
     def reasons(self) -> dict[str, int]:
-        """How many rows have which reason, commonest first, then by the first row that has it."""
+        """Return how many rows have which reason, commonest first, then by the first row that has it."""
         bad = self.reason[self.reason >= 0]
         codes, first, counts = np.unique(bad, return_index=True, return_counts=True)
         names = list(self.sentences)
         return {names[codes[i]]: int(counts[i]) for i in np.lexsort((first, -counts))}
 
     def first_row(self, reason: str) -> int:
-        """The first row that has ``reason``."""
+        """Return the first row that has ``reason``."""
         return int(np.argmax(self.reason == self.sentences[reason]))
 
     def notes(self) -> dict[str, int]:
-        """How many good rows have which note, commonest first, then in code point order."""
+        """Return how many good rows have which note, commonest first, then in code point order."""
         counts = np.zeros(len(self.sentences), np.int64)
         for rows, codes in self._notes:
             counts += np.bincount(codes[self.good[rows]], minlength=len(counts))
-        found = [(sentence, int(counts[code])) for sentence, code in self.sentences.items() if counts[code]]
-        return dict(sorted(found, key=lambda one: (-one[1], one[0])))
+        counted = [(sentence, int(counts[code])) for sentence, code in self.sentences.items() if counts[code]]
+        return dict(sorted(counted, key=lambda one: (-one[1], one[0])))
 
     def _code(self, sentence: str) -> int:
         return self.sentences.setdefault(sentence, len(self.sentences))
@@ -120,8 +120,8 @@ class Verdicts:
     def _codes(self, sentences: pa.Array) -> np.ndarray:
         encoded = pc.dictionary_encode(sentences)
         codes = np.array([self._code(one) for one in encoded.dictionary.to_pylist()], np.int32)
-        found: np.ndarray = codes[encoded.indices.to_numpy()]
-        return found
+        of_rows: np.ndarray = codes[encoded.indices.to_numpy()]
+        return of_rows
 
     def _remember(self, rows: np.ndarray, detail: pa.Array | None) -> None:
         if detail is not None:
@@ -129,7 +129,7 @@ class Verdicts:
 
 
 def shortened(texts: pa.Array) -> pa.Array:
-    """Texts of at most `LONGEST` characters, the cut ones ending in dots; line ends and tabs are blanks."""
+    """Cut texts to `LONGEST` characters, dots at the end; line ends and tabs become blanks."""
     texts = pc.replace_substring_regex(texts, r"[\r\n\t]+", " ")
     cut = pc.binary_join_element_wise(pc.utf8_slice_codeunits(texts, 0, LONGEST - 3), "...", "")
     return pc.if_else(pc.greater(pc.utf8_length(texts), LONGEST), cut, texts)

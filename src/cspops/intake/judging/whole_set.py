@@ -24,7 +24,7 @@ class Duplicates(NamedTuple):
     leakage: np.ndarray
     contradiction: np.ndarray
     """Masks, no row in two of them. Of rows under several labels none stays."""
-    of: np.ndarray
+    other: np.ndarray
     """The row that stays, or the first one under another label; -1 for all other rows."""
 
 
@@ -45,11 +45,11 @@ def find_duplicates(
         candidate: (n,) mask of the rows that are looked at.
     """
     n = len(image)
-    found = Duplicates(np.zeros(n, bool), np.zeros(n, bool), np.zeros(n, bool), np.full(n, -1, np.int64))
+    repeats = Duplicates(np.zeros(n, bool), np.zeros(n, bool), np.zeros(n, bool), np.full(n, -1, np.int64))
     rows = np.flatnonzero(candidate & (image >= 0))
     rows = rows[np.bincount(image[rows])[image[rows]] > 1]
     if not len(rows):
-        return found
+        return repeats
     rank = np.array([PRECEDENCE.index(name) for name in OFFICIAL] + [len(OFFICIAL)])[role]  # role -1 takes the last
     same = (*crop[rows].T, image[rows])
     order = np.lexsort((rows, ~located[rows], label[rows] < 0, rank[rows], *same))
@@ -72,15 +72,15 @@ def find_duplicates(
     of_first = np.append(label, -1)[first]
     against = first_of(labelled & (label[rows] != of_first))
     bad = against < nowhere
-    found.contradiction[rows[bad]] = True
-    found.of[rows[bad]] = np.where(label[rows] == of_first, against, first)[bad]
+    repeats.contradiction[rows[bad]] = True
+    repeats.other[rows[bad]] = np.where(label[rows] == of_first, against, first)[bad]
 
     extra = ~bad & (rows != best)
     leaks = extra & (role[rows] >= 0) & (role[rows] != role[best])
-    found.leakage[rows[leaks]] = True
-    found.again[rows[extra & ~leaks]] = True
-    found.of[rows[extra]] = best[extra]
-    return found
+    repeats.leakage[rows[leaks]] = True
+    repeats.again[rows[extra & ~leaks]] = True
+    repeats.other[rows[extra]] = best[extra]
+    return repeats
 
 
 IMPOSSIBLE = 0.05
@@ -88,7 +88,7 @@ IMPOSSIBLE = 0.05
 SLIPS = 2
 """Rows that may be mistakes of their own however small the set is."""
 BEYOND = 0.01
-"""Share of the positions east or west of 90 degrees: exchanged they would be no positions, which speaks against (b)."""
+"""Share of the positions east or west of 90 degrees: exchanged they would not be positions, which is evidence against (b)."""
 PLACES = 10
 """Positions that (a) needs, and pixels of the raster (3 km) that (b) needs, where many rows at one place are one."""
 LITTLE = 0.8
@@ -98,7 +98,7 @@ REMEDY = "if so, exchange lon and lat under `columns` (dataset.table.columns, da
 
 
 def look_exchanged(lon: np.ndarray, lat: np.ndarray, *, given: int, exchangeable: int) -> str | None:
-    """A warning with the evidence, or None.
+    """Return a warning with the evidence that longitude and latitude look exchanged, or None.
 
     Args:
         lon: (n,) degrees in [-180, 180), of the rows whose position can be one.

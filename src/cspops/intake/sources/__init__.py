@@ -1,1 +1,1 @@
-"""One file a source; each turns raw inputs into the rows that `ingest` takes."""
+"""One file per source; each turns raw inputs into the rows that `ingest` takes."""

@@ -64,7 +64,7 @@ class Rasters:
     zone_names: dict[int, str]
 
     def zone_at(self, lonlat: LonLat) -> Int[Tensor, "*batch"]:
-        """The code of the climate raster's pixel that each position lies in."""
+        """Return the code of the climate raster's pixel that each position lies in."""
         return zones_at(self.zones, lonlat)
 
 
@@ -94,7 +94,7 @@ def read_rasters(folder: Path) -> Rasters:
 
 
 def tiles(image: UInt8[Tensor, "h w 3"], lonlat: Float[Tensor, "n 2"], *, km: float, px: int) -> UInt8[Tensor, "n px px 3"]:
-    """The tiles of ``km`` x ``km`` around each position, ``px`` x ``px`` pixels, bilinear, wrapping at the date line."""
+    """Cut a tile of ``km`` x ``km`` around each position, ``px`` x ``px`` pixels, bilinear, wrapping at the date line."""
     width = image.shape[1]
     # Columns are repeated beyond both borders, as many as the widest tile reaches.
     reach = km / KM_PER_DEGREE / 2 / float(torch.deg2rad(lonlat[:, 1]).cos().min().clamp_min(0.01))
@@ -116,7 +116,7 @@ def tiles(image: UInt8[Tensor, "h w 3"], lonlat: Float[Tensor, "n 2"], *, km: fl
 
 
 def zone_diversity(rasters: Rasters, lonlat: Float[Tensor, "n 2"], *, km: float) -> Float[Tensor, "n"]:
-    """Gini-Simpson index of the land zones in the tile around each position: 1 - sum of squared shares, in [0, 1).
+    """Return the Gini-Simpson index of the land zones in each position's tile: 1 - sum of squared shares, in [0, 1).
 
     It is the probability that two random land points of the tile lie in different zones; the shares are read off
     an 8 x 8 lattice.
@@ -243,7 +243,7 @@ def open_blue_marble(raw: Path, settings: BlueMarble, *, seed: int) -> Source:
 def rows(
     rasters: Rasters, lonlat: Float[Tensor, "n 2"], roles: list[str], *, tile_km: float, tile_px: int
 ) -> Iterator[pa.RecordBatch]:
-    """The rows for `ingest`: tiles as uncompressed PPM bytes (Parquet compresses), zones as labels."""
+    """Yield the rows for `ingest`: tiles as uncompressed PPM bytes (Parquet compresses), zones as labels."""
     header = f"P6 {tile_px} {tile_px} 255\n".encode()
     pixels = tiles(rasters.image, lonlat, km=tile_km, px=tile_px).numpy()
     for start in range(0, len(lonlat), BATCH):

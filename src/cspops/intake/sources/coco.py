@@ -1,7 +1,7 @@
 """Sets that are published in the manner of COCO: a json of images and annotations, and a second json of positions.
 
 iNaturalist 2018 has this form, and so have both sets as the authors of CSP distribute them, with the rows of a matrix of
-image features in the place of images. The json files are streamed (ijson); what is kept of them is a few columns.
+image features in the place of images. Of the json files only a few columns are kept.
 
 Note: `macaodha/geo_prior` and CSP also drop located rows whose `user_id` is null; here they stay.
 """
@@ -18,13 +18,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cspops.data.image_columns import GIVEN_FEATURES, IMAGE
 from cspops.errors import DataError, NotThere
 from cspops.intake.rows import FileFacts, batch, file_facts
-from cspops.intake.strict_json import StrictJson
+from cspops.pixels.reading import GIVEN_FEATURES, IMAGE
 
 FETCH = "dvc repro download fetches what is missing, into CSPOPS_DATA_ROOT"
-MEND = "delete it and get it again: dvc repro download fetches what has an address"
+AGAIN = "delete it and get it again: dvc repro download fetches what has an address"
 ROWS_AT_ONCE = 8192
 
 SEVERAL = "its image is annotated with several categories"
@@ -49,9 +48,9 @@ class Part:
 
 
 def find(root: Path, *names: str, folder: bool = False) -> Path:
-    """The first of ``names`` that lies below ``root``, or in one of its folders; NotThere where none does."""
+    """Find the first of ``names`` that lies below ``root``, or in one of its folders; NotThere where none does."""
     for name in names:
-        # `.NAME.unpacking`, which a kill leaves behind, holds but a part
+        # `.NAME.unpacking`, which a kill leaves behind, holds only a part
         deeper = [path for path in sorted(root.glob(f"*/{name}")) if not path.relative_to(root).parts[0].startswith(".")]
         places = [path for path in (root / name, *deeper) if (path.is_dir() if folder else path.is_file())]
         if len(places) > 1 and places[0] != root / name:
@@ -62,7 +61,7 @@ def find(root: Path, *names: str, folder: bool = False) -> Path:
 
 
 def read_categories(file: Path, remarks: list[str]) -> dict[str, str]:
-    """The name of each category by its id (as text), from `[{id, name}]`, `{categories: [...]}` or `{name: id}`.
+    """Read the name of each category by its id (as text): `[{id, name}]`, `{categories: [...]}` or `{name: id}`.
 
     Names are made unique with the id, where they are not; a null or blank name becomes `category ID`.
     """
@@ -73,13 +72,13 @@ def read_categories(file: Path, remarks: list[str]) -> dict[str, str]:
         pairs = content.items() if isinstance(content, dict) else [(one["name"], one["id"]) for one in content]
         named = [(str(number), _name(name) or f"category {number}") for name, number in pairs]
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{file} is no list of categories with id and name: {_short(error)}", hint=MEND) from None
+        raise DataError(f"{file} is not a list of categories with id and name: {_short(error)}", hint=AGAIN) from None
     if not named:
-        raise DataError(f"{file} lists no category", hint=MEND)
+        raise DataError(f"{file} lists no category", hint=AGAIN)
     names = dict(named)
     if len(names) != len(named):
         twice = Counter(number for number, _ in named).most_common(1)[0][0]
-        raise DataError(f"{file} has the category id {twice} more than once", hint=MEND)
+        raise DataError(f"{file} has the category id {twice} more than once", hint=AGAIN)
     shared = {name for name, count in Counter(names.values()).items() if count > 1}
     if shared:
         remarks.append(f"{file.name}: {len(shared)} names stand for more than one category; their ids were added")
@@ -87,25 +86,25 @@ def read_categories(file: Path, remarks: list[str]) -> dict[str, str]:
 
 
 def _name(name: Any) -> str:
-    """Without odd blanks; empty for null."""
+    """Return a name without odd blanks; empty for null."""
     return "" if name is None else " ".join(unicodedata.normalize("NFC", str(name)).split())
 
 
 def by_column(names: Mapping[str, str], file: Path) -> list[str | None]:
-    """Names in the order of a matrix with a column for each category id from 0; null for ids that no category has."""
+    """Return the names in the order of a matrix with a column per category id from 0; null for ids that no category has."""
     try:
         numbers = {int(number): name for number, name in names.items()}
     except ValueError:
-        raise DataError(f"{file} has category ids that are no numbers, so that predictions have no columns") from None
+        raise DataError(f"{file} has category ids that are not numbers, so that predictions have no columns") from None
     return [numbers.get(column) for column in range(max(numbers) + 1)]
 
 
 def check_matrices(matrices: Sequence[Path]) -> None:
-    """DataError unless each is an .npy matrix of floats, all of one width."""
+    """Raise DataError unless each is an .npy matrix of floats, all of one width."""
     shapes = {matrix: _shape(matrix) for matrix in matrices}
     if len({width for _, width in shapes.values()}) > 1:
-        found = ", ".join(f"{matrix.name} {width}" for matrix, (_, width) in shapes.items())
-        raise DataError(f"the matrices of image features differ in width: {found}")
+        widths = ", ".join(f"{matrix.name} {width}" for matrix, (_, width) in shapes.items())
+        raise DataError(f"the matrices of image features differ in width: {widths}")
 
 
 def batches(
@@ -116,7 +115,7 @@ def batches(
     remarks: list[str],
     files: dict[str, FileFacts],
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of each part, in the order of its json; ``remarks`` and ``files`` are filled on the way.
+    """Yield the rows of each part, in the order of its json; ``remarks`` and ``files`` are filled on the way.
 
     An image without an annotation has no label, and one without a position stays. `location_id` is null: such sets name
     no places.
@@ -129,16 +128,18 @@ def batches(
 
 
 def _rows(part: Part, categories: Mapping[str, str], root: Path, remarks: list[str]) -> Iterator[pa.RecordBatch]:
-    images = _columns(part.annotations, "images.item", ("id", "file_name"))
+    content = _read(part.annotations, "images", "annotations", "id", "file_name", "image_id", "category_id")
+    listing = content if isinstance(content, dict) else {}
+    images = _columns(listing.get("images"), "id", "file_name")
     n = len(images["id"])
     if n == 0:
-        raise DataError(f"{part.annotations} lists no images", hint=MEND)
+        raise DataError(f"{part.annotations} lists no images", hint=AGAIN)
     if part.matrix is not None and _shape(part.matrix)[0] != n:
         raise DataError(
-            f"{part.matrix} has {_shape(part.matrix)[0]} rows, but {part.annotations.name} lists {n} images", hint=MEND
+            f"{part.matrix} has {_shape(part.matrix)[0]} rows, but {part.annotations.name} lists {n} images", hint=AGAIN
         )
     ids = _as_text(images["id"])
-    label, reason, detail = _labels(part, ids, categories, remarks)
+    label, reason, detail = _labels(part, listing.get("annotations"), ids, categories, remarks)
     lon, lat, date, notes = _positions(part, ids, remarks)
     file = part.annotations.relative_to(root).as_posix()
     counted = pc.binary_join_element_wise(f"{file}: image number ", pa.array(np.arange(n)).cast(pa.string()), "")
@@ -156,7 +157,7 @@ def _rows(part: Part, categories: Mapping[str, str], root: Path, remarks: list[s
         "notes": notes,
     }
     if part.matrix is None:
-        paths = pa.array([name if isinstance(name, str) else None for name in images["file_name"]], pa.string())
+        paths = _as_text([name if isinstance(name, str) else None for name in images["file_name"]])
         columns["image"] = pa.StructArray.from_arrays([pa.nulls(n, pa.binary()), paths], fields=list(IMAGE))
     else:
         matrix = pa.array([part.matrix.relative_to(root).as_posix()]).take(pa.array(np.zeros(n, dtype=np.int64)))
@@ -166,10 +167,10 @@ def _rows(part: Part, categories: Mapping[str, str], root: Path, remarks: list[s
 
 
 def _labels(
-    part: Part, ids: pa.Array, categories: Mapping[str, str], remarks: list[str]
+    part: Part, annotations: Any, ids: pa.Array, categories: Mapping[str, str], remarks: list[str]
 ) -> tuple[pa.Array, pa.Array, pa.Array]:
-    """Label, reason and detail of each image."""
-    given = _columns(part.annotations, "annotations.item", ("image_id", "category_id"))
+    """Return label, reason and detail of each image."""
+    given = _columns(annotations, "image_id", "category_id")
     of_image, category = _as_text(given["image_id"]), _as_text(given["category_id"]).fill_null("null")
     unique, first, code = _firsts(of_image)
     differs = np.asarray(pc.not_equal(category, category.take(pa.array(first[code]))))
@@ -194,10 +195,10 @@ def _labels(
 
 
 def _positions(part: Part, ids: pa.Array, remarks: list[str]) -> tuple[pa.Array, pa.Array, pa.Array, pa.Array]:
-    """Longitude, latitude (degrees, or the text that stands there), date and notes of each image."""
-    given = _columns(part.positions, "item", ("id", "lon", "lat", "date"))
+    """Return longitude, latitude (degrees, or the text that stands there), date and notes of each image."""
+    given = _columns(_read(part.positions, "id", "lon", "lat", "date"), "id", "lon", "lat", "date")
     if not given["id"]:
-        raise DataError(f"{part.positions} lists no positions", hint=MEND)
+        raise DataError(f"{part.positions} lists no positions", hint=AGAIN)
     unique, first, code = _firsts(_as_text(given["id"]))
     several = np.zeros(len(unique), dtype=bool)
     several[np.bincount(code, minlength=len(unique)) > 1] = True
@@ -206,7 +207,11 @@ def _positions(part: Part, ids: pa.Array, remarks: list[str]) -> tuple[pa.Array,
         remarks.append(f"{part.positions.name}: {unlisted} entries of images that {part.annotations.name} does not list")
     at = pc.index_in(ids, unique, skip_nulls=True)
     row = pa.array(first).take(at)
-    numeric = all(type(value) in (int, float, type(None)) for name in ("lon", "lat") for value in given[name])
+    numeric = all(
+        type(value) in (float, type(None)) or (type(value) is int and abs(value) < 2**63)
+        for name in ("lon", "lat")
+        for value in given[name]
+    )
     lon, lat = (
         pa.array([None if value is None else float(value) for value in given[name]], pa.float64())
         if numeric
@@ -218,29 +223,35 @@ def _positions(part: Part, ids: pa.Array, remarks: list[str]) -> tuple[pa.Array,
     return lon.take(row), lat.take(row), _as_text(given["date"]).take(row), texts.take(which)
 
 
-def _columns(file: Path, prefix: str, names: tuple[str, ...]) -> dict[str, list[Any]]:
-    """The values of some keys of the objects at ``prefix``, null where one has no such key or is no object."""
-    import ijson
+def _read(file: Path, *keys: str) -> Any:
+    """Read a json file, keeping only these keys of its objects: the others fill the memory. NaN and Infinity become null."""
 
-    columns: dict[str, list[Any]] = {name: [] for name in names}
-    adders = [(name, columns[name].append) for name in names]
+    def kept(item: dict[str, Any]) -> dict[str, Any]:
+        return {key: item[key] for key in keys if key in item}
+
     try:
-        with file.open("rb") as opened:
-            for item in ijson.items(StrictJson(opened), prefix, use_float=True):
-                about = item if isinstance(item, dict) else {}
-                for name, add in adders:
-                    add(about.get(name))
-    except (ijson.JSONError, UnicodeDecodeError) as error:
-        raise DataError(f"{file} is broken or ends before it should: {_short(error)}", hint=MEND) from None
-    return columns
+        return json.loads(file.read_bytes(), object_hook=kept, parse_constant=lambda word: None)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{file} is broken or ends before it should: {_short(error)}", hint=AGAIN) from None
+
+
+def _columns(items: Any, *names: str) -> dict[str, list[Any]]:
+    """Return the values of some keys of a list of objects, null where one has no such key or is no object."""
+    rows = [item if isinstance(item, dict) else {} for item in items] if isinstance(items, list) else []
+    return {name: [row.get(name) for row in rows] for name in names}
 
 
 def _as_text(values: list[Any]) -> pa.Array:
-    return pa.array([None if value is None else str(value) for value in values], pa.string())
+    """Return a column of texts, with ? for half a surrogate pair, which json may spell and Arrow cannot hold."""
+    texts = [None if value is None else str(value) for value in values]
+    try:
+        return pa.array(texts, pa.string())
+    except UnicodeEncodeError:
+        return pa.array([None if text is None else text.encode(errors="replace").decode() for text in texts], pa.string())
 
 
 def _firsts(ids: pa.Array) -> tuple[pa.Array, np.ndarray, np.ndarray]:
-    """Different ids in order of appearance, the row where each stands first, and for each row the number of its id.
+    """Return the different ids in order of appearance, the first row of each, and for each row the number of its id.
 
     A null id counts as one more, which matches none.
     """
@@ -255,9 +266,9 @@ def _shape(matrix: Path) -> tuple[int, int]:
     try:
         opened = np.load(matrix, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
-        raise DataError(f"{matrix} is no .npy file that can be read: {_short(error)}", hint=MEND) from None
+        raise DataError(f"{matrix} is not an .npy file that can be read: {_short(error)}", hint=AGAIN) from None
     if opened.ndim != 2 or not np.issubdtype(opened.dtype, np.floating):
-        raise DataError(f"{matrix} is no matrix of floats: its shape is {opened.shape}, its kind {opened.dtype}", hint=MEND)
+        raise DataError(f"{matrix} is not a matrix of floats: its shape is {opened.shape}, its kind {opened.dtype}", hint=AGAIN)
     return opened.shape[0], opened.shape[1]
 
 

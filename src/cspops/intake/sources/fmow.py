@@ -15,21 +15,23 @@ import builtins
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 
-from cspops.errors import DataError, EnvironmentProblem, NotThere, ParamsError
+from cspops.errors import DataError, NotThere, ParamsError, needed
 from cspops.intake.rows import ROWS, FileFacts, Source, batch, file_facts
 from cspops.intake.sources import coco
-from cspops.intake.sources.coco import FETCH, MEND, Part, find
+from cspops.intake.sources.coco import AGAIN, FETCH, Part, find
 from cspops.intake.sources.fmow_scene import Described, Row, Scene, read_scene
 from cspops.intake.sources.released import list_released
+from cspops.params.sections import Fmow
 from cspops.pixels.reading import Reading
+from cspops.pixels.workers import Map
 
 FEATURES = "features_inception_pretrain/fmow_{split}_pretrain_net_feats.npy"
 """A ResNet-50 of MoCo-v2 with temporal positives, 2048 wide, despite the folder's name."""
@@ -37,11 +39,9 @@ FEATURES = "features_inception_pretrain/fmow_{split}_pretrain_net_feats.npy"
 TRUTH = "groundtruth"
 ROWS_AT_ONCE = 8192
 
-Map = Callable[[Callable[[Scene], Described], Iterable[Scene]], Iterable[Described]]
-
 
 class Place(NamedTuple):
-    """Where all views of one place lie."""
+    """The folders that hold all views of one place."""
 
     split: str
     role: str
@@ -51,64 +51,50 @@ class Place(NamedTuple):
     images: Path
 
 
-def open_fmow(
-    root: Path,
-    *,
-    form: Literal["images", "features"],
-    inspection: Literal["decode", "exists", "none"],
-    false_detections: Literal["set_aside", "class"],
-    test: Literal["val", "test"],
-    map: Map = builtins.map,
-) -> Source:
-    """Ready to be read; DataError names the first folder or file that is missing.
+def open_fmow(root: Path, settings: Fmow, *, map: Map = builtins.map) -> Source:
+    """Open the set, its rows still to be read; DataError names the first folder or file that is missing.
 
     Args:
         root: `CSPOPS_DATA_ROOT/fmow`; splits may lie below it or in one of its folders.
-        form: `images`, an observation for each box of an object, cropped with context; or `features`, a matrix with a row
-            for each image in their place (62 classes, train and val alone), and released predictions.
-        inspection: of images; features are checked when they are read.
-        false_detections: boxes that hold no object, most of them in test: set aside, or a class of their own.
-        test: the official split that is reported on. `val`: the split stage takes a validation part out of train, and
-            test is not read. `test`: test with its ground truth; val is the validation part.
+        settings: `form` `images`, an observation for each box of an object, cropped with context; or `features`, a matrix
+            with a row for each image in their place (62 classes, train and val alone), and released predictions.
+            `false_detections` are boxes that hold no object, most of them in test. `test` is the official split that is
+            reported on. `val`: the split stage takes a validation part out of train, and test is not read. `test`: test
+            with its ground truth; val is the validation part.
         map: applies a function to scenes, in order; another one may do so in other processes.
     """
-    if form == "features":
-        if test == "test":
+    if settings.form == "features":
+        if settings.test == "test":
             raise ParamsError(
                 "dataset.fmow.test: test needs dataset.fmow.form: images; the authors' features are of train and val alone",
                 hint="dataset.fmow.test: val",
             )
         return _open_features(root)
-    try:
-        import shapely  # noqa: F401
-    except ImportError:
-        raise EnvironmentProblem(
-            "reading the positions of fMoW needs the package shapely", hint="pip install cspops[geo]"
-        ) from None
+    needed("shapely", "reading the positions of fMoW")
     remarks: list[str] = []
     files: dict[str, FileFacts] = {}
     base = _base(root)
-    roles = {"train": "train", "val": "test"} if test == "val" else {"train": "train", "val": "val", "test": "test"}
+    roles = {"train": "train", "val": "test"} if settings.test == "val" else {"train": "train", "val": "val", "test": "test"}
     for split in roles:
         if not (base / split).is_dir():
             raise NotThere(f"{base / split} is missing", hint=FETCH)
-    mapping = _mapping(root, base) if test == "test" else None
+    mapping = _mapping(root, base) if settings.test == "test" else None
     places = chain.from_iterable(
         _places(root, base, split, role) if split != "test" or mapping is None else _hidden(base, mapping, role, remarks)
         for split, role in roles.items()
     )
     scenes = chain.from_iterable(_scenes(root, base, place) for place in places)
     return Source(
-        _batches(map(partial(read_scene, false_detections=false_detections), scenes), roles, root, remarks, files),
+        _batches(map(partial(read_scene, false_detections=settings.false_detections), scenes), roles, root, remarks, files),
         Reading("data_root", (Path("fmow") / base.relative_to(root)).as_posix()),
-        inspection,
+        settings.inspection,
         files,
         remarks,
     )
 
 
 def _open_features(root: Path) -> Source:
-    """train.json, train_location.json and the like for val, category.json, and a matrix for each."""
+    """Open train.json, train_location.json and the like for val, category.json, and a matrix for each."""
     remarks: list[str] = []
     listed = find(root, "category.json")
     categories = coco.read_categories(listed, remarks)
@@ -133,18 +119,18 @@ def _open_features(root: Path) -> Source:
 
 
 def _base(root: Path) -> Path:
-    """The folder that holds train/: the root, or one of its folders."""
-    found = [path.parent for path in (root / "train", *sorted(root.glob("*/train"))) if path.is_dir()]
-    found = [folder for folder in found if folder.name != TRUTH and not folder.name.startswith(".")]
-    if not found:
+    """Find the folder that holds train/: the root, or one of its folders."""
+    folders = [path.parent for path in (root / "train", *sorted(root.glob("*/train"))) if path.is_dir()]
+    folders = [folder for folder in folders if folder.name != TRUTH and not folder.name.startswith(".")]
+    if not folders:
         raise NotThere(f"{root / 'train'} is missing", hint=FETCH)
-    if len(found) > 1 and found[0] != root:
-        raise DataError(f"train lies more than once below {root}: {found[0]} and {found[1]}", hint="keep one of them")
-    return found[0]
+    if len(folders) > 1 and folders[0] != root:
+        raise DataError(f"train lies more than once below {root}: {folders[0]} and {folders[1]}", hint="keep one of them")
+    return folders[0]
 
 
 def _mapping(root: Path, base: Path) -> Path | None:
-    """The file that says which place each folder of test is; None where the folders of test are categories already."""
+    """Find the file that says which place each folder of test is; None where these folders are categories already."""
     for folder in (root / TRUTH, base / TRUTH, root, base):
         if (folder / "test_gt_mapping.json").is_file():
             return folder / "test_gt_mapping.json"
@@ -157,7 +143,7 @@ def _mapping(root: Path, base: Path) -> Path | None:
 
 
 def _places(root: Path, base: Path, split: str, role: str) -> Iterator[Place]:
-    """Of a split in folders by category, in the order of their names."""
+    """Yield the places of a split in folders by category, in the order of their names."""
     candidates = [above / name for above in (root / TRUTH, base / TRUTH) for name in (split, f"{split}_gt")]
     candidates += [root / f"{split}_gt", base / f"{split}_gt"]
     truth = next((folder for folder in candidates if folder.is_dir()), base / split)
@@ -167,11 +153,11 @@ def _places(root: Path, base: Path, split: str, role: str) -> Iterator[Place]:
 
 
 def _hidden(base: Path, mapping: Path, role: str, remarks: list[str]) -> Iterator[Place]:
-    """Of test, whose folders have numbers, in the order of the names of the places."""
+    """Yield the places of test, whose folders have numbers, in the order of the places' names."""
     try:
         pairs = sorted((str(entry["input"]), str(entry["output"])) for entry in json.loads(mapping.read_bytes()))
     except (ValueError, KeyError, TypeError):
-        raise DataError(f"{mapping} is no list of objects with input and output", hint=MEND) from None
+        raise DataError(f"{mapping} is not a list of objects with input and output", hint=AGAIN) from None
     unlisted = set(_folders(base / "test")) - {Path(images).name for _, images in pairs}
     if unlisted:
         remarks.append(
@@ -181,11 +167,11 @@ def _hidden(base: Path, mapping: Path, role: str, remarks: list[str]) -> Iterato
         if Path(images).parts[:-1] == ("test",) and len(Path(truth).parts) == 3 and ".." not in Path(truth).parts:
             yield Place("test", role, Path(truth).parts[1], mapping.parent / truth, base / images)
         else:
-            raise DataError(f"{mapping} has a pair that is no place of test: {truth!r}, {images!r}", hint=MEND)
+            raise DataError(f"{mapping} has a pair that is not a place of test: {truth!r}, {images!r}", hint=AGAIN)
 
 
 def _scenes(root: Path, base: Path, place: Place) -> Iterator[Scene]:
-    """The views of a place, in the order of their names."""
+    """Yield the views of a place, in the order of their names."""
     hidden, named = f"{place.images.name}_", f"{place.truth.name}_"
     jsons = _stems(place.truth, ".json")
     images = {named + stem.removeprefix(hidden) if stem.startswith(hidden) else stem for stem in _stems(place.images, ".jpg")}
@@ -204,7 +190,7 @@ def _scenes(root: Path, base: Path, place: Place) -> Iterator[Scene]:
 
 
 def _stems(folder: Path, ending: str) -> set[str]:
-    """Names of the files `*_rgb` without their ending."""
+    """Return the names of the files `*_rgb` without their ending."""
     try:
         with os.scandir(folder) as entries:
             return {entry.name.removesuffix(ending) for entry in entries if entry.name.endswith(f"_rgb{ending}")}
@@ -227,7 +213,7 @@ def _batches(
     remarks: list[str],
     files: dict[str, FileFacts],
 ) -> Iterator[pa.RecordBatch]:
-    """Rows by thousands; ``files`` gets one entry a split, whose sha256 is over path and sha256 of each json file."""
+    """Yield rows by thousands; ``files`` gets one entry per split, whose sha256 is over path and sha256 of each json file."""
     about = {split: {"files": 0, "size": 0, "whole_scene_boxes": 0} for split in roles}
     hashes = {split: hashlib.sha256() for split in roles}
     unlocated, rows = 0, []

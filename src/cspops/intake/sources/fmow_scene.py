@@ -1,4 +1,4 @@
-"""One json of Functional Map of the World (Christie et al., CVPR 2018), which describes an image, to rows: one a box."""
+"""One json of Functional Map of the World (Christie et al., CVPR 2018), which describes an image, to rows: one per box."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ BROKEN = "its json file cannot be read"
 NO_SIZE = "its json file does not say how large the image is"
 NO_BOXES = "its json file has no box of an object"
 NO_ID = "the box has no ID"
-NO_CATEGORY = "the category of the box is no text"
+NO_CATEGORY = "the category of the box is not text"
 FALSE = "a false detection, which is none of the 62 classes"
 NOT_A_BOX = "the box is not four numbers: left, top, width, height"
 TINY = "the box is 2 pixels wide or high, or less"
@@ -49,7 +49,7 @@ Row = dict[str, Any]
 
 
 class Described(NamedTuple):
-    """What a json file says."""
+    """The rows of a json file, and its facts."""
 
     scene: Scene
     rows: list[Row]
@@ -61,7 +61,7 @@ class Described(NamedTuple):
 
 
 def read_scene(scene: Scene, *, false_detections: str) -> Described:
-    """The rows of a scene, at least one. It may run in another process.
+    """Read the rows of a scene, at least one. It may run in another process.
 
     Boxes with the ID -1 cover what all boxes of the scene cover and are no objects, so they are no rows.
 
@@ -112,7 +112,7 @@ def read_scene(scene: Scene, *, false_detections: str) -> Described:
 
 
 def _object(box: dict[str, Any], scene: Scene, size: tuple[Any, Any], false_detections: str, notes: list[str]) -> Row:
-    """What is a box's own in its row."""
+    """Return the columns of a row that are its box's own."""
     number, category, sides = box.get("ID"), box.get("category", scene.category), box.get("box")
     row: Row = {
         "where": f"{scene.json}: box {number!r}",
@@ -140,7 +140,7 @@ def _object(box: dict[str, Any], scene: Scene, size: tuple[Any, Any], false_dete
 def with_context(
     left: int, top: int, width: int, height: int, *, image_width: int, image_height: int
 ) -> tuple[int, int, int, int] | None:
-    """The crop (left, top, right, bottom) that fMoW's baseline trains on: the box and some of what is around it, pixels.
+    """Return the crop that fMoW's baseline trains on, the box and some of what is around it: left, top, right, bottom pixel.
 
     With r, a side of the box as a part of the image, a box is widened to both sides by half of a share of its own side,
     rounded down, and clipped to the image:
@@ -166,7 +166,7 @@ def with_context(
 
 
 def centroid(wkt: str) -> tuple[float, float] | None:
-    """Longitude in [-180, 180) and latitude of the centroid of a polygon, in the plane of degrees; None for anything else.
+    """Return longitude in [-180, 180) and latitude of a polygon's centroid, in the plane of degrees; None for anything else.
 
     A scene is a few kilometres wide: a polygon with longitudes more than 180 degrees apart crosses the antimeridian.
     """
@@ -194,10 +194,10 @@ def _share(part: float) -> float:
 
 
 def _is_number(value: Any) -> bool:
-    """A number of json that may count pixels: not true or false, NaN or beyond all images."""
+    """Return whether it is a number that may count pixels: not true or false, NaN or beyond all images."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9
 
 
 def _is_text(value: Any) -> bool:
-    """Text without control characters and half surrogates, which json may spell and Arrow cannot hold."""
+    """Return whether it is text without control characters and half surrogates, which Arrow cannot hold."""
     return isinstance(value, str) and value.isprintable() and value != ""

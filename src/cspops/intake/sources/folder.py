@@ -4,7 +4,7 @@ An image is a file with the suffix of one, or whose first bytes are those of one
 whatever order the file system has, and a row's obs_id is its path unless the side-car gives another.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -14,12 +14,13 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cspops.errors import DataError, NoImages, ParamsError, nearest
+from cspops.errors import DataError, NoImages, ParamsError, listed, nearest
 from cspops.intake.images.metadata import Metadata, Question, read_metadata
 from cspops.intake.rows import FileFacts, Source, batch, file_facts
 from cspops.intake.sources.sidecar import BY_NAME, Joined, attach
 from cspops.intake.sources.table import read_sidecar
-from cspops.intake.sources.tree import Tree, listed, printable, remarks, walk
+from cspops.intake.sources.tree import Tree, printable, remarks, walk
+from cspops.pixels.workers import Map
 
 ROWS_PER_BATCH = 2000
 
@@ -34,8 +35,6 @@ OTHER_FORMAT = "the image is in a format that is not read (JPEG, PNG, TIFF and W
 NAME_NOT_TEXT = "the name of the file is not UTF-8"
 NOT_NAMED = "the side-car does not name the image"
 
-Map = Callable[[Callable[[Question], Metadata], Iterable[Question]], Iterator[Metadata]]
-
 
 def open_folder(
     root: Path,
@@ -46,7 +45,7 @@ def open_folder(
     columns: Mapping[str, str | None],
     map: Map = map,
 ) -> Source:
-    """The images below a folder, as rows, whose paths stand below it.
+    """Open the images below a folder, as rows whose paths stand below it.
 
     Where all images lie below folders of the root named as roles (train and at least one more of val and test, or usual
     other spellings), these are the official split, unless the side-car gives one. An image directly in such a folder,
@@ -62,21 +61,21 @@ def open_folder(
 
     Raises:
         DataError: the folder or side-car is missing or unreadable, no image is there, or the side-car gives no labels
-            though they are asked from it. While rows are read: EnvironmentProblem, where a GeoTIFF needs a package.
+            though they should come from it. While rows are read: EnvironmentProblem, where a GeoTIFF needs a package.
         ParamsError: the pattern is none.
     """
     tree = walk(root, pattern, leave_out=sidecar)
+    notes = remarks(tree, pattern)
     if not tree.images:
         raise NoImages(
             f"{root}: no image (JPEG, PNG, TIFF, WebP) fits dataset.folder.pattern {pattern!r}",
-            hint="; ".join(remarks(tree, pattern)) or "the folder is empty: cspops data use PATH",
+            hint="; ".join(notes) or "the folder is empty: cspops data use PATH",
         )
-    said = remarks(tree, pattern)
-    split = _official_split(tree.images, said)
+    split = _official_split(tree.images, notes)
     joined: Joined | None = None
     files: dict[str, FileFacts] = {}
     if sidecar is not None:
-        joined, files[sidecar] = _read_sidecar(root, sidecar, columns, tree, said)
+        joined, files[sidecar] = _read_sidecar(root, sidecar, columns, tree, notes)
         has_labels = joined.rows["label"].null_count < len(joined.rows)
         if label == "column" and not has_labels:
             raise DataError(
@@ -84,31 +83,33 @@ def open_folder(
                 hint="name its column in dataset.folder.columns.label, or set dataset.folder.label to folder or none",
             )
         if label != "column" and has_labels:
-            said.append(f"the labels of {sidecar} are not used: dataset.folder.label is {label}")
+            notes.append(f"the labels of {sidecar} are not used: dataset.folder.label is {label}")
     elif label == "column":
         raise ParamsError(
             "params.yaml: dataset.folder.label: column needs dataset.folder.sidecar, the table that has the column"
         )
     rows = _Rows(root, tree, joined, label, split)
-    return Source(rows.batches(map), files=files, remarks=said)
+    return Source(rows.batches(map), files=files, remarks=notes)
 
 
-def _official_split(images: Sequence[str], said: list[str]) -> dict[str, str]:
-    """The role of each top folder, empty where they are no split; a remark says which it is."""
+def _official_split(images: Sequence[str], notes: list[str]) -> dict[str, str]:
+    """Return the role of each top folder, empty where they are no split; a remark says which it is."""
     tops = sorted({path.split("/")[0] if "/" in path else "." for path in images})
     roles = {top: ROLES[top.casefold()] for top in tops if top.casefold() in ROLES}
     if "train" not in roles.values() or len(set(roles.values())) < 2:
         return {}
     rest = [printable(top) for top in tops if top not in roles]
     if rest:
-        said.append(f"the folders {', '.join(roles)} are no official split, since images lie in others too: {listed(rest)}")
+        notes.append(
+            f"the folders {', '.join(roles)} are not an official split, since images lie in others too: {listed(rest, 5)}"
+        )
         return {}
-    said.append(f"the folders {', '.join(roles)} are the official split")
+    notes.append(f"the folders {', '.join(roles)} are the official split")
     return roles
 
 
 def _read_sidecar(
-    root: Path, sidecar: str, columns: Mapping[str, str | None], tree: Tree, said: list[str]
+    root: Path, sidecar: str, columns: Mapping[str, str | None], tree: Tree, notes: list[str]
 ) -> tuple[Joined, FileFacts]:
     if PurePosixPath(sidecar).is_absolute() or ".." in PurePosixPath(sidecar).parts:
         raise ParamsError(f"params.yaml: dataset.folder.sidecar {sidecar!r} leads out of {root}")
@@ -122,13 +123,13 @@ def _read_sidecar(
         )
     about = file_facts(file)
     texts = [path for path in tree.images if path == printable(path)]
-    found = attach(
-        read_sidecar(file, columns=columns, remarks=said),
+    joined = attach(
+        read_sidecar(file, columns=columns, remarks=notes),
         texts,
         folder=dirname(sidecar),
         exists=lambda path: (root / path).is_file(),
     )
-    return found, about
+    return joined, about
 
 
 @dataclass(frozen=True)
@@ -140,16 +141,16 @@ class _Rows:
     split: dict[str, str]
 
     def batches(self, map: Map) -> Iterator[pa.RecordBatch]:
-        # Two iterators over the same plan: one asks, a step ahead as the map likes, the other takes the answers.
-        answers = iter(map(read_metadata, (question for *_, question in self._plan() if question)))
+        # Two iterators over the same plan: one asks, a step ahead as the map likes, the other takes the metadata.
+        metadata = iter(map(read_metadata, (question for *_, question in self._plan() if question)))
         plan = self._plan()
         while part := list(islice(plan, ROWS_PER_BATCH)):
-            yield self._batch(part, [next(answers) if question else None for *_, question in part])
+            yield self._batch(part, [next(metadata) if question else None for *_, question in part])
         if self.joined is not None and self.joined.lost:
             yield from self._lost(self.joined)
 
     def _plan(self) -> Iterator[tuple[str, int | None, Question | None]]:
-        """Path, row of the side-car, and what to ask the file, for each row."""
+        """Yield the path, the row of the side-car, and what to ask the file, for each row."""
         if self.joined is not None:
             rows = self.joined.rows
             positioned = pc.or_(pc.is_valid(rows["lon"]), pc.is_valid(rows["lat"])).to_pylist()
@@ -162,17 +163,17 @@ class _Rows:
                 position = row is None or not positioned[row]
                 yield path, row, Question(self.root / path, position) if askable and not known else None
 
-    def _batch(self, part: list[tuple[str, int | None, Question | None]], answers: list[Metadata | None]) -> pa.RecordBatch:
+    def _batch(self, part: list[tuple[str, int | None, Question | None]], metadata: list[Metadata | None]) -> pa.RecordBatch:
         paths, texts = [path for path, *_ in part], [printable(path) for path, *_ in part]
         texts_ok = [path == text for path, text in zip(paths, texts, strict=True)]
         path_column = pa.array(texts)
-        lonlat = [answer.lonlat or (None, None) if answer else (None, None) for answer in answers]
+        lonlat = [about.lonlat or (None, None) if about else (None, None) for about in metadata]
         columns: dict[str, pa.Array | list[Any]] = {
             "where": path_column,
             "obs_id": path_column,
             "lon": pa.array([lon for lon, _ in lonlat], pa.float64()),
             "lat": pa.array([lat for _, lat in lonlat], pa.float64()),
-            "captured_at": pa.array([answer.captured_at if answer else None for answer in answers], pa.string()),
+            "captured_at": pa.array([about.captured_at if about else None for about in metadata], pa.string()),
             "official_split": pa.array([self.split.get(path.split("/")[0]) for path in paths], pa.string()),
             "image": [{"bytes": None, "path": text} if ok else None for text, ok in zip(texts, texts_ok, strict=True)],
             "reason": pa.array(
@@ -186,11 +187,11 @@ class _Rows:
         }
         if self.label == "folder":
             columns["label"] = [self._own_folder(path) for path in texts]
-        notes = [list(answer.notes) if answer else [] for answer in answers]
+        notes = [list(about.notes) if about else [] for about in metadata]
         if self.joined is not None:
             self._fill_in(columns, notes, [row for _, row, _ in part], self.joined)
         columns["detail"] = pc.if_else(pc.is_valid(columns["reason"]), columns["detail"], None)
-        return batch(columns | {"notes": [said or None for said in notes]})
+        return batch(columns | {"notes": [row_notes or None for row_notes in notes]})
 
     def _own_folder(self, path: str) -> str | None:
         folder = dirname(path)
@@ -211,15 +212,15 @@ class _Rows:
             columns["label"] = given["label"]
         at = pc.binary_join_element_wise(columns["where"], pa.scalar(" ("), given["where"], pa.scalar(")"), "")
         columns["where"] = pc.coalesce(at, columns["where"])
-        for said, row, more in zip(notes, rows, given["notes"].to_pylist(), strict=True):
-            said[:0] = more or []
+        for row_notes, row, more in zip(notes, rows, given["notes"].to_pylist(), strict=True):
+            row_notes[:0] = more or []
             if row is None:
-                said.append(NOT_NAMED)
+                row_notes.append(NOT_NAMED)
             elif row in joined.by_name:
-                said.append(BY_NAME)
+                row_notes.append(BY_NAME)
 
     def _lost(self, joined: Joined) -> Iterator[pa.RecordBatch]:
-        """Rows of the side-car that belong to no image, in its order."""
+        """Yield the rows of the side-car that belong to no image, in its order."""
         order = sorted(joined.lost)
         for start in range(0, len(order), ROWS_PER_BATCH):
             part = order[start : start + ROWS_PER_BATCH]

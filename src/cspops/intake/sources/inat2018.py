@@ -5,12 +5,12 @@
 """
 
 from pathlib import Path
-from typing import Literal
 
 from cspops.intake.rows import FileFacts, Source, file_facts
 from cspops.intake.sources import coco
 from cspops.intake.sources.coco import Part, find
 from cspops.intake.sources.released import list_released
+from cspops.params.sections import Inat2018
 from cspops.pixels.reading import Reading
 
 ROLES = {"train": "train", "val": "test"}
@@ -23,32 +23,30 @@ TUNED_FEATURES = "features_inception/inat2018_{split}_net_feats.npy"
 """geo_prior's, of a network that was fine-tuned on all labels of iNaturalist 2018."""
 
 
-def open_inat2018(
-    root: Path, *, form: Literal["images", "features"], inspection: Literal["decode", "exists", "none"]
-) -> Source:
-    """Ready to be read; DataError names the first file that is missing.
+def open_inat2018(root: Path, settings: Inat2018) -> Source:
+    """Open the set, its rows still to be read; DataError names the first file that is missing.
 
     Args:
         root: `CSPOPS_DATA_ROOT/inat2018`; files may lie below it or in one of its folders.
-        form: `images`: train_val2018/ with the published json files. `features`: a matrix with a row for each image in
-            their place, as it is, and released predictions where they are there.
-        inspection: of images; features are checked when they are read.
+        settings: with `form` `images`, train_val2018/ and the published json files; with `features`, a matrix with a row for
+            each image in their place, as it is, and released predictions where there are any: these are checked when they
+            are read, whatever `inspection` says.
     """
     remarks: list[str] = []
     files: dict[str, FileFacts] = {}
     names = ("categories.json", "categories2018.json")
-    listed = find(root, *(names if form == "images" else reversed(names)))
+    listed = find(root, *(names if settings.form == "images" else reversed(names)))
     matrices: dict[str, Path | None] = dict.fromkeys(ROLES)
     folder, predictions = "inat2018", None
     categories = coco.read_categories(listed, remarks)
     files[listed.relative_to(root).as_posix()] = file_facts(listed)
-    if form == "images":
+    if settings.form == "images":
         below = find(root, IMAGES, folder=True).parent.relative_to(root)
         folder = (Path(folder) / below).as_posix()
     else:
-        found = {split: find(root, *(name.format(split=split) for name in (FEATURES, TUNED_FEATURES))) for split in ROLES}
-        coco.check_matrices(list(found.values()))
-        if any(matrix.match(TUNED_FEATURES.format(split=split)) for split, matrix in found.items()):
+        features = {split: find(root, *(name.format(split=split) for name in (FEATURES, TUNED_FEATURES))) for split in ROLES}
+        coco.check_matrices(list(features.values()))
+        if any(matrix.match(TUNED_FEATURES.format(split=split)) for split, matrix in features.items()):
             remarks.append(
                 "features_inception: of a network that was fine-tuned on all labels; few-shot scores with it are too good"
             )
@@ -57,11 +55,11 @@ def open_inat2018(
             folder=folder,
             full="features_inception/inat2018_val_preds_sparse.npz",
             few_shot="fewshot/inat2018_val_preds_sparse_ratio{ratio:.3f}.npz",
-            matrix=found["val"],
+            matrix=features["val"],
             classes=coco.by_column(categories, listed),
             remarks=remarks,
         )
-        matrices |= found
+        matrices |= features
     parts = [
         Part(
             f"{split}2018",
@@ -75,7 +73,7 @@ def open_inat2018(
     return Source(
         coco.batches(parts, categories, root=root, remarks=remarks, files=files),
         Reading("data_root", folder),
-        inspection if form == "images" else "none",
+        settings.inspection if settings.form == "images" else "none",
         files,
         remarks,
         predictions,

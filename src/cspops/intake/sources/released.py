@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from cspops.data.image_columns import GIVEN_FEATURES
 from cspops.errors import DataError
 from cspops.intake.rows import file_facts
 
@@ -30,14 +29,14 @@ NUMBERS = "fiub"
 
 
 def ratio_text(ratio: float) -> str:
-    """A label ratio as a key of `files`: `0.05`, `1`."""
+    """Return a label ratio as a key of `files`: `0.05`, `1`."""
     return f"{ratio:.6g}"
 
 
 def list_released(
     root: Path, *, folder: str, full: str, few_shot: str, matrix: Path, classes: Sequence[str | None], remarks: list[str]
 ) -> dict[str, Any] | None:
-    """`Source.predictions` of the files that lie below ``root``; None, and a remark, where there are none.
+    """Return `Source.predictions` of the files that lie below ``root``; None, and a remark, where there are none.
 
     Args:
         root: `CSPOPS_DATA_ROOT/folder`.
@@ -52,9 +51,9 @@ def list_released(
     before, after = few_shot.split("{ratio:.3f}")
     files = {ratio_text(1.0): root / full} if (root / full).is_file() else {}
     for file in sorted(root.glob(f"{before}*{after}")):
-        found = re.fullmatch(re.escape(before) + r"(\d*\.\d+|\d+)" + re.escape(after), file.relative_to(root).as_posix())
-        if found and 0 < float(found[1]) < 1:
-            files[ratio_text(float(found[1]))] = file
+        ratio = re.fullmatch(re.escape(before) + r"(\d*\.\d+|\d+)" + re.escape(after), file.relative_to(root).as_posix())
+        if ratio and 0 < float(ratio[1]) < 1:
+            files[ratio_text(float(ratio[1]))] = file
     if not files:
         remarks.append(f"no released predictions of images: neither {full} nor {few_shot.format(ratio=0.05)} is below {folder}")
         return None
@@ -71,7 +70,7 @@ def list_released(
 
 
 def read_released(folder_of_download: Path, *, data_root: Path = Path()) -> "Released | None":
-    """What `released.json` of stage download says; None where the source has no predictions.
+    """Read `released.json` of stage download; None where the source has no predictions.
 
     ``data_root`` is CSPOPS_DATA_ROOT, where the files themselves are.
     """
@@ -93,16 +92,14 @@ class Released:
     content: Mapping[str, Any]
     """As `list_released` makes it."""
 
-    def probabilities(
-        self, ratio: float, *, rows: pa.ChunkedArray | pa.Array | Sequence[tuple[str, int] | None], classes: Sequence[str]
-    ) -> "csr_array":
-        """P(y|I), a csr (n, q) float32; observations without a prediction have an empty row.
+    def probabilities(self, ratio: float, *, rows: pa.ChunkedArray, classes: Sequence[str]) -> "csr_array":
+        """Return P(y|I), a csr (n, q) float32; observations without a prediction have an empty row.
 
         Rows need not sum to one: the authors dropped small values of the sparse form.
 
         Args:
             ratio: label ratio of the network that predicted.
-            rows: `image_features` of the n observations, as the catalogue's column or as (path, row).
+            rows: `image_features` of the n observations, as the catalogue's column.
             classes: the q names, in the order of classes.json.
 
         Raises:
@@ -119,7 +116,8 @@ class Released:
                 hint="finetune_img.mode: linear_probe in params.yaml",
             )
         file, matrix = self._open(ratio)
-        path, row = _paths_and_rows(rows)
+        paths, numbers = rows.combine_chunks().flatten()
+        path, row = (part.to_numpy(zero_copy_only=False) for part in (paths, numbers.fill_null(-1)))
         has = np.flatnonzero((path == self.content["rows"]) & (row >= 0))
         if matrix.shape[1] != len(names):
             raise DataError(f"{file} has {matrix.shape[1]} columns, but there are {len(names)} category ids")
@@ -131,15 +129,15 @@ class Released:
             block = sparse.csr_array(_wide(matrix[row[has[start : start + ROWS_AT_ONCE]]]))
             _check(block, file)
             parts.append(block[:, wanted].astype(np.float32))
-        found = sparse.vstack(parts, format="csr") if parts else sparse.csr_array((0, len(classes)), dtype=np.float32)
-        found.sum_duplicates()
-        found.eliminate_zeros()
+        stacked = sparse.vstack(parts, format="csr") if parts else sparse.csr_array((0, len(classes)), dtype=np.float32)
+        stacked.sum_duplicates()
+        stacked.eliminate_zeros()
         sizes = np.zeros(len(path) + 1, dtype=np.int64)
-        sizes[has + 1] = np.diff(found.indptr)
-        return sparse.csr_array((found.data, found.indices, np.cumsum(sizes)), shape=(len(path), len(classes)))
+        sizes[has + 1] = np.diff(stacked.indptr)
+        return sparse.csr_array((stacked.data, stacked.indices, np.cumsum(sizes)), shape=(len(path), len(classes)))
 
     def _open(self, ratio: float) -> tuple[Path, Any]:
-        """The file of a ratio, and its matrix: csr, or dense on disk."""
+        """Open the file of a ratio, and its matrix: csr, or dense on disk."""
         from scipy import sparse
 
         about, expected = self.content["files"].get(ratio_text(ratio)), self.content["expected"]
@@ -167,29 +165,19 @@ class Released:
                 if matrix.ndim != 2:
                     raise ValueError(f"its shape is {matrix.shape}")
             if matrix.dtype.kind not in NUMBERS:
-                raise ValueError(f"its values are no real numbers but of kind {matrix.dtype}")
+                raise ValueError(f"its values are not real numbers but of kind {matrix.dtype}")
         except Exception as error:  # numpy's and zipfile's readers raise many kinds at bytes that are no array
             raise DataError(f"{file} cannot be read: {' '.join(str(error).split())[:120]}", hint=FORMAT) from None
         return file, matrix
 
 
-def _paths_and_rows(rows: pa.ChunkedArray | pa.Array | Sequence[tuple[str, int] | None]) -> tuple[np.ndarray, np.ndarray]:
-    """Path (None where there is none) and row (-1) of each observation."""
-    if isinstance(rows, pa.ChunkedArray):
-        rows = rows.combine_chunks()
-    if not isinstance(rows, pa.Array):
-        rows = pa.array([None if one is None else {"path": one[0], "row": one[1]} for one in rows], GIVEN_FEATURES)
-    path, row = rows.flatten()
-    return path.to_numpy(zero_copy_only=False), row.fill_null(-1).to_numpy(zero_copy_only=False)
-
-
 def _wide(values: Any) -> Any:
-    """float16 as float32: scipy.sparse has no arithmetic of it."""
+    """Return float16 as float32: scipy.sparse has no arithmetic of it."""
     return values.astype(np.float32) if values.dtype == np.float16 else values
 
 
 def _check(block: "csr_array", file: Path) -> None:
-    """DataError unless the block may be probabilities, which float32 and float16 sum to one within 1e-3."""
+    """Raise DataError unless the block may be probabilities, which float32 and float16 sum to one within 1e-3."""
     values = block.data
     if np.isnan(values).any():
         raise DataError(f"{file} holds no probabilities: there are NaN among its {values.dtype}", hint=FORMAT)

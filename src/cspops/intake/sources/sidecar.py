@@ -1,4 +1,4 @@
-"""Which row of a side-car table speaks of which image of a folder tree."""
+"""Which row of a side-car table is about which image of a folder tree."""
 
 import unicodedata
 from collections import defaultdict
@@ -36,8 +36,8 @@ def attach(batches: Iterable[pa.RecordBatch], images: Sequence[str], *, folder: 
     An image is found by its path below the side-car's own folder or below the root; else, among the images that no row
     names so, by a file name that only one image has; a name without an image's suffix is compared with the names
     without theirs. Unicode forms never matter, upper and lower case do not matter for names. Where rows name an image by
-    a file name in several spellings, those spelt as the first keep it; none does where they give it different folders,
-    since then at most one of these speaks of it.
+    a file name in several spellings, those spelled as the first keep it; none does where they give it different folders,
+    since then at most one of these is about it.
 
     Args:
         batches: of `ROWS`; `image.path` is the text of the side-car, with /.
@@ -58,9 +58,9 @@ def attach(batches: Iterable[pa.RecordBatch], images: Sequence[str], *, folder: 
             continue
         text = unicodedata.normalize("NFC", name.strip())
         for candidate in (normpath(join(folder, text)), normpath(text)):
-            found = exact.get(candidate) or (None if _has_suffix(text) else without_suffix.get(candidate))
-            if found:
-                of_image[found].append(row)
+            image = exact.get(candidate) or (None if _has_suffix(text) else without_suffix.get(candidate))
+            if image:
+                of_image[image].append(row)
                 break
         else:
             open_rows.append((row, text))
@@ -73,23 +73,23 @@ def attach(batches: Iterable[pa.RecordBatch], images: Sequence[str], *, folder: 
     fits: list[tuple[int, str, str | None]] = []
     for row, text in open_rows:
         key = _key(basename(text))
-        found = named.get(key, "") if key in named else None
-        if found is None and not _has_suffix(text):
-            found = stems.get(key, "") if key in stems else None
-        fits.append((row, text, found))
-        if found:
-            takers[found].append(text)
+        image = named.get(key, "") if key in named else None
+        if image is None and not _has_suffix(text):
+            image = stems.get(key, "") if key in stems else None
+        fits.append((row, text, image))
+        if image:
+            takers[image].append(text)
     keeps = {
         path: texts[0] for path, texts in takers.items() if len({_key(dirname(text)) for text in texts if "/" in text}) < 2
     }
     by_name = set()
-    for row, text, found in fits:
-        if found and keeps.get(found) == text:
-            of_image[found].append(row)
+    for row, text, image in fits:
+        if image and keeps.get(image) == text:
+            of_image[image].append(row)
             if "/" in text:
                 by_name.add(row)
-        elif found is not None:
-            lost[row] = NAMED_TWICE if found else AMBIGUOUS
+        elif image is not None:
+            lost[row] = NAMED_TWICE if image else AMBIGUOUS
         else:
             there = any(exists(normpath(path)) for path in (text, join(folder, text)) if _inside(path))
             twice = "/" not in text and bool(everywhere.get(_key(text)))
@@ -98,7 +98,7 @@ def attach(batches: Iterable[pa.RecordBatch], images: Sequence[str], *, folder: 
 
 
 def _one_table(batches: Iterable[pa.RecordBatch]) -> pa.Table:
-    """The batches as one table, with numbers as text where some batch has text."""
+    """Return the batches as one table, with numbers as text where some batch has text."""
     read = list(batches)
     kinds = {batch.schema.field(axis).type for batch in read for axis in ("lon", "lat")}
     if len(kinds) > 1:
@@ -114,11 +114,11 @@ def _with_text(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _unique(pairs: Iterator[tuple[str, str]]) -> dict[str, str]:
-    """What each key stands for; empty text where it stands for several."""
-    found: dict[str, str] = {}
+    """Return what each key stands for; empty text where it stands for several."""
+    known: dict[str, str] = {}
     for key, value in pairs:
-        found[key] = "" if key in found else value
-    return found
+        known[key] = "" if key in known else value
+    return known
 
 
 def _key(name: str) -> str:

@@ -1,9 +1,9 @@
-"""The source `table`: CSV, TSV, Parquet, GeoJSON or GeoParquet, a row an observation.
+"""The source `table`: CSV, TSV, Parquet, GeoJSON or GeoParquet, one row per observation.
 
-- Columns by their names in params.yaml, else by the usual ones (`column_names.USUAL`). Columns for label, position and
+- Columns by their names in params.yaml, else by the usual ones (`columns.USUAL`). Columns for label, position and
   the rest may be missing, the one for the image may not.
-- Missing values are spelt as in `column_values.MISSING`, in text as much as in Parquet. A class that is really called
-  `None` or `NA` would lose its labels: a remark counts them; spelt otherwise (`none`, `no tree`) it stays.
+- Missing values are spelled as in `columns.MISSING`, in text as much as in Parquet. A class that is really called
+  `None` or `NA` would lose its labels: a remark counts them; spelled otherwise (`none`, `no tree`) it stays.
 - Without a column for ids they are the file's name and the number of the line, row or feature (`photos:17`): the same
   as long as rows are only added at the end.
 - Numbers that are labels or ids become text, 1.0 the same as 1. Times of Parquet become ISO 8601, in UTC where they have
@@ -21,12 +21,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cspops.data.image_columns import IMAGE
 from cspops.errors import DataError
 from cspops.intake.rows import FileFacts, Source, batch, file_facts
 from cspops.intake.tables.columns import MISSING, as_text, decoded, degrees, is_binary, is_text, pick_columns, trimmed
-from cspops.intake.tables.records import Records, Table, shortened
-from cspops.intake.tables.table_files import only_table, open_file, table_format
+from cspops.intake.tables.records import Records, shortened
+from cspops.intake.tables.table_files import Table, only_table, open_file, table_format
+from cspops.pixels.reading import IMAGE
 
 ADDRESS = "image is an address, not a file"
 ABSOLUTE = "image path is absolute"
@@ -35,7 +35,7 @@ NUL = "image path holds NUL bytes"
 
 
 def normalise_paths(paths: pa.Array, folder: str, *, inside: bool = True) -> tuple[pa.Array, dict[int, tuple[str, str]]]:
-    r"""Paths below the images' root, and why others are none: by row, a reason and the text at fault.
+    r"""Return paths below the images' root, and why others are none: by row, a reason and the text at fault.
 
     Args:
         paths: relative to ``folder``; `\` counts as /.
@@ -77,7 +77,7 @@ def open_table(
     root: Path,
     columns: Mapping[str, str | None],
 ) -> Source:
-    """The rows of a table.
+    """Open a table, its rows still to be read.
 
     Args:
         file: the table, itself or below ``root``; None: the only one directly in ``root``.
@@ -86,7 +86,7 @@ def open_table(
         columns: names of the columns, by kind; null: recognised.
 
     Raises:
-        DataError: no table, no row, an unreadable file, a column that is missing or of two minds.
+        DataError: no table, no row, an unreadable file, a column that is missing or fits twice.
     """
     path = only_table(root) if file is None else root / file
     table, kind, picked = _open(path, columns, source="table", key="file")
@@ -110,9 +110,7 @@ def open_table(
     return Source(_not_empty(rows(), path), files=files, remarks=remarks)
 
 
-def read_sidecar(
-    file: Path, *, columns: Mapping[str, str | None], remarks: list[str] | None = None
-) -> Iterator[pa.RecordBatch]:
+def read_sidecar(file: Path, *, columns: Mapping[str, str | None], remarks: list[str]) -> Iterator[pa.RecordBatch]:
     """Yield `rows.ROWS` batches of a table beside the images it names.
 
     `image.path` is the text of the image's column with /, relative to the table's folder, maybe beginning with `../`;
@@ -121,12 +119,11 @@ def read_sidecar(
     """
     table, _, picked = _open(file, columns, source="folder", key="sidecar")
     yield from _not_empty(_Reader(file, table, picked, folder=None).batches(), file)
-    if remarks is not None:
-        remarks.extend(table.remarks)
+    remarks.extend(table.remarks)
 
 
 def _open(file: Path, columns: Mapping[str, str | None], *, source: str, key: str) -> tuple[Table, str, dict[str, str]]:
-    """A table, its format and its columns by kind; ``source`` and ``key`` say where params.yaml names it."""
+    """Open a table, with its format and its columns by kind; ``source`` and ``key`` say where params.yaml names it."""
     table, kind = open_file(file, key=f"dataset.{source}.{key}")
     picked = pick_columns(
         table.names,
@@ -140,7 +137,7 @@ def _open(file: Path, columns: Mapping[str, str | None], *, source: str, key: st
 
 
 def _not_empty(batches: Iterator[pa.RecordBatch], file: Path) -> Iterator[pa.RecordBatch]:
-    """The same batches; the first is read now, so that what is wrong with the whole file is said at once."""
+    """Return the same batches; the first is read now, so that what is wrong with the whole file is said at once."""
     first = next(batches, None)
     if first is None:
         raise DataError(f"{file.name} has no rows")
@@ -154,7 +151,7 @@ def _not_empty(batches: Iterator[pa.RecordBatch], file: Path) -> Iterator[pa.Rec
 
 @dataclass
 class _Reader:
-    """From a table's records to `rows.ROWS`."""
+    """Turns a table's records into batches of `rows.ROWS`."""
 
     file: Path
     table: Table
@@ -205,12 +202,12 @@ class _Reader:
 
     def _labels(self, text: pa.Array) -> pa.Array:
         missing = pc.is_in(pc.utf8_trim_whitespace(text), pa.array(MISSING))
-        spelt = pc.value_counts(pc.utf8_trim_whitespace(text.filter(missing)))
-        self.missing_labels.update({item["values"]: item["counts"] for item in spelt.to_pylist() if item["values"]})
+        spelled = pc.value_counts(pc.utf8_trim_whitespace(text.filter(missing)))
+        self.missing_labels.update({item["values"]: item["counts"] for item in spelled.to_pylist() if item["values"]})
         return pc.if_else(missing, pa.scalar(None, pa.string()), text)
 
     def _images(self, values: pa.Array) -> tuple[pa.StructArray, dict[int, tuple[str, str]]]:
-        """`rows.IMAGE` of text, bytes, or the struct that Hugging Face datasets has; bytes go before paths."""
+        """Return images of text, bytes, or the struct that Hugging Face datasets has; bytes go before paths."""
         values = decoded(values)
         n, kind = len(values), values.type
         data, path = pa.nulls(n, pa.binary()), pa.nulls(n, pa.string())

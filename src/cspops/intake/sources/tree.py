@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from posixpath import splitext
 
-from cspops.errors import DataError, ParamsError
+from cspops.errors import DataError, ParamsError, listed
 from cspops.intake.images.exif_blocks import format_of
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif"})
@@ -16,7 +16,7 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".
 UNREAD_SUFFIXES = frozenset({
     ".arw", ".avif", ".cr2", ".cr3", ".dng", ".heic", ".heif", ".j2k", ".jp2", ".jxl", ".nef", ".orf", ".raf", ".rw2",
 })  # fmt: skip
-"""Of images in other formats: they become rows with a reason, lest a photo library lose its half in silence."""
+"""Of images in other formats: they become rows with a reason, so that half a photo library is not lost in silence."""
 
 SKIPPED = frozenset({"__macosx", "thumbs.db", "desktop.ini", "@eadir"})
 """What systems leave in folders, beside names with a dot in front."""
@@ -24,14 +24,14 @@ SKIPPED = frozenset({"__macosx", "thumbs.db", "desktop.ini", "@eadir"})
 
 @dataclass
 class Tree:
-    """What a walk found."""
+    """The images of a folder tree, and counts of everything else."""
 
     images: list[str] = field(default_factory=list)
     """Paths below the root with /, sorted; undecodable bytes as surrogates."""
     unread: set[str] = field(default_factory=set)
     """Those in other formats."""
     others: Counter[str] = field(default_factory=Counter)
-    """Files that are no images, by suffix."""
+    """Files that are not images, by suffix."""
     skipped: Counter[str] = field(default_factory=Counter)
     """Hidden and system files and folders, by name."""
     left_out: int = 0
@@ -41,7 +41,7 @@ class Tree:
 
 
 def walk(root: Path, pattern: str, *, leave_out: str | None = None) -> Tree:
-    """All images below a folder that the pattern fits, and counts of everything else.
+    """Find all images below a folder that the pattern fits, and count everything else.
 
     Linked folders are walked unless they lead back above themselves; what is neither file nor folder is no image.
     """
@@ -52,7 +52,7 @@ def walk(root: Path, pattern: str, *, leave_out: str | None = None) -> Tree:
     parts = pattern.split("/")
     if any(part in ("", ".", "..") for part in parts):
         raise ParamsError(
-            f"params.yaml: dataset.folder.pattern {pattern!r} is no pattern of paths below the folder",
+            f"params.yaml: dataset.folder.pattern {pattern!r} is not a pattern of paths below the folder",
             hint='dataset.folder.pattern: "**/*" takes all, "photos/**/*.jpg" some',
         )
     tree = Tree()
@@ -134,31 +134,27 @@ def _fits(parts: Sequence[str], pattern: Sequence[str]) -> bool:
 
 
 def remarks(tree: Tree, pattern: str) -> list[str]:
-    """One sentence for each kind of thing that was left out."""
-    said = []
+    """Return one sentence for each kind of thing that was left out."""
+    sentences = []
     others = {suffix: count for suffix, count in tree.others.items() if count}
     if others:
         kinds = [f"{count} {suffix or 'without a suffix'}" for suffix, count in _commonest(others)]
-        said.append(f"files that are no images, left out: {listed(kinds)}")
+        sentences.append(f"files that are not images, left out: {listed(kinds, 5)}")
     if tree.skipped:
         names = [f"{count} {printable(name)}" for name, count in _commonest(tree.skipped)]
-        said.append(f"hidden and system files and folders, left out: {listed(names)}")
+        sentences.append(f"hidden and system files and folders, left out: {listed(names, 5)}")
     if tree.left_out:
-        said.append(f"images that dataset.folder.pattern {pattern!r} does not fit, left out: {tree.left_out}")
+        sentences.append(f"images that dataset.folder.pattern {pattern!r} does not fit, left out: {tree.left_out}")
     if tree.loops:
-        said.append(f"links to a folder above themselves, not followed: {listed([printable(path) for path in tree.loops])}")
-    return said
+        loops = listed(map(printable, tree.loops), 5)
+        sentences.append(f"links to a folder above themselves, not followed: {loops}")
+    return sentences
 
 
 def _commonest(counts: Mapping[str, int]) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
-def listed(items: Sequence[str]) -> str:
-    """The first five, and how many more."""
-    return ", ".join(items[:5]) + (f" and {len(items) - 5} more" if len(items) > 5 else "")
-
-
 def printable(path: str) -> str:
-    """Bytes of a name that are not UTF-8 as \\xNN."""
+    """Return a path, bytes that are not UTF-8 as \\xNN."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")

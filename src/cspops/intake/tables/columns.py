@@ -65,7 +65,7 @@ def pick_columns(
     has_geometry: bool,
     remarks: list[str],
 ) -> dict[str, str]:
-    """The column of each kind of `USUAL` that the table has.
+    """Return the column of each kind of `USUAL` that the table has.
 
     Args:
         names: the table's columns.
@@ -73,19 +73,19 @@ def pick_columns(
         table: the table's name, for messages.
         key: where ``given`` stands in params.yaml.
         has_geometry: positions come from geometries unless ``given`` says otherwise.
-        remarks: is told which of several columns is read.
+        remarks: gets which of several columns is read.
 
     Raises:
         DataError: a name that the table lacks, two columns that fit equally well, one coordinate alone, no image.
     """
-    found: dict[str, str] = {}
+    picked: dict[str, str] = {}
     usual = USUAL | _same_form(names)
     for kind in USUAL:
         name = given.get(kind)
         if name is not None:
             if name not in names:
                 raise DataError(f"{table} has no column {name!r} ({key}.{kind}){_guess(name, names)}", hint=_listed(names))
-            found[kind] = name
+            picked[kind] = name
         elif not (has_geometry and kind in AXES):
             fitting = _recognise(usual[kind], names)
             if len(fitting) > 1 and kind in LENIENT:
@@ -95,37 +95,37 @@ def pick_columns(
                 which = " and ".join(repr(name) for name in fitting)
                 raise DataError(f"{table}: the columns {which} both fit {kind}", hint=f"name one in params.yaml: {key}.{kind}")
             if fitting:
-                found[kind] = fitting[0]
-    if ("lon" in found) != ("lat" in found):
-        has, lacks = ("lon", "lat") if "lon" in found else ("lat", "lon")
+                picked[kind] = fitting[0]
+    if ("lon" in picked) != ("lat" in picked):
+        has, lacks = ("lon", "lat") if "lon" in picked else ("lat", "lon")
         raise DataError(
-            f"{table} has a column for {has} ({found[has]!r}) and none for {lacks}",
+            f"{table} has a column for {has} ({picked[has]!r}) and none for {lacks}",
             hint=f"name it in params.yaml: {key}.{lacks}; {_listed(names)}",
         )
-    if "image" not in found:
+    if "image" not in picked:
         raise DataError(f"{table} has no column for the image", hint=f"name it in params.yaml: {key}.image; {_listed(names)}")
-    return found
+    return picked
 
 
 def position_columns(names: Sequence[str], *, table: str) -> tuple[str, str]:
-    """The columns of longitude and latitude by their usual names; DataError where there are none, or several of one."""
-    usual, found = _same_form(names), []
+    """Return the columns of longitude and latitude by their usual names; DataError for none, or several of one."""
+    usual, pair = _same_form(names), []
     for axis in AXES:
         fitting = _recognise(usual[axis], names)
         if len(fitting) != 1:
             what = f"the columns {' and '.join(map(repr, fitting))} all fit" if fitting else "no column is known as"
             raise DataError(f"{table}: {what} {axis}", hint=f"rename one to {axis}; {_listed(names)}")
-        found += fitting
-    return found[0], found[1]
+        pair += fitting
+    return pair[0], pair[1]
 
 
 def recognised(names: Sequence[str]) -> bool:
-    """Whether any of a header's names is a usual one."""
+    """Return whether any of a header's names is a usual one."""
     return any(_recognise(groups, names) for groups in USUAL.values())
 
 
 def _same_form(names: Sequence[str]) -> dict[str, tuple[tuple[str, ...], ...]]:
-    """Of longitude and latitude, the names of the first group that has both, one by one; all groups where none has both."""
+    """Return longitude's and latitude's names in the first group that has both, one by one; all groups where none has."""
     pairs = list(zip(*(USUAL[axis] for axis in AXES), strict=True))
     both = [pair for pair in pairs if all(_recognise([group], names) for group in pair)][:1]
     return {axis: tuple((name,) for pair in both or pairs for name in pair[at]) for at, axis in enumerate(AXES)}
@@ -157,14 +157,14 @@ def _listed(names: Sequence[str]) -> str:
 
 
 MISSING = ("", "NA", "N/A", "n/a", "#N/A", "nan", "NaN", "NAN", "null", "NULL", "Null", "None", "-")
-"""How a missing value is spelt, in any column, with or without blanks around."""
+"""How a missing value is spelled, in any column, with or without blanks around."""
 
 MISSING_POSITION = ("", "na", "n/a", "#n/a", "nan", "null", "none", "-")
 """The same for longitude and latitude, in any case."""
 
 
 def degrees(lon: pa.Array, lat: pa.Array, *, what: str) -> tuple[pa.Array, pa.Array]:
-    """Both as float64, or as text as it stands where one is text; null where they are missing."""
+    """Return both as float64, or as text as it stands where one is text; null where they are missing."""
     numbers = [_numbers_of(lon), _numbers_of(lat)]
     if numbers[0] is not None and numbers[1] is not None:
         return numbers[0], numbers[1]
@@ -183,13 +183,13 @@ def _numbers_of(values: pa.Array) -> pa.Array | None:
 
 
 def trimmed(text: pa.Array) -> pa.Array:
-    """Without blanks around, null where missing."""
+    """Return texts without blanks around, null where missing."""
     text = pc.utf8_trim_whitespace(text)
     return pc.if_else(pc.is_in(text, pa.array(MISSING)), pa.scalar(None, pa.string()), text)
 
 
 def as_text(values: pa.Array, what: str) -> pa.Array:
-    """Whole numbers without a fraction, times as ISO 8601; DataError, with ``what`` has such values, for nested ones."""
+    """Return whole numbers without a fraction, times as ISO 8601; DataError, which names ``what``, for nested values."""
     values = decoded(values)
     kind = values.type
     if pa.types.is_floating(kind):
@@ -201,15 +201,15 @@ def as_text(values: pa.Array, what: str) -> pa.Array:
         text = pc.strftime(values.cast(pa.timestamp(kind.unit)), "%Y-%m-%dT%H:%M:%S")
         return pc.binary_join_element_wise(text, "Z", "") if kind.tz else text
     if pa.types.is_nested(kind):
-        raise DataError(f"{what} holds {kind}, no text")
+        raise DataError(f"{what} holds {kind}, not text")
     try:
         return values.cast(pa.string())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        raise DataError(f"{what} holds {kind}, no text") from None
+        raise DataError(f"{what} holds {kind}, not text") from None
 
 
 def decoded(values: pa.Array) -> pa.Array:
-    """Without dictionary encoding, which pandas' categories have."""
+    """Return values without dictionary encoding, which pandas' categories have."""
     return values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
 
 

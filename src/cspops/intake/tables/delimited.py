@@ -49,7 +49,7 @@ class _Parsed(NamedTuple):
 
 
 class Delimited:
-    """A `records.Table`. DataError for an empty file and for a header with a name twice."""
+    """A table, see `table_files.Table`. DataError for an empty file and for a header with a name twice."""
 
     has_geometry = False
 
@@ -60,9 +60,9 @@ class Delimited:
         blank = next((i for i, line in enumerate(head) if line.strip().strip("\0")), None)
         if blank is None:
             raise DataError(f"{file.name} is empty")
-        said = head[blank].rstrip("\r\n")
-        if said.lower().startswith("sep=") and len(said) == 5 and said[4] not in '" \0':
-            self.delimiter, blank = said[4], blank + 1
+        start_line = head[blank].rstrip("\r\n")
+        if start_line.lower().startswith("sep=") and len(start_line) == 5 and start_line[4] not in '" \0':
+            self.delimiter, blank = start_line[4], blank + 1
         else:
             self.delimiter = sniff(head[blank : blank + 101])
         reader = csv.reader(head[blank:], delimiter=self.delimiter, skipinitialspace=True)
@@ -124,7 +124,7 @@ class Delimited:
         return parsed
 
     def _parse_one_by_one(self, lines: list[str], *, last: bool) -> _Parsed:
-        """Where records span lines or quotation marks are out of order."""
+        """Parse lines where records span several or quotation marks are out of order."""
         rows: list[list[str]] = []
         at: list[int] = []
         reasons: dict[int, tuple[str, str]] = {}
@@ -155,11 +155,11 @@ class Delimited:
         return _Parsed(rows, at, reasons, notes, start)
 
     def _are_rows(self, lines: list[str]) -> bool:
-        """Whether in a table with tabs each line is a row when quotation marks mean nothing."""
+        """Return whether in a table with tabs each line is a row when quotation marks mean nothing."""
         return self.delimiter == "\t" and all(line.count("\t") + 1 == len(self.names) for line in lines)
 
     def _alone(self, line: str) -> tuple[list[str], str | None, str | None]:
-        """Fields, reason and note of a line whose quotation marks are out of order."""
+        """Return fields, reason and note of a line whose quotation marks are out of order."""
         width = len(self.names)
         line = line.rstrip("\r\n") + "\n"
         try:
@@ -199,7 +199,7 @@ class Delimited:
 
 
 def sniff(lines: list[str]) -> str:
-    """The delimiter of a table by its header and the lines below, at least one line."""
+    """Find the delimiter of a table by its header and the lines below, at least one line."""
 
     def fields(lines: list[str], delimiter: str) -> int:
         try:

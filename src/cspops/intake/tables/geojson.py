@@ -1,4 +1,4 @@
-"""GeoJSON, as one collection (streamed) or a feature a line. The columns of a table are the features' properties.
+"""GeoJSON, as one collection or one feature per line. The columns of a table are the features' properties.
 
 Positions come from the geometries: WGS84 by the standard, another system where a `crs` member, as older files have it,
 names one. JSON lines that are no features, such as the `metadata.jsonl` of image folders, are taken as properties.
@@ -6,7 +6,6 @@ names one. JSON lines that are no features, such as the `metadata.jsonl` of imag
 
 import json
 from collections.abc import Collection, Iterator
-from io import BufferedIOBase
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ import numpy as np
 import pyarrow as pa
 
 from cspops.errors import DataError
-from cspops.intake.strict_json import StrictJson
 from cspops.intake.tables.geometry import UNREADABLE, ToDegrees, centroid_remark, json_centre, to_degrees
 from cspops.intake.tables.records import Records, column, shortened
 from cspops.intake.tables.text_lines import DAMAGED, open_bytes, read_lines
@@ -33,14 +31,16 @@ Numbered = tuple[int, Any]
 
 
 class GeoJson:
-    """A `records.Table`. DataError where the file is no GeoJSON, or its JSON breaks off."""
+    """A table, see `table_files.Table`. DataError where the file is no GeoJSON, or its JSON breaks off."""
 
     def __init__(self, file: Path, *, lines: bool) -> None:
         self.file = file
-        self.lines = lines
         self.remarks: list[str] = []
-        self.crs = None if lines else _crs(file)
-        first = [value for _, value in islice(self._features(self.file, []), NAMING) if isinstance(value, dict)]
+        self.crs: str | None = None
+        self._collection: list[Any] | None = None
+        if not lines:
+            self._collection, self.crs = _read_collection(file)
+        first = [value for _, value in islice(self._features([]), NAMING) if isinstance(value, dict)]
         names: dict[str, None] = {}
         for value in first:
             names.update(dict.fromkeys(_properties(value)))
@@ -50,7 +50,7 @@ class GeoJson:
     def records(self, wanted: Collection[str]) -> Iterator[Records]:
         """Yield all features."""
         degrees = to_degrees(self.crs, self.file.name) if self.crs else None
-        features = self._features(self.file, self.remarks)
+        features = self._features(self.remarks)
         centroids = 0
         while batch := list(islice(features, BATCH)):
             reasons: dict[int, tuple[str, str]] = {}
@@ -89,13 +89,13 @@ class GeoJson:
                 if degrees and xs[i] is not None:
                     lon, lat = degrees(np.array([xs[i]], np.float64), np.array([ys[i]], np.float64))
                     xs[i], ys[i] = float(lon[0]), float(lat[0])
-            except (KeyError, TypeError, ValueError):
+            except (KeyError, TypeError, ValueError, OverflowError):
                 xs[i] = ys[i] = None
                 reasons.setdefault(i, (UNREADABLE, shortened(json.dumps(geometry, ensure_ascii=False))))
         return (column(xs), column(ys)), centroids
 
-    def _features(self, file: Path, remarks: list[str]) -> Iterator[Numbered]:
-        return _of_lines(file, remarks) if self.lines else _of_collection(file)
+    def _features(self, remarks: list[str]) -> Iterator[Numbered]:
+        return _read_lines(self.file, remarks) if self._collection is None else enumerate(self._collection, 1)
 
 
 class _Broken(str):
@@ -111,7 +111,7 @@ def _properties(feature: dict[str, Any]) -> dict[str, Any]:
     return {"id": feature["id"]} | properties if "id" in feature else properties
 
 
-def _of_lines(file: Path, remarks: list[str]) -> Iterator[Numbered]:
+def _read_lines(file: Path, remarks: list[str]) -> Iterator[Numbered]:
     number = 0
     for block in read_lines(file, remarks):
         for number, line in enumerate(block.text, number + 1):  # noqa: B020  (goes on where the last block ended)
@@ -123,69 +123,19 @@ def _of_lines(file: Path, remarks: list[str]) -> Iterator[Numbered]:
                     yield number, _Broken(bare)
 
 
-def _of_collection(file: Path) -> Iterator[Numbered]:
-    import ijson
-
-    prefix = _prefix(file)
-    number = 0
+def _read_collection(file: Path) -> tuple[list[Any], str | None]:
+    """Return the features of a collection, or of a file that is one feature, and the name in its `crs` member."""
     try:
-        with _json_bytes(file) as stream:
-            for number, feature in enumerate(ijson.items(StrictJson(stream), prefix, use_float=True), 1):
-                yield number, feature
-    except (ijson.JSONError, *DAMAGED) as error:
-        raise DataError(_breaks_off(file, f"after feature {number}", error)) from None
-
-
-def _prefix(file: Path) -> str:
-    """Where the features are, for ijson: in a collection, or the file is one feature."""
-    import ijson
-
+        with open_bytes(file) as stream:
+            content = json.load(stream, parse_constant=lambda word: None)  # NaN and Infinity, which JSON has not
+    except (ValueError, RecursionError, *DAMAGED) as error:
+        raise DataError(f"{file.name}: the JSON is broken or cut off: {shortened(str(error))}") from None
+    content = content if isinstance(content, dict) else {}
+    features = [content] if content.get("type") == "Feature" else content.get("features")
+    if not isinstance(features, list):
+        raise DataError(f"{file.name} is JSON without features, not GeoJSON")
+    crs = content.get("crs")
     try:
-        with _json_bytes(file) as stream:
-            for where, event, value in ijson.parse(StrictJson(stream), use_float=True):
-                if where == "features" and event == "start_array":
-                    return "features.item"
-                if where == "type" and value == "Feature":
-                    return ""
-    except (ijson.JSONError, *DAMAGED) as error:
-        raise DataError(_breaks_off(file, "before its features", error)) from None
-    raise DataError(f"{file.name} is JSON without features, no GeoJSON")
-
-
-def _crs(file: Path) -> str | None:
-    """The name in the collection's `crs` member; where the JSON is broken, reading the features says it."""
-    import ijson
-
-    try:
-        with _json_bytes(file) as stream:
-            if not _has(stream, b'"crs"'):
-                return None
-        with _json_bytes(file) as stream:
-            for crs in ijson.items(StrictJson(stream), "crs"):
-                return str(crs["properties"]["name"]) if crs is not None else None
+        return features, None if crs is None else str(crs["properties"]["name"])
     except (KeyError, TypeError):
         raise DataError(f"{file.name}: its crs member does not name a reference system") from None
-    except (ijson.JSONError, *DAMAGED):
-        pass
-    return None
-
-
-def _has(stream: BufferedIOBase, word: bytes) -> bool:
-    tail = b""
-    while chunk := stream.read(1 << 20):
-        if word in tail + chunk:
-            return True
-        tail = chunk[1 - len(word) :]
-    return False
-
-
-def _json_bytes(file: Path) -> BufferedIOBase:
-    stream = open_bytes(file)
-    if stream.read(3) != b"\xef\xbb\xbf":
-        stream.seek(0)
-    return stream
-
-
-def _breaks_off(file: Path, where: str, error: Exception) -> str:
-    said = shortened(str(error.args[0]) if error.args else str(error), 100).removeprefix("b'")
-    return f"{file.name}: the JSON is broken or cut off {where}: {said}"

@@ -5,13 +5,12 @@ Points in WGS84 need numpy alone; shapely and pyproj, of the extra `geo`, are as
 
 import re
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from cspops.errors import DataError, EnvironmentProblem
+from cspops.errors import DataError, needed
 
 UNREADABLE = "the geometry cannot be read"
 
@@ -22,23 +21,15 @@ POINT = np.frombuffer(bytes.fromhex("0101000000"), np.uint8)
 """How a little-endian well-known-binary point in the plane begins; two float64 follow."""
 
 
-def need(package: str, name: str, what: str) -> Any:
-    """A package of the extra `geo`; EnvironmentProblem where it is missing."""
-    try:
-        return import_module(package)
-    except ImportError:
-        raise EnvironmentProblem(f"{name} {what}, which needs the package {package}", hint="pip install cspops[geo]") from None
-
-
 def to_degrees(crs: str | dict[str, Any], name: str) -> ToDegrees | None:
-    """The way from a reference system, a name or PROJJSON, to WGS84; None where it is WGS84. x is east or longitude."""
+    """Return the way from a reference system, a name or PROJJSON, to WGS84; None where it is WGS84. x is east."""
     if isinstance(crs, dict):
         code = "{authority}:{code}".format(**{"authority": "", "code": ""} | crs.get("id", {}))
     else:
         code = re.sub(r"^urn:ogc:def:crs:(\w+):[\d.]*:", r"\1:", crs.strip(), flags=re.IGNORECASE)
     if code.upper() in ("EPSG:4326", "OGC:CRS84", "CRS84"):
         return None
-    pyproj = need("pyproj", name, f"is in the reference system {code if code != ':' else 'of its own'}")
+    pyproj = needed("pyproj", f"{name} is in the reference system {code if code != ':' else 'of its own'}, which")
     try:
         known = pyproj.CRS.from_json_dict(crs) if isinstance(crs, dict) else pyproj.CRS.from_user_input(code)
         transformer = pyproj.Transformer.from_crs(known, "OGC:CRS84", always_xy=True)
@@ -53,7 +44,7 @@ def to_degrees(crs: str | dict[str, Any], name: str) -> ToDegrees | None:
 
 
 def wkb_positions(geometry: pa.Array, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """x, y, which rows cannot be read, and how many positions are centroids. nan for null and empty geometries."""
+    """Return x, y, which rows cannot be read, and how many positions are centroids. nan for null and empty geometries."""
     n = len(geometry)
     x, y, broken = np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, dtype=bool)
     geometry = geometry.cast(pa.large_binary())
@@ -70,7 +61,7 @@ def wkb_positions(geometry: pa.Array, name: str) -> tuple[np.ndarray, np.ndarray
     others = np.flatnonzero(given)
     if not len(others):
         return x, y, broken, 0
-    shapely = need("shapely", name, "has other geometries than points")
+    shapely = needed("shapely", f"{name} has other geometries than points, which")
     shapes = shapely.from_wkb(geometry.take(pa.array(others)).to_pylist(), on_invalid="ignore")
     broken[others] = shapely.is_missing(shapes)
     centres = shapely.centroid(shapes)
@@ -79,8 +70,8 @@ def wkb_positions(geometry: pa.Array, name: str) -> tuple[np.ndarray, np.ndarray
 
 
 def json_centre(geometry: Any, name: str) -> tuple[float, float] | None:
-    """The centroid of a GeoJSON geometry other than a point; None for an empty one, ValueError for a broken one."""
-    shapely = need("shapely", name, "has other geometries than points")
+    """Return the centroid of a GeoJSON geometry, no point; None for an empty one, ValueError for a broken one."""
+    shapely = needed("shapely", f"{name} has other geometries than points, which")
     try:
         centre = shapely.geometry.shape(geometry).centroid
     except Exception as error:  # shapely raises anything from KeyError to GEOSException at broken geometries
@@ -89,6 +80,6 @@ def json_centre(geometry: Any, name: str) -> tuple[float, float] | None:
 
 
 def centroid_remark(name: str, count: int) -> str:
-    """For geometries whose position is a centroid."""
-    what = "1 geometry is no point; its centroid is its position"
-    return f"{name}: " + (what if count == 1 else f"{count} geometries are no points; their centroids are the positions")
+    """Return the remark on geometries whose position is a centroid."""
+    what = "1 geometry is not a point; its centroid is its position"
+    return f"{name}: " + (what if count == 1 else f"{count} geometries are not points; their centroids are the positions")

@@ -21,7 +21,7 @@ DAMAGED = (pa.ArrowException, OSError, UnicodeDecodeError)
 
 
 class ParquetTable:
-    """A `records.Table`. DataError where the file is no Parquet, damaged, or has a geometry in an unknown form."""
+    """A table, see `table_files.Table`. DataError where the file is no Parquet, damaged, or its geometry unknown."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -31,7 +31,7 @@ class ParquetTable:
                 self.names: list[str] = opened.schema_arrow.names
                 geo = (opened.metadata.metadata or {}).get(b"geo")
         except DAMAGED as error:
-            raise DataError(f"{file.name} is damaged or no Parquet: {str(error)[:120]}") from None
+            raise DataError(f"{file.name} is damaged or not Parquet: {str(error)[:120]}") from None
         twice = sorted({name for name in self.names if self.names.count(name) > 1})
         if twice:
             raise DataError(f"{file.name} has the column {twice[0]!r} more than once", hint="rename one of them")
@@ -42,7 +42,7 @@ class ParquetTable:
         self.has_geometry = self.geometry is not None
 
     def _read_geo(self, geo: bytes) -> tuple[str, ToDegrees | None]:
-        """The column with the positions and the way from its reference system; x is always east or longitude."""
+        """Return the column with the positions and the way from its reference system; x is always east or longitude."""
         try:
             about = json.loads(geo)
             name: str = about["primary_column"]
@@ -69,16 +69,16 @@ class ParquetTable:
         needed = list(dict.fromkeys([*wanted, *([self.geometry] if self.geometry else [])]))
         try:
             with pq.ParquetFile(self.file, buffer_size=1 << 20) as opened:
-                for got in opened.iter_batches(_batch_rows(opened, needed), columns=needed):
-                    got.validate(full=True)  # text that is not UTF-8 would fail far from here
+                for rows in opened.iter_batches(_batch_rows(opened, needed), columns=needed):
+                    rows.validate(full=True)  # text that is not UTF-8 would fail far from here
                     reasons: dict[int, tuple[str, str]] = {}
                     lonlat = None
                     if self.geometry:
-                        lonlat, more = self._positions(got.column(self.geometry), reasons)
+                        lonlat, more = self._positions(rows.column(self.geometry), reasons)
                         centroids += more
-                    numbers = pa.array(np.arange(number, number + len(got)))
-                    yield Records(numbers, {name: got.column(name) for name in wanted}, lonlat, reasons)
-                    number += len(got)
+                    numbers = pa.array(np.arange(number, number + len(rows)))
+                    yield Records(numbers, {name: rows.column(name) for name in wanted}, lonlat, reasons)
+                    number += len(rows)
         except DAMAGED as error:
             raise DataError(f"{self.file.name} is damaged after row {number - 1}: {str(error)[:120]}") from None
         if centroids:
@@ -99,7 +99,7 @@ class ParquetTable:
 
 
 def _batch_rows(opened: pq.ParquetFile, columns: list[str]) -> int:
-    """So many that a batch holds some `BATCH_BYTES`, by the file's own account of its columns."""
+    """Return so many rows that a batch holds some `BATCH_BYTES`, by the file's own account of its columns."""
     size = 0
     for group in range(opened.metadata.num_row_groups):
         about = opened.metadata.row_group(group)

@@ -1,9 +1,8 @@
 """What a table file gives, whatever its format: some of its columns, in batches, each row with its number."""
 
 import json
-from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import pyarrow as pa
 
@@ -24,28 +23,14 @@ class Records:
     """Of rows that are odd and kept, by their index in this batch."""
 
 
-@runtime_checkable
-class Table(Protocol):
-    """A table file whose columns are known and whose rows have not been read."""
-
-    names: list[str]
-    has_geometry: bool
-    remarks: list[str]
-    """What is odd about the file; complete when `records` has ended."""
-
-    def records(self, wanted: Collection[str]) -> Iterator[Records]:
-        """All rows, from the first one; only the columns ``wanted``."""
-        ...
-
-
 def shortened(text: str, most: int = 120) -> str:
-    """A value for `detail`, on one line."""
+    """Return a value for `detail`, on one line."""
     line = " ".join(text.split())
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
 def column(values: list[Any]) -> pa.Array:
-    """JSON values as one Arrow column: text, or numbers, or text of all where kinds are mixed."""
+    """Return JSON values as one Arrow column: text, or numbers, or text of all where kinds are mixed."""
     kinds = {type(value) for value in values} - {type(None)}
     if kinds and kinds <= {int, float}:
         try:

@@ -10,7 +10,6 @@ from cspops.intake.tables.columns import recognised
 from cspops.intake.tables.delimited import DELIMITERS, Delimited
 from cspops.intake.tables.geojson import GeoJson
 from cspops.intake.tables.parquet_table import ParquetTable
-from cspops.intake.tables.records import Table
 from cspops.intake.tables.text_lines import DAMAGED, open_bytes
 
 TEXT = (".csv", ".tsv", ".tab")
@@ -20,9 +19,16 @@ JSON = (".geojson", ".json")
 
 Format = Literal["delimited", "parquet", "geojson", "geojson lines"]
 
+Table = Delimited | ParquetTable | GeoJson
+"""A table file whose columns (`names`, and `has_geometry`) are known and whose rows have not been read.
+
+`records` yields all its rows, with the wanted columns alone; `remarks`, what is odd about the file, is complete when it has
+ended.
+"""
+
 
 def table_format(file: Path) -> Format | None:
-    """What kind of table a file is, by its suffix and first bytes; None where it is none.
+    """Return what kind of table a file is, by its suffix and first bytes; None where it is none.
 
     A `.txt` is one when its header has a usual column name and the next line as many fields; a `.json` when it is GeoJSON.
     """
@@ -30,12 +36,12 @@ def table_format(file: Path) -> Format | None:
 
 
 def open_file(file: Path, *, key: str) -> tuple[Table, Format]:
-    """A table's columns, its rows still to be read; ``key`` is where params.yaml names it. DataError where it is none."""
+    """Open a table, its rows still to be read; ``key`` is where params.yaml names it. DataError where it is none."""
     if not file.exists():
         raise DataError(f"the table {file} is missing", hint=f"correct {key} in params.yaml, or dvc repro data.dvc")
     kind = _format(file, named=True)
     if kind is None:
-        raise DataError(f"{file.name} is no table that can be read", hint="save it as CSV, Parquet or GeoJSON")
+        raise DataError(f"{file.name} is not a table that can be read", hint="save it as CSV, Parquet or GeoJSON")
     if kind == "parquet":
         return ParquetTable(file), kind
     if kind == "delimited":
@@ -44,7 +50,7 @@ def open_file(file: Path, *, key: str) -> tuple[Table, Format]:
 
 
 def only_table(root: Path) -> Path:
-    """The only table directly in a folder, hidden files apart; DataError where there are none or several."""
+    """Find the only table directly in a folder, hidden files apart; DataError where there are none or several."""
     if not root.is_dir():
         raise DataError(f"the folder {root} is missing", hint="dvc repro data.dvc, or set CSPOPS_DATA_ROOT")
     tables = sorted(file for file in root.iterdir() if table_format(file))
@@ -57,7 +63,7 @@ def only_table(root: Path) -> Path:
 
 
 def _format(file: Path, *, named: bool) -> Format | None:
-    """``named``: the user said that this file is a table."""
+    """Return the format; ``named``: the user said that this file is a table."""
     if not file.is_file() or (file.name.startswith(".") and not named):
         return None
     try:

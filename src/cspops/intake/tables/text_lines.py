@@ -38,7 +38,7 @@ class Lines(NamedTuple):
 
 
 def open_bytes(file: Path) -> BufferedIOBase:
-    """The file's bytes, unpacked where it is gzip (by its first bytes)."""
+    """Open a file's bytes, unpacked where it is gzip (by its first bytes)."""
     with file.open("rb") as stream:
         packed = stream.read(2) == b"\x1f\x8b"
     return gzip.open(file) if packed else file.open("rb")
@@ -84,7 +84,7 @@ def read_lines(file: Path, remarks: list[str]) -> Iterator[Lines]:
 
 
 def _utf8(file: Path, remarks: list[str]) -> Iterator[bytes]:
-    """The file in blocks, without byte order mark; UTF-16 and UTF-32 become UTF-8."""
+    """Yield the file in blocks, without byte order mark; UTF-16 and UTF-32 become UTF-8."""
     with open_bytes(file) as stream:
         try:
             chunk = stream.read(BLOCK)
@@ -108,7 +108,7 @@ def _utf8(file: Path, remarks: list[str]) -> Iterator[bytes]:
 
 
 def _bare_utf16(head: bytes) -> str | None:
-    """UTF-16 without a mark: every other byte of Latin text is zero. A few bytes tell nothing."""
+    """Recognise UTF-16 without a mark: every other byte of Latin text is zero. A few bytes tell nothing."""
     head = head[:1000]
     pairs = max(len(head) // 2, 8)
     high, low = head[1::2].count(0) / pairs, head[0::2].count(0) / pairs
@@ -118,5 +118,5 @@ def _bare_utf16(head: bytes) -> str | None:
 
 
 def _last_line_end(data: bytes) -> int:
-    """Where the last whole line ends. A carriage return at the very end may be half a Windows line end."""
+    """Return where the last whole line ends. A carriage return at the very end may be half a Windows line end."""
     return data.rfind(b"\n") + 1 or data.rfind(b"\r", 0, len(data) - 1) + 1
