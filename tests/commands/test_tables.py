@@ -602,7 +602,7 @@ def test_the_command(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = run(app, ["tables", "2", "--queue"]).stdout
     assert "queued: t2-mc-bd, t2-mc-bl, t2-mc-b\n" in shown
     assert "next: dvc queue start (or dvc exp run --run-all), then cspops tables 2\n" in shown
-    for arguments, says in ((["tables", "9"], "there is no table 9"), (["tables", "--queue"], "no table is named")):
+    for arguments, says in ((["tables", "9"], "there is no table 9"), (["tables", "--queue"], "needs the number of a table")):
         error = run(app, arguments).exception
         assert isinstance(error, ParamsError)
         assert says in error.message
