@@ -219,7 +219,7 @@ def test_weights_of_others_have_a_licence_of_their_own(project, tmp_path):
     exported_folder.run(project, tmp_path / "out", onnx=False)
     card = (tmp_path / "out" / "README.md").read_text()
     assert front_matter(card)["license"] == "unknown"
-    assert "began with weights of others (`timm:test_resnet`)" in card
+    assert "started from published weights (`timm:test_resnet`)" in card
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def download() -> None:
 
 @app.command(rich_help_panel=STAGES, epilog="Example: dvc repro split")
 def split() -> None:
-    """Decide who is unlabelled, few-shot labelled, validation or test."""
+    """Decide which rows are unlabelled, few-shot labelled, validation or test."""
     run_stage("split")
 
 
