@@ -9,11 +9,10 @@ import pytest
 from photos import write_photos
 from published_sets import write_inat2018_features
 
-from cspops.commands.runs import with_values
 from cspops.errors import DataError, EnvironmentProblem
 from cspops.host import Host
 from cspops.intake.published.manifest import Published
-from cspops.params import DownloadView, load, view
+from cspops.params import DownloadView, load, view, with_values
 from cspops.pipeline import download
 from cspops.site import Site
 

@@ -15,7 +15,6 @@ import torch
 from html_pages import Page
 
 from cspops import params as settings
-from cspops.commands.runs import with_values
 from cspops.data.catalogue import REJECTED_SCHEMA, SCHEMA
 from cspops.data.features import FeatureFile
 from cspops.data.few_shot import few_shot_levels
@@ -23,7 +22,7 @@ from cspops.errors import DataError
 from cspops.geo import uniform_on_sphere
 from cspops.host import Host
 from cspops.intake.rows import Account
-from cspops.params import VIEWS, Params, recorded, view
+from cspops.params import VIEWS, Params, recorded, view, with_values
 from cspops.params.graph import NEEDS
 from cspops.pipeline import evaluate, finetune_img, finetune_loc, pretrain, report
 from cspops.pixels.reading import Reading
