@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,7 +25,20 @@ ROWS = 1024
 """Rows per row group of Parquet."""
 
 
-def write_csv(rows: Iterable[Row], out: TextIO, *, models: Sequence[str], top: int) -> None:
+@runtime_checkable
+class Text(Protocol):
+    """A text stream; `typing.TextIO` fails the runtime checks of tests for real files."""
+
+    def write(self, text: str, /) -> int:
+        """Write some text."""
+        ...
+
+    def flush(self) -> None:
+        """Make what is written visible to readers."""
+        ...
+
+
+def write_csv(rows: Iterable[Row], out: Text, *, models: Sequence[str], top: int) -> None:
     """Write `ABOUT`, then for each model `MODEL_1`, `MODEL_1_p` and so on; empty where there is nothing."""
     writer = csv.writer(out, lineterminator="\n")
     guesses = [(model, place) for model in models for place in range(top)]
@@ -39,14 +52,14 @@ def write_csv(rows: Iterable[Row], out: TextIO, *, models: Sequence[str], top: i
         out.flush()
 
 
-def write_jsonl(rows: Iterable[Row], out: TextIO) -> None:
+def write_jsonl(rows: Iterable[Row], out: Text) -> None:
     """Write one JSON object per line."""
     for row in rows:
         out.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
         out.flush()
 
 
-def write_geojson(rows: Iterable[Row], out: TextIO) -> None:
+def write_geojson(rows: Iterable[Row], out: Text) -> None:
     """Write a FeatureCollection of points; geometry is null where there is no position."""
     out.write('{"type": "FeatureCollection", "features": [')
     for number, row in enumerate(rows):
@@ -67,7 +80,7 @@ def write_parquet(rows: Iterable[Row], file: Path, *, models: Sequence[str]) -> 
             writer.write_table(pa.Table.from_pylist(part, schema=schema))
 
 
-def write_text(rows: Iterable[Row], out: TextIO, *, form: str, models: Sequence[str], top: int) -> None:
+def write_text(rows: Iterable[Row], out: Text, *, form: str, models: Sequence[str], top: int) -> None:
     """Write rows as `csv`, `jsonl` or `geojson`."""
     match form:
         case "csv":
