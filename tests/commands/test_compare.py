@@ -134,7 +134,7 @@ def test_params_that_differ_are_listed_by_their_paths(repository: Path) -> None:
 def test_stale_metrics_and_other_data_are_noted(repository: Path) -> None:
     write_run(stale=True, data="cc")
     notes = compared_runs("main", None, models=["combined"], max_drop=0.5)["notes"]
-    assert notes[0].startswith("reports/metrics.json of workspace is not what its reports/run.json names")
+    assert notes[0].startswith("reports/metrics.json of workspace is not the one in its reports/run.json")
     assert "catalogues of workspace and main differ" in notes[1]
     Path("reports/run.json").unlink()
     (note,) = compared_runs("main", None, models=["combined"], max_drop=0.5)["notes"]

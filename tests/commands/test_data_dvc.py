@@ -20,13 +20,13 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("folder", ["/home/me/photos", "../photos of me", "~x", "a: b # c", "Ä/é"])
 def test_only_the_path_of_the_dependency_changes(folder: str) -> None:
     before = Path("data.dvc").read_text()
-    new = own_images.naming(folder)
+    new = own_images.data_dvc_with(folder)
     Path("data.dvc").write_text(new)
     assert own_images.imported_folder() == folder
     old_lines, new_lines = before.splitlines(), new.splitlines()
     assert [line for line in old_lines if line not in new_lines] == ["  path: src/cspops/sample"]
     assert len(old_lines) == len(new_lines)
-    assert own_images.naming("src/cspops/sample") == before
+    assert own_images.data_dvc_with("src/cspops/sample") == before
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_only_the_path_of_the_dependency_changes(folder: str) -> None:
 )
 def test_a_broken_file_is_one_sentence(content: bytes, says: str) -> None:
     Path("data.dvc").write_bytes(content)
-    for call in (own_images.imported_folder, lambda: own_images.naming("x")):
+    for call in (own_images.imported_folder, lambda: own_images.data_dvc_with("x")):
         with pytest.raises(DataError, match=rf"^data\.dvc {says}") as caught:
             call()
         assert "git restore data.dvc" in (caught.value.hint or "")

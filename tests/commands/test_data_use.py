@@ -204,7 +204,7 @@ def test_a_full_disk_is_warned_of(project: Path, use: Use, monkeypatch: pytest.M
     size = sum(file.stat().st_size for file in mine.rglob("*.*"))
     for free, warns in ((2 * size - 1, True), (2 * size, False)):
         monkeypatch.setattr(own_images.shutil, "disk_usage", lambda _, free=free: type("Usage", (), {"free": free}))
-        assert ("warning: the two copies take" in use(mine)[2]) == warns
+        assert ("warning: both copies take" in use(mine)[2]) == warns
 
 
 def test_links_that_lead_nowhere_are_named(project: Path, use: Use) -> None:
@@ -352,5 +352,5 @@ def test_names_that_dvc_stops_at_are_told_and_pipes_are_refused(use: Use, projec
     os.mkfifo(mine / "pipe")
     before = files(project)
     code, _, err = use(mine)
-    assert code == 3 and "pipe is no file but a pipe, socket or device: DVC would wait for it" in err
+    assert code == 3 and "pipe is a pipe, a socket or a device: DVC would wait for it" in err
     assert files(project) == before

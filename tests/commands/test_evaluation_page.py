@@ -14,7 +14,7 @@ DOCUMENT = {
     "not_scored": {"no label": {"rows": 100, "such_as": ["a.jpg", "b\n.jpg"]}},
     "scored_without_position": {"no position is given": 7},
     "unknown_labels": {"elm": 3},
-    "respelt_labels": {"Oak ": {"class": "oak", "rows": 2}},
+    "respelled_labels": {"Oak ": {"class": "oak", "rows": 2}},
 }
 
 
@@ -34,11 +34,16 @@ def test_everything_odd_is_a_sentence():
     assert notes(DOCUMENT) == [
         "2 of the model's 3 classes have rows",
         "labels that the model does not know: 'elm' (3)",
-        "labels read without regard to case, blanks and Unicode form: 'Oak ' as 'oak' (2)",
+        "labels matched regardless of case, blanks and Unicode form: 'Oak ' as 'oak' (2)",
         "scored without a position, by the image alone: no position is given (7)",
         "no calibrated product: the run was not evaluated (dvc repro evaluate)",
     ]
-    plain = DOCUMENT | {"scored_without_position": {}, "unknown_labels": {}, "respelt_labels": {}, "metrics": {"location": {}}}
+    plain = DOCUMENT | {
+        "scored_without_position": {},
+        "unknown_labels": {},
+        "respelled_labels": {},
+        "metrics": {"location": {}},
+    }
     assert notes(plain)[1:] == ["location alone: the model has no image classifier"]
 
 

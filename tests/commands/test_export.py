@@ -23,8 +23,6 @@ from cspops.library.export_facts import SAMPLE, lacking, origin_of
 from cspops.library.onnx import checking
 from cspops.pipeline import evaluate
 
-NO_ONNX = exported_folder.Parts(onnx=False)
-
 SAMPLE_README = Path(exported_folder.__file__).parents[1] / "sample" / "README.md"
 
 
@@ -103,7 +101,7 @@ def test_the_whole_folder_works_without_the_project(project, tmp_path, said):
 
 
 def test_every_file_is_listed_with_its_hash(project, tmp_path):
-    about = exported_folder.run(project, tmp_path / "out", parts=NO_ONNX)
+    about = exported_folder.run(project, tmp_path / "out", onnx=False)
     written = contents(tmp_path / "out")
     card = written.pop("README.md").decode()
     assert json.loads(written.pop("export.json")) == json.loads(json.dumps(about))
@@ -116,12 +114,12 @@ def test_every_file_is_listed_with_its_hash(project, tmp_path):
         digest = hashlib.sha256(content).hexdigest()
         assert about["files"][name] == {"bytes": len(content), "sha256": digest}
         assert f"| `{name}` | {len(content):,} | `{digest}` |" in card
-    assert exported_folder.run(project, tmp_path / "again", parts=NO_ONNX) == about
+    assert exported_folder.run(project, tmp_path / "again", onnx=False) == about
     assert contents(tmp_path / "again") == contents(tmp_path / "out")
 
 
 def test_metrics_are_those_of_the_model(evaluated, tmp_path):
-    about = exported_folder.run(evaluated, tmp_path / "out", label_ratio=0.5, parts=NO_ONNX)
+    about = exported_folder.run(evaluated, tmp_path / "out", label_ratio=0.5, onnx=False)
     summary = json.loads((evaluated / "reports" / "metrics.json").read_text())
     found = about["metrics"]
     assert found["seeds"] == list(SEEDS)
@@ -131,8 +129,7 @@ def test_metrics_are_those_of_the_model(evaluated, tmp_path):
         for metric in ("top1", "nll", "ece"):
             assert models["location"][metric] == summary[role]["label_50"]["location"][metric]
         both = [
-            exported_folder.run(evaluated, tmp_path / f"{role}{seed}", seed=seed, label_ratio=0.5, parts=NO_ONNX)
-            for seed in SEEDS
+            exported_folder.run(evaluated, tmp_path / f"{role}{seed}", seed=seed, label_ratio=0.5, onnx=False) for seed in SEEDS
         ]
         of_seeds = [one["metrics"]["scores"][role]["location"]["this_seed"] for one in both]
         assert np.mean(of_seeds) == pytest.approx(models["location"]["top1"]["mean"], abs=1e-3)
@@ -150,22 +147,22 @@ def test_metrics_of_other_models_are_left_out(evaluated, tmp_path):
     kept = shutil.copytree(evaluated / folder, tmp_path / "kept")
     shutil.rmtree(evaluated / folder)
     shutil.copytree(other, evaluated / folder)
-    about = exported_folder.run(evaluated, tmp_path / "a", parts=NO_ONNX)
+    about = exported_folder.run(evaluated, tmp_path / "a", onnx=False)
     assert about["metrics"] == {}
     assert "Metrics: those in reports are of another run (dvc repro evaluate)." in about["lacking"]
     assert "## Metrics" not in (tmp_path / "a" / "README.md").read_text()
     shutil.rmtree(evaluated / folder)
     shutil.copytree(kept, evaluated / folder)
-    assert exported_folder.run(evaluated, tmp_path / "b", parts=NO_ONNX)["metrics"]
+    assert exported_folder.run(evaluated, tmp_path / "b", onnx=False)["metrics"]
     file = evaluated / "reports" / "metrics.json"
     summary = json.loads(file.read_text())
     summary["test"]["label_100"]["combined"]["top1"]["mean"] += 1
     file.write_text(json.dumps(summary))
-    assert exported_folder.run(evaluated, tmp_path / "c", parts=NO_ONNX)["metrics"] == {}
+    assert exported_folder.run(evaluated, tmp_path / "c", onnx=False)["metrics"] == {}
 
 
 def test_the_card_says_whose_data_and_what_is_not_there(evaluated, tmp_path):
-    about = exported_folder.run(evaluated, tmp_path / "out", parts=NO_ONNX)
+    about = exported_folder.run(evaluated, tmp_path / "out", onnx=False)
     card = (tmp_path / "out" / "README.md").read_text()
     matter = front_matter(card)
     assert (matter["license"], matter["library_name"], matter["pipeline_tag"]) == ("unknown", "cspops", "feature-extraction")
@@ -195,7 +192,7 @@ def test_the_card_says_whose_data_and_what_is_not_there(evaluated, tmp_path):
 def test_the_licence_of_published_data(evaluated, tmp_path, source, licence, says):
     file = evaluated / "artifacts" / "download" / "stage.json"
     file.write_text(json.dumps({"params": {"dataset.source": source}, "files": {}}))
-    exported_folder.run(evaluated, tmp_path / "out", parts=NO_ONNX)
+    exported_folder.run(evaluated, tmp_path / "out", onnx=False)
     card = (tmp_path / "out" / "README.md").read_text()
     assert licence.items() <= front_matter(card).items()
     assert says in card
@@ -219,17 +216,17 @@ def test_weights_of_others_have_a_licence_of_their_own(project, tmp_path):
     (project / "artifacts" / "download" / "stage.json").write_text(
         json.dumps({"params": {"dataset.source": "blue_marble"}, "files": {}})
     )
-    exported_folder.run(project, tmp_path / "out", parts=NO_ONNX)
+    exported_folder.run(project, tmp_path / "out", onnx=False)
     card = (tmp_path / "out" / "README.md").read_text()
     assert front_matter(card)["license"] == "unknown"
-    assert "began with weights of others (`timm:test_resnet`)" in card
+    assert "started from published weights (`timm:test_resnet`)" in card
 
 
 @pytest.mark.parametrize(
     ("only", "parts"), [("encoder", {"location_encoder"}), ("location", {"location_encoder", "location_classifier"})]
 )
 def test_a_part_alone(project, tmp_path, only, parts):
-    about = exported_folder.run(project, tmp_path / "out", parts=exported_folder.Parts(only, onnx=False))
+    about = exported_folder.run(project, tmp_path / "out", only=only, onnx=False)
     assert {name.split("/")[0] for name in about["files"] if "/" in name} == parts
     assert about["lacking"][0] == f"All other parts: `--only {only}` left them out."
     places = [[8.54, 47.37]]
@@ -237,20 +234,20 @@ def test_a_part_alone(project, tmp_path, only, parts):
 
 
 def test_models_of_one_stage(project, tmp_path):
-    pretrained = exported_folder.run(project / "artifacts/pretrain/seed_1", tmp_path / "a", parts=NO_ONNX)
+    pretrained = exported_folder.run(project / "artifacts/pretrain/seed_1", tmp_path / "a", onnx=False)
     assert (pretrained["stage"], pretrained["seed"], pretrained["classes"]) == ("pretrain", 1, None)
     assert "saw no label" in (tmp_path / "a" / "README.md").read_text()
-    classifier = exported_folder.run(project / "artifacts/finetune_loc/seed_0/label_5", tmp_path / "b", parts=NO_ONNX)
+    classifier = exported_folder.run(project / "artifacts/finetune_loc/seed_0/label_5", tmp_path / "b", onnx=False)
     assert (classifier["stage"], classifier["label_ratio"], classifier["classes"]) == ("finetune_loc", 0.05, 3)
     assert cspops.load(tmp_path / "b").classes == ("beech", "fir", "oak")
-    assert any("this is a model of locations alone" in one for one in classifier["lacking"])
+    assert any("this is a model of locations only" in one for one in classifier["lacking"])
 
 
 def test_released_predictions_and_no_evaluation(project, tmp_path):
     folder = project / "artifacts" / "finetune_img" / "seed_0" / "label_100"
     (folder / "config.json").unlink()
     (project / "artifacts" / "evaluate" / "calibration.json").unlink()
-    about = exported_folder.run(project, tmp_path / "out", parts=NO_ONNX)
+    about = exported_folder.run(project, tmp_path / "out", onnx=False)
     assert "Image classifier: P(y|I) are predictions that came with the data." in about["lacking"]
     assert any(one.startswith("Calibration: stage evaluate was not run") for one in about["lacking"])
     assert cspops.load(tmp_path / "out").encode_image([Image.new("RGB", (32, 32))]).shape[0] == 1
@@ -266,25 +263,25 @@ def test_nothing_is_overwritten_but_an_export(project, tmp_path):
     (home / "letter").write_text("dear")
     for force in (True, False):
         with pytest.raises(DataError, match="not made by cspops export"):
-            exported_folder.run(project, home, parts=NO_ONNX, force=force)
+            exported_folder.run(project, home, onnx=False, force=force)
     assert contents(home) == {"letter": b"dear"}
     out = tmp_path / "out"
-    exported_folder.run(project, out, parts=NO_ONNX)
+    exported_folder.run(project, out, onnx=False)
     with pytest.raises(DataError, match="is there already"):
-        exported_folder.run(project, out, parts=NO_ONNX)
-    exported_folder.run(project, out, parts=exported_folder.Parts("encoder", onnx=False), force=True)
+        exported_folder.run(project, out, onnx=False)
+    exported_folder.run(project, out, only="encoder", onnx=False, force=True)
     assert not (out / "image_network").exists()
     (out / ".git").mkdir()
     (out / ".git" / "HEAD").write_text("ref")
     with pytest.raises(DataError, match=r"holds \.git/HEAD, which cspops export did not write"):
-        exported_folder.run(project, out, parts=NO_ONNX, force=True)
+        exported_folder.run(project, out, onnx=False, force=True)
     with pytest.raises(DataError, match="an exported folder already"):
-        exported_folder.run(out, tmp_path / "copy", parts=NO_ONNX)
+        exported_folder.run(out, tmp_path / "copy", onnx=False)
 
 
 def test_a_failure_leaves_nothing(project, tmp_path, monkeypatch):
     out = tmp_path / "new" / "out"
-    exported_folder.run(project, tmp_path / "old", parts=exported_folder.Parts("encoder", onnx=False))
+    exported_folder.run(project, tmp_path / "old", only="encoder", onnx=False)
     before = contents(tmp_path / "old")
 
     def refused(*_, **__):

@@ -261,7 +261,7 @@ def test_rows_of_other_params_leave_and_say_so(project, monkeypatch, said):
     other = with_values(PARAMS, [("pretrain_img.methods.moco.temperature", 0.5)])
     said.clear()
     assert list(by_name(fill("colour statistics", params=other, seeds=1))) == ["colour statistics"]
-    assert said == ["image-networks: left out, for it is of other params, data or seeds: moco"]
+    assert said == ["image-networks: left out, as it belongs to other params, data or seeds: moco"]
 
 
 def test_a_further_network_is_a_row_that_stays(project, monkeypatch):
@@ -282,7 +282,7 @@ def test_a_further_network_is_a_row_that_stays(project, monkeypatch):
     [
         ("timm:test_resnet", "is no MODEL,WEIGHTS"),
         ("timm:test_resnett,random", "timm has no model 'test_resnett'"),
-        ("timm:test_resnet,imagenet", "weights are random, pretrained or file:PATH"),
+        ("timm:test_resnet,imagenet", "with weights random, pretrained or file:PATH"),
     ],
 )
 def test_a_further_network_that_cannot_be(project, also, says):

@@ -216,7 +216,7 @@ def test_when_git_knows_nobody_the_commit_is_left_to_the_user(cspops: Command, t
     (tmp_path / "gitconfig").write_text("[user]\nuseConfigOnly = true\n")
     code, out, _ = cspops("init", "birds")
     assert code == 0
-    assert "not committed: git does not know who you are: git config" in out
+    assert "not committed: git does not know who you are: set git config" in out
     assert out.splitlines()[-4:-2] == ["next: cd birds", "next: git add . && git commit -m 'Start of a cspops project' ."]
     assert ".git" in entries(tmp_path / "birds")
 

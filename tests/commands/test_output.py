@@ -35,7 +35,7 @@ COMMANDS = commands()
 @pytest.fixture(autouse=True)
 def usual_loudness():
     yield
-    output.set_loudness(quiet=False, verbose=False)
+    output.set_verbosity(quiet=False, verbose=False)
 
 
 def call(monkeypatch, capsys, *arguments: str) -> tuple[int, str, str]:
@@ -87,7 +87,7 @@ def test_loudness_changes_nothing_on_stdout(tmp_path, monkeypatch, capsys, optio
 
 def test_quiet_keeps_warnings_and_errors_and_verbose_adds_detail(monkeypatch, capsys):
     def said(quiet: bool, verbose: bool) -> str:
-        output.set_loudness(quiet=quiet, verbose=verbose)
+        output.set_verbosity(quiet=quiet, verbose=verbose)
         log = logging.getLogger("cspops.pipeline.split")
         log.info("progress")
         log.warning("watch out")

@@ -8,7 +8,7 @@ from PIL import Image
 import cspops
 from cspops.errors import DataError
 from cspops.library import prediction
-from cspops.library.asked import Asked
+from cspops.library.inputs import Input
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +26,10 @@ def rows(tmp_path):
         Image.fromarray(draws.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(tmp_path / f"{name}.png")
     (tmp_path / "c.png").write_bytes(b"not an image")
     return [
-        Asked("a", tmp_path / "a.png", 8.5, 47.4, "file"),
-        Asked("b", tmp_path / "b.png", np.nan, np.nan, "none", "no position is given"),
-        Asked("c", tmp_path / "c.png", -70.0, -33.0, "file"),
-        Asked("d", None, np.nan, np.nan, "none", error="no such file"),
+        Input("a", tmp_path / "a.png", 8.5, 47.4, "file"),
+        Input("b", tmp_path / "b.png", np.nan, np.nan, "none", "no position is given"),
+        Input("c", tmp_path / "c.png", -70.0, -33.0, "file"),
+        Input("d", None, np.nan, np.nan, "none", error="no such file"),
     ]
 
 

@@ -192,7 +192,7 @@ def test_other_code_only_when_asked_for_and_marked(project: Path) -> None:
     experiment("old", SUP_GRID, 51.0, other_code=OTHER)
     document = collect()
     assert means(document, "Sup. Only (grid)") == NONE
-    assert row(document, "Sup. Only (grid)")[0]["missing"] == "run by other code only (old); --any-code shows it"
+    assert row(document, "Sup. Only (grid)")[0]["missing"] == "run only by other code (old); --any-code shows it"
     document = collect(any_code=True)
     assert means(document, "Sup. Only (grid)") == [51.0] * 4
     marked = {one["name"] for one in document["rows"] for cell in one["cells"] if cell["other_code"]}
@@ -211,7 +211,7 @@ def test_metrics_of_another_run_do_not_count(project: Path) -> None:
     write_run({"loss": "mse"}, 52.0)
     write("reports/metrics.json", Path("reports/metrics.json").read_text().replace("52.0", "92.0"))
     save("refs/heads/edited")
-    reason = "edited has these params, but its metrics.json is of another run"
+    reason = "edited has these params, but its metrics.json belongs to another run"
     assert row(collect(any_code=True), "MSE")[3] == {
         "paper": {"mean": 73.27, "sd": 0.02},
         "ours": None,
@@ -406,7 +406,7 @@ def test_committed_numbers_of_other_params_are_dropped_and_said_to_be_missing(cl
     assert means(document, "Img. Only") == [30.0] * 4  # the image line is the same
     cell = row(document, "Sup. Only (grid)")[0]
     assert cell["ours"] is None
-    assert cell["missing"] == "not run with these params and data; the number in reports/tables is of other ones"
+    assert cell["missing"] == "not run with these params and data; the number in reports/tables has others"
 
 
 def test_committed_numbers_of_other_code_stay_and_are_marked_but_are_queued_again(
@@ -602,7 +602,7 @@ def test_the_command(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = run(app, ["tables", "2", "--queue"]).stdout
     assert "queued: t2-mc-bd, t2-mc-bl, t2-mc-b\n" in shown
     assert "next: dvc queue start (or dvc exp run --run-all), then cspops tables 2\n" in shown
-    for arguments, says in ((["tables", "9"], "there is no table 9"), (["tables", "--queue"], "no table is named")):
+    for arguments, says in ((["tables", "9"], "there is no table 9"), (["tables", "--queue"], "needs the number of a table")):
         error = run(app, arguments).exception
         assert isinstance(error, ParamsError)
         assert says in error.message

@@ -48,12 +48,12 @@ def by_other_code(project: Path, *stages: str, version: str | None = None, graph
 
 def test_upgrade_says_what_will_run_and_then_nothing(project: Path, cspops: Command) -> None:
     before = by_other_code(project, "split", "report", version="0.0.9")
-    shown = "cspops 0.0.9 -> 0.1.0\n{}: cspops.lock\nstages by other code: split, report\nnext: {}dvc repro\n"
+    shown = "cspops 0.0.9 -> 0.1.0\n{}: cspops.lock\nstages whose code changed: split, report\nnext: {}dvc repro\n"
     assert cspops("upgrade", "--dry-run") == (0, shown.format("would change", "cspops upgrade, then "), "")
     assert (project / "cspops.lock").read_text() == before
     assert cspops("upgrade") == (0, shown.format("changed", ""), "")
     assert project_code.written() == project_code.installed()
-    assert cspops("upgrade") == (0, "cspops 0.1.0 -> 0.1.0\nchanged: nothing\nstages by other code: none\n", "")
+    assert cspops("upgrade") == (0, "cspops 0.1.0 -> 0.1.0\nchanged: nothing\nstages whose code changed: none\n", "")
 
 
 def test_upgrade_replaces_an_old_graph_but_none_that_was_changed_by_hand(project: Path, cspops: Command) -> None:

@@ -12,7 +12,7 @@ from cspops.data.catalogue import SCHEMA
 from cspops.errors import DataError
 from cspops.geo import haversine
 from cspops.library import evaluate_on
-from cspops.library.asked import Asked
+from cspops.library.inputs import Input
 from cspops.library.loading import load_seeds
 from cspops.library.model import Model
 
@@ -37,8 +37,8 @@ def rows(tmp_path_factory):
         file = folder / f"{number}.png"
         Image.fromarray(draws.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(file)
         lon, lat = (np.nan, np.nan) if number % 5 == 4 else draws.uniform((-180, -60), (180, 80))
-        out.append(Asked(str(number), file, float(lon), float(lat), "table", label=CLASSES[number % 2]))
-    return [*out, Asked("12", out[0].image, 0.0, 0.0, "table")]
+        out.append(Input(str(number), file, float(lon), float(lat), "table", label=CLASSES[number % 2]))
+    return [*out, Input("12", out[0].image, 0.0, 0.0, "table")]
 
 
 def test_the_metrics_are_those_of_the_models_own_probabilities(run, models, rows):
@@ -137,6 +137,6 @@ def test_a_location_classifier_alone_is_scored_on_rows_with_a_position(rows):
 def test_a_model_without_classes_and_labels_that_nobody_knows_are_refused(models, rows):
     with pytest.raises(DataError, match="no location classifier with named classes"):
         evaluate_on.score({0: Model(make_classifier().encoder)}, iter(rows), run=None)
-    strange = [Asked("x", rows[0].image, 1.0, 2.0, "table", label="elm")]
+    strange = [Input("x", rows[0].image, 1.0, 2.0, "table", label="elm")]
     with pytest.raises(DataError, match="the labels are 'elm'; the classes are 'beech', 'fir', 'oak'"):
         evaluate_on.score(models, iter(strange), run=None)

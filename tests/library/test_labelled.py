@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cspops.errors import DataError
-from cspops.library.asked import NO_POSITION, Asked
-from cspops.library.labelled import NO_LABEL, UNKNOWN, ClassNames, Intake, Match
+from cspops.library.inputs import NO_POSITION, Input
+from cspops.library.labelled import NO_LABEL, UNKNOWN, ClassNames, RowSorter
 from cspops.pixels.unreadable import NO_IMAGE, UnreadableImage
 
 CLASSES = ["oak", "fir"]
@@ -19,12 +19,12 @@ def square_of(image):
     return np.zeros((4, 4, 3), np.uint8)
 
 
-def intake(*, imaged=True):
-    return Intake(ClassNames(CLASSES), SimpleNamespace(square_of=square_of) if imaged else None)  # type: ignore[arg-type]
+def sorter(*, imaged=True):
+    return RowSorter(ClassNames(CLASSES), SimpleNamespace(square_of=square_of) if imaged else None)  # type: ignore[arg-type]
 
 
 def row(where, label, *, image=b"x", lon=8.0, problem=None, error=None):
-    return Asked(where, image, lon, 47.0 if lon == lon else np.nan, "table", problem, error, label)
+    return Input(where, image, lon, 47.0 if lon == lon else np.nan, "table", problem, error, label)
 
 
 NAN = float("nan")
@@ -42,10 +42,10 @@ ROWS = [
 
 
 def test_every_row_is_scored_or_counted():
-    found = intake()
-    usable = list(found.usable(ROWS))
-    assert [(one.asked.where, one.label) for one in usable] == [("1", 0), ("2", 1), ("8", 1)]
-    account = found.account(CLASSES)
+    rows_sorted = sorter()
+    scorable = list(rows_sorted.scorable(ROWS))
+    assert [(one.input.where, one.label) for one in scorable] == [("1", 0), ("2", 1), ("8", 1)]
+    account = rows_sorted.account(CLASSES)
     assert (account["rows"], account["scored"]) == (9, 3)
     assert account["not_scored"] == {
         NO_LABEL: {"rows": 2, "such_as": ["3", "4"]},
@@ -56,13 +56,13 @@ def test_every_row_is_scored_or_counted():
     }
     assert account["scored_without_position"] == {NO_POSITION: 1}
     assert account["unknown_labels"] == {"elm": 1}
-    assert account["respelt_labels"] == {"Fir ": {"class": "fir", "rows": 1}}
+    assert account["respelled_labels"] == {"Fir ": {"class": "fir", "rows": 1}}
 
 
 def test_without_an_image_model_images_are_not_read_and_a_position_is_needed():
-    found = intake(imaged=False)
-    assert [one.asked.where for one in found.usable(ROWS)] == ["1", "2", "6", "7"]
-    assert found.reasons[NO_POSITION] == 1
+    rows_sorted = sorter(imaged=False)
+    assert [one.input.where for one in rows_sorted.scorable(ROWS)] == ["1", "2", "6", "7"]
+    assert rows_sorted.reasons[NO_POSITION] == 1
 
 
 @pytest.mark.parametrize(
@@ -78,16 +78,16 @@ def test_without_an_image_model_images_are_not_read_and_a_position_is_needed():
     ],
 )
 def test_nothing_to_score_is_refused_with_the_reason(rows, says):
-    found = intake()
-    assert list(found.usable(rows)) == []
+    rows_sorted = sorter()
+    assert list(rows_sorted.scorable(rows)) == []
     with pytest.raises(DataError, match=says):
-        found.refuse_nothing(CLASSES)
+        rows_sorted.require_rows(CLASSES)
 
 
 def test_one_row_is_enough():
-    found = intake()
-    list(found.usable(ROWS[:3]))
-    found.refuse_nothing(CLASSES)
+    rows_sorted = sorter()
+    list(rows_sorted.scorable(ROWS[:3]))
+    rows_sorted.require_rows(CLASSES)
 
 
 NAMES = ClassNames(["oak", "Silver fir", "BEECH", "Beech", "caf\u00e9"])
@@ -96,13 +96,13 @@ NAMES = ClassNames(["oak", "Silver fir", "BEECH", "Beech", "caf\u00e9"])
 @pytest.mark.parametrize(
     ("label", "match"),
     [
-        ("oak", Match(0, True)),
-        ("Oak", Match(0, False)),
-        ("  silver   FIR ", Match(1, False)),
-        (" Beech ", Match(3, False)),
-        ("Beech", Match(3, True)),
+        ("oak", 0),
+        ("Oak", 0),
+        ("  silver   FIR ", 1),
+        (" Beech ", 3),
+        ("Beech", 3),
         ("beech", None),  # two classes are as near
-        ("cafe\u0301", Match(4, False)),
+        ("cafe\u0301", 4),
         ("elm", None),
         ("", None),
     ],

@@ -43,7 +43,7 @@ def test_a_row_without_a_position_has_no_embedding_and_uniform_classes():
 
 
 def test_exchanged_coordinates_are_refused():
-    with pytest.raises(DataError, match="latitude stands first"):
+    with pytest.raises(DataError, match="latitude comes first"):
         location_model().encode_location([[35.7, 139.7]])
 
 
@@ -94,7 +94,7 @@ def test_the_callers_array_is_not_changed():
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ([[47.37, 108.54]], r"position 0 is \(47.37, 108.54\): latitude stands first"),
+        ([[47.37, 108.54]], r"position 0 is \(47.37, 108.54\): latitude comes first"),
         ([[8.5, 47.4], [10.0, 91.0], [120.0, 1.0]], r"position 1 is \(10, 91\): that is nowhere on Earth"),
         ([[361.0, 0.0]], r"position 0 is \(361, 0\): that is nowhere on Earth"),
         ([[float("inf"), 0.0]], "position 0"),

@@ -12,8 +12,7 @@ from published_sets import write_inat2018_features
 from cspops.errors import DataError, EnvironmentProblem
 from cspops.host import Host
 from cspops.intake.published.manifest import Published
-from cspops.params import DownloadView, load, view
-from cspops.params.reading import with_values
+from cspops.params import DownloadView, load, view, with_values
 from cspops.pipeline import download
 from cspops.site import Site
 

@@ -26,7 +26,7 @@ from cspops.params import VIEWS, Params, recorded, view, with_values
 from cspops.params.graph import NEEDS
 from cspops.pipeline import evaluate, finetune_img, finetune_loc, pretrain, report
 from cspops.pixels.reading import Reading
-from cspops.report import draw, figures, maps
+from cspops.report import figures, maps, material
 from cspops.report.world import World
 from cspops.site import Site
 
@@ -146,7 +146,7 @@ def light(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         save(figure, file, **settings)
 
     monkeypatch.setattr(maps, "save", spy)
-    monkeypatch.setattr(draw, "World", functools.partial(World, width=60))
+    monkeypatch.setattr(material, "World", functools.partial(World, width=60))
     monkeypatch.setattr(World, "coasts", lambda self: [])
     monkeypatch.setitem(figures.STYLE, "savefig.dpi", 40)
     return labels

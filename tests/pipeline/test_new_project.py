@@ -77,7 +77,7 @@ def test_other_code_is_refused_until_upgrade_and_then_only_its_stages_run(made: 
     refused = by_other_code("dvc", "repro", "-f", "-s", "evaluate")
     assert refused.returncode != 0
     assert "error: cspops.lock names other code of stage evaluate than is installed" in refused.stderr
-    assert "stages by other code: evaluate\n" in by_other_code("cspops", "upgrade").stdout
+    assert "stages whose code changed: evaluate\n" in by_other_code("cspops", "upgrade").stdout
     done = by_other_code("dvc", "repro")
     assert done.returncode == 0, done.stderr[-2000:]
     assert stages_run(done.stdout) == ["check", "evaluate", "report"]  # which records the code of every stage

@@ -1,4 +1,4 @@
-"""The front door: one subcommand per stage of dvc.yaml, and the commands to look at results.
+"""The command line: one subcommand per stage of dvc.yaml, and those that show and use results.
 
 Heavy packages are imported inside the commands, so that `cspops --help` is instant and a wrong params.yaml is refused
 before anything else happens.

@@ -1,4 +1,4 @@
-"""The command itself: its options, the panels of its help, and how errors end it."""
+"""The `cspops` command: its options, the panels of its help, and how errors end it."""
 
 import sys
 import traceback
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cspops.commands.output import is_verbose, set_loudness, tell_cost
+from cspops.commands.output import is_verbose, log_cost, set_verbosity
 from cspops.errors import CspopsError, EnvironmentProblem
 
 STAGES = "Stages (what dvc.yaml calls, in the order of the graph)"
@@ -25,8 +25,8 @@ app = typer.Typer(
 )
 
 
-def _version(asked: bool | None) -> None:
-    if asked:
+def _version(requested: bool | None) -> None:
+    if requested:
         from importlib.metadata import version
 
         print(f"cspops {version('cspops')}")
@@ -38,18 +38,25 @@ def _options(
     version: Annotated[
         bool | None, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", envvar="CSPOPS_QUIET", help="Say warnings and errors alone.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", envvar="CSPOPS_QUIET", help="Print only warnings and errors.")
+    ] = False,
     verbose: Annotated[
         bool,
-        typer.Option("--verbose", "-v", envvar="CSPOPS_VERBOSE", help="Say what is read, where, how long and how large."),
+        typer.Option(
+            "--verbose",
+            "-v",
+            envvar="CSPOPS_VERBOSE",
+            help="Also print what is read, device, time and memory.",
+        ),
     ] = False,
 ) -> None:
-    """Options of the command itself."""
-    set_loudness(quiet=quiet, verbose=verbose)
+    """Set what the options of `cspops` itself ask for."""
+    set_verbosity(quiet=quiet, verbose=verbose)
 
 
 def main() -> int:
-    """Run the command line; errors become a sentence, a hint and an exit code (see `errors`)."""
+    """Run the command line and turn errors into a sentence, a hint and an exit code (see `errors`)."""
     try:
         app()
     except CspopsError as error:
@@ -68,7 +75,7 @@ def main() -> int:
             print("interrupted: the same command continues", file=sys.stderr)
         return stop.code if isinstance(stop.code, int) else 1
     finally:
-        tell_cost()
+        log_cost()
     return 0
 
 

@@ -1,4 +1,4 @@
-"""A source read into a temporary folder, and what was found in it."""
+"""A source read into a temporary folder, and a description of its contents."""
 
 import logging
 import tempfile
@@ -14,12 +14,13 @@ import pyarrow.parquet as pq
 
 from cspops.commands import own_images
 from cspops.data.json_files import Document
-from cspops.errors import DataError, ParamsError
+from cspops.errors import DataError, ParamsError, nearest
 from cspops.files import whole
 from cspops.host import Host
 from cspops.intake.rows import Account
 from cspops.intake.take_in import take_in
 from cspops.params import DownloadView, Params, completed, value_at, view
+from cspops.params.sections import Sources
 from cspops.pipeline import paths
 from cspops.progress import silence
 from cspops.report.character_map import bounding_box, cells
@@ -28,21 +29,21 @@ from cspops.site import Site
 log = logging.getLogger(__name__)
 
 EXAMPLES = 3
-OWN = ("folder", "table")
-"""The sources that read any folder; the others know their own."""
+ANY_FOLDER = ("folder", "table")
+"""The sources that read any folder; the others read files of their own."""
 
 
 @dataclass
-class Found:
-    """What a check found."""
+class CheckedSource:
+    """What a source holds."""
 
     document: Document
-    """See `run`."""
+    """As `run` describes it."""
     lonlat: np.ndarray
     """(n, 2) of the observations that have a position, degrees."""
 
     def refuse(self) -> None:
-        """DataError when stage download would stop: too many rows set aside, or none left."""
+        """Raise a DataError when stage download would stop: too many rows are set aside, or none is left."""
         rows, rejected, limit = (self.document[key] for key in ("rows", "rejected", "max_rejected"))
         if self.document["observations"] == 0:
             raise DataError(f"none of {rows} rows can be used", hint="the reasons are above")
@@ -50,18 +51,18 @@ class Found:
             raise DataError(
                 f"{rejected} of {rows} rows ({100 * rejected / rows:.1f} %) would be set aside, more than dataset.max_rejected "
                 f"({100 * limit:g} %) allows: stage download would stop",
-                hint="mend the input, or raise dataset.max_rejected in params.yaml",
+                hint="fix the input, or raise dataset.max_rejected in params.yaml",
             )
 
 
 @dataclass
-class _NotesSeen:
-    """Where the source's own notes stand, the first `EXAMPLES` of each."""
+class _NoteExamples:
+    """Where the first `EXAMPLES` rows with each of the source's own notes stand."""
 
     where: dict[str, list[str]] = field(default_factory=dict)
 
     def watch(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """The same batches."""
+        """Yield the same batches and remember where their notes stand."""
         for batch in batches:
             notes = batch["notes"]
             flat, row = pc.list_flatten(notes), pc.list_parent_indices(notes)
@@ -74,18 +75,18 @@ class _NotesSeen:
             yield batch
 
 
-def run(params: Params, host: Host, *, path: Path | None, source: str | None) -> Found:
-    """Read a source as stage download would, with no limit to the rows set aside, and describe it.
+def run(params: Params, host: Host, *, path: Path | None, source: str | None) -> CheckedSource:
+    """Read a source as stage download would, without a limit on the rows set aside, and describe it.
 
-    Without ``path`` the folder that data.dvc names is read; with it that one, or that table, by the settings of
-    `dataset.folder` or `dataset.table`, those that come with cspops where params.yaml has none. Nothing in the project
+    Without ``path`` the folder that data.dvc names is read; with it that folder or table, by the settings of
+    `dataset.folder` or `dataset.table`, or by the defaults of cspops where params.yaml has none. Nothing in the project
     changes.
 
     Returns:
-        a document of: source, path; the account of `data.rows.Account`; share_rejected and max_rejected;
-        `examples`, where the first rows with each reason and with each of the source's own notes stand; `single_classes`;
-        `dates` (first, last, rows); `box` (west, south, east, north; east above 180 across the antimeridian) and `map`
-        (degrees, cells of west, south and rows), of the positions.
+        the checked source. Its document holds source and path; the account of `intake.rows.Account`; share_rejected and
+        max_rejected; `examples`, where the first rows with each reason and with each of the source's own notes stand;
+        `single_classes`; `dates` (first, last, rows); `box` (west, south, east, north; east above 180 across the
+        antimeridian) and `map` (degrees, cells of west, south and rows), of the positions.
     """
     settings, raw, data_root = _what_to_read(completed(params), host, path, source)
     log.info(f"reading {raw} as {settings.source}")
@@ -93,11 +94,11 @@ def run(params: Params, host: Host, *, path: Path | None, source: str | None) ->
         out, scratch = Path(temporary, "out"), Path(temporary, "scratch")
         out.mkdir()
         scratch.mkdir()
-        there = host if path is None else host.model_copy(update={"data_root": data_root})
-        seen = _NotesSeen()
-        site = Site(raw, {}, paths.REPORTS, out, scratch, there)
-        with silence():  # the account says it all
-            account, _ = take_in(settings, site, max_rejected=None, watch=seen.watch)
+        own_host = host if path is None else host.model_copy(update={"data_root": data_root})
+        notes = _NoteExamples()
+        site = Site(raw, {}, paths.REPORTS, out, scratch, own_host)
+        with silence():  # the account holds it all
+            account, _ = take_in(settings, site, max_rejected=None, watch=notes.watch)
         table = pq.read_table(out / "observations.parquet", columns=["lon", "lat", "captured_at"])
         rejected = pq.read_table(out / "rejected.parquet", columns=["where", "reason", "detail"])
     lonlat = np.stack([table[axis].drop_null().to_numpy() for axis in ("lon", "lat")], 1)
@@ -107,40 +108,45 @@ def run(params: Params, host: Host, *, path: Path | None, source: str | None) ->
     document |= {
         "share_rejected": account.rejected / max(account.rows, 1),
         "max_rejected": params.dataset.max_rejected,
-        "examples": {"reasons": _examples(rejected, account), "notes": seen.where},
+        "examples": {"reasons": _examples(rejected, account), "notes": notes.where},
         "single_classes": sum(size == 1 for size in account.classes.values()),
         "dates": {key: None if dates[at] is None else dates[at].isoformat() for key, at in (("first", "min"), ("last", "max"))}
         | {"rows": len(table) - table["captured_at"].null_count},
         "box": None if box is None else box._asdict(),
         "map": {"degrees": degrees, "cells": counted},
     }
-    return Found(document, lonlat)
+    return CheckedSource(document, lonlat)
 
 
-def draw(found: Found, file: Path) -> None:
-    """A world map of the observations, whole or not at all."""
+def draw(checked: CheckedSource, file: Path) -> None:
+    """Draw a world map of the observations, written whole or not at all."""
     from cspops.report.maps import observation_map
     from cspops.report.world import World
 
-    south, north = (min(-60.0, found.lonlat[:, 1].min(initial=0.0)), max(84.0, found.lonlat[:, 1].max(initial=0.0)))
+    south, north = (min(-60.0, checked.lonlat[:, 1].min(initial=0.0)), max(84.0, checked.lonlat[:, 1].max(initial=0.0)))
     with whole(file) as new:
-        observation_map({"observations": found.lonlat}, World(float(south), float(north)), new)
+        observation_map({"observations": checked.lonlat}, World(float(south), float(north)), new)
 
 
 def _what_to_read(params: Params, host: Host, path: Path | None, source: str | None) -> tuple[DownloadView, Path, Path]:
-    """The settings, the folder that stands for data/ and the one that stands for CSPOPS_DATA_ROOT."""
+    """Return the settings, the folder used as data/ and the one used as CSPOPS_DATA_ROOT."""
     name, table = source or params.dataset.source, None
+    sources = list(Sources.fields_by_key())
+    if name not in sources:
+        near = nearest(name, sources)
+        guess = f"; did you mean {near}?" if near else ""
+        raise ParamsError(f"--source {name} is not one of {', '.join(sources)}{guess}")
     raw = data_root = host.data_root
     if path is not None:
         raw, table = own_images.folder_and_table(path)
         data_root = raw
-        if source is None and (name not in OWN or (table is not None and name == "folder")):
-            name = own_images.detect(raw, table, own_images.look_into(raw, params), None)
-        if name not in OWN:
+        if source is None and (name not in ANY_FOLDER or (table is not None and name == "folder")):
+            name = own_images.detect(raw, table, own_images.contents_of(raw, params), None)
+        if name not in ANY_FOLDER:
             raise ParamsError(f"source {name} reads its own files, not {path}", hint=f"cspops data check --source {name}")
         if name == "folder" and table is not None:
             raise ParamsError(f"{path} is a table, not a folder of images", hint="--source table, or name its folder")
-    elif name not in OWN or getattr(params.dataset, name).root == "data":
+    elif name not in ANY_FOLDER or getattr(params.dataset, name).root == "data":
         raw = Path(own_images.imported_folder())
         if not raw.exists():
             raise DataError(f"{raw}, which data.dvc names, does not exist", hint="cspops data use PATH names another folder")

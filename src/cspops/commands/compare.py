@@ -16,20 +16,20 @@ from cspops.errors import DataError, ParamsError
 @app.command(rich_help_panel=LOOK, epilog="Example: cspops compare main --max-drop 0.5 --md >> summary.md")
 def compare(
     base: Annotated[str, typer.Argument(help="A branch, tag, commit or experiment.", metavar="REV")],
-    head: Annotated[str | None, typer.Argument(help="Another one; default: the workspace.", metavar="HEAD")] = None,
-    max_drop: Annotated[float, typer.Option(help="Points of top-1 that may be lost.", min=0.0, max=100.0)] = 0.5,
+    head: Annotated[str | None, typer.Argument(help="Another revision; default: the workspace.", metavar="HEAD")] = None,
+    max_drop: Annotated[float, typer.Option(help="Percentage points of top-1 that may be lost.", min=0.0, max=100.0)] = 0.5,
     model: Annotated[list[str] | None, typer.Option(help="image, location, combined or calibrated; repeatable.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     md: Annotated[bool, typer.Option("--md", help="Print Markdown.")] = False,
 ) -> None:
-    """Compare metrics and params with another revision's by what git holds; exit code 1 when accuracy really dropped.
+    """Compare metrics and params with another revision's, as git holds them; exit code 1 when accuracy really dropped.
 
-    A drop within the spread of the seeds is called noise. Default model: combined.
+    A drop within the spread of the seeds counts as noise. The default model is combined.
     """
     from cspops.report.compared_runs import as_markdown, conclusion, metric_rows, param_rows
 
     if json and md:
-        raise ParamsError("--json and --md are two forms of one answer", hint="cspops compare REV --json")
+        raise ParamsError("--json and --md exclude each other", hint="cspops compare REV --json")
     document = compared_runs(base, head, models=tuple(dict.fromkeys(model or ["combined"])), max_drop=max_drop)
     if json:
         print_json(document)
@@ -51,7 +51,7 @@ def compare(
 
 
 def compared_runs(base: str, head: str | None, *, models: Sequence[str], max_drop: float) -> Document:
-    """Compare ``head`` (None: the workspace) with ``base``; DataError for a revision that is unknown or holds no metrics."""
+    """Compare ``head`` (None: the workspace) with ``base``; raise a DataError for one that is unknown or holds no metrics."""
     from cspops.report.compared_runs import MODELS, Side, compared
 
     if unknown := [one for one in models if one not in MODELS]:
@@ -62,7 +62,7 @@ def compared_runs(base: str, head: str | None, *, models: Sequence[str], max_dro
 
 
 def _files(name: str | None) -> list[bytes | None]:
-    """params.yaml, run.json and metrics.json of a revision, or of the workspace."""
+    """Return params.yaml, run.json and metrics.json of a revision, or of the workspace."""
     files = (Path("params.yaml"), runs.RECORD, runs.METRICS)
     if name is None:
         return [file.read_bytes() if file.is_file() else None for file in files]

@@ -2,7 +2,7 @@
 
 import textwrap
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -16,41 +16,41 @@ from cspops.pipeline.run import read_host, read_params
 def data_check(
     path: Annotated[Path | None, typer.Argument(help="Default: the folder that data.dvc names.", metavar="PATH")] = None,
     source: Annotated[
-        Literal["blue_marble", "folder", "table", "inat2018", "fmow"] | None, typer.Option(help="Default: dataset.source.")
+        str | None, typer.Option(help="As dataset.source, which is the default: folder, table, ...", metavar="SOURCE")
     ] = None,
-    map_file: Annotated[Path | None, typer.Option("--map", help="Draw the map into a PNG.", metavar="FILE")] = None,
+    map_file: Annotated[Path | None, typer.Option("--map", help="Draw a map into a PNG file.", metavar="FILE")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Read a source and report what is in it, good and bad; changes nothing.
+    """Read a source and report what is in it, good and bad; change nothing.
 
     Exit code 3 when more rows would be set aside than dataset.max_rejected allows.
     """
     from cspops.commands import checked_source
 
-    found = checked_source.run(read_params(), read_host(), path=path, source=source)
+    checked = checked_source.run(read_params(), read_host(), path=path, source=source)
     if map_file is not None:
-        checked_source.draw(found, map_file)
+        checked_source.draw(checked, map_file)
     if json:
-        print_json(found.document, ensure_ascii=False)
+        print_json(checked.document, ensure_ascii=False)
     else:
         from cspops.report.character_map import character_map
 
-        document = found.document
+        document = checked.document
         show(f"{document['source']}: {clean(document['path'])}", overview_rows(document), text_columns=1)
         for rows in (class_rows(document), reason_rows(document), note_rows(document)):
             if len(rows) > 1:
                 show("", rows, text_columns=len(rows[0]) - 1)
         for warning in document["warnings"]:
             print(f"warning: {clean(warning, wide=1000)}")
-        print("\n".join(character_map(found.lonlat, width=min(width(), 120))))
-    found.refuse()
+        print("\n".join(character_map(checked.lonlat, width=min(width(), 120))))
+    checked.refuse()
 
 
 MOST_CLASSES = 20
 
 
 def overview_rows(document: Document) -> list[list[str]]:
-    """Counts of the set."""
+    """Return a header and the counts of the whole set."""
     sizes = sorted(document["classes"].values())
     dates, box = document["dates"], document["box"]
     shares = f"{100 * document['share_rejected']:.1f} %, {100 * document['max_rejected']:g} % allowed"
@@ -76,7 +76,7 @@ def overview_rows(document: Document) -> list[list[str]]:
 
 
 def class_rows(document: Document) -> list[list[str]]:
-    """The largest classes, the others counted in a last row."""
+    """Return a header, the largest classes and a last row that counts the others."""
     largest = sorted(document["classes"].items(), key=lambda item: (-item[1], item[0]))
     rows = [[clean(name), f"{size:,}"] for name, size in largest[:MOST_CLASSES]]
     if rest := largest[MOST_CLASSES:]:
@@ -85,26 +85,26 @@ def class_rows(document: Document) -> list[list[str]]:
 
 
 def reason_rows(document: Document) -> list[list[str]]:
-    """Why rows are set aside, commonest first, with the first places."""
+    """Return a header and the reasons why rows are set aside, commonest first, with the first places."""
     examples = document["examples"]["reasons"]
     rows = []
     for reason, count in document["reasons"].items():
-        named = [f"{one['where']} ({one['detail']})" if one["detail"] else f"{one['where']}" for one in examples[reason]]
-        rows.append([_whole(reason), _some(named, count), f"{count:,}"])
+        places = [f"{one['where']} ({one['detail']})" if one["detail"] else f"{one['where']}" for one in examples[reason]]
+        rows.append([_wrapped(reason), _places(places, count), f"{count:,}"])
     return [["set aside because", "where", "rows"], *rows]
 
 
 def note_rows(document: Document) -> list[list[str]]:
-    """What was odd about rows that are kept, commonest first."""
+    """Return a header and the notes on rows that are kept, commonest first."""
     examples = document["examples"]["notes"]
-    rows = [[_whole(note), _some(examples.get(note, []), count), f"{count:,}"] for note, count in document["notes"].items()]
+    rows = [[_wrapped(note), _places(examples.get(note, []), count), f"{count:,}"] for note, count in document["notes"].items()]
     return [["kept, with a note", "where", "rows"], *rows]
 
 
-def _whole(sentence: str) -> str:
-    """In lines of `WIDE`, as safe as `clean`: a reason cut short may lack the key that mends it."""
+def _wrapped(sentence: str) -> str:
+    """Wrap a sentence at `WIDE`, as safe as `clean`: a reason cut short may lack the key that fixes it."""
     return "\n".join(textwrap.wrap(clean(sentence, wide=len(sentence)), WIDE, break_on_hyphens=False))
 
 
-def _some(named: list[str], count: int) -> str:
-    return "\n".join([*map(clean, named), *(["..."] if named and count > len(named) else [])])
+def _places(places: list[str], count: int) -> str:
+    return "\n".join([*map(clean, places), *(["..."] if places and count > len(places) else [])])

@@ -1,4 +1,4 @@
-"""`cspops data use`: make data.dvc import a folder of one's own."""
+"""`cspops data use`: make data.dvc import your own folder."""
 
 import logging
 from pathlib import Path
@@ -16,8 +16,8 @@ log = logging.getLogger(__name__)
 @data.command("use", epilog="Example: cspops data use ~/photos --source folder; then cspops data check; then dvc repro")
 def data_use(
     path: Annotated[Path, typer.Argument(help="A folder of images, or a table that names them.", metavar="PATH")],
-    source: Annotated[Literal["folder", "table"] | None, typer.Option(help="Set dataset.source in params.yaml too.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing, say what would change.")] = False,
+    source: Annotated[Literal["folder", "table"] | None, typer.Option(help="Also set dataset.source in params.yaml.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would change, and change nothing.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Make data.dvc import your own folder, whose images `dvc repro` then copies to data/."""

@@ -1,4 +1,4 @@
-"""`cspops embed`: location embeddings into a file."""
+"""`cspops embed`: write location embeddings into a file."""
 
 import logging
 from pathlib import Path
@@ -22,12 +22,10 @@ from cspops.progress import Meter
 
 log = logging.getLogger(__name__)
 
-EMBED = "Example: cspops embed --lon 8.54 --lat 47.37 --out zurich.npy; cspops embed --grid 1 --out world.npy"
-
 
 @app.command(
     rich_help_panel=USE,
-    epilog=EMBED,
+    epilog="Example: cspops embed --lon 8.54 --lat 47.37 --out zurich.npy; cspops embed --grid 1 --out world.npy",
 )
 def embed(
     table: Annotated[
@@ -35,21 +33,21 @@ def embed(
     ] = None,
     lon: LonOption = None,
     lat: LatOption = None,
-    grid: Annotated[float | None, typer.Option(help="Side of the cells of a grid, degrees.", min=0.01, max=180.0)] = None,
-    box: Annotated[tuple[float, float, float, float], typer.Option(help="Of the grid: west south east north, degrees.")] = (
+    grid: Annotated[float | None, typer.Option(help="Side of a grid's cells, degrees.", min=0.01, max=180.0)] = None,
+    box: Annotated[tuple[float, float, float, float], typer.Option(help="Box of the grid: west south east north, degrees.")] = (
         -180.0,
         -90.0,
         180.0,
         90.0,
     ),
-    out: Annotated[Path, typer.Option(help=".parquet, or .npy (of a grid: rows x columns x d).", metavar="FILE")] = Path(
+    out: Annotated[Path, typer.Option(help=".parquet or .npy (a grid becomes rows x columns x d).", metavar="FILE")] = Path(
         "embeddings.parquet"
     ),
     model: ModelOption = Path(),
     seed: SeedOption = None,
     label_ratio: RatioOption = None,
 ) -> None:
-    """Write location embeddings e(x) of a place, of a table's rows or of a grid over the world."""
+    """Write location embeddings e(x) of a place, of the rows of a table or of a grid over the world."""
     import numpy as np
 
     from cspops.library import embedding
@@ -70,7 +68,7 @@ def embed(
     else:
         points, shape = iter([embedding.Points(["given"], np.array([place]), [None])]), (1,)
     with Meter("embed", total, unit="places") as meter:
-        count, lost = embedding.embed(loaded, meter.each(points, lambda part: len(part.where)), out, shape=shape)
+        count, lost = embedding.embed(loaded, meter.each(points, lambda block: len(block.where)), out, shape=shape)
     log.info(
         f"{out}: {count:,} embeddings of {loaded.encoder.dim} numbers" + (f", {lost:,} without a position" if lost else "")
     )

@@ -1,4 +1,4 @@
-"""What `cspops evaluate` prints: the scores on other images, or the stage's last result."""
+"""`cspops evaluate`: print the scores on other images, or the last result of the stage."""
 
 import logging
 import math
@@ -34,16 +34,16 @@ def score(
     by_class: bool,
     json: bool,
 ) -> None:
-    """Score the models in ``folder`` on the images that ``paths`` name, and print it."""
+    """Score the models in ``folder`` on the images that ``paths`` name, and print the result."""
     from cspops.library import evaluate_on
-    from cspops.library.asked import asked
+    from cspops.library.inputs import read_inputs
     from cspops.library.loading import run_of
     from cspops.pixels.reading import Reading
     from cspops.report.tables import metric_rows
 
     models = load_models(folder, seed, label_ratio)
     image = next(iter(models.values())).image
-    rows = asked(paths, stdin=sys.stdin, position=None, reading=image.reading if image is not None else Reading())
+    rows = read_inputs(paths, stdin=sys.stdin, position=None, reading=image.reading if image is not None else Reading())
     with Meter("evaluate", None, unit="rows") as meter:
         document = evaluate_on.score(models, meter.each(rows), run=run_of(folder), by_region=by is not None, by_class=by_class)
     document = {"on": list(paths), "model": folder.as_posix(), **document}
@@ -86,20 +86,20 @@ def show_last(label_ratio: float | None, *, by: str | None, by_class: bool, json
 
 
 def _of_kind(places: "Places", by: str) -> "Places":
-    """The regions of one kind, or of every kind for `region`."""
-    return {kind: some for kind, some in places.items() if by in ("region", kind)}
+    """Return the regions of one kind, or of every kind for `region`."""
+    return {kind: regions for kind, regions in places.items() if by in ("region", kind)}
 
 
-def _show_regions(places: "Mapping[str, Places]", what: str = "") -> None:
+def _show_regions(places: "Mapping[str, Places]", where: str = "") -> None:
     from cspops.report.tables import region_rows
 
     for kind in KINDS:
         if any(kind in kinds for kinds in places.values()):
-            show(f"Top-1 by {kind}{what}", region_rows(places, kind), text_columns=2)
+            show(f"Top-1 by {kind}{where}", region_rows(places, kind), text_columns=2)
 
 
-def _show_classes(what: str, classes: "Sequence[Document]") -> None:
-    show(f"Top-1 of each class{what}", class_rows(classes), text_columns=2)
+def _show_classes(where: str, classes: "Sequence[Document]") -> None:
+    show(f"Top-1 per class{where}", class_rows(classes), text_columns=2)
     if len(classes) > MOST_CLASSES:
         log.info(f"and {len(classes) - MOST_CLASSES} smaller classes: --json has all")
 
@@ -108,7 +108,7 @@ MOST_CLASSES = 100
 
 
 def heading(document: Document) -> str:
-    """What the table of scores is about."""
+    """Return the title of the table of scores."""
     seeds = len(document["seeds"] or [None])
     parts = [f"{', '.join(map(clean, document['on']))}: {document['scored']:,} of {document['rows']:,} rows"]
     if document["label_ratio"] is not None:
@@ -117,7 +117,7 @@ def heading(document: Document) -> str:
 
 
 def reason_rows(document: Document) -> list[list[str]]:
-    """A header and a row for each reason why rows are not scored."""
+    """Return a header and one row per reason why rows are not scored."""
     body = [
         [clean(reason, wide=200), ", ".join(map(clean, about["such_as"])), f"{about['rows']:,}"]
         for reason, about in document["not_scored"].items()
@@ -126,27 +126,27 @@ def reason_rows(document: Document) -> list[list[str]]:
 
 
 def notes(document: Document) -> list[str]:
-    """Sentences on labels and positions."""
-    said = [f"{document['classes']:,} of the model's {document['classes_of_model']:,} classes have rows"]
+    """Return sentences on labels and positions."""
+    sentences = [f"{document['classes']:,} of the model's {document['classes_of_model']:,} classes have rows"]
     if unknown := document["unknown_labels"]:
-        said.append(
+        sentences.append(
             f"labels that the model does not know: {listed(f'{clean(name)!r} ({count:,})' for name, count in unknown.items())}"
         )
-    if respelt := document["respelt_labels"]:
-        pairs = listed(f"{clean(name)!r} as {clean(one['class'])!r} ({one['rows']:,})" for name, one in respelt.items())
-        said.append(f"labels read without regard to case, blanks and Unicode form: {pairs}")
+    if respelled := document["respelled_labels"]:
+        pairs = listed(f"{clean(name)!r} as {clean(one['class'])!r} ({one['rows']:,})" for name, one in respelled.items())
+        sentences.append(f"labels matched regardless of case, blanks and Unicode form: {pairs}")
     if unplaced := document["scored_without_position"]:
         reasons = "; ".join(f"{reason} ({count:,})" for reason, count in unplaced.items())
-        said.append(f"scored without a position, by the image alone: {reasons}")
+        sentences.append(f"scored without a position, by the image alone: {reasons}")
     if "calibrated" not in document["metrics"] and "image" in document["metrics"]:
-        said.append("no calibrated product: the run was not evaluated (dvc repro evaluate)")
+        sentences.append("no calibrated product: the run was not evaluated (dvc repro evaluate)")
     if "image" not in document["metrics"]:
-        said.append("location alone: the model has no image classifier")
-    return said
+        sentences.append("location alone: the model has no image classifier")
+    return sentences
 
 
 def class_rows(classes: Sequence[Document]) -> list[list[str]]:
-    """A header and a row for each of the largest classes: top-1 of each model, and what the last model takes it for."""
+    """Return a header and one row per class, the largest first: top-1 of each model, and what it is most often taken for."""
     models = list(classes[0]["top1"]) if classes else []
     judge = "combined" if "combined" in models else models[-1] if models else ""
     body = []
@@ -161,7 +161,7 @@ REMAKE = "dvc repro evaluate"
 
 
 def metrics_text() -> str:
-    """reports/metrics.json as it lies there; DataError where it does not."""
+    """Return the text of reports/metrics.json; raise a DataError where it is missing."""
     file = paths.REPORTS / "metrics.json"
     try:
         return file.read_text()
@@ -170,31 +170,31 @@ def metrics_text() -> str:
 
 
 def read_last(*, label_ratio: float | None = None, by_region: bool = False, by_class: bool = False) -> Document:
-    """`metrics`, and `regions` and `per_class` of one label ratio, the largest for None; each by role.
+    """Return `metrics`, and `regions` and `per_class` of one label ratio (None: the largest), each by role.
 
-    `metrics` are of every label ratio, or of the one that is named.
+    `metrics` holds every label ratio, or only the one that is named.
 
     Raises:
-        DataError: a file is missing or broken, or has no such label ratio.
+        DataError: a file is missing or broken, or holds no such label ratio.
     """
     metrics = read_json(paths.REPORTS / "metrics.json", remake=REMAKE)
-    ratios = list(dict.fromkeys(key for of_role in metrics.values() for key in of_role)) if isinstance(metrics, dict) else []
+    ratios = list(dict.fromkeys(ratio for ratios in metrics.values() for ratio in ratios)) if isinstance(metrics, dict) else []
     if not ratios:
         raise DataError("reports/metrics.json holds no results", hint=REMAKE)
-    near = [key for key in ratios if label_ratio is not None and math.isclose(percent(key), 100 * label_ratio, rel_tol=1e-5)]
+    near = [one for one in ratios if label_ratio is not None and math.isclose(percent(one), 100 * label_ratio, rel_tol=1e-5)]
     if label_ratio is not None and not near:
-        has = ", ".join(f"{percent(key) / 100:g}" for key in ratios)
+        has = ", ".join(f"{percent(one) / 100:g}" for one in ratios)
         raise DataError(f"reports/metrics.json has no label ratio {label_ratio:g}: it has {has}", hint=REMAKE)
-    asked = near[0] if near else max(ratios, key=percent)
+    key = near[0] if near else max(ratios, key=percent)
     if near:
-        metrics = {role: {asked: found[asked]} for role, found in metrics.items()}
-    document: Document = {"label_ratio": percent(asked) / 100, "metrics": metrics}
+        metrics = {role: {key: by_ratio[key]} for role, by_ratio in metrics.items()}
+    document: Document = {"label_ratio": percent(key) / 100, "metrics": metrics}
     if by_region:
         places = read_json(paths.REPORTS / "regions.json", remake=REMAKE)
-        document["regions"] = {role: found[asked] for role, found in places.items() if asked in found}
+        document["regions"] = {role: by_ratio[key] for role, by_ratio in places.items() if key in by_ratio}
     if by_class:
         from cspops.evaluation.per_class import classes_of_predictions
 
         classes = read_json(paths.folder_of("download") / "classes.json", remake=REMAKE)
-        document["per_class"] = classes_of_predictions(paths.folder_of("evaluate") / "predictions.parquet", asked, classes)
+        document["per_class"] = classes_of_predictions(paths.folder_of("evaluate") / "predictions.parquet", key, classes)
     return document

@@ -1,4 +1,4 @@
-"""`cspops export`: what was trained, taken out of the project."""
+"""`cspops export`: write the trained models into a folder of their own."""
 
 import logging
 from pathlib import Path
@@ -12,11 +12,11 @@ from cspops.commands.output import print_json, show
 
 log = logging.getLogger(__name__)
 
-EXPORT = """Example: cspops export --out csp-climate; cspops export --model artifacts/pretrain/seed_0 --out csp-encoder.
+EXAMPLE = """Example: cspops export --out csp-climate; cspops export --model artifacts/pretrain/seed_0 --out csp-encoder.
 In Python: cspops.load("csp-climate")"""
 
 
-@app.command(rich_help_panel=USE, epilog=EXPORT)
+@app.command(rich_help_panel=USE, epilog=EXAMPLE)
 def export(
     out: Annotated[Path, typer.Option(help="A new folder.", metavar="FOLDER")],
     model: ModelOption = Path(),
@@ -24,25 +24,24 @@ def export(
     label_ratio: RatioOption = None,
     only: Annotated[
         Literal["encoder", "location"] | None,
-        typer.Option(help="encoder: places to embeddings; location: and to classes. Neither has an image network."),
+        typer.Option(help="encoder: places to embeddings; location: also to classes. Both leave the image network out."),
     ] = None,
-    onnx: Annotated[bool, typer.Option("--onnx/--no-onnx", help="Write ONNX files, each held against torch.")] = True,
+    onnx: Annotated[bool, typer.Option("--onnx/--no-onnx", help="Write ONNX files, each checked against torch.")] = True,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export in that folder.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print export.json.")] = False,
 ) -> None:
     """Write the trained models into a folder that needs no project: safetensors, ONNX and a model card for a model hub."""
     from cspops.commands import exported_folder
 
-    parts = exported_folder.Parts(only, onnx)
-    about = exported_folder.run(model, out, seed=seed, label_ratio=label_ratio, parts=parts, force=force)
+    about = exported_folder.run(model, out, seed=seed, label_ratio=label_ratio, only=only, onnx=onnx, force=force)
     if json:
         print_json(about, ensure_ascii=False)
         return
     print(out)
     rows = [["file", "bytes", "difference from torch"]]
     for name, one in about["files"].items():
-        of_outputs = about["onnx"].get(name.removeprefix("onnx/"), {})
-        rows.append([name, f"{one['bytes']:,}", f"{max(of_outputs.values()):.1e}" if of_outputs else ""])
+        differences = about["onnx"].get(name.removeprefix("onnx/"), {})
+        rows.append([name, f"{one['bytes']:,}", f"{max(differences.values()):.1e}" if differences else ""])
     show("", rows, text_columns=1)
     for sentence in about["lacking"]:
         log.info(f"not in it: {sentence.replace('`', '')}")

@@ -1,9 +1,9 @@
-"""The models of a seed and label ratio into a folder that needs no project."""
+"""Export the models of one seed and label ratio into a folder that needs no project."""
 
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -27,49 +27,45 @@ Only = Literal["encoder", "location"]
 """The location encoder alone, or with its classes; without an image network."""
 
 
-@dataclass(frozen=True)
-class Parts:
-    """What of the models is written."""
-
-    only: Only | None = None
-    onnx: bool = True
-    """ONNX files beside the safetensors."""
-
-
-EVERYTHING = Parts()
-
-
 def run(
     folder: Path,
     out: Path,
     *,
     seed: int | None = None,
     label_ratio: float | None = None,
-    parts: Parts = EVERYTHING,
+    only: Only | None = None,
+    onnx: bool = True,
     force: bool = False,
 ) -> Document:
     """Write the models in ``folder``, their ONNX files and a card into ``out``, which appears whole or not at all.
+
+    Args:
+        folder: as for `cspops.load`; so are ``seed`` and ``label_ratio``.
+        out: the new folder.
+        only: which parts are written; None: all.
+        onnx: whether ONNX files are written beside the safetensors.
+        force: whether an earlier export is replaced.
 
     Returns:
         the content of export.json.
 
     Raises:
         EnvironmentProblem: a package is missing that ONNX files need.
-        DataError: there is no such model, or ``out`` is there (see `_refuse_to_overwrite`).
-        CspopsError: a part cannot be written as ONNX, or its ONNX file answers otherwise than torch.
+        DataError: there is no such model, or ``out`` exists (see `_refuse_to_overwrite`).
+        CspopsError: a part cannot be written as ONNX, or its ONNX file returns other numbers than torch.
     """
     _refuse_to_overwrite(out, force)
     if is_export(folder):
         raise DataError(f"{folder} is an exported folder already", hint="copy it, or export from the project")
-    if parts.onnx:
+    if onnx:
         require_packages()
     origin = facts.origin_of(folder, seed=seed, label_ratio=label_ratio)
-    model = _part_of(load(folder, seed=seed, label_ratio=label_ratio), parts.only)
+    model = _part_of(load(folder, seed=seed, label_ratio=label_ratio), only)
     with replaced(out.resolve()) as new:
         write_parts(new, model)
-        differences = _write_onnx(new, model) if parts.onnx else {}
-        about = _about(folder, origin, model, parts.only) | {"onnx": differences}
-        if not parts.onnx:
+        differences = _write_onnx(new, model) if onnx else {}
+        about = _about(folder, origin, model, only) | {"onnx": differences}
+        if not onnx:
             about["lacking"].append("ONNX files: `--no-onnx` left them out.")
         about["files"] = {one.relative_to(new).as_posix(): _sizes(one) for one in sorted(new.rglob("*")) if one.is_file()}
         (new / ABOUT).write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -78,7 +74,7 @@ def run(
 
 
 def _refuse_to_overwrite(out: Path, force: bool) -> None:
-    """DataError for a folder that is there, unless an export wrote all that is in it and ``force`` says to replace it."""
+    """Raise a DataError where ``out`` exists, unless ``force`` is set and an export wrote all that is in it."""
     if not out.exists():
         return
     if not is_export(out):
@@ -107,7 +103,7 @@ def _part_of(model: Model, only: Only | None) -> Model:
 
 
 def _write_onnx(new: Path, model: Model) -> dict[str, dict[str, float]]:
-    """The ONNX files of the model's parts; answers the greatest difference from torch of each output of each file."""
+    """Write the ONNX files and return, for each file, the greatest difference of each output from torch."""
     from cspops.library.onnx.checking import check_onnx
     from cspops.library.onnx.graphs import CombinedProbabilities, Embedding, LocationProbabilities, example
     from cspops.library.onnx.writing import write_onnx
@@ -125,13 +121,13 @@ def _write_onnx(new: Path, model: Model) -> dict[str, dict[str, float]]:
     for file, (name, graph) in graphs.items():
         graph.eval().requires_grad_(False)
         log.info(f"export: onnx/{file}")
-        write_onnx(new / "onnx" / file, graph, example(graph, px), name=name, facts=_carried(model))
+        write_onnx(new / "onnx" / file, graph, example(graph, px), name=name, facts=_onnx_metadata(model))
         differences[file] = check_onnx(new / "onnx" / file, graph, name=name, px=px)
     return differences
 
 
-def _carried(model: Model) -> Mapping[str, str]:
-    """What an ONNX file says of itself."""
+def _onnx_metadata(model: Model) -> Mapping[str, str]:
+    """Return the texts that each ONNX file carries."""
     names = {} if model.classes is None else {"classes": json.dumps(model.classes, ensure_ascii=False)}
     return {"made_by": f"cspops {version('cspops')}", "positions": "degrees, longitude first, WGS84", **names}
 
@@ -160,7 +156,7 @@ def _about(folder: Path, origin: facts.Origin, model: Model, only: Only | None) 
 
 
 def _image_facts(model: Model) -> Document:
-    """How images are prepared, and whether there is a classifier."""
+    """Return how images are prepared, and whether there is a classifier."""
     assert model.image is not None
     config = {key: model.image.network.config[key] for key in ("model", "px", "crop", "interpolation", "mean", "sd", "weights")}
     return (

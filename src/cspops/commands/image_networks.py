@@ -1,4 +1,4 @@
-"""`cspops image-networks`: linear probes of image networks, side by side."""
+"""`cspops image-networks`: compare image networks by linear probes."""
 
 from typing import Annotated, Any
 
@@ -11,23 +11,22 @@ from cspops.pipeline.run import read_host, read_params
 
 @app.command(rich_help_panel=LOOK, epilog="Example: cspops image-networks moco --also timm:resnet18,pretrained")
 def image_networks(
-    names: Annotated[list[str] | None, typer.Argument(help="Rows to compute; all without it.", metavar="[METHOD]...")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Rows to compute; default: all.", metavar="[METHOD]...")] = None,
     also: Annotated[
-        list[str] | None, typer.Option(help="A further network as it comes: timm:resnet18,pretrained.", metavar="MODEL,WEIGHTS")
+        list[str] | None,
+        typer.Option(help="A further network as it is: timm:resnet18,pretrained.", metavar="MODEL,WEIGHTS"),
     ] = None,
     seeds: Annotated[
         int | None,
-        typer.Option(help="The first so many of `seeds` in params.yaml; 3, or all if they are fewer, without it.", metavar="N"),
+        typer.Option(help="Use the first N of `seeds` in params.yaml; default: 3, or all if there are fewer.", metavar="N"),
     ] = None,
-    again: Annotated[
-        bool, typer.Option("--again", help="Compute these rows though they are there, as after new code.")
-    ] = False,
+    again: Annotated[bool, typer.Option("--again", help="Compute these rows again, as after a change of code.")] = False,
     list_rows: Annotated[bool, typer.Option("--list", help="List the rows and compute nothing.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Compare image networks and their pre-training by linear probes (the paper's Img. Only); write reports/tables/.
 
-    Reads the catalogue and the split alone. A row that is there with the same params, data and seeds is not computed again.
+    Reads only the catalogue and the split. A row that exists for the same params, data and seeds is not computed again.
     """
     from cspops.pipeline import image_network_table
     from cspops.report import image_networks_page as pages

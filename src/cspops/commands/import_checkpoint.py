@@ -1,4 +1,4 @@
-"""`cspops import-checkpoint`: a released checkpoint in this project's formats."""
+"""`cspops import-checkpoint`: convert a released checkpoint to this project's formats."""
 
 import json as json_text
 import logging
@@ -46,7 +46,7 @@ def import_checkpoint(
 
 
 def default_folder(file: Path) -> Path:
-    """artifacts/imported/NAME, where NAME is the file's without `.pth.tar`."""
+    """Return artifacts/imported/NAME, where NAME is the file's without `.pth.tar`."""
     name = file.name
     for suffix in (".tar", ".pth", ".pt"):
         name = name.removesuffix(suffix)
@@ -62,7 +62,7 @@ def run(file: Path, folder: Path, *, force: bool = False) -> Document:
         the content of source.json.
 
     Raises:
-        DataError: see `read_checkpoint` and `rebuild`; or ``folder`` is there already.
+        DataError: see `read_checkpoint` and `rebuild`; or ``folder`` exists already.
     """
     from cspops.files import replaced
     from cspops.models.released import SOURCE, read_checkpoint, rebuild
@@ -111,8 +111,8 @@ def _write(folder: Path, released: "Released") -> None:
 
 
 def parts(source: Document) -> list[list[str]]:
-    """Rows of (subfolder, what it is, number of the checkpoint's tensors in it) of what `run` wrote."""
-    whats = {
+    """Return one row per subfolder that `run` wrote: its name, what it is, how many of the checkpoint's tensors it holds."""
+    descriptions = {
         "encoder": "e: places to embeddings",
         "classifier": "e and class embeddings T: places to scores",
         "projection": "W: image features to embeddings",
@@ -120,4 +120,4 @@ def parts(source: Document) -> list[list[str]]:
     count = {part: sum(name.startswith(f"{part}.") for name in source["mapped"]) for part in ("encoder", "projection")}
     classes = sum(name.startswith("class_embedding.") for name in source["mapped"])
     count["classifier"] = classes and count["encoder"] + classes
-    return [[part, what, str(count[part])] for part, what in whats.items() if count[part]]
+    return [[part, what, str(count[part])] for part, what in descriptions.items() if count[part]]

@@ -1,4 +1,4 @@
-"""`cspops init`: a new project."""
+"""`cspops init`: make a new project."""
 
 import logging
 from pathlib import Path
@@ -14,12 +14,12 @@ log = logging.getLogger(__name__)
 
 @app.command(rich_help_panel=DATA, epilog="Example: cspops init birds --data ~/photos; cd birds; dvc repro")
 def init(
-    folder: Annotated[Path, typer.Argument(help="Made where it is missing, else empty.", metavar="DIR")],
+    folder: Annotated[Path, typer.Argument(help="A new or empty folder.", metavar="DIR")],
     data: Annotated[
         Path | None,
-        typer.Option(help="Your folder of images, or a table of them; default: the sample.", metavar="PATH"),
+        typer.Option(help="Your folder of images, or a table of them; default: the embedded sample.", metavar="PATH"),
     ] = None,
-    source: Annotated[Literal["folder", "table"] | None, typer.Option(help="How to read PATH; default: what it holds.")] = None,
+    source: Annotated[Literal["folder", "table"] | None, typer.Option(help="How to read PATH; default: by its files.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Make a new project folder that works with the installed cspops: params, graph, data.dvc, DVC and git."""

@@ -1,4 +1,4 @@
-"""`cspops map`: where a class is likely."""
+"""`cspops map`: draw where a class is likely."""
 
 import logging
 from pathlib import Path
@@ -12,20 +12,18 @@ from cspops.progress import Meter
 
 log = logging.getLogger(__name__)
 
-MAP = "Example: cspops map Csa --out csa.png; cspops map Csa --out csa.tif --box 5 40 15 48 --grid 0.05"
-
 
 @app.command(
     "map",
     rich_help_panel=USE,
-    epilog=MAP,
+    epilog="Example: cspops map Csa --out csa.png; cspops map Csa --out csa.tif --box 5 40 15 48 --grid 0.05",
 )
 def map_class(
     name: Annotated[
         str, typer.Argument(help="A class, as in artifacts/download/classes.json.", metavar="CLASS", autocompletion=class_names)
     ],
     out: Annotated[Path, typer.Option(help=".png (land, Equal Earth) or .tif (GeoTIFF, EPSG:4326).", metavar="FILE")],
-    grid: Annotated[float, typer.Option(help="Of the GeoTIFF: side of a pixel, degrees.", min=0.01, max=90.0)] = 0.5,
+    grid: Annotated[float, typer.Option(help="Side of a pixel of the GeoTIFF, degrees.", min=0.01, max=90.0)] = 0.5,
     box: Annotated[tuple[float, float, float, float], typer.Option(help="West south east north, degrees.")] = (
         -180.0,
         -90.0,
@@ -42,5 +40,5 @@ def map_class(
     require_folder(out)
     loaded = load_model(model, seed, label_ratio)
     with Meter("map", None, unit="places") as meter:
-        said = place_map.map_of_class(loaded, name, out, grid=grid, box=box, step=meter.step)
-    log.info(f"{out}: where {said} is likely")
+        class_name = place_map.map_of_class(loaded, name, out, grid=grid, box=box, step=meter.step)
+    log.info(f"{out}: where {class_name} is likely")

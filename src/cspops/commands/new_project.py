@@ -1,4 +1,4 @@
-"""A new project that works with the installed package, and has none of its sources."""
+"""Make a project that works with the installed package and holds none of its sources."""
 
 import os
 import shlex
@@ -20,42 +20,42 @@ from cspops.params.editing import without_sections
 from cspops.pipeline import code, paths
 
 MESSAGE = "Start of a cspops project"
-ELSEWHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
-"""What makes git work in another repository than the one it stands in, as inside a hook."""
+GIT_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
+"""These make git work in another repository than that of the working folder, as inside a hook."""
 
 
-def around(folder: Path) -> Path | None:
-    """The git repository that ``folder``, which need not exist, would be part of.
+def enclosing_repository(folder: Path) -> Path | None:
+    """Return the git repository that ``folder``, which need not exist, would be part of.
 
-    None where there is none, or where it ignores the folder. EnvironmentProblem without git.
+    None where there is none, or where it ignores the folder. Raise an EnvironmentProblem without git.
     """
     above = next(path for path in (folder, *folder.parents) if path.is_dir())
-    found = _git(above, "rev-parse", "--show-toplevel")
-    if found.returncode or _git(above, "check-ignore", "-q", str(folder)).returncode == 0:
+    toplevel = _git(above, "rev-parse", "--show-toplevel")
+    if toplevel.returncode or _git(above, "check-ignore", "-q", str(folder)).returncode == 0:
         return None
-    return Path(found.stdout.rstrip("\n"))
+    return Path(toplevel.stdout.rstrip("\n"))
 
 
-def make(folder: Path) -> None:
-    """A repository in ``folder``."""
+def make_repository(folder: Path) -> None:
+    """Make ``folder`` a git repository."""
     done = _git(folder, "init", "-q")
     if done.returncode:
-        raise CspopsError(f"git init failed: {_said(done)}")
+        raise CspopsError(f"git init failed: {_last_line(done)}")
 
 
 def commit(folder: Path) -> str | None:
-    """Commit all that lies in ``folder``, the top of a repository; or why that could not be done."""
+    """Commit all that lies in ``folder``, the top of a repository; return why that failed, or None."""
     if _git(folder, "var", "GIT_AUTHOR_IDENT").returncode:
-        return "git does not know who you are: git config --global user.name NAME and user.email ADDRESS say so"
+        return "git does not know who you are: set git config --global user.name NAME and user.email ADDRESS"
     for command in (["add", "-A"], ["commit", "-q", "-m", MESSAGE]):
         done = _git(folder, *command)
         if done.returncode:
-            return f"git {command[0]} failed: {_said(done)}"
+            return f"git {command[0]} failed: {_last_line(done)}"
     return None
 
 
 def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
+    environment = {name: value for name, value in os.environ.items() if name not in GIT_VARIABLES}
     try:
         return subprocess.run(
             ["git", *arguments], cwd=folder, env=environment, capture_output=True, text=True, errors="replace", check=False
@@ -64,27 +64,27 @@ def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         raise EnvironmentProblem("git is not installed: DVC keeps its experiments in it") from None
 
 
-def _said(done: subprocess.CompletedProcess[str]) -> str:
+def _last_line(done: subprocess.CompletedProcess[str]) -> str:
     lines = (done.stderr or done.stdout).strip().splitlines()
     return lines[-1] if lines else f"exit code {done.returncode}"
 
 
 RAW = "raw"
-"""Where the embedded sample is put, for data.dvc to import."""
+"""Folder of the embedded sample, which data.dvc imports."""
 FEW = 1000
-"""Images. With fewer, blocks of the map that are held out leave too little to learn from."""
+"""With fewer images, the blocks of the map that are held out leave too little to learn from."""
 PHOTOS = (
-    "params.yaml has the image network of the embedded tiles, of 32 px. For photos a published one is better: "
-    "image_encoder.weights: pretrained, px, crop and interpolation: null, pretrain_img.method: none (once with a connection)"
+    "params.yaml sets an image network for the embedded tiles of 32 px. For photos a published one is better: "
+    "image_encoder.weights: pretrained, px, crop and interpolation: null, pretrain_img.method: none (downloads once)"
 )
 SPATIAL = (
     "set split.spatial_val and split.spatial_test to 0.0 in params.yaml; the blocks that they hold out, and the places near "
     "them, take a quarter of all images"
 )
 TEMPLATES = {"params.yaml": "params.yaml", "graph.yaml": "dvc.yaml", "gitignore": ".gitignore"}
-"""Files of the template and what they are called in a project; here, DVC and git would take them for their own."""
+"""Files of the template and their names in a project; under those names DVC and git would use the template's own files."""
 IMPORT = f"""\
-# What `dvc repro` copies to data/, where nothing is to be changed by hand. `cspops data use PATH` names another folder.
+# The folder that `dvc repro` copies to data/; do not edit data/ by hand. `cspops data use PATH` names another folder.
 deps:
 - path: {RAW}
 outs:
@@ -100,24 +100,25 @@ DVC_GITIGNORE = "/config.local\n/tmp\n/cache\n"
 
 
 def run(folder: Path, *, data: Path | None, source: str | None) -> Document:
-    """Make ``folder``, which is not there or empty, a project; all of it or nothing.
+    """Make ``folder``, which is missing or empty, a project, whole or not at all.
 
     Without ``data`` the project starts from the embedded sample; with it data.dvc names that folder, or the folder of that
-    table, and params.yaml says how to read it. A repository of git is made and a first commit in it, unless ``folder`` lies
-    in another repository: there DVC works in a subfolder, and what is committed is left to its owner.
+    table, and params.yaml sets how to read it. A git repository with a first commit is made, unless ``folder`` lies in
+    another repository: there DVC works in a subfolder, and commits are left to the owner.
 
     Returns:
         folder, version, data, source, repository; `not_committed`, why there is no commit, or None; `warnings`, `advice`,
         and `next`, commands to run.
     """
-    given = folder
-    folder = _from_the_root(given).resolve()
-    called = str(folder if str(given).startswith("~") else given)
+    name = str(folder)  # as the user wrote it
+    folder = _from_the_root(folder).resolve()
+    if name.startswith("~"):
+        name = str(folder)
     data = None if data is None else _from_the_root(data)
     if source is not None and data is None:
         raise ParamsError(f"--source {source} says how to read --data, which is not given", hint="--data PATH")
-    has_git = _refuse_what_is_there(folder)
-    outer = None if has_git else around(folder)
+    has_git = _holds_git(folder)
+    outer = None if has_git else enclosing_repository(folder)
     document: Document = {"data": None, "source": "blue_marble", "warnings": [], "advice": []}
     not_committed = None
     with _filled(folder) as new:
@@ -126,17 +127,17 @@ def run(folder: Path, *, data: Path | None, source: str | None) -> Document:
             document |= _point_at(new, data, source)
         _leave_out_unchosen_sections(new / paths.PARAMS)
         if outer is None and not has_git:
-            make(new)
+            make_repository(new)
             not_committed = commit(new)
     if has_git:
         not_committed = commit(folder)
     elif outer is not None:
-        not_committed = f"{called} lies in the git repository {outer}, whose commits are yours to make"
-    commands = [] if folder == Path.cwd() else [f"cd {shlex.quote(called)}"]
+        not_committed = f"{name} lies in the git repository {outer}, whose commits are yours to make"
+    commands = [] if folder == Path.cwd() else [f"cd {shlex.quote(name)}"]
     if not_committed is not None:
         commands.append(f"git add . && git commit -m {shlex.quote(MESSAGE)} .")
     document |= {
-        "folder": called,
+        "folder": name,
         "version": code.installed().version,
         "repository": str(outer or folder),
         "not_committed": not_committed,
@@ -147,7 +148,7 @@ def run(folder: Path, *, data: Path | None, source: str | None) -> Document:
 
 
 def _from_the_root(path: Path) -> Path:
-    """The same place, whatever folder one stands in; a link stays one, which may name another folder tomorrow."""
+    """Return the absolute path; a link stays a link, as it may name another folder tomorrow."""
     try:
         path = path.expanduser().absolute()
     except RuntimeError as error:
@@ -155,33 +156,33 @@ def _from_the_root(path: Path) -> Path:
     return path.resolve() if ".." in path.parts else path
 
 
-def _refuse_what_is_there(folder: Path) -> bool:
-    """ParamsError where ``folder`` holds anything but a repository of git without files; whether it holds that."""
+def _holds_git(folder: Path) -> bool:
+    """Return whether ``folder`` holds an empty git repository; raise a ParamsError where it holds anything else."""
     if not folder.is_dir():
         if folder.exists() or folder.is_symlink():
             raise ParamsError(f"{folder} is a file", hint="name a new folder")
         return False
-    there = sorted(entry.name for entry in folder.iterdir())
-    others = [name for name in there if name != ".git"]
+    entries = sorted(entry.name for entry in folder.iterdir())
+    others = [name for name in entries if name != ".git"]
     if others:
         more = f" and {len(others) - 3} more" if len(others) > 3 else ""
         raise ParamsError(f"{folder} is not empty: it holds {', '.join(others[:3])}{more}", hint="name a new folder")
-    return bool(there)
+    return bool(entries)
 
 
 @contextmanager
 def _filled(folder: Path) -> Iterator[Path]:
-    """A new folder that becomes ``folder``, or whose entries move into it where it is there, when the block ends well."""
-    there = folder.is_dir()
+    """Yield a new folder that becomes ``folder``, or whose entries move into it where it exists, when the block ends well."""
+    exists = folder.is_dir()
     missing = [path for path in folder.parents if not path.exists()]
-    beside = folder if there else folder.parent
+    beside = folder if exists else folder.parent
     try:
         beside.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".cspops-", dir=beside) as made:
             new = Path(made, folder.name)
             new.mkdir()
             yield new
-            if there:
+            if exists:
                 for entry in sorted(new.iterdir()):
                     entry.rename(folder / entry.name)
             else:
@@ -194,7 +195,7 @@ def _filled(folder: Path) -> Iterator[Path]:
 
 
 def _write(new: Path, name: str, *, sample: bool) -> None:
-    """The files of a project. `.dvc` is as a clone has it: `dvc init` would stage files in a repository around this one."""
+    """Write the files of a project. `.dvc` is as in a clone: `dvc init` would stage files in a repository around this one."""
     for template, target in TEMPLATES.items():
         (new / target).write_bytes(code.template(template))
     (new / code.FILE).write_text(code.installed().text)
@@ -212,13 +213,13 @@ def _write(new: Path, name: str, *, sample: bool) -> None:
 
 
 def _point_at(new: Path, data: Path, source: str | None) -> Document:
-    """`cspops data use` in the new project, params.yaml included."""
+    """Do as `cspops data use` does in the new project, with params.yaml."""
     with chdir(new):
-        used = own_images.run(data, params.load(paths.PARAMS), source=source, dry_run=False, set_params=True)
+        document = own_images.run(data, params.load(paths.PARAMS), source=source, dry_run=False, set_params=True)
     advice = [PHOTOS]
-    if used["images"] < FEW:
-        advice.append(f"{used['images']:,} images are few: {SPATIAL}")
-    return {"data": used["path"], "source": used["source"], "warnings": used["warnings"], "advice": advice}
+    if document["images"] < FEW:
+        advice.append(f"{document['images']:,} images are few: {SPATIAL}")
+    return {"data": document["path"], "source": document["source"], "warnings": document["warnings"], "advice": advice}
 
 
 def _leave_out_unchosen_sections(file: Path) -> None:
@@ -227,9 +228,9 @@ def _leave_out_unchosen_sections(file: Path) -> None:
 
 
 def _warnings() -> list[str]:
-    """What keeps `dvc repro` from running this cspops: its commands are `python -m cspops STAGE`."""
-    found = shutil.which("python")
-    if found is not None and Path(found).parent == Path(sys.executable).parent:
+    """Return what keeps `dvc repro` from running this cspops: its commands are `python -m cspops STAGE`."""
+    python = shutil.which("python")
+    if python is not None and Path(python).parent == Path(sys.executable).parent:
         return []
-    what = "there is no `python`" if found is None else f"`python` is {found}"
+    what = "there is no `python`" if python is None else f"`python` is {python}"
     return [f"on the PATH {what}, but cspops is installed for {sys.executable}: activate its environment before dvc repro"]

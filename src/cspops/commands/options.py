@@ -1,4 +1,4 @@
-"""Options that commands share, what a shell offers after the tab key, and the model that options name."""
+"""Options that commands share, their completion in a shell, and the model that they name."""
 
 import json
 import logging
@@ -20,9 +20,9 @@ MODELS = ("artifacts/finetune_loc/seed_*/label_*", "artifacts/pretrain/seed_*", 
 
 
 def class_names(ctx: Any, incomplete: str) -> list[str]:
-    """Classes of the run that --model names, or of the folder that the shell is in.
+    """Return the classes of the run that --model names, or of the working folder.
 
-    ``ctx`` is Typer's, which gives it to a parameter of that name.
+    Typer passes its context as ``ctx``.
     """
     folder = Path(ctx.params.get("model") or ".").absolute()
     for one in (folder / "artifacts", folder, *folder.parents[:3]):
@@ -35,16 +35,16 @@ def class_names(ctx: Any, incomplete: str) -> list[str]:
 
 
 def model_folders(incomplete: str) -> list[str]:
-    """Models below the folder that the shell is in, or below the project that is begun to be named."""
+    """Return the models below the working folder, or below the project whose path is being typed."""
     begun = incomplete.rpartition("/artifacts")[0]
     roots = {"": Path()} | ({f"{begun}/": Path(begun)} if begun else {})
-    found = [
+    folders = [
         f"{before}{folder.relative_to(root).as_posix()}"
         for before, root in roots.items()
         for kind in MODELS
         for folder in root.glob(kind)
     ]
-    return sorted(one for one in found if one.startswith(incomplete))
+    return sorted(one for one in folders if one.startswith(incomplete))
 
 
 ModelOption = Annotated[
@@ -56,31 +56,31 @@ ModelOption = Annotated[
         autocompletion=model_folders,
     ),
 ]
-SeedOption = Annotated[int | None, typer.Option(help="Of a whole run; default: the smallest.", metavar="SEED")]
-RatioOption = Annotated[float | None, typer.Option(help="Of a whole run; default: the largest.", metavar="RATIO")]
+SeedOption = Annotated[int | None, typer.Option(help="Seed of the run; default: the smallest.", metavar="SEED")]
+RatioOption = Annotated[float | None, typer.Option(help="Label ratio of the run; default: the largest.", metavar="RATIO")]
 
 
 def load_model(folder: Path, seed: int | None, label_ratio: float | None) -> "Model":
-    """The model that the options name, on the host's device."""
+    """Load the model that the options name, on the host's device."""
     from cspops.library.loading import load
 
-    return _told(load(folder, seed=seed, label_ratio=label_ratio, device=read_host().torch_device()))
+    return _logged(load(folder, seed=seed, label_ratio=label_ratio, device=read_host().torch_device()))
 
 
 def load_models(folder: Path, seed: int | None, label_ratio: float | None) -> "dict[int, Model]":
-    """By seed, the models that the options name: all of a whole run without a seed; of another folder the one model, as 0."""
+    """Load the models that the options name, by seed: all of a run without --seed; a single model counts as seed 0."""
     from cspops.library.loading import load_seeds, run_of
 
     if seed is not None or run_of(folder) is None:
         return {seed or 0: load_model(folder, seed, label_ratio)}
     models = load_seeds(folder, label_ratio=label_ratio, device=read_host().torch_device())
     for model in models.values():
-        _told(model)
+        _logged(model)
     return models
 
 
-def _told(model: "Model") -> "Model":
-    """The same model, after --verbose has said where it computes and what it was read from."""
+def _logged(model: "Model") -> "Model":
+    """Log the model's device and folders, for --verbose, and return it."""
     log.debug(f"device: {model.device}")
     for folder in model.folders:
         log.debug(f"reads: {folder}")
@@ -92,13 +92,13 @@ LatOption = Annotated[float | None, typer.Option(help="Latitude, degrees.", min=
 
 
 def position(lon: float | None, lat: float | None) -> tuple[float, float] | None:
-    """Both or neither; ParamsError for one alone."""
+    """Return both or None; raise a ParamsError for one alone."""
     if (lon is None) != (lat is None):
         raise ParamsError("--lon and --lat belong together", hint="--lon 8.54 --lat 47.37")
     return None if lon is None or lat is None else (lon if lon < 180 else lon - 360, lat)
 
 
 def require_folder(out: Path) -> None:
-    """ParamsError where the folder that a file is to be written into is missing; before anything is computed."""
+    """Raise a ParamsError, before anything is computed, where the folder of an output file is missing."""
     if not out.parent.is_dir():
         raise ParamsError(f"the folder {out.parent} is missing", hint=f"mkdir -p {out.parent}")

@@ -1,4 +1,4 @@
-"""What commands say: results on stdout, and on stderr warnings and errors (--quiet), progress too, or details (--verbose)."""
+"""Output of commands: results on stdout; on stderr warnings and errors, with progress, or with details (--verbose)."""
 
 import logging
 import os
@@ -10,27 +10,27 @@ from cspops.errors import ParamsError
 from cspops.progress import in_bytes, show_from
 
 log = logging.getLogger(__name__)
-_begun = time.monotonic()
+_started = time.monotonic()
 
 
-def set_loudness(*, quiet: bool, verbose: bool) -> None:
-    """What the options ask for; ParamsError for both."""
-    global _begun
+def set_verbosity(*, quiet: bool, verbose: bool) -> None:
+    """Apply --quiet or --verbose; raise a ParamsError for both."""
+    global _started
     if quiet and verbose:
         raise ParamsError("--quiet and --verbose (or CSPOPS_QUIET and CSPOPS_VERBOSE) exclude each other", hint="leave one out")
     show_from(logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO)
-    _begun = time.monotonic()
+    _started = time.monotonic()
 
 
 def is_verbose() -> bool:
     return log.isEnabledFor(logging.DEBUG)
 
 
-def tell_cost() -> None:
-    """Time and the most memory that was held, for --verbose."""
+def log_cost() -> None:
+    """Log the time and the peak memory, for --verbose."""
     if not is_verbose():
         return
-    line = f"took {time.monotonic() - _begun:.1f} s"
+    line = f"took {time.monotonic() - _started:.1f} s"
     try:
         import resource
     except ImportError:  # Windows
@@ -45,14 +45,14 @@ def tell_cost() -> None:
 
 
 def print_json(document: Any, *, ensure_ascii: bool = True, sort_keys: bool = False) -> None:
-    """One JSON document on stdout."""
+    """Print one JSON document."""
     import json
 
     print(json.dumps(document, indent=1, ensure_ascii=ensure_ascii, sort_keys=sort_keys))
 
 
 def show(title: str, rows: list[list[str]], *, text_columns: int) -> None:
-    """A table on stdout, the header first; the first ``text_columns`` columns are set left, the others right."""
+    """Print a table whose first row is the header; the first ``text_columns`` columns are aligned left, the others right."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -67,7 +67,7 @@ def show(title: str, rows: list[list[str]], *, text_columns: int) -> None:
 
 
 def width() -> int:
-    """Columns of stdout; into a file or a pipe rich would wrap at 80: a terminal, or COLUMNS, says its width."""
+    """Return the columns of a terminal, or COLUMNS; 200 for a file or a pipe, where rich would wrap at 80."""
     import shutil
 
     return shutil.get_terminal_size((200, 24)).columns if sys.stdout.isatty() or "COLUMNS" in os.environ else 200
@@ -77,6 +77,6 @@ WIDE = 60
 
 
 def clean(text: str, *, wide: int = WIDE) -> str:
-    """One line that cannot steer a terminal, shortened."""
+    """Return one shortened line without control characters, which could steer a terminal."""
     safe = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
     return safe if len(safe) <= wide else f"{safe[: wide - 3]}..."

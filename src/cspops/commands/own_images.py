@@ -1,4 +1,4 @@
-"""Data.dvc pointed at a folder of one's own."""
+"""Point data.dvc at your own folder of images."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ RESTORE = "git restore data.dvc"
 
 
 def imported_folder() -> str:
-    """The folder that data.dvc names, as it stands there; DataError when there is none."""
+    """Return the folder that data.dvc names, as written there; raise a DataError when there is none."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
@@ -34,8 +34,8 @@ def imported_folder() -> str:
     return path
 
 
-def naming(folder: str) -> str:
-    """The text of data.dvc with another folder; DVC finds by itself that size and hash are of the one before."""
+def data_dvc_with(folder: str) -> str:
+    """Return the text of data.dvc with another folder; DVC notices that size and hash are those of the former one."""
     imported_folder()
     return with_value(_text(), ("deps", 0, "path"), folder)
 
@@ -50,35 +50,35 @@ def _text() -> str:
 
 
 LARGE_BYTES, LARGE_FILES = 4 << 30, 100_000
-"""Above these the copy under data/ and the one in DVC's cache are a burden: minutes for each check of what changed."""
-NOT_FOR_DATA = ("data", "artifacts", "reports", ".dvc", ".git")
+"""Above these, the copies in data/ and in DVC's cache are a burden: each check of what changed takes minutes."""
+WRITTEN_BY_PROJECT = ("data", "artifacts", "reports", ".dvc", ".git")
 BACK = "git restore data.dvc params.yaml && dvc repro"
 
 
 @dataclass
 class Contents:
-    """What lies in a folder."""
+    """The files below a folder."""
 
     files: int = 0
     bytes: int = 0
     images: int = 0
     tables: list[str] = field(default_factory=list)
-    """At its top level, that name images; sorted."""
+    """Tables of images at its top level, sorted."""
     other_tables: dict[str, DataError] = field(default_factory=dict)
-    """Those there that cannot be read as such, and why."""
+    """Tables there that cannot be read as such, and why."""
     broken_links: list[str] = field(default_factory=list)
     odd_names: list[str] = field(default_factory=list)
-    """Not UTF-8, as they are printed."""
+    """Names that are not UTF-8, in ASCII."""
 
 
 def run(path: Path, params: Params, *, source: str | None, dry_run: bool, set_params: bool | None = None) -> Document:
-    """Make data.dvc name the folder ``path`` (of a table: the folder that it lies in), and say what to run next.
+    """Make data.dvc name the folder ``path`` (of a table: the folder that it lies in), and return what to run next.
 
     With ``source``, or ``set_params``, dataset.source of params.yaml (and dataset.table.file, when ``path`` is a table) is
-    set too. A params.yaml without the section of that source gets it. Either both files change or none.
+    also set. A params.yaml without the section of that source gets it. Either both files change or none.
 
     Returns:
-        path, was, source, files, images, bytes, tables; `set`, what params.yaml must say; `changed`, the files written;
+        path, was, source, files, images, bytes, tables; `set`, the values that params.yaml needs; `changed`, the files written;
         `warnings`, `next` and `back`, commands to run.
     """
     set_params = source is not None if set_params is None else set_params
@@ -86,29 +86,29 @@ def run(path: Path, params: Params, *, source: str | None, dry_run: bool, set_pa
     was = imported_folder()
     _refuse_own_folders(folder)
     whole = completed(params)
-    contents = look_into(folder, whole)
-    found = detect(folder, table, contents, source)
-    needed: dict[str, Any] = {"dataset.source": found}
-    if found == "table" and (table or contents.other_tables or len(contents.tables) > 1):
+    contents = contents_of(folder, whole)
+    detected = detect(folder, table, contents, source)
+    needed: dict[str, Any] = {"dataset.source": detected}
+    if detected == "table" and (table or contents.other_tables or len(contents.tables) > 1):
         needed["dataset.table.file"] = table or _only(contents.tables, folder)
-    warnings = _warnings(folder, contents, found, value_at(whole, f"dataset.{found}.root"))
-    if source is None and found == "folder":
+    warnings = _warnings(folder, contents, detected, value_at(whole, f"dataset.{detected}.root"))
+    if source is None and detected == "folder":
         warnings += [f"{error.message}: not read as the table of the images" for error in contents.other_tables.values()]
 
-    texts = {DATA_DVC: naming(folder.as_posix())}
+    texts = {DATA_DVC: data_dvc_with(folder.as_posix())}
     missing = {key: value for key, value in needed.items() if value_at(whole, key) != value}
-    if (set_params and missing) or value_at(params, f"dataset.{found}") is None:
-        texts[paths.PARAMS] = _params_with(f"dataset.{found}", missing if set_params else {})
+    if (set_params and missing) or value_at(params, f"dataset.{detected}") is None:
+        texts[paths.PARAMS] = _params_with(f"dataset.{detected}", missing if set_params else {})
     if set_params:
         missing = {}
     if not dry_run:
         _write_all(texts)
     overrides = "".join(f" -S {key}={value}" for key, value in missing.items())
-    check = "cspops data check" + (f" --source {found}" if "dataset.source" in missing else "")
+    check = "cspops data check" + (f" --source {detected}" if "dataset.source" in missing else "")
     return {
         "path": folder.as_posix(),
         "was": was,
-        "source": found,
+        "source": detected,
         "files": contents.files,
         "images": contents.images,
         "bytes": contents.bytes,
@@ -122,7 +122,7 @@ def run(path: Path, params: Params, *, source: str | None, dry_run: bool, set_pa
 
 
 def folder_and_table(path: Path) -> tuple[Path, str | None]:
-    """The folder, and the name of the table in it when ``path`` is a file; DataError when it is neither."""
+    """Return the folder, and the name of the table when ``path`` is a file; raise a DataError when it is neither."""
     from cspops.intake.sources.table import table_format
 
     try:
@@ -138,8 +138,8 @@ def folder_and_table(path: Path) -> tuple[Path, str | None]:
     return path.parent, path.name
 
 
-def look_into(folder: Path, params: Params) -> Contents:
-    """Count what lies in and below ``folder``."""
+def contents_of(folder: Path, params: Params) -> Contents:
+    """Count the files in and below ``folder``."""
     from cspops.intake.sources.table import table_format
     from cspops.intake.sources.tree import IMAGE_SUFFIXES
 
@@ -157,7 +157,7 @@ def look_into(folder: Path, params: Params) -> Contents:
                 contents.broken_links.append(file.relative_to(folder).as_posix())
                 continue
             if not stat.S_ISREG(about.st_mode):
-                raise DataError(f"{file} is no file but a pipe, socket or device: DVC would wait for it", hint="take it away")
+                raise DataError(f"{file} is a pipe, a socket or a device: DVC would wait for it", hint="move it away")
             contents.bytes += about.st_size
             contents.files += 1
             if file.suffix.lower() in IMAGE_SUFFIXES:
@@ -174,7 +174,7 @@ def look_into(folder: Path, params: Params) -> Contents:
 
 
 def detect(folder: Path, table: str | None, contents: Contents, source: str | None) -> str:
-    """`table` where one names the images, else `folder` where there are images; DataError where ``source`` cannot be."""
+    """Return `table` where one names the images, else `folder`; raise a DataError where ``source``, or neither, fits."""
     has_table = table is not None or bool(contents.tables)
     if source == "folder" and table is not None:
         raise ParamsError(f"{table} is a table, not a folder of images", hint="--source table, or name its folder")
@@ -216,7 +216,7 @@ def _endings() -> str:
 
 
 def _read_first_rows(file: Path, params: Params) -> None:
-    """As the source `table` does; DataError where it cannot, or there is none."""
+    """Read the first rows as source `table` does; raise a DataError where that fails, or there is no row."""
     from cspops.intake.sources.table import open_table
 
     columns = value_at(params, "dataset.table.columns").model_dump()
@@ -226,33 +226,33 @@ def _read_first_rows(file: Path, params: Params) -> None:
 
 
 def _refuse_own_folders(folder: Path) -> None:
-    project, at = Path.cwd().resolve(), folder.resolve()
-    if project.is_relative_to(at):
-        raise ParamsError(f"{folder} holds the project itself", hint="name the folder of images alone")
-    for name in NOT_FOR_DATA:
-        if at.is_relative_to((project / name).resolve()):
+    project, target = Path.cwd().resolve(), folder.resolve()
+    if project.is_relative_to(target):
+        raise ParamsError(f"{folder} holds the project itself", hint="name only the folder of images")
+    for name in WRITTEN_BY_PROJECT:
+        if target.is_relative_to((project / name).resolve()):
             raise ParamsError(f"{folder} lies in {name}/, which the project itself writes", hint="name the folder of origin")
 
 
 def _warnings(folder: Path, contents: Contents, source: str, root: str) -> list[str]:
-    out = []
+    warnings = []
     data_root = f"set dataset.{source}.root to data_root in params.yaml and CSPOPS_DATA_ROOT to the folder instead"
     if root == "data_root":
-        out.append(f"dataset.{source}.root is data_root: images are read below CSPOPS_DATA_ROOT, not from data/")
+        warnings.append(f"dataset.{source}.root is data_root: images are read below CSPOPS_DATA_ROOT, not from data/")
     elif contents.bytes > LARGE_BYTES or contents.files > LARGE_FILES:
         size = f"{contents.files:,} files, {contents.bytes / 1e9:.1f} GB"
-        out.append(f"{size} will be copied to data/ and to DVC's cache; to leave them in place, {data_root}")
+        warnings.append(f"{size} will be copied to data/ and to DVC's cache; to leave them in place, {data_root}")
     if 2 * contents.bytes > (free := shutil.disk_usage(Path.cwd()).free) and root != "data_root":
-        out.append(f"the two copies take {2 * contents.bytes / 1e9:.1f} GB, the disk has {free / 1e9:.1f} GB free; {data_root}")
+        warnings.append(f"both copies take {2 * contents.bytes / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; {data_root}")
     if not folder.is_absolute() and not folder.resolve().is_relative_to(Path.cwd().resolve()):
-        out.append(f"queued experiments run in a copy of the project and would not find {folder}: name it from / on")
+        warnings.append(f"queued experiments run in a copy of the project and would not find {folder}: give an absolute path")
     if contents.broken_links:
         count, first = len(contents.broken_links), contents.broken_links[0]
-        out.append(f"{count} links lead nowhere, the first is {first}: DVC stops at them")
+        warnings.append(f"{count} links lead nowhere, the first is {first}: DVC stops at them")
     if contents.odd_names:
         count, first = len(contents.odd_names), contents.odd_names[0]
-        out.append(f"{count} file names are not UTF-8, the first is {first}: DVC stops at them")
-    return out
+        warnings.append(f"{count} file names are not UTF-8, the first is {first}: DVC stops at them")
+    return warnings
 
 
 def _only(tables: list[str], folder: Path) -> str:
@@ -263,7 +263,7 @@ def _only(tables: list[str], folder: Path) -> str:
 
 
 def _params_with(section: str, values: dict[str, Any]) -> str:
-    """The text of params.yaml with that section and other values, checked."""
+    """Return the text of params.yaml with that section and these values, checked."""
     text = paths.PARAMS.read_text(encoding="utf-8")
     try:
         text = with_section(text, tuple(section.split(".")), TEMPLATE.read_text(encoding="utf-8"))

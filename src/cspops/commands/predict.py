@@ -1,4 +1,4 @@
-"""`cspops predict`: classes of images that a user names."""
+"""`cspops predict`: predict the classes of images."""
 
 import logging
 import sys
@@ -24,24 +24,25 @@ from cspops.progress import Meter
 
 log = logging.getLogger(__name__)
 
-SHOWN = 200
-"""Rows of predictions in a table on the terminal."""
+MOST_ROWS = 200
+"""Most rows of predictions in a table on the terminal."""
 
 
-PREDICT = """Example: cspops predict photos/ --out guesses.csv; cspops predict a.jpg --lon 8.54 --lat 47.37;
+EXAMPLE = """Example: cspops predict photos/ --out guesses.csv; cspops predict a.jpg --lon 8.54 --lat 47.37;
 ls *.jpg | cspops predict -"""
 
 
-@app.command(rich_help_panel=USE, epilog=PREDICT)
+@app.command(rich_help_panel=USE, epilog=EXAMPLE)
 def predict(
     paths: Annotated[list[str], typer.Argument(help="Images, folders, tables; - reads paths from stdin.", metavar="PATH...")],
     lon: LonOption = None,
     lat: LatOption = None,
-    top: Annotated[int, typer.Option(help="Classes of each model.", min=1, max=1000)] = 3,
+    top: Annotated[int, typer.Option(help="Classes per model.", min=1, max=1000)] = 3,
     calibrated: Annotated[bool, typer.Option("--calibrated", help="The calibrated product instead of the plain one.")] = False,
-    out: Annotated[Path | None, typer.Option(help="A .csv, .parquet, .jsonl or .geojson.", metavar="FILE")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write a .csv, .parquet, .jsonl or .geojson file.", metavar="FILE")] = None,
     form: Annotated[
-        Literal["table", "csv", "jsonl", "geojson"] | None, typer.Option("--format", help="On standard output; default: table.")
+        Literal["table", "csv", "jsonl", "geojson"] | None,
+        typer.Option("--format", help="On standard output; default: table."),
     ] = None,
     model: ModelOption = Path(),
     seed: SeedOption = None,
@@ -49,42 +50,42 @@ def predict(
 ) -> None:
     """Predict classes of images by the image, its position (--lon --lat, a table's columns, EXIF, GeoTIFF) and both.
 
-    Exit code 1 when an image could not be read; its row says why, and the others are there.
+    Exit code 1 when an image cannot be read: its row holds the reason, and all other rows are predicted.
     """
     from cspops.library import prediction
     from cspops.library import prediction_files as files
-    from cspops.library.asked import asked
+    from cspops.library.inputs import read_inputs
     from cspops.pixels.reading import Reading
 
     place = position(lon, lat)
     if out is not None and form is not None:
-        raise ParamsError("--out says by its suffix what it is: --format is for standard output", hint="leave --format out")
+        raise ParamsError("--format is for standard output; the suffix of --out decides its format", hint="leave --format out")
     if out is not None and out.suffix.lower() not in files.SUFFIXES:
         raise ParamsError(f"{out}: predictions are written as {', '.join(files.SUFFIXES)}", hint="--out predictions.csv")
     if out is not None:
         require_folder(out)
     loaded = load_model(model, seed, label_ratio)
     reading = loaded.image.reading if loaded.image is not None else Reading()
-    asked_for = asked(paths, stdin=sys.stdin, position=place, reading=reading)
-    failed = files.Failures()
-    streams = form not in (None, "table") and sys.stdout.isatty()  # rows on the terminal say themselves where it is
+    inputs = read_inputs(paths, stdin=sys.stdin, position=place, reading=reading)
+    failures = files.Failures()
+    streams = form not in (None, "table") and sys.stdout.isatty()  # rows on the terminal show the progress themselves
     with Meter("predict", None, unit="images", shown=not streams) as meter:
-        rows = meter.each(asked_for)
-        found = failed.watch(one.as_dict() for one in prediction.predict(loaded, rows, top=top, calibrated=calibrated))
+        rows = meter.each(inputs)
+        predictions = failures.watch(one.as_dict() for one in prediction.predict(loaded, rows, top=top, calibrated=calibrated))
         if out is not None:
-            files.write_file(found, out, models=prediction.MODELS, top=top)
+            files.write_file(predictions, out, models=prediction.MODELS, top=top)
         elif form in (None, "table"):
-            shown, more = files.first(found, SHOWN)
+            shown, more = files.first(predictions, MOST_ROWS)
         else:
-            files.write_text(found, sys.stdout, form=form, models=prediction.MODELS, top=top)
+            files.write_text(predictions, sys.stdout, form=form, models=prediction.MODELS, top=top)
     if out is not None:
-        log.info(f"{out}: {failed.rows} rows")
+        log.info(f"{out}: {failures.rows} rows")
     elif form in (None, "table"):
         show("", files.table_rows(shown, models=prediction.MODELS), text_columns=2)
         if more:
             log.info(f"and {more} further rows: --out FILE writes all")
-    if failed.misplaced:
-        log.warning(f"{failed.misplaced} of {failed.rows} rows have a position that is not used: {failed.first_misplaced}")
-    if failed.count:
-        log.warning(f"{failed.count} of {failed.rows} rows have an error: {failed.first}")
+    if failures.misplaced:
+        log.warning(f"{failures.misplaced} of {failures.rows} rows have an unusable position: {failures.first_misplaced}")
+    if failures.count:
+        log.warning(f"{failures.count} of {failures.rows} rows have an error: {failures.first}")
         raise typer.Exit(1)

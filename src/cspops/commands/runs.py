@@ -1,7 +1,7 @@
-"""Runs, read out of git without a checkout, and what else of git the commands need.
+"""Runs, read from git without a checkout, and the other git queries of the commands.
 
-A run is a revision with a reports/run.json, whose metrics.json is the one that it names. How the revision is called, and
-what its params.yaml has become since, decides nothing.
+A run is a revision with a reports/run.json, whose metrics.json is the one that it names. Neither the
+name of the revision nor its present params.yaml matters.
 """
 
 import re
@@ -20,11 +20,11 @@ RECORD = Path("reports/run.json")
 METRICS = Path("reports/metrics.json")
 PREDICTIONS = Path("artifacts/evaluate/predictions.parquet")
 EXPERIMENT = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38,62}/([^/]+)")
-"""What DVC calls the ref of an experiment; its queue, stashes and bookkeeping lie under other names of refs/exps."""
+"""DVC's name for the ref of an experiment; its queue, stashes and bookkeeping have other names below refs/exps."""
 
 
 def require_repository() -> None:
-    """EnvironmentProblem unless the working folder is a project of git and DVC with at least one commit."""
+    """Raise an EnvironmentProblem unless the working folder is a project of git and DVC with at least one commit."""
     if _git("rev-parse", "--git-dir").returncode:
         raise EnvironmentProblem("this folder is not in a git repository", hint="git init && git add -A && git commit -m start")
     if not Path(".dvc").is_dir():
@@ -34,31 +34,31 @@ def require_repository() -> None:
 
 
 def commit_of(name: str) -> str | None:
-    """The commit that a branch, tag, commit or experiment names; None for a name that nobody knows."""
-    found = _git("rev-parse", "-q", "--verify", "--end-of-options", f"{name}^{{commit}}") if name else None
-    if found is not None and not found.returncode:
-        return found.stdout.decode().strip()
+    """Return the commit that a branch, tag, commit or experiment names; None for an unknown name."""
+    parsed = _git("rev-parse", "-q", "--verify", "--end-of-options", f"{name}^{{commit}}") if name else None
+    if parsed is not None and not parsed.returncode:
+        return parsed.stdout.decode().strip()
     return next((commit for commit, known, _ in revisions() if name and known == name), None)
 
 
 def revisions() -> list[tuple[str, str, str]]:
-    """Commit, name and date of HEAD, of DVC's experiments with the newest first, then of the branches; a commit once."""
+    """Return commit, name and date of HEAD, of DVC's experiments, then of the branches: newest first, each commit once."""
     commit, date = _lines("log", "-1", "--format=%H\t%cs")[0].split("\t")
     branch = _git("symbolic-ref", "--short", "-q", "HEAD").stdout.decode().strip()
-    found = {commit: (commit, branch or "HEAD", date)}
+    named = {commit: (commit, branch or "HEAD", date)}
     form = "--format=%(objectname)\t%(committerdate:short)\t%(refname)"
     for line in _lines("for-each-ref", "--sort=-committerdate", form, "refs/exps"):
         commit, date, ref = line.split("\t")
         if name := EXPERIMENT.fullmatch(ref):
-            found.setdefault(commit, (commit, name[1], date))
+            named.setdefault(commit, (commit, name[1], date))
     for line in _lines("for-each-ref", "--sort=-committerdate", form, "refs/heads"):
         commit, date, ref = line.split("\t")
-        found.setdefault(commit, (commit, ref.removeprefix("refs/heads/"), date))
-    return list(found.values())
+        named.setdefault(commit, (commit, ref.removeprefix("refs/heads/"), date))
+    return list(named.values())
 
 
 def runs() -> "list[Run]":
-    """Every revision of `revisions` that has a run.json in today's form, finished or not."""
+    """Return every revision of `revisions` that has a run.json in the present format, finished or not."""
     from cspops.report.run_record import Run, RunRecord
 
     known = revisions()
@@ -70,28 +70,28 @@ def runs() -> "list[Run]":
     ]
 
 
-def read(wanted: Iterable[tuple[str, Path]]) -> dict[tuple[str, Path], bytes | None]:
-    """The content of each (revision, file below the working folder); None for what git does not hold."""
-    asked = list(dict.fromkeys(wanted))
-    names = "".join(f"{revision}:./{file.as_posix()}\n" for revision, file in asked)
+def read(files: Iterable[tuple[str, Path]]) -> dict[tuple[str, Path], bytes | None]:
+    """Return the content of each (revision, file below the working folder); None for what git does not hold."""
+    keys = list(dict.fromkeys(files))
+    names = "".join(f"{revision}:./{file.as_posix()}\n" for revision, file in keys)
     out = _git("cat-file", "--batch", stdin=names.encode()).stdout
-    found: dict[tuple[str, Path], bytes | None] = {}
+    contents: dict[tuple[str, Path], bytes | None] = {}
     at = 0
-    for one in asked:
+    for key in keys:
         end = out.index(b"\n", at)
         header = out[at:end].split()
         at = end + 1
         if len(header) == 3 and header[1] == b"blob":
             size = int(header[2])
-            found[one] = out[at : at + size]
+            contents[key] = out[at : at + size]
             at += size + 1
         else:
-            found[one] = None
-    return found
+            contents[key] = None
+    return contents
 
 
 def hits_of(revision: str) -> "HitsByRoleAndRatio":
-    """What a revision's predictions hit; DataError when DVC cannot bring them."""
+    """Return which of a revision's predictions are right; raise a DataError when DVC cannot fetch them."""
     import io
 
     import dvc.api
@@ -108,22 +108,22 @@ def hits_of(revision: str) -> "HitsByRoleAndRatio":
     except DataIndexDirError:
         raise DataError(
             f"the predictions of {revision!r} are not in DVC's cache here",
-            hint="dvc fetch brings what another machine made; dvc repro makes those of the workspace",
+            hint="dvc fetch downloads those of another machine; dvc repro makes those of the workspace",
         ) from None
     except (DvcException, SCMError, OSError) as error:
         raise DataError(
             f"the predictions of {revision!r} cannot be read: {error}",
-            hint="dvc exp show and git branch list revisions; dvc fetch brings what another machine made",
+            hint="dvc exp show and git branch list revisions; dvc fetch downloads those of another machine",
         ) from None
 
 
 def differs_from_head(*files: Path) -> list[str]:
-    """Those of the files (or folders) whose content is not that of HEAD."""
+    """Return the files (or folders) whose content differs from HEAD's."""
     return [str(file) for file in files if _lines("status", "--porcelain", "--untracked-files=no", "--", str(file))]
 
 
 def untracked_sources() -> list[str]:
-    """Source files that git does not know: a queued experiment would not have them."""
+    """Return the source files that git does not know: a queued experiment would lack them."""
     return _lines("ls-files", "--others", "--exclude-standard", "--", "src")
 
 
@@ -131,12 +131,12 @@ def _git(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[byt
     try:
         return subprocess.run(["git", *arguments], input=stdin, capture_output=True, check=False)
     except FileNotFoundError:
-        raise EnvironmentProblem("git is not installed: experiments are read out of it") from None
+        raise EnvironmentProblem("git is not installed: experiments are read from it") from None
 
 
 def _lines(*arguments: str) -> list[str]:
     done = _git(*arguments)
     if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
-        raise CspopsError(f"git {arguments[0]} failed: {said[-1] if said else done.returncode}")
+        lines = done.stderr.decode(errors="replace").strip().splitlines()
+        raise CspopsError(f"git {arguments[0]} failed: {lines[-1] if lines else done.returncode}")
     return done.stdout.decode().splitlines()

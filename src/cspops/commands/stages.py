@@ -13,17 +13,13 @@ from cspops.pipeline.run import read_params, run_stage
 
 log = logging.getLogger(__name__)
 
-EVALUATE = """Example: cspops evaluate --json | jq .test.label_5.combined.top1; cspops evaluate --show --per-class;
+EVALUATE_EXAMPLE = """Example: cspops evaluate --json | jq .test.label_5.combined.top1; cspops evaluate --show --per-class;
 cspops evaluate --on photos/ --by region"""
-
-
-def _run(stage: str) -> None:
-    run_stage(stage)
 
 
 @app.command(rich_help_panel=STAGES, epilog="Example: dvc repro check")
 def check() -> None:
-    """Check params.yaml, before anything else is touched, and write which code each stage has, for DVC to run what changed."""
+    """Check params.yaml before all else, and write a digest of each stage's code, by which DVC runs what changed."""
     from cspops.pipeline import code as project_code
 
     code = project_code.installed()
@@ -34,47 +30,47 @@ def check() -> None:
 
 @app.command(rich_help_panel=STAGES, epilog="Example: dvc repro download")
 def download() -> None:
-    """Make the catalogue of observations of dataset.source; fetch a published set first where it is missing."""
-    _run("download")
+    """Make the catalogue of observations of dataset.source, after fetching a published set where it is missing."""
+    run_stage("download")
 
 
 @app.command(rich_help_panel=STAGES, epilog="Example: dvc repro split")
 def split() -> None:
-    """Decide who is unlabelled, few-shot labelled, validation or test."""
-    _run("split")
+    """Decide which rows are unlabelled, few-shot labelled, validation or test."""
+    run_stage("split")
 
 
 @app.command(rich_help_panel=STAGES, epilog="Example: dvc exp run -S pretrain_img.method=tile2vec")
 def pretrain_img() -> None:
     """Make the frozen image network F*: self-supervised on the training images, random or published."""
-    _run("pretrain-img")
+    run_stage("pretrain-img")
 
 
 @app.command(rich_help_panel=STAGES, epilog="Example: dvc repro featurize")
 def featurize() -> None:
     """Compute the image features F*(I) of every observation, once."""
-    _run("featurize")
+    run_stage("featurize")
 
 
 @app.command(rich_help_panel=STAGES, epilog="Example: dvc exp run -S loss=nce")
 def pretrain() -> None:
-    """Contrast locations with frozen image features: CSP proper, one location encoder a seed."""
-    _run("pretrain")
+    """Contrast locations with frozen image features: CSP proper, one location encoder per seed."""
+    run_stage("pretrain")
 
 
 @app.command(rich_help_panel=STAGES, epilog="Example: dvc exp run -S finetune_loc.loss=cross_entropy")
 def finetune_loc() -> None:
     """Fine-tune the location encoder with class embeddings, for every seed and label ratio."""
-    _run("finetune-loc")
+    run_stage("finetune-loc")
 
 
 @app.command(rich_help_panel=STAGES, epilog="Example: dvc exp run -S finetune_img.mode=full")
 def finetune_img() -> None:
     """Fit the image classifier on frozen features, or fine-tune the whole network, for every seed and label ratio."""
-    _run("finetune-img")
+    run_stage("finetune-img")
 
 
-@app.command(rich_help_panel=STAGES, epilog=EVALUATE)
+@app.command(rich_help_panel=STAGES, epilog=EVALUATE_EXAMPLE)
 def evaluate(
     on: Annotated[
         list[str] | None,
@@ -82,23 +78,24 @@ def evaluate(
     ] = None,
     last: Annotated[bool, typer.Option("--show", help="Show the last result, run nothing.")] = False,
     by: Annotated[
-        Literal["region", "latitude", "cell", "distance"] | None, typer.Option(help="Accuracy by place too; region: all three.")
+        Literal["region", "latitude", "cell", "distance"] | None,
+        typer.Option(help="Accuracy by place as well; region: all three."),
     ] = None,
-    by_class: Annotated[bool, typer.Option("--per-class", help="Accuracy of each class too.")] = False,
+    by_class: Annotated[bool, typer.Option("--per-class", help="Accuracy per class as well.")] = False,
     model: Annotated[
         Path | None,
         typer.Option(
-            "--model", help="Of --on: a project, or one of its models.", metavar="FOLDER", autocompletion=model_folders
+            "--model", help="With --on: a project, or one of its models.", metavar="FOLDER", autocompletion=model_folders
         ),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of --on; default: all.", metavar="SEED")] = None,
+    seed: Annotated[int | None, typer.Option(help="With --on: one seed; default: all.", metavar="SEED")] = None,
     label_ratio: RatioOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Score image, location and both combined; write reports/metrics.json and show it as a table.
 
-    With --on nothing is written: the trained models are scored on other images, whose labels are a table's column or the
-    names of their folders. Rows that cannot be scored are counted by reason; exit code 3 when none can.
+    With --on nothing is written: the trained models are scored on other images, whose labels come from a table's column or
+    from the names of their folders. Rows that cannot be scored are counted by reason; exit code 3 when none can.
     """
     from cspops.commands import evaluate
 
@@ -111,12 +108,12 @@ def evaluate(
         if value is not None:
             raise ParamsError(f"{name} chooses what --on scores", hint="cspops evaluate --on PATH")
     if not last:
-        _run("evaluate")
+        run_stage("evaluate")
     evaluate.show_last(label_ratio, by=by, by_class=by_class, json=json)
 
 
 @app.command(rich_help_panel=STAGES, epilog="Example: dvc repro report")
 def report() -> None:
     """Write reports/report.html and report.md: tables, curves, maps, mistakes and examples."""
-    _run("report")
+    run_stage("report")
     log.info("reports/report.html: the run as one page; reports/report.md: for pull requests")

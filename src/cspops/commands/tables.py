@@ -1,4 +1,4 @@
-"""`cspops tables`: the paper's tables beside ours, and the experiments that they still need."""
+"""`cspops tables`: set the paper's tables beside ours, and queue the experiments that they lack."""
 
 import json as json_text
 import logging
@@ -31,20 +31,20 @@ log = logging.getLogger(__name__)
 FOLDER = Path("reports/tables")
 PARAMS = Path("params.yaml")
 ENTRY = re.compile(r"([0-9a-f]{7,40})\s+(\S+)\s.*\b(?:Queued|Running)\s*")
-"""A line of `dvc queue status`: commit and name of an experiment that waits or is being run."""
+"""A line of `dvc queue status`: commit and name of an experiment that waits or runs."""
 
 
 @app.command(rich_help_panel=LOOK, epilog="Example: cspops tables 1 --queue; dvc queue start; then cspops tables 1")
 def tables(
-    number: Annotated[int | None, typer.Argument(help="1 to 5; without it, the tables are listed.")] = None,
-    queue: Annotated[bool, typer.Option("--queue", help="Queue the runs that are missing as DVC experiments.")] = False,
-    any_code: Annotated[bool, typer.Option("--any-code", help="Use runs by other code too; they are marked.")] = False,
+    number: Annotated[int | None, typer.Argument(help="1 to 5; default: list the tables.")] = None,
+    queue: Annotated[bool, typer.Option("--queue", help="Queue the missing runs as DVC experiments.")] = False,
+    any_code: Annotated[bool, typer.Option("--any-code", help="Also use runs of other code; they are marked.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Fill a table of the paper from finished experiments, ours beside the paper's; write reports/tables/."""
     if number is None:
         if queue:
-            raise ParamsError("no table is named whose runs could be queued", hint="cspops tables 1 --queue")
+            raise ParamsError("--queue needs the number of a table", hint="cspops tables 1 --queue")
         print_json(listing()) if json else _show_listing(listing())
         return
     if queue:
@@ -56,7 +56,7 @@ def tables(
 
 
 def listing() -> list[Document]:
-    """One entry per table: what it is, and how many of its cells have a number of ours."""
+    """Return one entry per table: what it is, and how many of its cells have a number of ours."""
     from cspops.report.paper import TABLES
 
     entries = []
@@ -71,7 +71,7 @@ def listing() -> list[Document]:
 
 
 def filled(number: int, *, any_code: bool) -> "TableDocument":
-    """A table from finished runs and from what reports/tables/ holds, written there as JSON and Markdown."""
+    """Return a table from finished runs and from reports/tables/, and write it there as JSON and Markdown."""
     from cspops.files import write_whole
     from cspops.report.paper_page import page
 
@@ -84,7 +84,7 @@ def filled(number: int, *, any_code: bool) -> "TableDocument":
 
 
 def queued(number: int, *, any_code: bool) -> Document:
-    """Queue an experiment for each run that a table lacks; name those that wait already and those that cannot be."""
+    """Queue an experiment for each run that a table lacks; return those queued, waiting, finished and impossible."""
     from cspops.params import value_at
 
     (table,) = _tables(number)
@@ -156,7 +156,7 @@ def _show_queued(document: Mapping[str, Any]) -> None:
 
 
 def _tables(*numbers: int) -> "list[PaperTable]":
-    """These tables, beside the runs that git knows and what reports/tables/ holds, here and in HEAD."""
+    """Return these tables with the runs that git knows and the contents of reports/tables/, here and in HEAD."""
     from cspops.report.paper import TABLES
     from cspops.report.paper_table import Kept, PaperTable
     from cspops.report.run_record import RunRecord
@@ -169,7 +169,7 @@ def _tables(*numbers: int) -> "list[PaperTable]":
         raise DataError(f"{runs.RECORD} is missing: no run was made that others could be compared with", hint="dvc repro")
     last = RunRecord.read(runs.RECORD.read_bytes())
     if last is None:
-        raise DataError(f"{runs.RECORD} is broken or of another cspops", hint="dvc repro -f report")
+        raise DataError(f"{runs.RECORD} is broken or was written by another cspops", hint="dvc repro -f report")
     known = runs.runs()
     out = []
     for number in numbers:
@@ -180,7 +180,7 @@ def _tables(*numbers: int) -> "list[PaperTable]":
 
 
 def _warn(table: "PaperTable") -> None:
-    """Say what makes the workspace a wrong measure for other runs."""
+    """Log what makes the workspace a wrong measure for other runs."""
     from cspops.pipeline import code
 
     if differ := runs.differs_from_head(PARAMS, runs.RECORD, runs.METRICS):
@@ -202,7 +202,7 @@ def _hits(commit: str) -> "HitsByRoleAndRatio | None":
 
 
 def _records(table: "PaperTable", commits: list[str]) -> list[Any]:
-    """What the queued runs of these commits will record, as far as their params.yaml can be read."""
+    """Return what the queued runs of these commits will record, as far as their params.yaml can be read."""
     from cspops.params import parse
 
     out = []
@@ -215,11 +215,11 @@ def _records(table: "PaperTable", commits: list[str]) -> list[Any]:
 
 
 def _dvc(*arguments: str) -> str:
-    """What DVC's command line answers; CspopsError with its last word when it refuses."""
+    """Run DVC and return its output; raise a CspopsError with its last line when it fails."""
     command = [sys.executable, "-m", "dvc", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"COLUMNS": "200"})
     if done.returncode:
-        said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-        errors = [line for line in said if line.startswith("ERROR")] or said or [f"exit code {done.returncode}"]
+        lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        errors = [line for line in lines if line.startswith("ERROR")] or lines or [f"exit code {done.returncode}"]
         raise CspopsError(f"dvc {' '.join(arguments[:2])} failed: {errors[-1]}", hint="dvc queue status")
     return done.stdout

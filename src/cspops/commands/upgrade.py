@@ -1,4 +1,4 @@
-"""`cspops upgrade`: a project of `cspops init` follows the cspops that is installed now."""
+"""`cspops upgrade`: bring a project of `cspops init` up to the installed cspops."""
 
 import logging
 from importlib.resources import files
@@ -17,10 +17,10 @@ log = logging.getLogger(__name__)
 
 @app.command(rich_help_panel=DATA, epilog="Example: pip install -U cspops; cspops upgrade; dvc repro")
 def upgrade(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing, say what would change.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would change, and change nothing.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Make a project of `cspops init` follow the cspops that is installed now; `dvc repro` then runs what is other code."""
+    """Bring a project of `cspops init` up to the installed cspops; `dvc repro` then runs the stages whose code changed."""
     document = run(dry_run=dry_run)
     for warning in document["warnings"]:
         log.warning(warning)
@@ -30,16 +30,16 @@ def upgrade(
     print(f"cspops {document['was']} -> {document['now']}")
     files = ", ".join(document["would_change"]) or "nothing"
     print(f"{'would change' if dry_run else 'changed'}: {files}")
-    print(f"stages by other code: {', '.join(document['stages']) or 'none'}")
+    print(f"stages whose code changed: {', '.join(document['stages']) or 'none'}")
     if document["stages"]:
         print(f"next: {'cspops upgrade, then ' if dry_run else ''}dvc repro")
 
 
 def run(*, dry_run: bool) -> Document:
-    """Write cspops.lock anew, and dvc.yaml where it is as it was written; ParamsError where params.yaml does not fit.
+    """Rewrite cspops.lock, and dvc.yaml unless it was edited; raise a ParamsError where params.yaml does not fit.
 
     Returns:
-        was and now, versions of cspops; `stages`, those whose code is another one, which the next `dvc repro` runs;
+        was and now, versions of cspops; `stages`, those whose code changed, which the next `dvc repro` runs;
         `changed`, the files written; `warnings`.
     """
     from cspops import params
@@ -51,7 +51,7 @@ def run(*, dry_run: bool) -> Document:
         params.load(paths.PARAMS)
     except ParamsError as error:
         raise ParamsError(
-            error.message, hint=f"mend params.yaml; the one that comes with cspops {now.version}: {template / 'params.yaml'}"
+            error.message, hint=f"fix params.yaml; the one that comes with cspops {now.version}: {template / 'params.yaml'}"
         ) from None
     texts, warnings = {}, []
     if before.graph != now.graph or not code.GRAPH.is_file():

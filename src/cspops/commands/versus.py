@@ -1,4 +1,4 @@
-"""`cspops versus`: predictions of the workspace against another revision's."""
+"""`cspops versus`: compare predictions with another revision's."""
 
 from typing import Annotated
 

@@ -1,9 +1,8 @@
-"""Location embeddings of places, of a table's rows or of a grid over the world, into a file."""
+"""Location embeddings of places, of the rows of a table or of a grid over the world, written into a file."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -15,14 +14,14 @@ from cspops.files import whole
 from cspops.intake.judging.positions import read_positions
 from cspops.intake.tables.columns import degrees, position_columns
 from cspops.intake.tables.table_files import open_file
-from cspops.library.asked import NO_POSITION
+from cspops.library.inputs import NO_POSITION
 from cspops.library.model import Model
 from cspops.shapes import Float
 
 ROWS = 8192
 SUFFIXES = (".parquet", ".npy")
 NO_BOX = "west south east north, in degrees; one over the date line is two: to 180, and from -180"
-EXCHANGED = "columns lon and lat, in degrees: are they exchanged?"
+EXCHANGED = "are the columns lon and lat, in degrees, exchanged?"
 Box = tuple[float, float, float, float]
 """West, south, east and north, degrees."""
 WORLD: Box = (-180.0, -90.0, 180.0, 90.0)
@@ -30,7 +29,7 @@ WORLD: Box = (-180.0, -90.0, 180.0, 90.0)
 
 @dataclass(frozen=True)
 class Points:
-    """Some places: names, positions (n, 2) in degrees with nan where there is none, and what is wrong with the others."""
+    """Places: their names, positions (n, 2) in degrees with nan where there is none, and why there is none."""
 
     where: list[str]
     lonlat: Float[np.ndarray, "n 2"]
@@ -53,7 +52,7 @@ class Grid:
         return self.shape[0] * self.shape[1]
 
     def lonlat(self, start: int, stop: int) -> Float[np.ndarray, "n 2"]:
-        """Centres of the cells numbered from ``start`` to ``stop``."""
+        """Return the centres of the cells numbered from ``start`` to ``stop``."""
         row, column = np.divmod(np.arange(start, stop), self.shape[1])
         west, south, east, north = self.box
         x = west + (column + 0.5) * ((east - west) / self.shape[1])
@@ -61,38 +60,31 @@ class Grid:
         return np.stack((x, y), 1)
 
     def points(self) -> Iterator[Points]:
-        """All of them, `ROWS` at a time."""
+        """Yield all cells, `ROWS` at a time."""
         for start in range(0, len(self), ROWS):
             stop = min(start + ROWS, len(self))
             yield Points([str(number) for number in range(start, stop)], self.lonlat(start, stop), [None] * (stop - start))
 
 
 def points_of_table(file: Path) -> Iterator[Points]:
-    """The rows of a table with columns for longitude and latitude, or geometries; DataError where there are none."""
+    """Yield the rows of a table with longitudes and latitudes, or geometries; raise a DataError where it has neither."""
     table, _ = open_file(file, key="the table")
     names = () if table.has_geometry else position_columns(table.names, table=file.name)
     for records in table.records(names):
         lon, lat = records.lonlat if records.lonlat is not None else (records.columns[name] for name in names)
-        found = read_positions(*degrees(lon, lat, what=file.name))
-        problem = found.fault.to_pylist()
+        positions = read_positions(*degrees(lon, lat, what=file.name))
         problem = [
             reason if reason is not None else NO_POSITION if np.isnan(x) else None
-            for reason, x in zip(problem, found.lon, strict=True)
+            for reason, x in zip(positions.fault.to_pylist(), positions.lon, strict=True)
         ]
         yield Points(
-            [f"{file.name}:{number}" for number in records.number.to_pylist()], np.stack((found.lon, found.lat), 1), problem
+            [f"{file.name}:{number}" for number in records.number.to_pylist()],
+            np.stack((positions.lon, positions.lat), 1),
+            problem,
         )
 
 
-class Sink(Protocol):
-    """Takes embeddings, some rows at a time."""
-
-    def add(self, points: Points, embeddings: Float[np.ndarray, "n d"]) -> None: ...
-
-    def close(self) -> None: ...
-
-
-class ParquetSink:
+class ParquetWriter:
     """Columns where, lon, lat, problem and embedding (a list of d float32; null without a position)."""
 
     def __init__(self, file: Path, dim: int) -> None:
@@ -102,7 +94,7 @@ class ParquetSink:
         self.writer = pq.ParquetWriter(file, self.schema, compression="zstd")
 
     def add(self, points: Points, embeddings: Float[np.ndarray, "n d"]) -> None:
-        """One row group."""
+        """Write one row group."""
         lost = np.isnan(points.lonlat[:, 0])
         rows = pa.FixedSizeListArray.from_arrays(
             pa.array(np.ascontiguousarray(embeddings).reshape(-1)), self.dim, mask=pa.array(lost)
@@ -116,7 +108,7 @@ class ParquetSink:
         self.writer.close()
 
 
-class NpySink:
+class NpyWriter:
     """A float32 matrix (n, d), nan without a position; of a grid (rows, columns, d)."""
 
     def __init__(self, file: Path, dim: int, shape: tuple[int, ...]) -> None:
@@ -124,44 +116,44 @@ class NpySink:
         self.flat, self.at = self.matrix.reshape(-1, dim), 0
 
     def add(self, points: Points, embeddings: Float[np.ndarray, "n d"]) -> None:
-        """The next rows."""
+        """Write the next rows."""
         self.flat[self.at : self.at + len(embeddings)] = embeddings
         self.at += len(embeddings)
 
     def close(self) -> None:
-        """Bring it to the disk."""
+        """Flush the matrix to disk."""
         self.matrix.flush()
 
 
 def require_suffix(out: Path) -> None:
-    """ParamsError where embeddings are not written into such files."""
+    """Raise a ParamsError unless ``out`` has one of `SUFFIXES`."""
     if out.suffix.lower() not in SUFFIXES:
         raise ParamsError(f"{out}: embeddings are written as {' or '.join(SUFFIXES)}", hint="--out embeddings.parquet")
 
 
 def embed(model: Model, points: Iterator[Points], out: Path, *, shape: tuple[int, ...] | None) -> tuple[int, int]:
-    """Write the embeddings of all points to ``out``, the whole file or nothing; how many there are, and without a position.
+    """Write the embeddings of all points to ``out``, whole or not at all; return how many, and how many without a position.
 
     Args:
-        points: are used up.
-        out: `.parquet`, or `.npy`, which holds no names.
-        shape: of the answer without d, for `.npy`, where it is known.
+        points: consumed.
+        out: `.parquet`, or `.npy`, which holds no names of places.
+        shape: of the result without d, for `.npy`, where it is known.
     """
     require_suffix(out)
     if out.suffix.lower() == ".npy" and shape is None:
-        parts = list(points)  # names and positions alone: embeddings are made after they are counted
+        parts = list(points)  # only names and positions: they are counted before any embedding is made
         shape, points = (sum(len(part.where) for part in parts),), iter(parts)
     dim = model.encoder.dim
     count = lost = 0
     first: str | None = None
     with whole(out) as new:
-        sink: Sink = ParquetSink(new, dim) if out.suffix.lower() == ".parquet" else NpySink(new, dim, shape or ())
+        writer = ParquetWriter(new, dim) if out.suffix.lower() == ".parquet" else NpyWriter(new, dim, shape or ())
         for part in points:
             first = first or next((problem for problem in part.problem if problem is not None), None)
-            found = model.encode_location(torch.from_numpy(part.lonlat)).numpy()
-            sink.add(part, found)
-            count, lost = count + len(found), lost + int(np.isnan(part.lonlat[:, 0]).sum())
-        sink.close()
+            embeddings = model.encode_location(torch.from_numpy(part.lonlat)).numpy()
+            writer.add(part, embeddings)
+            count, lost = count + len(embeddings), lost + int(np.isnan(part.lonlat[:, 0]).sum())
+        writer.close()
         if not count:
             raise DataError("there is no place to embed")
         if lost == count:

@@ -16,8 +16,8 @@ from cspops.evaluation.metrics import MODELS, Judgement, Scores, summarise
 from cspops.evaluation.per_class import per_class, sole_best
 from cspops.evaluation.priors import nearest
 from cspops.evaluation.regions import regions
-from cspops.library.asked import Asked
-from cspops.library.labelled import ClassNames, Intake, Labelled
+from cspops.library.inputs import Input
+from cspops.library.labelled import ClassNames, LabelledRow, RowSorter
 from cspops.library.loading import ratio_of
 from cspops.library.model import Model
 from cspops.shapes import Float, Int, Tensor
@@ -29,14 +29,14 @@ ROLE = "given"
 
 @dataclass(frozen=True)
 class Scored:
-    """What the models said of every scored row: for each model and seed some 24 bytes a row, and no image."""
+    """The results of every scored row: some 24 bytes per row, model and seed, and no image."""
 
     label: Int[Tensor, "n"]
     lonlat: Float[Tensor, "n 2"]
-    judged: Mapping[tuple[str, int], Judgement]
-    """By model and the number of the seed in their order."""
+    judgements: Mapping[tuple[str, int], Judgement]
+    """By model and position of the seed among the seeds."""
     best: Mapping[tuple[str, int], Int[Tensor, "n"]]
-    """As `per_class.sole_best` has it."""
+    """As `per_class.sole_best` returns it, by the same keys."""
 
 
 @dataclass
@@ -45,38 +45,38 @@ class _Growing:
 
     label: list[Tensor] = field(default_factory=list)
     lonlat: list[Tensor] = field(default_factory=list)
-    judged: dict[tuple[str, int], list[Judgement]] = field(default_factory=dict)
+    judgements: dict[tuple[str, int], list[Judgement]] = field(default_factory=dict)
     best: dict[tuple[str, int], list[Tensor]] = field(default_factory=dict)
 
     def whole(self) -> Scored:
-        judged = {key: Judgement(*map(torch.cat, zip(*parts, strict=True))) for key, parts in self.judged.items()}
+        judgements = {key: Judgement(*map(torch.cat, zip(*parts, strict=True))) for key, parts in self.judgements.items()}
         best = {key: torch.cat(parts).long() for key, parts in self.best.items()}
-        return Scored(torch.cat(self.label), torch.cat(self.lonlat), judged, best)
+        return Scored(torch.cat(self.label), torch.cat(self.lonlat), judgements, best)
 
 
 def score(
     models: Mapping[int, Model],
-    rows: Iterable[Asked],
+    rows: Iterable[Input],
     *,
     run: Path | None,
     by_region: bool = False,
     by_class: bool = False,
 ) -> Document:
-    """Score the models of every seed on labelled rows; nothing is written.
+    """Score the models of every seed on labelled rows, and write nothing.
 
-    Image, combined and calibrated are of the models' images and positions as in stage evaluate: a row without a position
-    counts for location as a uniform P(y|x), and is judged by its image alone. Models without an image classifier are
+    Image, combined and calibrated are computed as in stage evaluate: for a row without a position P(y|x) is uniform, and
+    the product is P(y|I). Models without an image classifier are
     scored on rows with a position, by location alone; without a calibration the calibrated product is left out.
 
     Args:
         models: by seed; of one label ratio of a run, or one model.
         rows: with their labels.
-        run: the artefacts of the models' run, which say where its labelled rows lie; None: there is none.
-        by_region: by latitude, cell and distance to the nearest labelled row too.
-        by_class: of each class too.
+        run: the artefacts of the models' run, which hold its labelled rows; None: there is none.
+        by_region: whether to score by latitude, cell and distance to the nearest labelled row as well.
+        by_class: whether to score each class as well.
 
     Returns:
-        `rows`, `scored`, `not_scored` by reason, `scored_without_position` by reason, `unknown_labels`, `respelt_labels`,
+        `rows`, `scored`, `not_scored` by reason, `scored_without_position` by reason, `unknown_labels`, `respelled_labels`,
         `classes` with rows, `seeds`, `label_ratio`, `metrics` (model, metric, mean and sd over seeds, as in metrics.json),
         and `regions` and `per_class` where they are asked for.
 
@@ -88,17 +88,17 @@ def score(
         raise DataError("the model has no location classifier with named classes", hint="name a project's folder with --model")
     image = first.image if first.image is not None and first.image.head is not None else None
     if by_region and image is None:
-        raise DataError("by region image and combined are compared: the model has no image classifier", hint="leave --by out")
-    intake = Intake(ClassNames(first.classes), image)
+        raise DataError("--by compares image and combined: the model has no image classifier", hint="leave --by out")
+    sorter = RowSorter(ClassNames(first.classes), image)
     growing = _Growing()
-    source = intake.usable(rows)
+    source = sorter.scorable(rows)
     while part := list(islice(source, BATCH)):
         _add(growing, models, part, imaged=image is not None)
-    intake.refuse_nothing(first.classes)
+    sorter.require_rows(first.classes)
     scored = growing.whole()
     ratio = ratio_of(first.folders[0].name) if run is not None else None
-    names = [name for name in MODELS if (name, 0) in scored.judged]
-    document = intake.account(first.classes) | {
+    names = [name for name in MODELS if (name, 0) in scored.judgements]
+    document = sorter.account(first.classes) | {
         "classes": len(scored.label.unique()),
         "classes_of_model": len(first.classes),
         "seeds": list(models) if run is not None else None,
@@ -114,28 +114,28 @@ def score(
 
 
 @torch.inference_mode()
-def _add(growing: _Growing, models: Mapping[int, Model], rows: Sequence[Labelled], *, imaged: bool) -> None:
+def _add(growing: _Growing, models: Mapping[int, Model], rows: Sequence[LabelledRow], *, imaged: bool) -> None:
     label = torch.tensor([row.label for row in rows])
-    lonlat = torch.tensor([[row.asked.lon, row.asked.lat] for row in rows], dtype=torch.float64)
+    lonlat = torch.tensor([[row.input.lon, row.input.lat] for row in rows], dtype=torch.float64)
     growing.label.append(label)
     growing.lonlat.append(lonlat)
-    features: dict[int, Tensor] = {}  # of each network: seeds may share one
+    features: dict[int, Tensor] = {}  # by network: seeds may share one
     squares = [row.square for row in rows if row.square is not None]
     for number, model in enumerate(models.values()):
         if imaged and model.image is not None and id(model.image.network) not in features:
             features[id(model.image.network)] = model.image.features_of_squares(squares)
-        of_image = features[id(model.image.network)] if imaged and model.image is not None else None
-        for name, log_p in model.log_p(of_image, lonlat):
+        image_features = features[id(model.image.network)] if imaged and model.image is not None else None
+        for name, log_p in model.log_p(image_features, lonlat):
             if not bool(log_p.isfinite().all()):
                 where = " and ".join(map(str, model.folders))
                 raise DataError(f"the model in {where} gives scores that are not finite", hint="dvc repro -f finetune-loc")
-            growing.judged.setdefault((name, number), []).append(metrics.judge(log_p, label))
+            growing.judgements.setdefault((name, number), []).append(metrics.judge(log_p, label))
             growing.best.setdefault((name, number), []).append(sole_best(log_p).int())
 
 
 def _metrics(scored: Scored, names: Sequence[str], *, seeds: int, classes: int) -> Document:
     scores: Scores = {
-        (ROLE, ROLE, name, seed): metrics.score(scored.judged[name, seed], scored.label, classes=classes)
+        (ROLE, ROLE, name, seed): metrics.score(scored.judgements[name, seed], scored.label, classes=classes)
         for name in names
         for seed in range(seeds)
     }
@@ -143,16 +143,16 @@ def _metrics(scored: Scored, names: Sequence[str], *, seeds: int, classes: int) 
 
 
 def _regions(scored: Scored, seeds: Sequence[int], run: Path | None, ratio: float | None) -> Document:
-    """As in regions.json; without the distances where nobody knows where the labelled rows lie."""
-    judges = ("image", "location", "combined")
-    hits = {name: torch.stack([scored.judged[name, seed].hits for seed in range(len(seeds))]) for name in judges}
+    """Return what regions.json holds, without distances where the positions of the labelled rows are unknown."""
+    compared = ("image", "location", "combined")
+    hits = {name: torch.stack([scored.judgements[name, seed].hits for seed in range(len(seeds))]) for name in compared}
     nearest_km = _nearest_km(scored, seeds, run, ratio)
-    found = regions(hits, scored.lonlat, nearest_km if nearest_km is not None else torch.zeros(hits["image"].shape))
-    return {kind: places for kind, places in found.items() if nearest_km is not None or kind != "distance"}
+    by_kind = regions(hits, scored.lonlat, nearest_km if nearest_km is not None else torch.zeros(hits["image"].shape))
+    return {kind: places for kind, places in by_kind.items() if nearest_km is not None or kind != "distance"}
 
 
 def _nearest_km(scored: Scored, seeds: Sequence[int], run: Path | None, ratio: float | None) -> Float[Tensor, "seeds n"] | None:
-    """From each row to the nearest one that lent its label to a seed's models; nan without a position."""
+    """Return the distance of each row to the nearest labelled row of each seed; nan without a position."""
     if run is None or ratio is None or not (run / "split" / "few_shot.parquet").is_file():
         return None
     observations, located = read_observations(run / "download"), ~scored.lonlat.isnan().any(1)

@@ -1,4 +1,4 @@
-"""What is known of where a model came from, read from the folders around it: for the card of an exported folder."""
+"""Where a model came from, read from the folders around it, for the card of an exported folder."""
 
 import json
 import subprocess
@@ -24,7 +24,7 @@ from cspops.library.model import Model
 from cspops.models.released import SOURCE
 
 STAGES = ("download", "split", "pretrain_img", "pretrain", "finetune_loc", "finetune_img")
-NOT_TOLD = ("seeds", "split.label_ratios", "dataset.max_rejected", "dataset.folder", "dataset.table")
+LEFT_OUT = ("seeds", "split.label_ratios", "dataset.max_rejected", "dataset.folder", "dataset.table")
 SAMPLE = {
     "title": "NASA Blue Marble tiles with Koeppen-Geiger climate zones",
     "licence": "imagery: public domain (NASA Earth Observatory); climate zones: BSD 3-clause",
@@ -33,89 +33,89 @@ SAMPLE = {
     "Koeppen-Geiger climate zones 1800-2100, Meteorologische Zeitschrift 26(2), 115-125, doi 10.1127/metz/2016/0816.",
     "non_commercial": False,
 }
-"""Of the embedded data; a test holds it to the README beside them."""
+"""Facts of the embedded data; a test compares them with the README beside the data."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Which model of which run it is."""
+    """The run and the part of it that a model is."""
 
     run: Path | None
-    """The folder with the outputs of the stages; None for a checkpoint of others."""
+    """The folder with the outputs of the stages; None for an imported checkpoint."""
     stage: str
-    """`run`: all that a project trained; `pretrain` or `finetune_loc`: one stage's model alone; `imported`; `unknown`."""
+    """`run`: all that a project trained; `pretrain` or `finetune_loc`: only that stage's model; `imported`; `unknown`."""
     seed: int | None = None
     label_ratio: float | None = None
 
     @property
     def piece(self) -> Path:
-        """Of a run, the folder of the seed and label ratio in that of a stage."""
+        """The folder of the seed and label ratio within a stage's folder."""
         assert self.seed is not None and self.label_ratio is not None
         return Path(f"seed_{self.seed}") / ratio_key(self.label_ratio)
 
 
 def origin_of(folder: Path, *, seed: int | None, label_ratio: float | None) -> Origin:
-    """What `cspops.load` would take of ``folder``; see there for the errors."""
+    """Return what `cspops.load` would load from ``folder``; see there for the errors."""
     run = run_of(folder)
     if run is not None:
-        return _of_piece(run.resolve(), "run", chosen_piece(run / "finetune_loc", seed, label_ratio))
+        return _origin_of_piece(run.resolve(), "run", chosen_piece(run / "finetune_loc", seed, label_ratio))
     here = folder.resolve()
     if here.parent.name == "pretrain" and here.name.startswith("seed_"):
         return Origin(here.parents[1], "pretrain", seed=int(here.name.removeprefix("seed_")))
     if here.parent.parent.name == "finetune_loc":
-        return _of_piece(here.parents[2], "finetune_loc", Path(*here.parts[-2:]))
+        return _origin_of_piece(here.parents[2], "finetune_loc", Path(*here.parts[-2:]))
     imported = (here / SOURCE).is_file() or (here.parent / SOURCE).is_file()
     return Origin(None, "imported" if imported else "unknown")
 
 
-def _of_piece(run: Path, stage: str, piece: Path) -> Origin:
+def _origin_of_piece(run: Path, stage: str, piece: Path) -> Origin:
     return Origin(run, stage, int(piece.parent.name.removeprefix("seed_")), ratio_of(piece.name))
 
 
 def params_of(run: Path) -> Document:
-    """The params that the run's outputs were made with, by path, as stage.json of each recorded them."""
-    found: Document = {}
+    """Return the params that the run's outputs were made with, by path, as each stage.json records them."""
+    params: Document = {}
     for stage in STAGES:
         file = run / stage / "stage.json"
         if file.is_file():
-            found |= read_json(file, remake=_remake(file))["params"]
-    return {path: _without_folders(value) for path, value in found.items() if path not in NOT_TOLD}
+            params |= read_json(file, remake=_remake(file))["params"]
+    return {path: _without_folders(value) for path, value in params.items() if path not in LEFT_OUT}
 
 
 def _without_folders(value: Any) -> Any:
-    """`file:NAME` for `file:PATH`: where a file lay is nobody's business."""
+    """Shorten `file:PATH` to `file:NAME`: the folders of a file are private."""
     if isinstance(value, dict):
         return {key: _without_folders(one) for key, one in value.items()}
     return f"file:{Path(value).name}" if isinstance(value, str) and value.startswith("file:") else value
 
 
 def data_of(origin: Origin, params: Document) -> Document:
-    """The data that the model was trained on: whose they are, how many, where on Earth."""
+    """Return the data that the model was trained on: publisher and licence, counts, where on Earth."""
     source = params.get("dataset.source")
-    found: Document = {"source": source, **_whose(source)}
+    facts: Document = {"source": source, **_publication(source)}
     if origin.run is None or not (origin.run / "download" / "observations.parquet").is_file():
-        return found
+        return facts
     observations = read_observations(origin.run / "download")
-    found |= {"observations": len(observations.obs_id), "classes": len(observations.classes)}
+    facts |= {"observations": len(observations.obs_id), "classes": len(observations.classes)}
     if (origin.run / "split" / "roles.parquet").is_file():
-        found |= _trained_on(origin, observations)
-    return found
+        facts |= _training_facts(origin, observations)
+    return facts
 
 
-def _trained_on(origin: Origin, observations: Observations) -> Document:
+def _training_facts(origin: Origin, observations: Observations) -> Document:
     assert origin.run is not None
     train = read_roles(origin.run / "split", observations.obs_id)["train"]
     located = observations.lonlat[train & observations.located]
-    found: Document = {"training_rows": int(train.sum()), "located_training_rows": len(located)}
+    facts: Document = {"training_rows": int(train.sum()), "located_training_rows": len(located)}
     if len(located):
-        found["box"] = [round(float(edge), 2) for edge in (*located.amin(0), *located.amax(0))]
+        facts["box"] = [round(float(edge), 2) for edge in (*located.amin(0), *located.amax(0))]
     if origin.label_ratio is not None and origin.seed is not None:
         few = read_few_shot(origin.run / "split", observations.obs_id, seed=origin.seed, ratio=origin.label_ratio)
-        found["labelled_rows"] = int(few.sum())
-    return found
+        facts["labelled_rows"] = int(few.sum())
+    return facts
 
 
-def _whose(source: str | None) -> Document:
+def _publication(source: str | None) -> Document:
     if source == "blue_marble":
         return SAMPLE
     if source is not None and (MANIFESTS / f"{source}.json").is_file():
@@ -131,35 +131,35 @@ def _whose(source: str | None) -> Document:
 
 
 def imported_from(folder: Path) -> Document:
-    """Of a folder that import-checkpoint wrote (or of encoder/ in it): the file it was made of."""
+    """Return the file that a folder of import-checkpoint (or encoder/ in it) was made of."""
     file = next((one / SOURCE for one in (folder, folder.resolve().parent) if (one / SOURCE).is_file()), None)
     about = {} if file is None else read_json(file, remake=_remake(file))
     return {key: about[key] for key in ("file", "sha256", "epoch", "kind") if key in about}
 
 
 def lacking(origin: Origin, model: Model) -> list[str]:
-    """A sentence for each part that a whole run may have and this model has not."""
-    found = []
+    """Return one sentence per part of a whole run that this model lacks."""
+    sentences = []
     if model.classifier is None:
-        found.append("Location classifier and class names: this is a location encoder alone.")
+        sentences.append("Location classifier and class names: this is only a location encoder.")
     elif model.classes is None:
-        found.append("Names of the classes: they are not beside the model; probabilities stand in the order of training.")
+        sentences.append("Names of the classes: they are not beside the model; probabilities are in the order of training.")
     if model.image is None:
-        found.append(f"Image network and image classifier: {_why_no_image(origin)}.")
+        sentences.append(f"Image network and image classifier: {_why_no_image(origin)}.")
     elif model.image.head is None:
-        found.append("Image classifier: P(y|I) are predictions that came with the data.")
+        sentences.append("Image classifier: P(y|I) are predictions that came with the data.")
     if model.calibration is None and model.image is not None:
-        found.append("Calibration: stage evaluate was not run, so that there is no calibrated product.")
+        sentences.append("Calibration: stage evaluate was not run, so that there is no calibrated product.")
     if origin.stage == "run":
-        found.append(
+        sentences.append(
             f"The location encoder before fine-tuning: `cspops export --model artifacts/pretrain/seed_{origin.seed}` writes it."
         )
-    return found
+    return sentences
 
 
 def _why_no_image(origin: Origin) -> str:
     if origin.run is None or origin.stage != "run":
-        return "this is a model of locations alone"
+        return "this is a model of locations only"
     if (origin.run / "finetune_img" / origin.piece / RELEASED).is_file():
         return "P(y|I) are predictions that came with the data"
     config = origin.run / "pretrain_img" / "config.json"
@@ -169,7 +169,7 @@ def _why_no_image(origin: Origin) -> str:
 
 
 def revision_of(folder: Path) -> Document | None:
-    """The commit that git has checked out around ``folder``, and whether sources or params differ from it; None without."""
+    """Return the commit checked out around ``folder``, and whether sources or params differ from it; None without git."""
 
     def git(*arguments: str) -> str | None:
         try:
@@ -191,15 +191,15 @@ def _remake(file: Path) -> str:
 
 KEPT = ("top1", "nll", "ece")
 ROWS = 1000
-"""Rows of which the model is asked again."""
+"""Rows that are predicted again."""
 LEAST_AGREEMENT = 0.99
-"""Another batch size, or another machine, may turn a class over where two are as likely."""
+"""Another batch size, or another machine, may change the best class where two are equally likely."""
 
 
 def metrics_of(origin: Origin, model: Model) -> tuple[Document, str | None]:
-    """`seeds` and `scores` (set, model, metric, then mean and sd over seeds, and top-1 of this seed); or why there are none.
+    """Return `seeds` and `scores` (by set, model, metric: mean and sd over seeds, top-1 of this seed), or why there are none.
 
-    The numbers count when stage evaluate's predictions of this seed and label ratio are those of the model, and the mean
+    The numbers are used when stage evaluate's predictions of this seed and label ratio are those of the model, and the mean
     over seeds of their top-1 is the one in metrics.json.
     """
     if origin.run is None or origin.label_ratio is None or origin.seed is None:
@@ -208,10 +208,10 @@ def metrics_of(origin: Origin, model: Model) -> tuple[Document, str | None]:
     if not predictions.is_file() or not file.is_file():
         return {}, "Metrics: stage evaluate was not run."
     key, observations = ratio_key(origin.label_ratio), read_observations(origin.run / "download")
-    rows = _of_ratio(predictions, key, observations)
+    rows = _predictions_of_ratio(predictions, key, observations)
     own = rows.filter(pc.equal(rows["seed"], origin.seed))
     summary = json.loads(file.read_text(encoding="utf-8"))
-    if not len(own) or not _is_of(own, observations, model) or not _agree(rows, summary, key):
+    if not len(own) or not _were_made_by(own, observations, model) or not _agrees_with(rows, summary, key):
         return {}, "Metrics: those in reports are of another run (dvc repro evaluate)."
     models = MODELS if model.image is not None else ("location",)
     scores = {
@@ -227,8 +227,8 @@ def metrics_of(origin: Origin, model: Model) -> tuple[Document, str | None]:
     return {"seeds": sorted(rows["seed"].unique().to_pylist()), "scores": scores}, None
 
 
-def _of_ratio(file: Path, key: str, observations: Observations) -> pa.Table:
-    """The rows of a label ratio: seed, role, obs_id, label and the best class of each model, -1 where all are as likely."""
+def _predictions_of_ratio(file: Path, key: str, observations: Observations) -> pa.Table:
+    """Return the rows of a label ratio: seed, role, obs_id, label, best class per model (-1 where all are equally likely)."""
     table = pq.read_table(file, columns=["seed", "label_ratio", "role", "obs_id", "label", *MODELS])
     ratios = [ratio for ratio in table["label_ratio"].unique().to_pylist() if ratio_key(ratio) == key]
     table = table.filter(pc.is_in(table["label_ratio"], pa.array(ratios, pa.float64())))
@@ -241,8 +241,8 @@ def _of_ratio(file: Path, key: str, observations: Observations) -> pa.Table:
     return table
 
 
-def _is_of(own: pa.Table, observations: Observations, model: Model) -> bool:
-    """Whether the model says of the first located rows what the table says it said."""
+def _were_made_by(own: pa.Table, observations: Observations, model: Model) -> bool:
+    """Return whether the model predicts for the first located rows what the table holds."""
     place = pc.index_in(own["obs_id"], pa.array(observations.obs_id)).to_pylist()
     if None in place:
         return False
@@ -250,12 +250,12 @@ def _is_of(own: pa.Table, observations: Observations, model: Model) -> bool:
     some = (~lonlat.isnan().any(1)).nonzero()[:ROWS, 0]
     if not len(some):
         return True
-    answer = model.location_log_p(lonlat[some]).argmax(1).numpy()
-    return bool((answer == own["location"].to_numpy()[some.numpy()]).mean() >= LEAST_AGREEMENT)
+    predicted = model.location_log_p(lonlat[some]).argmax(1).numpy()
+    return bool((predicted == own["location"].to_numpy()[some.numpy()]).mean() >= LEAST_AGREEMENT)
 
 
-def _agree(rows: pa.Table, summary: Document, key: str) -> bool:
-    """Whether the table's mean over seeds of top-1 of the product is that of metrics.json, on every set."""
+def _agrees_with(rows: pa.Table, summary: Document, key: str) -> bool:
+    """Return whether top-1 of the product, averaged over the table's seeds, is that of metrics.json on every set."""
     for role, ratios in summary.items():
         of_role = rows.filter(pc.equal(rows["role"], role))
         of_seeds = [of_role.filter(pc.equal(of_role["seed"], seed)) for seed in of_role["seed"].unique().to_pylist()]
@@ -270,5 +270,5 @@ def _agree(rows: pa.Table, summary: Document, key: str) -> bool:
 
 
 def _top1(rows: pa.Table, name: str) -> float:
-    """Per cent."""
+    """Return top-1 accuracy in per cent."""
     return 100 * float((rows[name].to_numpy() == rows["label"].to_numpy()).mean()) if len(rows) else 0.0

@@ -1,8 +1,8 @@
-"""The models in a folder that `cspops export` wrote: each part in a folder of its own, and nothing of the project around it.
+"""Models in a folder that `cspops export` wrote, each part in a folder of its own, without the project around it.
 
 location_encoder/, location_classifier/, image_network/ and image_head/ hold config.json and model.safetensors;
-classes.json, calibration.json and reading.json what else an answer needs. export.json tells what is there; a folder
-without it is no export.
+classes.json, calibration.json and reading.json hold what else a prediction needs. export.json lists the contents; a
+folder without it is no export.
 """
 
 import json
@@ -29,12 +29,12 @@ AGAIN = "copy the whole folder again, or cspops export --out FOLDER --force"
 
 
 def is_export(folder: Path) -> bool:
-    """Whether `cspops export` wrote the folder."""
+    """Return whether `cspops export` wrote the folder."""
     return (folder / ABOUT).is_file()
 
 
 def write_parts(folder: Path, model: Model) -> None:
-    """Write the parts that the model has into an empty folder; export.json is the caller's."""
+    """Write the parts that the model has into an empty folder; the caller writes export.json."""
     save_model(folder / ENCODER, model.encoder, model.encoder.config)
     if model.classifier is not None:
         save_model(folder / CLASSIFIER, model.classifier, model.classifier.config)
@@ -51,14 +51,14 @@ def write_parts(folder: Path, model: Model) -> None:
 
 
 def reading_facts(reading: "Reading") -> dict[str, Any]:
-    """How images of more than 8 bits or three bands become RGB, for JSON."""
+    """Return, for JSON, how images of more than 8 bits or three bands become RGB."""
     return {"bands": reading.bands and list(reading.bands), "black": reading.black, "white": reading.white}
 
 
 def read_parts(folder: Path, device: torch.device) -> Model:
-    """The model that `write_parts` wrote; its answers are the same numbers.
+    """Return the model that `write_parts` wrote; it computes the same numbers.
 
-    DataError for a folder from which something is missing.
+    Raise a DataError where something is missing from the folder.
     """
     if not (folder / CLASSIFIER).is_dir():
         return Model(load_location_encoder(folder / ENCODER, remake=AGAIN).to(device), device=device)

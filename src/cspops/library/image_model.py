@@ -1,4 +1,4 @@
-"""The image side of a model: images as a caller has them, to features and log P(y|I)."""
+"""The image side of a model: from a caller's images to features and log P(y|I)."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -38,25 +38,25 @@ class ImageModel:
     """How images of more than 8 bits or three bands become RGB, as when the model was trained."""
     device: torch.device
     folder: Path | None = None
-    """Where the network was read."""
+    """The folder that the network was read from."""
 
     def features(self, images: Any) -> Float[Tensor, "n k"]:
-        """F(I), float32; computed and rounded as stage featurize does, so that a head sees what it was trained on.
+        """Return F(I), float32; computed and rounded as by stage featurize, so that a head sees what it was trained on.
 
-        DataError for an image that cannot be read, which is named by its path or number.
+        Raise a DataError, with path or number, for an image that cannot be read.
         """
         return self.features_of_squares(self._squares(images))
 
     def features_of_squares(self, squares: Iterable[UInt8[np.ndarray, "px px 3"]]) -> Float[Tensor, "n k"]:
-        """`features` of what `square_of` gave."""
+        """Return `features` of squares that `square_of` returned."""
         source = iter(squares)
         batches = (torch.from_numpy(np.stack(some)) for some in iter(lambda: list(islice(source, BATCH)), []))
-        found = [answer.float() for answer in image_features(self.network, batches, device=self.device)]
-        return torch.cat(found) if found else torch.empty(0, self.network.dim)
+        parts = [features.float() for features in image_features(self.network, batches, device=self.device)]
+        return torch.cat(parts) if parts else torch.empty(0, self.network.dim)
 
     @property
     def predictor(self) -> ImagePredictor:
-        """log P(y|I) of what `features` gave; DataError without a classifier."""
+        """The predictor of log P(y|I) from `features`; DataError without a classifier."""
         if self.head is None:
             raise DataError(
                 "this model has no image classifier: its P(y|I) are those that came with the data",
@@ -65,7 +65,7 @@ class ImageModel:
         return ImagePredictor(self.head, self.device)
 
     def square_of(self, image: Any) -> UInt8[np.ndarray, "px px 3"]:
-        """What the network is given of an image; UnreadableImage where it cannot be read."""
+        """Return an image as input of the network; raise UnreadableImage where it cannot be read."""
         config = self.network.config
         return square(self._rgb(image), config["px"], crop=config["crop"], interpolation=config["interpolation"])
 
@@ -86,7 +86,7 @@ class ImageModel:
 
 
 def _listed(images: Any) -> Sequence[Any]:
-    """One image an item."""
+    """Return images as a list, one item per image."""
     if isinstance(images, Tensor):
         images = images.cpu().numpy()
     if isinstance(images, np.ndarray):
@@ -103,26 +103,26 @@ def _listed(images: Any) -> Sequence[Any]:
 
 
 def load_image_model(run: Path, piece: Path, device: torch.device, *, like: ImageModel | None = None) -> ImageModel | None:
-    """The image model of a whole run, in eval mode on ``device``.
+    """Load the image model of a whole run, in eval mode on ``device``.
 
-    The network is the fine-tuned one of the piece where there is one, else F*; None where there is neither, as where the data
-    came with image features. Where it is the one of ``like``, another piece's, both share it.
+    The network is the fine-tuned one of the piece where there is one, else F*. None is returned where there is neither, as
+    where the data came with image features. A network that ``like``, the model of another piece, holds already is shared.
     """
     folder = run / "finetune_img" / piece
     fine_tuned = folder / "network"
-    of_network, remake = (
+    network_folder, remake = (
         (fine_tuned, "dvc repro finetune-img") if fine_tuned.is_dir() else (run / "pretrain_img", "dvc repro pretrain-img")
     )
-    if not (of_network / "config.json").is_file():
+    if not (network_folder / "config.json").is_file():
         return None
-    config = load_config(of_network, remake=remake)
+    config = load_config(network_folder, remake=remake)
     if config["model"] == GIVEN:
         return None
-    if like is not None and like.folder == of_network:
+    if like is not None and like.folder == network_folder:
         network = like.network
     else:
         network = rebuild_image_network(config)
-        load_weights(of_network, network, remake=remake)
+        load_weights(network_folder, network, remake=remake)
         network = network.to(device).eval()
     head = load_image_classifier(folder).to(device) if (folder / "config.json").is_file() else None
-    return ImageModel(network, head, read_reading(run / "download"), device, of_network)
+    return ImageModel(network, head, read_reading(run / "download"), device, network_folder)

@@ -1,4 +1,4 @@
-"""Rows that can be scored: each with its class, and an account of those that cannot and why."""
+"""Rows that can be scored, each with its class, and an account of those that cannot, and why."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,21 +9,12 @@ import numpy as np
 
 from cspops.errors import DataError, listed
 from cspops.intake.judging.labels import normalised
-from cspops.library.asked import NO_POSITION, Asked
+from cspops.library.inputs import NO_POSITION, Input
 from cspops.pixels.unreadable import UnreadableImage
 from cspops.shapes import UInt8
 
 if TYPE_CHECKING:
     from cspops.library.image_model import ImageModel
-
-
-@dataclass(frozen=True)
-class Match:
-    """The class that a label stands for."""
-
-    number: int
-    exact: bool
-    """Whether the class is spelt as the label is."""
 
 
 class ClassNames:
@@ -36,17 +27,14 @@ class ClassNames:
         for number, name in enumerate(classes):
             self._alike.setdefault(_plain(name), []).append(number)
 
-    def match(self, label: str) -> Match | None:
-        """The class called ``label``, or the only one that differs from it in case, blanks or Unicode form alone.
+    def match(self, label: str) -> int | None:
+        """Return the number of the class called ``label``, or of the only one that differs in case, blanks or Unicode form.
 
         None where there is none, or where several differ so little.
         """
-        number = self._exact.get(label)
-        if number is not None:
-            return Match(number, exact=True)
-        number = self._exact.get(normalised(label))
+        number = self._exact.get(label, self._exact.get(normalised(label)))
         alike = [number] if number is not None else self._alike.get(_plain(label), [])
-        return Match(alike[0], exact=False) if len(alike) == 1 else None
+        return alike[0] if len(alike) == 1 else None
 
 
 def _plain(name: str) -> str:
@@ -60,20 +48,20 @@ EXAMPLES = 3
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledRow:
     """A row that can be scored."""
 
-    asked: Asked
+    input: Input
     label: int
     square: UInt8[np.ndarray, "px px 3"] | None
-    """What the network is given; None where no image is asked for."""
+    """The input of the network; None where images are not used."""
 
 
 @dataclass
-class Intake:
-    """Sorts rows into those that can be scored and those that cannot, and counts both. ``image`` reads the images.
+class RowSorter:
+    """Sorts rows into those that can be scored and those that cannot, and counts both.
 
-    Without an image model rows are scored by their position, and those without one cannot be.
+    ``image`` reads the images. Without an image model rows are scored by their position, and those without one cannot be.
     """
 
     names: ClassNames
@@ -82,35 +70,35 @@ class Intake:
     reasons: Counter[str] = field(default_factory=Counter)
     """Why rows cannot be scored."""
     examples: dict[str, list[str]] = field(default_factory=dict)
-    """Where the first `EXAMPLES` rows of each reason stand."""
+    """The first `EXAMPLES` rows of each reason."""
     unknown: Counter[str] = field(default_factory=Counter)
     """Labels that the model does not know."""
-    respelt: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """Labels that are spelt otherwise than their class, which is given by its number, with their rows."""
+    respelled: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Labels spelled otherwise than their class: the number of the class, and how many rows."""
     unplaced: Counter[str] = field(default_factory=Counter)
     """Why rows that are scored have no position."""
 
-    def usable(self, rows: Iterable[Asked]) -> Iterator[Labelled]:
-        """The rows that can be scored, in order, as they are needed."""
+    def scorable(self, rows: Iterable[Input]) -> Iterator[LabelledRow]:
+        """Yield the rows that can be scored, in order."""
         for row in rows:
             self.rows += 1
-            found = self._judged(row)
-            if isinstance(found, Labelled):
-                yield found
+            result = self._sorted(row)
+            if isinstance(result, LabelledRow):
+                yield result
             else:
-                self.reasons[found] += 1
-                places = self.examples.setdefault(found, [])
+                self.reasons[result] += 1
+                places = self.examples.setdefault(result, [])
                 if len(places) < EXAMPLES:
                     places.append(row.where)
 
-    def _judged(self, row: Asked) -> Labelled | str:
-        """The row with its class and image, or why it cannot be scored."""
+    def _sorted(self, row: Input) -> LabelledRow | str:
+        """Return the row with its class and image, or why it cannot be scored."""
         if row.error is not None:
             return row.error
         if row.label is None or not row.label.strip():
             return NO_LABEL
-        match = self.names.match(row.label)
-        if match is None:
+        number = self.names.match(row.label)
+        if number is None:
             self.unknown[row.label] += 1
             return UNKNOWN
         square, unplaced = None, np.isnan(row.lon)
@@ -125,12 +113,12 @@ class Intake:
             return row.problem or NO_POSITION
         if unplaced:
             self.unplaced[row.problem or NO_POSITION] += 1
-        if not match.exact:
-            self.respelt[row.label] = match.number, self.respelt.get(row.label, (0, 0))[1] + 1
-        return Labelled(row, match.number, square)
+        if self.names.classes[number] != row.label:
+            self.respelled[row.label] = number, self.respelled.get(row.label, (0, 0))[1] + 1
+        return LabelledRow(row, number, square)
 
     def account(self, classes: Sequence[str]) -> dict[str, Any]:
-        """For the report: where every row ended."""
+        """Return how every row was counted, for JSON."""
         return {
             "rows": self.rows,
             "scored": self.rows - self.reasons.total(),
@@ -139,27 +127,27 @@ class Intake:
             },
             "scored_without_position": dict(self.unplaced.most_common()),
             "unknown_labels": dict(self.unknown.most_common()),
-            "respelt_labels": {
-                label: {"class": classes[number], "rows": count} for label, (number, count) in self.respelt.items()
+            "respelled_labels": {
+                label: {"class": classes[number], "rows": count} for label, (number, count) in self.respelled.items()
             },
         }
 
-    def refuse_nothing(self, classes: Sequence[str]) -> None:
-        """DataError when no row can be scored: why."""
+    def require_rows(self, classes: Sequence[str]) -> None:
+        """Raise a DataError with the reasons when no row can be scored."""
         if self.rows > self.reasons.total():
             return
         if not self.rows:
             raise DataError("there is no row to score", hint="name a folder, a table or images with --on")
         if self.unknown.total() == self.rows:
-            theirs = listed(repr(label) for label, _ in self.unknown.most_common())
+            labels = listed(repr(label) for label, _ in self.unknown.most_common())
             raise DataError(
-                f"no label is a class of the model: the labels are {theirs}; the classes are {listed(map(repr, classes))}",
-                hint="labels come from a table's column label, or from the name of the folder that an image lies in",
+                f"no label is a class of the model: the labels are {labels}; the classes are {listed(map(repr, classes))}",
+                hint="labels come from the column label of a table, or from the name of an image's folder",
             )
         if self.reasons[NO_LABEL] == self.rows:
             raise DataError(
                 f"none of the {self.rows:,} rows has a label",
-                hint="a table needs a column called label, and images of a folder lie in one called as their class",
+                hint="a table needs a column called label, and images lie in a folder named like their class",
             )
         reasons = "; ".join(f"{reason} ({count:,})" for reason, count in self.reasons.most_common(5))
         raise DataError(

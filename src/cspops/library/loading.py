@@ -1,8 +1,7 @@
-"""From a folder on disk to a `Model`: a whole run, or one stage's model of a seed."""
+"""Load a `Model` from a folder: a whole run, or one stage's model of a seed."""
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -15,10 +14,7 @@ from cspops.library.model import Model
 from cspops.models.checkpoint import load_config
 from cspops.models.loading import load_location_classifier, load_location_encoder
 
-if TYPE_CHECKING:
-    from cspops.library.image_model import ImageModel
-
-WHAT = (
+LOADABLE = (
     "name a project's folder (or its artifacts), artifacts/pretrain/seed_0, artifacts/finetune_loc/seed_0/label_100, "
     "or a folder that cspops export or import-checkpoint wrote"
 )
@@ -28,7 +24,7 @@ RATIO = re.compile(r"label_(\d+(?:p\d+)?)")
 def load(
     path: str | Path = ".", *, seed: int | None = None, label_ratio: float | None = None, device: str | torch.device = "cpu"
 ) -> Model:
-    """The model in a folder.
+    """Load the model in a folder.
 
     A project's folder (or its `artifacts`) gives what was trained there: the location classifier and the image model of one
     seed and label ratio, and the calibration that validation chose. A folder of stage pretrain or of `encoder/` gives the
@@ -39,74 +35,76 @@ def load(
         path: the folder.
         seed: of a whole run; None: the smallest that is there.
         label_ratio: of a whole run; None: the largest that is there.
-        device: where it computes; answers are on the CPU.
+        device: where it computes; results are on the CPU.
 
     Raises:
         DataError: there is no such folder, seed or ratio, or the files are not whole.
     """
-    folder, place = _there(path), torch.device(device)
+    folder, place = _existing(path), torch.device(device)
     run = run_of(folder)
     if run is not None:
         return _whole_run(run, chosen_piece(run / "finetune_loc", seed, label_ratio), place)
     if seed is not None or label_ratio is not None:
-        raise DataError(f"{folder} is no whole run: it has no choice of seed and label ratio", hint=WHAT)
+        raise DataError(f"{folder} is no whole run: it has no choice of seed and label ratio", hint=LOADABLE)
     if is_export(folder):
         return read_parts(folder, place)
     if (folder / "encoder" / "config.json").is_file() and not (folder / "config.json").exists():
         folder = folder / ("classifier" if (folder / "classifier" / "config.json").is_file() else "encoder")
     if not (folder / "config.json").exists():
-        raise DataError(f"{folder if folder.name else folder.absolute()} holds no trained model", hint=WHAT)
-    config = load_config(folder, remake=WHAT)
+        raise DataError(f"{folder if folder.name else folder.absolute()} holds no trained model", hint=LOADABLE)
+    config = load_config(folder, remake=LOADABLE)
     if "classes" in config:
-        classifier = load_location_classifier(folder, remake=WHAT).to(place)
+        classifier = load_location_classifier(folder, remake=LOADABLE).to(place)
         names = _names_beside(folder, classifier.class_embedding.linear.out_features)
         return Model(classifier.encoder, classifier, classes=names, device=place, folders=(folder,))
-    return Model(load_location_encoder(folder, remake=WHAT).to(place), device=place, folders=(folder,))
+    return Model(load_location_encoder(folder, remake=LOADABLE).to(place), device=place, folders=(folder,))
 
 
 def load_seeds(
     path: str | Path = ".", *, label_ratio: float | None = None, device: str | torch.device = "cpu"
 ) -> dict[int, Model]:
-    """The models of every seed of a whole run at one label ratio, by seed; F* is held once where all judge by it.
+    """Load the models of every seed of a whole run at one label ratio, by seed; they share F* where all use it.
 
-    Arguments and errors as of `load`; DataError too where the folder is no whole run.
+    Arguments and errors are those of `load`; a folder that is no whole run is a DataError too.
     """
-    folder, place = _there(path), torch.device(device)
+    folder, place = _existing(path), torch.device(device)
     run = run_of(folder)
     if run is None:
-        raise DataError(f"{folder} is no whole run: it has one model", hint=WHAT)
+        raise DataError(f"{folder} is no whole run: it has one model", hint=LOADABLE)
     first = chosen_piece(run / "finetune_loc", None, label_ratio)
-    found: dict[int, Model] = {}
+    models: dict[int, Model] = {}
     for seed in _seeds(run / "finetune_loc"):
         piece = chosen_piece(run / "finetune_loc", seed, ratio_of(first.name))
-        found[seed] = _whole_run(run, piece, place, like=next(iter(found.values()), None))
-    return found
+        models[seed] = _whole_run(run, piece, place, like=next(iter(models.values()), None))
+    return models
 
 
 def run_of(folder: Path) -> Path | None:
-    """The artefacts of a whole run, where ``folder`` is them or the project that holds them."""
+    """Return the artefacts of a whole run in ``folder``, a project or its artefacts; None where there is none."""
     return next((one for one in (folder / "artifacts", folder) if (one / "finetune_loc").is_dir()), None)
 
 
 def ratio_of(key: str) -> float:
-    """The label ratio that `splits.ratio_key` has named; ValueError for another name."""
+    """Return the label ratio that `splits.ratio_key` has named; raise a ValueError for another name."""
     match = RATIO.fullmatch(key)
     if match is None:
         raise ValueError(f"{key!r} names no label ratio")
     return float(match[1].replace("p", ".")) / 100
 
 
-def _there(path: str | Path) -> Path:
+def _existing(path: str | Path) -> Path:
     folder = Path(path)
     if not folder.is_dir():
-        raise DataError(f"{folder} is {'a file' if folder.is_file() else 'missing'}", hint=WHAT)
+        raise DataError(f"{folder} is {'a file' if folder.is_file() else 'missing'}", hint=LOADABLE)
     return folder
 
 
 def _whole_run(run: Path, piece: Path, device: torch.device, *, like: Model | None = None) -> Model:
+    from cspops.library.image_model import load_image_model  # needs torchvision, which location models do without
+
     classifier = load_location_classifier(run / "finetune_loc" / piece, remake="dvc repro finetune-loc").to(device)
     classes = tuple(read_json(run / "download" / "classes.json", remake="dvc repro download"))
-    image = _image(run, piece, device, like.image if like is not None else None)
+    image = load_image_model(run, piece, device, like=like.image if like is not None else None)
     folders = [run / "finetune_loc" / piece]
     if image is not None and image.folder is not None:
         folders += [image.folder, run / "finetune_img" / piece]
@@ -118,7 +116,7 @@ def _seeds(folder: Path) -> list[int]:
 
 
 def chosen_piece(folder: Path, seed: int | None, label_ratio: float | None) -> Path:
-    """`seed_S/label_P` in a stage's folder; DataError names what is there when the one asked for is not."""
+    """Return `seed_S/label_P` in a stage's folder; raise a DataError that lists what exists where this one does not."""
     seeds = _seeds(folder)
     if not seeds or (seed is not None and seed not in seeds):
         has = f"it has {', '.join(map(str, seeds))}" if seeds else "it has none"
@@ -131,15 +129,8 @@ def chosen_piece(folder: Path, seed: int | None, label_ratio: float | None) -> P
     return Path(chosen.name) / ratio_key(ratios[-1] if label_ratio is None else label_ratio)
 
 
-def _image(run: Path, piece: Path, device: torch.device, like: "ImageModel | None") -> "ImageModel | None":
-    """The image model of a whole run; None where the data came with features or predictions instead of images."""
-    from cspops.library.image_model import load_image_model
-
-    return load_image_model(run, piece, device, like=like)
-
-
 def _calibration(run: Path, piece: Path) -> Calibration | None:
-    """What validation chose for the piece; None before stage evaluate."""
+    """Return the calibration that validation chose for the piece; None before stage evaluate."""
     file = run / "evaluate" / "calibration.json"
     if not file.is_file():
         return None
@@ -148,7 +139,7 @@ def _calibration(run: Path, piece: Path) -> Calibration | None:
 
 
 def _names_beside(folder: Path, count: int) -> tuple[str, ...] | None:
-    """Names of the classes of a folder of stage finetune-loc, from the run or the export that it lies in."""
+    """Return the class names for a folder of stage finetune-loc, from the run or the export that it lies in."""
     above = folder.resolve().parents[:3]
     file = next((one / "download" / "classes.json" for one in above if (one / "download").is_dir()), None)
     if is_export(above[0]):

@@ -1,4 +1,4 @@
-"""A trained model in one's own code: embeddings of places and images, and probabilities of classes."""
+"""A trained model for use in your own code: embeddings of places and images, and probabilities of classes."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,21 +21,21 @@ ORDER = "positions are degrees, longitude first: [[8.54, 47.37]] is Zurich"
 
 
 def as_lonlat(values: Any) -> Float[Tensor, "n 2"]:
-    """Float64 positions (n, 2) with longitudes in [-180, 180), of a tensor, an array or nested lists; (2,) is one position.
+    """Return float64 positions (n, 2), longitudes in [-180, 180), from a tensor, array or nested lists; (2,) is one position.
 
-    Longitudes to 360 are taken; a row of two nan is a row without a position.
+    Longitudes up to 360 are accepted; a row of two nan has no position.
 
     Raises:
-        DataError: another shape, no numbers, or a row that is nowhere on Earth, which is named. When second numbers lie
-            beyond 90 degrees and all first ones do not, latitude came first, and the sentence says so.
+        DataError: another shape, no numbers, or a row that is nowhere on Earth. When second numbers lie beyond 90 degrees and
+            all first ones do not, the message says that latitude came first.
     """
     try:
-        found = values.detach().cpu().double() if isinstance(values, Tensor) else torch.from_numpy(_array(values))
+        points = values.detach().cpu().double() if isinstance(values, Tensor) else torch.from_numpy(_array(values))
     except (TypeError, ValueError):
-        raise DataError("positions must be numbers, two a row", hint=ORDER) from None
-    lonlat = found.reshape(1, 2) if found.shape == (2,) else found
+        raise DataError("positions must be numbers, two per row", hint=ORDER) from None
+    lonlat = points.reshape(1, 2) if points.shape == (2,) else points
     if lonlat.ndim != 2 or lonlat.shape[1] != 2:
-        raise DataError(f"positions have shape {tuple(found.shape)}, not (n, 2)", hint=ORDER)
+        raise DataError(f"positions have shape {tuple(points.shape)}, not (n, 2)", hint=ORDER)
     lon, lat = lonlat.unbind(1)
     half = lon.isnan() != lat.isnan()
     if bool(half.any()):
@@ -44,7 +44,7 @@ def as_lonlat(values: Any) -> Float[Tensor, "n 2"]:
     if len(wrong):
         row = int(wrong[0])
         exchanged = bool((lat.abs() > 90).any()) and bool((lon[~lon.isnan()].abs() <= 90).all())
-        why = "latitude stands first" if exchanged else "that is nowhere on Earth"
+        why = "latitude comes first" if exchanged else "that is nowhere on Earth"
         raise DataError(f"position {row} is ({lon[row]:g}, {lat[row]:g}): {why}", hint=ORDER)
     return torch.stack((torch.where(lon >= 180, lon - 360, lon), lat), 1)  # exact for all others, which wrapping is not
 
@@ -54,9 +54,9 @@ def _array(values: Any) -> np.ndarray:
     return np.array(array, copy=True)
 
 
-def like(answer: Tensor, given: Any) -> Any:
-    """``answer`` as what was given: a tensor for a tensor, else a numpy array."""
-    return answer if isinstance(given, Tensor) else answer.numpy()
+def like(result: Tensor, given: Any) -> Any:
+    """Return ``result`` in the type of what was given: a tensor for a tensor, else a numpy array."""
+    return result if isinstance(given, Tensor) else result.numpy()
 
 
 ROWS = 8192
@@ -65,10 +65,10 @@ ROWS = 8192
 
 @dataclass(frozen=True)
 class Model:
-    """What a folder of models can do; parts that it lacks are None. Everything is in eval mode, and no gradient is kept.
+    """The models of a folder; parts that it lacks are None. Everything is in eval mode, and no gradient is kept.
 
-    Tensors are answered with tensors, arrays and lists with arrays. Positions are degrees, longitude first (WGS84);
-    batches may have any size, also none.
+    Methods return tensors for tensors, and arrays for arrays and lists. Positions are degrees, longitude first (WGS84);
+    batches may have any size, also 0.
     """
 
     encoder: LocationEncoder
@@ -79,37 +79,37 @@ class Model:
     calibration: Calibration | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     folders: tuple[Path, ...] = ()
-    """What it was read from."""
+    """The folders that it was read from."""
 
     @torch.inference_mode()
     def encode_location(self, lonlat: Any) -> Any:
-        """Location embeddings e(x), float32 (n, d), of positions (n, 2); nan where a position is nan.
+        """Return location embeddings e(x), float32 (n, d), of positions (n, 2); nan where a position is nan.
 
-        DataError for what is no position (see `as_lonlat`).
+        Raise a DataError for what is no position (see `as_lonlat`).
         """
         points = as_lonlat(lonlat)
         parts = [self.encoder(some.to(self.device)).cpu() for some in points.nan_to_num().split(ROWS)]
-        found = torch.cat(parts) if parts else torch.empty(0, self.encoder.dim)
-        return like(found.where(~points.isnan().any(1, keepdim=True), torch.nan), lonlat)
+        embeddings = torch.cat(parts) if parts else torch.empty(0, self.encoder.dim)
+        return like(embeddings.where(~points.isnan().any(1, keepdim=True), torch.nan), lonlat)
 
     def encode_image(self, images: Any) -> Any:
-        """Image features F(I), float32 (n, k): of the fine-tuned network where there is one, else of the frozen F*.
+        """Return image features F(I), float32 (n, k), of the fine-tuned network where there is one, else of the frozen F*.
 
-        ``images`` are paths, bytes or PIL images in a list, or uint8 (n, h, w, 3). DataError without an image network.
+        ``images`` are paths, bytes or PIL images in a list, or uint8 (n, h, w, 3). Raise a DataError without an image network.
         """
         return like(self._image().features(images), images)
 
     @torch.inference_mode()
     def predict_proba(self, images: Any = None, lonlat: Any = None, *, calibrated: bool = False) -> Any:
-        """Probabilities of the classes, float64 (n, q): P(y|I) P(y|x) of both, else P(y|I) of images or P(y|x) of positions.
+        """Return class probabilities, float64 (n, q): P(y|I) P(y|x) of both, else P(y|I) of images or P(y|x) of positions.
 
         Args:
             images: as for `encode_image`, or None.
-            lonlat: positions (n, 2), or None; a row of nan is judged by its image alone (uniform without an image).
+            lonlat: positions (n, 2), or None; a row of nan gets P(y|I) (uniform without an image).
             calibrated: softmax(z / T) P(y|x)^w with T and w fitted on validation, instead of the plain product.
 
         Raises:
-            DataError: neither is given, their numbers differ, or the model lacks a part that is asked for.
+            DataError: neither is given, their counts differ, or the model lacks a part that is needed.
         """
         if images is None and lonlat is None:
             raise DataError("neither images nor positions are given", hint="predict_proba(images, lonlat)")
@@ -122,14 +122,14 @@ class Model:
         places = None if lonlat is None else as_lonlat(lonlat)
         features = None if images is None else self._image().features(images)
         if features is not None and places is not None and len(features) != len(places):
-            raise DataError(f"{len(features)} images and {len(places)} positions", hint="one position an image, nan for none")
+            raise DataError(f"{len(features)} images and {len(places)} positions", hint="one position per image, nan for none")
         name = "location" if features is None else "image" if places is None else "calibrated" if calibrated else "combined"
         log_p = next(one for which, one in self.log_p(features, places) if which == name)
         return like(log_p.exp(), given)
 
     @torch.inference_mode()
     def location_log_p(self, lonlat: Float[Tensor, "n 2"]) -> Float[Tensor, "n q"]:
-        """log P(y|x) in float64 of positions that were checked; uniform where they are nan."""
+        """Return log P(y|x) in float64 of checked positions; uniform where they are nan."""
         return dict(self.log_p(None, lonlat))["location"]
 
     def log_p(
@@ -139,9 +139,9 @@ class Model:
         *,
         imaged: Bool[Tensor, "m"] | None = None,
     ) -> Iterator[tuple[str, Float[Tensor, "m q"]]]:
-        """Name and log P of each model, as `Predictor.log_p` has them, of image features and of positions that were checked.
+        """Yield name and log P of each model, as `Predictor.log_p` does, for image features and checked positions.
 
-        DataError where a classifier is needed that this model lacks.
+        Raise a DataError where this model lacks a classifier that is needed.
         """
         if lonlat is not None and self.classifier is None:
             raise DataError(
@@ -159,7 +159,7 @@ class Model:
 
 
 def top_classes(p: Float[Tensor, "n q"], classes: Sequence[str], k: int) -> list[list[tuple[str, float]]]:
-    """The ``k`` best classes of each row and their probabilities, best first."""
+    """Return the ``k`` best classes of each row with their probabilities, best first."""
     best = p.topk(min(k, p.shape[1]), dim=1)
     return [
         [(classes[number], value) for number, value in zip(numbers, values, strict=True)]

@@ -1,4 +1,4 @@
-"""What the trained models say of images that a user names, a few at a time."""
+"""Predictions of the trained models for images that a user names, a few at a time."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ import torch
 
 from cspops.data.json_files import Document
 from cspops.errors import DataError
-from cspops.library.asked import Asked
+from cspops.library.inputs import Input
 from cspops.library.model import Model, top_classes
 from cspops.pixels.unreadable import UnreadableImage
 
 BATCH = 64
-"""Rows that are held at once."""
+"""Rows that are in memory at once."""
 MODELS = ("combined", "image", "location")
 
 Guesses = list[tuple[str, float]]
@@ -23,38 +23,38 @@ Guesses = list[tuple[str, float]]
 
 @dataclass(frozen=True)
 class Prediction:
-    """One row asked about and, of each model that can say something, its best classes."""
+    """One input and the best classes of each model that can predict for it."""
 
-    asked: Asked
+    input: Input
     guesses: dict[str, Guesses]
     error: str | None
 
     def as_dict(self) -> Document:
-        """For JSON and Parquet; None stands where there is nothing."""
-        row = self.asked
-        placed = not np.isnan(row.lon)
+        """Return plain values for JSON and Parquet, None where there is nothing."""
+        row = self.input
+        located = not np.isnan(row.lon)
         about = {
             "where": row.where,
-            "lon": row.lon if placed else None,
-            "lat": row.lat if placed else None,
+            "lon": row.lon if located else None,
+            "lat": row.lat if located else None,
             "position": row.position,
             "position_problem": row.problem,
             "error": self.error,
         }
-        of_models = {
+        guesses = {
             model: [{"class": name, "p": p} for name, p in self.guesses[model]] if model in self.guesses else None
             for model in MODELS
         }
-        return about | of_models
+        return about | guesses
 
 
-def predict(model: Model, rows: Iterator[Asked], *, top: int, calibrated: bool = False) -> Iterator[Prediction]:
-    """A `Prediction` for each row, in order, as they are asked for; at most `BATCH` images are in memory.
+def predict(model: Model, rows: Iterator[Input], *, top: int, calibrated: bool = False) -> Iterator[Prediction]:
+    """Yield a `Prediction` for each row, in order; at most `BATCH` images are in memory.
 
-    `combined` is P(y|I) P(y|x) (or the calibrated product), of a row without a position the image alone; an image that
-    cannot be read leaves `error`, and what the position says.
+    `combined` is P(y|I) P(y|x) (or the calibrated product), and P(y|I) for a row without a position. A row whose image
+    cannot be read has an `error` and the prediction of its position.
 
-    DataError where the model lacks the names of its classes or an image classifier.
+    Raise a DataError where the model lacks the names of its classes or an image classifier.
     """
     if model.classes is None or model.image is None or model.classifier is None:
         raise DataError("the model has no image classifier with named classes", hint="name a project's folder with --model")
@@ -65,7 +65,7 @@ def predict(model: Model, rows: Iterator[Asked], *, top: int, calibrated: bool =
 
 
 @torch.inference_mode()
-def _batch(model: Model, rows: Sequence[Asked], classes: Sequence[str], *, top: int, calibrated: bool) -> Iterator[Prediction]:
+def _batch(model: Model, rows: Sequence[Input], classes: Sequence[str], *, top: int, calibrated: bool) -> Iterator[Prediction]:
     errors = [row.error for row in rows]
     squares: list[np.ndarray] = []
     imaged = torch.zeros(len(rows), dtype=torch.bool)
@@ -84,8 +84,8 @@ def _batch(model: Model, rows: Sequence[Asked], classes: Sequence[str], *, top: 
     log_p = dict(model.log_p(features, lonlat, imaged=imaged))
     if calibrated and features is not None:
         log_p["combined"] = log_p["calibrated"]
-    there = {"image": imaged, "location": ~lonlat.isnan().any(1), "combined": imaged}
-    best = {name: top_classes(log_p[name].exp(), classes, top) for name in there if name in log_p}
+    predicted = {"image": imaged, "location": ~lonlat.isnan().any(1), "combined": imaged}
+    best = {name: top_classes(log_p[name].exp(), classes, top) for name in predicted if name in log_p}
     for number, row in enumerate(rows):
-        guesses = {name: classes_of[number] for name, classes_of in best.items() if bool(there[name][number])}
+        guesses = {name: classes_of[number] for name, classes_of in best.items() if bool(predicted[name][number])}
         yield Prediction(row, guesses, errors[number])

@@ -1,20 +1,18 @@
-"""Predictions as files, written a row at a time: CSV, Parquet, JSON lines, GeoJSON."""
+"""Predictions as CSV, Parquet, JSON lines or GeoJSON, written row by row."""
 
 import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cspops.files import whole
-from cspops.library.asked import NO_POSITION
+from cspops.library.inputs import NO_POSITION
 
 Row = Mapping[str, Any]
 Format = Literal["csv", "parquet", "jsonl", "geojson"]
@@ -24,45 +22,45 @@ SUFFIXES: dict[str, Format] = {
 ABOUT = ("where", "lon", "lat", "position", "position_problem", "error")
 GUESSES = pa.list_(pa.struct([("class", pa.string()), ("p", pa.float64())]))
 ROWS = 1024
-"""Of a row group of Parquet."""
+"""Rows per row group of Parquet."""
 
 
 @runtime_checkable
 class Text(Protocol):
-    """What text is written to: a file, standard output."""
+    """A text stream; `typing.TextIO` fails the runtime checks of tests for real files."""
 
     def write(self, text: str, /) -> int:
-        """Take some text."""
+        """Write some text."""
         ...
 
     def flush(self) -> None:
-        """Let readers have it."""
+        """Make what is written visible to readers."""
         ...
 
 
 def write_csv(rows: Iterable[Row], out: Text, *, models: Sequence[str], top: int) -> None:
-    """`ABOUT`, then of each model `MODEL_1`, `MODEL_1_p` and so on; empty where there is nothing."""
+    """Write `ABOUT`, then for each model `MODEL_1`, `MODEL_1_p` and so on; empty where there is nothing."""
     writer = csv.writer(out, lineterminator="\n")
     guesses = [(model, place) for model in models for place in range(top)]
     writer.writerow([*ABOUT, *(f"{model}_{place + 1}{end}" for model, place in guesses for end in ("", "_p"))])
     for row in rows:
         cells = ["" if row[name] is None else row[name] for name in ABOUT]
         for model, place in guesses:
-            found = (row[model] or [])[place : place + 1]
-            cells += [found[0]["class"], f"{found[0]['p']:.6g}"] if found else ["", ""]
+            guess = (row[model] or [])[place : place + 1]
+            cells += [guess[0]["class"], f"{guess[0]['p']:.6g}"] if guess else ["", ""]
         writer.writerow(cells)
         out.flush()
 
 
 def write_jsonl(rows: Iterable[Row], out: Text) -> None:
-    """One JSON object a line."""
+    """Write one JSON object per line."""
     for row in rows:
         out.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
         out.flush()
 
 
 def write_geojson(rows: Iterable[Row], out: Text) -> None:
-    """A FeatureCollection of points; geometry null where there is no position."""
+    """Write a FeatureCollection of points; geometry is null where there is no position."""
     out.write('{"type": "FeatureCollection", "features": [')
     for number, row in enumerate(rows):
         place = None if row["lon"] is None else {"type": "Point", "coordinates": [row["lon"], row["lat"]]}
@@ -72,40 +70,18 @@ def write_geojson(rows: Iterable[Row], out: Text) -> None:
     out.write("\n]}\n")
 
 
-class ParquetRows(AbstractContextManager["ParquetRows"]):
-    """A Parquet file that rows are added to, `ROWS` of them held at a time."""
-
-    def __init__(self, file: str, models: Sequence[str]) -> None:
-        kinds = {"lon": pa.float64(), "lat": pa.float64()} | dict.fromkeys(models, GUESSES)
-        self.schema = pa.schema([(name, kinds.get(name, pa.string())) for name in (*ABOUT, *models)])
-        self.writer = pq.ParquetWriter(file, self.schema, compression="zstd")
-        self.held: list[Row] = []
-
-    def add(self, row: Row) -> None:
-        """One more row."""
-        self.held.append(row)
-        if len(self.held) == ROWS:
-            self._write()
-
-    def _write(self) -> None:
-        if self.held:
-            self.writer.write_table(pa.Table.from_pylist([dict(row) for row in self.held], schema=self.schema))
-        self.held = []
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._write()
-        self.writer.close()
-
-
-def write_parquet(rows: Iterable[Row], file: str, *, models: Sequence[str]) -> None:
-    """`ABOUT`, and of each model a list of {class, p}."""
-    with ParquetRows(file, models) as out:
-        for row in rows:
-            out.add(row)
+def write_parquet(rows: Iterable[Row], file: Path, *, models: Sequence[str]) -> None:
+    """Write `ABOUT` and, for each model, a list of {class, p}; `ROWS` rows are in memory at a time."""
+    types = {"lon": pa.float64(), "lat": pa.float64()} | dict.fromkeys(models, GUESSES)
+    schema = pa.schema([(name, types.get(name, pa.string())) for name in (*ABOUT, *models)])
+    source = iter(rows)
+    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        while part := [dict(row) for row in islice(source, ROWS)]:
+            writer.write_table(pa.Table.from_pylist(part, schema=schema))
 
 
 def write_text(rows: Iterable[Row], out: Text, *, form: str, models: Sequence[str], top: int) -> None:
-    """Rows as `csv`, `jsonl` or `geojson`."""
+    """Write rows as `csv`, `jsonl` or `geojson`."""
     match form:
         case "csv":
             write_csv(rows, out, models=models, top=top)
@@ -116,11 +92,11 @@ def write_text(rows: Iterable[Row], out: Text, *, form: str, models: Sequence[st
 
 
 def write_file(rows: Iterable[Row], file: Path, *, models: Sequence[str], top: int) -> None:
-    """Rows as the suffix of ``file`` says: the whole file, or nothing."""
+    """Write rows in the format of the suffix of ``file``, whole or not at all."""
     form = SUFFIXES[file.suffix.lower()]
     with whole(file) as new:
         if form == "parquet":
-            write_parquet(rows, str(new), models=models)
+            write_parquet(rows, new, models=models)
         else:
             with new.open("w", encoding="utf-8", newline="") as out:
                 write_text(rows, out, form=form, models=models, top=top)
@@ -128,7 +104,7 @@ def write_file(rows: Iterable[Row], file: Path, *, models: Sequence[str], top: i
 
 @dataclass
 class Failures:
-    """How many rows went by, how many of them have an error, and how many a position that cannot be used."""
+    """Counts of rows, of those with an error, and of those with a position that cannot be used."""
 
     rows: int = 0
     count: int = 0
@@ -137,7 +113,7 @@ class Failures:
     first_misplaced: str = ""
 
     def watch(self, rows: Iterable[Row]) -> Iterator[Row]:
-        """The same rows."""
+        """Yield the same rows and count them."""
         for row in rows:
             self.rows += 1
             if row["error"] is not None:
@@ -150,13 +126,13 @@ class Failures:
 
 
 def first(rows: Iterable[Row], count: int) -> tuple[list[Row], int]:
-    """The first ``count`` rows, and how many came after them."""
+    """Return the first ``count`` rows, and how many came after them."""
     source = iter(rows)
     return list(islice(source, count)), sum(1 for _ in source)
 
 
 def table_rows(rows: Iterable[Row], *, models: Sequence[str]) -> list[list[str]]:
-    """A header and a line a row, for a terminal."""
+    """Return a header and one line per row, for a terminal."""
     out = [["where", "position", *models]]
     for row in rows:
         place = "" if row["lon"] is None else f"{row['lon']:.4f} {row['lat']:.4f} ({row['position']})"

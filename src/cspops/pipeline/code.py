@@ -1,14 +1,14 @@
-"""The code that each stage's outputs are made by, as one digest per stage, so that a stage re-runs when its own code changed.
+"""One digest per stage of the code that makes its outputs, so that a stage re-runs when its own code changed.
 
 Stage `check` depends on all of the package and takes a second; it writes `artifacts/code/STAGE`, a digest of the stage's
-import closure, and every stage depends on its one file. A changed docstring changes no digest, a moved constant that of the
-stages that import it, and DVC runs just those. A stage refuses to run by other code than its digest names, so that no output
-is recorded as made by code that it was not made by.
+import closure, and every stage depends on its one file. A changed docstring changes no digest; a changed constant changes
+those of the stages that import it, and DVC runs just these. A stage refuses to run by other code than its digest names, so
+that no output is recorded as made by code that did not make it.
 
 In a project that `cspops init` made there are no sources, and DVC cannot see that another cspops was installed. There `check`
-depends on cspops.lock, which holds the digests, and `cspops upgrade` writes it anew. A check that always runs and looks by
-itself would do without that command, but `dvc status` would never be clean, and a colleague with another version would
-compute everything again unasked.
+depends on cspops.lock, which holds the digests, and `cspops upgrade` writes it anew. A check that always runs would
+need no such command, but `dvc status` would never be clean, and a colleague with another version would unknowingly compute
+everything again.
 """
 
 import ast
@@ -31,28 +31,28 @@ from cspops.pipeline import paths
 FILE = Path("cspops.lock")
 GRAPH = Path("dvc.yaml")
 CODE = paths.ARTIFACTS / "code"
-"""A file per stage, with the digest of its code."""
+"""Holds one file per stage, the digest of its code."""
 STAGE_MODULES = __name__.rpartition(".")[0]
 
 PLUMBING = ("commands", "params", "host", "pipeline.paths", "pipeline.code", "errors", "files", "progress", "site", "__main__")
-"""What cannot change a result, so that no digest holds it. Of params.yaml DVC records the values that a stage reads."""
+"""Modules that cannot change a result and enter no digest. DVC itself records the values of params.yaml that a stage reads."""
 
 HEADER = """\
-# The code that the results of this project are made by, as a digest per stage. Keep this file in git. After another
-# cspops was installed, `cspops upgrade` writes it anew, and `dvc repro` runs the stages whose code is another one.
+# One digest per stage of the code that makes the results of this project. Keep this file in git. After another
+# cspops is installed, `cspops upgrade` rewrites it, and `dvc repro` runs the stages whose code changed.
 """
 
 
 @dataclass(frozen=True)
 class Code:
-    """What cspops.lock holds."""
+    """The content of cspops.lock."""
 
     version: str
-    """Of cspops. No stage depends on it: a version that leaves a stage's code as it is leaves its results."""
+    """The version of cspops. No stage depends on it: unchanged code makes unchanged results."""
     graph: str
-    """The sha256 of dvc.yaml as it was written: whether it was changed by hand."""
+    """The sha256 of dvc.yaml as it was written, which shows whether it was edited."""
     stages: Mapping[str, str]
-    """For each stage, the digest of its code."""
+    """The digest of each stage's code."""
 
     @property
     def text(self) -> str:
@@ -77,14 +77,14 @@ class Package:
                 self._beside[path.parent].add(path)
 
     def digest(self, stage: str) -> str:
-        """The sha256 of all that can change a stage's result: the same on every version of Python, whatever imports cost."""
+        """Return the sha256 of all code and data that can change a stage's result; the same on every version of Python."""
         lines = (f"{file.relative_to(self.root).as_posix()} {self._digest(file)}\n" for file in self.closure(stage))
         return _sha256("".join(lines).encode())
 
     def closure(self, stage: str) -> list[Path]:
-        """The modules that a stage imports, inside functions too, and the data files of the package that these open.
+        """Return the modules that a stage imports, inside functions too, and the data files of the package that these open.
 
-        Imports under `if TYPE_CHECKING:` do not count, nor do `PLUMBING` and packages that hold no more than a docstring.
+        Imports under `if TYPE_CHECKING:`, `PLUMBING` and packages that hold only a docstring do not count.
         A module opens the data files that lie in its own folder, and those it names by a string that is or ends in `/NAME`.
         """
         modules: set[Path] = set()
@@ -104,7 +104,7 @@ class Package:
         return sorted(modules) + sorted(data)
 
     def _file(self, module: str) -> Path | None:
-        """The file of a module of the package that counts; None for any other name."""
+        """Return the file of a module that counts; None for any other name."""
         root, *names = module.split(".")
         below = ".".join(names)
         if root != "cspops" or not names or any(below == one or below.startswith(f"{one}.") for one in PLUMBING):
@@ -112,11 +112,11 @@ class Package:
         path = self.root.joinpath(*names)
         if path.with_suffix(".py").is_file():
             return path.with_suffix(".py")
-        face = path / "__init__.py"
-        return face if face.is_file() and not all(map(_is_docstring, self._tree(face).body)) else None
+        init = path / "__init__.py"
+        return init if init.is_file() and not all(map(_is_docstring, self._tree(init).body)) else None
 
     def _names(self, file: Path) -> tuple[list[str], set[str]]:
-        """What a module imports, and the last part of each of its strings."""
+        """Return what a module imports, and the last part of each of its strings."""
         if file not in self._names_in:
             imported: list[str] = []
             strings: set[str] = set()
@@ -143,7 +143,7 @@ class Package:
 
 
 def _run_time_nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    """All nodes but those under `if TYPE_CHECKING:`."""
+    """Yield all nodes but those under `if TYPE_CHECKING:`."""
     for child in ast.iter_child_nodes(tree):
         if not (isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == "TYPE_CHECKING"):
             yield child
@@ -151,7 +151,7 @@ def _run_time_nodes(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def _written(tree: ast.AST) -> str:
-    """A syntax tree as text, without docstrings, positions, and fields that are empty.
+    """Return a syntax tree as text, without docstrings, positions and empty fields.
 
     `ast.dump` is not used because its text differs between versions of Python, which add fields and leave out others.
     """
@@ -185,78 +185,79 @@ def _written(tree: ast.AST) -> str:
 
 
 def _is_docstring(node: ast.AST) -> bool:
-    """Whether a statement is a string that stands alone: below a module, class, function or name, it only explains."""
+    """Return whether a statement is only a string: below a module, class, function or name it is documentation."""
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
 @cache
 def package() -> Package:
-    """The package that is installed, read once per process."""
+    """Return the installed package, read once per process."""
     return Package(Path(str(files("cspops"))))
 
 
 def installed() -> Code:
-    """The code that is installed, and the graph that comes with it; takes about half a second."""
+    """Return the installed code and the digest of its graph; takes about half a second."""
     here = package()
     return Code(version("cspops"), _sha256(template("graph.yaml")), {stage: here.digest(stage) for stage in VIEWS})
 
 
 def template(name: str) -> bytes:
-    """A file that new projects start from."""
+    """Return the content of a file that new projects start from."""
     return files("cspops").joinpath("template", name).read_bytes()
 
 
 def write(code: Code) -> None:
-    """Write the digest of each stage for DVC; a file that is as it should be stays untouched."""
+    """Write the digest of each stage for DVC; a file with the right content stays untouched."""
     for stage, digest in code.stages.items():
         write_whole(CODE / stage, digest + "\n")
 
 
 def noted() -> dict[str, str]:
-    """For each stage the digest of its code as `check` wrote it; of the installed code where it has not."""
+    """Return each stage's digest as `check` wrote it, or that of the installed code where it did not."""
     files = {stage: CODE / stage for stage in VIEWS}
     return {stage: file.read_text().strip() if file.is_file() else package().digest(stage) for stage, file in files.items()}
 
 
 def written() -> Code:
-    """What cspops.lock of the working folder says; DataError where it is missing or broken."""
+    """Read cspops.lock of the working folder; raise a DataError where it is missing or broken."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
         raw: Any = YAML(typ="safe", pure=True).load(FILE.read_text(encoding="utf-8"))
-        found = Code(raw["cspops"], raw["graph"], dict(raw["stages"]))
-        whole = all(isinstance(value, str) for value in (found.version, found.graph, *found.stages.values()))
+        code = Code(raw["cspops"], raw["graph"], dict(raw["stages"]))
+        whole = all(isinstance(value, str) for value in (code.version, code.graph, *code.stages.values()))
     except FileNotFoundError:
-        raise DataError(f"{FILE} is missing: no project of `cspops init` lies here", hint="cspops init DIR makes one") from None
+        raise DataError(
+            f"{FILE} is missing: this folder is no project of `cspops init`", hint="cspops init DIR makes one"
+        ) from None
     except (YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError):
         whole = False
     if not whole:
         raise DataError(f"{FILE} is broken", hint=f"git restore {FILE}")
-    return found
+    return code
 
 
 def changed_stages(before: Code, now: Code) -> list[str]:
-    """The stages of ``now`` whose code is not that of ``before``."""
+    """Return the stages of ``now`` whose code is not that of ``before``."""
     return [stage for stage, digest in now.stages.items() if before.stages.get(stage) != digest]
 
 
 def require_installed(code: Code) -> None:
-    """EnvironmentProblem where cspops.lock names other code of any stage than ``code``, the installed one.
+    """Raise an EnvironmentProblem where cspops.lock names other code of any stage than ``code``, the installed one.
 
-    A folder without cspops.lock, such as a checkout of the sources, asks for nothing.
+    A folder without cspops.lock, such as a checkout of the sources, requires nothing.
     """
     if FILE.exists():
         before = written()
-        other = changed_stages(before, code)
-        if other:
-            raise _refusal(before, other)
+        if changed := changed_stages(before, code):
+            raise _refusal(before, changed)
 
 
 def require(stage: str) -> None:
-    """EnvironmentProblem where a stage would run by other code than DVC has recorded for it.
+    """Raise an EnvironmentProblem where a stage would run by other code than DVC has recorded for it.
 
-    cspops.lock names that code, or `artifacts/code` in a checkout of the sources; where neither is, nothing is asked.
+    cspops.lock names that code, or `artifacts/code` in a checkout of the sources; without either, nothing is required.
     """
     if FILE.exists():
         before = written()
@@ -279,7 +280,7 @@ def _refusal(before: Code, stages: list[str]) -> EnvironmentProblem:
 
 
 def is_graph_of(code: Code) -> bool:
-    """Whether dvc.yaml is as it was written with ``code``."""
+    """Return whether dvc.yaml is as it was written with ``code``."""
     return GRAPH.is_file() and sha256_of(GRAPH) == code.graph
 
 

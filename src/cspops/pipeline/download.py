@@ -1,4 +1,4 @@
-"""download: raw inputs to the catalogue of observations."""
+"""Stage download: from raw inputs to the catalogue of observations."""
 
 import json
 import logging

@@ -1,6 +1,6 @@
-"""evaluate: image, location and both combined, beside priors without learning, on validation and on both test sets.
+"""Stage evaluate: image, location and both combined, beside priors without learning, on validation and both test sets.
 
-Tables of rows and classes are made some rows at a time (`kernels.row_blocks`) and leave a few numbers a row.
+Tables of rows and classes are computed some rows at a time (`kernels.row_blocks`) and leave a few numbers per row.
 """
 
 import json
@@ -44,7 +44,7 @@ FINETUNE_IMG = "dvc repro finetune-img"
 VALIDATION, TEST = ("val", "spatial_val"), ("test", "spatial_test")
 DIFFERENCES = (("combined", "image"), ("calibrated", "combined"))
 IMAGELESS = ("location", *priors.PRIORS)
-"""The models that know nothing of the image."""
+"""The models that do not see the image."""
 
 
 @torch.inference_mode()
@@ -63,27 +63,28 @@ def run(view: "EvaluateView", site: Site) -> None:
             key = ratio_key(ratio)
             hits: dict[str, list[torch.Tensor]] = {model: [] for model in MODELS}
             nearest_km: list[torch.Tensor] = []
-            labelled, of_labelled = None, None
+            labelled, location_priors = None, None
             for seed in view.seeds:
                 few = read_few_shot(site.inputs["split"], observations.obs_id, seed=seed, ratio=ratio) & observations.located
-                if of_labelled is None or labelled is None or not torch.equal(few, labelled):  # one set at ratio 1
-                    of_labelled = None  # before the next: what it holds may be much
-                    labelled, of_labelled = few, _location_priors(observations, few, judged, view.priors)
-                models = _models(site, judged, features, of_labelled, view.priors, seed, ratio)
+                # At ratio 1 all seeds share one set.
+                if location_priors is None or labelled is None or not torch.equal(few, labelled):
+                    location_priors = None  # freed before the next one is made: it may be large
+                    labelled, location_priors = few, _location_priors(observations, few, judged, view.priors)
+                models = _models(site, judged, features, location_priors, view.priors, seed, ratio)
                 settings.setdefault(key, {})[f"seed_{seed}"] = models.settings()
                 judgements, best = _judge(models, judged)
-                for model, found in judgements.items():
-                    _score(scores, judged, found, key, model, seed, classes=len(observations.classes))
+                for model, judgement in judgements.items():
+                    _score(scores, judged, judgement, key, model, seed, classes=len(observations.classes))
                 writer.write_table(predictions(judged, best, judgements, seed=seed, ratio=ratio))
-                nearest_km.append(of_labelled.nearest_km)
+                nearest_km.append(location_priors.nearest_km)
                 for model in MODELS:
                     hits[model].append(judgements[model].hits)
-            of_ratio = {model: torch.stack(of_seeds) for model, of_seeds in hits.items()}
+            stacked = {model: torch.stack(by_seed) for model, by_seed in hits.items()}
             for role, mask in judged.roles.items():
                 if (mask & judged.imaged).any():
-                    intervals.setdefault(role, {})[key] = _intervals(of_ratio, mask)
+                    intervals.setdefault(role, {})[key] = _intervals(stacked, mask)
                 if role in TEST and mask.any():
-                    three = {model: hit[:, mask] for model, hit in of_ratio.items() if model != "calibrated"}
+                    three = {model: hit[:, mask] for model, hit in stacked.items() if model != "calibrated"}
                     places.setdefault(role, {})[key] = regions(three, judged.lonlat[mask], torch.stack(nearest_km)[:, mask])
     ratios, names = [ratio_key(ratio) for ratio in view.label_ratios], [*MODELS, *priors.PRIORS, *priors.PRODUCTS]
     for file, roles in (("metrics.json", TEST), ("validation.json", VALIDATION)):
@@ -94,9 +95,9 @@ def run(view: "EvaluateView", site: Site) -> None:
 
 
 def _judged(observations: Observations, view: "EvaluateView", site: Site) -> Judged:
-    """The labelled rows of validation and test that have a P(y|I).
+    """Return the labelled rows of validation and test that have a P(y|I).
 
-    A validation set of which no row has one is judged all the same, by what knows nothing of the image.
+    A validation set without any P(y|I) is judged all the same, by the models that do not see the image.
     """
     roles = read_roles(site.inputs["split"], observations.obs_id)
     n, classes, labelled = len(observations.obs_id), len(observations.classes), observations.label >= 0
@@ -148,14 +149,14 @@ class _Models:
     """Every model of one seed and label ratio, and what validation chose for them."""
 
     predictor: Predictor
-    """Asked with numbers of judged rows."""
-    of_labelled: LocationPriors
+    """Takes numbers of judged rows."""
+    location_priors: LocationPriors
     located: Bool[Tensor, "n"]
     calibration_rows: int
     chosen: dict[Prior, float]
 
     def settings(self) -> dict[str, Any]:
-        """What calibration.json says."""
+        """Return the entry of calibration.json."""
         fitted = self.predictor.calibration or Calibration()
         return {
             "temperature": round(fitted.temperature, 6),
@@ -165,49 +166,48 @@ class _Models:
         }
 
     def log_p(self, rows: Int[Tensor, "b"]) -> Iterator[tuple[str, Tensor]]:
-        """Name and log P of each model, of the judged rows numbered ``rows``; one table after another."""
+        """Yield name and log P of each model for the judged rows numbered ``rows``, one table after another."""
         located = self.located[rows]
-        learned = dict(self.predictor.log_p(rows, rows, located))
-        yield from learned.items()
+        log_ps = dict(self.predictor.log_p(rows, rows, located))
+        yield from log_ps.items()
         for name in priors.PRIORS:
-            log_p = self.of_labelled.log_p(name, self.chosen.get(name, 0.0), rows)
+            log_p = self.location_priors.log_p(name, self.chosen.get(name, 0.0), rows)
             yield name, log_p
-            yield f"image_x_{name}", combined_log_p(learned["image"], log_p, located)
+            yield f"image_x_{name}", combined_log_p(log_ps["image"], log_p, located)
 
 
 def _models(
-    site: Site, judged: Judged, features: np.ndarray, of_labelled: LocationPriors, params: "Priors", seed: int, ratio: float
+    site: Site, judged: Judged, features: np.ndarray, location_priors: LocationPriors, params: "Priors", seed: int, ratio: float
 ) -> _Models:
-    """The models, with T, w and the priors' settings of least NLL on the located rows of role val.
+    """Return the models, with T, w and the priors' settings of least NLL on the located rows of role val.
 
-    Of rows without a P(y|I) none choose T and w, which stay 1; the priors' settings are then those of the least NLL of
-    P(y|x) alone.
+    Where none of these rows has a P(y|I), T and w stay 1, and the priors' settings are those of the least NLL of P(y|x).
     """
-    classes, folder = of_labelled.classes, piece(seed, ratio)
+    classes, folder = location_priors.classes, piece(seed, ratio)
     image = _once(
         image_of_rows(site.inputs["finetune-img"] / folder, judged, features, classes=classes), len(judged.row), classes
     )
     location = _once(_location_of_rows(site.inputs["finetune-loc"] / folder, judged), len(judged.row), classes)
     val = judged.roles["val"] & judged.located
     rows = (val & judged.imaged).nonzero()[:, 0]
-    fitted = calibration.fit(lambda some: (image(some), location(some)), judged.label, rows, classes=classes)
+    fitted = calibration.fit(lambda block: (image(block), location(block)), judged.label, rows, classes=classes)
     settings: dict[Prior, Sequence[float]] = {
         "histogram": params.histogram, "knn": params.knn, "distance_knn": params.distance_knn, "kde": params.kde,
     }  # fmt: skip
-    of_image = image if len(rows) else lambda some: torch.zeros(len(some), classes, dtype=torch.float64)
-    chosen = of_labelled.choose(settings, image=of_image, label=judged.label, chooser=val)
-    return _Models(Predictor(image, location, fitted), of_labelled, judged.located, len(rows), chosen)
+    image_or_uniform = image if len(rows) else lambda block: torch.zeros(len(block), classes, dtype=torch.float64)
+    chosen = location_priors.choose(settings, image=image_or_uniform, label=judged.label, chooser=val)
+    return _Models(Predictor(image, location, fitted), location_priors, judged.located, len(rows), chosen)
 
 
 def image_of_rows(folder: Path, judged: Judged, features: np.ndarray, *, classes: int) -> LogP:
-    """Numbers of judged rows to log P(y|I): of the classifier in a folder of stage finetune-img, or as released there.
+    """Return a function from numbers of judged rows to log P(y|I), of a classifier of stage finetune-img or as released.
 
     Args:
-        folder: of one seed and label ratio.
+        folder: that of one seed and label ratio.
         judged: the rows.
-        features: F*(I) of every row of the catalogue; only rows that are asked for are read. A network that was fine-tuned
-            has left features of its own in the folder.
-        classes: how many there are.
+        features: F*(I) of every row of the catalogue; only the rows in use are read. A fine-tuned network has left features of
+            its own in the folder.
+        classes: the number of classes.
     """
     released = read_released(folder, (len(features), classes))
     if released is not None:
@@ -219,7 +219,7 @@ def image_of_rows(folder: Path, judged: Judged, features: np.ndarray, *, classes
 
 
 def _own_features(folder: Path, judged: Judged) -> tuple[np.ndarray, Int[Tensor, "n"]]:
-    """Features of the network that was fine-tuned with the classifier, and which row of them is that of each judged row."""
+    """Return the features of the network fine-tuned with the classifier, and which of their rows each judged row is."""
     features, rows = np.load(folder / "features.npy", mmap_mode="r"), torch.from_numpy(np.load(folder / "rows.npy"))
     place = torch.searchsorted(rows, judged.row).clamp(max=len(rows) - 1)
     if len(rows) != len(features) or not torch.equal(rows[place], judged.row):
@@ -228,7 +228,7 @@ def _own_features(folder: Path, judged: Judged) -> tuple[np.ndarray, Int[Tensor,
 
 
 def _location_of_rows(folder: Path, judged: Judged) -> LogP:
-    """Numbers of judged rows to log P(y|x) of the classifier in a folder of stage finetune-loc."""
+    """Return a function from numbers of judged rows to log P(y|x), of a classifier of stage finetune-loc."""
     location = LocationPredictor(load_location_classifier(folder, remake="dvc repro finetune-loc"))
     return lambda rows: _finite(location(judged.lonlat[rows]), folder, "finetune-loc")
 
@@ -240,17 +240,17 @@ def _finite(log_p: Tensor, folder: Path, stage: str) -> Tensor:
 
 
 def _once(model: LogP, n: int, classes: int) -> LogP:
-    """``model`` itself, or where all ``n`` rows make one block a look-up in its answer to them all."""
+    """Return ``model``, or a look-up in its result for all ``n`` rows where these make one block."""
     blocks = row_blocks(torch.arange(n), classes)
     if len(blocks) > 1:
         return model
-    every = model(blocks[0])
-    return lambda rows: every[rows]
+    table = model(blocks[0])
+    return lambda rows: table[rows]
 
 
 def _judge(models: _Models, judged: Judged) -> tuple[dict[str, Judgement], dict[str, Tensor]]:
     """Return every model's judgement of every judged row, and the best classes of ``MODELS``."""
-    n, classes = len(judged.label), models.of_labelled.classes
+    n, classes = len(judged.label), models.location_priors.classes
     judgements = {name: metrics.blank(n) for name in (*MODELS, *priors.PRIORS, *priors.PRODUCTS)}
     best = {name: torch.empty(n, min(TOP, classes), dtype=torch.int32) for name in MODELS}
     for rows in row_blocks(torch.arange(n), classes):
@@ -261,21 +261,21 @@ def _judge(models: _Models, judged: Judged) -> tuple[dict[str, Judgement], dict[
     return judgements, best
 
 
-def _score(scores: Scores, judged: Judged, found: Judgement, ratio: str, model: str, seed: int, *, classes: int) -> None:
-    """Put the metrics of one model on every role into ``scores``: fewer for what was not learned."""
+def _score(scores: Scores, judged: Judged, judgement: Judgement, ratio: str, model: str, seed: int, *, classes: int) -> None:
+    """Put the metrics of one model on every role into ``scores``; priors get fewer metrics."""
     kept = metrics.METRICS if model in MODELS else priors.METRICS
     for role, mask in judged.roles.items():
         rows = mask if model in IMAGELESS else mask & judged.imaged
-        every = metrics.score(found.of(rows), judged.label[rows], classes=classes)
-        scores[role, ratio, model, seed] = {name: every[name] for name in kept}
+        values = metrics.score(judgement.of(rows), judged.label[rows], classes=classes)
+        scores[role, ratio, model, seed] = {name: values[name] for name in kept}
 
 
 def _intervals(hits: dict[str, torch.Tensor], mask: torch.Tensor) -> dict[str, dict[str, float | int]]:
-    """Of each of ``DIFFERENCES`` on the rows of ``mask``: points of top-1 with a 95 % paired bootstrap interval."""
+    """Return each of ``DIFFERENCES`` on the rows of ``mask``: points of top-1 with a 95 % paired bootstrap interval."""
     out: dict[str, dict[str, float | int]] = {}
     for a, b in DIFFERENCES:
-        found = paired_difference(hits[a][:, mask], hits[b][:, mask])
-        numbers = {"mean": round(found.mean, 4), "low": round(found.low, 4), "high": round(found.high, 4)}
+        gap = paired_difference(hits[a][:, mask], hits[b][:, mask])
+        numbers = {"mean": round(gap.mean, 4), "low": round(gap.low, 4), "high": round(gap.high, 4)}
         out[f"{a}_minus_{b}"] = numbers | {"rows": int(mask.sum()), "seeds": len(hits[a])}
     return out
 

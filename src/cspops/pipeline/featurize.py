@@ -47,7 +47,7 @@ def run(view: "FeaturizeView", site: Site) -> None:
 
 
 def compute(config: Config, obs_id: Sequence[str], site: Site) -> None:
-    """Run the network over all images, which are decoded meanwhile."""
+    """Run the network over all images, which are decoded at the same time."""
     download, pretrain_img = site.inputs["download"], site.inputs["pretrain-img"]
     reading = read_reading(download)
     network = rebuild_image_network(config)
@@ -65,20 +65,20 @@ def compute(config: Config, obs_id: Sequence[str], site: Site) -> None:
             starts = range(rows.start, rows.stop, BATCH)
             batches = [slice(start, min(start + BATCH, rows.stop)) for start in starts]
             images = (stacked(pixels, batch.stop - batch.start, about["px"]) for batch in batches)
-            for batch, answer in zip(batches, image_features(network, images, device=device), strict=True):
-                if not answer.isfinite().all():
+            for batch, block in zip(batches, image_features(network, images, device=device), strict=True):
+                if not block.isfinite().all():
                     raise CspopsError(
                         f"the image network's features of rows {batch.start} to {batch.stop} leave the range of float16",
                         hint="other image_encoder.weights, or a smaller pretrain_img learning rate, in params.yaml",
                     )
-                features[batch] = answer.numpy()
+                features[batch] = block.numpy()
             features.flush()
             shards.finish(rows)
             log.info(f"featurize: {rows.stop} of {len(obs_id)} images")
 
 
 def copy(given: GivenFeatures, obs_id: Sequence[str], site: Site) -> None:
-    """Take the features that the data set comes with."""
+    """Copy the features that the data set comes with."""
     features = FeatureFile(site.scratch).create(obs_id, given.width)
     shards = Shards(site.scratch, len(obs_id), SHARD)
     for rows in shards.left():

@@ -1,4 +1,4 @@
-"""finetune-img: a probe of frozen features, a fine-tuned network or released predictions, for each seed and label ratio."""
+"""Stage finetune-img: a probe of frozen features, a fine-tuned network or released predictions, per seed and label ratio."""
 
 import json
 import logging
@@ -35,10 +35,10 @@ log = logging.getLogger(__name__)
 
 
 Make = Callable[[int, float, Path], None]
-"""Writes the folder of a seed and label ratio."""
+"""A function that writes the folder of a seed and label ratio."""
 
 PARTS = {"total": "", "val_nll": "_val_nll", "val_top1": "_val_top1"}
-"""The columns of a curve, and what they add to the name of its label ratio in the report's."""
+"""The columns of a curve, and the suffix of each in the report's curves."""
 
 
 def run(view: "FinetuneImgView", site: Site) -> None:
@@ -72,7 +72,7 @@ def _labelled_val(observations: Observations, site: Site) -> Bool[Tensor, "n"]:
 
 
 def _fitted(view: "FinetuneImgView", settings: ProbeSettings, observations: Observations, site: Site) -> Make:
-    """Seeds with equal subsets share the fit."""
+    """Return what fits the probe of a seed and label ratio; seeds with equal subsets share the fit."""
     split = site.inputs["split"]
     matrix = FeatureFile(site.inputs["featurize"]).read(observations.obs_id)
 
@@ -80,13 +80,13 @@ def _fitted(view: "FinetuneImgView", settings: ProbeSettings, observations: Obse
         return torch.from_numpy(matrix[rows.numpy()].astype("float32"))
 
     val = _labelled_val(observations, site)
-    known: dict[bytes, tuple[LinearProbe, list[ProbeChoice]]] = {}
+    fits: dict[bytes, tuple[LinearProbe, list[ProbeChoice]]] = {}
 
     def make(seed: int, ratio: float, folder: Path) -> None:
         rows = read_few_shot(split, observations.obs_id, seed=seed, ratio=ratio)
         key = rows.numpy().tobytes()
-        if key not in known:
-            known[key] = linear_probe(
+        if key not in fits:
+            fits[key] = linear_probe(
                 features(rows),
                 observations.label[rows],
                 features(val),
@@ -95,7 +95,7 @@ def _fitted(view: "FinetuneImgView", settings: ProbeSettings, observations: Obse
                 l2=settings.l2,
                 max_iterations=settings.max_iterations,
             )
-        probe, search = known[key]
+        probe, search = fits[key]
         save_model(folder, probe, probe.config)
         (folder / "search.json").write_text(json.dumps([asdict(choice) for choice in search], indent=1) + "\n")
         best = min(search, key=lambda choice: choice.val_nll)
@@ -107,24 +107,24 @@ def _fitted(view: "FinetuneImgView", settings: ProbeSettings, observations: Obse
 
 
 def _released(observations: Observations, site: Site) -> Make:
-    """The predictions that came with the data, of each observation that has one; seeds share them."""
+    """Return what writes the predictions that came with the data, of each observation that has one; seeds share them."""
     from cspops.intake.sources.released import read_released
 
     file, column = site.inputs["download"] / "observations.parquet", "image_features"
     hint = "set finetune_img.mode: linear_probe in params.yaml"
     released = read_released(site.inputs["download"], data_root=site.host.data_root)
     if released is None or column not in pq.read_schema(file).names:
-        raise DataError("the data came without predictions of its images: finetune_img.mode: released asks for them", hint=hint)
+        raise DataError("the data came without predictions of its images: finetune_img.mode: released needs them", hint=hint)
     rows = pq.read_table(file, columns=[column])[column]
-    known: dict[float, csr_array] = {}
+    tables: dict[float, csr_array] = {}
 
     def make(seed: int, ratio: float, folder: Path) -> None:
-        if ratio not in known:
-            known[ratio] = released.probabilities(ratio, rows=rows, classes=observations.classes)
-        count = int(predicted(known[ratio]).sum())
+        if ratio not in tables:
+            tables[ratio] = released.probabilities(ratio, rows=rows, classes=observations.classes)
+        count = int(predicted(tables[ratio]).sum())
         if not count:
             raise DataError(f"no observation has a released prediction at label ratio {ratio:g}", hint=hint)
-        write_released(folder, known[ratio])
+        write_released(folder, tables[ratio])
         log.info(f"finetune-img: seed {seed}, ratio {ratio:g}, released predictions of {count} observations")
 
     return make

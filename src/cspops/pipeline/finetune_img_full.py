@@ -1,4 +1,4 @@
-"""finetune-img where finetune_img.mode is `full`: the whole image network with a head, for every seed and label ratio."""
+"""Stage finetune-img in mode `full`: fine-tune the whole image network with a head, for every seed and label ratio."""
 
 import logging
 from collections.abc import Callable
@@ -37,13 +37,13 @@ REMAKE = "dvc repro pretrain-img"
 
 @dataclass(frozen=True)
 class Piece:
-    """One training, as processes are told of it. Rows are those of the catalogue, increasing."""
+    """One training, as sent to processes. Rows are those of the catalogue, increasing."""
 
     network: Path
     """The folder of F*."""
     pixels: Path
     pixel_rows: np.ndarray
-    """Whose pixels those are."""
+    """The rows of these pixels."""
     train: np.ndarray
     train_label: np.ndarray
     val: np.ndarray
@@ -68,7 +68,7 @@ def fine_tuned(
     val: Bool[Tensor, "n"],
     site: Site,
 ) -> Callable[[int, float, Path], None]:
-    """What makes the folder of a seed and label ratio, after the images of all were decoded.
+    """Decode the images of all rows and return what makes the folder of a seed and label ratio.
 
     Raises:
         DataError: the data set comes with image features and no images.
@@ -97,19 +97,18 @@ def fine_tuned(
     matrix = FeatureFile(site.inputs["featurize"]).read(obs_id)
     size, device = site.host.processes(), site.host.torch_device()
 
-    def of(rows: np.ndarray) -> Tensor:
-        """F*(I) of some rows."""
+    def features_of(rows: np.ndarray) -> Tensor:
         return torch.from_numpy(matrix[rows].astype("float32"))
 
     def make(seed: int, ratio: float, folder: Path) -> None:
         train = np.flatnonzero(few[seed, ratio])
-        features = of(few[seed, ratio])
+        features = features_of(few[seed, ratio])
         probe = None
         if settings.probe_l2 and settings.head == "linear":
             probe, _ = linear_probe(
                 features,
                 observations.label[few[seed, ratio]],
-                of(val.numpy()),
+                features_of(val.numpy()),
                 observations.label[val],
                 classes=len(observations.classes),
                 l2=settings.probe_l2,
@@ -141,7 +140,7 @@ def fine_tuned(
 
 
 def train_piece(piece: Piece, processes: Processes, device: torch.device) -> None:
-    """Train, and let the first process write head, network, curve and the features of the judged rows."""
+    """Train; the first process writes head, network, curve and the features of the judged rows."""
     network = rebuild_image_network(load_config(piece.network, remake=REMAKE))
     load_weights(piece.network, network, remake=REMAKE)
     pixels = on_device(torch.from_numpy(np.lib.format.open_memmap(piece.pixels, mode="r+")), device)
@@ -152,7 +151,7 @@ def train_piece(piece: Piece, processes: Processes, device: torch.device) -> Non
     name, resume = f"finetune-img seed {piece.seed} ratio {piece.ratio:g}", Resume(piece.progress)
     if processes.first:
         for left_over in set(piece.progress.glob("*.pt")) - {resume.file(name)}:
-            left_over.unlink()  # the snapshot of a piece that is done: a network's size times five
+            left_over.unlink()  # snapshots of finished pieces: five times a network's size each
     model, curve = finetune_network(
         network,
         LabelledImages(pixels, place(piece.train), torch.from_numpy(piece.train_label), piece.classes),

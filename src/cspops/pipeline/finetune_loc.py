@@ -1,4 +1,4 @@
-"""finetune-loc: a location classifier for every seed and label ratio."""
+"""Stage finetune-loc: a location classifier for every seed and label ratio."""
 
 import logging
 from pathlib import Path
@@ -36,13 +36,13 @@ def run(view: "FinetuneLocView", site: Site) -> None:
 
     val = None
     if settings.patience:
-        judged = roles["val"] & observations.located & (observations.label >= 0)
-        if not judged.any():
+        watched = roles["val"] & observations.located & (observations.label >= 0)
+        if not watched.any():
             raise DataError(
-                "no row of role val has a label and a position: early stopping looks at them",
+                "no row of role val has a label and a position: early stopping needs them",
                 hint="set finetune_loc.patience to 0, or change split, in params.yaml",
             )
-        val = labelled(judged)
+        val = labelled(watched)
 
     def make(seed: int, ratio: float, folder: Path) -> None:
         remake = "dvc repro pretrain"

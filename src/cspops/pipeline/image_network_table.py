@@ -1,4 +1,4 @@
-"""What a linear probe makes of each image network, on the workspace's own catalogue and split."""
+"""Linear probes of each image network, on the workspace's own catalogue and split, as a table."""
 
 import json
 import logging
@@ -15,7 +15,7 @@ from cspops.files import write_whole
 from cspops.imagessl.images import Facts
 from cspops.params import Params, completed, value_at
 from cspops.pipeline import paths
-from cspops.pipeline.image_probes import JUDGED, ImageRow, Probed, Probes, Refusal, chosen, image_network, image_rows, key_of
+from cspops.pipeline.image_probes import JUDGED, ImageRow, Probed, Probes, Refusal, chosen, image_network, image_rows
 from cspops.report.image_networks_page import ListedNetwork, Network, NetworksDocument, page
 from cspops.report.tables import Mean
 from cspops.site import Site
@@ -29,18 +29,18 @@ log = logging.getLogger(__name__)
 
 COMMAND = "image-networks"
 SEEDS = 3
-"""Of a command that does not say how many."""
+"""How many seeds a command uses by default."""
 
 
 def listing(params: Params, *, also: Sequence[str], seeds: int | None = None) -> list[ListedNetwork]:
-    """One entry a row: what the network is, and whether the table has its numbers."""
+    """Return one entry per row: what the network is, and whether the table has its numbers."""
     params = completed(params)
-    rows, found = image_rows(params, also), {one["name"]: one for one in _kept(params)}
+    rows, kept = image_rows(params, also), {one["name"]: one for one in _kept(params)}
     try:
         keys = {row.name: _row_key(params, row, _seeds(params, seeds)) for row in rows}
     except FileNotFoundError:
         keys = {}
-    computed = {name for name, key in keys.items() if name in found and found[name]["key"] == key and "scores" in found[name]}
+    computed = {name for name, key in keys.items() if name in kept and kept[name]["key"] == key and "scores" in kept[name]}
     return [{**row.about(), "computed": row.name in computed} for row in rows]
 
 
@@ -55,15 +55,15 @@ def run(
 ) -> NetworksDocument:
     """Fill the rows of these names (all for none) and of ``also``, and write the table as JSON and Markdown.
 
-    A row of the table with an equal key stays, whether it is named or not, unless ``again``, or it was refused and is asked
-    for by name; one with another key that is not named leaves the table. What is finished of a row is kept, seed by
-    seed, among the progress in .dvc/tmp: a killed command continues, and pre-training within a seed does too.
+    A row of the table with an equal key stays, named or not, unless ``again`` is set or it was refused and is named. One
+    with another key that is not named is removed. Each finished seed of a row is kept in .dvc/tmp: a killed command
+    continues, within the pre-training of a seed too.
 
     Args:
-        seeds: the first so many of `seeds`, three or all if they are fewer for None; each draws the initial weights, the
-            pre-training and the few-shot subset.
+        seeds: how many of `seeds` to use, from the first on; None: three, or all if there are fewer. Each draws the
+            initial weights, the pre-training and the few-shot subset.
 
-    Settings that params.yaml lacks, of a method or of the probe, are those that come with cspops.
+    Settings of a method or of the probe that params.yaml lacks are the defaults of cspops.
 
     Raises:
         ParamsError: a wrong name, model or number of seeds.
@@ -74,7 +74,7 @@ def run(
     numbers = _seeds(params, seeds)
     rows = image_rows(params, also)
     own, others = rows[: len(rows) - len(set(also))], rows[len(rows) - len(set(also)) :]
-    asked = others + (chosen(own, names) if names else [])
+    requested = others + (chosen(own, names) if names else [])
     inputs = paths.require(COMMAND, params)
     scratch = paths.progress_folder(COMMAND, [COMMAND, paths.input_hashes(COMMAND)])
     site = Site(paths.RAW, inputs, paths.REPORTS, scratch, scratch, host)
@@ -86,7 +86,7 @@ def run(
         due = [
             row
             for row in (chosen(own, names) + others)
-            if again or row.name not in kept or ("refused" in kept[row.name] and row in asked)
+            if again or row.name not in kept or ("refused" in kept[row.name] and row in requested)
         ]
         probes = Probes(params, site)
         for row in {row.model: row for row in due if row.model is not None}.values():
@@ -94,7 +94,7 @@ def run(
         filled = {row.name: _filled(row, probes, numbers, key=keys[row.name], again=again) for row in due}
         for one in _kept(params):
             if one["name"] not in kept.keys() | filled.keys():
-                log.info(f"{COMMAND}: left out, for it is of other params, data or seeds: {one['name']}")
+                log.info(f"{COMMAND}: left out, as it belongs to other params, data or seeds: {one['name']}")
         order = [row.name for row in rows] + [name for name in kept if name not in keys]
         every = kept | filled
         document = _document(params, probes, numbers, [every[name] for name in order if name in every])
@@ -108,7 +108,7 @@ def run(
 
 
 def _filled(row: ImageRow, probes: Probes, seeds: Sequence[int], *, key: str, again: bool) -> Network:
-    """A row of the document, from pieces of which one is a seed's."""
+    """Return a row of the document, from one piece per seed."""
     out = cast(Network, {**row.about(), "key": key})
     pieces = []
     for seed in seeds:
@@ -121,14 +121,14 @@ def _filled(row: ImageRow, probes: Probes, seeds: Sequence[int], *, key: str, ag
     note = facts.pop("note", None)
     assert not isinstance(note, dict)
     scores = {
-        ratio: {role: _mean_and_sd([piece["scores"][ratio][role] for piece in pieces]) for role in JUDGED if role in found}
-        for ratio, found in pieces[0]["scores"].items()
+        ratio: {role: _mean_and_sd([piece["scores"][ratio][role] for piece in pieces]) for role in JUDGED if role in by_role}
+        for ratio, by_role in pieces[0]["scores"].items()
     }
     return {**out, "dim": pieces[0]["dim"], "note": note, "facts": facts, "scores": scores}
 
 
 def _piece(row: ImageRow, probes: Probes, seed: int, *, again: bool) -> Probed:
-    """What one seed says; kept as JSON under the hash of all that it depends on."""
+    """Return the piece of one seed, kept as JSON under the hash of all that it depends on."""
     scratch, key = probes.site.scratch, _piece_key(probes.params, row, seed)
     file, training = scratch / f"{key}.json", scratch / "training" / key
     if again:
@@ -169,17 +169,17 @@ def _seeds(params: Params, count: int | None) -> tuple[int, ...]:
 
 
 def _row_key(params: Params, row: ImageRow, seeds: Sequence[int]) -> str:
-    return key_of([_piece_key(params, row, seed) for seed in seeds])
+    return paths.key_of([[_piece_key(params, row, seed) for seed in seeds]])
 
 
 def _piece_key(params: Params, row: ImageRow, seed: int) -> str:
     about = {name: value for name, value in row.about().items() if name != "name"}
     probe = value_at(params, "finetune_img.modes.linear_probe").model_dump(mode="json")
-    return key_of(about, seed, list(params.split.label_ratios), probe, paths.input_hashes(COMMAND))
+    return paths.key_of([about, seed, list(params.split.label_ratios), probe, paths.input_hashes(COMMAND)])
 
 
 def _key_of_kept(params: Params, one: Network, seeds: Sequence[int]) -> str:
-    """Of a row that an earlier --also brought: what it says of itself, with today's params."""
+    """Return the key of a row that an earlier --also added, with the present params."""
     return _row_key(params, replace(ImageRow.of(one), images=image_rows(params)[0].images), seeds)
 
 
@@ -189,7 +189,7 @@ def _files(params: Params) -> tuple[Path, Path]:
 
 
 def _kept(params: Params) -> list[Network]:
-    """The rows of the table as it lies in the workspace, where it can be read."""
+    """Return the rows of the table in the workspace; none where it cannot be read."""
     try:
         rows = json.loads(_files(params)[0].read_bytes())["rows"]
         whole = [one for one in rows if isinstance(one["key"], str) and ("refused" in one or one["scores"].keys())]
@@ -200,11 +200,11 @@ def _kept(params: Params) -> list[Network]:
     return whole
 
 
-def _facts(of_seeds: Sequence[Facts]) -> dict[str, Mean | str]:
-    """Numbers as mean and standard deviation over seeds, words as they are."""
+def _facts(facts_by_seed: Sequence[Facts]) -> dict[str, Mean | str]:
+    """Return numbers as mean and standard deviation over seeds, and words as they are."""
     out: dict[str, Mean | str] = {}
-    for name in dict.fromkeys(name for facts in of_seeds for name in facts):
-        values = [facts[name] for facts in of_seeds if name in facts]
+    for name in dict.fromkeys(name for facts in facts_by_seed for name in facts):
+        values = [facts[name] for facts in facts_by_seed if name in facts]
         numbers = [value for value in values if not isinstance(value, str)]
         whole = len(numbers) == len(values)
         out[name] = _mean_and_sd(numbers) if whole else ", ".join(dict.fromkeys(map(str, values)))
@@ -212,6 +212,6 @@ def _facts(of_seeds: Sequence[Facts]) -> dict[str, Mean | str]:
 
 
 def _mean_and_sd(values: list[float]) -> Mean:
-    """Rounded to 4 digits; the sample standard deviation, 0 for one seed."""
+    """Return mean and sample standard deviation (0 for one seed), rounded to 4 digits."""
     sd = statistics.stdev(values) if len(values) > 1 else 0.0
     return {"mean": round(statistics.fmean(values), 4), "sd": round(sd, 4)}

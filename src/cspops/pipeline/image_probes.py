@@ -1,12 +1,10 @@
-"""Linear probes on the features of an image network, of one seed at every label ratio."""
+"""Linear probes of the features of image networks, one seed at a time, at every label ratio."""
 
-import hashlib
-import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 import torch
 
@@ -49,9 +47,9 @@ class ImageRow:
     name: str
     model: str | None
     weights: str | None
-    """Before its pre-training, as `image_encoder.weights`."""
+    """The weights before its pre-training, as `image_encoder.weights`."""
     images: Mapping[str, Any]
-    """How images become its squares: what `image_encoder` says besides."""
+    """How images become its squares: the other keys of `image_encoder`."""
     method: str = "none"
     settings: Mapping[str, Any] | None = None
     files: Mapping[str, str | None] = field(default_factory=dict)
@@ -59,39 +57,23 @@ class ImageRow:
 
     @property
     def is_drawn(self) -> bool:
-        """Whether a seed draws the network, so that each has features of its own."""
+        """Whether a seed draws the network, so that each seed has features of its own."""
         return self.model is not None and (self.weights == "random" or self.method != "none")
 
     def about(self) -> About:
-        """As plain values."""
-        return {
-            "name": self.name,
-            "model": self.model,
-            "weights": self.weights,
-            "images": self.images,
-            "method": self.method,
-            "settings": self.settings,
-            "files": self.files,
-        }
+        """Return the row as plain values."""
+        return cast(About, asdict(self))
 
     @classmethod
-    def of(cls, about: About) -> "ImageRow":
-        """The inverse of `about`, which ignores other keys."""
-        return cls(
-            about["name"],
-            about["model"],
-            about["weights"],
-            about["images"],
-            about["method"],
-            about["settings"],
-            about["files"],
-        )
+    def of(cls, about: Mapping[str, Any]) -> "ImageRow":
+        """Return the row that `about` describes; other keys are ignored."""
+        return cls(**{one.name: about[one.name] for one in fields(cls)})
 
 
 def image_rows(params: Params, also: Sequence[str] = ()) -> list[ImageRow]:
-    """Colour statistics, random and published weights, every method of the registry, and those of ``also``.
+    """Return colour statistics, random and published weights, every method of the registry, and those of ``also``.
 
-    ParamsError for one of ``also`` that is no MODEL,WEIGHTS; DataError for a file of weights that is missing.
+    Raise a ParamsError for one of ``also`` that is no MODEL,WEIGHTS, and a DataError for a missing file of weights.
     """
     encoder = params.image_encoder
     images = encoder.model_dump(mode="json", exclude={"model", "weights"})
@@ -108,8 +90,8 @@ def image_rows(params: Params, also: Sequence[str] = ()) -> list[ImageRow]:
         model, _, weights = (part.strip() for part in text.partition(","))
         if not model or not (weights in ("random", "pretrained") or weights.startswith("file:")):
             raise ParamsError(
-                f"--also {text} is no MODEL,WEIGHTS, of which the weights are random, pretrained or file:PATH",
-                hint="such as --also timm:resnet18,pretrained",
+                f"--also {text} is no MODEL,WEIGHTS, with weights random, pretrained or file:PATH",
+                hint="for example --also timm:resnet18,pretrained",
             )
         files = _files({"weights": weights})
         if None in files.values():
@@ -119,23 +101,18 @@ def image_rows(params: Params, also: Sequence[str] = ()) -> list[ImageRow]:
 
 
 def chosen(rows: Sequence[ImageRow], names: Sequence[str]) -> list[ImageRow]:
-    """The rows of those names, all for none; `geo-ssl` is `geo_ssl`. ParamsError names near ones."""
+    """Return the rows of these names, or all without any; `geo-ssl` is `geo_ssl`. Raise a ParamsError for an unknown name."""
     known = {_plain(row.name): row for row in rows}
     for name in names:
         if _plain(name) not in known:
             near = nearest(_plain(name), known, most=3, cutoff=0.4) or known
-            said = ", ".join(known[one].name for one in near)
+            names_near = ", ".join(known[one].name for one in near)
             raise ParamsError(
-                f"there is no image network {name!r}: {'near it' if near is not known else 'there are'}: {said}",
+                f"there is no image network {name!r}: {'near it' if near is not known else 'there are'}: {names_near}",
                 hint="cspops image-networks --list",
             )
     wanted = {_plain(name) for name in names} or known.keys()
     return [row for row in rows if _plain(row.name) in wanted]
-
-
-def key_of(*parts: Any) -> str:
-    """A hash of plain values."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _plain(name: str) -> str:
@@ -143,7 +120,7 @@ def _plain(name: str) -> str:
 
 
 def _files(values: Mapping[str, Any]) -> dict[str, str | None]:
-    """The sha256 of the file that each `file:PATH` names; only their content says whether they are still the same."""
+    """Return the sha256 of the file that each `file:PATH` names, None where it is missing."""
     out: dict[str, str | None] = {}
     for name, value in values.items():
         if isinstance(value, str) and value.startswith("file:"):
@@ -155,34 +132,34 @@ def _files(values: Mapping[str, Any]) -> dict[str, str | None]:
 BATCH = 512
 JUDGED = ("val", "test")
 WHOLE = Squares(32)
-"""How colour statistics look at images where `image_encoder` leaves it to the network."""
+"""The squares of colour statistics where `image_encoder` leaves them to the network."""
 
 Features = dict[str, Float[Tensor, "n k"]]
-"""By role, of all its rows in the catalogue's order."""
+"""By role, the features of all its rows in the catalogue's order."""
 
 
 class Probed(TypedDict):
-    """Of a network and a seed."""
+    """The result for a network and a seed."""
 
     dim: int
     facts: Facts
     scores: dict[str, dict[str, float]]
-    """By label ratio: top-1 of each role, the labels taught and the L2 taken."""
+    """By label ratio: top-1 of each role, the number of labels and the L2 chosen."""
 
 
 class Refusal(Exception):
-    """A network cannot be had, or its method refuses these images; the sentence is its row."""
+    """A network is not available, or its method refuses these images; the message becomes its row."""
 
 
 @dataclass
 class Probes:
-    """The catalogue, its split and its pixels; the pixels are decoded once for each size, when first asked for."""
+    """The catalogue, its split and its pixels; the pixels of each size are decoded once, on first use."""
 
     params: Params
     site: Site
     observations: Observations = field(init=False)
     masks: dict[str, Bool[Tensor, "n"]] = field(init=False)
-    """The rows of `train`, `val` and `test`; of the last two those with a label are judged."""
+    """The rows of `train`, `val` and `test`; in the last two those with a label are judged."""
     _known: dict[str, tuple[Features, Facts]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -201,25 +178,21 @@ class Probes:
             )
 
     def piece(self, row: ImageRow, seed: int, resume: Resume) -> Probed:
-        """Top-1 in per cent of `val` and `test` at every label ratio, and the facts of the pre-training.
-
-        Raises:
-            Refusal: see there.
-        """
+        """Return top-1 of `val` and `test` (per cent) at every label ratio, and facts of the pre-training; raise `Refusal`."""
         features, facts = self._features(row, seed, resume)
         scores = {}
         for ratio in self.params.split.label_ratios:
-            scores[ratio_key(ratio)] = found = self._probed(features, seed, ratio)
-            said = ", ".join(f"{role} {found[role]:.2f}" for role in JUDGED if role in found)
-            log.info(f"{100 * ratio:g} % of the labels, top-1: {said}")
+            scores[ratio_key(ratio)] = result = self._probed(features, seed, ratio)
+            tops = ", ".join(f"{role} {result[role]:.2f}" for role in JUDGED if role in result)
+            log.info(f"{100 * ratio:g} % of the labels, top-1: {tops}")
         return {"dim": features["train"].shape[1], "facts": facts, "scores": scores}
 
     def pixels(self, role: str, square: Squares) -> UInt8[Tensor, "n px px 3"]:
-        """Of a role's rows."""
+        """Return the squares of a role's rows."""
         return role_pixels(role, square, self._site(role, square), stage=f"image-networks: {role}")
 
     def labels(self, ratio: float, seeds: Sequence[int]) -> list[int]:
-        """How many rows lend their label at a label ratio; more than one number where seeds differ."""
+        """Return how many rows are labelled at a label ratio; more than one number where seeds differ."""
         split, obs_id = self.site.inputs["split"], self.observations.obs_id
         return sorted({int(read_few_shot(split, obs_id, seed=seed, ratio=ratio).sum()) for seed in seeds})
 
@@ -229,7 +202,7 @@ class Probes:
         return replace(self.site, scratch=folder)
 
     def _features(self, row: ImageRow, seed: int, resume: Resume) -> tuple[Features, Facts]:
-        """Those that no seed draws are computed once for all seeds."""
+        """Return features and facts; what no seed draws is computed once for all seeds."""
         if row.is_drawn:
             return self._computed(row, seed, resume)
         if row.name not in self._known:
@@ -252,19 +225,19 @@ class Probes:
             network.to(device).eval()
             # As stage featurize keeps them: float16.
             features = {
-                role: in_batches(lambda some: network(some.to(device)).half().float().cpu(), found)
-                for role, found in pixels.items()
+                role: in_batches(lambda block: network(block.to(device)).half().float().cpu(), squares)
+                for role, squares in pixels.items()
             }
         except EnvironmentProblem:
             raise
         except CspopsError as error:
             raise Refusal(error.message) from error
-        if not all(found.isfinite().all() for found in features.values()):
+        if not all(matrix.isfinite().all() for matrix in features.values()):
             raise Refusal("its features leave the range of float16")
         return features, facts
 
     def _pretrained(self, row: ImageRow, network: ImageNetwork, seed: int, resume: Resume) -> Facts:
-        """Train ``network`` as stage pretrain-img does."""
+        """Train ``network`` as stage pretrain-img does, and return the facts."""
         square = replace(WHOLE, px=network.config["px"], interpolation=network.config["interpolation"])
         site, run = self._site("train", square), Run(seed, self.site.host.torch_device(), resume)
         images = training_images(network, site, run.device)
@@ -272,7 +245,7 @@ class Probes:
         return METHODS[row.method](network, images, settings, run, **extra_inputs(settings, images, site)).facts
 
     def _probed(self, features: Features, seed: int, ratio: float) -> dict[str, float]:
-        """Top-1 of each judged role, the labels taught and the L2 taken."""
+        """Return top-1 of each judged role, the number of labels and the L2 chosen."""
         split, label, classes = self.site.inputs["split"], self.observations.label, len(self.observations.classes)
         rows = read_few_shot(split, self.observations.obs_id, seed=seed, ratio=ratio)
         x = {"train": features["train"][rows[self.masks["train"]]]}
@@ -296,28 +269,28 @@ class Probes:
 
 
 def image_network(row: ImageRow, *, seed: int) -> ImageNetwork:
-    """The network of a row before its pre-training."""
+    """Return the network of a row before its pre-training."""
     about = ImageEncoder.model_construct(model=str(row.model), weights=str(row.weights), **row.images)
     return network_of(about, seed=seed)
 
 
 @torch.no_grad()
 def in_batches(
-    answer: Callable[[UInt8[Tensor, "b h w 3"]], Float[Tensor, "b k"]], pixels: UInt8[Tensor, "n h w 3"]
+    function: Callable[[UInt8[Tensor, "b h w 3"]], Float[Tensor, "b k"]], pixels: UInt8[Tensor, "n h w 3"]
 ) -> Float[Tensor, "n k"]:
-    """The answer to each image, computed for `BATCH` of them at a time."""
-    return torch.cat([answer(some) for some in pixels.split(BATCH)])
+    """Return ``function`` of each image, computed for `BATCH` of them at a time."""
+    return torch.cat([function(block) for block in pixels.split(BATCH)])
 
 
 def colour_statistics(pixels: UInt8[Tensor, "n h w 3"]) -> Float[Tensor, "n 6"]:
-    """Mean and standard deviation of each channel, in [0, 1]."""
+    """Return mean and standard deviation of each channel, in [0, 1]."""
     flat = pixels.flatten(1, 2).float() / 255
     return torch.cat([flat.mean(1), flat.std(1, correction=0)], 1)
 
 
 @torch.no_grad()
 def top1(probe: LinearProbe, features: Float[Tensor, "n k"], label: Int[Tensor, "n"], *, classes: int) -> float:
-    """Per cent, as stage evaluate counts it; some rows at a time."""
+    """Return top-1 in per cent, as stage evaluate counts it, computed some rows at a time."""
     hits = torch.zeros(len(label), dtype=torch.bool)
     for rows in row_blocks(torch.arange(len(label)), classes):
         hits[rows] = judge(image_log_p(probe(features[rows])), label[rows]).hits

@@ -1,7 +1,7 @@
-"""Where everything lies, how an output appears whole or not at all, and how an input is trusted.
+"""Paths of a project: outputs appear whole or not at all, and inputs are verified before use.
 
 Every stage writes one folder `artifacts/STAGE/` (some of them files under `reports/` too). The folder is made beside its
-place and renamed when it is complete; `stage.json`, in it, records the params it was made with and the sha256 of each file.
+place and renamed when it is complete; its `stage.json` records the params it was made with and the sha256 of each file.
 """
 
 import hashlib
@@ -27,19 +27,19 @@ REPORTS = Path("reports")
 PARAMS = Path("params.yaml")
 
 KEEP_PROGRESS = 14 * 24 * 3600
-"""Seconds for which the progress of a killed run is kept; it may have had other params, so that nothing else ends it."""
+"""Seconds for which the progress of a killed run is kept; if its params changed, nothing else would delete it."""
 
 
 def folder_of(stage: str) -> Path:
-    """The folder that a stage writes."""
+    """Return the folder that a stage writes."""
     return ARTIFACTS / stage.replace("-", "_")
 
 
 def require(stage: str, params: Params) -> dict[str, Path]:
-    """The folders of the stages that ``stage`` reads, each file checked to be as it was written.
+    """Return the folders of the stages that ``stage`` reads, after checking that each file is as it was written.
 
-    DataError names the first stage, all the way up the graph, that has no output or one of other params, and the first
-    file that is missing or differs. So what reads a file need not expect it to be broken.
+    Raise a DataError that names the first stage up the graph without output or with one of other params, or the first
+    file that is missing or differs. Code that reads these files need not expect broken ones.
     """
     reader = f"stage {stage}" if stage in VIEWS else f"cspops {stage}"
     for upstream in _all_upstream(stage):
@@ -65,15 +65,13 @@ def require(stage: str, params: Params) -> dict[str, Path]:
 
 
 def _all_upstream(stage: str) -> list[str]:
-    found: list[str] = []
-    for upstream in NEEDS[stage]:
-        found += [one for one in (*_all_upstream(upstream), upstream) if one not in found]
-    return found
+    stages = [one for upstream in NEEDS[stage] for one in (*_all_upstream(upstream), upstream)]
+    return list(dict.fromkeys(stages))
 
 
 @contextmanager
 def whole_folder(target: Path, facts: Mapping[str, Any]) -> Iterator[Path]:
-    """A new folder to write into, which takes the place of ``target`` when the block ends well.
+    """Yield a new folder to write into, which replaces ``target`` when the block ends well.
 
     ``facts`` and the hashes of its files become its stage.json. After an exception ``target`` is as it was.
     """
@@ -98,10 +96,10 @@ def publish(folder: Path) -> None:
 
 @contextmanager
 def scratch(stage: str, params: Params) -> Iterator[Path]:
-    """A folder for the progress of a long stage, deleted when the block ends well.
+    """Yield a folder for the progress of a long stage, deleted when the block ends well.
 
-    It lies outside the stage's outputs, which DVC empties before a run, and its name is a hash of the stage's params
-    and of the hashes of its inputs (which `require` has checked), so that progress made for other ones is never taken up.
+    It lies outside the stage's outputs, which DVC empties before a run. Its name is a hash of the stage's params and of
+    its inputs' hashes (which `require` has checked), so that progress for other params or inputs is never used.
     """
     folder = progress_folder(stage, [stage, recorded(params, stage), input_hashes(stage)])
     yield folder
@@ -110,20 +108,25 @@ def scratch(stage: str, params: Params) -> Iterator[Path]:
 
 
 def input_hashes(stage: str) -> dict[str, dict[str, str]]:
-    """The sha256 of each file that ``stage`` reads, by stage and name, as the stages that wrote them recorded it."""
+    """Return the sha256 of each file that ``stage`` reads, by stage and name, as recorded by the stages that wrote it."""
     return {upstream: json.loads((folder_of(upstream) / "stage.json").read_text())["files"] for upstream in NEEDS[stage]}
 
 
-def progress_folder(stage: str, key: Any) -> Path:
-    """The folder of a stage's progress that belongs to ``key``, made where it is missing."""
-    folder = _progress() / f"{stage}-{hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]}"
+def key_of(values: Any) -> str:
+    """Return a short hash of plain values."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def progress_folder(stage: str, values: Any) -> Path:
+    """Return the folder of a stage's progress that belongs to ``values``, made where it is missing."""
+    folder = _progress() / f"{stage}-{key_of(values)}"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 @contextmanager
 def alone_in(folder: Path, command: str) -> Iterator[None]:
-    """Keeps a second ``command`` out of a folder of progress while the block runs: there it is an EnvironmentProblem.
+    """Lock a folder of progress while the block runs: a second ``command`` gets an EnvironmentProblem.
 
     The lock ends with its process, however that ends.
     """
@@ -131,14 +134,14 @@ def alone_in(folder: Path, command: str) -> Iterator[None]:
         held = FileLock(folder / ".lock").acquire(blocking=False)
     except Timeout:
         raise EnvironmentProblem(
-            f"another cspops {command} is at work on the same data", hint="the same command, when the other has ended"
+            f"another cspops {command} is at work on the same data", hint="run it again when the other has ended"
         ) from None
     with held:
         yield
 
 
 def forget_old_progress(stage: str) -> None:
-    """Delete the progress of a stage that nothing was added to for `KEEP_PROGRESS`."""
+    """Delete the progress of a stage that has not changed for `KEEP_PROGRESS`."""
     for left_over in _progress().glob(f"{stage}-" + "[0-9a-f]" * 16):
         if time.time() - left_over.stat().st_mtime > KEEP_PROGRESS:
             shutil.rmtree(left_over, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""A stage that makes many folders, one a seed and label ratio, and continues at the one it was killed at."""
+"""The resumable parts of a stage: one folder per seed and label ratio, or shards of rows."""
 
 import shutil
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ def make_pieces(
 ) -> None:
     """Call ``make(seed, ratio, folder)`` for each piece that ``scratch`` does not hold yet, then copy all to ``out``.
 
-    A piece appears in ``scratch`` under its name only when it is whole.
+    A piece gets its name in ``scratch`` only when it is whole.
     """
     for seed in seeds:
         for ratio in ratios:
@@ -23,25 +23,25 @@ def make_pieces(
                 continue
             with replaced(done) as new:
                 make(seed, ratio, new)
-    # What a kill left behind has a dot before its name.
+    # Names of unfinished pieces begin with a dot.
     shutil.copytree(scratch, out, ignore=shutil.ignore_patterns(".*"), dirs_exist_ok=True)
 
 
 @dataclass(frozen=True)
 class Shards:
-    """Consecutive rows in shards of ``size``; which of them are done is written into ``folder``."""
+    """Consecutive rows in shards of ``size``; ``folder`` records which are done."""
 
     folder: Path
     rows: int
     size: int
 
     def left(self) -> list[range]:
-        """The shards that are not done, in order."""
+        """Return the shards that are not done, in order."""
         starts = range(0, self.rows, self.size)
         return [range(start, min(start + self.size, self.rows)) for start in starts if not self._mark(start).exists()]
 
     def finish(self, shard: range) -> None:
-        """Write down that a shard is done: what it made must be on disk."""
+        """Record that a shard is done; its output must be on disk."""
         self._mark(shard.start).touch()
 
     def _mark(self, start: int) -> Path:

@@ -1,4 +1,4 @@
-"""The images of some rows of the catalogue as pixels in a file among a stage's progress, decoded once."""
+"""The images of some rows of the catalogue, decoded once into a file of a stage's progress."""
 
 import logging
 import math
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 SHARD = 4096
 ON_DEVICE = 2**30
-"""Bytes of pixels that are kept where the network is."""
+"""Most bytes of pixels that are kept on the network's device."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Squares:
 
     px: int
     crop: float = 1.0
-    """Share of an image's shorter side that the square keeps, see `images.pixels.square`."""
+    """Share of an image's shorter side that the square keeps, see `pixels.rgb.square`."""
     interpolation: str = "bicubic"
-    """Of the resizing."""
+    """How squares are resized."""
 
 
 def decoded(
@@ -48,15 +48,15 @@ def decoded(
     kind: str,
     otherwise: str,
 ) -> UInt8[Tensor, "n px px 3"]:
-    """The centre squares of increasing ``rows``, memory-mapped: they may be more than fits in memory.
+    """Return the centre squares of increasing ``rows``, memory-mapped, as they may exceed the memory.
 
     Args:
-        stage: as lines of progress name it.
-        kind: what the images are, such as `training images`.
-        otherwise: what params.yaml could say where the disk has no room for them.
+        stage: its name in lines of progress.
+        kind: what the images are, for example `training images`.
+        otherwise: a setting of params.yaml that needs no room on the disk.
 
     Raises:
-        EnvironmentProblem: it has none.
+        EnvironmentProblem: the disk has no room for them.
     """
     download = site.inputs["download"]
     file, shape = site.scratch / "pixels.npy", (len(rows), square.px, square.px, 3)
@@ -86,10 +86,10 @@ def decoded(
 
 
 def on_device(pixels: UInt8[Tensor, "n px px 3"], device: torch.device) -> UInt8[Tensor, "n px px 3"]:
-    """The pixels, on ``device`` where they are few."""
+    """Return the pixels, on ``device`` where they are few."""
     return pixels.to(device) if pixels.nbytes <= ON_DEVICE else pixels
 
 
 def _block(download: Path, rows: np.ndarray) -> tuple[list[int], pa.Table]:
-    """Increasing rows of the catalogue and their images."""
+    """Return increasing rows of the catalogue and their images."""
     return rows.tolist(), read_images(download, range(rows[0], rows[-1] + 1)).take(rows - rows[0])

@@ -1,4 +1,4 @@
-"""pretrain: Contrastive Spatial Pre-Training of one location encoder a seed."""
+"""Stage pretrain: Contrastive Spatial Pre-Training of one location encoder per seed."""
 
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def run(view: "PretrainView", site: Site) -> None:
-    """Write seed_S/ with the encoder of each seed, and the mean curve. Sees training rows only, and no label."""
+    """Write seed_S/ with the encoder of each seed, and the mean curve. Only training rows are read, and no label."""
     observations = read_observations(site.inputs["download"])
     rows = read_roles(site.inputs["split"], observations.obs_id)["train"] & observations.located
     if not rows.any():

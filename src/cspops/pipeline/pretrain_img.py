@@ -1,4 +1,4 @@
-"""pretrain-img: the frozen image network F*, self-supervised on the training tiles or as it comes."""
+"""Stage pretrain-img: the frozen image network F*, self-supervised on the training tiles, random or published."""
 
 import json
 import logging
@@ -35,13 +35,13 @@ ROLE = {"train": "training", "val": "validation"}
 
 
 def run(view: "PretrainImgView", site: Site) -> None:
-    """Write model.safetensors, config.json, the curve and the facts. Sees training rows only, and no label.
+    """Write model.safetensors, config.json, the curve and the facts. Only training rows are read, and no label.
 
-    A data set that comes with image features needs no network: there is a config.json that says so, and no weights.
+    A data set that comes with image features needs no network: its config.json says so, and there are no weights.
     """
     about, download = view.image_encoder, site.inputs["download"]
     given = read_given(download, image_root(read_reading(download), raw=site.raw, data_root=site.host.data_root))
-    made = Pretrained([])
+    pretrained = Pretrained([])
     if given is not None:
         config = {"model": GIVEN, "dim": given.width}
         (site.out / "config.json").write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
@@ -52,16 +52,16 @@ def run(view: "PretrainImgView", site: Site) -> None:
             run = Run(view.seed, site.host.torch_device(), Resume(site.scratch))
             images = training_images(network, site, run.device)
             extra = extra_inputs(view.settings, images, site)
-            made = METHODS[view.method](network, images, view.settings, run, **extra)
+            pretrained = METHODS[view.method](network, images, view.settings, run, **extra)
         save_model(site.out, network.to(torch.device("cpu")), network.config)
-    columns = list(made.curve[0]) if made.curve else ["epoch", "total"]
-    write_curve(site.reports / "curves" / "pretrain_img.tsv", made.curve, columns=columns)
-    facts = {"method": "given features" if given is not None else view.method} | made.facts
+    columns = list(pretrained.curve[0]) if pretrained.curve else ["epoch", "total"]
+    write_curve(site.reports / "curves" / "pretrain_img.tsv", pretrained.curve, columns=columns)
+    facts = {"method": "given features" if given is not None else view.method} | pretrained.facts
     (site.reports / "pretrain_img.json").write_text(json.dumps(facts, indent=1) + "\n")
 
 
 def training_images(network: ImageNetwork, site: Site, device: torch.device) -> UnlabelledImages:
-    """The training rows, on ``device`` where they are few; of each image the whole centre square, of which views are cut."""
+    """Return the training rows, on ``device`` where they are few, each image as the whole centre square to cut views from."""
     captures = read_captures(site.inputs["download"])
     train = read_roles(site.inputs["split"], captures.obs_id)["train"]
     pixels = role_pixels("train", Squares(network.config["px"], interpolation=network.config["interpolation"]), site)
@@ -74,7 +74,7 @@ def training_images(network: ImageNetwork, site: Site, device: torch.device) -> 
 
 
 def network_of(about: ImageEncoder, *, seed: int) -> ImageNetwork:
-    """The network that `image_encoder` of params.yaml asks for, before it is trained."""
+    """Return the network of `image_encoder` of params.yaml, before it is trained."""
     _, given, name = about.weights.partition("file:")
     network = build_image_network(
         about.model,
@@ -93,9 +93,9 @@ def network_of(about: ImageEncoder, *, seed: int) -> ImageNetwork:
 
 
 def role_pixels(role: str, square: Squares, site: Site, *, stage: str = "pretrain-img") -> UInt8[Tensor, "n px px 3"]:
-    """The images of a role's rows in a memory-mapped file among the stage's progress: they may be more than fits in memory.
+    """Return the images of a role's rows, memory-mapped from a file of the stage's progress.
 
-    Of each the whole centre square, whatever `image_encoder.crop` is: random crops are taken of it.
+    Each is the whole centre square, whatever `image_encoder.crop` is: random crops are cut from it.
 
     Raises:
         EnvironmentProblem: the disk has no room for them.

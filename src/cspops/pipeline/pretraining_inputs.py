@@ -1,4 +1,4 @@
-"""What a pre-training method is given besides the training images: rasters, and what they say of the training places."""
+"""Inputs of a pre-training method besides the training images: rasters, and their values around the training places."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ CLIMATE_ZONES = "climate_zones"
 
 
 def extra_inputs(settings: MethodSettings, images: UnlabelledImages, site: Site) -> dict[str, Tensor | LandCover]:
-    """The further keywords of the method that has these settings; of training rows alone."""
+    """Return the further keyword arguments of the method with these settings, from training rows only."""
     match settings:
         case Tile2Vec(mode="tiles", raster=str(raster)):
             return {"raster": image_raster(raster, site)}
@@ -30,7 +30,7 @@ def extra_inputs(settings: MethodSettings, images: UnlabelledImages, site: Site)
 
 
 def image_raster(raster: str, site: Site) -> UInt8[Tensor, "h w 3"]:
-    """One large image, read as the data set's own images are (bands, black and white).
+    """Read one large image as the data set's own images are read (bands, black and white).
 
     Raises:
         DataError: it cannot be read.
@@ -45,11 +45,11 @@ def image_raster(raster: str, site: Site) -> UInt8[Tensor, "h w 3"]:
 
 
 def land_cover(raster: str, lonlat: Float[Tensor, "n 2"], *, side_km: float, site: Site) -> LandCover:
-    """What the raster says around positions.
+    """Return the classes of the raster around positions.
 
     Raises:
         EnvironmentProblem: a file needs rasterio and pyproj, and they are not installed.
-        DataError: the raster cannot be used, or says nothing of these positions.
+        DataError: the raster cannot be used, or does not cover these positions.
     """
     extra = (
         f"It uses extra information: the shares of the classes of {{}} in squares of {side_km:g} km around the training places"
@@ -66,5 +66,5 @@ def land_cover(raster: str, lonlat: Float[Tensor, "n 2"], *, side_km: float, sit
 
 
 def file_of(raster: str, site: Site) -> Path:
-    """The file of `file:PATH`, a path in the project's folder."""
+    """Return the file of `file:PATH`, relative to the project's folder."""
     return site.raw.parent / raster.removeprefix("file:")

@@ -1,30 +1,49 @@
-"""report: report.html, report.md and their figures, tables for `dvc plots`, and run.json."""
+"""Stage report: report.html, report.md and their figures, tables for `dvc plots`, and run.json."""
 
 from typing import TYPE_CHECKING
 
 from cspops.pipeline import code
 from cspops.report import figures
-from cspops.report.draw import markdown_page, material, training_losses, validation_losses
 from cspops.report.html_page import html
+from cspops.report.material import read_material
 from cspops.report.mistakes import write_confusion
-from cspops.report.page import write_accuracy
+from cspops.report.page import MEANINGS, page, write_accuracy
 from cspops.report.run_record import RunRecord
 from cspops.site import Site
+from cspops.training.loop import Curve
 
 if TYPE_CHECKING:
     from cspops.params.graph import ReportView
 
+VALIDATION = "_val_nll"
+"""The suffix of finetune_img's columns that are drawn in a panel of their own."""
+
 
 def run(view: "ReportView", site: Site) -> None:
     """Draw the figures and write both pages under reports/, confusion.tsv, and what was run."""
-    of = material(view, site)
-    figures.accuracy_by_ratio(of.scores.metrics, site.reports / "figures" / "accuracy.png")
-    drawn = {title: training_losses(curve) for title, curve in of.curves.items()}
-    drawn["image classifier, validation"] = validation_losses(of.curves["image classifier"])
-    figures.loss_curves(drawn, site.reports / "figures" / "curves.png")
-    write_accuracy(site.reports / "accuracy.tsv", of.scores.metrics)
-    write_confusion(site.out / "confusion.tsv", of.judged[of.largest], of.observations.classes)
-    (site.reports / "report.md").write_text(markdown_page(of), encoding="utf-8")
-    (site.reports / "report.html").write_text(html(of, site), encoding="utf-8")
-    record = RunRecord.of(of.records, code.noted(), (site.reports_of_project / "metrics.json").read_bytes())
+    material = read_material(view, site)
+    metrics = material.scores.metrics
+    figures.accuracy_by_ratio(metrics, site.reports / "figures" / "accuracy.png")
+    losses = {title: _training_losses(curve) for title, curve in material.curves.items()}
+    losses["image classifier, validation"] = _validation_losses(material.curves["image classifier"])
+    figures.loss_curves(losses, site.reports / "figures" / "curves.png")
+    write_accuracy(site.reports / "accuracy.tsv", metrics)
+    write_confusion(site.out / "confusion.tsv", material.judged[material.largest], material.observations.classes)
+    (site.reports / "report.md").write_text(page(material), encoding="utf-8")
+    (site.reports / "report.html").write_text(html(material, site), encoding="utf-8")
+    record = RunRecord.of(material.records, code.noted(), (site.reports_of_project / "metrics.json").read_bytes())
     (site.reports / "run.json").write_text(record.text)
+
+
+def _training_losses(curve: Curve) -> Curve:
+    """Return a curve without the columns that are no training loss."""
+    return [{name: value for name, value in row.items() if name not in MEANINGS and "_val_" not in name} for row in curve]
+
+
+def _validation_losses(curve: Curve) -> Curve:
+    """Return the validation losses of a curve, each under the name of its label ratio."""
+    return [
+        {"epoch": row["epoch"]}
+        | {name.removesuffix(VALIDATION): value for name, value in row.items() if name.endswith(VALIDATION)}
+        for row in curve
+    ]

@@ -1,4 +1,4 @@
-"""A stage run in the workspace: code, params and inputs checked, its folder put in place when it is whole."""
+"""Run a stage in the workspace: code, params and inputs are checked, and its folder appears when it is whole."""
 
 import logging
 from typing import TYPE_CHECKING
@@ -31,7 +31,7 @@ def read_host() -> "Host":
 
 
 def run_stage(stage: str) -> None:
-    """Check code, params and inputs, let `cspops.pipeline.STAGE.run` fill a new folder, put it in place."""
+    """Check code, params and inputs, let `cspops.pipeline.STAGE.run` fill a new folder, and put it in place."""
     import importlib
 
     from cspops import params

@@ -1,4 +1,4 @@
-"""split: who is unlabelled, few-shot labelled, validation or test."""
+"""Stage split: decide which rows are unlabelled, few-shot labelled, validation or test."""
 
 import json
 import logging
@@ -27,7 +27,7 @@ HELD_OUT = ("val", "test", "spatial_val", "spatial_test")
 
 
 def run(view: "SplitView", site: Site) -> None:
-    """Write roles.parquet and few_shot.parquet, one row an observation in the catalogue's order, and subsets.json."""
+    """Write roles.parquet and few_shot.parquet, one row per observation in the catalogue's order, and subsets.json."""
     split, folder = view.split, site.inputs["download"]
     observations = read_observations(folder)
     by_place = split.unit == "location_id"
@@ -40,18 +40,18 @@ def run(view: "SplitView", site: Site) -> None:
         location_id=place if by_place else None,
         seed=view.seed,
     )
-    counts_of_roles = Counter(roles)
-    log.info(f"roles: {dict(counts_of_roles)}")
-    if set_aside := counts_of_roles["buffer"]:
+    role_counts = Counter(roles)
+    log.info(f"roles: {dict(role_counts)}")
+    if set_aside := role_counts["buffer"]:
         km = split.buffer_km
         log.info(f"{set_aside} rows nearer than {km:g} km to the held-out blocks are neither trained nor tested on")
     if not by_place:
-        _tell_shared(place, roles)
+        _log_shared_places(place, roles)
     pq.write_table(pa.table({"obs_id": observations.obs_id, "role": roles}), site.out / "roles.parquet", compression="zstd")
     train = torch.tensor([role == "train" for role in roles])
-    taught = observations.label[train & (observations.label >= 0)].unique()
-    if untaught := len(observations.classes) - len(taught):
-        log.info(f"{untaught} of {len(observations.classes)} classes have no labelled training row")
+    labelled = observations.label[train & (observations.label >= 0)].unique()
+    if unlabelled := len(observations.classes) - len(labelled):
+        log.info(f"{unlabelled} of {len(observations.classes)} classes have no labelled training row")
     levels = {
         f"seed_{seed}": few_shot_levels(observations.label, train, ratios=split.label_ratios, seed=seed) for seed in view.seeds
     }
@@ -65,8 +65,8 @@ def run(view: "SplitView", site: Site) -> None:
         log.info(f"label ratio {ratio:g}: {' or '.join(map(str, counts))} labelled rows")
 
 
-def _tell_shared(place: pa.ChunkedArray, roles: list[str]) -> None:
-    """Say how many places lend rows to training and to a held-out role; nothing when none does."""
+def _log_shared_places(place: pa.ChunkedArray, roles: list[str]) -> None:
+    """Log how many places have rows both in training and in a held-out role, if any."""
     codes = place.combine_chunks().dictionary_encode()
     row = np.flatnonzero(codes.indices.is_valid().to_numpy(zero_copy_only=False))
     number = codes.indices.drop_null().to_numpy()

@@ -1,4 +1,4 @@
-"""Where positions are, in characters: a map for the terminal, and the box and cells that it is drawn from."""
+"""A map of positions in characters for the terminal, and the box and cells that it is drawn from."""
 
 import math
 from typing import NamedTuple
@@ -9,21 +9,21 @@ from cspops.land import is_land
 from cspops.shapes import Float, Int
 
 LEAST_SPAN = 0.02
-"""Degrees across which a map is drawn of one place."""
+"""Least degrees that a map spans, also around a single place."""
 WORLD_SPAN = 180.0
 """Degrees of longitude above which the whole globe is drawn."""
 LAND_FROM = 0.2
-"""Degrees of a character from which on land is drawn: its mask has cells of a third of a degree."""
+"""Least degrees per character at which land is drawn: its mask has cells of a third of a degree."""
 TALL = 2.0
 """Height of a character over its width."""
 STEPS = (30.0, 20.0, 10.0, 5.0, 2.0, 1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
 MOST_CELLS = 40
-"""Along the longer side of the box."""
+"""Most cells along the longer side of the box."""
 LEGEND = "o 1 to 9 rows, O 10 to 99, @ 100 and more; . land"
 
 
 class Box(NamedTuple):
-    """Degrees; ``east`` is above 180 when the box crosses the antimeridian."""
+    """Bounds in degrees; ``east`` is above 180 when the box crosses the antimeridian."""
 
     west: float
     south: float
@@ -32,7 +32,7 @@ class Box(NamedTuple):
 
 
 def bounding_box(lonlat: Float[np.ndarray, "n 2"]) -> Box | None:
-    """The smallest box around positions (longitudes in [-180, 180)), across the antimeridian where that is narrower."""
+    """Return the smallest box around positions (longitudes in [-180, 180)), across the antimeridian where that is narrower."""
     if not len(lonlat):
         return None
     lon, lat = np.unique(lonlat[:, 0]), lonlat[:, 1]
@@ -44,7 +44,7 @@ def bounding_box(lonlat: Float[np.ndarray, "n 2"]) -> Box | None:
 
 
 def cells(lonlat: Float[np.ndarray, "n 2"]) -> tuple[float, list[tuple[float, float, int]]]:
-    """The side of a cell in degrees, and of each cell with positions its west, its south and their number.
+    """Return the side of a cell in degrees, and west, south and count of each cell with positions.
 
     The side is the smallest of `STEPS` with which no more than `MOST_CELLS` span the box.
     """
@@ -62,12 +62,12 @@ def cells(lonlat: Float[np.ndarray, "n 2"]) -> tuple[float, list[tuple[float, fl
 
 
 def character_map(lonlat: Float[np.ndarray, "n 2"], *, width: int, height: int = 24) -> list[str]:
-    """Lines of a map of positions (degrees), longitudes and latitudes equally long at its middle.
+    """Return the lines of a map of positions (degrees), drawn to scale at its middle latitude.
 
     Args:
         lonlat: longitudes in [-180, 180).
-        width: characters of a line; 30 at least.
-        height: lines at most, the frame's not counted.
+        width: characters per line, at least 30.
+        height: most lines without the frame.
     """
     box = bounding_box(lonlat)
     if box is None:
@@ -96,7 +96,7 @@ def character_map(lonlat: Float[np.ndarray, "n 2"], *, width: int, height: int =
 
 
 def _framed(box: Box) -> Box:
-    """The whole globe, or the box with a margin."""
+    """Return the whole globe, or the box with a margin."""
     if box.east - box.west > WORLD_SPAN:
         return Box(-180.0, min(-60.0, box.south), 180.0, max(84.0, box.north))
     wide, high = max(box.east - box.west, LEAST_SPAN), max(box.north - box.south, LEAST_SPAN)
@@ -114,5 +114,5 @@ def _counted(
 
 
 def _degrees(value: float, letters: str) -> str:
-    """Such as 7.4E."""
+    """Return for example `7.4E`."""
     return f"{abs(value):.4g}{letters[int(value < 0)]}"

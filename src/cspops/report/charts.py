@@ -1,4 +1,4 @@
-"""The charts of report.html: small, one idea each, legible without colour."""
+"""The charts of report.html: small, each with one idea, legible without colour."""
 
 import io
 import re
@@ -17,7 +17,7 @@ from cspops.report.figures import BLUE, GREEN, GREY, ORANGE
 from cspops.report.tables import TITLES, Intervals, Models, Region, ratio_title, region_title
 
 INK, QUIET, RULE = "#010203", "#040506", "#070809"
-"""Stand for the page's colours of text, of quiet text and of rules: `inline` puts variables in their place."""
+"""Placeholders for the page's colours of text, quiet text and rules, which `inline` replaces by variables."""
 COLOURS = {
     INK: "currentColor",
     QUIET: "var(--quiet)",
@@ -52,12 +52,12 @@ STYLE: Any = {
 
 
 def inline(figure: Figure, name: str, title: str) -> Markup:
-    """The figure as an `svg` element, equal figures as equal text.
+    """Return the figure as an `svg` element; equal figures give equal text.
 
     Args:
         figure: drawn under `STYLE`.
-        name: of letters, digits and hyphens; no other chart of the page has it, so that no two ids are equal.
-        title: what the chart shows, for those who cannot see it.
+        name: letters, digits and hyphens, unique on the page, so that ids are unique.
+        title: what the chart shows, for readers who cannot see it.
     """
     with io.StringIO() as drawn, mpl.rc_context(STYLE):
         figure.savefig(
@@ -78,7 +78,7 @@ def inline(figure: Figure, name: str, title: str) -> Markup:
     for colour, variable in COLOURS.items():
         body = re.sub(rf"{colour}\b", variable, body, flags=re.IGNORECASE)
     body = re.sub(r"\n\s*", "\n", body).strip()
-    # matplotlib has escaped the text that it was given
+    # matplotlib has already escaped the text
     return Markup(f'<svg viewBox="{box[1]}" role="img" aria-label="{escape(title)}">\n{body}\n</svg>')
 
 
@@ -93,20 +93,20 @@ LINES = {
 SETS = {"test": (BLUE, "o", "-"), "spatial_test": (ORANGE, "^", "--")}
 CYCLE = ((BLUE, "-", "o"), (ORANGE, "--", "^"), (GREEN, "-.", "v"), (GREY, ":", "s"))
 SIZE = (4.3, 3.0)
-"""Inches; a chart is as wide as its place on the page."""
+"""Inches; on the page a chart fills the width of its column."""
 
 
 def gains(intervals: Intervals, name: str, title: str) -> Markup:
-    """Combined minus image, points of top-1 with 95 % intervals, against the label ratio."""
+    """Chart combined minus image, in points of top-1 with 95 % intervals, against the label ratio."""
     with mpl.rc_context(STYLE):
         figure, ax = _panel((5.0, 2.6))
         roles = [role for role in SETS if role in intervals]
         for number, role in enumerate(roles):
             colour, marker, line = SETS[role]
-            found = [ratio["combined_minus_image"] for ratio in intervals[role].values()]
-            x = np.arange(len(found)) + 0.1 * (number - (len(roles) - 1) / 2)
-            mean = np.array([one["mean"] for one in found])
-            spans = np.abs(np.array([[one["low"], one["high"]] for one in found]).T - mean)
+            gaps = [ratio["combined_minus_image"] for ratio in intervals[role].values()]
+            x = np.arange(len(gaps)) + 0.1 * (number - (len(roles) - 1) / 2)
+            mean = np.array([one["mean"] for one in gaps])
+            spans = np.abs(np.array([[one["low"], one["high"]] for one in gaps]).T - mean)
             ax.errorbar(x, mean, yerr=spans, color=colour, marker=marker, linestyle=line, capsize=3, label=TITLES[role])
         ax.axhline(0, color=QUIET, linewidth=0.9)
         _ratios(ax, list(intervals[roles[0]]))
@@ -116,7 +116,7 @@ def gains(intervals: Intervals, name: str, title: str) -> Markup:
 
 
 def accuracy(ratios: Mapping[str, Models], name: str, title: str, *, top: float, seeds: int) -> Markup:
-    """Top-1 of each model against the label ratio; error bars of one standard deviation where there are several seeds."""
+    """Chart top-1 of each model against the label ratio, with bars of one standard deviation where there are several seeds."""
     with mpl.rc_context(STYLE):
         figure, ax = _panel(SIZE)
         x = np.arange(len(ratios))
@@ -134,16 +134,16 @@ def accuracy(ratios: Mapping[str, Models], name: str, title: str, *, top: float,
 
 
 def curve(rows: Sequence[Mapping[str, float]], columns: Sequence[str], name: str, title: str, *, unit: str) -> Markup:
-    """A line for each of ``columns`` against the first one of the rows; what is missing of a line is not drawn."""
+    """Chart one line per column of ``columns`` against the first column of the rows; missing values leave gaps."""
     with mpl.rc_context(STYLE):
         figure, ax = _panel((3.3, 2.3) if len(columns) < 2 else (3.3, 2.8))
         x = next(iter(rows[0]))
         for number, column in enumerate(columns):
             colour, line, marker = CYCLE[number % len(CYCLE)]
             label = ratio_title(column) if column.startswith("label_") else column
-            at = [row[x] for row in rows]
+            positions = [row[x] for row in rows]
             shown = marker if len(rows) < 8 or number >= len(CYCLE) else None
-            ax.plot(at, [row.get(column, nan) for row in rows], color=colour, linestyle=line, marker=shown, label=label)
+            ax.plot(positions, [row.get(column, nan) for row in rows], color=colour, linestyle=line, marker=shown, label=label)
         ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         ax.set(xlabel=x, ylabel=unit)
         if len(columns) > 1:
@@ -152,13 +152,13 @@ def curve(rows: Sequence[Mapping[str, float]], columns: Sequence[str], name: str
 
 
 def reliability(bins: Mapping[str, Sequence[tuple[float, float, int]]], name: str, title: str) -> Markup:
-    """Accuracy against confidence of each model; below the diagonal a model says more than it holds."""
+    """Chart accuracy against confidence of each model; below the diagonal a model is overconfident."""
     with mpl.rc_context(STYLE):
         figure, ax = _panel((3.5, 3.6))
         ax.plot([0, 100], [0, 100], color=QUIET, linewidth=0.8)
-        for model, found in bins.items():
+        for model, points in bins.items():
             colour, marker, line, label = LINES[model]
-            sure, right = ([100 * one[axis] for one in found] for axis in (0, 1))
+            sure, right = ([100 * one[axis] for one in points] for axis in (0, 1))
             ax.plot(sure, right, color=colour, marker=marker, linestyle=line, label=label)
         ax.set(xlim=(0, 100), ylim=(0, 100), aspect="equal", xlabel="P of the first guess, per cent", ylabel="right, per cent")
         _legend(ax, 3)
@@ -166,7 +166,7 @@ def reliability(bins: Mapping[str, Sequence[tuple[float, float, int]]], name: st
 
 
 def regions(rows: Sequence[Region], kind: str, name: str, title: str) -> Markup:
-    """From the image's top-1 to that of both combined, a line for each region."""
+    """Chart one line per region, from the image's top-1 to that of both combined."""
     with mpl.rc_context(STYLE):
         figure, ax = _panel((4.3, 0.9 + 0.24 * len(rows)))
         for place, row in enumerate(reversed(rows)):

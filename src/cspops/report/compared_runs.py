@@ -1,4 +1,4 @@
-"""Metrics and params of two runs, side by side: what `cspops compare` says, as rows of text and as Markdown."""
+"""Metrics and params of two runs side by side, for `cspops compare`: as rows of text and as Markdown."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Side:
-    """What git, or the workspace, holds of a run."""
+    """A run as git, or the workspace, holds it."""
 
     name: str
     params: Mapping[str, Any]
@@ -29,7 +29,7 @@ class Side:
 
     @classmethod
     def of(cls, name: str, params: bytes | None, record: bytes | None, metrics: bytes | None) -> "Side":
-        """Out of the texts of params.yaml, run.json and metrics.json; DataError where one of them is missing or broken."""
+        """Read the texts of params.yaml, run.json and metrics.json; raise a DataError where one is missing or broken."""
         from ruamel.yaml import YAML
         from ruamel.yaml.error import YAMLError
 
@@ -47,19 +47,19 @@ class Side:
             ) from None
         run, doubt = RunRecord.read(record), None
         if run is None:
-            doubt = f"{name} has no reports/run.json of today's form, which says what its numbers are of (dvc repro)"
+            doubt = f"{name} has no reports/run.json of the present format: the origin of its numbers is unknown (dvc repro)"
         elif not run.made(metrics):
-            doubt = f"reports/metrics.json of {name} is not what its reports/run.json names: it is of another run (dvc repro)"
+            doubt = f"reports/metrics.json of {name} is not the one in its reports/run.json: it is of another run (dvc repro)"
         return cls(name, settings, scores, run, doubt)
 
     @property
     def seeds(self) -> int:
-        """How many the means are over."""
+        """How many seeds the means are over."""
         seeds = self.params.get("seeds")
         return len(seeds) if isinstance(seeds, list) else 1
 
     def spread(self, place: tuple[str, str, str]) -> Spread:
-        """Top-1 of a role, label ratio and model."""
+        """Return top-1 of a role, label ratio and model."""
         role, ratio, model = place
         try:
             top1 = self.metrics[role][ratio][model]["top1"]
@@ -74,10 +74,10 @@ def compared(ours: Side, theirs: Side, *, models: Sequence[str], max_drop: float
     """Compare top-1 of two runs at each role and label ratio, and their params.
 
     A row is a `drop` when it has lost more than ``max_drop`` points and its interval (Welch, over seeds) lies below zero;
-    the level is divided by the number of rows (Bonferroni), so that they all together are wrong once in twenty. With a
-    single seed nothing is known of the spread, and losing more than ``max_drop`` is a drop.
+    the level is divided by the number of rows (Bonferroni), so that all of them together are wrong once in twenty. With
+    a single seed the spread is unknown, and losing more than ``max_drop`` is a drop.
 
-    DataError when the two have no row in common.
+    Raise a DataError when the two have no row in common.
     """
     common = [
         (role, ratio, model)
@@ -106,19 +106,14 @@ def compared(ours: Side, theirs: Side, *, models: Sequence[str], max_drop: float
 def _row(ours: Side, theirs: Side, place: tuple[str, str, str], *, level: float, max_drop: float) -> Document:
     role, ratio, model = place
     a, b = ours.spread(place), theirs.spread(place)
-    found = welch(a, b, level=level)
+    gap = welch(a, b, level=level)
     row = {"role": role, "label_ratio": ratio, "model": model, "base": b.mean, "base_sd": b.sd, "head": a.mean, "head_sd": a.sd}
-    interval = {name: None if value is None else round(value, 4) for name, value in (("low", found.low), ("high", found.high))}
-    return (
-        row
-        | {"difference": round(found.mean, 4)}
-        | interval
-        | {"verdict": verdict(found.mean, found.high, found.low, max_drop)}
-    )
+    interval = {name: None if value is None else round(value, 4) for name, value in (("low", gap.low), ("high", gap.high))}
+    return row | {"difference": round(gap.mean, 4)} | interval | {"verdict": verdict(gap.mean, gap.high, gap.low, max_drop)}
 
 
 def verdict(difference: float, high: float | None, low: float | None, max_drop: float) -> str:
-    """`drop`, `small drop` (real, within what is allowed), `gain`, `noise`; of single seeds `drop` or `unknown`."""
+    """Return `drop`, `small drop` (real but allowed), `gain` or `noise`; for single seeds `drop` or `unknown`."""
     if high is None or low is None:
         return "drop" if difference < -max_drop else "unknown"
     if high < 0:
@@ -127,7 +122,7 @@ def verdict(difference: float, high: float | None, low: float | None, max_drop: 
 
 
 def _differences(base: Mapping[str, Any], head: Mapping[str, Any]) -> list[Document]:
-    """Keys by their paths whose values differ; None where a side lacks the key."""
+    """Return the keys, by path, whose values differ; None where a side lacks the key."""
     before, after = leaves(base), leaves(head)
     keys = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
     return [{"key": key, "base": before.get(key), "head": after.get(key)} for key in keys]
@@ -136,14 +131,14 @@ def _differences(base: Mapping[str, Any], head: Mapping[str, Any]) -> list[Docum
 def _notes(ours: Side, theirs: Side) -> list[str]:
     notes = [side.doubt for side in (ours, theirs) if side.doubt is not None]
     if ours.record and theirs.record and ours.record.catalogue != theirs.record.catalogue:
-        notes.append(f"the catalogues of {ours.name} and {theirs.name} differ: their numbers are of other rows")
+        notes.append(f"the catalogues of {ours.name} and {theirs.name} differ: their numbers are of different rows")
     if min(ours.seeds, theirs.seeds) < 2:
-        notes.append("a single seed says nothing of the spread: no difference can be called noise")
+        notes.append("a single seed has no spread: no difference can be called noise")
     return notes
 
 
 def metric_rows(document: Document) -> list[list[str]]:
-    """Header and one row a role, label ratio and model."""
+    """Return a header and one row per role, label ratio and model."""
     rows = [["set", "labels", "model", document["base"], document["head"], "difference", "interval", "verdict"]]
     for row in document["rows"]:
         interval = "" if row["low"] is None else f"{row['low']:+.2f} to {row['high']:+.2f}"
@@ -163,7 +158,7 @@ def metric_rows(document: Document) -> list[list[str]]:
 
 
 def param_rows(document: Document) -> list[list[str]]:
-    """Header and one row a key of params.yaml that differs."""
+    """Return a header and one row per key of params.yaml that differs."""
     rows = [["params.yaml", document["base"], document["head"]]]
     for one in document["params"]:
         rows.append([one["key"], *("-" if one[side] is None else str(one[side]) for side in ("base", "head"))])
@@ -171,7 +166,7 @@ def param_rows(document: Document) -> list[list[str]]:
 
 
 def conclusion(document: Document) -> str:
-    """One sentence."""
+    """Return one sentence on whether accuracy dropped."""
     allowed = f"more than {document['max_drop']:g} points"
     if not document["drops"]:
         return (
@@ -182,7 +177,7 @@ def conclusion(document: Document) -> str:
 
 
 def as_markdown(document: Document) -> str:
-    """The whole as Markdown."""
+    """Return the whole comparison as Markdown."""
     parts = [
         f"### {as_code(document['head'])} against {as_code(document['base'])}",
         conclusion(document),

@@ -1,4 +1,4 @@
-"""Rows of the test set that location turned to right or to wrong, with their images and places."""
+"""Rows of the test set that location turned right or wrong, with their images and places."""
 
 import io
 from collections.abc import Sequence
@@ -19,9 +19,9 @@ from cspops.shapes import Float, Int
 from cspops.site import Site
 
 WIDTH = 1000
-"""Units of the picture's width."""
+"""Width of the picture in units."""
 COLUMNS = 220
-"""Of the mask that the path is drawn around, at most."""
+"""Most columns of the mask that the path is drawn around."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,12 @@ class Locator:
     extent: Extent
 
     def at(self, lonlat: Float[np.ndarray, "n 2"]) -> list[tuple[int, int]]:
-        """Where positions (degrees) are in the picture."""
+        """Return where positions (degrees) are in the picture."""
         return [(round(x), round(y)) for x, y in _units(equal_earth(lonlat), self.extent).tolist()]
 
 
 def locator(world: World, part: Extent) -> Locator:
-    """The ground of little maps that show ``part`` of ``world``."""
+    """Return the ground of little maps that show ``part`` of ``world``."""
     left, right, bottom, top = part
     rows, columns = world.land.shape
     west, east, _, north = world.extent
@@ -68,7 +68,7 @@ def _units(xy: Float[np.ndarray, "n 2"], part: Extent) -> Float[np.ndarray, "n 2
 
 
 def _path(points: Float[np.ndarray, "n 2"]) -> str:
-    """A closed path of whole units."""
+    """Return a closed SVG path of whole units."""
     whole = np.round(points).astype(int)
     kept = whole[np.r_[True, (np.diff(whole, axis=0) != 0).any(1)]]
     steps = np.diff(kept, axis=0)
@@ -81,10 +81,10 @@ PX = 96
 def examples(
     rows: Int[np.ndarray, "m"], judged: JudgedRows, observations: Observations, ground: Locator, site: Site
 ) -> list[Example]:
-    """An example for each of ``rows`` of ``judged``, all of which have a position."""
-    of_catalogue = judged.row[rows].tolist()
-    lonlat = observations.lonlat[of_catalogue].numpy()
-    pictures = thumbnails(of_catalogue, site)
+    """Return one example per row of ``rows`` of ``judged``, all of which have a position."""
+    catalogue_rows = judged.row[rows].tolist()
+    lonlat = observations.lonlat[catalogue_rows].numpy()
+    pictures = thumbnails(catalogue_rows, site)
     names = observations.classes
     return [
         Example(
@@ -102,7 +102,7 @@ def examples(
 
 
 def thumbnails(rows: Sequence[int], site: Site) -> list[str | None]:
-    """A JPEG of the centre square of each row of the catalogue as a data URI; None where there is no image to be read."""
+    """Return the centre square of each row of the catalogue as JPEG in a data URI; None where no image can be read."""
     download = site.inputs["download"]
     reading = read_reading(download)
     root = image_root(reading, raw=site.raw, data_root=site.host.data_root)

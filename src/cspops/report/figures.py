@@ -15,7 +15,7 @@ from PIL import Image
 
 from cspops.report.tables import MODELS, TITLES, Metrics, ratio_title
 
-# Okabe and Ito's palette: distinguishable with every common colour blindness; markers and dashes say the same in grey.
+# Okabe and Ito's palette: distinguishable with every common colour blindness; markers and dashes tell lines apart in grey.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#8A8A8A"
 STYLES = {"image": (GREY, "s", ":"), "location": (ORANGE, "^", "--"), "combined": (BLUE, "o", "-")}
 STYLE: Any = {
@@ -34,7 +34,7 @@ STYLE: Any = {
 
 
 def drawable(text: str) -> str:
-    """``text`` on one line, with ? for what the font cannot draw, and no $ that would begin a formula."""
+    """Return ``text`` on one line, with ? for what the font cannot draw, and with $ escaped, as it begins a formula."""
     known = _characters()
     return "".join(one if ord(one) in known else "?" for one in " ".join(text.split())).replace("$", r"\$")
 
@@ -45,9 +45,9 @@ def _characters() -> frozenset[int]:
 
 
 def save(figure: Figure, file: Path, *, colours: int | None = None) -> None:
-    """Write a PNG that does not name its maker, so that equal figures are equal bytes.
+    """Write a PNG without the name of the software, so that equal figures are equal bytes.
 
-    With ``colours`` it holds a palette of so many, at most 256: a third of the size where much is drawn.
+    With ``colours`` it has a palette of that many colours, at most 256: a third of the size where much is drawn.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     with io.BytesIO() as drawn:
@@ -60,7 +60,7 @@ def save(figure: Figure, file: Path, *, colours: int | None = None) -> None:
 
 
 def accuracy_by_ratio(summary: Metrics, file: Path) -> None:
-    """Top-1 of the three models against the label ratio, one panel a set, one standard deviation as error bars."""
+    """Draw top-1 of the three models against the label ratio, one panel per set, with bars of one standard deviation."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(4.4 * len(summary), 3.4), layout="constrained")
         axes = figure.subplots(1, len(summary), sharey=True, squeeze=False)[0]
@@ -79,7 +79,7 @@ def accuracy_by_ratio(summary: Metrics, file: Path) -> None:
 
 
 def loss_curves(curves: dict[str, list[dict[str, float]]], file: Path) -> None:
-    """One panel a training stage, a line for every column but the first; stages without rows are left out."""
+    """Draw one panel per training stage, one line per column but the first; stages without rows are left out."""
     drawn = {title: rows for title, rows in curves.items() if rows}
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(4.0 * max(1, len(drawn)), 3.2), layout="constrained")

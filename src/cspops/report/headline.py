@@ -1,9 +1,9 @@
-"""The main result in a sentence or two, which say no more than the numbers hold."""
+"""The main result in a sentence or two that claim no more than the numbers support."""
 
 from cspops.report.tables import TITLES, Interval, Intervals, Metrics, ratio_title
 
 PRODUCT = "image_x_"
-"""What metrics.json calls the product of the image with a prior without learning, before the prior's name."""
+"""The prefix, before a prior's name, that metrics.json gives to the product of image and prior."""
 PRIORS = {
     "frequency": "class frequency",
     "histogram": "longitude-latitude histogram",
@@ -15,30 +15,30 @@ PRIORS = {
 
 
 def main_sentences(metrics: Metrics, intervals: Intervals) -> list[str]:
-    """Top-1 of both combined at the largest label ratio and what location adds to the image, a sentence a test set."""
+    """Return one sentence per test set: top-1 of both combined at the largest label ratio, and what location adds."""
     out: list[str] = []
     for role, ratios in metrics.items():
         ratio = list(ratios)[-1]
         combined = ratios[ratio]["combined"]["top1"]["mean"]
-        found = intervals[role][ratio]["combined_minus_image"]
+        gap = intervals[role][ratio]["combined_minus_image"]
         where = f"With {ratio_title(ratio)} of the labels" if not out else f"On the {TITLES[role]} set"
         rows = f" on the {TITLES[role]} set" if not out else ""
-        out.append(f"{where}, image and location combined are right for {combined:.1f} %{rows}: {_difference(found)}")
+        out.append(f"{where}, image and location combined are right for {combined:.1f} %{rows}: {_difference(gap)}")
     return out
 
 
-def _difference(found: Interval) -> str:
-    """What location adds, with its interval."""
-    span = f"95 % interval {found['low']:+.1f} to {found['high']:+.1f}"
-    if found["low"] > 0:
-        return f"location adds {found['mean']:.1f} points to the image alone ({span})."
-    if found["high"] < 0:
-        return f"location takes {-found['mean']:.1f} points from the image alone ({span})."
-    return f"{found['mean']:+.1f} points against the image alone, which may be chance ({span})."
+def _difference(gap: Interval) -> str:
+    """Return what location adds, with its interval."""
+    span = f"95 % interval {gap['low']:+.1f} to {gap['high']:+.1f}"
+    if gap["low"] > 0:
+        return f"location adds {gap['mean']:.1f} points to the image alone ({span})."
+    if gap["high"] < 0:
+        return f"location takes {-gap['mean']:.1f} points from the image alone ({span})."
+    return f"{gap['mean']:+.1f} points against the image alone, which may be chance ({span})."
 
 
 def counting_sentence(metrics: Metrics) -> str:
-    """Whether, at the largest label ratio of the first test set, a prior that only counts is better than what was learned."""
+    """Return whether, at the largest label ratio of the first test set, a prior that only counts beats the learned model."""
     role = next(iter(metrics))
     ratio = list(metrics[role])[-1]
     models = {name: float(scores["top1"]["mean"]) for name, scores in metrics[role][ratio].items()}

@@ -14,7 +14,7 @@ from cspops.report.maps import region
 from cspops.report.material import Material
 from cspops.report.mistakes import Turned, confusion_rows, matrices
 from cspops.report.page import MEANINGS
-from cspops.report.run_facts import HEADINGS, differences, facts, package_version, value_of
+from cspops.report.run_facts import differences, facts, heading_of, package_version, value_of
 from cspops.report.scores import accuracy_charts, calibration_part, regions_part
 from cspops.report.tables import TITLES, ratio_title
 from cspops.site import Site
@@ -22,17 +22,17 @@ from cspops.training.loop import Curve
 
 TERMS = {"B": "B, in-batch: the image against other images", "L": "L, negative locations", "D": "D, dropout positives"}
 UNITS = {"knn_km": "km", "neighbour_share": "share"}
-OF_RATIOS = {
+RATIO_CHARTS = {
     "": ("training loss at each label ratio", "loss"),
     "_val_nll": ("validation loss at each label ratio", "nll"),
     "_val_top1": ("validation accuracy at each label ratio", "top-1, per cent"),
 }
-"""Columns `label_5`, `label_5_val_nll` ... by the end of their names: what they are, and in which unit."""
+"""Columns `label_5`, `label_5_val_nll` ... by suffix: caption and unit."""
 RATIO = re.compile(r"(label_[0-9p]+)(_val_nll|_val_top1|)")
 
 
 def training_part(curves: Mapping[str, Curve]) -> dict[str, Any]:
-    """Charts of every curve by its title; curves without a row are left out."""
+    """Return the charts of every curve by its title; curves without a row are left out."""
     groups = []
     for number, (title, rows) in enumerate(curves.items()):
         if rows:
@@ -48,16 +48,16 @@ def training_part(curves: Mapping[str, Curve]) -> dict[str, Any]:
 
 
 def _charts(rows: Curve) -> list[tuple[str, str, list[str], Curve]]:
-    """Caption, unit, columns and rows of each chart."""
+    """Return caption, unit, columns and rows of each chart."""
     x, *columns = dict.fromkeys(name for row in rows for name in row)
-    found = {name: RATIO.fullmatch(name) for name in columns}
+    matches = {name: RATIO.fullmatch(name) for name in columns}
     out = [
         (TERMS.get(name, MEANINGS.get(name, name)), UNITS.get(name, "loss"), [name], rows)
-        for name, match in found.items()
+        for name, match in matches.items()
         if match is None
     ]
-    for end, (caption, unit) in OF_RATIOS.items():
-        ratios = {match[1]: name for name, match in found.items() if match is not None and match[2] == end}
+    for end, (caption, unit) in RATIO_CHARTS.items():
+        ratios = {match[1]: name for name, match in matches.items() if match is not None and match[2] == end}
         if ratios:
             part = [{x: row[x]} | {ratio: row[name] for ratio, name in ratios.items() if name in row} for row in rows]
             out.append((caption, unit, list(ratios), part))
@@ -78,74 +78,78 @@ SECTIONS = {
     "reproduce": "How to reproduce",
 }
 MOST_SIZES = 60
-"""Classes whose sizes are listed."""
+"""Most classes whose sizes are listed."""
 
 
-def html(of: Material, site: Site) -> str:
-    """The page."""
-    seeds = len(of.view.seeds)
-    source = str(value_of(of.records, "dataset.source"))
-    accuracy = html_tables.accuracy_table(of.scores.metrics, seeds=seeds, source=source)
+def html(material: Material, site: Site) -> str:
+    """Return the page."""
+    seeds, largest = len(material.view.seeds), ratio_key(material.largest)
+    source = str(value_of(material.records, "dataset.source"))
+    accuracy = html_tables.accuracy_table(material.scores.metrics, seeds=seeds, source=source)
     return render(
         {
-            "title": f"What location adds to the image: {HEADINGS.get(source, source)}",
+            "title": f"What location adds to the image: {heading_of(source)}",
             "sections": [Section(anchor, title) for anchor, title in SECTIONS.items()],
-            "main_sentences": main_sentences(of.scores.metrics, of.scores.intervals),
-            "counting_sentence": counting_sentence(of.scores.metrics),
+            "main_sentences": main_sentences(material.scores.metrics, material.scores.intervals),
+            "counting_sentence": counting_sentence(material.scores.metrics),
             "headline": Picture(
                 "What location adds to the image: combined minus image alone, in points of top-1, with 95 % intervals",
-                charts.gains(of.scores.intervals, "gains", "Points of top-1 that location adds at each label ratio"),
+                charts.gains(material.scores.intervals, "gains", "Points of top-1 that location adds at each label ratio"),
             ),
-            "run_facts": _run_facts(of, site),
-            "differences": _differences(of),
+            "run_facts": _run_facts(material, site),
+            "differences": _differences(material),
             "accuracy": accuracy,
             "no_paper_ratio": not any((group.title or "").startswith("Paper") for group in accuracy.groups),
-            "accuracy_charts": list(accuracy_charts(of)),
-            "main_set": TITLES[of.main],
+            "accuracy_charts": list(accuracy_charts(material)),
+            "main_set": TITLES[material.main],
             "all_metrics": html_tables.metric_table(
-                of.scores.metrics[of.main][ratio_key(of.largest)], role=of.main, ratio=ratio_key(of.largest), seeds=seeds
+                material.scores.metrics[material.main][largest],
+                role=material.main,
+                ratio=largest,
+                seeds=seeds,
             ),
-            "all_intervals": html_tables.interval_table(of.scores.intervals),
-            **training_part(of.curves),
-            **_maps(of),
-            **_mistakes(of, site),
-            **regions_part(of),
-            **_data(of),
-            **calibration_part(of),
+            "all_intervals": html_tables.interval_table(material.scores.intervals),
+            **training_part(material.curves),
+            **_maps(material),
+            **_mistakes(material, site),
+            **regions_part(material),
+            **_data(material),
+            **calibration_part(material),
             "version": package_version(),
         }
     )
 
 
-def _run_facts(of: Material, site: Site) -> list[tuple[str, str]]:
-    seed, obs_id = of.view.seeds[0], of.observations.obs_id
-    few = {ratio: read_few_shot(site.inputs["split"], obs_id, seed=seed, ratio=ratio) for ratio in of.view.label_ratios}
+def _run_facts(material: Material, site: Site) -> list[tuple[str, str]]:
+    seed, obs_id = material.view.seeds[0], material.observations.obs_id
+    few = {ratio: read_few_shot(site.inputs["split"], obs_id, seed=seed, ratio=ratio) for ratio in material.view.label_ratios}
     return facts(
-        of.records,
-        loss=of.view.loss,
-        roles={TITLES.get(role, role): int(mask.sum()) for role, mask in of.roles.items() if mask.any()},
+        material.records,
+        loss=material.view.loss,
+        roles={TITLES.get(role, role): int(mask.sum()) for role, mask in material.roles.items() if mask.any()},
         labels=[f"{ratio_title(ratio_key(ratio))} ({int(mask.sum()):,})" for ratio, mask in few.items()],
-        classes=len(of.observations.classes),
+        classes=len(material.observations.classes),
     )
 
 
-def _differences(of: Material) -> Table | None:
-    rows = differences(of.records, {"report": of.view.report.model_dump(mode="json")})
+def _differences(material: Material) -> Table | None:
+    rows = differences(material.records, {"report": material.view.report.model_dump(mode="json")})
     return Table("Keys of params.yaml", ["key", "default", "this run"], [Group(None, rows)], 3) if rows else None
 
 
-def _maps(of: Material) -> dict[str, Any]:
-    name = of.observations.classes[of.chosen]
+def _maps(material: Material) -> dict[str, Any]:
+    name = material.observations.classes[material.chosen]
     return {
-        "cluster_words": f"The embeddings e(x) of a grid of places on land, in {of.view.report.clusters} clusters, before "
-        "and after fine-tuning on the fewest labels. Colours before it run from the poles to the equator; each cluster after "
-        f"it has the colour of the one that it overlaps most. {100 * of.drawn.kept:.0f} % of the land keeps its colour.",
-        "cluster_maps": _pictures(of.drawn.clusters, "Map of the clusters of location embeddings"),
+        "cluster_words": f"The embeddings e(x) of a grid of places on land, in {material.view.report.clusters} clusters, "
+        "before and after fine-tuning on the fewest labels. Colours before it run from the poles to the equator; each cluster "
+        f"after it has the colour of the one that it overlaps most. {100 * material.drawn.kept:.0f} % of the land "
+        "keeps its colour.",
+        "cluster_maps": _pictures(material.drawn.clusters, "Map of the clusters of location embeddings"),
         "class_name": name,
-        "class_words": f"P({name} | x) by the location classifier, which sees no image, with the labelled observations of the "
-        "class that it has learned from and those of both test sets.",
-        "class_maps": _pictures(of.drawn.classes, f"Map of P({name} | x)"),
-        "observation_maps": _pictures(of.drawn.observations, "Map of observations"),
+        "class_words": f"P({name} | x) by the location classifier, which sees no image, with the labelled observations of "
+        "the class that it has learned from and those of both test sets.",
+        "class_maps": _pictures(material.drawn.classes, f"Map of P({name} | x)"),
+        "observation_maps": _pictures(material.drawn.observations, "Map of observations"),
     }
 
 
@@ -156,36 +160,36 @@ def _pictures(files: Mapping[str, Path], alt: str) -> list[Picture]:
     ]
 
 
-def _mistakes(of: Material, site: Site) -> dict[str, Any]:
-    judged, names = of.judged[of.largest], of.observations.classes
-    found, turned = of.confusions, of.turned
-    ratio, rows_of = ratio_title(ratio_key(of.largest)), TITLES[of.main]
-    positions = of.observations.lonlat[of.observations.located].numpy()
-    ground = locator(of.world, region(positions, of.world))
-    header, *body = confusion_rows(found, names, seeds=judged.seeds)
-    caption = f"The commonest mistakes, rows{' a seed' if judged.seeds > 1 else ''}"
+def _mistakes(material: Material, site: Site) -> dict[str, Any]:
+    judged, names = material.judged[material.largest], material.observations.classes
+    confusions, turned = material.confusions, material.turned
+    ratio, test_set = ratio_title(ratio_key(material.largest)), TITLES[material.main]
+    positions = material.observations.lonlat[material.observations.located].numpy()
+    ground = locator(material.world, region(positions, material.world))
+    header, *body = confusion_rows(confusions, names, seeds=judged.seeds)
+    caption = f"The commonest mistakes, rows{' per seed' if judged.seeds > 1 else ''}"
     return {
-        "confusions": Table(caption, header, [Group(None, body)], 2) if found else None,
-        "matrices": matrices(judged, names) if found else [],
-        "mistakes_words": f"On the {rows_of} set at {ratio} of the labels: the pairs of classes that image and combined mix up "
-        "most often, counted over both so that the choice favours neither, and what location changes.",
-        "examples_words": _examples_words(turned, rows_of, ratio, of.view.seeds[0]),
+        "confusions": Table(caption, header, [Group(None, body)], 2) if confusions else None,
+        "matrices": matrices(judged, names) if confusions else [],
+        "mistakes_words": f"On the {test_set} set at {ratio} of the labels: the pairs of classes that image and combined mix "
+        "up most often, counted over both so that the choice favours neither, and what location changes.",
+        "examples_words": _examples_words(turned, test_set, ratio, material.view.seeds[0]),
         "ground": ground,
-        "helped": examples(turned.helped, judged, of.observations, ground, site),
-        "harmed": examples(turned.harmed, judged, of.observations, ground, site),
+        "helped": examples(turned.helped, judged, material.observations, ground, site),
+        "harmed": examples(turned.harmed, judged, material.observations, ground, site),
     }
 
 
-def _examples_words(turned: Turned, rows_of: str, ratio: str, seed: int) -> str:
+def _examples_words(turned: Turned, test_set: str, ratio: str, seed: int) -> str:
     return (
-        f"Of the {turned.rows:,} located rows of the {rows_of} set, at {ratio} of the labels and seed {seed}, location turned "
+        f"Of the {turned.rows:,} located rows of the {test_set} set, at {ratio} of the labels and seed {seed}, location turned "
         f"{turned.to_right:,} wrong guesses right and {turned.to_wrong:,} right ones wrong. Shown are those whose probability "
-        "of the true class changed most, one a class where there are enough; they are extremes, not typical rows."
+        "of the true class changed most, one per class where there are enough; they are extremes, not typical rows."
     )
 
 
-def _data(of: Material) -> dict[str, Any]:
-    account, facts_of_image = of.account, of.pretrain_img
+def _data(material: Material) -> dict[str, Any]:
+    account, image_facts = material.account, material.pretrain_img
     rows, rejected = account["rows"], account["rejected"]
     sizes = dict(sorted(account["classes"].items(), key=lambda item: (-item[1], item[0])))
     counts = sorted(sizes.values())
@@ -195,13 +199,13 @@ def _data(of: Material) -> dict[str, Any]:
         ("Set aside", f"{rejected:,} ({100 * rejected / rows:.2g} %)" if rejected else "0"),
         ("Without position", f"{account['without_position']:,}"),
         ("Without label", f"{account['without_label']:,}"),
-        ("Rows of a class", f"{counts[0]:,} to {counts[-1]:,}, median {counts[len(counts) // 2]:,}" if counts else "–"),
+        ("Rows per class", f"{counts[0]:,} to {counts[-1]:,}, median {counts[len(counts) // 2]:,}" if counts else "–"),
     ]
     tables = [
         ("Rows that were set aside", "reason", account["reasons"]),
         ("Rows that were kept with a note", "note", account["notes"]),
     ]
-    said = {name: value for name, value in facts_of_image.items() if name != "note"}
+    numbers = {name: value for name, value in image_facts.items() if name != "note"}
     shown = dict(list(sizes.items())[:MOST_SIZES])
     if len(sizes) > MOST_SIZES:
         shown[f"{len(sizes) - MOST_SIZES:,} smaller classes"] = sum(list(sizes.values())[MOST_SIZES:])
@@ -210,9 +214,9 @@ def _data(of: Material) -> dict[str, Any]:
         "data_tables": [html_tables.count_table(caption, what, counts) for caption, what, counts in tables if counts],
         "warnings": account["warnings"],
         "class_sizes": html_tables.count_table("Observations of each class", "class", shown),
-        "image_facts": list(said.items()),
+        "image_facts": list(numbers.items()),
         "image_words": [
-            *([f"{facts_of_image['note']}."] if "note" in facts_of_image else []),
-            *(f"{start}: {text}." for start, text in MEANINGS.items() if any(name.startswith(start) for name in said)),
+            *([f"{image_facts['note']}."] if "note" in image_facts else []),
+            *(f"{start}: {text}." for start, text in MEANINGS.items() if any(name.startswith(start) for name in numbers)),
         ],
     }

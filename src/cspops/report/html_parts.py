@@ -1,4 +1,4 @@
-"""What the page is made of: tables, figures and examples, as plain values that the template escapes."""
+"""Parts of the page: tables, figures and examples, as plain values that the template escapes."""
 
 import base64
 import functools
@@ -23,7 +23,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; the first ``text_columns`` columns are set left, the others right."""
+    """A table; the first ``text_columns`` columns are aligned left, the others right."""
 
     caption: str
     header: Sequence[str]
@@ -33,7 +33,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A chart that stands in the page, or an image as a data URI with its alternative text."""
+    """A chart within the page, or an image as a data URI with its alternative text."""
 
     caption: str
     chart: Markup | None = None
@@ -53,7 +53,7 @@ class Heat:
 
 @dataclass(frozen=True)
 class Example:
-    """One row of the test set, and what the models said."""
+    """One row of the test set, and the models' guesses."""
 
     name: str
     thumbnail: str | None
@@ -63,49 +63,49 @@ class Example:
     """The guess and its P."""
     combined: tuple[str, float]
     p_true: tuple[float, float]
-    """Of the image alone and of both."""
+    """P of the true class by the image alone and by both."""
     dot: tuple[int, int]
     place: str
 
 
 @dataclass(frozen=True)
 class Section:
-    """For the navigation."""
+    """A section of the page, for its navigation."""
 
     anchor: str
     title: str
 
 
 def data_uri(content: bytes, kind: str) -> str:
-    """Such as `data:image/png;base64,...`."""
+    """Return for example `data:image/png;base64,...`."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 def mean_text(value: Mean, *, seeds: int) -> str:
-    """`48.21 (0.33)`; of one seed the mean alone."""
+    """Return `48.21 (0.33)`, or for one seed only the mean."""
     return f"{value['mean']:.2f} ({value['sd']:.2f})" if seeds > 1 else f"{value['mean']:.2f}"
 
 
 def place_text(lon: float, lat: float) -> str:
-    """`47.37° N, 8.54° E`."""
+    """Return for example `47.37° N, 8.54° E`."""
     return f"{abs(lat):.2f}° {'S' if lat < 0 else 'N'}, {abs(lon):.2f}° {'W' if lon < 0 else 'E'}"
 
 
 def render(page: Mapping[str, Any]) -> str:
-    """The page; text among ``page`` is escaped, a name that the template asks for and ``page`` lacks is an error."""
+    """Return the page; text in ``page`` is escaped, and a name of the template that ``page`` lacks is an error."""
     text = _environment().get_template("page.html.jinja").render(page, style=Markup(_text("page.css")))
     return text.replace(" %", "\N{NO-BREAK SPACE}%") + "\n"
 
 
 @functools.cache
 def _environment() -> Environment:
-    made = Environment(
+    environment = Environment(
         loader=FunctionLoader(_text), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    made.filters["percent"] = lambda share: f"{100 * share:.0f} %"
-    made.filters["p"] = lambda share: f"{share:.2f}" if 0.01 <= share <= 0.99 else "< 0.01" if share < 0.01 else "> 0.99"
-    made.filters["level"] = lambda share: min(9, int(10 * share))
-    return made
+    environment.filters["percent"] = lambda share: f"{100 * share:.0f} %"
+    environment.filters["p"] = lambda share: f"{share:.2f}" if 0.01 <= share <= 0.99 else "< 0.01" if share < 0.01 else "> 0.99"
+    environment.filters["level"] = lambda share: min(9, int(10 * share))
+    return environment
 
 
 def _text(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The tables of report.html, from metrics.json and its like."""
+"""The tables of report.html, from metrics.json and similar files."""
 
 from collections.abc import Mapping, Sequence
 
@@ -27,25 +27,26 @@ NAMES = PRIORS | {
 }
 LEARNED = ("image", "location", "combined", "calibrated")
 DATASETS = {"inat2018": "iNat2018", "fmow": "fMoW"}
-"""What the paper calls the sources that it used too."""
+"""The paper's names of the sources that it used too."""
 
 
 def model_name(model: str) -> str:
-    """In words."""
+    """Return the name of a model in words."""
     return f"image x {NAMES[model.removeprefix(PRODUCT)]}" if model.startswith(PRODUCT) else NAMES.get(model, model)
 
 
 def accuracy_table(metrics: Metrics, *, seeds: int, source: str) -> Table:
-    """Top-1 of every model at each label ratio, test sets one below the other, then the paper's rows."""
+    """Return top-1 of every model at each label ratio: the test sets one below the other, then the paper's rows."""
     ratios = list(next(iter(metrics.values())))
     groups = []
-    for role, found in metrics.items():
+    for role, by_ratio in metrics.items():
         for title, models in (
             (f"This run, {TITLES[role]}", LEARNED),
-            (f"This run, {TITLES[role]}: priors that only count labelled places", _counting(found)),
+            (f"This run, {TITLES[role]}: priors that only count labelled places", _counting(by_ratio)),
         ):
             rows = [
-                [model_name(model), *(mean_text(found[one][model]["top1"], seeds=seeds) for one in ratios)] for model in models
+                [model_name(model), *(mean_text(by_ratio[one][model]["top1"], seeds=seeds) for one in ratios)]
+                for model in models
             ]
             groups.append(Group(title, rows))
     papers = (TABLE_5, TABLE_1) if source == "fmow" else (TABLE_1, TABLE_5)
@@ -62,7 +63,7 @@ def _counting(ratios: Mapping[str, Models]) -> list[str]:
 
 
 def _paper_group(table: PaperTable, ratios: Sequence[str], source: str) -> Group | None:
-    """The paper's rows at the ratios that this run has too."""
+    """Return the paper's rows at the ratios that this run has too."""
     columns = {ratio_title(f"label_{column.slug}"): number for number, column in enumerate(table.columns)}
     if not columns.keys() & {ratio_title(one) for one in ratios}:
         return None
@@ -81,7 +82,7 @@ def _paper_group(table: PaperTable, ratios: Sequence[str], source: str) -> Group
 
 
 def metric_table(models: Models, *, role: str, ratio: str, seeds: int) -> Table:
-    """Every metric of the learned models."""
+    """Return every metric of the learned models."""
     names = list(models["combined"])
     rows = [[model_name(model), *(mean_text(models[model][name], seeds=seeds) for name in names)] for model in LEARNED]
     caption = f"All metrics of the learned models, {TITLES[role]}, {ratio_title(ratio)} of the labels"
@@ -89,12 +90,12 @@ def metric_table(models: Models, *, role: str, ratio: str, seeds: int) -> Table:
 
 
 def interval_table(intervals: Intervals) -> Table:
-    """The differences with their 95 % intervals."""
+    """Return the differences with their 95 % intervals."""
     names = list(next(iter(next(iter(intervals.values())).values())))
     groups = [
         Group(
             f"{TITLES[role]}, {next(iter(ratios.values()))[names[0]]['rows']:,} rows",
-            [[ratio_title(ratio), *(_interval(found[name]) for name in names)] for ratio, found in ratios.items()],
+            [[ratio_title(ratio), *(_interval(gaps[name]) for name in names)] for ratio, gaps in ratios.items()],
         )
         for role, ratios in intervals.items()
     ]
@@ -107,7 +108,7 @@ def _interval(one: Interval) -> str:
 
 
 def region_table(places: Mapping[str, Places], kind: str, caption: str) -> Table:
-    """Top-1 by region of a kind, a group a set."""
+    """Return top-1 by region of a kind, one group per set."""
     groups = [
         Group(
             TITLES[role],
@@ -124,9 +125,9 @@ def region_table(places: Mapping[str, Places], kind: str, caption: str) -> Table
         for role, kinds in places.items()
         if kinds[kind]
     ]
-    return Table(caption, ["region", "rows a seed", *MODELS, "combined - image"], groups)
+    return Table(caption, ["region", "rows per seed", *MODELS, "combined - image"], groups)
 
 
 def count_table(caption: str, what: str, counts: Mapping[str, int]) -> Table:
-    """Names and how many rows each has."""
+    """Return names and how many rows each has."""
     return Table(caption, [what, "rows"], [Group(None, [[name, f"{count:,}"] for name, count in counts.items()])])

@@ -1,4 +1,4 @@
-"""The table of image networks, as rows of text: what `cspops image-networks` shows and writes to reports/tables/."""
+"""The table of image networks as rows of text, which `cspops image-networks` shows and writes to reports/tables/."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
@@ -8,7 +8,7 @@ from cspops.report.tables import TITLES, Mean, as_text, cell, markdown, ratio_ti
 
 
 class About(TypedDict):
-    """What a network is: `stages.image_rows.ImageRow` as plain values."""
+    """What a network is: `pipeline.image_probes.ImageRow` as plain values."""
 
     name: str
     model: str | None
@@ -52,42 +52,42 @@ class NetworksDocument(TypedDict):
 
 
 ROLES = ("test", "val")
-"""In the order in which they are shown."""
+"""The sets in the order of display."""
 
 FEW = 500
-"""With fewer rows than this a reader is told what one of them counts."""
+"""With fewer rows than this a remark states how many points one row is."""
 
 NAMES = {
-    "colour statistics": "Colour statistics: mean and standard deviation of each channel, 6 numbers an image.",
+    "colour statistics": "Colour statistics: mean and standard deviation of each channel, 6 numbers per image.",
     "random": "Random: the network of `image_encoder.model` with random weights.",
     "published": "Published: the same network with the weights that its library publishes.",
 }
 
 
 def roles(document: NetworksDocument) -> list[str]:
-    """The sets that numbers are of, the first shown first."""
+    """Return the sets that have numbers, in the order of display."""
     return [role for role in ROLES if role in document["rows_of_data"]]
 
 
 def heading(role: str) -> str:
-    """Of the table of one set."""
+    """Return the title of the table of one set."""
     return f"Top-1 on {TITLES[role]}, per cent"
 
 
 def data_sentence(document: NetworksDocument) -> str:
-    """On which data, and what a seed is."""
+    """Return on which data the numbers were measured, and what a seed determines."""
     counts = document["rows_of_data"]
     judged = " and ".join(f"{counts[role]:,} {TITLES[role]}" for role in roles(document))
     seeds = ", ".join(map(str, document["seeds"]))
     return (
         f"Measured on {document['dataset']}: {counts['train']:,} training rows, {judged} rows with a label, "
         f"{counts['classes']:,} classes. A seed ({seeds}) draws the network's initial weights, its pre-training and the "
-        "rows that lend their label; L2 is chosen on validation."
+        "labelled rows; L2 is chosen on validation."
     )
 
 
 def accuracy_rows(document: NetworksDocument, role: str) -> list[list[str]]:
-    """A header, then the top-1 of each network on one set; a dash where there is none."""
+    """Return a header and top-1 of each network on one set, a dash where there is none."""
     ratios = list(document["labels"])
     body = []
     for row in document["rows"]:
@@ -98,7 +98,7 @@ def accuracy_rows(document: NetworksDocument, role: str) -> list[list[str]]:
 
 
 def fact_rows(document: NetworksDocument) -> list[list[str]]:
-    """A header, then what each method says of its run: mean and standard deviation over seeds, or words."""
+    """Return a header and the facts of each method's run: mean and standard deviation over seeds, or words."""
     body = [
         [row["name"], name, value if isinstance(value, str) else f"{value['mean']:.4g} ({value['sd']:.4g})"]
         for row in document["rows"]
@@ -108,22 +108,22 @@ def fact_rows(document: NetworksDocument) -> list[list[str]]:
 
 
 def setting_rows(document: NetworksDocument) -> list[list[str]]:
-    """A header, then of each network what it is and how it was trained."""
+    """Return a header and, for each network, what it is and how it was trained."""
     body = []
     for row in document["rows"]:
         settings = {"weights": row["weights"], **row["images"], **(row["settings"] or {})}
         words = {True: "true", False: "false"}
-        said = ", ".join(
+        shown = ", ".join(
             f"{name} {words[value] if isinstance(value, bool) else value}"
             for name, value in settings.items()
             if value is not None
         )
-        body.append([row["name"], row["model"] or "-", row["method"], said])
+        body.append([row["name"], row["model"] or "-", row["method"], shown])
     return [["features", "network", "pre-training", "settings"], *body]
 
 
 def listing_rows(rows: Sequence[ListedNetwork]) -> list[list[str]]:
-    """A header, then a line for each row that could be computed."""
+    """Return a header and one line per row that could be computed."""
     header = ["features", "network", "weights", "pre-training", "in the table"]
     body = [
         [row["name"], row["model"] or "-", row["weights"] or "-", row["method"], "yes" if row["computed"] else "no"]
@@ -133,22 +133,20 @@ def listing_rows(rows: Sequence[ListedNetwork]) -> list[list[str]]:
 
 
 def remarks(document: NetworksDocument) -> list[str]:
-    """What else a reader must know: notes of methods, networks that could not be had, methods that refused."""
-    rows = document["rows"]
+    """Return what else a reader must know: notes of methods, missing networks, methods that refused."""
+    rows, rows_of_data = document["rows"], document["rows_of_data"]
     notes = [f"{row['name']}: {row['note']}" for row in rows if row.get("note")]
     refused = [f"Missing: {row['name']}: {row['refused']}" for row in rows if "refused" in row]
     facts = [name for row in rows for name in row.get("facts", {})]
     meanings = [f"{start}: {text}" for start, text in MEANINGS.items() if any(name.startswith(start) for name in facts)]
-    few = [f"{n} {TITLES[role]} rows: one is {100 / n:.1f} points" for role, n in _judged(document) if n < FEW]
+    few = [
+        f"{n} {TITLES[role]} rows: one is {100 / n:.1f} points" for role in roles(document) if (n := rows_of_data[role]) < FEW
+    ]
     return [*notes, *refused, *meanings, *few]
 
 
-def _judged(document: NetworksDocument) -> list[tuple[str, int]]:
-    return [(role, document["rows_of_data"][role]) for role in roles(document)]
-
-
 def page(document: NetworksDocument) -> str:
-    """The whole page as Markdown."""
+    """Return the whole page as Markdown."""
     ratios = "; ".join(f"{ratio_title(ratio)}: {_labels(counts)}" for ratio, counts in document["labels"].items())
     parts = [
         f"# {document['title']}",
@@ -158,7 +156,7 @@ def page(document: NetworksDocument) -> str:
     for role in roles(document):
         parts += [f"## {TITLES[role].capitalize()}", _table(accuracy_rows(document, role), text_columns=1)]
     if len(facts := fact_rows(document)) > 1:
-        parts += ["## What the methods say of their runs", _table(facts, text_columns=2)]
+        parts += ["## Facts of the methods' runs", _table(facts, text_columns=2)]
     shown = [text for name, text in NAMES.items() if any(row["name"] == name for row in document["rows"])]
     parts += ["## Remarks", "\n".join(f"- {line}" for line in (*shown, *map(as_text, remarks(document)))) or "None."]
     probe = document["probe"]

@@ -26,9 +26,9 @@ Drawn = TypeVar("Drawn")
 REGION = np.array([60.0, 40.0])
 """Degrees of longitude and latitude: sets that span less are drawn without the rest of the world."""
 LEAST_SPAN = 12.0
-"""Degrees that a map shows at least: the land mask's cells are a third of a degree wide."""
+"""Least degrees that a map spans: the land mask's cells are a third of a degree wide."""
 COLOURS = 256
-"""Of the palette that a map is saved with."""
+"""Size of the palette that a map is saved with."""
 
 # Paul Tol's smooth rainbow without its lightest and darkest ends: a scheme made for colour-blind readers too.
 RAINBOW = (
@@ -41,7 +41,7 @@ PROBABILITY = LinearSegmentedColormap.from_list(
 )
 
 LEVELS = (0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1)
-"""Steps of the scale of P where the best P is above 0.1; a tenth of them where it is above 0.01, and so on."""
+"""Steps of the scale of P where the largest P is above 0.1; a tenth of them where it is above 0.01, and so on."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +49,15 @@ class ClassPanel:
     """P(y|x) of one class by one classifier."""
 
     p: Float[np.ndarray, "n"]
-    """At each land pixel of the world."""
+    """P at each land pixel of the world."""
     labelled: Float[np.ndarray, "m 2"]
-    """Where the class's labelled observations are that the classifier was trained on, degrees."""
+    """Positions (degrees) of the labelled observations of the class that the classifier was trained on."""
 
 
 def observation_map(groups: Mapping[str, np.ndarray], world: World, file: Path, *, apart: Path | None = None) -> None:
-    """One map a group of positions (n, 2), degrees: of the world, or of the region that holds every group.
+    """Draw one map per group of positions (n, 2), degrees: of the world, or of the region that holds every group.
 
-    Here and below, ``apart`` is a folder for each map as a picture of its own without a title: 0.png, 1.png ...
+    Here and below, ``apart`` is a folder that gets each map as an untitled picture of its own: 0.png, 1.png ...
     """
     part = region(np.concatenate(list(groups.values())), world)
 
@@ -83,7 +83,7 @@ def cluster_map(
     *,
     apart: Path | None = None,
 ) -> None:
-    """One world map a clustering of ``points`` (degrees); a land pixel has the colour of the nearest point's cluster."""
+    """Draw one world map per clustering of ``points`` (degrees), each land pixel coloured as the nearest point's cluster."""
     _, nearest = cKDTree(unit_vectors(torch.from_numpy(points))).query(unit_vectors(torch.from_numpy(world.lonlat)))
     count = 1 + max(int(labels.max()) for labels in panels.values())
     rainbow = LinearSegmentedColormap.from_list("rainbow", RAINBOW)
@@ -111,7 +111,7 @@ def class_map(
     *,
     apart: Path | None = None,
 ) -> None:
-    """One world map a classifier, one below the other: P(``name`` | x) over land, labelled and test observations as dots."""
+    """Draw one world map per classifier: P(``name`` | x) over land, with labelled and test observations as dots."""
     top = max(float(panel.p.max()) for panel in panels.values())
     shade = probability_shade(top)
 
@@ -147,7 +147,7 @@ def _apart(
     draw: Callable[[Axes, Drawn], None],
     key: Callable[[Figure, list[Axes]], None] | None = None,
 ) -> None:
-    """A picture in ``folder`` for each map."""
+    """Draw each map as a picture in ``folder``."""
     if folder is None:
         return
     for number, one in enumerate(each):
@@ -159,19 +159,19 @@ def _apart(
 
 
 def probability_shade(top: float) -> BoundaryNorm:
-    """Steps of the scale of P where the largest is ``top``."""
+    """Return the steps of the scale of P whose largest value is ``top``."""
     return BoundaryNorm(10.0 ** np.ceil(np.log10(min(max(top, 1e-9), 1))) * np.array(LEVELS), PROBABILITY.N)
 
 
 def probability_bar(figure: Figure, cells: Sequence[Axes], shade: BoundaryNorm, name: str, *, shrink: float = 0.6) -> None:
-    """The scale of P(``name`` | x) below some maps."""
+    """Draw the scale of P(``name`` | x) below some maps."""
     bar = figure.colorbar(ScalarMappable(shade, PROBABILITY), ax=cells, location="bottom", shrink=shrink, aspect=40, pad=0.01)
     bar.set_ticks(shade.boundaries.tolist(), labels=[f"{level:g}" for level in shade.boundaries])
     bar.set_label(f"P({drawable(name)} | x)")
 
 
 def region(lonlat: Float[np.ndarray, "n 2"], world: World) -> Extent:
-    """What is shown of ``world``: all, or where positions (degrees) span less than ``REGION`` their surroundings."""
+    """Return the part of ``world`` to show: all, or the surroundings of positions that span less than ``REGION`` degrees."""
     if len(lonlat) == 0:
         return world.extent
     low, high = lonlat.min(0), lonlat.max(0)
@@ -183,7 +183,7 @@ def region(lonlat: Float[np.ndarray, "n 2"], world: World) -> Extent:
 
 
 def map_panels(count: int, extent: Extent, *, columns: int = 2, width: float = 5.4) -> tuple[Figure, list[Axes]]:
-    """A figure with ``count`` maps of ``width`` inches, ``extent`` in the plane."""
+    """Return a figure with ``count`` maps of ``width`` inches and ``extent`` in the plane."""
     columns = min(count, columns)
     rows = -(-count // columns)
     left, right, bottom, top = extent

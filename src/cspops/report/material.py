@@ -1,17 +1,25 @@
-"""What stage report has read and drawn, for the page in Markdown and the page in HTML."""
+"""What both pages of stage report are written from: the outputs of other stages, read, and the maps, drawn."""
 
-from collections.abc import Mapping, Sequence
+import json
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cspops.data.catalogue import Observations
+from cspops.data.catalogue import Observations, read_observations
 from cspops.data.json_files import Document
-from cspops.report.mistakes import Confusion, JudgedRows, Turned
-from cspops.report.page import Scores
-from cspops.report.run_facts import Records
+from cspops.data.splits import read_few_shot, read_roles
+from cspops.errors import DataError
+from cspops.report import maps
+from cspops.report.mistakes import Confusion, JudgedRows, Turned, confusions, read_judged, turned_rows
+from cspops.report.model_maps import class_of_map, draw_class, draw_clusters, encoder_title, fine_tuned_title
+from cspops.report.run_facts import Records, read_records
+from cspops.report.tables import Scores
 from cspops.report.world import World
 from cspops.shapes import Bool, Tensor
+from cspops.site import Site
+from cspops.training.curves import read_curve
 from cspops.training.loop import Curve
 
 if TYPE_CHECKING:
@@ -20,13 +28,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Drawn:
-    """Maps as pictures of their own, by title."""
+    """Each map as a picture of its own, by title."""
 
     clusters: Mapping[str, Path]
     classes: Mapping[str, Path]
     observations: Mapping[str, Path]
     kept: float
-    """The share of the land that has matched clusters."""
+    """The share of the land whose clusters before and after fine-tuning are matched."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +49,11 @@ class Material:
     pretrain_img: Document
     account: Document
     curves: Mapping[str, Curve]
-    """By title, as they were written."""
+    """By title, as written by the stages."""
     judged: Mapping[float, JudgedRows]
     """The first test set at the smallest and the largest label ratio."""
     confusions: Sequence[Confusion]
-    """Of the largest label ratio, as `turned`."""
+    """Those of the largest label ratio, as is `turned`."""
     turned: Turned
     chosen: int
     """The class whose maps are drawn."""
@@ -61,3 +69,95 @@ class Material:
     def largest(self) -> float:
         """The largest label ratio."""
         return self.view.label_ratios[-1]
+
+
+CURVES = {
+    "image network": "pretrain_img",
+    "location encoder, {loss}": "pretrain",
+    "fine-tuning": "finetune_loc",
+    "image classifier": "finetune_img",
+}
+"""Titles of the curves, and their files below reports/curves/."""
+
+
+def read_material(view: "ReportView", site: Site) -> Material:
+    """Read the outputs of the stages, draw the maps, and return all that both pages need."""
+    observations = read_observations(site.inputs["download"])
+    roles = read_roles(site.inputs["split"], observations.obs_id)
+    curves = site.reports_of_project / "curves"
+    scored = [site.reports_of_project / f"{name}.json" for name in ("metrics", "intervals", "regions", "pretrain_img")]
+    for file in (*scored, *(curves / f"{name}.tsv" for name in CURVES.values())):
+        if not file.is_file():
+            raise DataError(f"{file} is missing: stage report reads it", hint="dvc repro report")
+    metrics, intervals, regions, pretrain_img = (json.loads(file.read_text()) for file in scored)
+    chosen = class_of_map(view.report.class_name, observations)
+    lat = observations.lonlat[observations.located, 1]
+    world = World(-90 if bool((lat < -60).any()) else -60, 90 if bool((lat > 84).any()) else 84)
+    evaluate, role = site.inputs["evaluate"], next(iter(metrics))
+    judged = {
+        ratio: read_judged(evaluate, observations.obs_id, role=role, ratio=ratio)
+        for ratio in dict.fromkeys((view.label_ratios[0], view.label_ratios[-1]))
+    }
+    largest = judged[view.label_ratios[-1]]
+    return Material(
+        view=view,
+        records=read_records(site.inputs),
+        observations=observations,
+        roles=roles,
+        scores=Scores(metrics, intervals, regions),
+        pretrain_img=pretrain_img,
+        account=json.loads((site.inputs["download"] / "account.json").read_text()),
+        curves={title.format(loss=view.loss): read_curve(curves / f"{name}.tsv") for title, name in CURVES.items()},
+        judged=judged,
+        confusions=confusions(largest, len(observations.classes)),
+        turned=turned_rows(largest, observations),
+        chosen=chosen,
+        world=world,
+        drawn=_drawn(view, site, world, observations, roles, chosen),
+    )
+
+
+def _drawn(
+    view: "ReportView",
+    site: Site,
+    world: World,
+    observations: Observations,
+    roles: Mapping[str, Bool[Tensor, "n"]],
+    chosen: int,
+) -> Drawn:
+    """Draw the maps, as figures of several and each as a picture of its own."""
+    seed, ratio = view.seeds[0], view.label_ratios[0]
+    groups = {
+        "unlabelled": roles["train"],
+        f"few-shot labelled ({100 * ratio:g} %)": read_few_shot(
+            site.inputs["split"], observations.obs_id, seed=seed, ratio=ratio
+        ),
+        "validation": roles["val"],
+        "test": roles["test"],
+        "spatial validation": roles["spatial_val"],
+        "spatial test": roles["spatial_test"],
+        "buffer": roles["buffer"],
+    }
+    places = {title: observations.lonlat[mask & observations.located].numpy() for title, mask in groups.items() if mask.any()}
+    alone = {name: _empty(site.scratch / name) for name in ("observations", "clusters", "class")}
+    file = {name: site.reports / "figures" / f"{name}.png" for name in alone}
+    maps.observation_map(places, world, file["observations"], apart=alone["observations"])
+    kept = draw_clusters(view, site.inputs, world, file["clusters"], apart=alone["clusters"])
+    classes = draw_class(view, site.inputs, world, observations, chosen, file["class"], apart=alone["class"])
+    clusters = (f"{encoder_title(view)}, seed {seed}", fine_tuned_title(ratio, seed))
+    return Drawn(
+        _numbered(alone["clusters"], clusters),
+        _numbered(alone["class"], classes),
+        _numbered(alone["observations"], [f"{title}: {len(some):,}" for title, some in places.items()]),
+        kept,
+    )
+
+
+def _empty(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)  # left by a killed run
+    folder.mkdir()
+    return folder
+
+
+def _numbered(folder: Path, titles: Iterable[str]) -> dict[str, Path]:
+    return {title: folder / f"{number}.png" for number, title in enumerate(titles)}

@@ -1,4 +1,4 @@
-"""What the report says of single guesses: classes taken for others, rows that location turned."""
+"""Single guesses in the report: classes taken for others, rows that location turned."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -24,22 +24,22 @@ class Confusion(NamedTuple):
     true: int
     guessed: int
     before: int
-    """By the first model, over all seeds."""
+    """Rows by the first model, over all seeds."""
     after: int
-    """By the second."""
+    """Rows by the second."""
 
 
 def commonest(
     label: Int[np.ndarray, "n"], before: Int[np.ndarray, "n"], after: Int[np.ndarray, "n"], *, classes: int, most: int
 ) -> list[Confusion]:
-    """The pairs of classes that are mixed up most often, counted over both models so that neither is favoured.
+    """Return the pairs of classes mixed up most often, counted over both models so that neither is favoured.
 
     Args:
         label: the true class of each row.
         before: the first model's guess.
         after: the second's.
-        classes: how many there are.
-        most: pairs at most.
+        classes: the number of classes.
+        most: the most pairs to return.
     """
     counts: dict[int, list[int]] = {}
     for model, guess in enumerate((before, after)):
@@ -54,7 +54,7 @@ def commonest(
 def most_mistaken(
     label: Int[np.ndarray, "n"], before: Int[np.ndarray, "n"], after: Int[np.ndarray, "n"], *, classes: int, most: int
 ) -> list[int]:
-    """The classes that take part in most mistakes of both models, as the true or the guessed one, in rising order."""
+    """Return the classes, in rising order, that most mistakes of both models involve, as true or guessed class."""
     mistakes = np.zeros(classes, dtype=np.int64)
     for guess in (before, after):
         wrong = guess != label
@@ -66,7 +66,7 @@ def most_mistaken(
 def shares(
     label: Int[np.ndarray, "n"], guess: Int[np.ndarray, "n"], chosen: list[int], *, classes: int
 ) -> Float[np.ndarray, "c d"]:
-    """For each chosen class the share of its rows that each of them was guessed for, and all others in a last column.
+    """Return, for each chosen class, the share of its rows guessed as each of them, with all others in a last column.
 
     A class without a row has zeros.
     """
@@ -75,8 +75,8 @@ def shares(
     counts = np.zeros((len(chosen) + 1, len(chosen) + 1))
     np.add.at(counts, (place[label], place[guess]), 1)
     kept = counts[:-1]
-    found: np.ndarray = kept / kept.sum(1, keepdims=True).clip(1)
-    return found
+    result: np.ndarray = kept / kept.sum(1, keepdims=True).clip(1)
+    return result
 
 
 def turned(
@@ -87,7 +87,7 @@ def turned(
     *,
     most: int,
 ) -> Int[np.ndarray, "m"]:
-    """Rows that the first model has wrong and the second right, those of the largest gain first, one a class at most.
+    """Return rows that the first model gets wrong and the second right, largest gain first, at most one per class.
 
     Where there are fewer classes than ``most`` rows, further rows of the same classes fill up.
 
@@ -96,7 +96,7 @@ def turned(
         after: whether the second is.
         gain: by how much the second is surer of the true class.
         label: the true class.
-        most: rows at most.
+        most: the most rows to return.
     """
     rows = np.flatnonzero(~before & after)
     rows = rows[np.argsort(-gain[rows], kind="stable")]
@@ -109,11 +109,11 @@ def turned(
 
 @dataclass(frozen=True)
 class JudgedRows:
-    """Rows of all seeds, a seed's own together and in the order of the seeds; n is seeds times rows of the set."""
+    """Rows of all seeds, grouped by seed in the order of the seeds; n is seeds times rows of the set."""
 
     seed: Int[np.ndarray, "n"]
     row: Int[np.ndarray, "n"]
-    """Its number in the catalogue."""
+    """Numbers of the rows in the catalogue."""
     label: Int[np.ndarray, "n"]
     guess: Mapping[str, Int[np.ndarray, "n"]]
     """The first choice of each model."""
@@ -123,17 +123,17 @@ class JudgedRows:
 
     @property
     def seeds(self) -> int:
-        """How many there are."""
+        """The number of seeds."""
         return len(np.unique(self.seed))
 
     def hit(self, model: str) -> Bool[np.ndarray, "n"]:
-        """Whether the first choice is the true class."""
+        """Return whether the first choice is the true class."""
         right: np.ndarray = self.guess[model] == self.label
         return right
 
 
 def read_judged(folder: Path, obs_id: list[str], *, role: str, ratio: float) -> JudgedRows:
-    """The rows of ``role`` at ``ratio`` in the folder of stage evaluate; ``obs_id`` are the catalogue's."""
+    """Read the rows of ``role`` at ``ratio`` from the folder of stage evaluate; ``obs_id`` are the catalogue's."""
     columns = [name for model in MODELS for name in (model, f"{model}_log_p", f"{model}_confidence")]
     file = folder / "predictions.parquet"
     lacking = set(columns) - set(pq.read_schema(file).names)
@@ -155,9 +155,9 @@ def read_judged(folder: Path, obs_id: list[str], *, role: str, ratio: float) -> 
 
 
 MOST = 12
-"""Pairs and classes that are shown."""
+"""Most pairs and classes that are shown."""
 HELPED, HARMED = 8, 4
-"""Rows that are shown."""
+"""Most rows that are shown."""
 OTHER = "(any other)"
 
 
@@ -168,19 +168,19 @@ class Turned:
     helped: Int[np.ndarray, "h"]
     harmed: Int[np.ndarray, "g"]
     to_right: int
-    """How many there are of each in all."""
+    """The number of rows turned right, and below of those turned wrong, in all."""
     to_wrong: int
     rows: int
-    """Of the first seed."""
+    """The rows of the first seed."""
 
 
 def confusions(judged: JudgedRows, classes: int) -> list[Confusion]:
-    """The pairs that image and combined mix up most often."""
+    """Return the pairs that image and combined mix up most often."""
     return commonest(judged.label, judged.guess["image"], judged.guess["combined"], classes=classes, most=MOST)
 
 
-def confusion_rows(found: Sequence[Confusion], names: list[str], *, seeds: int) -> list[list[str]]:
-    """A header and a row a pair: how often a seed takes the class for the other by the image alone, and with location."""
+def confusion_rows(pairs: Sequence[Confusion], names: list[str], *, seeds: int) -> list[list[str]]:
+    """Return a header and one row per pair: how often per seed a class is taken for another, without and with location."""
     body = [
         [
             names[one.true],
@@ -188,7 +188,7 @@ def confusion_rows(found: Sequence[Confusion], names: list[str], *, seeds: int) 
             *(f"{rows / seeds:,.1f}" for rows in (one.before, one.after)),
             _change(one, seeds),
         ]
-        for one in found
+        for one in pairs
     ]
     return [["true class", "taken for", "image", "combined", "change"], *body]
 
@@ -199,7 +199,7 @@ def _change(one: Confusion, seeds: int) -> str:
 
 
 def matrices(judged: JudgedRows, names: list[str]) -> list[Heat]:
-    """Of the classes with most mistakes, how the rows of each were guessed by the image alone and by both."""
+    """Return, for the classes with most mistakes, how their rows were guessed by the image alone and by both."""
     guesses = {"Image alone": judged.guess["image"], "Image and location combined": judged.guess["combined"]}
     chosen = mistaken_classes(judged, len(names))
     shown = [names[one] for one in chosen]
@@ -210,13 +210,13 @@ def matrices(judged: JudgedRows, names: list[str]) -> list[Heat]:
 
 
 def mistaken_classes(judged: JudgedRows, classes: int) -> list[int]:
-    """The classes with most mistakes, or the first ones where there is no mistake."""
-    found = most_mistaken(judged.label, judged.guess["image"], judged.guess["combined"], classes=classes, most=MOST)
-    return found or list(range(min(MOST, classes)))
+    """Return the classes with most mistakes, or the first ones where there is no mistake."""
+    mistaken = most_mistaken(judged.label, judged.guess["image"], judged.guess["combined"], classes=classes, most=MOST)
+    return mistaken or list(range(min(MOST, classes)))
 
 
 def turned_rows(judged: JudgedRows, observations: Observations) -> Turned:
-    """Rows with a position where location helped and hurt most: those whose P of the true class changed most."""
+    """Return rows with a position where location helped and hurt most, by the change of P of the true class."""
     first = np.flatnonzero(judged.seed == judged.seed[0])
     first = first[observations.located.numpy()[judged.row[first]]]
     image, combined = judged.hit("image")[first], judged.hit("combined")[first]
@@ -231,7 +231,7 @@ def turned_rows(judged: JudgedRows, observations: Observations) -> Turned:
 
 
 def turned_table(rows: Int[np.ndarray, "m"], judged: JudgedRows, observations: Observations) -> list[list[str]]:
-    """A header and a row an observation: its class and what was guessed with which probability."""
+    """Return a header and one row per observation: its class, and the guesses with their probabilities."""
     names = observations.classes
     body = [
         [
@@ -249,9 +249,9 @@ def turned_table(rows: Int[np.ndarray, "m"], judged: JudgedRows, observations: O
 
 
 def write_confusion(file: Path, judged: JudgedRows, names: list[str]) -> None:
-    """True and guessed class of each row of the first seed, by both combined, of the classes with most mistakes.
+    """Write true and guessed class (by both combined) of each row of the first seed, for the classes with most mistakes.
 
-    For `dvc plots`, whose template counts the rows. Guesses of other classes are one.
+    It is for `dvc plots`, whose template counts the rows. Guesses of other classes count as one.
     """
     chosen = set(mistaken_classes(judged, len(names)))
     first = np.flatnonzero(judged.seed == judged.seed[0])

@@ -11,7 +11,7 @@ from cspops.report.tables import TITLES, as_code, as_text, cell, markdown
 
 
 def how_to_load(document: Document) -> Iterator[str]:
-    """Working lines, and what the ONNX files take and give. Tests run the lines in the exported folder."""
+    """Yield working lines of code, and inputs and outputs of the ONNX files. Tests run the lines in the exported folder."""
     image = document["image"] if document["image"] is not None and document["image"]["head"] else None
     yield "With cspops, in this folder:"
     last = "model.encode_location([[8.54, 47.37]])  # degrees, longitude first"
@@ -49,21 +49,24 @@ def how_to_load(document: Document) -> Iterator[str]:
             ["file", "output", "greatest difference from torch"],
             *(
                 [f"`onnx/{file}`", f"`{output}`", f"{difference:.1e}"]
-                for file, of_file in document["onnx"].items()
-                for output, difference in of_file.items()
+                for file, differences in document["onnx"].items()
+                for output, difference in differences.items()
             ),
         ],
         text_columns=2,
     )
-    yield "Of probabilities absolute, of embeddings as a share of the largest; over random and odd places, 1 to 1,000 rows."
+    yield (
+        "Differences are absolute for probabilities and relative to the largest number for embeddings, over random and odd "
+        "places, 1 to 1,000 rows."
+    )
 
 
 def _graphs(document: Document) -> Iterator[str]:
     image = document["image"]
     yield (
-        "`lonlat`: float64 (n, 2), degrees WGS84, longitude first. Longitudes from 180 to 360 are taken as -180 to 0; a row of "
-        "nan has no position: no embedding (nan), uniform P(y|x), the image alone. Nothing refuses a latitude beyond 90. "
-        "float64, because float32 is off by up to a metre, which encodings of fine scales tell apart."
+        "`lonlat`: float64 (n, 2), degrees WGS84, longitude first. Longitudes from 180 to 360 count as -180 to 0; a row of "
+        "nan has no position: no embedding (nan), uniform P(y|x), the product is P(y|I). Latitudes beyond 90 are not refused. "
+        "float64, because float32 is off by up to a metre, which encodings of fine scales resolve."
     )
     yield f"`location_encoder.onnx`: `embedding` float32 (n, {document['dim']})."
     if document["classes"] is not None:
@@ -71,7 +74,7 @@ def _graphs(document: Document) -> Iterator[str]:
     if image is not None and image["head"]:
         yield (
             f"`combined.onnx`: `image` float32 (n, 3, {image['px']}, {image['px']}), RGB from 0 to 255, channels first, not "
-            "normalised (the graph does that). Answers `probabilities` (the product), `image_probabilities` and "
+            "normalised (the graph does that). Returns `probabilities` (the product), `image_probabilities` and "
             "`location_probabilities`"
             + (", and `calibrated_probabilities`" if document["calibration"] is not None else "")
             + f", float32 (n, {document['classes']}). cspops itself rounds image features to float16, as in training: its "
@@ -85,7 +88,7 @@ def _graphs(document: Document) -> Iterator[str]:
     yield (
         "Classes, in the order of the probabilities: `classes.json`."
         if document["classes"] is not None
-        else ("The embedding is of no fixed length.")
+        else ("Embeddings have no fixed length.")
     )
 
 
@@ -99,7 +102,7 @@ CARD = "README.md"
 
 
 def model_card(document: Document) -> str:
-    """The card of what export.json says."""
+    """Return the card of an export.json."""
     parts = [
         f"---\n{_front_matter(document)}---",
         f"# {_title(document)}",
@@ -220,21 +223,21 @@ def _data(document: Document) -> Iterator[str]:
         yield f"Citation: {data['citation']}"
     image = document["image"]
     if image is not None and image["weights"] != "random":
-        yield f"The image network began with weights of others (`{image['model']}`), whose licence holds too."
+        yield f"The image network started from published weights (`{image['model']}`), whose licence applies too."
 
 
 def _metrics(document: Document) -> Iterator[str]:
-    found = document["metrics"]
-    if not found:
+    metrics = document["metrics"]
+    if not metrics:
         return
-    seeds = found["seeds"]
+    seeds = metrics["seeds"]
     yield "## Metrics"
     yield (
         f"Top-1 accuracy, per cent: mean (standard deviation) over seeds {', '.join(map(str, seeds))}, and that of this model, "
         f"seed {document['seed']}. The spatial test set lies in blocks of the map that hold no training row and have none near."
     )
     rows = [["set", "model", "top-1, all seeds", "top-1, this seed", "NLL, nats", "calibration error, %"]]
-    for role, models in found["scores"].items():
+    for role, models in metrics["scores"].items():
         for name, scores in models.items():
             numbers = [cell(scores["top1"]), f"{scores['this_seed']:.2f}", cell(scores["nll"]), cell(scores["ece"])]
             rows.append([TITLES.get(role, role), name, *numbers])
@@ -244,9 +247,9 @@ def _metrics(document: Document) -> Iterator[str]:
 def _limits(document: Document) -> Iterator[str]:
     data, scores = document["data"], document["metrics"].get("scores", {})
     if "box" in data:
-        yield "Places outside of the data's region, and places far from every training row, get an answer all the same."
+        yield "Places outside the data's region, or far from every training row, get a prediction all the same."
     if document["classes"] is not None:
-        yield "One of the classes is always answered, also for an image or a place that shows none of them."
+        yield "One of the classes is always predicted, even for an image or a place that shows none of them."
     test, spatial = scores.get("test", {}), scores.get("spatial_test", {})
     best = "combined" if "combined" in test else "location"
     if best in test and best in spatial:
@@ -256,19 +259,19 @@ def _limits(document: Document) -> Iterator[str]:
         )
     ece = {name: one["ece"]["mean"] for name, one in test.items()}
     if best in ece:
-        product = " The plain product counts twice what image and place both tell, and tends to be overconfident."
+        product = " The plain product counts twice what image and place share, and tends to be overconfident."
         calibrated = f", of the calibrated product {ece['calibrated']:.1f} %" if "calibrated" in ece else ""
         yield (
             f"Expected calibration error on the test set: of `{best}` {ece[best]:.1f} %{calibrated}."
             + (product if best == "combined" else "")
         )
     elif document["classes"] is not None:
-        yield "Whether its probabilities are calibrated was not measured: take them for scores."
+        yield "Whether its probabilities are calibrated was not measured: treat them as scores."
     if document["calibration"] is not None:
         t, w = document["calibration"]["temperature"], document["calibration"]["location_weight"]
-        yield f"The calibrated product is P(y|I)^(1/T) P(y|x)^w, normalised, with T = {t:g} and w = {w:g} of validation."
+        yield f"The calibrated product is P(y|I)^(1/T) P(y|x)^w, normalised, with T = {t:g} and w = {w:g} chosen on validation."
     if document["classes"] is not None:
-        yield "P(y|x) says where images of a class were taken, not where the class is: it has the bias of observers."
+        yield "P(y|x) describes where images of a class were taken, not where the class is: it has the bias of observers."
     if data.get("non_commercial"):
         yield "The data are for non-commercial use."
 
@@ -286,6 +289,6 @@ def _value(value: Any) -> str:
 
 
 def _files(document: Document) -> Iterator[str]:
-    yield "`export.json` says all of this for programs."
+    yield "`export.json` holds all of this for programs."
     rows = [[f"`{name}`", f"{one['bytes']:,}", f"`{one['sha256']}`"] for name, one in document["files"].items()]
     yield markdown([["file", "bytes", "SHA-256"], *rows], text_columns=1)

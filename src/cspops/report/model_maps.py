@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 
 MAX_LINKED = 6000
-"""The most points that are linked to a tree: its memory and time grow with their square."""
+"""Most points that are linked to a tree, whose memory and time grow with their square."""
 
 
 def area_fair_grid(degrees: float) -> Float[Tensor, "n 2"]:
-    """Positions on the globe, each standing for about ``degrees`` x ``degrees`` of the equator, south to north.
+    """Return positions on the globe, each for about ``degrees`` x ``degrees`` of the equator, south to north.
 
     Rows lie ``degrees`` apart, or a little less so that they fill the meridian; the number of points on a row is
     proportional to the cosine of its latitude.
@@ -48,39 +48,39 @@ def area_fair_grid(degrees: float) -> Float[Tensor, "n 2"]:
 
 @torch.inference_mode()
 def directions(encoder: LocationEncoder, lonlat: LonLat, *, rows: int = 8192) -> Float[np.ndarray, "n d"]:
-    """Embeddings of length 1, so that distance means cosine distance; ``rows`` positions at a time, without dropout.
+    """Return embeddings of length 1, so that distance means cosine distance; ``rows`` at a time, without dropout.
 
-    DataError when a number is not finite.
+    Raise a DataError when a number is not finite.
     """
-    found = torch.cat([normalize(encoder.eval()(some).float(), dim=-1) for some in lonlat.split(rows)])
-    if not found.isfinite().all():
+    unit = torch.cat([normalize(encoder.eval()(some).float(), dim=-1) for some in lonlat.split(rows)])
+    if not unit.isfinite().all():
         raise DataError("the location encoder's embeddings are not finite", hint="lower its learning rates in params.yaml")
-    return found.numpy()
+    return unit.numpy()
 
 
 def hierarchical_clusters(embeddings: Float[np.ndarray, "n d"], clusters: int) -> Int[np.ndarray, "n"]:
-    """A cluster from 0 to ``clusters`` - 1 for each row, by Ward's linkage; fewer clusters where there are fewer rows.
+    """Return a cluster from 0 to ``clusters`` - 1 for each row, by Ward's linkage; fewer where there are fewer rows.
 
-    Of more than ``MAX_LINKED`` rows every second, third ... is linked; each other one joins its nearest linked row.
+    Beyond ``MAX_LINKED`` rows only every second, third ... is linked; each other one joins its nearest linked row.
     (Not the nearest centroid: Ward's clusters are no cells around their centroids, and the borders would fray.)
     """
     linked = embeddings[:: max(1, math.ceil(len(embeddings) / MAX_LINKED))]
     if len(linked) <= clusters:
-        found = np.arange(len(linked))
+        clustered = np.arange(len(linked))
     else:
-        found = AgglomerativeClustering(clusters, linkage="ward").fit_predict(linked)
+        clustered = AgglomerativeClustering(clusters, linkage="ward").fit_predict(linked)
     if len(linked) == len(embeddings):
-        return found
+        return clustered
     half_square = (linked**2).sum(1) / 2
     nearest = [
         (half_square - some @ linked.T).argmin(1) for some in np.array_split(embeddings, math.ceil(len(embeddings) / 2048))
     ]
-    labels: np.ndarray = found[np.concatenate(nearest)]
+    labels: np.ndarray = clustered[np.concatenate(nearest)]
     return labels
 
 
 def ordered_by(labels: Int[np.ndarray, "n"], value: Float[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
-    """The same clusters, numbered by the mean ``value`` of their rows, least first."""
+    """Return the same clusters, numbered by the mean ``value`` of their rows, least first."""
     names, rows = np.unique(labels, return_inverse=True)
     means = np.bincount(rows, value) / np.bincount(rows)
     rank = np.empty(len(names), dtype=int)
@@ -89,7 +89,7 @@ def ordered_by(labels: Int[np.ndarray, "n"], value: Float[np.ndarray, "n"]) -> I
 
 
 def matched(labels: Int[np.ndarray, "n"], reference: Int[np.ndarray, "n"]) -> tuple[Int[np.ndarray, "n"], float]:
-    """The same clusters, numbered so that most rows have the number they have in ``reference`` (Hungarian algorithm).
+    """Return the same clusters, numbered so that most rows keep their number of ``reference`` (Hungarian algorithm).
 
     Returns:
         the new numbers, and the share of the rows that have the reference's.
@@ -106,7 +106,7 @@ PRETRAIN, FINETUNE = "dvc repro pretrain", "dvc repro finetune-loc"
 
 
 def class_of_map(name: str | None, observations: Observations) -> int:
-    """The number of the class that params.yaml names, or of the one with the most observations."""
+    """Return the number of the class that params.yaml names, or of the one with the most observations."""
     if name is None:
         return int(torch.bincount(observations.label[observations.label >= 0]).argmax())
     if name not in observations.classes:
@@ -114,22 +114,22 @@ def class_of_map(name: str | None, observations: Observations) -> int:
         some = ", ".join(observations.classes[:40]) + (" ..." if len(observations.classes) > 40 else "")
         guess = f"did you mean `{near[0]}`?" if near else f"the classes are {some}"
         raise ParamsError(
-            f"params.yaml: report.class: {name!r} is not a class of the data; {guess}", hint="mend it, or set null"
+            f"params.yaml: report.class: {name!r} is not a class of the data; {guess}", hint="fix it, or set null"
         )
     return observations.classes.index(name)
 
 
 def encoder_title(view: "ReportView") -> str:
-    """What the location encoder has gone through before fine-tuning."""
+    """Return how the location encoder was trained before fine-tuning."""
     return "untrained (loss none)" if view.loss == "none" else f"pre-trained ({view.loss})"
 
 
 def draw_clusters(
     view: "ReportView", inputs: Mapping[str, Path], world: World, file: Path, *, apart: Path | None = None
 ) -> float:
-    """Clusters of the first seed's embeddings before and after fine-tuning on the fewest labels, over land.
+    """Draw clusters of the first seed's embeddings before and after fine-tuning on the fewest labels, over land.
 
-    ``apart`` is for each map alone, see `maps.observation_map`.
+    ``apart`` is as in `maps.observation_map`.
 
     Returns:
         the share of the land whose cluster after fine-tuning is matched with its cluster before.
@@ -163,25 +163,25 @@ def draw_class(
     *,
     apart: Path | None = None,
 ) -> list[str]:
-    """P(y|x) of one class over land, by the first seed's classifiers of the smallest and the largest label ratio.
+    """Draw P(y|x) of one class over land, by the first seed's classifiers of the smallest and the largest label ratio.
 
     Returns:
         the title of each map.
     """
     seed, lonlat = view.seeds[0], torch.from_numpy(world.lonlat)
-    of_class = (observations.label == chosen) & observations.located
+    in_class = (observations.label == chosen) & observations.located
     panels = {}
     for ratio in sorted({view.label_ratios[0], view.label_ratios[-1]}):
         location = LocationPredictor(load_location_classifier(inputs["finetune-loc"] / piece(seed, ratio), remake=FINETUNE))
         p = torch.cat([location(some)[:, chosen].exp() for some in lonlat.split(8192)])
         few = read_few_shot(inputs["split"], observations.obs_id, seed=seed, ratio=ratio)
-        panels[fine_tuned_title(ratio, seed)] = maps.ClassPanel(p.numpy(), observations.lonlat[few & of_class].numpy())
+        panels[fine_tuned_title(ratio, seed)] = maps.ClassPanel(p.numpy(), observations.lonlat[few & in_class].numpy())
     roles = read_roles(inputs["split"], observations.obs_id)
-    of_test = observations.lonlat[(roles["test"] | roles["spatial_test"]) & of_class].numpy()
-    maps.class_map(panels, observations.classes[chosen], of_test, world, file, apart=apart)
+    test = observations.lonlat[(roles["test"] | roles["spatial_test"]) & in_class].numpy()
+    maps.class_map(panels, observations.classes[chosen], test, world, file, apart=apart)
     return list(panels)
 
 
 def fine_tuned_title(ratio: float, seed: int) -> str:
-    """Of a map of fine-tuned models."""
+    """Return the title of a map of fine-tuned models."""
     return f"fine-tuned on {100 * ratio:g} % of the labels, seed {seed}"

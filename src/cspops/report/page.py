@@ -1,19 +1,20 @@
-"""report.md: the tables and figures of one run."""
+"""report.md: the tables and figures of one run, the short form of report.html for pull requests."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from cspops.data.json_files import Document
+from cspops.data.splits import ratio_key
 from cspops.evaluation.metrics import MODELS
 from cspops.report.headline import PRODUCT
+from cspops.report.material import Material
+from cspops.report.mistakes import confusion_rows, turned_table
+from cspops.report.model_maps import encoder_title
 from cspops.report.tables import (
     TITLES,
-    Intervals,
     Metrics,
     Models,
     Region,
-    Regions,
     accuracy_rows,
     as_code,
     as_text,
@@ -31,61 +32,34 @@ LEAST_ROWS = 50
 """Regions of fewer rows are not named in a sentence."""
 
 
-@dataclass(frozen=True)
-class Scores:
-    """What stage evaluate wrote into reports/, by test set and label ratio."""
-
-    metrics: Metrics
-    intervals: Intervals
-    regions: Regions
-
-
-def page(
-    loss: str,
-    seeds: Sequence[int],
-    scores: Scores,
-    *,
-    roles: Mapping[str, int],
-    training: str,
-    mistakes: str,
-    maps: str,
-) -> str:
-    """The whole page as Markdown; figures are named relative to reports/.
-
-    Args:
-        loss: of pre-training.
-        seeds: in the order of params.yaml.
-        scores: of the models.
-        roles: how many observations each role has.
-        training: sections on the image network and on the data, and so the two below.
-        mistakes: see `mistakes_section`.
-        maps: see `map_section`.
-    """
-    metrics = scores.metrics
-    main = next(iter(metrics))  # test, where it has rows
+def page(material: Material) -> str:
+    """Return the whole page as Markdown; figures are named relative to reports/."""
+    view, scores, metrics, main = material.view, material.scores, material.scores.metrics, material.main
     first = next(iter(metrics[main]))
     places = {role: ratios[first] for role, ratios in scores.regions.items()}
     priors = _priors(metrics[main][first])
     products = ("combined", *(f"{PRODUCT}{name}" for name in priors))
-    observations = ", ".join(f"{count:,} {TITLES.get(role, role)}" for role, count in roles.items())
+    observations = ", ".join(
+        f"{int(mask.sum()):,} {TITLES.get(role, role)}" for role, mask in material.roles.items() if mask.any()
+    )
     parts = [
         "# Report",
-        f"Pre-training loss `{loss}`, seeds {', '.join(map(str, seeds))}. Accuracies are per cent: "
-        + ("mean over seeds (standard deviation)" if len(seeds) > 1 else "of one seed, so that (0.00) is no deviation")
-        + ". A seed draws its own few-shot labels, pre-trains and fine-tunes; all meet the same test rows.",
+        f"Pre-training loss `{view.loss}`, seeds {', '.join(map(str, view.seeds))}. Accuracies are per cent: "
+        + ("mean over seeds (standard deviation)" if len(view.seeds) > 1 else "of one seed, so that (0.00) is no deviation")
+        + ". A seed draws its own few-shot labels, pre-trains and fine-tunes; all are tested on the same rows.",
         "## Top-1 accuracy",
         markdown(accuracy_rows(metrics), text_columns=2),
         "`image`: P(y|I) alone. `location`: P(y|x) alone. `combined`: P(y|I) P(y|x). `calibrated`: softmax(z_I / T) P(y|x)^w "
         "with T and w of least negative log-likelihood on the labelled validation rows, which may be more than the labels of "
         "a small ratio. The spatial test set lies in blocks of the map that hold no training row and have none near. At 100 % "
-        "every seed has the same labels, so that the image model, which draws nothing else, has no deviation.",
+        "every seed has the same labels, so that the image model, which has no other randomness, has no deviation.",
         "![Top-1 accuracy against the share of labels, for image, location and combined](figures/accuracy.png)",
         f"## All metrics at {ratio_title(first)} labels, {TITLES[main]}",
         markdown(metric_rows(metrics[main][first]), text_columns=1),
         "Per cent, but `nll` (mean negative log-likelihood) in nats; `ece`: expected calibration error of the top class.",
         "## Differences",
         "Top-1 in percentage points with 95 % paired bootstrap intervals over rows and seeds. On validation, calibrated minus "
-        "combined is of the rows that chose T and w.",
+        "combined is measured on the rows that chose T and w.",
         markdown(interval_rows(scores.intervals), text_columns=2),
         "## Location priors without learning",
         "Top-1 of priors that only count the labelled positions, beside the learned `location` and `combined`: the classes' "
@@ -97,28 +71,34 @@ def page(
         markdown(accuracy_rows(metrics, models=products), text_columns=2),
         f"## Where location helps and where it harms, {ratio_title(first)} labels",
         *(where_sentence(kinds["cell"], role) for role, kinds in places.items()),
-        "By distance to the nearest labelled row; top-1 over all rows of all seeds, rows a seed:",
+        "By distance to the nearest labelled row; top-1 over all rows of all seeds, rows per seed:",
         markdown(region_rows(places, "distance"), text_columns=2),
         "By latitude:",
         markdown(region_rows(places, "latitude"), text_columns=2),
-        mistakes,
+        _mistakes(material),
         "## Training",
         "![Loss of each term against epochs or steps, for each training stage](figures/curves.png)",
-        training,
+        image_section(material.pretrain_img),
+        data_section(material.account),
         f"{observations}.",
         "![Where the observations are: unlabelled, few-shot labelled, validation and test](figures/observations.png)",
-        maps,
+        map_section(
+            encoder_title(view),
+            material.observations.classes[material.chosen],
+            clusters=view.report.clusters,
+            kept=material.drawn.kept,
+        ),
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def _priors(models: Models) -> list[str]:
-    """The priors that were scored, in the order of metrics.json."""
+    """Return the priors that were scored, in the order of metrics.json."""
     return [name.removeprefix(PRODUCT) for name in models if name.startswith(PRODUCT)]
 
 
 def where_sentence(cells: Sequence[Region], role: str) -> str:
-    """In which of the 30-degree cells with ``LEAST_ROWS`` rows combined - image is greatest, and in which it is least."""
+    """Return in which 30-degree cells with at least ``LEAST_ROWS`` rows combined - image is greatest and least."""
     large = sorted((row for row in cells if row["rows"] >= LEAST_ROWS), key=lambda row: row["gain"])
     where = f"On the {TITLES[role]} set, of the 30-degree cells with at least {LEAST_ROWS} rows,"
     if not large:
@@ -135,7 +115,7 @@ def where_sentence(cells: Sequence[Region], role: str) -> str:
 
 
 def best_prior_sentence(ratios: Mapping[str, Models], role: str) -> str:
-    """At which label ratios the best product of the image with a prior is above the learned `combined`, and by how much."""
+    """Return at which label ratios the best product of image and prior exceeds the learned `combined`, and by how much."""
 
     def top1(models: Models, model: str) -> float:
         return float(models[model]["top1"]["mean"])
@@ -150,61 +130,45 @@ def best_prior_sentence(ratios: Mapping[str, Models], role: str) -> str:
     return f"{what} {', '.join(above)}." if above else f"{what} at no label ratio."
 
 
-def mistakes_section(
-    role: str,
-    ratio: str,
-    seeds: int,
-    *,
-    confusions: Sequence[Sequence[str]],
-    helped: Sequence[Sequence[str]],
-    harmed: Sequence[Sequence[str]],
-) -> str:
-    """Classes that are taken for others, and the rows where location changed P of the true class most.
-
-    Args:
-        role: the set.
-        ratio: key of the label ratio.
-        seeds: how many seeds the confusions are a mean of; the rows are of the first one.
-        confusions: a header and rows, as the two below.
-        helped: rows that location turned right.
-        harmed: rows that it turned wrong.
-    """
+def _mistakes(material: Material) -> str:
+    """Return the classes that are taken for others, and the rows where location changed P of the true class most."""
+    judged, observations = material.judged[material.largest], material.observations
 
     def table(rows: Sequence[Sequence[str]], text_columns: int) -> str:
         if len(rows) < 2:
             return "None."
         return markdown([[as_text(cell) for cell in row] for row in rows], text_columns=text_columns)
 
-    where = f"{ratio_title(ratio)} labels, {TITLES[role]}"
+    where = f"{ratio_title(ratio_key(material.largest))} labels, {TITLES[material.main]}"
     return "\n\n".join(
         [
             f"## Commonest mistakes, {where}",
-            f"Rows{' a seed' if seeds > 1 else ''} of a class that are taken for another, by the image alone and by image and "
-            "location combined; the pairs that both together mix up most often.",
-            table(confusions, 2),
-            "Rows that location turned right, those whose probability of the true class rose most, one a class; `P` is of the "
-            "guess before it:",
-            table(helped, 3),
+            f"Rows{' per seed' if judged.seeds > 1 else ''} of a class that are taken for another, by the image alone and by "
+            "image and location combined; the pairs that both together mix up most often.",
+            table(confusion_rows(material.confusions, observations.classes, seeds=judged.seeds), 2),
+            "Rows that location turned right, those whose probability of the true class rose most, one per class; `P` is that "
+            "of the guess before it:",
+            table(turned_table(material.turned.helped, judged, observations), 3),
             "Rows that location turned wrong:",
-            table(harmed, 3),
+            table(turned_table(material.turned.harmed, judged, observations), 3),
         ]
     )
 
 
 def map_section(encoder: str, name: str, *, clusters: int, kept: float) -> str:
-    """The maps of location embeddings and of P(y|x).
+    """Return the section of the maps of location embeddings and of P(y|x).
 
     Args:
-        encoder: what the location encoder has gone through before fine-tuning.
+        encoder: the training of the location encoder before fine-tuning.
         name: the class whose P(y|x) is drawn.
-        clusters: of the embeddings.
-        kept: the share of the land that has matched clusters.
+        clusters: how many clusters the embeddings are in.
+        kept: the share of the land whose clusters are matched.
     """
     parts = [
         "## Location embeddings",
         f"The embeddings e(x) of a grid of places on land, in {clusters} clusters (Ward's linkage of embeddings of length 1), "
         "before and after fine-tuning on the fewest labels. Colours before it run from the poles to the equator; each "
-        "cluster after it has the colour of the one it is matched with, so as to overlap most. "
+        "cluster after it has the colour of its match, the pairing that overlaps most. "
         f"{100 * kept:.0f} % of the land keeps its colour.",
         f"![Two world maps of the clusters: {encoder}, and fine-tuned](figures/clusters.png)",
         f"## Where {as_code(name)} is",
@@ -216,11 +180,11 @@ def map_section(encoder: str, name: str, *, clusters: int, kept: float) -> str:
 
 
 NAMED = 40
-"""Classes that are named."""
+"""Most classes that are named."""
 
 
 def data_section(account: Document) -> str:
-    """Counts, reasons and remarks of account.json, as Markdown."""
+    """Return counts, reasons and remarks of account.json as Markdown."""
     rows, rejected = account["rows"], account["rejected"]
     share = f" ({100 * rejected / rows:.2g} %)" if rejected else ""
     lacking = [f"{account[key]:,} without {key.removeprefix('without_')}" for key in ("without_position", "without_label")]
@@ -257,15 +221,15 @@ def _names(names: Sequence[str]) -> str:
 MEANINGS = {
     "knn_km": "the median distance between a training image and its nearest neighbour in features, in kilometres",
     "neighbour_share": "the share of training images with another one no farther than neighbour_km",
-    "without_land_cover": "training images that the raster says nothing of, and that were left out",
-    "temporal_fallback": "the share of images whose other view was their own, since none shows their place at another date",
-    "places_of_one_date": "the places that were left out, since all their images are of one date",
+    "without_land_cover": "training images outside the raster, which were left out",
+    "temporal_fallback": "the share of images whose second view was their own, as no other shows their place at another date",
+    "places_of_one_date": "the places left out because all their images are of one date",
 }
-"""Facts that need words, by the beginning of their names; also the columns of the curve that are no loss."""
+"""Explanations of facts, by the beginning of their names; these columns of a curve are no losses."""
 
 
 def image_section(facts: Document) -> str:
-    """A paragraph from reports/pretrain_img.json: the method, its note and its numbers, with what they mean."""
+    """Return a paragraph on reports/pretrain_img.json: the method, its note and its numbers with their meanings."""
     rest = {name: value for name, value in facts.items() if name not in ("method", "note")}
     parts = [f"Image network: {as_code(str(facts['method']))}."]
     if "note" in facts:
@@ -277,11 +241,11 @@ def image_section(facts: Document) -> str:
 
 
 SETS = ("test", "spatial_test")
-"""Columns do not depend on which sets have rows, so that dvc.yaml can name them."""
+"""The sets of the columns, whether they have rows or not, so that dvc.yaml can name the columns."""
 
 
 def write_accuracy(file: Path, metrics: Metrics) -> None:
-    """One line a label ratio, in per cent, under a header; empty where a set has no row."""
+    """Write a header and one line per label ratio, in per cent; cells are empty where a set has no row."""
     ratios = list(next(iter(metrics.values())))
     lines = ["\t".join(("labels", *(f"{role}_{model}" for role in SETS for model in MODELS)))]
     for ratio in ratios:

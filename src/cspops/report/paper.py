@@ -14,7 +14,7 @@ Number = tuple[float, float | None]
 
 @dataclass(frozen=True)
 class Column:
-    """One column: a label ratio, and what its runs set besides (Table 4: the image network)."""
+    """One column: a label ratio, and what else its runs set (Table 4: the image network)."""
 
     title: str
     slug: str
@@ -47,15 +47,15 @@ class Table:
     notes: tuple[str, ...] = ()
 
     def row(self, name: str) -> Row:
-        """The row of that name."""
+        """Return the row of that name."""
         return next(row for row in self.rows if row.name == name)
 
     def paper_difference(self, name: str, minus: str, column: int) -> float:
-        """The first row's number minus the second's, as printed."""
+        """Return the first row's number minus the second's, as printed."""
         return round(self.row(name).paper[column][0] - self.row(minus).paper[column][0], 2)
 
     def expected_sign(self, name: str, minus: str, column: int) -> int:
-        """1 or -1: the order of two rows in the paper; 0 where their difference is within its printed spreads."""
+        """Return the order of two rows in the paper: 1, -1, or 0 where their difference is within the printed spreads."""
         difference = self.paper_difference(name, minus, column)
         spreads = [self.row(one).paper[column][1] for one in (name, minus)]
         noise = sum(spread for spread in spreads if spread is not None) if None not in spreads else 0.0
@@ -80,7 +80,7 @@ def _mc(terms: str) -> Overrides:
 
 
 def _image_network(model: str) -> Overrides:
-    """Published weights, and the images as those were trained on."""
+    """Return published weights, and images prepared as for their training."""
     return (
         ("image_encoder.model", model),
         ("image_encoder.weights", "pretrained"),

@@ -1,4 +1,4 @@
-"""A table of the paper beside ours, as rows of text: what `cspops tables` shows and writes to reports/tables/."""
+"""A table of the paper beside ours as rows of text, which `cspops tables` shows and writes to reports/tables/."""
 
 from collections.abc import Iterator
 from typing import TypedDict
@@ -12,7 +12,7 @@ class Number(TypedDict):
 
 
 class Ours(Number):
-    """A number that a run has given, and which run that was."""
+    """A number of ours, and the run that it comes from."""
 
     key: str
     code: str
@@ -25,7 +25,7 @@ class Cell(TypedDict):
     paper: Number
     ours: Ours | None
     other_code: bool
-    """Whether ours is of other sources than those of dvc.lock."""
+    """Whether ours was computed by other code than that of reports/run.json."""
     missing: str | None
     """Why there is no number of ours."""
 
@@ -37,7 +37,7 @@ class TableRow(TypedDict):
 
 
 class Difference(TypedDict):
-    """Of two rows in a column; nulls where numbers of ours are missing, and ``why``."""
+    """The difference of two rows in a column; nulls where numbers of ours are missing, and ``why``."""
 
     paper: float
     difference: float | None
@@ -79,23 +79,23 @@ OTHER_CODE = "†"
 
 
 def heading(document: TableDocument) -> str:
-    """`Table 1: ...`."""
+    """Return `Table 1: ...`."""
     return f"Table {document['table']}: {document['title']}"
 
 
 def data_sentence(document: TableDocument) -> str:
-    """On which data ours and the paper's numbers were measured."""
+    """Return on which data ours and the paper's numbers were measured."""
     ours, papers = document["dataset"], document["paper"]["dataset"]
     if ours.casefold() == papers.casefold():
         return f"Ours and the paper's numbers were measured on {papers}."
     return (
-        f"Ours were measured on {ours}, the paper's on {papers}: the numbers are of different data and cannot be compared, "
-        "only their orders can."
+        f"Ours were measured on {ours}, the paper's on {papers}: the numbers are of different data, and only their "
+        "orders can be compared."
     )
 
 
 def number_rows(document: TableDocument) -> list[list[str]]:
-    """A header, then two rows of text for each row of the table: ours and the paper's."""
+    """Return a header and two rows of text per row of the table: ours and the paper's."""
     out = [["model", "", *document["columns"]]]
     for row in document["rows"]:
         out.append([row["name"], "ours", *(_ours(cell) for cell in row["cells"])])
@@ -104,7 +104,7 @@ def number_rows(document: TableDocument) -> list[list[str]]:
 
 
 def comparison_rows(document: TableDocument) -> list[list[str]]:
-    """A header, then for each pair of rows our difference with its interval, the paper's, and whether its order holds."""
+    """Return a header and, per pair of rows, our difference with its interval, the paper's, and whether its order holds."""
     out = [["difference", "", *document["columns"]]]
     for one in document["comparisons"]:
         out.append([f"{one['row']} minus {one['minus']}", "ours", *(_interval(cell) for cell in one["cells"])])
@@ -114,12 +114,12 @@ def comparison_rows(document: TableDocument) -> list[list[str]]:
 
 
 def remarks(document: TableDocument) -> list[str]:
-    """What else a reader must know: what is missing and why, what other code measured, where numbers come from."""
+    """Return what else a reader must know: what is missing and why, and what other code measured."""
     return [*document["notes"], *_other_code(document), *_missing(document), *_without_interval(document)]
 
 
 def page(document: TableDocument) -> str:
-    """The whole page as Markdown."""
+    """Return the whole page as Markdown."""
     parts = [
         f"# {heading(document)}",
         f"{data_sentence(document)} Top-1 on the test set, per cent: ours mean (standard deviation) over "
@@ -159,11 +159,11 @@ def _cells(document: TableDocument) -> Iterator[tuple[str, str, Cell]]:
 
 
 def _grouped(pairs: list[tuple[str, str, str]]) -> list[str]:
-    """`name (5 %, 10 %): reason`, the columns of one name and reason together."""
-    columns: dict[tuple[str, str], list[str]] = {}
+    """Return `name (5 %, 10 %): reason` for each name and reason."""
+    groups: dict[tuple[str, str], list[str]] = {}
     for name, column, reason in pairs:
-        columns.setdefault((name, reason), []).append(column)
-    return [f"{name} ({', '.join(of)}): {reason}" for (name, reason), of in columns.items()]
+        groups.setdefault((name, reason), []).append(column)
+    return [f"{name} ({', '.join(columns)}): {reason}" for (name, reason), columns in groups.items()]
 
 
 def _missing(document: TableDocument) -> list[str]:
@@ -178,13 +178,13 @@ def _other_code(document: TableDocument) -> list[str]:
 
 
 def _without_interval(document: TableDocument) -> list[str]:
-    found = [
+    lacking = [
         (f"{one['row']} minus {one['minus']}", column, cell["why"])
         for one in document["comparisons"]
         for column, cell in zip(document["columns"], one["cells"], strict=True)
         if cell["difference"] is not None and cell["why"]
     ]
-    return [f"No interval: {line}" for line in _grouped(found)]
+    return [f"No interval: {line}" for line in _grouped(lacking)]
 
 
 def _run_rows(document: TableDocument) -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""A table of the paper beside ours, from finished runs and from the numbers that were kept of earlier ones."""
+"""A table of the paper beside ours, from finished runs and from kept numbers of earlier ones."""
 
 import json
 from collections import defaultdict
@@ -15,15 +15,15 @@ from cspops.report.paper_page import Cell, Difference, Ours, TableDocument
 from cspops.report.run_record import Run, RunRecord
 
 HitsOf = Callable[[str], HitsByRoleAndRatio | None]
-"""What the predictions of a commit hit; None where they cannot be had."""
+"""Returns which predictions of a commit are right; None where they are not available."""
 NUMBER = ("mean", "sd", "key", "code", "revision", "commit", "date")
 ROUNDING = 1e-3
-"""Means are rounded to 4 digits: a difference of predictions that is this near is of the same runs."""
+"""Means are rounded to 4 digits: a difference of predictions this close belongs to the same runs."""
 
 
 @dataclass(frozen=True)
 class Kept:
-    """The numbers and intervals of reports/tables/table_N.json, each with the keys and the code that it is of."""
+    """The numbers and intervals of reports/tables/table_N.json, each with its keys and code."""
 
     numbers: Mapping[tuple[str, str], Sequence[Ours]]
     """By row and column."""
@@ -32,7 +32,7 @@ class Kept:
 
     @classmethod
     def of(cls, texts: Iterable[bytes | None]) -> "Kept":
-        """What the texts of a table hold, the first before the others, as far as they can be read."""
+        """Read the texts of a table as far as possible; earlier texts take precedence."""
         numbers: dict[tuple[str, str], list[Ours]] = defaultdict(list)
         intervals: dict[tuple[Any, ...], tuple[float, float]] = {}
         for text in texts:
@@ -46,19 +46,19 @@ class Kept:
                     for column, cell in zip(document["columns"], one["cells"], strict=True):
                         if cell["low"] is not None:
                             place = (one["row"], one["minus"], column)
-                            intervals.setdefault((*place, *_of_runs(cell)), (cell["low"], cell["high"]))
+                            intervals.setdefault((*place, *_run_key(cell)), (cell["low"], cell["high"]))
             except (ValueError, KeyError, TypeError):
                 continue
         return cls(numbers, intervals)
 
 
-def _of_runs(difference: Mapping[str, Any]) -> tuple[Any, ...]:
+def _run_key(difference: Mapping[str, Any]) -> tuple[Any, ...]:
     return (*difference["keys"], *difference["codes"], difference["difference"])
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a cell is, and the run that it needs."""
+    """The place of a cell, and the run that it needs."""
 
     row: Row
     column: Column
@@ -72,7 +72,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Filled:
-    """A cell with what is known of it: its part of the document, and the run that it is of where this clone has it."""
+    """A filled cell of the document, with its run where this clone has it."""
 
     cell: Cell
     run: Run | None = None
@@ -80,7 +80,7 @@ class Filled:
 
 @dataclass(frozen=True)
 class PaperTable:
-    """A table with the workspace's params and its last run, all the runs, and the table as it was kept."""
+    """A table, the workspace's params and last run, all runs, and the kept table."""
 
     table: Table
     params: Params
@@ -89,19 +89,19 @@ class PaperTable:
     kept: Kept
 
     def cells(self) -> list[Place]:
-        """All of them, a row after the other."""
+        """Return all cells, row by row."""
         return [self._cell(row, column) for row in self.table.rows for column in self.table.columns]
 
     def run_name(self, cell: Place) -> str:
-        """`t1-sup-wrap`: one run fills a whole row, unless the columns set params themselves."""
+        """Return for example `t1-sup-wrap`: one run fills a whole row, unless the columns set params."""
         parts = (cell.column.slug, cell.row.slug) if cell.column.overrides else (cell.row.slug,)
         return "-".join((f"t{self.table.number}", *parts))
 
     def fill(self, cell: Place, *, any_code: bool) -> Filled:
         """Find the number of a cell.
 
-        A run counts when its params and catalogue are those that the row asks for and its code that of the workspace's run;
-        with ``any_code`` one of other code fills what is missing, and is marked. A kept number of the same params stays
+        A run counts when its params and catalogue are those of the row and its code that of the workspace's run; with
+        ``any_code`` one of other code fills what is missing, and is marked. A kept number of the same params stays
         where no run is found, as in a fresh clone, and is marked too when the code has changed.
         """
         mean, sd = cell.row.paper[self.table.columns.index(cell.column)]
@@ -109,8 +109,8 @@ class PaperTable:
         if cell.impossible is not None:
             return Filled(out)
         model, every_kept = cell.row.model, self.kept.numbers.get((cell.row.name, cell.column.title), ())
-        of_key = [run for run in self.runs if run.record.key(model) == cell.key]
-        numbers = [(run.number(ratio_key(cell.column.ratio), model), run) for run in of_key]
+        same_key = [run for run in self.runs if run.record.key(model) == cell.key]
+        numbers = [(run.number(ratio_key(cell.column.ratio), model), run) for run in same_key]
         ran = [(number, run) for number, run in numbers if number is not None]
         same = [one for one in ran if one[0]["code"] == cell.code]
         kept = [(number, None) for number in every_kept if number["key"] == cell.key]
@@ -119,19 +119,19 @@ class PaperTable:
             # A number that is kept already stays with the revision it was first read from: the file changes with results only.
             equal = (one for one, _ in kept if all(one[name] == number[name] for name in ("mean", "sd", "key", "code")))
             return Filled(out | {"ours": next(equal, number), "other_code": number["code"] != cell.code}, run)
-        names = ", ".join(dict.fromkeys(run.name for run in of_key))
+        names = ", ".join(dict.fromkeys(run.name for run in same_key))
         if ran:
-            reason = f"run by other code only ({names}); --any-code shows it"
-        elif of_key:
-            reason = f"{names} has these params, but its metrics.json is of another run"
+            reason = f"run only by other code ({names}); --any-code shows it"
+        elif same_key:
+            reason = f"{names} has these params, but its metrics.json belongs to another run"
         elif every_kept:
-            reason = "not run with these params and data; the number in reports/tables is of other ones"
+            reason = "not run with these params and data; the number in reports/tables has others"
         else:
             reason = "not run with these params and data"
         return Filled(out | {"missing": reason})
 
     def document(self, hits_of: HitsOf, *, any_code: bool) -> TableDocument:
-        """The whole table; intervals that were not kept are computed from what the runs' predictions hit."""
+        """Return the whole table; intervals that were not kept are computed from the runs' predictions."""
         filled = {(cell.row.name, cell.column): self.fill(cell, any_code=any_code) for cell in self.cells()}
         columns = self.table.columns
         return {
@@ -176,7 +176,7 @@ class PaperTable:
         filled: Mapping[tuple[str, Column], Filled],
         hits_of: HitsOf,
     ) -> Difference:
-        """The difference of two rows in one column, with the interval that was kept or that the predictions give."""
+        """Return the difference of two rows in one column, with the kept interval or that of the predictions."""
         index = self.table.columns.index(column)
         out: Difference = {
             "paper": self.table.paper_difference(row, minus, index),
@@ -194,18 +194,18 @@ class PaperTable:
             return out | {"why": "a number is missing"}
         gap = round(a["mean"] - b["mean"], 4)
         out |= {"difference": gap, "keys": [a["key"], b["key"]], "codes": [a["code"], b["code"]]}
-        interval = self.kept.intervals.get((row, minus, column.title, *_of_runs(out)))
+        interval = self.kept.intervals.get((row, minus, column.title, *_run_key(out)))
         if interval is None:
             if first.run is None or second.run is None:
                 return out | {"why": "this clone lacks the runs, and no interval of them was kept"}
             try:
                 hits = [_test_hits(run, column.ratio, hits_of) for run in (first.run, second.run)]
-                found = difference(hits[0], self.table.row(row).model, hits[1], self.table.row(minus).model)
+                gap_of_hits = difference(hits[0], self.table.row(row).model, hits[1], self.table.row(minus).model)
             except DataError as error:
                 return out | {"why": error.message}
-            if abs(found.mean - gap) > ROUNDING:
+            if abs(gap_of_hits.mean - gap) > ROUNDING:
                 return out | {"why": "the predictions in DVC's cache are not those of metrics.json"}
-            interval = round(found.low, 4), round(found.high, 4)
+            interval = round(gap_of_hits.low, 4), round(gap_of_hits.high, 4)
         low, high = interval
         return out | {"low": low, "high": high, "verdict": verdict(self.table.expected_sign(row, minus, index), low, high)}
 
@@ -220,7 +220,7 @@ def _test_hits(run: Run, ratio: float, hits_of: HitsOf) -> Hits:
 
 
 def verdict(expected: int, low: float, high: float) -> str:
-    """Whether an interval agrees with the paper's order (1 more, -1 less, 0 none)."""
+    """Return whether an interval agrees with the paper's order (1 more, -1 less, 0 none)."""
     if not expected:
         return "no order in the paper"
     if low <= 0 <= high:

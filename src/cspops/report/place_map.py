@@ -1,4 +1,4 @@
-"""Where a class is likely, P(y|x) over the world or a box, as a PNG or a GeoTIFF."""
+"""Maps of where a class is likely: P(y|x) over the world or a box, as PNG or GeoTIFF."""
 
 from pathlib import Path
 
@@ -20,11 +20,11 @@ from cspops.shapes import Float
 WIDTH = 9.0
 """Inches of a picture's longer side."""
 SHAPE = (0.25, 2.0)
-"""Its height over its width, at least and at most: a longer strip is drawn within it."""
+"""Least and greatest height over width; a longer strip is drawn within."""
 
 
 def draw_place_map(p: Float[np.ndarray, "n"], world: World, name: str, title: str, file: Path) -> None:
-    """A PNG of ``p``, P(``name`` | x) at each land pixel of ``world``."""
+    """Write a PNG of ``p``, P(``name`` | x) at each land pixel of ``world``."""
     shade = maps.probability_shade(float(p.max()) if len(p) else 0.0)
     left, right, bottom, top = world.extent
     tall = float(np.clip((top - bottom) / (right - left), *SHAPE))
@@ -39,7 +39,7 @@ def draw_place_map(p: Float[np.ndarray, "n"], world: World, name: str, title: st
 
 
 def write_geotiff(p: Float[np.ndarray, "rows columns"], box: Box, name: str, file: Path) -> None:
-    """One float32 band in EPSG:4326, north up; EnvironmentProblem without rasterio."""
+    """Write one float32 band in EPSG:4326, north up; raise an EnvironmentProblem without rasterio."""
     try:
         import rasterio
         from rasterio.transform import from_bounds
@@ -57,11 +57,11 @@ def write_geotiff(p: Float[np.ndarray, "rows columns"], box: Box, name: str, fil
 
 SUFFIXES = (".png", ".tif", ".tiff")
 PIXELS = 800
-"""Of the longer side of the picture, of the whole globe or the box."""
+"""Pixels of the longer side of the picture."""
 
 
 def class_number(model: Model, name: str) -> int:
-    """The class called ``name``, whatever the case of its letters; DataError or ParamsError with the nearest names."""
+    """Return the number of the class ``name``, regardless of case; raise a ParamsError that suggests the nearest names."""
     if model.classes is None or model.classifier is None:
         raise DataError("the model has no location classifier with named classes", hint="name a project's folder with --model")
     if name in model.classes:
@@ -70,11 +70,11 @@ def class_number(model: Model, name: str) -> int:
     if len(same) == 1:
         return same[0]
     near = nearest(name, model.classes, most=3, cutoff=0.4) or list(model.classes[:5])
-    raise ParamsError(f"there is no class {name!r}", hint=f"such as: {', '.join(near)}")
+    raise ParamsError(f"there is no class {name!r}", hint=f"for example: {', '.join(near)}")
 
 
 def probability(model: Model, number: int, lonlat: Float[np.ndarray, "n 2"], step: Step = uncounted) -> Float[np.ndarray, "n"]:
-    """P(y|x) of one class at positions in degrees; ``step`` is told how many are done."""
+    """Return P(y|x) of one class at positions in degrees; ``step`` receives the number of positions done."""
     parts = []
     for points in torch.from_numpy(lonlat).split(8192):
         parts.append(model.location_log_p(points)[:, number].exp())
@@ -83,7 +83,7 @@ def probability(model: Model, number: int, lonlat: Float[np.ndarray, "n 2"], ste
 
 
 def world_of(box: Box) -> World:
-    """The map of a box, with at most ``PIXELS`` along its longer side."""
+    """Return the map of a box, with at most ``PIXELS`` along its longer side."""
     west, south, east, north = box
     left, right, bottom, top = extent_of(box)
     width = PIXELS if box == WORLD else max(1, round(PIXELS * min(1.0, (right - left) / (top - bottom))))
@@ -94,19 +94,19 @@ def map_of_class(model: Model, name: str, out: Path, *, grid: float, box: Box = 
     """Write the map of a class: a PNG over land (Equal Earth), or a GeoTIFF of ``grid`` degrees with land and sea.
 
     Returns:
-        the class's name as the model spells it.
+        the class's name as spelled by the model.
     """
     if out.suffix.lower() not in SUFFIXES:
         raise ParamsError(f"{out}: maps are written as {', '.join(SUFFIXES)}", hint="--out map.png")
     number = class_number(model, name)
     assert model.classes is not None
-    named = model.classes[number]
-    cells = Grid(grid, box)  # refuses a box that is none
+    class_name = model.classes[number]
+    cells = Grid(grid, box)  # refuses an empty box
     if out.suffix.lower() == ".png":
         world = world_of(box)
         p = probability(model, number, world.lonlat, step)
-        draw_place_map(p, world, named, f"Where {named} is likely", out)
+        draw_place_map(p, world, class_name, f"Where {class_name} is likely", out)
     else:
         values = np.concatenate([probability(model, number, some.lonlat, step) for some in cells.points()])
-        write_geotiff(values.reshape(cells.shape), box, named, out)
-    return named
+        write_geotiff(values.reshape(cells.shape), box, class_name, out)
+    return class_name

@@ -1,4 +1,4 @@
-"""What was run, from the stage.json of each stage: params in force, where they differ from the default, hashes."""
+"""What was run, from each stage.json: params in force, differences from the defaults, hashes."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from cspops.params import default_params, value_at
 
 
 def leaves(value: Any, path: str = "") -> dict[str, Any]:
-    """Leaves by path (`losses.mc.tau_batch`), below ``path`` where it is given; an empty section below is a leaf."""
+    """Return leaves by path (`losses.mc.tau_batch`), below ``path`` where it is given; an empty section below is a leaf."""
     if not isinstance(value, Mapping) or (path and not value):
         return {path: value}
     below = [leaves(one, f"{path}.{name}" if path else str(name)) for name, one in value.items()]
@@ -23,42 +23,43 @@ Records = Mapping[str, Mapping[str, Any]]
 """By stage: `params`, values by path, and `files`, sha256 by name."""
 
 HASH = 12
-"""Letters of a hash that are shown."""
+"""Digits of a hash that are shown."""
 SOURCES = {
-    "blue_marble": "tiles of NASA's Blue Marble with Koeppen-Geiger climate zones, embedded in cspops (blue_marble)",
-    "inat2018": "iNaturalist 2018 (inat2018)",
-    "fmow": "Functional Map of the World (fmow)",
-    "folder": "a folder of images (folder)",
-    "table": "a table of images (table)",
+    "blue_marble": (
+        "Blue Marble climate zones",
+        "tiles of NASA's Blue Marble with Koeppen-Geiger climate zones, embedded in cspops",
+    ),
+    "inat2018": ("iNat2018", "iNaturalist 2018"),
+    "fmow": ("fMoW", "Functional Map of the World"),
 }
+"""Of sources that have a name of their own, how headings and how sentences call them."""
 
-HEADINGS = {
-    "blue_marble": "Blue Marble climate zones",
-    "inat2018": "iNat2018",
-    "fmow": "fMoW",
-    "folder": "a folder of images",
-    "table": "a table of images",
-}
+
+def heading_of(source: str) -> str:
+    """Return what a heading calls a source."""
+    return SOURCES[source][0] if source in SOURCES else f"a {source} of images"
+
+
+def described(source: str) -> str:
+    """Return what a sentence calls a source, with its name in params.yaml."""
+    return f"{SOURCES[source][1] if source in SOURCES else f'a {source} of images'} ({source})"
 
 
 def read_records(folders: Mapping[str, Path]) -> Records:
-    """The stage.json of each folder."""
+    """Read the stage.json of each folder."""
     return {stage: json.loads((folder / "stage.json").read_text()) for stage, folder in folders.items()}
 
 
 def value_of(records: Records, path: str) -> Any:
-    """The value in force of a key such as `dataset.source` or `image_encoder.model`; KeyError when no stage recorded it."""
-    flat = _in_force(records)
-    if path not in flat:
-        raise KeyError(path)
-    return flat[path]
+    """Return the value in force of a key such as `dataset.source`; raise a KeyError when no stage recorded it."""
+    return _in_force(records)[path]
 
 
 def differences(records: Records, also: Mapping[str, Any]) -> list[list[str]]:
-    """Key, default and value of each param that was in force and is not as in the params.yaml that comes with cspops.
+    """Return key, default and value of each param in force that differs from the params.yaml of cspops.
 
     Args:
-        records: of the stages before the report.
+        records: those of the stages before the report.
         also: params of the report itself, by path.
     """
     default = default_params()
@@ -75,13 +76,13 @@ def differences(records: Records, also: Mapping[str, Any]) -> list[list[str]]:
 def facts(
     records: Records, *, loss: str, roles: Mapping[str, int], labels: Sequence[str], classes: int
 ) -> list[tuple[str, str]]:
-    """Name and value of what a reader wants to know first."""
+    """Return name and value of what a reader wants to know first."""
     source = value_of(records, "dataset.source")
     encoding, network = (value_of(records, f"location_encoder.{part}.name") for part in ("encoding", "network"))
     seeds = value_of(records, "seeds")
     return [
         ("Pre-training loss", loss),
-        ("Data", SOURCES.get(source, str(source))),
+        ("Data", described(source)),
         ("Observations", ", ".join(f"{count:,} {name}" for name, count in roles.items())),
         ("Classes", f"{classes:,}"),
         ("Labels for fine-tuning", ", ".join(labels)),
@@ -100,7 +101,7 @@ def facts(
 
 
 def package_version() -> str:
-    """Of the installed package."""
+    """Return the version of the installed package."""
     try:
         return version("cspops")
     except PackageNotFoundError:
@@ -117,12 +118,12 @@ def _in_force(records: Records) -> dict[str, Any]:
 
 
 def _flat(path: str, value: Any) -> dict[str, Any]:
-    """Leaves by path; an empty section has none."""
+    """Return leaves by path; an empty section has none."""
     return {key: leaf for key, leaf in leaves(value, path).items() if not isinstance(leaf, Mapping)}
 
 
 def _plain(value: Any) -> Any:
-    """As stage.json has it."""
+    """Return a value as stage.json holds it."""
     return json.loads(json.dumps(value.model_dump(mode="json") if isinstance(value, BaseModel) else value))
 
 

@@ -1,7 +1,7 @@
-"""reports/run.json: what the numbers of a run were computed from and by which code, small enough to be kept in git.
+"""reports/run.json: what the numbers of a run were computed from and by which code, small enough for git.
 
-Whoever reads a revision of the project need not work out what was run in it: two runs are of the same thing when their
-keys are equal, and `metrics` says whether the metrics.json beside it is theirs. Nothing of the machine is in it.
+It identifies what was run in a revision of the project: two runs are of the same thing when their keys are equal, and
+`metrics` shows whether the metrics.json beside it is theirs. It holds nothing of the machine.
 """
 
 import hashlib
@@ -29,20 +29,20 @@ STAGES = {"combined": _up_to("evaluate"), "image": (*_up_to("finetune-img"), "ev
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What reports/run.json holds; all values are digests."""
+    """The content of reports/run.json; all values are digests."""
 
     catalogue: str
-    """Of the files that stage download wrote: of the raw inputs, as far as they reach a result."""
+    """The digest of the files of stage download, and so of the raw inputs as far as they affect a result."""
     params: Mapping[str, str]
-    """For each stage up to evaluate, of the values that it read."""
+    """For each stage up to evaluate, the digest of the values that it read."""
     code: Mapping[str, str]
-    """For each stage up to evaluate, of its own code, as in artifacts/code."""
+    """For each stage up to evaluate, the digest of its code, as in artifacts/code."""
     metrics: str
     """The sha256 of metrics.json."""
 
     @classmethod
     def of(cls, records: Records, code: Mapping[str, str], metrics: bytes) -> "RunRecord":
-        """The record of a run, out of the stage.json of its stages (one without params may be left out)."""
+        """Make the record of a run from the stage.json of its stages (one without params may be left out)."""
         params = {stage: _digest(records[stage]["params"] if stage in records else {}) for stage in STAGES["combined"]}
         return cls(
             _digest(records["download"]["files"]),
@@ -53,7 +53,7 @@ class RunRecord:
 
     @classmethod
     def read(cls, text: bytes | None) -> "RunRecord | None":
-        """What the text of a run.json says; None when it is not of today's form."""
+        """Read the text of a run.json; return None when it is not of the present format."""
         try:
             record = cls(**json.loads(text or b""))
             digests = [record.catalogue, record.metrics, *record.params.values(), *record.code.values()]
@@ -68,25 +68,25 @@ class RunRecord:
         return json.dumps(asdict(self), indent=1) + "\n"
 
     def with_params(self, params: Params) -> "RunRecord":
-        """What a run of other params on the same catalogue would record."""
+        """Return what a run of other params on the same catalogue would record."""
         return replace(self, params={stage: _digest(recorded(params, stage)) for stage in self.params})
 
     def key(self, model: str) -> str:
-        """What a model of `STAGES` was computed from: params and catalogue."""
+        """Return a digest of what a model of `STAGES` was computed from: params and catalogue."""
         return _digest([self.catalogue, {stage: self.params[stage] for stage in STAGES[model]}])
 
     def code_of(self, model: str) -> str:
-        """By which code a model of `STAGES` was computed."""
+        """Return a digest of the code that computed a model of `STAGES`."""
         return _digest({stage: self.code[stage] for stage in STAGES[model]})
 
     def made(self, metrics: bytes | None) -> bool:
-        """Whether this is the text of metrics.json that the run wrote."""
+        """Return whether this is the text of metrics.json that the run wrote."""
         return metrics is not None and self.metrics == hashlib.sha256(metrics).hexdigest()
 
 
 @dataclass(frozen=True)
 class Run:
-    """A revision that holds a run: what people call it, its commit and date, its run.json and the metrics.json beside it."""
+    """A revision that holds a run: its name, commit and date, its run.json and the metrics.json beside it."""
 
     name: str
     commit: str
@@ -100,7 +100,7 @@ class Run:
         return self.record.made(self.metrics)
 
     def number(self, ratio: str, model: str) -> dict[str, Any] | None:
-        """Top-1 on the test set, per cent, and what it was computed from; None where the run has no such number."""
+        """Return top-1 on the test set (per cent) and what it was computed from; None where the run has no such number."""
         if not self.finished:
             return None
         try:
@@ -108,8 +108,8 @@ class Run:
             numbers = {"mean": float(top1["mean"]), "sd": float(top1["sd"])}
         except (ValueError, KeyError, TypeError):
             return None
-        made = {"key": self.record.key(model), "code": self.record.code_of(model)}
-        return numbers | made | {"revision": self.name, "commit": self.commit[:7], "date": self.date}
+        origin = {"key": self.record.key(model), "code": self.record.code_of(model)}
+        return numbers | origin | {"revision": self.name, "commit": self.commit[:7], "date": self.date}
 
 
 def _digest(value: Any) -> str:

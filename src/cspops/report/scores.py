@@ -26,7 +26,7 @@ class Bin(NamedTuple):
 
 
 def reliability(confidence: Float[np.ndarray, "n"], hit: Bool[np.ndarray, "n"], *, least: int, bins: int = BINS) -> list[Bin]:
-    """The bins of the expected calibration error that hold ``least`` rows or more, by rising confidence."""
+    """Return the bins of the expected calibration error with at least ``least`` rows, by rising confidence."""
     bin_of = (np.ceil(confidence * bins).astype(int) - 1).clip(0, bins - 1)
     rows = np.bincount(bin_of, minlength=bins)
     sure = np.bincount(bin_of, confidence, minlength=bins)
@@ -40,28 +40,28 @@ def reliability(confidence: Float[np.ndarray, "n"], hit: Bool[np.ndarray, "n"], 
 
 CALIBRATION = ("image", "combined", "calibrated")
 LEAST_IN_BIN = 20
-"""Rows of a bin of the reliability charts."""
+"""Least rows of a bin of the reliability charts."""
 
 
-def accuracy_charts(of: Material) -> Iterator[Picture]:
-    """A chart a test set."""
+def accuracy_charts(material: Material) -> Iterator[Picture]:
+    """Yield one chart per test set."""
     best = max(
         models[model]["top1"]["mean"] + models[model]["top1"]["sd"]
-        for ratios in of.scores.metrics.values()
+        for ratios in material.scores.metrics.values()
         for models in ratios.values()
         for model in charts.LINES
     )
-    spread = ", bars of one standard deviation over seeds" if len(of.view.seeds) > 1 else ""
-    for role, ratios in of.scores.metrics.items():
+    spread = ", bars of one standard deviation over seeds" if len(material.view.seeds) > 1 else ""
+    for role, ratios in material.scores.metrics.items():
         title = f"{TITLES[role].capitalize()}: top-1 against the share of labels{spread}"
         top = min(100.0, max(1.06 * best, 1.0))
-        yield Picture(title, charts.accuracy(ratios, f"acc-{role}", title, top=top, seeds=len(of.view.seeds)))
+        yield Picture(title, charts.accuracy(ratios, f"acc-{role}", title, top=top, seeds=len(material.view.seeds)))
 
 
-def regions_part(of: Material) -> dict[str, Any]:
-    """Accuracy by region at the largest label ratio."""
-    key = ratio_key(of.largest)
-    places = {role: ratios[key] for role, ratios in of.scores.regions.items() if any(ratios[key].values())}
+def regions_part(material: Material) -> dict[str, Any]:
+    """Return accuracy by region at the largest label ratio."""
+    key = ratio_key(material.largest)
+    places = {role: ratios[key] for role, ratios in material.scores.regions.items() if any(ratios[key].values())}
     drawn = []
     for kind, what in (("distance", "distance to the nearest labelled row"), ("latitude", "latitude")):
         for role, kinds in places.items():
@@ -76,7 +76,7 @@ def regions_part(of: Material) -> dict[str, Any]:
     }
     return {
         "regions_words": f"At {ratio_title(key)} of the labels, over all rows of all seeds. Charts leave out regions of fewer "
-        f"than {LEAST_ROWS} rows a seed.",
+        f"than {LEAST_ROWS} rows per seed.",
         "where_sentences": [where_sentence(kinds["cell"], role) for role, kinds in places.items()],
         "region_charts": drawn,
         "region_tables": [
@@ -87,14 +87,14 @@ def regions_part(of: Material) -> dict[str, Any]:
     }
 
 
-def calibration_part(of: Material) -> dict[str, Any]:
-    """Reliability at the smallest and the largest label ratio, and the calibration error at each."""
+def calibration_part(material: Material) -> dict[str, Any]:
+    """Return reliability at the smallest and the largest label ratio, and the calibration error at every one."""
     drawn = []
-    for number, (ratio, judged) in enumerate(of.judged.items()):
+    for number, (ratio, judged) in enumerate(material.judged.items()):
         bins = {model: reliability(judged.confidence[model], judged.hit(model), least=LEAST_IN_BIN) for model in CALIBRATION}
-        title = f"{TITLES[of.main].capitalize()}, {ratio_title(ratio_key(ratio))} of the labels"
+        title = f"{TITLES[material.main].capitalize()}, {ratio_title(ratio_key(ratio))} of the labels"
         drawn.append(Picture(title, charts.reliability(bins, f"reliability-{number}", f"Reliability: {title}")))
-    ratios, seeds = of.scores.metrics[of.main], len(of.view.seeds)
+    ratios, seeds = material.scores.metrics[material.main], len(material.view.seeds)
     groups = [
         Group(
             title,
@@ -112,6 +112,6 @@ def calibration_part(of: Material) -> dict[str, Any]:
         "softmax(z / T) P(y|x)^w with T and w of least negative log-likelihood on the labelled validation rows, which may be "
         "more than the labels of a small ratio.",
         "calibration_table": Table(
-            f"Calibration on the {TITLES[of.main]} set", ["model", *(ratio_title(key) for key in ratios)], groups
+            f"Calibration on the {TITLES[material.main]} set", ["model", *(ratio_title(key) for key in ratios)], groups
         ),
     }

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypedDict
 
 
 class Mean(TypedDict):
-    """Over seeds."""
+    """Mean and standard deviation over seeds."""
 
     mean: float
     sd: float
@@ -23,7 +24,7 @@ class Interval(TypedDict):
 
 
 Region = Mapping[str, Any]
-"""Where it lies, its rows, top-1 of each of ``MODELS`` and the gain of combined over image."""
+"""Its bounds, rows, top-1 of each of ``MODELS``, and the gain of combined over image."""
 Models = Mapping[str, Mapping[str, Mean]]
 """By model and metric."""
 Metrics = Mapping[str, Mapping[str, Models]]
@@ -34,6 +35,16 @@ Places = Mapping[str, Sequence[Region]]
 """Regions by kind: `latitude`, `cell` and `distance`."""
 Regions = Mapping[str, Mapping[str, Places]]
 """reports/regions.json: by role and label ratio."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What stage evaluate wrote into reports/, by test set and label ratio."""
+
+    metrics: Metrics
+    intervals: Intervals
+    regions: Regions
+
 
 TITLES = {
     "val": "validation",
@@ -47,22 +58,22 @@ MODELS = ("image", "location", "combined")
 
 
 def ratio_title(key: str) -> str:
-    """`5 %` for `label_5`."""
+    """Return `5 %` for `label_5`."""
     return f"{percent(key):g} %"
 
 
 def percent(key: str) -> float:
-    """The label ratio that a key of metrics.json names, in per cent."""
+    """Return the label ratio that a key of metrics.json names, in per cent."""
     return float(key.removeprefix("label_").replace("p", "."))
 
 
 def cell(value: Mean) -> str:
-    """`48.21 (0.33)`: mean and standard deviation."""
+    """Return mean and standard deviation as `48.21 (0.33)`."""
     return f"{value['mean']:.2f} ({value['sd']:.2f})"
 
 
 def accuracy_rows(summary: Metrics, metric: str = "top1", models: Sequence[str] = (*MODELS, "calibrated")) -> list[list[str]]:
-    """A header and a row for each set and label ratio: the metric of each model."""
+    """Return a header and one row per set and label ratio: the metric of each model."""
     rows = [["set", "labels", *models]]
     for role, ratios in summary.items():
         for ratio, scores in ratios.items():
@@ -71,25 +82,25 @@ def accuracy_rows(summary: Metrics, metric: str = "top1", models: Sequence[str] 
 
 
 def metric_rows(models: Models) -> list[list[str]]:
-    """A header and a row a model: every metric of one set and label ratio; a dash where a model has not all of them."""
+    """Return a header and one row per model: every metric of one set and label ratio, a dash where a model lacks it."""
     names: list[str] = max(map(list, models.values()), key=len)
     body = [[model, *(cell(scores[name]) if name in scores else "-" for name in names)] for model, scores in models.items()]
     return [["model", *names], *body]
 
 
 def interval_rows(intervals: Intervals) -> list[list[str]]:
-    """A header and a row for each set and label ratio: each difference with its interval."""
+    """Return a header and one row per set and label ratio: each difference with its interval."""
     names = list(next(iter(next(iter(intervals.values())).values())))
     rows = [["set", "labels", "rows", *(name.replace("_", " ") for name in names)]]
     for role, ratios in intervals.items():
-        for ratio, found in ratios.items():
-            spans = [f"{one['mean']:+.2f} [{one['low']:+.2f}, {one['high']:+.2f}]" for one in (found[name] for name in names)]
-            rows.append([TITLES[role], ratio_title(ratio), f"{found[names[0]]['rows']:,}", *spans])
+        for ratio, gaps in ratios.items():
+            spans = [f"{one['mean']:+.2f} [{one['low']:+.2f}, {one['high']:+.2f}]" for one in (gaps[name] for name in names)]
+            rows.append([TITLES[role], ratio_title(ratio), f"{gaps[names[0]]['rows']:,}", *spans])
     return rows
 
 
 def region_rows(places: Mapping[str, Places], kind: str) -> list[list[str]]:
-    """A header and a row for each set and region of a kind (`latitude`, `cell` or `distance`) at one label ratio."""
+    """Return a header and one row per set and region of a kind (`latitude`, `cell`, `distance`) at one label ratio."""
     rows = [["set", kind, "rows", *MODELS, "combined - image"]]
     for role, kinds in places.items():
         for row in kinds[kind]:
@@ -99,12 +110,12 @@ def region_rows(places: Mapping[str, Places], kind: str) -> list[list[str]]:
 
 
 def counted(rows: float) -> str:
-    """How many rows a seed, which have a half where they are not the same in all seeds."""
+    """Return a number of rows per seed, with a decimal where seeds differ."""
     return f"{rows:,.1f}".removesuffix(".0")
 
 
 def region_title(row: Region, kind: str) -> str:
-    """`30 S - 15 S`, `50 - 100 km` or `60 E - 90 E, 30 N - 60 N`."""
+    """Return `30 S - 15 S`, `50 - 100 km` or `60 E - 90 E, 30 N - 60 N`."""
     if kind == "distance":
         return f"{row['from']:g} - {row['to']:g} km" if row["to"] is not None else f"{row['from']:g} km or more"
     if kind == "latitude":
@@ -121,19 +132,19 @@ MARKUP = re.compile(r"([\\`*_\[\]<>|#~$])")
 
 
 def as_text(name: str) -> str:
-    """A name from the data in Markdown: on one line, and no character of it is markup."""
+    """Return a name from the data as Markdown text on one line, with markup characters escaped."""
     return MARKUP.sub(r"\\\1", " ".join(name.split()))
 
 
 def as_code(name: str) -> str:
-    """A name from the data as code in Markdown, between more backticks than it has in a row."""
+    """Return a name from the data as Markdown code, between more backticks than it has in a row."""
     name = " ".join(name.split())
     ticks = "`" * (1 + max((len(run) for run in re.findall("`+", name)), default=0))
     return f"{ticks}{name}{ticks}" if len(ticks) == 1 else f"{ticks} {name} {ticks}"
 
 
 def markdown(rows: Sequence[Sequence[str]], *, text_columns: int) -> str:
-    """A Markdown table; the first ``text_columns`` columns are set left, the others right."""
+    """Return a Markdown table; the first ``text_columns`` columns are aligned left, the others right."""
     header, *body = rows
     rule = ["---" if column < text_columns else "---:" for column in range(len(header))]
     return "\n".join("| " + " | ".join(row) + " |" for row in (header, rule, *body))

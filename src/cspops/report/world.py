@@ -13,17 +13,17 @@ Extent = tuple[float, float, float, float]
 
 
 def equal_earth(lonlat: Float[np.ndarray, "*batch n 2"]) -> Float[np.ndarray, "*batch n 2"]:
-    """`geo.equal_earth` of an array."""
+    """Return `geo.equal_earth` of an array."""
     return geo.equal_earth(torch.from_numpy(lonlat)).numpy()
 
 
 def from_equal_earth(xy: Float[np.ndarray, "*batch n 2"]) -> Float[np.ndarray, "*batch n 2"]:
-    """`geo.from_equal_earth` of an array."""
+    """Return `geo.from_equal_earth` of an array."""
     return geo.from_equal_earth(torch.from_numpy(xy)).numpy()
 
 
 def coastlines(cells: LandCells) -> list[np.ndarray]:
-    """Coastlines (n, 2), degrees, without the smallest islands."""
+    """Return coastlines (n, 2), degrees, without the smallest islands."""
     west, south, east, north = cells.box
     height, width = cells.share.shape
     if not cells.share.min() < 0.5 < cells.share.max():
@@ -35,7 +35,7 @@ def coastlines(cells: LandCells) -> list[np.ndarray]:
 
 
 def extent_of(box: Box) -> Extent:
-    """The part of the plane that holds a box, degrees."""
+    """Return the part of the plane that holds a box in degrees."""
     west, south, east, north = box
     lat = np.linspace(south, north, 20)
     border = equal_earth(np.concatenate([np.stack((np.full(20, lon), lat), 1) for lon in (west, east)]))
@@ -76,7 +76,7 @@ class World:
         """The positions of the land pixels, degrees, row by row."""
 
     def outline(self) -> Float[np.ndarray, "m 2"]:
-        """The border of the map, in the plane."""
+        """Return the border of the map, in the plane."""
         lat = np.linspace(self.south, self.north, 100)
         lon = np.linspace(self.west, self.east, 100)
         ends = ((np.full(100, self.west), lat), (lon, np.full(100, self.north)), (np.full(100, self.east), lat[::-1]))
@@ -84,7 +84,7 @@ class World:
         return equal_earth(ring)
 
     def graticule(self, step: int = 30) -> list[np.ndarray]:
-        """Meridians twice as far apart as parallels, in the plane."""
+        """Return meridians, twice as far apart as parallels, and parallels, in the plane."""
         lat = np.linspace(self.south, self.north, 60)
         meridians = [np.stack((np.full(60, float(lon)), lat), 1) for lon in range(-180 + 2 * step, 180, 2 * step)]
         inside = [float(one) for one in range(-90 + step, 90, step) if self.south < one < self.north]
@@ -92,7 +92,7 @@ class World:
         return [equal_earth(line) for line in meridians + parallels]
 
     def coasts(self) -> list[np.ndarray]:
-        """Coastlines in the plane, without the smallest islands."""
+        """Return coastlines in the plane, without the smallest islands."""
         lines = coastlines(self.cells)
         inside = [(line[:, 1:] >= self.south) & (line[:, 1:] <= self.north) for line in lines]
         return [equal_earth(np.where(keep, line, np.nan)) for line, keep in zip(lines, inside, strict=True) if keep.any()]

@@ -1,8 +1,8 @@
 """What each ONNX file computes, as a module on float64 positions and float32 pixels.
 
-Positions are degrees, longitude first; longitudes from 180 to 360 are taken as -180 to 0. A row that holds a nan has no
+Positions are degrees, longitude first; longitudes from 180 to 360 count as -180 to 0. A row that holds a nan has no
 position. Positions are float64, as everything up to the end of the encoding: float32 would move them by up to 0.8 m, and
-an encoding of scales in metres would answer for another place.
+an encoding of scales in metres would describe another place.
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ IMAGE = "image"
 
 
 class Embedding(nn.Module):
-    """`location_encoder.onnx`: e(x); nan of a row without a position."""
+    """`location_encoder.onnx`: e(x); nan for a row without a position."""
 
     inputs = (LONLAT,)
     outputs = ("embedding",)
@@ -31,12 +31,12 @@ class Embedding(nn.Module):
 
     def forward(self, lonlat: Float[Tensor, "n 2"]) -> Float[Tensor, "n d"]:
         points, located = _points(lonlat)
-        found: Tensor = self.embed(points)
-        return torch.where(located[:, None], found, torch.nan)
+        embedding: Tensor = self.embed(points)
+        return torch.where(located[:, None], embedding, torch.nan)
 
 
 class LocationProbabilities(nn.Module):
-    """`location_classifier.onnx`: P(y|x), float32; uniform of a row without a position."""
+    """`location_classifier.onnx`: P(y|x), float32; uniform for a row without a position."""
 
     inputs = (LONLAT,)
     outputs = ("probabilities",)
@@ -51,7 +51,7 @@ class LocationProbabilities(nn.Module):
         return self.log_p(*_points(lonlat)).exp().float()
 
     def log_p(self, points: Float[Tensor, "n 2"], located: Bool[Tensor, "n"]) -> Float[Tensor, "n q"]:
-        """log P(y|x) in float64."""
+        """Return log P(y|x) in float64."""
         scores: Tensor = self.class_embedding(self.embed(points))
         return location_log_p(scores, located, link=self.link)
 
@@ -59,7 +59,7 @@ class LocationProbabilities(nn.Module):
 class CombinedProbabilities(nn.Module):
     """`combined.onnx`: P(y|I) P(y|x), P(y|I) and P(y|x), float32; with a calibration the calibrated product too.
 
-    Pixels are RGB from 0 to 255, channels first. A row without a position is judged by its image. Features are not rounded
+    Pixels are RGB from 0 to 255, channels first. For a row without a position the products are P(y|I). Features are not rounded
     to float16, as they are in stage featurize: two runtimes would round some of them to different neighbours.
     """
 
@@ -75,28 +75,28 @@ class CombinedProbabilities(nn.Module):
 
     def forward(self, image: Float[Tensor, "n 3 px px"], lonlat: Float[Tensor, "n 2"]) -> tuple[Tensor, ...]:
         points, located = _points(lonlat)
-        of_location = self.location.log_p(points, located)
-        of_image = image_log_p(self.head(self.network.features(image / 255)))
-        found = [combined_log_p(of_image, of_location, located), of_image, of_location]
+        log_p_location = self.location.log_p(points, located)
+        log_p_image = image_log_p(self.head(self.network.features(image / 255)))
+        log_ps = [combined_log_p(log_p_image, log_p_location, located), log_p_image, log_p_location]
         if self.calibration is not None:
-            found.append(calibrated_log_p(of_image, of_location, located, self.calibration))
-        return tuple(log_p.exp().float() for log_p in found)
+            log_ps.append(calibrated_log_p(log_p_image, log_p_location, located, self.calibration))
+        return tuple(log_p.exp().float() for log_p in log_ps)
 
 
 class _Embed(nn.Module):
-    """A location encoder whose rows are not encoded in blocks, so that their number may stay open."""
+    """A location encoder that does not encode rows in blocks, so that their number may stay open."""
 
     def __init__(self, encoder: LocationEncoder) -> None:
         super().__init__()
         self.encoding, self.network = encoder.encoding, encoder.network
 
     def forward(self, points: Float[Tensor, "n 2"]) -> Float[Tensor, "n d"]:
-        found: Tensor = self.network(self.encoding(points))
-        return found
+        embedding: Tensor = self.network(self.encoding(points))
+        return embedding
 
 
 def _points(lonlat: Float[Tensor, "n 2"]) -> tuple[Float[Tensor, "n 2"], Bool[Tensor, "n"]]:
-    """Positions with longitudes in [-180, 180), and which rows have one; the others are at (0, 0)."""
+    """Return positions with longitudes in [-180, 180), (0, 0) where there is none, and which rows have one."""
     lon, lat = lonlat.unbind(1)
     located = ~(lon.isnan() | lat.isnan())
     points = torch.stack((torch.where(lon >= 180, lon - 360, lon), lat), 1)
@@ -104,7 +104,7 @@ def _points(lonlat: Float[Tensor, "n 2"]) -> tuple[Float[Tensor, "n 2"], Bool[Te
 
 
 def example(graph: Any, px: int | None = None) -> tuple[Tensor, ...]:
-    """Inputs by which a graph is traced; their number of rows is one that no other axis is likely to have."""
+    """Return inputs for tracing a graph; hardly any other axis has their number of rows."""
     rows = 5
     lonlat = torch.linspace(-50, 50, 2 * rows, dtype=torch.float64).reshape(rows, 2)
     return (torch.full((rows, 3, px, px), 128.0), lonlat) if IMAGE in graph.inputs and px is not None else (lonlat,)

@@ -1,4 +1,4 @@
-"""From a graph to an ONNX file, by torch's exporter, in silence."""
+"""Write a graph as an ONNX file, by torch's exporter, silently."""
 
 import contextlib
 import copy
@@ -25,25 +25,25 @@ OPSET = 18
 
 
 def exact_translations() -> dict[Callable[..., Any], Callable[..., Any]]:
-    """What `torch.onnx.export` takes as custom_translation_table; needs onnxscript."""
+    """Return the custom_translation_table for `torch.onnx.export`; needs onnxscript."""
     import onnx_ir
     from onnxscript import opset18
 
     op: Any = opset18
 
-    def constant(value: float, of: int) -> Any:
-        kind = onnx_ir.DataType(of)
+    def constant(value: float, number: int) -> Any:
+        kind = onnx_ir.DataType(number)
         return op.Constant(value=onnx_ir.tensor(np.asarray(value, kind.numpy()), dtype=kind))
 
     def scalar_tensor(s: Any, dtype: int = -1, layout: str = "", device: str = "", pin_memory: bool = False) -> Any:
-        of = FLOAT if dtype == -1 else dtype
-        return constant(s, of) if isinstance(s, bool | int | float) else op.Cast(s, to=of)
+        number = FLOAT if dtype == -1 else dtype
+        return constant(s, number) if isinstance(s, bool | int | float) else op.Cast(s, to=number)
 
     def deg2rad(self: Any) -> Any:
         return op.Mul(self, op.CastLike(constant(math.pi / 180, DOUBLE), self))
 
     def asin(self: Any) -> Any:
-        """Newton's steps in float64 from the float32 answer; each doubles the digits where the sine is not 1."""
+        """Refine the float32 result by Newton's steps in float64; each doubles the digits where the sine is not 1."""
         sine = op.Cast(self, to=DOUBLE)
         angle = op.Cast(op.Asin(op.Cast(sine, to=FLOAT)), to=DOUBLE)
         for _ in range(2):
@@ -51,7 +51,7 @@ def exact_translations() -> dict[Callable[..., Any], Callable[..., Any]]:
         return op.CastLike(angle, self)
 
     def log_sigmoid(self: Any) -> Any:
-        """min(x, 0) - log(1 + exp(-|x|)); the logarithm of a sigmoid that is 0 would be infinite."""
+        """Compute min(x, 0) - log(1 + exp(-|x|)); the logarithm of a sigmoid that is 0 would be infinite."""
         zero, one = (op.CastLike(constant(value, DOUBLE), self) for value in (0.0, 1.0))
         return op.Sub(op.Min(self, zero), op.Log(op.Add(one, op.Exp(op.Neg(op.Abs(self))))))
 
@@ -69,7 +69,7 @@ WITHOUT = "--no-onnx leaves the ONNX files out"
 
 
 def require_packages() -> None:
-    """EnvironmentProblem when a package is missing that writes or runs ONNX files."""
+    """Raise an EnvironmentProblem when a package is missing that writes or runs ONNX files."""
     lacking = [name for name in PACKAGES if find_spec(name) is None]
     if lacking:
         verb = "is" if len(lacking) == 1 else "are"
@@ -83,16 +83,17 @@ def write_onnx(file: Path, graph: nn.Module, example: Sequence[torch.Tensor], *,
     """Write ``graph``, whose ``inputs`` and ``outputs`` name its axes, with an open number of rows.
 
     Args:
-        file: its place.
+        file: where to write.
         graph: one of `graphs`, in eval mode on the CPU; it is not changed.
-        example: inputs that it is traced with.
-        name: what the user is told cannot be written.
-        facts: texts that the file carries (metadata_props).
+        example: inputs for tracing it.
+        name: what messages call the graph.
+        facts: texts for the file's metadata_props.
 
     Raises:
-        CspopsError: the exporter has no words for a part of it, or for an open number of rows.
+        CspopsError: the exporter cannot translate a part of it, or an open number of rows.
     """
-    inputs, outputs = list(_names(graph, "inputs")), list(_names(graph, "outputs"))
+    names: Any = graph
+    inputs, outputs = list(names.inputs), list(names.outputs)
     rows = torch.export.Dim("rows", min=1)
     try:
         with silence(), torch.inference_mode(False), torch.no_grad():
@@ -111,17 +112,12 @@ def write_onnx(file: Path, graph: nn.Module, example: Sequence[torch.Tensor], *,
             program.model.metadata_props.update(facts)
             file.parent.mkdir(parents=True, exist_ok=True)
             program.save(str(file), external_data=False)
-    except Exception as error:  # the exporter, and models of others below it, raise what they like
+    except Exception as error:  # the exporter, and models below it, raise exceptions of any class
         raise CspopsError(f"{name} cannot be written as ONNX: {_reason(error)}", hint=WITHOUT) from error
 
 
-def _names(graph: nn.Module, what: str) -> Sequence[str]:
-    found: Sequence[str] = getattr(graph, what)
-    return found
-
-
 def _with_plain_products(graph: nn.Module) -> nn.Module:
-    """A copy whose linear layers are torch's own: `kernels.linear` looks at the number of rows, which is open here."""
+    """Return a copy whose linear layers are torch's own: `kernels.linear` depends on the number of rows, which is open here."""
     copied = copy.deepcopy(graph)
     for module in copied.modules():
         if type(module) is kernels.Linear:
@@ -130,7 +126,7 @@ def _with_plain_products(graph: nn.Module) -> nn.Module:
 
 
 def _reason(error: BaseException) -> str:
-    """The first line of the first cause."""
+    """Return the first line of the first cause."""
     while error.__cause__ is not None:
         error = error.__cause__
     lines = str(error).strip().splitlines()
@@ -139,7 +135,7 @@ def _reason(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def silence() -> Iterator[None]:
-    """Without the exporter's progress and advice, and without the checks of shapes that tests switch on: it traces them."""
+    """Suppress the exporter's progress and advice, and the shape checks that tests switch on: it would trace them."""
     level, checked = logging.root.manager.disable, config.jaxtyping_disable
     logging.disable(logging.CRITICAL)
     config.update("jaxtyping_disable", True)

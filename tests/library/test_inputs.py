@@ -9,12 +9,12 @@ from photos import gps_exif
 from PIL import Image
 
 from cspops.errors import DataError
-from cspops.library.asked import NO_POSITION, NOT_THERE, asked
+from cspops.library.inputs import NO_POSITION, NOT_THERE, read_inputs
 from cspops.pixels.reading import Reading
 
 
 def rows(*paths, stdin=(), position=None):
-    return list(asked(map(str, paths), stdin=stdin, position=position, reading=Reading()))
+    return list(read_inputs(map(str, paths), stdin=stdin, position=position, reading=Reading()))
 
 
 def plain(file: Path) -> Path:
@@ -69,7 +69,7 @@ def test_rows_come_as_they_are_needed(tmp_path):
         yield f"{a}\n"
         raise AssertionError("read ahead")
 
-    source = asked(["-"], stdin=lines(), position=None, reading=Reading())
+    source = read_inputs(["-"], stdin=lines(), position=None, reading=Reading())
     assert next(source).where == str(a)
     with pytest.raises(AssertionError, match="read ahead"):
         next(source)
@@ -94,7 +94,7 @@ def test_labels_are_the_tables_column_or_the_folder_of_the_image(tmp_path):
 def test_what_is_odd_about_the_whole_is_told_after_its_last_row(tmp_path, said):
     plain(tmp_path / "set" / "a.png")
     (tmp_path / "set" / "notes.txt").write_text("no image")
-    source = asked([str(tmp_path / "set")], stdin=(), position=None, reading=Reading())
+    source = read_inputs([str(tmp_path / "set")], stdin=(), position=None, reading=Reading())
     next(source)
     assert said == []
     list(source)

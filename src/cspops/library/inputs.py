@@ -1,4 +1,4 @@
-"""What a user asks about: images, folders and tables as rows with an image, a position, and why one is missing."""
+"""Images, folders and tables that a user names, as rows with an image and a position, or why one is missing."""
 
 import logging
 from collections.abc import Iterable, Iterator
@@ -21,17 +21,15 @@ from cspops.pixels.unreadable import below
 log = logging.getLogger(__name__)
 
 NO_POSITION = "no position is given"
-"""What `position_problem` says of a row that was to have none."""
-
-
+"""The `position_problem` of a row that was to have no position."""
 STDIN = "-"
-COLUMNS = "rename a column: `image`, `lon`, `lat` and `label` are known, and their usual other names"
+COLUMNS = "rename a column: `image`, `lon`, `lat` and `label` are known, and other usual names of these"
 NOT_THERE = "no such file"
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One row."""
+class Input:
+    """One row that a user names."""
 
     where: str
     """Its path, or its place in a table (`photos.csv:17`)."""
@@ -44,23 +42,23 @@ class Asked:
     problem: str | None = None
     """Why a position was not used."""
     error: str | None = None
-    """Why the row cannot be judged by its image."""
+    """Why the row's image cannot be used."""
     label: str | None = None
-    """Of its class: from the table's column, or the name of the folder that the image lies in."""
+    """Name of the class: from the table's column, or of the folder that the image lies in."""
 
 
-def asked(
+def read_inputs(
     paths: Iterable[str],
     *,
     stdin: Iterable[str],
     position: tuple[float, float] | None,
     reading: Reading,
-) -> Iterator[Asked]:
-    """Rows for each path in turn, as they are needed: an image, a folder of images, a table that names them, or `-`.
+) -> Iterator[Input]:
+    """Yield the rows of each path in turn: an image, a folder of images, a table that names them, or `-`.
 
     Args:
         paths: `-` stands for the lines of ``stdin``, each a path.
-        stdin: read only for `-`.
+        stdin: read only for `-`, line by line.
         position: (longitude, latitude) of every image, instead of its own.
         reading: how images become RGB.
     """
@@ -72,67 +70,66 @@ def asked(
                     yield row if position is None else _placed(row, position)
 
 
-def _placed(row: Asked, position: tuple[float, float]) -> Asked:
+def _placed(row: Input, position: tuple[float, float]) -> Input:
     lon, lat = position
     return replace(row, lon=lon, lat=lat, position="given", problem=None)
 
 
-def _rows(path: Path, reading: Reading) -> Iterator[Asked]:
+def _rows(path: Path, reading: Reading) -> Iterator[Input]:
     if path.is_dir():
-        every = dict.fromkeys(USUAL)
+        columns = dict.fromkeys(USUAL)
         try:
-            source = open_folder(path, pattern="**/*", label="folder", sidecar=None, columns=every)
+            source = open_folder(path, pattern="**/*", label="folder", sidecar=None, columns=columns)
         except NoImages:
             raise DataError(f"{path} holds no image", hint="name images (JPEG, PNG, TIFF, WebP), folders or tables") from None
         for part in source.batches:
-            yield from _of_batch(part, root=path, origin="file", prefix=f"{path.as_posix()}/", label=path.absolute().name)
-        _tell(source, path)
+            yield from _batch_rows(part, root=path, origin="file", prefix=f"{path.as_posix()}/", label=path.absolute().name)
+        _log_remarks(source, path)
     elif path.is_file() and table_format(path):
-        every = dict.fromkeys(USUAL)
+        columns = dict.fromkeys(USUAL)
         try:
-            source = open_table(path, root=path.parent, columns=every)
+            source = open_table(path, root=path.parent, columns=columns)
         except DataError as error:
             raise DataError(error.message, hint=COLUMNS if "params.yaml" in (error.hint or "") else error.hint) from None
         for part in source.batches:
-            yield from _of_batch(part, root=path.parent, origin="table", prefix="")
-        _tell(source, path)
+            yield from _batch_rows(part, root=path.parent, origin="table", prefix="")
+        _log_remarks(source, path)
     elif path.is_file():
-        said = read_metadata(Question(path, position=True))
-        lon, lat = said.lonlat or (None, None)
+        lon, lat = read_metadata(Question(path, position=True)).lonlat or (None, None)
         columns = {"where": [path.name], "lon": pa.array([lon], pa.float64()), "lat": pa.array([lat], pa.float64())}
         image = pa.array([{"bytes": None, "path": path.name}], IMAGE)
         part, folder = batch(columns | {"image": image}), path.parent
-        yield from _of_batch(part, root=folder, origin="file", prefix=f"{folder.as_posix()}/", label=folder.absolute().name)
+        yield from _batch_rows(part, root=folder, origin="file", prefix=f"{folder.as_posix()}/", label=folder.absolute().name)
     else:
-        yield Asked(path.as_posix(), None, np.nan, np.nan, "none", error=NOT_THERE)
+        yield Input(path.as_posix(), None, np.nan, np.nan, "none", error=NOT_THERE)
 
 
-def _tell(source: Source, path: Path) -> None:
+def _log_remarks(source: Source, path: Path) -> None:
     for remark in source.remarks:
         log.info(f"{path}: {remark}")
 
 
-def _of_batch(part: pa.RecordBatch, *, root: Path, origin: str, prefix: str, label: str | None = None) -> Iterator[Asked]:
-    """The rows of a `rows.ROWS` batch; ``label`` is that of images directly in ``root`` which have no other.
+def _batch_rows(part: pa.RecordBatch, *, root: Path, origin: str, prefix: str, label: str | None = None) -> Iterator[Input]:
+    """Yield the rows of a `rows.ROWS` batch; ``label`` is that of images directly in ``root`` which have no other.
 
-    A table without positions asks the image files themselves.
+    Where a table has no positions, they are read from the image files.
     """
-    found = read_positions(part["lon"], part["lat"])
+    positions = read_positions(part["lon"], part["lat"])
     columns = (part[name].to_pylist() for name in ("where", "image", "label", "reason"))
-    for number, (where, image, own_label, reason, fault) in enumerate(zip(*columns, found.fault.to_pylist(), strict=True)):
+    for number, (where, image, own_label, reason, fault) in enumerate(zip(*columns, positions.fault.to_pylist(), strict=True)):
         data, path = (image or {}).get("bytes"), (image or {}).get("path")
         content = data if data is not None else below(root, path) if path is not None else None
-        lon, lat, of = float(found.lon[number]), float(found.lat[number]), origin
+        lon, lat, source = float(positions.lon[number]), float(positions.lat[number]), origin
         if fault is None and np.isnan(lon) and origin == "table" and isinstance(content, Path):
             lon, lat = _own_position(content)
-            of = "file"
+            source = "file"
         problem = fault or (NO_POSITION if np.isnan(lon) else None)
-        yield Asked(
+        yield Input(
             f"{prefix}{where}",
             content,
             lon,
             lat,
-            "none" if np.isnan(lon) else of,
+            "none" if np.isnan(lon) else source,
             problem,
             reason,
             label if own_label is None and "/" not in where else own_label,
@@ -143,5 +140,5 @@ def _own_position(file: Path) -> tuple[float, float]:
     lonlat = read_metadata(Question(file, position=True)).lonlat
     if lonlat is None:
         return np.nan, np.nan
-    found = read_positions(*(pa.array([value], pa.float64()) for value in lonlat))
-    return float(found.lon[0]), float(found.lat[0])
+    positions = read_positions(*(pa.array([value], pa.float64()) for value in lonlat))
+    return float(positions.lon[0]), float(positions.lat[0])
