@@ -54,21 +54,6 @@ def test_files_and_figures_linked_exist(page: Path) -> None:
         assert (page.parent / target).exists(), target
 
 
-def test_every_choice_is_named() -> None:
-    content: dict[str, Any] = YAML(typ="safe").load((ROOT / "src/cspops/template/params.yaml").read_text())
-    table = README.split("## What can be varied")[1].split("## ")[0]
-    for catalogue in (
-        content["encodings"],
-        content["networks"],
-        content["losses"],
-        content["finetune_losses"],
-        content["pretrain_img"]["methods"],
-        content["finetune_img"]["modes"],
-        {name for name, below in content["dataset"].items() if isinstance(below, dict)},
-    ):
-        assert [name for name in catalogue if f"`{name}`" not in table] == []
-
-
 @pytest.mark.parametrize("page", ["README.md", "docs/results.md"])
 def test_rows_of_table_1_are_those_of_reports(page: str) -> None:
     rows = {row["name"]: row["cells"] for row in _committed("reports/tables/table_1.json")["rows"]}
