@@ -36,7 +36,7 @@ def test_a_stage_lists_the_params_that_its_view_reads_and_no_other(stages: dict[
 
 
 def test_check_depends_on_the_package_and_each_stage_on_the_digest_of_its_own_code(stages: dict[str, Any]) -> None:
-    assert stages["check"]["deps"] == ["src/cspops"]
+    assert stages["check"]["deps"] == ["params.yaml", "src/cspops"]
     assert names(stages["check"]["outs"]) == [code.CODE.as_posix()]
     for stage in VIEWS:
         own = "artifacts/code" if stage == "report" else f"artifacts/code/{stage}"  # report writes down the code of all
