@@ -1,4 +1,4 @@
-"""README.md and docs/ tell the truth about commands, stages, choices, files and results."""
+"""README.md and docs/ tell the truth about commands, stages, files and results."""
 
 import json
 import re

@@ -67,7 +67,7 @@ def test_in_a_checkout_a_stage_refuses_code_that_check_has_not_seen(project: Pat
     assert cspops("split") == (
         4,
         "",
-        "error: the code of stage split has changed since artifacts/code/split was written\nhint: dvc repro\n",
+        "error: the code of stage split has changed since artifacts/code/split was written\nhint: dvc repro split\n",
     )
 
 

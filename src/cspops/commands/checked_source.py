@@ -134,8 +134,8 @@ def _what_to_read(params: Params, host: Host, path: Path | None, source: str | N
     sources = list(Sources.fields_by_key())
     if name not in sources:
         near = nearest(name, sources)
-        guess = f"; did you mean {near}?" if near else ""
-        raise ParamsError(f"--source {name} is not one of {', '.join(sources)}{guess}")
+        hint = f"cspops data check --source {near[0]}" if near else None
+        raise ParamsError(f"--source {name} is not one of {', '.join(sources)}", hint=hint)
     raw = data_root = host.data_root
     if path is not None:
         raw, table = own_images.folder_and_table(path)

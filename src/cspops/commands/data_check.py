@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from cspops.commands.app import data
+from cspops.commands.options import require_folder
 from cspops.commands.output import WIDE, clean, print_json, show, width
 from cspops.data.json_files import Document
 from cspops.pipeline.run import read_host, read_params
@@ -27,6 +28,8 @@ def data_check(
     """
     from cspops.commands import checked_source
 
+    if map_file is not None:
+        require_folder(map_file)
     checked = checked_source.run(read_params(), read_host(), path=path, source=source)
     if map_file is not None:
         checked_source.draw(checked, map_file)

@@ -26,7 +26,7 @@ EXPERIMENT = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38,62}/([^/]+)")
 def require_repository() -> None:
     """Raise an EnvironmentProblem unless the working folder is a project of git and DVC with at least one commit."""
     if _git("rev-parse", "--git-dir").returncode:
-        raise EnvironmentProblem("this folder is not in a git repository", hint="git init && git add -A && git commit -m start")
+        raise EnvironmentProblem("this folder is not in a git repository", hint="run in the project's folder")
     if not Path(".dvc").is_dir():
         raise EnvironmentProblem("this folder is not a DVC project: .dvc is missing", hint="dvc init")
     if _git("rev-parse", "-q", "--verify", "HEAD^{commit}").returncode:

@@ -79,7 +79,9 @@ def evaluate(
     last: Annotated[bool, typer.Option("--show", help="Show the last result, run nothing.")] = False,
     by: Annotated[
         Literal["region", "latitude", "cell", "distance"] | None,
-        typer.Option(help="Accuracy by place as well; region: all three."),
+        typer.Option(
+            help="Accuracy by place as well: by latitude band, cell or distance to the nearest label; region: by all."
+        ),
     ] = None,
     by_class: Annotated[bool, typer.Option("--per-class", help="Accuracy per class as well.")] = False,
     model: Annotated[

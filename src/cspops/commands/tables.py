@@ -36,7 +36,7 @@ ENTRY = re.compile(r"([0-9a-f]{7,40})\s+(\S+)\s.*\b(?:Queued|Running)\s*")
 
 @app.command(rich_help_panel=LOOK, epilog="Example: cspops tables 1 --queue; dvc queue start; then cspops tables 1")
 def tables(
-    number: Annotated[int | None, typer.Argument(help="1 to 5; default: list the tables.")] = None,
+    number: Annotated[int | None, typer.Argument(help="1 to 5; default: list the tables.", metavar="NUMBER")] = None,
     queue: Annotated[bool, typer.Option("--queue", help="Queue the missing runs as DVC experiments.")] = False,
     any_code: Annotated[bool, typer.Option("--any-code", help="Also use runs of other code; they are marked.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,

@@ -12,7 +12,9 @@ from cspops.errors import DataError
 
 @app.command(rich_help_panel=LOOK, epilog="Example: cspops versus main")
 def versus(
-    revision: Annotated[str, typer.Argument(help="A branch, tag, commit or experiment whose predictions are in DVC's cache.")],
+    revision: Annotated[
+        str, typer.Argument(help="A branch, tag, commit or experiment, its predictions in DVC's cache.", metavar="REV")
+    ],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Compare the workspace's predictions with another revision's, row by row, with paired bootstrap intervals."""

@@ -51,7 +51,8 @@ def load(
     if (folder / "encoder" / "config.json").is_file() and not (folder / "config.json").exists():
         folder = folder / ("classifier" if (folder / "classifier" / "config.json").is_file() else "encoder")
     if not (folder / "config.json").exists():
-        raise DataError(f"{folder if folder.name else folder.absolute()} holds no trained model", hint=LOADABLE)
+        hint = "dvc repro trains its models" if (folder / "dvc.yaml").is_file() else LOADABLE
+        raise DataError(f"{folder if folder.name else folder.absolute()} holds no trained model", hint=hint)
     config = load_config(folder, remake=LOADABLE)
     if "classes" in config:
         classifier = load_location_classifier(folder, remake=LOADABLE).to(place)

@@ -42,7 +42,7 @@ def parse(text: str, file: Path) -> Params:
         where = getattr(error, "problem_mark", None)
         line = f" (line {where.line + 1})" if where else ""
         problem = " ".join(str(getattr(error, "problem", None) or error).split())
-        raise ParamsError(f"{file} is not YAML{line}: {problem}", hint="git restore params.yaml") from None
+        raise ParamsError(f"{file} is not YAML{line}: {problem}", hint="fix params.yaml, or git restore params.yaml") from None
     if not isinstance(raw, Mapping):
         raise ParamsError(f"{file} holds no keys", hint="git restore params.yaml")
     return checked(raw, file)

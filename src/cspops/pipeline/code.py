@@ -264,7 +264,9 @@ def require(stage: str) -> None:
         if before.stages.get(stage) != package().digest(stage):
             raise _refusal(before, [stage])
     elif (CODE / stage).is_file() and (CODE / stage).read_text() != package().digest(stage) + "\n":
-        raise EnvironmentProblem(f"the code of stage {stage} has changed since {CODE / stage} was written", hint="dvc repro")
+        raise EnvironmentProblem(
+            f"the code of stage {stage} has changed since {CODE / stage} was written", hint=f"dvc repro {stage}"
+        )
 
 
 def _refusal(before: Code, stages: list[str]) -> EnvironmentProblem:
