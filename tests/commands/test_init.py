@@ -95,7 +95,7 @@ def test_no_file_of_a_project_names_a_path_of_the_package(cspops: Command, tmp_p
     cspops("init", "birds")
     graph = YAML(typ="safe").load((tmp_path / "birds/dvc.yaml").read_text())["stages"]
     deps = {dep for about in graph.values() for dep in about.get("deps", [])}
-    assert {dep.split("/")[0] for dep in deps} == {"artifacts", "cspops.lock", "data", "reports"}
+    assert {dep.split("/")[0] for dep in deps} == {"artifacts", "cspops.lock", "data", "params.yaml", "reports"}
     for file in (tmp_path / "birds").iterdir():
         assert file.is_dir() or str(PACKAGE) not in file.read_text(), file
 
