@@ -2,16 +2,16 @@
 
 import json
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from in_process import command_line
 from PIL import Image
 from ruamel.yaml import YAML
 from small_project import run as in_project
 
-from cspops.commands import main, own_images
+from cspops.commands import own_images
 from cspops.params import load, unchosen
 from cspops.params.editing import without_sections
 
@@ -33,13 +33,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def use(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Use:
     """Runs `cspops data use` and gives the exit code, stdout and stderr."""
 
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["cspops", "data", "use", *map(str, arguments)])
-        code = main()
-        done = capsys.readouterr()
-        return code, done.out, done.err
-
-    return run
+    return command_line(monkeypatch, capsys, "data", "use")
 
 
 def photos(folder: Path, *names: str) -> Path:

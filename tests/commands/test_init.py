@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from in_process import command_line
 from photos import write_photos
 from ruamel.yaml import YAML
 
-from cspops.commands import main
 from cspops.params import Params, completed, default_params, load, parse, unchosen
 from cspops.params.editing import with_value
 
@@ -29,13 +29,7 @@ def cspops(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["cspops", *map(str, arguments)])
-        code = main()
-        done = capsys.readouterr()
-        return code, done.out, done.err
-
-    return run
+    return command_line(monkeypatch, capsys)
 
 
 def git(folder: Path, *arguments: str) -> str:

@@ -2,48 +2,24 @@
 
 import hashlib
 import json
-import sys
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from in_process import TEMPLATE, Command, by_other_code, command_line, write_locked_project
 
-from cspops.commands import main
 from cspops.pipeline import code as project_code
-
-Command = Callable[..., tuple[int, str, str]]
-TEMPLATE = Path(__file__).parents[2] / "src/cspops/template"
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The files of a new project that code is about."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "dvc.yaml").write_bytes((TEMPLATE / "graph.yaml").read_bytes())
-    (tmp_path / "params.yaml").write_bytes((TEMPLATE / "params.yaml").read_bytes())
-    (tmp_path / "cspops.lock").write_text(project_code.installed().text)
+    write_locked_project(tmp_path)
     return tmp_path
 
 
 @pytest.fixture
 def cspops(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["cspops", *arguments])
-        code = main()
-        done = capsys.readouterr()
-        return code, done.out, done.err
-
-    return run
-
-
-def by_other_code(project: Path, *stages: str, version: str | None = None, graph: str | None = None) -> str:
-    """Make cspops.lock name other code of these stages."""
-    now = project_code.installed()
-    digests = now.stages | dict.fromkeys(stages, "0" * 64)
-    text = replace(now, version=version or now.version, graph=graph or now.graph, stages=digests).text
-    (project / "cspops.lock").write_text(text)
-    return text
+    return command_line(monkeypatch, capsys)
 
 
 def test_upgrade_says_what_will_run_and_then_nothing(project: Path, cspops: Command) -> None:

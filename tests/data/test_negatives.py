@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import chi2
+from test_land import PATTERN
 
 from cspops.data import negatives
 from cspops.data.negatives import negative_sampler
@@ -156,17 +157,6 @@ def test_land_draws_fill_the_land_by_its_area(draw, zones):
     assert_counts(
         torch.cat((counts[rich], counts[~rich].sum()[None])), torch.cat((expected[rich], expected[~rich].sum()[None]))
     )
-
-
-PATTERN = np.array(
-    [
-        [1, 1, 1, 1, 1, 1],  # a whole row
-        [0, 0, 0, 0, 0, 0],  # none
-        [1, 0, 1, 1, 0, 1],  # at both ends and in the middle
-        [0, 0, 0, 0, 1, 0],
-    ],
-    dtype=bool,
-)
 
 
 def test_every_land_pixel_is_filled_evenly_and_by_its_area():

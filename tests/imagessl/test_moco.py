@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from interrupted import stopped_and_continued
+from interrupted import same_numbers_for_the_same_seed, stopped_and_continued
 from unlabelled import CPU, backbone, tiles, unlabelled
 
 from cspops.errors import DataError
@@ -116,13 +116,7 @@ def test_an_unlearning_rate_leaves_the_weights():
 
 
 def test_same_seed_same_numbers_whatever_the_global_stream():
-    torch.manual_seed(1)
-    one, curve = run(epochs=1)
-    torch.manual_seed(2)
-    other, its_curve = run(epochs=1)
-    assert curve == its_curve
-    assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
-    assert run(epochs=1, seed=1)[1] != curve
+    same_numbers_for_the_same_seed(run)
 
 
 @pytest.mark.parametrize("stop", [1, 2])

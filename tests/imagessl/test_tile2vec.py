@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 import torch
-from interrupted import stopped_and_continued
+from interrupted import same_numbers_for_the_same_seed, stopped_and_continued
 from unlabelled import CPU, backbone, tiles, unlabelled
 
 from cspops.errors import DataError
@@ -153,13 +153,7 @@ def test_small_tiles_come_in_the_size_that_the_network_takes(monkeypatch):
 
 
 def test_same_seed_same_numbers_whatever_the_global_stream():
-    torch.manual_seed(1)
-    one, made = run(epochs=1)
-    torch.manual_seed(2)
-    other, its = run(epochs=1)
-    assert made == its
-    assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
-    assert run(epochs=1, seed=1)[1].curve != made.curve
+    same_numbers_for_the_same_seed(run)
 
 
 @pytest.mark.parametrize("changes", [{}, {"mode": "tiles"}])

@@ -209,7 +209,8 @@ def template(name: str) -> bytes:
 def write(code: Code) -> None:
     """Write the digest of each stage for DVC; a file with the right content stays untouched."""
     for stage, digest in code.stages.items():
-        write_whole(CODE / stage, digest + "\n")
+        if not (CODE / stage).is_file() or (CODE / stage).read_text() != digest + "\n":
+            write_whole(CODE / stage, digest + "\n")
 
 
 def noted() -> dict[str, str]:
