@@ -11,6 +11,7 @@ CSPOPS_PORTABLE=0 leaves the choice to the libraries: all threads, the newest in
 import os
 import platform
 import sys
+from pathlib import Path
 from typing import Any
 
 AVX2 = {
@@ -66,7 +67,7 @@ def facts(device: str = "cpu") -> dict[str, Any]:
 def _processor() -> str:
     """Return the processor's name, as Linux tells it."""
     try:
-        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
+        with Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as lines:
             names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     except OSError:
         names = []
