@@ -16,6 +16,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from cspops import numerics
 from cspops.errors import DataError, EnvironmentProblem
 from cspops.files import replaced, sha256_of
 from cspops.params import VIEWS, Params, recorded
@@ -118,8 +119,8 @@ def key_of(values: Any) -> str:
 
 
 def progress_folder(stage: str, values: Any) -> Path:
-    """Return the folder of a stage's progress that belongs to ``values``, made where it is missing."""
-    folder = _progress() / f"{stage}-{key_of(values)}"
+    """Return the folder of a stage's progress that belongs to ``values`` and the mode of numerics, made where it is missing."""
+    folder = _progress() / f"{stage}-{key_of([values, numerics.portable()])}"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

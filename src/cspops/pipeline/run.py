@@ -44,8 +44,8 @@ def run_stage(stage: str) -> None:
     code.require(stage)
     checked = read_params()
     inputs = paths.require(stage, checked)
-    facts = {"stage": stage, "params": params.recorded(checked, stage)}
     host = read_host()
+    facts = {"stage": stage, "params": params.recorded(checked, stage), "numerics": numerics.facts(host.torch_device())}
     log.debug(f"device: {host.device} (CSPOPS_DEVICE)")
     for folder in inputs.values():
         log.debug(f"reads: {folder}")
