@@ -14,10 +14,10 @@ from torch import nn
 from cspops.data.given_features import GIVEN
 from cspops.errors import DataError
 from cspops.evaluation.predictor import ImagePredictor
-from cspops.models.backbones import ImageNetwork, rebuild_image_network
-from cspops.models.checkpoint import load_config, load_weights
+from cspops.models.backbones import ImageNetwork
+from cspops.models.checkpoint import load_config
 from cspops.models.image_features import image_features
-from cspops.models.loading import load_image_classifier
+from cspops.models.loading import load_image_classifier, load_image_network
 from cspops.pixels.reading import Reading
 from cspops.pixels.rgb import open_rgb, square
 from cspops.pixels.tensors import read_reading
@@ -115,14 +115,11 @@ def load_image_model(run: Path, piece: Path, device: torch.device, *, like: Imag
     )
     if not (network_folder / "config.json").is_file():
         return None
-    config = load_config(network_folder, remake=remake)
-    if config["model"] == GIVEN:
+    if load_config(network_folder, remake=remake).get("model") == GIVEN:
         return None
     if like is not None and like.folder == network_folder:
         network = like.network
     else:
-        network = rebuild_image_network(config)
-        load_weights(network_folder, network, remake=remake)
-        network = network.to(device).eval()
+        network = load_image_network(network_folder, remake=remake).to(device).eval()
     head = load_image_classifier(folder).to(device) if (folder / "config.json").is_file() else None
     return ImageModel(network, head, read_reading(run / "download"), device, network_folder)

@@ -174,6 +174,9 @@ def _some_weights(value: str) -> str:
     raise ValueError(f"{value!r} is not one of random, pretrained, file:PATH")
 
 
+Interpolation = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
+
+
 class ImageEncoder(Section):
     """The image network; null is what the model was made for, see `models.image_architectures`."""
 
@@ -181,7 +184,7 @@ class ImageEncoder(Section):
     weights: Annotated[str, AfterValidator(_some_weights)]
     px: Annotated[int, Field(ge=8, le=1024)] | None
     crop: Annotated[float, Field(ge=0.01, le=1)] | None
-    interpolation: Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"] | None
+    interpolation: Interpolation | None
 
 
 # --- losses ------------------------------------------------------------------------------------------------------
