@@ -114,7 +114,7 @@ def _require_classes(file: Path, of_seeds: Sequence[Mapping[str, np.ndarray]], c
     for numbers in of_seeds:
         low, high = (int(limit(np.concatenate([*numbers.values()]))) for limit in (np.min, np.max))
         if low < NONE or high >= classes or numbers["label"].min() < 0:
-            raise DataError(f"{file} holds classes from {low} to {high}, and there are {classes}", hint=REMAKE)
+            raise DataError(f"{file} holds classes from {low} to {high}, and classes.json names {classes}", hint=REMAKE)
 
 
 def _numbers(part: pa.RecordBatch, ratio: str, classes: int) -> dict[tuple[str, int], dict[str, np.ndarray]]:

@@ -206,7 +206,7 @@ def metrics_of(origin: Origin, model: Model) -> tuple[Document, str | None]:
     if origin.run is None or origin.label_ratio is None or origin.seed is None:
         return {}, "Metrics: the model was not evaluated."
     predictions, file = origin.run / "evaluate" / "predictions.parquet", origin.run.parent / "reports" / "metrics.json"
-    if not predictions.is_file() or not file.is_file():
+    if not predictions.exists() or not file.exists():
         return {}, "Metrics: stage evaluate was not run."
     key, observations = ratio_key(origin.label_ratio), read_observations(origin.run / "download")
     rows = _predictions_of_ratio(predictions, key, observations)

@@ -18,7 +18,6 @@ from cspops.evaluation.calibration import CalibrationEntry
 from cspops.library.model import Model
 from cspops.models.checkpoint import save_model
 from cspops.models.loading import (
-    load_image_classifier,
     load_image_network,
     load_location_classifier,
     load_location_encoder,
@@ -69,8 +68,8 @@ def read_parts(folder: Path, device: torch.device) -> Model:
     if not (folder / CLASSIFIER).is_dir():
         return Model(load_location_encoder(folder / ENCODER, remake=AGAIN).to(device), device=device)
     classifier = load_location_classifier(folder / CLASSIFIER, remake=AGAIN).to(device)
-    image = _image(folder, device) if (folder / NETWORK).is_dir() else None
     count = classifier.class_embedding.linear.out_features
+    image = _image(folder, count, device) if (folder / NETWORK).is_dir() else None
     classes = read_classes(folder / CLASSES, count, remake=AGAIN) if (folder / CLASSES).exists() else None
     calibration = None
     if (folder / CALIBRATION).exists():
@@ -78,12 +77,12 @@ def read_parts(folder: Path, device: torch.device) -> Model:
     return Model(classifier.encoder, classifier, image, classes, calibration, device)
 
 
-def _image(folder: Path, device: torch.device) -> "ImageModel":
-    from cspops.library.image_model import ImageModel
+def _image(folder: Path, classes: int, device: torch.device) -> "ImageModel":
+    from cspops.library.image_model import ImageModel, load_head
     from cspops.pixels.reading import ReadingFacts
 
     network = load_image_network(folder / NETWORK, remake=AGAIN)
-    head = load_image_classifier(folder / HEAD, remake=AGAIN).to(device) if (folder / HEAD).is_dir() else None
+    head = load_head(folder / HEAD, network, classes, remake=AGAIN).to(device) if (folder / HEAD).is_dir() else None
     reading = json_as(folder / READING, ReadingFacts, remake=AGAIN).reading()
     return ImageModel(network.to(device).eval(), head, reading, device)
 

@@ -102,8 +102,23 @@ def _listed(images: Any) -> Sequence[Any]:
     return listed
 
 
-def load_image_model(run: Path, piece: Path, device: torch.device, *, like: ImageModel | None = None) -> ImageModel | None:
-    """Load the image model of a whole run, in eval mode on ``device``.
+def load_head(folder: Path, network: ImageNetwork, classes: int, *, remake: str) -> nn.Module:
+    """Load the classifier g in ``folder``; DataError where it is not one of ``classes`` on the features of ``network``."""
+    head = load_image_classifier(folder, remake=remake)
+    takes, knows = head.config["dim"], head.config["classes"]
+    if (takes, knows) != (network.dim, classes):
+        raise DataError(
+            f"{folder} holds an image classifier of {knows} classes on {takes} features: the network gives {network.dim}, "
+            f"and the location classifier has {classes} classes",
+            hint=remake,
+        )
+    return head
+
+
+def load_image_model(
+    run: Path, piece: Path, classes: int, device: torch.device, *, like: ImageModel | None = None
+) -> ImageModel | None:
+    """Load the image model of a whole run, for so many ``classes``, in eval mode on ``device``.
 
     The network is the fine-tuned one of the piece where there is one, else F*. None is returned where there is neither, as
     where the data came with image features. A network that ``like``, the model of another piece, holds already is shared.
@@ -113,7 +128,7 @@ def load_image_model(run: Path, piece: Path, device: torch.device, *, like: Imag
     network_folder, remake = (
         (fine_tuned, "dvc repro finetune-img") if fine_tuned.is_dir() else (run / "pretrain_img", "dvc repro pretrain-img")
     )
-    if not (network_folder / "config.json").is_file():
+    if not (network_folder / "config.json").exists():
         return None
     if load_config(network_folder, remake=remake).get("model") == GIVEN:
         return None
@@ -121,5 +136,7 @@ def load_image_model(run: Path, piece: Path, device: torch.device, *, like: Imag
         network = like.network
     else:
         network = load_image_network(network_folder, remake=remake).to(device).eval()
-    head = load_image_classifier(folder).to(device) if (folder / "config.json").is_file() else None
+    head = None
+    if (folder / "config.json").exists():
+        head = load_head(folder, network, classes, remake="dvc repro finetune-img").to(device)
     return ImageModel(network, head, read_reading(run / "download"), device, network_folder)

@@ -107,7 +107,7 @@ def _whole_run(run: Path, piece: Path, device: torch.device, *, like: Model | No
 
     classifier = load_location_classifier(run / "finetune_loc" / piece, remake="dvc repro finetune-loc").to(device)
     classes = read_classes(run / "download" / CLASSES, classifier.class_embedding.linear.out_features)
-    image = load_image_model(run, piece, device, like=like.image if like is not None else None)
+    image = load_image_model(run, piece, len(classes), device, like=like.image if like is not None else None)
     folders = [run / "finetune_loc" / piece]
     if image is not None and image.folder is not None:
         folders += [image.folder, run / "finetune_img" / piece]
@@ -135,7 +135,7 @@ def chosen_piece(folder: Path, seed: int | None, label_ratio: float | None) -> P
 def _calibration(run: Path, piece: Path) -> Calibration | None:
     """Return the calibration that validation chose for the piece; None before stage evaluate."""
     file = run / "evaluate" / "calibration.json"
-    if not file.is_file():
+    if not file.exists():
         return None
     entries = json_as(file, dict[str, dict[str, CalibrationEntry]], remake="dvc repro evaluate")
     chosen = entries.get(piece.name, {}).get(piece.parent.name)

@@ -60,7 +60,7 @@ def load_weights(folder: Path, module: nn.Module, *, remake: str) -> None:
         _require_kinds(state, module)
         module.load_state_dict(state, strict=True)
     except RuntimeError as error:
-        raise DataError(f"{file} does not fit its config.json: {' '.join(str(error).split())}", hint=remake) from None
+        raise DataError(f"{file} does not fit its config.json: {' '.join(str(error).split())[:300]}", hint=remake) from None
     for name, tensor in module.state_dict().items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
             raise DataError(f"{file}: the model holds values that are no numbers, in {name}", hint=remake)

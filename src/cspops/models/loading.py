@@ -8,7 +8,7 @@ torch.Size([1, 256])
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, get_args
 
 from torch import nn
 
@@ -16,7 +16,7 @@ from cspops.artefacts import json_as
 from cspops.errors import DataError, ParamsError
 from cspops.models.checkpoint import Config, load_config, load_weights
 from cspops.models.heads import IMAGE_HEAD, ClassEmbedding, ImageHead, LinearProbe
-from cspops.models.location_encoder import LocationClassifier, LocationEncoder
+from cspops.models.location_encoder import Link, LocationClassifier, LocationEncoder
 from cspops.seeds import global_torch_stream
 
 if TYPE_CHECKING:
@@ -52,9 +52,10 @@ def load_location_classifier(folder: Path | str, *, remake: str = CLASSIFIERS) -
     """
 
     def build(config: Config) -> LocationClassifier:
-        encoder = LocationEncoder(config["encoder"])
-        class_embedding = ClassEmbedding(encoder.dim, config["classes"])
-        return LocationClassifier(encoder, class_embedding, link=config.get("link", "sigmoid"))
+        encoder, link = LocationEncoder(config["encoder"]), config.get("link", "sigmoid")
+        if link not in get_args(Link):
+            raise ValueError(link)
+        return LocationClassifier(encoder, ClassEmbedding(encoder.dim, config["classes"]), link=link)
 
     return _load(Path(folder), build, "location classifier", remake)
 
