@@ -10,21 +10,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
-
 from cspops.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-
-class StageRecord(BaseModel):
-    """What the stage.json of a stage's folder must hold."""
-
-    params: dict[str, Any]
-    """Values by path, as under `params:` in dvc.yaml."""
-    files: dict[str, str]
-    """The sha256 of each file of the folder, by name."""
+    from pydantic import TypeAdapter
 
 
 def json_as(file: Path, kind: Any, *, remake: str) -> Any:
@@ -50,6 +40,8 @@ def content_of(file: Path, *, remake: str) -> bytes:
 
 def json_text_as(text: bytes, kind: Any, *, name: str, remake: str) -> Any:
     """Do as `json_as` with the text of a file that messages call ``name``."""
+    from pydantic import ValidationError
+
     try:
         return _adapter(kind).validate_json(text, strict=True)
     except ValidationError as error:
@@ -62,7 +54,9 @@ def json_text_as(text: bytes, kind: Any, *, name: str, remake: str) -> Any:
 
 
 @cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
+def _adapter(kind: Any) -> "TypeAdapter[Any]":
+    from pydantic import TypeAdapter
+
     return TypeAdapter(kind)
 
 

@@ -139,7 +139,8 @@ class Captures:
 
 def read_captures(folder: Path) -> Captures:
     """Read these columns of the catalogue, and no other."""
-    table = pq.read_table(folder / "observations.parquet", columns=["obs_id", "lon", "lat", "location_id", "captured_at"])
+    columns = pa.schema([SCHEMA.field(name) for name in ("obs_id", "lon", "lat", "location_id", "captured_at")])
+    table = read_columns(folder / "observations.parquet", columns, remake=REMAKE)
     place = table["location_id"].combine_chunks().dictionary_encode().indices.fill_null(-1)
     captured = table["captured_at"].cast(pa.int64()).fill_null(NO_DATE)
     return Captures(

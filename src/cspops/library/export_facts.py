@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from cspops.artefacts import StageRecord, json_as
+from cspops.artefacts import json_as
 from cspops.data.catalogue import Observations, read_observations
 from cspops.data.given_features import GIVEN
 from cspops.data.json_files import Document
@@ -23,6 +23,7 @@ from cspops.intake.published.manifest import MANIFESTS, read_manifest
 from cspops.library.loading import chosen_piece, ratio_of, run_of
 from cspops.library.model import Model
 from cspops.models.released import SOURCE
+from cspops.params.graph import StageRecord
 
 STAGES = ("download", "split", "pretrain_img", "pretrain", "finetune_loc", "finetune_img")
 LEFT_OUT = ("seeds", "split.label_ratios", "dataset.max_rejected", "dataset.folder", "dataset.table")

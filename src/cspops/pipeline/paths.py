@@ -16,11 +16,11 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from cspops.artefacts import StageRecord, json_as
+from cspops.artefacts import json_as
 from cspops.errors import DataError, EnvironmentProblem
 from cspops.files import replaced, sha256_of
 from cspops.params import VIEWS, Params, recorded
-from cspops.params.graph import NEEDS
+from cspops.params.graph import NEEDS, StageRecord
 
 RAW = Path("data")
 ARTIFACTS = Path("artifacts")
