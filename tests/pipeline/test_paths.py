@@ -112,7 +112,7 @@ def test_require_refuses_a_broken_record(project: params.Params, text: str) -> N
     (make("download", project) / "stage.json").write_text(text)
     with pytest.raises(DataError) as caught:
         paths.require("split", project)
-    assert caught.value.message == "artifacts/download/stage.json is broken"
+    assert caught.value.message.startswith("artifacts/download/stage.json is broken: ")
 
 
 def test_scratch_outlives_a_failure_belongs_to_its_inputs_and_goes_when_done(

@@ -95,16 +95,18 @@ def hits_of(revision: str) -> "HitsByRoleAndRatio":
     import io
 
     import dvc.api
-    import pyarrow.parquet as pq
     from dvc.exceptions import DvcException
     from dvc_data.index.index import DataIndexDirError
     from scmrepo.exceptions import SCMError
 
-    from cspops.evaluation.compared_rows import hits_in
+    from cspops.evaluation.compared_rows import COLUMNS, hits_in
+    from cspops.evaluation.predictions import predictions_table
 
+    name = f"predictions.parquet of {revision!r}"
     try:
         with dvc.api.open(PREDICTIONS.as_posix(), rev=revision, mode="rb") as opened:
-            return hits_in(pq.read_table(io.BytesIO(opened.read())))
+            content = io.BytesIO(opened.read())
+        return hits_in(predictions_table(content, COLUMNS, name=name, remake=f"git checkout {revision}, then dvc repro"))
     except DataIndexDirError:
         raise DataError(
             f"the predictions of {revision!r} are not in DVC's cache here",

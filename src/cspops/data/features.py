@@ -5,10 +5,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from cspops.artefacts import json_as
 from cspops.errors import DataError
+
+REMAKE = "dvc repro featurize"
 
 
 def fingerprint(obs_id: Sequence[str]) -> str:
@@ -33,10 +37,13 @@ class FeatureFile:
 
     def read(self, obs_id: Sequence[str]) -> np.memmap:
         """Open the matrix (n, k), read-only, after checking that its rows are these observations."""
-        about = json.loads(self._json.read_text())
-        matrix = np.lib.format.open_memmap(self._npy, mode="r")
-        if about["fingerprint"] != fingerprint(obs_id) or matrix.shape != (len(obs_id), about["width"]):
-            raise DataError(f"{self._npy} holds the features of other observations", hint="dvc repro featurize")
+        about = json_as(self._json, dict[str, Any], remake=REMAKE)
+        try:
+            matrix = np.lib.format.open_memmap(self._npy, mode="r")
+        except (OSError, ValueError, EOFError) as error:
+            raise DataError(f"{self._npy} is broken: {error}", hint=REMAKE) from None
+        if about.get("fingerprint") != fingerprint(obs_id) or matrix.shape != (len(obs_id), about.get("width")):
+            raise DataError(f"{self._npy} holds the features of other observations", hint=REMAKE)
         return matrix
 
     @property

@@ -195,7 +195,7 @@ def _kept(params: Params) -> list[Network]:
         whole = [one for one in rows if isinstance(one["key"], str) and ("refused" in one or one["scores"].keys())]
         for one in whole:
             ImageRow.of(one)
-    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return []
     return whole
 

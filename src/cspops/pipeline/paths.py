@@ -17,10 +17,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from cspops import numerics
+from cspops.artefacts import json_as
 from cspops.errors import DataError, EnvironmentProblem
 from cspops.files import replaced, sha256_of
 from cspops.params import VIEWS, Params, recorded
-from cspops.params.graph import NEEDS
+from cspops.params.graph import NEEDS, StageRecord
 
 RAW = Path("data")
 ARTIFACTS = Path("artifacts")
@@ -46,13 +47,10 @@ def require(stage: str, params: Params) -> dict[str, Path]:
     for upstream in _all_upstream(stage):
         folder = folder_of(upstream)
         command = f"dvc repro {upstream}"
-        try:
-            record = json.loads((folder / "stage.json").read_text())
-            made_with, hashes = dict(record["params"]), dict(record["files"])
-        except FileNotFoundError:
-            raise DataError(f"{folder} is missing: {reader} reads it", hint=command) from None
-        except (ValueError, KeyError, TypeError):
-            raise DataError(f"{folder / 'stage.json'} is broken", hint=f"dvc repro -f {upstream}") from None
+        if not (folder / "stage.json").exists():
+            raise DataError(f"{folder} is missing: {reader} reads it", hint=command)
+        record: StageRecord = json_as(folder / "stage.json", StageRecord, remake=f"dvc repro -f {upstream}")
+        made_with, hashes = record.params, record.files
         now = json.loads(json.dumps(recorded(params, upstream)))
         if made_with != now:
             changed = [key for key in sorted(now.keys() | made_with.keys()) if made_with.get(key) != now.get(key)]
@@ -110,7 +108,10 @@ def scratch(stage: str, params: Params) -> Iterator[Path]:
 
 def input_hashes(stage: str) -> dict[str, dict[str, str]]:
     """Return the sha256 of each file that ``stage`` reads, by stage and name, as recorded by the stages that wrote it."""
-    return {upstream: json.loads((folder_of(upstream) / "stage.json").read_text())["files"] for upstream in NEEDS[stage]}
+    return {
+        upstream: json_as(folder_of(upstream) / "stage.json", StageRecord, remake=f"dvc repro -f {upstream}").files
+        for upstream in NEEDS[stage]
+    }
 
 
 def key_of(values: Any) -> str:

@@ -59,7 +59,7 @@ class RunRecord:
             digests = [record.catalogue, record.metrics, *record.params.values(), *record.code.values()]
             whole = record.params.keys() == record.code.keys() == set(STAGES["combined"])
             return record if whole and all(isinstance(one, str) for one in digests) else None
-        except (ValueError, TypeError, AttributeError):
+        except (ValueError, TypeError, AttributeError, RecursionError):
             return None
 
     @property
@@ -106,7 +106,7 @@ class Run:
         try:
             top1 = json.loads(self.metrics or b"")["test"][ratio][model]["top1"]
             numbers = {"mean": float(top1["mean"]), "sd": float(top1["sd"])}
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return None
         origin = {"key": self.record.key(model), "code": self.record.code_of(model)}
         return numbers | origin | {"revision": self.name, "commit": self.commit[:7], "date": self.date}
