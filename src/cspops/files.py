@@ -42,7 +42,7 @@ def whole(file: Path) -> Iterator[Path]:
     Raises:
         EnvironmentProblem: the disk is full or refuses to be written.
     """
-    with _disk_problems(file), _beside(file) as folder:
+    with disk_problems(file), _beside(file) as folder:
         new = folder / file.name
         yield new
         _sync(new)
@@ -63,7 +63,7 @@ def replaced(folder: Path) -> Iterator[Path]:
     Raises:
         EnvironmentProblem: the disk is full or refuses to be written.
     """
-    with _disk_problems(folder), _beside(folder) as hidden:
+    with disk_problems(folder), _beside(folder) as hidden:
         new = hidden / "new"
         new.mkdir()
         yield new
@@ -149,7 +149,7 @@ def _sync(path: Path) -> None:
 
 
 @contextmanager
-def _disk_problems(place: Path) -> Iterator[None]:
+def disk_problems(place: Path) -> Iterator[None]:
     """Raise an EnvironmentProblem that names ``place`` for what a disk refuses; libraries wrap it in errors of their own."""
     try:
         yield

@@ -241,7 +241,7 @@ def test_a_killed_command_continues_and_writes_the_same_bytes(project, monkeypat
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "{}", '{"dim": "x", "facts": {}, "scores": {}}', '{"dim": 1, "facts": {}, "scores": {"label_5": 1}}']
+    "text", ["", "{", "[]", "{}", '{"dim": "x", "facts": {}, "scores": {}}', '{"dim": 1, "facts": {}, "scores": {"a": 1}}']
 )
 def test_a_kept_piece_that_cannot_be_read_is_dropped_with_a_warning(tmp_path, said, text):
     file = tmp_path / "piece.json"

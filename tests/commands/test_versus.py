@@ -75,6 +75,7 @@ def test_other_rows_or_seeds_are_refused(tmp_path: Path, other: dict[str, int]) 
 
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(versus, "require_repository", lambda: None)
 
     def run(revision: str) -> Result:
         return CliRunner().invoke(app, ["versus", revision], env={"COLUMNS": "160"})

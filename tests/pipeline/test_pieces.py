@@ -35,5 +35,6 @@ def test_a_piece_is_made_again_only_where_it_is_no_longer_as_it_was_written(
             harm(next((tmp_path / "scratch" / "seed_1").iterdir()))
     assert made == ([0, 1] if harm is None else [0, 1, 1])
     assert len(said) == (harm is not None) and all(line.endswith("is not as it was written: it is made anew") for line in said)
-    files = sorted(path.relative_to(tmp_path / "second").as_posix() for path in (tmp_path / "second").rglob("*") if path.is_file())
+    out = tmp_path / "second"
+    files = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
     assert files == [f"seed_{seed}/label_10/{name}" for seed in (0, 1) for name in ("a", "deep/b")]

@@ -6,7 +6,7 @@ import typer
 
 from cspops.commands.app import LOOK, app
 from cspops.commands.output import print_json, show
-from cspops.commands.runs import PREDICTIONS, hits_of
+from cspops.commands.runs import PREDICTIONS, hits_of, require_repository
 from cspops.errors import DataError
 
 
@@ -22,6 +22,7 @@ def versus(
 
     from cspops.evaluation.compared_rows import differences, hits_in
 
+    require_repository()
     if not PREDICTIONS.is_file():
         raise DataError(f"{PREDICTIONS} is missing", hint="dvc repro evaluate")
     if not revision:
