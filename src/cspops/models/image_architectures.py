@@ -48,7 +48,7 @@ def architecture(model: str, *, pretrained: bool = False) -> Architecture:
 
 def _of_timm(name: str, *, pretrained: bool) -> Architecture:
     import timm
-    from timm.data.config import resolve_model_data_config
+    from timm.data import resolve_model_data_config
 
     if not timm.is_model(name):
         raise _unknown("timm", name, timm.list_models(), "timm.list_models()")

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from cspops.errors import CspopsError, DataError
@@ -83,6 +82,8 @@ def _is_stack(module: nn.Module, *, alike: bool = False) -> bool:
     return composite and (not alike or (len(module) > 1 and len({type(child) for child in module}) == 1))
 
 
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+
 BLOCK = 256
 """Images per batch where nothing is learned."""
 
@@ -115,7 +116,7 @@ class Classifier(nn.Module):
         super().train(mode)
         if self.frozen_statistics:
             for module in self.network.modules():
-                if isinstance(module, _BatchNorm):
+                if isinstance(module, BATCH_NORMS):
                     module.eval()
         return self
 
@@ -229,7 +230,7 @@ def with_common_statistics(network: ImageNetwork, device: torch.device, processe
     Torch has no such layer for CPUs: there each process takes those of its share, and the first one's are kept.
     """
     if processes.size > 1 and device.type == "cuda":
-        from timm.layers.norm_act import convert_sync_batchnorm
+        from timm.layers import convert_sync_batchnorm
 
         network.network = convert_sync_batchnorm(network.network)
     return network

@@ -215,7 +215,7 @@ def warmed_cosine(step: int, steps: int, *, warm_up: int) -> float:
     return cosine_decay(step - warm_up, max(1, steps - warm_up))
 
 
-Progress = tuple[Curve, int, Mapping[str, Tensor], dict[str, Tensor]]
+Progress = tuple[Curve, int, dict[str, Tensor], dict[str, Tensor]]
 """Of a training: its curve, the steps into the next epoch, the states of that epoch's streams, the sums of its terms."""
 
 

@@ -26,7 +26,7 @@ LONGEST_HEADER = 1 << 20
 """Bytes of a name or of other words about a member of a tar, which `tarfile` reads into memory at once."""
 OF_THE_DISK = {*DISK, errno.EACCES, errno.EPERM, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
 """All other errors of the system are about names that no archive of ours holds."""
-COMPRESSED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
+COMPRESSED: dict[bytes, Callable[[Path, str], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 
 
 class _Member(NamedTuple):
@@ -135,7 +135,8 @@ def _plain(archive: Path) -> Any:
     """Open an archive to be read without its compression."""
     with archive.open("rb") as opened:
         start = opened.read(8)
-    return next((way for magic, way in COMPRESSED.items() if start.startswith(magic)), open)(archive, "rb")
+    way = next((way for magic, way in COMPRESSED.items() if start.startswith(magic)), Path.open)
+    return way(archive, "rb")
 
 
 def _of_zip(archive: Path, new: Path) -> Iterator[_Member]:
