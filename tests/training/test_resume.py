@@ -73,6 +73,11 @@ def test_a_snapshot_with_a_changed_bit_is_dropped(tmp_path, said):
     assert len(said) == 1 and said[0].endswith("cannot be read (BadZipFile): run begins anew")
 
 
+def test_a_snapshot_of_something_else_is_dropped(tmp_path, said):
+    torch.save([1], tmp_path / "run.pt")
+    assert Resume(tmp_path).load("run") is None and len(said) == 1
+
+
 class Code:
     """Runs when it is unpickled."""
 

@@ -93,7 +93,7 @@ def _of_torchvision(name: str) -> Architecture:
     else:
         head = [at for at, module in network.named_modules() if isinstance(module, nn.Linear)][-1]
         network.set_submodule(head, nn.Identity())
-    network.pretrained_cfg = {"classifier": head}  # as timm's have it: its rates by layer leave it out
+    setattr(network, "pretrained_cfg", {"classifier": head})  # noqa: B010  # as timm's have it: its rates by layer leave it out
     prepare = models.get_model_weights(name).DEFAULT.transforms()
     return Architecture(
         network,

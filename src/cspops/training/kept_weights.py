@@ -65,12 +65,13 @@ class KeptWeights(nn.Module):
         return 0 < patience <= int(self.in_vain)
 
 
-def _average(decay: float) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+def _average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
     """Return what moves an average towards the weights after step t, which `AveragedModel` counts."""
 
-    def move(average: Tensor, weights: Tensor, t: Tensor) -> Tensor:
+    def move(average: Tensor, weights: Tensor, t: Tensor | int) -> Tensor:
         if not average.is_floating_point():
             return weights
-        return average.lerp(weights, (1 - ((1 + t) / (10 + t)).clamp(max=decay)).to(average.dtype))
+        share = (1 + torch.as_tensor(t)) / (10 + t)  # a tensor, on the weights' device
+        return average.lerp(weights, (1 - share.clamp(max=decay)).to(average.dtype))
 
     return move

@@ -34,6 +34,8 @@ class Resume:
                 if damaged := written.testzip():
                     raise zipfile.BadZipFile(damaged)
             state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+            if not isinstance(state, dict):
+                raise TypeError
         except Exception as error:  # an unpickler may raise anything at bytes that are no pickle
             log.warning(f"{file} cannot be read ({type(error).__name__}): {name} begins anew")
             return None
