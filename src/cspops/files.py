@@ -45,9 +45,9 @@ def whole(file: Path) -> Iterator[Path]:
     with disk_problems(file), _beside(file) as folder:
         new = folder / file.name
         yield new
-        _sync(new)
+        sync(new)
         os.replace(new, file)
-        _sync(file.parent)
+        sync(file.parent)
 
 
 def write_whole(file: Path, text: str) -> None:
@@ -69,10 +69,10 @@ def replaced(folder: Path) -> Iterator[Path]:
         yield new
         for path in sorted(new.rglob("*")):
             if not path.is_symlink():
-                _sync(path)
-        _sync(new)
+                sync(path)
+        sync(new)
         _put(new, folder, hidden / "old")
-        _sync(folder.parent)
+        sync(folder.parent)
 
 
 @contextmanager
@@ -134,7 +134,7 @@ def _put(new: Path, folder: Path, old: Path) -> None:
             shutil.rmtree(old, ignore_errors=True)  # another process has put a folder there in between: this one is later
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Have the system write a file, or the names in a folder, to the disk."""
     if path.is_dir() and os.name != "posix":
         return

@@ -63,6 +63,8 @@ def unpack(archive: Path, into: Path, gives: Sequence[str], *, members: Sequence
             for name in gives:
                 if not (new / name).exists():
                     raise _refused(archive, f"it does not hold {name}")
+            if hasattr(os, "sync"):
+                os.sync()  # once for all files: of an archive they may be a million
             for name in gives:
                 if not (into / name).exists():
                     os.replace(new / name, into / name)
