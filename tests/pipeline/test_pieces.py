@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from cspops.host import Host
 from cspops.pipeline.pieces import HASHES, make_pieces
+from cspops.site import Site
 
 HARM: dict[str, Callable[[Path], object]] = {
     "cut": lambda piece: (piece / "deep" / "b").write_text("hal"),
@@ -30,7 +32,8 @@ def test_a_piece_is_made_again_only_where_it_is_no_longer_as_it_was_written(
         (folder / "deep" / "b").write_text("whole")
 
     for out in ("first", "second"):
-        make_pieces([0, 1], [0.1], make, scratch=tmp_path / "scratch", out=tmp_path / out)
+        site = Site(tmp_path, {}, tmp_path, tmp_path / out, tmp_path / "scratch", Host(workers="0"))
+        make_pieces([0, 1], [0.1], make, site, scratch=site.scratch)
         if harm is not None and out == "first":
             harm(next((tmp_path / "scratch" / "seed_1").iterdir()))
     assert made == ([0, 1] if harm is None else [0, 1, 1])
