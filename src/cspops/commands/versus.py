@@ -6,7 +6,7 @@ import typer
 
 from cspops.commands.app import LOOK, app
 from cspops.commands.output import print_json, show
-from cspops.commands.runs import PREDICTIONS, hits_of
+from cspops.commands.runs import PREDICTIONS, hits_of, require_repository
 from cspops.errors import DataError
 
 
@@ -21,6 +21,7 @@ def versus(
     from cspops.evaluation.compared_rows import COLUMNS, differences, hits_in
     from cspops.evaluation.predictions import predictions_table
 
+    require_repository()
     if not revision:
         raise DataError("no revision is named", hint="dvc exp show and git branch list revisions")
     mine = predictions_table(PREDICTIONS, COLUMNS, name=str(PREDICTIONS), remake="dvc repro evaluate")

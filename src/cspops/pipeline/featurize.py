@@ -20,6 +20,8 @@ from cspops.pixels.workers import Workers
 from cspops.site import Site
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from cspops.params.graph import FeaturizeView
 
 log = logging.getLogger(__name__)
@@ -51,8 +53,7 @@ def compute(obs_id: Sequence[str], site: Site) -> None:
     reading = read_reading(download)
     device = site.host.torch_device()
     network = load_image_network(pretrain_img, remake=REMAKE).to(device).eval()
-    features = FeatureFile(site.scratch).create(obs_id, network.dim)
-    shards = Shards(site.scratch, len(obs_id), SHARD)
+    features, shards = _begun(obs_id, network.dim, site)
     blocks = ((rows, read_images(download, rows)) for rows in shards.left())
     root = image_root(reading, raw=site.raw, data_root=site.host.data_root)
     about = {name: network.config[name] for name in ("px", "crop", "interpolation")}
@@ -76,10 +77,19 @@ def compute(obs_id: Sequence[str], site: Site) -> None:
 
 def copy(given: GivenFeatures, obs_id: Sequence[str], site: Site) -> None:
     """Copy the features that the data set comes with."""
-    features = FeatureFile(site.scratch).create(obs_id, given.width)
-    shards = Shards(site.scratch, len(obs_id), SHARD)
+    features, shards = _begun(obs_id, given.width, site)
     for rows in shards.left():
         features[rows.start : rows.stop] = given.block(rows)
         features.flush()
         shards.finish(rows)
         log.info(f"featurize: {rows.stop} of {len(obs_id)} rows of given features")
+
+
+def _begun(obs_id: Sequence[str], width: int, site: Site) -> "tuple[np.memmap, Shards]":
+    """Return the matrix as a killed run left it, or a new one, and which of its shards are done."""
+    file, shards = FeatureFile(site.scratch), Shards(site.scratch, len(obs_id), SHARD)
+    features = file.begun(obs_id, width)
+    if features is None:
+        shards.forget()
+        features = file.create(obs_id, width)
+    return features, shards

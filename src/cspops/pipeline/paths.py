@@ -4,13 +4,15 @@ Every stage writes one folder `artifacts/STAGE/` (some of them files under `repo
 place and renamed when it is complete; its `stage.json` records the params it was made with and the sha256 of each file.
 """
 
+import errno
 import hashlib
 import json
+import logging
 import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ from cspops.errors import DataError, EnvironmentProblem
 from cspops.files import replaced, sha256_of
 from cspops.params import VIEWS, Params, recorded
 from cspops.params.graph import NEEDS, StageRecord
+
+log = logging.getLogger(__name__)
 
 RAW = Path("data")
 ARTIFACTS = Path("artifacts")
@@ -74,8 +78,6 @@ def whole_folder(target: Path, facts: Mapping[str, Any]) -> Iterator[Path]:
 
     ``facts`` and the hashes of its files become its stage.json. After an exception ``target`` is as it was.
     """
-    for left_over in target.parent.glob(f".{target.name}.*"):
-        shutil.rmtree(left_over)
     with replaced(target) as new:
         yield new
         files = sorted(path for path in new.rglob("*") if path.is_file() and "reports" not in path.relative_to(new).parts)
@@ -132,12 +134,31 @@ def alone_in(folder: Path, command: str) -> Iterator[None]:
 
     The lock ends with its process, however that ends.
     """
+    with _locked(folder / ".lock", command):
+        yield
+
+
+@contextmanager
+def alone_at(stage: str) -> Iterator[None]:
+    """Lock what a stage writes while the block runs: the same stage in a second process gets an EnvironmentProblem."""
+    with _locked(_progress() / f"{stage}.lock", stage):
+        yield
+
+
+@contextmanager
+def _locked(file: Path, command: str) -> Iterator[None]:
+    file.parent.mkdir(parents=True, exist_ok=True)
     try:
-        held = FileLock(folder / ".lock").acquire(blocking=False)
+        held: AbstractContextManager[object] = FileLock(file).acquire(blocking=False)
     except Timeout:
         raise EnvironmentProblem(
             f"another cspops {command} is at work on the same data", hint="run it again when the other has ended"
         ) from None
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOTSUP):
+            raise
+        log.debug(f"{file.parent} has no locks: whether another cspops {command} is at work is not known")
+        held = nullcontext()
     with held:
         yield
 
