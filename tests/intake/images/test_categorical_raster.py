@@ -1,19 +1,14 @@
 """Codes of a GeoTIFF at positions: in degrees and in metres, without data, and what is refused."""
 
-import sys
-
 import image_files
 import numpy as np
 import pytest
+from affine import Affine
+from rasterio.warp import transform as warp
 
-rasterio = pytest.importorskip("rasterio")
-pytest.importorskip("pyproj")
-from affine import Affine  # noqa: E402
-from rasterio.warp import transform as warp  # noqa: E402
-
-from cspops.errors import DataError, EnvironmentProblem  # noqa: E402
-from cspops.intake.images import categorical_raster  # noqa: E402
-from cspops.intake.images.categorical_raster import NOTHING, open_categorical_raster  # noqa: E402
+from cspops.errors import DataError
+from cspops.intake.images import categorical_raster
+from cspops.intake.images.categorical_raster import NOTHING, open_categorical_raster
 
 H, W = 6, 9
 CODES = (np.arange(H * W).reshape(H, W) % 50 + 100).astype(np.uint8)
@@ -87,10 +82,3 @@ def test_no_file_and_no_raster(tmp_path):
     (tmp_path / "b.tif").write_bytes(b"nothing")
     with pytest.raises(DataError, match=r"b\.tif: raster cannot be opened"):
         open_categorical_raster(tmp_path / "b.tif")
-
-
-def test_without_rasterio_it_says_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "rasterio", None)
-    with pytest.raises(EnvironmentProblem, match="needs the package rasterio") as caught:
-        open_categorical_raster(tmp_path / "a.tif")
-    assert caught.value.hint == "pip install cspops[geo]"

@@ -166,27 +166,20 @@ def with_context(
 
 
 def centroid(wkt: str) -> tuple[float, float] | None:
-    """Return longitude in [-180, 180) and latitude of a polygon's centroid, in the plane of degrees; None for anything else.
-
-    A scene is a few kilometres wide: a polygon with longitudes more than 180 degrees apart crosses the antimeridian.
-    """
+    """Return longitude and latitude of a polygon's centroid, see `centres.centroids`; None for anything else."""
     import numpy as np
     import shapely
+
+    from cspops.intake.centres import centroids
 
     try:
         polygon = shapely.from_wkt(wkt)
     except shapely.errors.ShapelyError:
         return None
-    if polygon is None or polygon.is_empty or polygon.geom_type not in ("Polygon", "MultiPolygon"):
+    if polygon is None or polygon.geom_type not in ("Polygon", "MultiPolygon"):
         return None
-    lon = shapely.get_coordinates(polygon)[:, 0]
-    crosses = bool(lon.max() - lon.min() > 180)
-    if crosses:
-        polygon = shapely.transform(polygon, lambda at: np.column_stack((at[:, 0] % 360, at[:, 1])))
-    centre = polygon.centroid
-    if not (math.isfinite(centre.x) and math.isfinite(centre.y)):
-        return None
-    return (centre.x + 180) % 360 - 180 if crosses else centre.x, centre.y
+    (lon,), (lat,) = centroids(np.array([polygon]))
+    return (float(lon), float(lat)) if math.isfinite(lon) and math.isfinite(lat) else None
 
 
 def _share(part: float) -> float:
