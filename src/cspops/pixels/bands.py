@@ -8,10 +8,24 @@ from PIL import Image
 
 from cspops.pixels.gdal import gdal_alone
 from cspops.pixels.reading import Reading
-from cspops.pixels.unreadable import KIND, NO_BANDS, NO_RANGE, NO_VALUES, TOO_FEW_BANDS, UnreadableImage, refuse_bombs
+from cspops.pixels.unreadable import (
+    DECODED,
+    KIND,
+    NO_BANDS,
+    NO_RANGE,
+    NO_VALUES,
+    TOO_FEW_BANDS,
+    TOO_LARGE,
+    UnreadableImage,
+    refuse_bombs,
+)
 
 FORMATS = ("GTiff", "PNG", "PNM")
 """What GDAL may take a file for: it knows formats that name other files."""
+
+
+PARTS = 2**20
+"""Strips or tiles, which may be so many in a short file: GDAL takes the rows of a long strip for strips."""
 
 
 def by_rasterio(content: bytes, reading: Reading, *, premultiplied: bool = False) -> Image.Image:
@@ -22,21 +36,31 @@ def by_rasterio(content: bytes, reading: Reading, *, premultiplied: bool = False
         reading: which bands become RGB, and from which values.
         premultiplied: the colours are already dark by their alpha, which GDAL does not say.
     """
+    from rasterio.errors import RasterioIOError
     from rasterio.io import MemoryFile
 
-    with gdal_alone(), MemoryFile(content) as memory, memory.open(driver=FORMATS) as opened:
-        sizes = [np.dtype(kind).itemsize for kind in opened.dtypes if "complex" not in kind]
-        refuse_bombs(opened.width, opened.height, opened.count, size=max(sizes, default=16))
-        if _meaning(opened)[0] == "palette":
-            return _by_palette(opened, reading)
-        bands = chosen_bands(reading, opened.count) if reading.bands is not None else _colours(opened)
-        values = list(opened.read(list(bands)))
-        kind = values[0].dtype.kind
-        if kind not in "uif":
-            raise UnreadableImage(KIND, f"values of type {values[0].dtype}")
-        top = None if kind == "f" else top_of(max(_bits(opened, band) for band in bands), signed=kind == "i")
-        made = scaled(values, reading, top, [opened.nodatavals[band - 1] for band in bands])
-        return made if reading.bands is not None or premultiplied else _seen(opened, made)
+    try:
+        with gdal_alone(), MemoryFile(content, filename="image") as memory, memory.open(driver=FORMATS) as opened:
+            _refuse_claims(opened, len(content))
+            return _read(opened, reading, premultiplied=premultiplied)
+    except RasterioIOError as error:
+        raise OSError(str(error.__cause__ or error)) from None  # itself it says "See previous exception"
+
+
+def _read(opened: Any, reading: Reading, *, premultiplied: bool) -> Image.Image:
+    space = opened.tags(ns="IMAGE_STRUCTURE").get("SOURCE_COLOR_SPACE", "")
+    if "LAB" in space:  # GDAL makes colours of it under a light that the file does not name
+        raise UnreadableImage(KIND, f"colours of {space}")
+    if _meaning(opened)[0] == "palette":
+        return _by_palette(opened, reading)
+    bands = chosen_bands(reading, opened.count) if reading.bands is not None else _colours(opened)
+    values = list(opened.read(list(bands)))
+    kind = values[0].dtype.kind
+    if kind not in "uif":
+        raise UnreadableImage(KIND, f"values of type {values[0].dtype}")
+    top = None if kind == "f" else top_of(max(_bits(opened, band) for band in bands), signed=kind == "i")
+    made = scaled(values, reading, top, [opened.nodatavals[band - 1] for band in bands])
+    return made if reading.bands is not None or premultiplied else _seen(opened, made)
 
 
 def chosen_bands(reading: Reading, there: int) -> tuple[int, ...]:
@@ -66,6 +90,19 @@ def scaled(values: list[np.ndarray], reading: Reading, top: float | None, nodata
     if all(value is not None for value in nodata):
         out[np.logical_and.reduce([band == value for band, value in zip(values, nodata, strict=True)])] = 0
     return Image.fromarray(out)
+
+
+def _refuse_claims(opened: Any, length: int) -> None:
+    """Raise UnreadableImage for more pixels, longer parts or more of them than the file can mean, before any is read."""
+    size = max((np.dtype(kind).itemsize for kind in opened.dtypes if "complex" not in kind), default=16)
+    refuse_bombs(opened.width, opened.height, opened.count, size=size)
+    rows, columns = opened.block_shapes[0]
+    parts = -(-opened.height // rows) * -(-opened.width // columns)
+    bands = opened.count if opened.interleaving is not None and opened.interleaving.name == "pixel" else 1
+    if rows * columns * bands * size > DECODED:  # GDAL decodes a part whole, with all its bands
+        raise UnreadableImage(TOO_LARGE, f"{opened.width} x {opened.height} in parts of {columns} x {rows}")
+    if parts > max(length, PARTS):  # each has its place in the file, by some bytes, and costs GDAL some 100
+        raise UnreadableImage(TOO_LARGE, f"{opened.width} x {opened.height} in {parts} parts")
 
 
 def _meaning(opened: Any) -> list[str]:

@@ -19,10 +19,10 @@ from PIL import Image, WebPImagePlugin
 
 from cspops.pixels.bands import by_rasterio, chosen_bands, scaled
 from cspops.pixels.reading import Reading
-from cspops.pixels.tiff import open_tiff
 from cspops.pixels.unreadable import (
     EMPTY,
     EMPTY_CROP,
+    EXTRA_SAMPLES,
     KIND,
     ORIENTATION,
     UnreadableImage,
@@ -104,7 +104,8 @@ def _rgb(content: bytes, reading: Reading) -> Image.Image:
     tags = tiff_tags(content)
     with reasons(content, tags):
         if is_tiff(content):
-            orientation, made = tags.get(ORIENTATION, 1), open_tiff(content, reading, tags)
+            premultiplied = tags.get(EXTRA_SAMPLES) in (1, (1,))
+            orientation, made = tags.get(ORIENTATION, 1), by_rasterio(content, reading, premultiplied=premultiplied)
         else:
             image = Image.open(io.BytesIO(content), formats=FORMATS)
             if _needs_rasterio(image, reading, content):

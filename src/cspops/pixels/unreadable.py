@@ -20,6 +20,8 @@ DECODED = 24 * 10**8
 """Bytes of the three bands, at most, that are decoded. Pillow keeps colour in 4 bytes per pixel, 1 GB for `PIXELS`, and
 holds it up to three times while it is converted and turned: so one worker process stays below some 6 GB, with what GDAL
 adds."""
+SIDE = 10**7
+"""Pillow keeps a pointer for each row, however short, and turning an image makes rows of its columns."""
 BYTES = 2**30
 
 Image.MAX_IMAGE_PIXELS = PIXELS
@@ -33,7 +35,7 @@ LEADS_OUT = "image path leads out of its folder"
 TOO_LONG = "image file is larger than 1 GiB"
 NO_IMAGE = "not an image that can be read"
 ENDS_EARLY = "image ends before it should"
-TOO_LARGE = "image claims more than 250 million pixels, or as much in many bands"
+TOO_LARGE = "image claims more than 250 million pixels, as much in many bands, or a side of more than 10 million"
 NO_RANGE = (
     "image of 32 bits or fractions a value: dataset.folder.images.black and images.white (or dataset.table's) must be set"
 )
@@ -47,7 +49,7 @@ REASONS = (
     TOO_FEW_BANDS, NO_VALUES, KIND, EMPTY_CROP,
 )  # fmt: skip
 
-ORIENTATION = 274
+ORIENTATION, EXTRA_SAMPLES = 274, 338
 _STARTS, _LENGTHS, _TILE_STARTS, _TILE_LENGTHS = _PLACES = 273, 279, 324, 325
 """Tags of TIFF; those of places are tuples, even of one."""
 
@@ -67,7 +69,7 @@ class UnreadableImage(Exception):
 def refuse_bombs(width: int, height: int, bands: int, *, size: int = 1) -> None:
     """Raise UnreadableImage for what would fill the memory, by the size in its head; values have ``size`` bytes."""
     pixels = width * height
-    if pixels > PIXELS or pixels * bands > VALUES or pixels * min(bands, 3) * size > DECODED:
+    if pixels > PIXELS or max(width, height) > SIDE or pixels * bands > VALUES or pixels * min(bands, 3) * size > DECODED:
         raise UnreadableImage(TOO_LARGE, f"{width} x {height}" + (f" x {bands} bands" if bands > 4 else ""))
 
 
