@@ -125,11 +125,26 @@ def test_odd_tags_cost_no_pixel_and_print_nothing(case, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def noisy():
-    """A JPEG in a TIFF, on whose broken data libjpeg remarks; the marker 0xA4 does not exist."""
+def jpeg_tiff(share, marker):
+    """A JPEG in a TIFF with another marker at a share of its data's length."""
     data = encoded(RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8), "TIFF", compression="jpeg")
-    at = data.index(b"\xff\xda")
-    return data[:at] + b"\xff\xa4" + data[at + 2 :]
+    start, end = data.index(b"\xff\xda"), data.rindex(b"\xff\xd9")
+    at = start + int(share * (end - start))
+    return data[:at] + marker + data[at + 2 :]
+
+
+HALF_JPEGS = {
+    "no marker": (jpeg_tiff(0, b"\xff\xa4"), unreadable.NO_IMAGE),
+    "a marker that there is not": (jpeg_tiff(0.5, b"\xff\xa4"), unreadable.ENDS_EARLY),
+    "the end in the middle": (jpeg_tiff(0.5, b"\xff\xd9"), unreadable.ENDS_EARLY),
+}
+
+
+@pytest.mark.parametrize("case", HALF_JPEGS)
+def test_half_a_jpeg_in_a_tiff_is_no_image(case, capfd):
+    data, reason = HALF_JPEGS[case]
+    assert fails(data).startswith(reason)
+    assert capfd.readouterr() == ("", "")
 
 
 def size(data):
@@ -141,11 +156,11 @@ def size(data):
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_libraries_print_nothing_in_worker_processes_either(workers, capfd):
-    """GDAL's XML that is not text is one that rasterio's own callback fails at."""
+    """GDAL's XML that is not text is what rasterio's own callback fails at."""
     xml = by_gdal(PIXELS[None], tags={"place": "here"}).replace(b'name="place"', b'name\xed"place"')
     assert b"\xed" in xml
     with Workers(workers) as pool:
-        first, second = pool.map(size, [xml, noisy()])
+        first, second = pool.map(size, [xml, HALF_JPEGS["no marker"][0]])
     assert first == (5, 4)
     assert second.startswith(unreadable.NO_IMAGE)
     assert capfd.readouterr() == ("", "")

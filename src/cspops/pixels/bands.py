@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from cspops.pixels.gdal import gdal_alone
+from cspops.pixels.gdal import gdal_alone, heard
 from cspops.pixels.reading import Reading
 from cspops.pixels.unreadable import (
     DECODED,
+    ENDS_EARLY,
     KIND,
     NO_BANDS,
     NO_RANGE,
@@ -42,7 +43,10 @@ def by_rasterio(content: bytes, reading: Reading, *, premultiplied: bool = False
     try:
         with gdal_alone(), MemoryFile(content, filename="image") as memory, memory.open(driver=FORMATS) as opened:
             _refuse_claims(opened, len(content))
-            return _read(opened, reading, premultiplied=premultiplied)
+            with heard() as messages:
+                made = _read(opened, reading, premultiplied=premultiplied)
+            _refuse_parts(messages)
+            return made
     except RasterioIOError as error:
         raise OSError(str(error.__cause__ or error)) from None  # itself it says "See previous exception"
 
@@ -103,6 +107,15 @@ def _refuse_claims(opened: Any, length: int) -> None:
         raise UnreadableImage(TOO_LARGE, f"{opened.width} x {opened.height} in parts of {columns} x {rows}")
     if parts > max(length, PARTS):  # each has its place in the file, by some bytes, and costs GDAL some 100
         raise UnreadableImage(TOO_LARGE, f"{opened.width} x {opened.height} in {parts} parts")
+
+
+def _refuse_parts(messages: list[str]) -> None:
+    """Raise for pixels that are not there, though GDAL gave some."""
+    for message in messages:
+        if "premature end" in message.lower():
+            raise UnreadableImage(ENDS_EARLY, message.partition(":")[2])
+        if "signalled an error" in message:
+            raise OSError(message.partition("msg=")[2].strip("'"))
 
 
 def _meaning(opened: Any) -> list[str]:

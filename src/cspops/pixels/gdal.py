@@ -1,5 +1,6 @@
 """GDAL, asked for one file and nothing beside it, and kept from writing on stderr."""
 
+import logging
 import sys
 import threading
 import warnings
@@ -10,6 +11,8 @@ from typing import Any
 _lock = threading.Lock()
 _asked = 0
 _hooks: tuple[Any, Any] = (None, None)
+_level = logging.NOTSET
+_log = logging.getLogger("rasterio._err")
 
 
 @contextmanager
@@ -33,11 +36,12 @@ def gdal_silent() -> Iterator[None]:
     """
     from rasterio.errors import NotGeoreferencedWarning
 
-    global _asked, _hooks
+    global _asked, _hooks, _level
     with _lock:
         _asked += 1
         if _asked == 1:
-            _hooks = sys.excepthook, sys.unraisablehook
+            _hooks, _level = (sys.excepthook, sys.unraisablehook), _log.level
+            _log.setLevel(logging.INFO)  # `heard` wants errors, which are INFO there, since most are raised as well
             sys.excepthook, sys.unraisablehook = _excepthook, _unraisablehook
     try:
         with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning):
@@ -47,6 +51,20 @@ def gdal_silent() -> Iterator[None]:
             _asked -= 1
             if _asked == 0:
                 sys.excepthook, sys.unraisablehook = _hooks
+                _log.setLevel(_level)
+
+
+@contextmanager
+def heard() -> Iterator[list[str]]:
+    """Collect what GDAL says of faults while this thread reads pixels: of half a JPEG, say, it gives the rest as grey."""
+    messages: list[str] = []
+    handler, thread = logging.Handler(), threading.get_ident()
+    handler.emit = lambda record: messages.append(record.getMessage()) if record.thread == thread else None  # type: ignore[method-assign]
+    _log.addHandler(handler)
+    try:
+        yield messages
+    finally:
+        _log.removeHandler(handler)
 
 
 def _excepthook(kind: type[BaseException], error: BaseException, traceback: Any) -> None:
