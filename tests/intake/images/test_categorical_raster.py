@@ -35,6 +35,16 @@ def test_every_pixel_is_found_whatever_the_windows(tmp_path, window, monkeypatch
     assert codes(middles()[:2, :3, None]).shape == (2, 3, 1)
 
 
+@pytest.mark.parametrize("west", [0.0, 179.0, -182.5, 358.0])
+def test_rasters_over_the_date_line_and_from_0_to_360(tmp_path, west):
+    """From 0 with pixels of 40 degrees: all round the Earth."""
+    side = 40.0 if west == 0 else 0.5
+    codes = open_categorical_raster(geotiff(tmp_path / "a.tif", transform=Affine(side, 0, west, 0, -0.5, 50)))
+    row, column = np.mgrid[:H, :W]
+    lon = (west + (column + 0.5) * side + 180) % 360 - 180
+    assert np.array_equal(codes(np.stack((lon, 50 - (row + 0.5) / 2), -1)), CODES)
+
+
 def test_outside_there_is_nothing(tmp_path):
     codes = open_categorical_raster(geotiff(tmp_path / "a.tif"))
     at = np.array([[19.99, 49.0], [24.51, 49.0], [21.0, 50.01], [21.0, 46.99], [-160.0, -49.0], [20.01, 49.99]])

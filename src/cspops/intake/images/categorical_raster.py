@@ -51,11 +51,14 @@ def open_categorical_raster(file: Path) -> Codes:
     except ProjError:
         raise refused(UNKNOWN_CRS.replace("GeoTIFF", "raster").replace("to", "from", 1)) from None
     inverse = ~transform
+    west = transform.c + min(0, transform.a * width) if crs.is_geographic else None
 
     def codes(lonlat: np.ndarray) -> np.ndarray:
         shape = lonlat.shape[:-1]
         lon = (lonlat[..., 0].ravel() + 180) % 360 - 180
         x, y = transformer.transform(lon, lonlat[..., 1].ravel())
+        if west is not None:
+            x = (x - west) % 360 + west  # a raster of degrees may go on over 180, or begin at 0
         with np.errstate(invalid="ignore"):  # infinite where the system of coordinates does not reach
             column = np.floor(inverse.a * x + inverse.b * y + inverse.c)
             row = np.floor(inverse.d * x + inverse.e * y + inverse.f)

@@ -25,6 +25,7 @@ DEPTH = 1000
 """Geometries within geometries, at most: GEOS reads them by recursion, and thousands end the process."""
 
 NESTED_BINARY = re.compile(rb"(?:\x01[\x04-\x0c\xec-\xf4].\0.{5}|\0.\0.[\x04-\x0c\xec-\xf4].{4}){%d}" % DEPTH, re.DOTALL)
+SRID = re.compile(r"^\s*SRID\s*=\s*4326\s*;", re.IGNORECASE)
 NESTED_TEXT = re.compile("COLLECTION", re.IGNORECASE)
 
 
@@ -89,7 +90,7 @@ def positions_of_wkb(geometry: pa.Array, degrees: ToDegrees | None = None) -> Po
 def positions_of_wkt(texts: pa.Array, degrees: ToDegrees | None = None) -> Positions:
     """Return the positions of well-known text; null and blank texts are no geometries."""
     given = [(i, text) for i, text in enumerate(texts.to_pylist()) if text is not None and text.strip()]
-    values = [None if len(NESTED_TEXT.findall(text)) > DEPTH else re.sub(r"^\s*SRID=4326;", "", text) for _, text in given]
+    values = [None if len(NESTED_TEXT.findall(text)) > DEPTH else SRID.sub("", text) for _, text in given]
     nowhere = np.full(len(texts), np.nan)
     rows = np.array([i for i, _ in given], np.int64)
     return _with_shapes(Positions(nowhere, nowhere.copy(), {}, 0), rows, _read(shapely.from_wkt, values), degrees)
@@ -107,6 +108,10 @@ def json_shape(geometry: Any) -> shapely.Geometry:
         return shapely.geometry.shape(geometry)
     except Exception as error:  # shapely raises anything from KeyError to GEOSException at broken geometries
         raise ValueError(str(error)) from None
+
+
+def unknown_system_remark(name: str) -> str:
+    return f"{name}: its reference system is unknown; positions are taken as degrees WGS84"
 
 
 def centroid_remark(name: str, count: int) -> str:

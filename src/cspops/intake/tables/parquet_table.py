@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cspops.errors import DataError
-from cspops.intake.tables.geometry import ToDegrees, centroid_remark, positions_of_wkb, to_degrees
+from cspops.intake.tables.geometry import ToDegrees, centroid_remark, positions_of_wkb, to_degrees, unknown_system_remark
 from cspops.intake.tables.records import Records
 
 BATCH = 50_000
@@ -59,7 +59,7 @@ class ParquetTable:
             )
         crs = column.get("crs", "OGC:CRS84")
         if crs is None:
-            self.remarks.append(f"{self.file.name}: its reference system is unknown; positions are taken as degrees WGS84")
+            self.remarks.append(unknown_system_remark(self.file.name))
             return name, None
         return name, to_degrees(crs, self.file.name)
 
