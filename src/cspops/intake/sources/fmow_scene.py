@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -167,19 +168,14 @@ def with_context(
 
 def centroid(wkt: str) -> tuple[float, float] | None:
     """Return longitude and latitude of a polygon's centroid, see `centres.centroids`; None for anything else."""
-    import numpy as np
-    import shapely
+    import pyarrow as pa
 
-    from cspops.intake.centres import centroids
+    from cspops.intake.tables.geometry import positions_of_wkt
 
-    try:
-        polygon = shapely.from_wkt(wkt)
-    except shapely.errors.ShapelyError:
+    if not (wkt.isascii() and re.match(r"\s*(MULTI)?POLYGON\b", wkt, re.IGNORECASE)):
         return None
-    if polygon is None or polygon.geom_type not in ("Polygon", "MultiPolygon"):
-        return None
-    (lon,), (lat,) = centroids(np.array([polygon]))
-    return (float(lon), float(lat)) if math.isfinite(lon) and math.isfinite(lat) else None
+    (lon,), (lat,), *_ = positions_of_wkt(pa.array([wkt]))
+    return None if math.isnan(lon) else (float(lon), float(lat))
 
 
 def _share(part: float) -> float:
