@@ -22,7 +22,7 @@ def centroids(shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     because it lies round a pole or in pieces all over the Earth, has the centroid of the equal-area azimuthal plane around
     it; nan where it covers the whole Earth, so that no point is its centre.
     """
-    with np.errstate(invalid="ignore"):  # shapes with nan
+    with np.errstate(all="ignore"):  # shapes with nan, or of 1e300
         lon, lat = _in_plane(shapes)
         west, south, east, north = shapely.bounds(shapes).T
         degrees = (west >= -360) & (east <= 540) & (south >= -90.001) & (north <= 90.001)  # else a fault to be found later
@@ -55,11 +55,21 @@ def _from(start: float, lon: np.ndarray) -> np.ndarray:
 
 
 def _in_plane(shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    centres = shapely.centroid(shapes)
+    centres = _centroid(shapes)
     x, y = np.full(len(centres), np.nan), np.full(len(centres), np.nan)
     there = ~(shapely.is_empty(centres) | shapely.is_missing(centres))
     x[there], y[there] = shapely.get_x(centres[there]), shapely.get_y(centres[there])
     return x, y
+
+
+def _centroid(shapes: np.ndarray) -> np.ndarray:
+    """Return points, None for a shape that GEOS does not take, such as one with an infinite vertex."""
+    try:
+        return np.asarray(shapely.centroid(shapes), object)
+    except shapely.errors.GEOSException:
+        return (
+            np.array([None]) if len(shapes) == 1 else np.concatenate([_centroid(shapes[i : i + 1]) for i in range(len(shapes))])
+        )
 
 
 def _of_wide(shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -79,6 +79,17 @@ def test_each_geometry_alone_as_among_others(name):
     assert made.reasons == ({} if reason is None else {0: reason})
 
 
+@pytest.mark.parametrize("number", [1e308, -1e300, np.inf])
+@pytest.mark.parametrize("system", ["EPSG:4326", "EPSG:3857", "EPSG:3413"])
+def test_coordinates_that_are_no_place_spoil_their_own_row_alone(number, system):
+    ring = SQUARE[:29] + struct.pack("<dd", number, number) + SQUARE[45:]
+    line = struct.pack("<BII4d", 1, 2, 2, 0, 0, number, 1)
+    made = positions_of_wkb(pa.array([SQUARE, ring, line, SQUARE], pa.binary()), to_degrees(system, "t"))
+    assert np.isfinite(made.lon[[0, 3]]).all()
+    if system == "EPSG:4326":  # others bring what is far away to a pole
+        assert all(row in made.reasons or not abs(made.lon[row]) <= 360 for row in (1, 2))
+
+
 TEXTS = {
     "POINT (1.5 -2.5)": ((1.5, -2.5), None),
     "point z(1.5 -2.5 9)": ((1.5, -2.5), None),

@@ -124,7 +124,7 @@ def _read(read: Callable[..., Any], values: list[Any]) -> np.ndarray:
     """Return shapes, None for what cannot be read: all at once, or one by one where one raises, as curved ones do."""
     if not values:
         return np.array([], object)
-    with np.errstate(invalid="ignore"):  # coordinates of nan
+    with np.errstate(all="ignore"):  # coordinates of nan, or of 1e300
         try:
             return np.asarray(read(values, on_invalid="ignore"), object)
         except Exception:  # GEOSException, NotImplementedError, UnicodeError ...
