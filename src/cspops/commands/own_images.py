@@ -132,7 +132,10 @@ def folder_and_table(path: Path) -> tuple[Path, str | None]:
     if not path.exists():
         raise DataError(f"{path} does not exist", hint="name a folder of images, or a table of them")
     if not path.is_file() or table_format(path) is None:
-        raise DataError(f"{path} is neither a folder nor a table", hint="tables: CSV, TSV, Parquet, GeoJSON, GeoParquet")
+        raise DataError(
+            f"{path} is neither a folder nor a table",
+            hint="tables: CSV, TSV, Parquet, GeoJSON, GeoParquet, GeoPackage, shapefile",
+        )
     return path.parent, path.name
 
 
