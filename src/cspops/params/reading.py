@@ -58,7 +58,7 @@ def checked(raw: Mapping[str, Any], file: Path) -> Params:
         ) from None
     except ValidationError as error:
         lines = [f"{file.name}: {line}" for line in _explain(error)]
-        raise ParamsError("\n".join(lines), hint="fix params.yaml, or git restore params.yaml") from None
+        raise ParamsError(lines, hint="fix params.yaml, or git restore params.yaml") from None
     chosen = {f"{path}.{value_at(params, key)}": key for path, key in CHOICES.items()}
     missing = [
         f"{file.name}: {section}: the section is missing; {key} is {value_at(params, key)}"
@@ -66,7 +66,7 @@ def checked(raw: Mapping[str, Any], file: Path) -> Params:
         if value_at(params, section) is None
     ]
     if missing:
-        raise ParamsError("\n".join(missing), hint=f"copy its lines from {TEMPLATE}")
+        raise ParamsError(missing, hint=f"copy its lines from {TEMPLATE}")
     return params
 
 

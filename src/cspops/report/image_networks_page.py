@@ -5,6 +5,7 @@ from typing import Any, NotRequired, TypedDict
 
 from cspops.report.page import MEANINGS
 from cspops.report.tables import TITLES, Mean, as_text, cell, markdown, ratio_title
+from cspops.terminal import visible
 
 
 class About(TypedDict):
@@ -165,7 +166,7 @@ def page(document: NetworksDocument) -> str:
         _table(setting_rows(document), text_columns=4),
         f"Probe: L2 one of {', '.join(f'{one:g}' for one in probe['l2'])}, at most {probe['max_iterations']} iterations.",
     ]
-    return "\n\n".join(parts) + "\n"
+    return visible("\n\n".join(parts), keep="\n") + "\n"
 
 
 def _table(rows: list[list[str]], *, text_columns: int) -> str:

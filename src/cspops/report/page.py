@@ -27,6 +27,7 @@ from cspops.report.tables import (
     region_rows,
     region_title,
 )
+from cspops.terminal import visible
 
 LEAST_ROWS = 50
 """Regions of fewer rows are not named in a sentence."""
@@ -89,7 +90,7 @@ def page(material: Material) -> str:
             kept=material.drawn.kept,
         ),
     ]
-    return "\n\n".join(parts) + "\n"
+    return visible("\n\n".join(parts), keep="\n") + "\n"
 
 
 def _priors(models: Models) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import TypedDict
 
 from cspops.report.tables import markdown
+from cspops.terminal import visible
 
 
 class Number(TypedDict):
@@ -134,7 +135,7 @@ def page(document: TableDocument) -> str:
         "## Runs",
         markdown(_run_rows(document), text_columns=4),
     ]
-    return "\n\n".join(parts) + "\n"
+    return visible("\n\n".join(parts), keep="\n") + "\n"
 
 
 def _ours(cell: Cell) -> str:
