@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from cspops.files import replaced, whole, write_whole
+from cspops.files import no_formula, replaced, whole, write_whole
 
 
 def test_a_file_is_replaced_by_the_last_text(tmp_path: Path) -> None:
@@ -30,3 +30,17 @@ def test_what_a_folder_held_is_gone_when_a_new_one_takes_its_place_and_stays_aft
         (new / "c").touch()
         raise RuntimeError
     assert [path.name for path in folder.iterdir()] == ["b"] and len(list(folder.parent.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["=cmd|' /C calc'!A0", "+1+1", "-1+1", "- none", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1", "=1", "-", "-²"]
+)
+def test_a_text_that_a_spreadsheet_would_compute_is_quoted(text: str) -> None:
+    assert no_formula(text) == f"'{text}"
+
+
+@pytest.mark.parametrize(
+    "cell", ["-12.5", "+7", "-.5", "-1.", "-1e-05", "a=b", "'=1", " =1", "", "\N{MINUS SIGN}1", -12.5, 0, None]
+)
+def test_numbers_and_other_cells_are_as_they_are(cell: object) -> None:
+    assert no_formula(cell) is cell

@@ -20,6 +20,7 @@ from cspops.report.tables import (
     as_text,
     counted,
     interval_rows,
+    joined,
     markdown,
     metric_rows,
     percent,
@@ -27,7 +28,6 @@ from cspops.report.tables import (
     region_rows,
     region_title,
 )
-from cspops.terminal import visible
 
 LEAST_ROWS = 50
 """Regions of fewer rows are not named in a sentence."""
@@ -90,7 +90,7 @@ def page(material: Material) -> str:
             kept=material.drawn.kept,
         ),
     ]
-    return visible("\n\n".join(parts), keep="\n") + "\n"
+    return joined(parts)
 
 
 def _priors(models: Models) -> list[str]:

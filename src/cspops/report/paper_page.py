@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from typing import TypedDict
 
-from cspops.report.tables import markdown
-from cspops.terminal import visible
+from cspops.report.tables import joined, markdown
 
 
 class Number(TypedDict):
@@ -135,7 +134,7 @@ def page(document: TableDocument) -> str:
         "## Runs",
         markdown(_run_rows(document), text_columns=4),
     ]
-    return visible("\n\n".join(parts), keep="\n") + "\n"
+    return joined(parts)
 
 
 def _ours(cell: Cell) -> str:
