@@ -35,6 +35,11 @@ def raises(error: BaseException) -> Callable[[], None]:
     return act
 
 
+def chained(error: BaseException, cause: BaseException) -> BaseException:
+    error.__cause__ = cause
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
@@ -43,6 +48,7 @@ def raises(error: BaseException) -> Callable[[], None]:
         (DataError("[red]x[/] :warning:"), 3, "error: [red]x[/] :warning:\n"),
         (MemoryError(), 4, "error: not enough memory\nhint: "),
         (MemoryError("Unable to allocate 8 TiB"), 4, "error: not enough memory: Unable to allocate 8 TiB\n"),
+        (chained(SystemError("error return without exception set"), MemoryError()), 4, "error: not enough memory\n"),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: x"), 4, "error: not enough memory: [enforce"),
         (RuntimeError("CUDA out of memory. Tried"), 4, "error: not enough memory: CUDA"),
         (RuntimeError("can't start new thread"), 4, "error: not enough memory: can't"),

@@ -79,7 +79,7 @@ def _run() -> int:
         return end(of_usage(error)) if error.format_message() else ParamsError.code  # no message: it was help
     except typer.Abort:
         return end(CspopsError("the command was broken off"))
-    except (OSError, ImportError, MemoryError, RuntimeError) as error:
+    except Exception as error:
         problem = lacking(error)
         if problem is None:
             raise

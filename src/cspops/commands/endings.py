@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import typer
@@ -28,15 +29,26 @@ def end(error: CspopsError) -> int:
 
 def lacking(error: BaseException) -> EnvironmentProblem | None:
     """Return what the machine lacks, or None where the error is not about that."""
-    said = next(iter(str(error).splitlines()), "")[:200]
-    if isinstance(error, MemoryError) or MEMORY.search(str(error)):
-        why = f": {said}" if said else ""
-        return EnvironmentProblem(f"not enough memory{why}", hint="free some memory; ulimit -v shows a limit that is set")
+    for one in _chain(error):  # libraries make other errors of a MemoryError
+        if isinstance(one, MemoryError) or MEMORY.search(str(one)):
+            why = f": {_said(one)}" if _said(one) else ""
+            return EnvironmentProblem(f"not enough memory{why}", hint="free some memory; ulimit -v shows a limit that is set")
+    said = _said(error)
     if isinstance(error, ImportError):
         return EnvironmentProblem(f"a package cannot be loaded: {said}", hint="pip install --force-reinstall cspops")
     if isinstance(error, OSError):
         return EnvironmentProblem(f"{error.strerror or said}{f': {error.filename}' if error.filename else ''}")
     return None
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _said(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), "")[:200]
 
 
 def of_usage(error: typer.TyperException) -> CspopsError:

@@ -4,6 +4,7 @@ A run is a revision with a reports/run.json, whose metrics.json is the one that 
 name of the revision nor its present params.yaml matters.
 """
 
+import os
 import re
 import subprocess
 from collections.abc import Iterable
@@ -44,7 +45,7 @@ def commit_of(name: str) -> str | None:
 def revisions() -> list[tuple[str, str, str]]:
     """Return commit, name and date of HEAD, of DVC's experiments, then of the branches: newest first, each commit once."""
     commit, date = _lines("log", "-1", "--format=%H\t%cs")[0].split("\t")
-    branch = _git("symbolic-ref", "--short", "-q", "HEAD").stdout.decode().strip()
+    branch = os.fsdecode(_git("symbolic-ref", "--short", "-q", "HEAD").stdout).strip()
     named = {commit: (commit, branch or "HEAD", date)}
     form = "--format=%(objectname)\t%(committerdate:short)\t%(refname)"
     for line in _lines("for-each-ref", "--sort=-committerdate", form, "refs/exps"):
@@ -139,4 +140,4 @@ def _lines(*arguments: str) -> list[str]:
     if done.returncode:
         lines = done.stderr.decode(errors="replace").strip().splitlines()
         raise CspopsError(f"git {arguments[0]} failed: {lines[-1] if lines else done.returncode}")
-    return done.stdout.decode().splitlines()
+    return os.fsdecode(done.stdout).splitlines()

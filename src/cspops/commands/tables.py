@@ -218,7 +218,8 @@ def _records(table: "PaperTable", commits: list[str]) -> list[Any]:
 def _dvc(*arguments: str) -> str:
     """Run DVC and return its output; raise a CspopsError with its last line when it fails."""
     command = [sys.executable, "-m", "dvc", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"COLUMNS": "200"})
+    environment = os.environ | {"COLUMNS": "200"}
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False, env=environment)
     if done.returncode:
         lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
         errors = [line for line in lines if line.startswith("ERROR")] or lines or [f"exit code {done.returncode}"]
