@@ -69,7 +69,7 @@ def show(title: str, rows: Sequence[Sequence[Cell]], *, text_columns: int) -> No
     header, *body = rows
     table = Table(title=shown(title) if title else None, header_style="bold")
     for number, column in enumerate(header):
-        table.add_column(shown(column), justify="left" if number < text_columns else "right")
+        table.add_column(shown(column), justify="left" if number < text_columns else "right", overflow="fold")
     for row in body:
         table.add_row(*map(shown, row))
     console = Console(width=width())
