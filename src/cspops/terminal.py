@@ -11,7 +11,6 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from typing import TextIO
 
 from cspops.errors import EnvironmentProblem, ReaderGone
 
@@ -36,8 +35,10 @@ def _escape(letter: str) -> str:
 
 def note(line: str) -> None:
     """Print one line on stderr, if that can be written."""
-    with contextlib.suppress(OSError, ValueError):
+    try:
         print(visible(line), file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        _into_the_void("stderr")
 
 
 def say(*lines: str) -> None:
@@ -77,7 +78,7 @@ def _writing() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        _into_the_void(sys.stdout)
+        _into_the_void("stdout")
         if isinstance(error, BrokenPipeError):
             raise ReaderGone("nobody reads the output") from None
         raise EnvironmentProblem(
@@ -93,11 +94,12 @@ def lines_of_stdin() -> Iterator[str]:
     yield from sys.stdin
 
 
-def _into_the_void(stream: TextIO) -> None:
+def _into_the_void(name: str) -> None:
     """Make what the stream still holds, which the interpreter writes when it ends, go nowhere."""
     with contextlib.suppress(OSError, ValueError):
+        number = getattr(sys, name).fileno()
         void = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(void, stream.fileno())
+        os.dup2(void, number)
         os.close(void)
 
 
