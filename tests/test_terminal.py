@@ -127,6 +127,13 @@ def test_paths_on_stdin_are_read_as_arguments_are(monkeypatch: pytest.MonkeyPatc
         assert [line.rstrip() for line in lines_of_stdin()] == ["é.png", os.fsdecode(b"caf\xe9.png")]
 
 
+def test_a_stdin_that_cannot_be_read_is_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with (tmp_path / "file").open("w") as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        with pytest.raises(EnvironmentProblem, match="standard input cannot be read"):
+            next(lines_of_stdin())
+
+
 @pytest.mark.parametrize(
     ("columns", "kept"),
     [

@@ -88,10 +88,13 @@ def _writing() -> Iterator[None]:
 
 
 def lines_of_stdin() -> Iterator[str]:
-    """Yield the lines of standard input; EnvironmentProblem where it is closed."""
+    """Yield the lines of standard input; EnvironmentProblem where it is closed, or not for reading."""
     if sys.stdin is None:
         raise EnvironmentProblem("standard input is closed: - reads paths from it", hint="find photos/ | cspops predict -")
-    yield from sys.stdin
+    try:
+        yield from sys.stdin
+    except OSError as error:
+        raise EnvironmentProblem(f"standard input cannot be read: {error.strerror or error}") from None
 
 
 def _into_the_void(name: str) -> None:
