@@ -53,8 +53,14 @@ def test_a_data_root_that_is_none_is_a_sentence(monkeypatch, value, says):
     assert caught.value.hint == "set it to another value, or unset CSPOPS_DATA_ROOT"
 
 
+def test_portable_is_yes_or_no(monkeypatch):
+    monkeypatch.setenv("CSPOPS_PORTABLE", "ja\x1b")
+    with pytest.raises(EnvironmentProblem, match=r"^CSPOPS_PORTABLE=ja\x1b: .*'0' or '1'"):
+        read_host()
+
+
 def test_a_variable_that_nothing_reads_is_said_with_the_one_that_is_meant(monkeypatch, said):
-    for name in ("CSPOPS_DATAROOT", "CSPOPS_FOO", "CSPOPS_QUIET", "CSPOPS_TEST_X", "CSPOPS_NPROC"):
+    for name in ("CSPOPS_DATAROOT", "CSPOPS_FOO", "CSPOPS_QUIET", "CSPOPS_TEST_X", "CSPOPS_PORTABLE"):
         monkeypatch.setenv(name, "1")
     expected = [
         "nothing reads the variable CSPOPS_DATAROOT; did you mean CSPOPS_DATA_ROOT?",

@@ -2,15 +2,16 @@
 
 CSPOPS_DEVICE      auto (a GPU where there is one), cpu, cuda, cuda:1 ...
 CSPOPS_DATA_ROOT   folder of images that the catalogue names by path
-CSPOPS_WORKERS     processes that decode images: auto (one per core for images in files, none for images in the catalogue),
-                   0 (decode in the stage's own process), 1, 2 ...
+CSPOPS_WORKERS     processes that decode images, or train seeds and label ratios side by side: auto (one per core; images in
+                   the catalogue need none), 0 (the stage's own process does it), 1, 2 ...
+CSPOPS_PORTABLE    1 (see `cspops.numerics`) or 0
 CSPOPS_NPROC       processes that fine-tune the image network together: 1, 2 ..., auto (one per GPU, 1 where there is none)
 """
 
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -35,6 +36,8 @@ class Host(BaseSettings):
     data_root: Path = Path()
     workers: str = "auto"
     nproc: str = "1"
+    portable: Literal["0", "1"] = "1"
+    """As `numerics` has read it, before any library was loaded."""
 
     @field_validator("data_root", mode="before")
     @classmethod
@@ -87,6 +90,10 @@ class Host(BaseSettings):
                 f"CSPOPS_WORKERS={self.workers} is not a number of processes", hint="set it to auto, 0, 1, 2 ..."
             )
         return int(self.workers)
+
+    def side_by_side(self) -> int:
+        """Return how many processes of one thread work beside one another, each on a seed and label ratio of its own."""
+        return 1 if self.torch_device().type != "cpu" or self.processes() > 1 else max(1, self.decoders(by_path=True))
 
     def processes(self) -> int:
         """Return how many processes train together; EnvironmentProblem for nonsense, and for more than there are GPUs."""
