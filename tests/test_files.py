@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from cspops.errors import EnvironmentProblem
-from cspops.files import replaced, whole, write_whole
+from cspops.files import no_formula, replaced, whole, write_whole
 
 
 def test_a_file_is_replaced_by_the_last_text(tmp_path: Path) -> None:
@@ -222,3 +222,17 @@ def test_an_empty_folder_without_a_lock_goes_after_a_minute(tmp_path: Path) -> N
         os.utime(left, (time.time() - age,) * 2)
     write_whole(tmp_path / "file", "text")
     assert sorted(path.name for path in tmp_path.iterdir()) == [".file.new-aaaaaaaa", "file"]
+
+
+@pytest.mark.parametrize(
+    "text", ["=cmd|' /C calc'!A0", "+1+1", "-1+1", "- none", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1", "=1", "-", "-²"]
+)
+def test_a_text_that_a_spreadsheet_would_compute_is_quoted(text: str) -> None:
+    assert no_formula(text) == f"'{text}"
+
+
+@pytest.mark.parametrize(
+    "cell", ["-12.5", "+7", "-.5", "-1.", "-1e-05", "a=b", "'=1", " =1", "", "\N{MINUS SIGN}1", -12.5, 0, None]
+)
+def test_numbers_and_other_cells_are_as_they_are(cell: object) -> None:
+    assert no_formula(cell) is cell

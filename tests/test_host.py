@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from cspops.errors import EnvironmentProblem
-from cspops.host import Host
+from cspops.host import Host, unknown_variables
+from cspops.pipeline.run import read_host
 
 
 def test_as_many_decoders_as_cores_for_images_in_files_and_none_for_others():
@@ -22,7 +23,7 @@ def test_decoders_as_asked_for(monkeypatch, by_path, number):
     assert Host().decoders(by_path=by_path) == number
 
 
-@pytest.mark.parametrize("wrong", ["-1", "2.0", "two", "", " 3", "²", "1e3"])
+@pytest.mark.parametrize("wrong", ["-1", "2.0", "two", "", " 3", "²", "1e3", "99999", "9" * 5000, "\udcff"])
 def test_other_numbers_of_decoders_are_an_error(monkeypatch, wrong):
     monkeypatch.setenv("CSPOPS_WORKERS", wrong)
     with pytest.raises(EnvironmentProblem, match=f"CSPOPS_WORKERS={wrong} is not a number of processes") as caught:
@@ -42,8 +43,40 @@ def test_a_data_root_is_a_folder_or_to_be_made(monkeypatch, tmp_path):
     monkeypatch.setenv("CSPOPS_DATA_ROOT", "~/big")
     assert Host().data_root == tmp_path / "big"
     monkeypatch.setenv("CSPOPS_DATA_ROOT", "")
-    with pytest.raises(ValueError, match="CSPOPS_DATA_ROOT is empty"):
-        Host()
+
+
+@pytest.mark.parametrize(("value", "says"), [("", "it is empty"), ("~no such user/x", "is not known here")])
+def test_a_data_root_that_is_none_is_a_sentence(monkeypatch, value, says):
+    monkeypatch.setenv("CSPOPS_DATA_ROOT", value)
+    with pytest.raises(EnvironmentProblem, match=f"^CSPOPS_DATA_ROOT={value}: .*{says}") as caught:
+        read_host()
+    assert caught.value.hint == "set it to another value, or unset CSPOPS_DATA_ROOT"
+
+
+def test_portable_is_yes_or_no(monkeypatch):
+    monkeypatch.setenv("CSPOPS_PORTABLE", "ja\x1b")
+    with pytest.raises(EnvironmentProblem, match=r"^CSPOPS_PORTABLE=ja\x1b: .*'0' or '1'"):
+        read_host()
+
+
+def test_a_variable_that_nothing_reads_is_said_with_the_one_that_is_meant(monkeypatch, said):
+    for name in ("CSPOPS_DATAROOT", "CSPOPS_FOO", "CSPOPS_QUIET", "CSPOPS_TEST_X", "CSPOPS_PORTABLE"):
+        monkeypatch.setenv(name, "1")
+    expected = [
+        "nothing reads the variable CSPOPS_DATAROOT; did you mean CSPOPS_DATA_ROOT?",
+        "nothing reads the variable CSPOPS_FOO",
+    ]
+    assert unknown_variables() == expected
+    read_host()
+    assert said == expected
+
+
+@pytest.mark.parametrize("device", ["", "meta", "hpu", "CPU", "a\nb", "\x1b", "\udcff", "9" * 5000])
+def test_a_device_that_is_none_is_a_sentence(monkeypatch, device):
+    monkeypatch.setenv("CSPOPS_DEVICE", device)
+    with pytest.raises(EnvironmentProblem, match="cannot be used: ") as caught:
+        Host().torch_device()
+    assert len(caught.value.message) < 250
 
 
 def test_one_process_unless_asked(monkeypatch):
@@ -62,7 +95,7 @@ def test_a_process_has_a_gpu_of_its_own(monkeypatch):
         Host(device="cuda", nproc="3").processes()
 
 
-@pytest.mark.parametrize("wrong", ["-1", "0", "two", "", "²"])
+@pytest.mark.parametrize("wrong", ["-1", "0", "two", "", "²", "99999", "9" * 5000, "\udcff"])
 def test_other_numbers_of_processes_are_an_error(monkeypatch, wrong):
     monkeypatch.setenv("CSPOPS_NPROC", wrong)
     with pytest.raises(EnvironmentProblem, match=f"CSPOPS_NPROC={wrong} is not a number of processes"):

@@ -1,3 +1,4 @@
+import io
 import logging
 
 import pytest
@@ -43,6 +44,16 @@ def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch, said: list[str], t
     with Meter("f", 10, every=0.0) as meter:
         meter.to(5, 20)
     assert (said == []) == terminal
+
+
+def test_a_name_on_a_bar_is_no_markup_and_steers_nothing(monkeypatch: pytest.MonkeyPatch, said: list[str]) -> None:
+    stderr = io.StringIO()
+    monkeypatch.setattr(stderr, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stderr", stderr)
+    monkeypatch.setenv("NO_COLOR", "1")
+    with Meter("[red]a\x9b[/]", 10) as meter:
+        meter.to(5)
+    assert r"[red]a\x9b[/]" in stderr.getvalue()
 
 
 def test_what_is_not_to_be_shown_is_not(said: list[str]) -> None:

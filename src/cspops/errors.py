@@ -4,24 +4,26 @@ CspopsError                 exit code 1   something failed
 ├── ParamsError             exit code 2   params.yaml (or the command line) asks for something impossible
 ├── DataError               exit code 3   an input, a model or an artefact is missing, stale or broken
 │   └── NotThere                        a file of a published set that can be fetched, or put there
-└── EnvironmentProblem      exit code 4   this machine lacks something: a device, a package, disk space
+├── EnvironmentProblem      exit code 4   this machine lacks something: a device, a package, disk space
+└── ReaderGone              exit code 141 nobody reads what we print, as after `| head`: nothing is said
 """
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 
 class CspopsError(Exception):
-    """A failure with a sentence for the user and, where there is one, the way out."""
+    """A failure with a sentence for the user, or several lines, and, where there is one, the way out."""
 
     code = 1
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
+    def __init__(self, message: str | Sequence[str], *, hint: str | None = None) -> None:
+        self.lines = (message,) if isinstance(message, str) else tuple(message)
+        self.message = "\n".join(self.lines)
         self.hint = hint
+        super().__init__(self.message)
 
 
 class ParamsError(CspopsError):
@@ -48,6 +50,12 @@ class EnvironmentProblem(CspopsError):
     """The machine cannot do what a CSPOPS_* setting asks."""
 
     code = 4
+
+
+class ReaderGone(CspopsError):
+    """The pipe that we print into has no reader any more."""
+
+    code = 141  # as a shell reports a command that SIGPIPE ended
 
 
 @contextmanager

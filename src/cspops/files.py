@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all, whenever the process is killed, and the hash of a file."""
+"""Files and folders that appear whole or not at all, whenever the process is killed; hashes of files, cells of tables."""
 
 import errno
 import glob
@@ -174,3 +174,14 @@ def sha256_of(file: Path) -> str:
     """Return the hash of a file's content."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
+NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+
+
+def no_formula(cell: object) -> object:
+    """Return a cell for CSV or TSV: a text that a spreadsheet would compute with ' before it, anything else as it is."""
+    if isinstance(cell, str) and FORMULA.match(cell) and not NUMBER.fullmatch(cell):
+        return f"'{cell}"
+    return cell

@@ -4,20 +4,27 @@ CSPOPS_DEVICE      auto (a GPU where there is one), cpu, cuda, cuda:1 ...
 CSPOPS_DATA_ROOT   folder of images that the catalogue names by path
 CSPOPS_WORKERS     processes that decode images, or train seeds and label ratios side by side: auto (one per core; images in
                    the catalogue need none), 0 (the stage's own process does it), 1, 2 ...
+CSPOPS_PORTABLE    1 (see `cspops.numerics`) or 0
 CSPOPS_NPROC       processes that fine-tune the image network together: 1, 2 ..., auto (one per GPU, 1 where there is none)
 """
 
 import os
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from cspops.errors import EnvironmentProblem
+from cspops.errors import EnvironmentProblem, nearest
 
 if TYPE_CHECKING:
     import torch
+
+NUMBER = re.compile("[0-9]{1,4}")
+"""Of processes."""
+OF_OPTIONS = ("CSPOPS_QUIET", "CSPOPS_VERBOSE")
+OF_TESTS = "CSPOPS_TEST_"
 
 
 class Host(BaseSettings):
@@ -29,13 +36,20 @@ class Host(BaseSettings):
     data_root: Path = Path()
     workers: str = "auto"
     nproc: str = "1"
+    portable: Literal["0", "1"] = "1"
+    """As `numerics` has read it, before any library was loaded."""
 
     @field_validator("data_root", mode="before")
     @classmethod
     def _some_folder(cls, value: object) -> object:
         if value == "":
-            raise ValueError("CSPOPS_DATA_ROOT is empty: it names a folder, or is not set at all")
-        return Path(value).expanduser() if isinstance(value, str) else value
+            raise ValueError("it is empty, and names a folder or is not set at all")
+        if not isinstance(value, str):
+            return value
+        try:
+            return Path(value).expanduser()
+        except RuntimeError:
+            raise ValueError("whose home folder that is, is not known here") from None
 
     def required_data_root(self, what: str) -> Path:
         """Return CSPOPS_DATA_ROOT for what cannot do without; EnvironmentProblem when it is not set, or names a file."""
@@ -59,10 +73,10 @@ class Host(BaseSettings):
         try:
             device = torch.device(self.device)
             torch.zeros(1, device=device).item()
-        except (RuntimeError, AssertionError) as error:
-            reason = str(error).splitlines()[0][:120]
+        except (RuntimeError, AssertionError, ImportError, ValueError) as error:
+            reason = next(iter(str(error).splitlines()), type(error).__name__)[:120]
             raise EnvironmentProblem(
-                f"CSPOPS_DEVICE={self.device} cannot be used: {reason}", hint="set it to cpu, cuda or auto"
+                f"CSPOPS_DEVICE={self.device[:60]} cannot be used: {reason}", hint="set it to cpu, cuda or auto"
             ) from None
         return device
 
@@ -71,7 +85,7 @@ class Host(BaseSettings):
         if self.workers == "auto":
             cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
             return cores if by_path else 0
-        if not (self.workers.isascii() and self.workers.isdecimal()):
+        if not NUMBER.fullmatch(self.workers):
             raise EnvironmentProblem(
                 f"CSPOPS_WORKERS={self.workers} is not a number of processes", hint="set it to auto, 0, 1, 2 ..."
             )
@@ -89,7 +103,7 @@ class Host(BaseSettings):
         gpus = 0 if device.type != "cuda" else 1 if device.index is not None else torch.cuda.device_count()
         if self.nproc == "auto":
             return max(1, gpus)
-        if not (self.nproc.isascii() and self.nproc.isdecimal() and int(self.nproc)):
+        if not (NUMBER.fullmatch(self.nproc) and int(self.nproc)):
             raise EnvironmentProblem(f"CSPOPS_NPROC={self.nproc} is not a number of processes", hint="set it to auto, 1, 2 ...")
         if device.type == "cuda" and int(self.nproc) > gpus:
             raise EnvironmentProblem(
@@ -97,3 +111,15 @@ class Host(BaseSettings):
                 hint="set CSPOPS_NPROC=auto, or CSPOPS_DEVICE=cpu",
             )
         return int(self.nproc)
+
+
+def unknown_variables() -> list[str]:
+    """Return a sentence on each CSPOPS_* variable that is set and that nothing reads."""
+    known = [*(f"CSPOPS_{name.upper()}" for name in Host.model_fields), *OF_OPTIONS]
+    unknown = sorted(
+        name for name in os.environ if name.startswith("CSPOPS_") and not name.startswith(OF_TESTS) and name not in known
+    )
+    near = {name: nearest(name, known, cutoff=0.8) for name in unknown}
+    return [
+        f"nothing reads the variable {name}" + (f"; did you mean {near[name][0]}?" if near[name] else "") for name in unknown
+    ]

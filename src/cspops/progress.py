@@ -3,10 +3,13 @@
 import logging
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TypeVar
+
+from cspops.terminal import note, visible
 
 Item = TypeVar("Item")
 
@@ -28,7 +31,7 @@ class Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write it."""
         name = "warning: " if record.levelno >= logging.WARNING else ""
-        print(f"{name}{record.getMessage()}", file=sys.stderr, flush=True)
+        note(f"{name}{record.getMessage()}")
 
 
 def show_from(level: int) -> None:
@@ -37,6 +40,26 @@ def show_from(level: int) -> None:
     ours.setLevel(level)
     if not any(isinstance(handler, Lines) for handler in ours.handlers):
         ours.addHandler(Lines())
+
+
+@contextmanager
+def libraries_in_our_log() -> Iterator[None]:
+    """Log what libraries warn of, each as one line, instead of what they and the interpreter would print."""
+
+    def warned(message: Warning | str, category: type[Warning], *where: object) -> None:
+        log.warning(f"{category.__name__}: {' '.join(str(message).split())}")
+
+    def ignored(problem: "sys.UnraisableHookArgs") -> None:
+        log.debug(f"ignored: {problem.exc_type.__name__} in {problem.object!r}: {problem.exc_value}")
+
+    last, hook = logging.lastResort, sys.unraisablehook
+    with warnings.catch_warnings():
+        logging.lastResort, sys.unraisablehook = Lines(logging.WARNING), ignored
+        warnings.showwarning = warned  # type: ignore[assignment]
+        try:
+            yield
+        finally:
+            logging.lastResort, sys.unraisablehook = last, hook
 
 
 @contextmanager
@@ -86,7 +109,8 @@ class Meter:
         self._shown, self._every, self._clock, self._last = shown, every, clock, clock()
         self._is_bar = shown and log.isEnabledFor(logging.INFO) and sys.stderr.isatty()
         amount = progress.DownloadColumn() if unit == "bytes" else progress.MofNCompleteColumn()
-        columns = (progress.TextColumn("{task.description}"), progress.BarColumn(), amount, progress.TimeRemainingColumn())
+        title = progress.TextColumn("{task.description}", markup=False)
+        columns = (title, progress.BarColumn(), amount, progress.TimeRemainingColumn())
         self._bar = progress.Progress(
             *columns,
             console=Console(stderr=True),
@@ -95,7 +119,7 @@ class Meter:
             redirect_stdout=False,
             disable=not self._is_bar,
         )
-        self._bar.add_task(name, total=total)
+        self._bar.add_task(visible(name), total=total)
         (self._task,) = self._bar.tasks
 
     def __enter__(self) -> "Meter":

@@ -240,7 +240,7 @@ BAD: dict[str, tuple[Callable[[Path], list[object]], int, str]] = {
         "holds 2 tables of images: a.csv, b.csv",
     ),
     "a source of its own files": (lambda p: [photos(p.parent / "y"), "--source", "inat2018"], 2, "inat2018"),
-    "no path": (lambda p: [], 2, "Missing argument"),
+    "no path": (lambda p: [], 2, "missing argument"),
     "an unknown user": (lambda p: ["~nobody-of-this-name/x"], 2, "nobody-of-this-name"),
 }
 

@@ -80,6 +80,13 @@ def assert_only_the_chosen_sections(project: Path, default: Params) -> None:
     assert {line.split("#")[-1] for line in text.splitlines() if "#" in line} <= usual
 
 
+def test_a_folder_of_any_name_steers_no_terminal(cspops: Command, tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9\x1b[31m")
+    code, out, _ = cspops("init", name)
+    assert code == 0 and out.startswith("caf\\xe9\\x1b[31m: a project")
+    assert (tmp_path / name / "README.md").read_text(encoding="utf-8").startswith("# caf\\xe9\\x1b[31m\n")
+
+
 def test_params_yaml_of_a_new_project_has_the_chosen_sections(cspops: Command, tmp_path: Path) -> None:
     cspops("init", "birds")
     assert_only_the_chosen_sections(tmp_path / "birds", default_params())

@@ -137,6 +137,54 @@ def cspops(*arguments: str, cwd: Path, **env: str) -> subprocess.CompletedProces
     )
 
 
+@pytest.mark.parametrize(
+    ("words", "code", "out"),
+    [
+        (">&-", 0, ""),
+        ("<&- 2>&-", 0, "{\n"),
+        ("<&- >&- 2>&-", 0, ""),
+        ("| true; exit ${PIPESTATUS[0]}", 141, ""),
+    ],
+)
+def test_a_stream_that_is_closed_or_closes_early_is_no_traceback(tmp_path, words, code, out):
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports" / "metrics.json").write_text(json.dumps({str(n): n for n in range(9)}, indent=1))
+    line = f"'{sys.executable}' -m cspops evaluate --show --json {words}"
+    env = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(["bash", "-c", line], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout[:2], done.stderr) == (code, out, "")
+
+
+def test_a_table_shows_names_as_they_are(capsys):
+    """No markup, no emoji, and lines only where a cell has several."""
+    output.show("[b]t\x1b", [["[red]h[/]", "n"], ["a\nb \\[x] :warning:", "1"], [["one", "t\x07wo"], "2"]], text_columns=1)
+    said = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert said[0] == r"[b]t\x1b"
+    assert [line.strip("│┃ ") for line in said if line[0] in "│┃"] == [
+        "[red]h[/] ┃ n", r"a\nb \[x] :warning: │ 1", "one │ 2", r"t\x07wo",
+    ]  # fmt: skip
+
+
+def test_a_json_document_holds_what_steers_a_terminal_as_json_escapes_it(capsys):
+    document = {"a\x1b": "\x7f\x9b\u202e\u2028\ud800 ö動\n"}
+    output.print_json(document, ensure_ascii=False)
+    said = capsys.readouterr().out
+    assert json.loads(said) == document
+    assert "ö動" in said and not {*"\x1b\x7f\x9b\u202e\u2028\ud800"} & {*said}
+
+
+@pytest.mark.parametrize("columns", ["1", "0", "nonsense", "39", "99999"])
+def test_no_width_loses_the_words_of_a_table(tmp_path, monkeypatch, capsys, columns):
+    monkeypatch.chdir(tmp_path)
+    write_metrics(tmp_path)
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setenv("TERM", "dumb")
+    code, out, err = call(monkeypatch, capsys, "evaluate", "--show")
+    assert (code, err) == (0, "")
+    assert "…" not in out
+    assert out.count("50.00") == 8 or columns in ("1", "39")  # folded
+
+
 def test_no_color_takes_the_colours_away(tmp_path):
     assert COLOUR.search(cspops("predict", "-h", cwd=tmp_path, FORCE_COLOR="1").stdout)
     assert not COLOUR.search(cspops("predict", "-h", cwd=tmp_path, FORCE_COLOR="1", NO_COLOR="1").stdout)
@@ -160,7 +208,7 @@ def test_the_script_of_each_shell_is_printed_into_a_pipe(tmp_path, shell, line):
 @pytest.fixture
 def trained(tmp_path):
     (tmp_path / "artifacts" / "download").mkdir(parents=True)
-    (tmp_path / "artifacts" / "download" / "classes.json").write_text('["oak", "old oak", "Oat", "fir"]')
+    (tmp_path / "artifacts" / "download" / "classes.json").write_text(r'["oak", "old oak", "Oat", "fir", "o\u001b[31m"]')
     for name in ("finetune_loc/seed_0/label_5", "finetune_loc/seed_0/label_100", "pretrain/seed_0", "imported/csp"):
         (tmp_path / "artifacts" / name).mkdir(parents=True)
     return tmp_path

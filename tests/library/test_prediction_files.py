@@ -33,6 +33,20 @@ def test_csv_has_a_column_a_guess_and_leaves_empty_what_is_not_there():
     assert second["error"] == "image file is empty"
 
 
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+def test_csv_alone_keeps_a_spreadsheet_from_computing_names(tmp_path, form):
+    guess = {name: [{"class": "@oak", "p": 1e-7}] for name in MODELS}
+    row = ROWS[0] | {"where": "=cmd|' /C calc'!A0", "lon": -8.5, "lat": -47.4, "error": "-x", "position_problem": "+x"} | guess
+    file = tmp_path / f"out.{form}"
+    files.write_file([row], file, models=MODELS, top=1)
+    if form == "csv":
+        (found,) = csv.DictReader(io.StringIO(file.read_text()))
+        assert (found["where"], found["error"], found["position_problem"]) == ("'=cmd|' /C calc'!A0", "'-x", "'+x")
+        assert (found["lon"], found["lat"], found["image_1"], found["image_1_p"]) == ("-8.5", "-47.4", "'@oak", "1e-07")
+    else:
+        assert (json.loads(file.read_text()) if form == "jsonl" else pq.read_table(file).to_pylist()[0]) == row
+
+
 def test_json_lines_are_the_rows():
     assert [json.loads(line) for line in text("jsonl").splitlines()] == ROWS
 

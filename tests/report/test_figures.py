@@ -18,7 +18,15 @@ def test_a_curve_that_ends_early_is_drawn_as_far_as_it_goes(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("name", "shown"),
-    [("Csa", "Csa"), ("Ключ ö", "Ключ ö"), ("動物 x", "?? x"), ("a\nb", "a b"), ("$x^$ $", r"\$x^\$ \$"), ("", "")],
+    [
+        ("Csa", "Csa"),
+        ("Ключ ö", "Ключ ö"),
+        ("動物 x", "?? x"),
+        ("a\nb", "a b"),
+        ("$x^$ $", r"\$x^\$ \$"),
+        ("\x1b[1m\u202e", r"\x1b[1m\u202e"),
+        ("", ""),
+    ],
 )
 def test_any_name_can_be_drawn(tmp_path: Path, name: str, shown: str) -> None:
     """A glyph that is missing would be a warning, which is an error here, and half a formula an exception."""

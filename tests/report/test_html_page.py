@@ -4,8 +4,9 @@ import re
 from importlib.resources import files
 
 import pytest
-from jinja2 import UndefinedError
+from jinja2 import DictLoader, UndefinedError
 
+from cspops.report import html_parts
 from cspops.report.html_parts import render
 
 CSS = files("cspops").joinpath("report/html/page.css").read_text()
@@ -50,3 +51,12 @@ def test_numbers_can_be_read_on_every_step_of_the_matrix() -> None:
 def test_a_page_that_lacks_a_part_is_an_error() -> None:
     with pytest.raises(UndefinedError):
         render({"title": "only this"})
+
+
+def test_a_name_is_neither_markup_nor_control(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(html_parts._environment(), "loader", DictLoader({"page.html.jinja": "<p>{{ name }}</p>\n"}))
+    html_parts._environment().cache.clear()  # type: ignore[union-attr]
+    try:
+        assert render({"name": "<b>\x1b[2J\u202eö\ud800"}) == "<p>&lt;b&gt;\\x1b[2J\\u202eö\\ud800</p>\n"
+    finally:
+        html_parts._environment.cache_clear()

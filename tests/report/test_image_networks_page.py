@@ -69,6 +69,12 @@ def test_remarks_hold_notes_refusals_and_what_facts_mean() -> None:
     assert remarks(DOCUMENT | {"rows": [], "rows_of_data": {"train": 2000, "val": 500, "test": 5000, "classes": 3}}) == []
 
 
+def test_no_name_on_the_page_steers_a_terminal() -> None:
+    said = page(DOCUMENT | {"dataset": "a\x1b]0;x\x07\u202e"})
+    assert r"\x1b]0;x\x07\u202e" in said.replace("\\\\", "\\")
+    assert "\x1b" not in said
+
+
 def test_the_page() -> None:
     said = page(DOCUMENT)
     assert "50 test and 40 validation rows with a label, 3 classes. A seed (0, 3) draws" in said

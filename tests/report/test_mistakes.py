@@ -145,12 +145,19 @@ def test_shown_rows_are_located_ones_of_the_first_seed_one_a_class_first(judged:
 
 
 def test_dvc_gets_a_row_an_observation_of_the_first_seed(judged: JudgedRows, tmp_path: Path) -> None:
-    write_confusion(tmp_path / "a.tsv", judged, ["two\nlines", "elm", "a\tb"])
+    write_confusion(tmp_path / "a.tsv", judged, ["two\nlines", "=elm", "a\tb"])
     with (tmp_path / "a.tsv").open(newline="") as opened:
         header, *body = csv.reader(opened, delimiter="\t")
     assert header == ["actual", "predicted"]
     assert sorted(map(tuple, body)) == sorted(
-        [("a b", "a b"), ("two lines", "two lines"), ("elm", "elm"), ("a b", "a b"), ("two lines", "two lines"), ("elm", "a b")]
+        [
+            ("a b", "a b"),
+            ("two lines", "two lines"),
+            ("'=elm", "'=elm"),
+            ("a b", "a b"),
+            ("two lines", "two lines"),
+            ("'=elm", "a b"),
+        ]
     )
 
 

@@ -59,6 +59,13 @@ def test_the_front_matter_is_what_hubs_read():
     assert [one["value"] for one in result["metrics"]] == [0.605, 0.61]
 
 
+def test_no_name_steers_a_terminal_that_shows_the_card():
+    text = card(data=WHOLE["data"] | {"title": "Tiles\x1b[2J", "citation": "\u202eSomebody"}, params={"a": "\x9b1m"})
+    assert not {"\x1b", "\u202e", "\x9b"} & set(text)
+    assert r"# CSP image and location classifier, Tiles\x1b[2J" in text
+    assert front_matter(text)["model-index"][0]["name"].endswith("Tiles\x1b[2J")
+
+
 def test_the_numbers_are_there():
     text = card()
     for part in (

@@ -1,13 +1,15 @@
 """The `cspops` command: its options, the panels of its help, and how errors end it."""
 
-import sys
 import traceback
 from typing import Annotated
 
 import typer
 
+from cspops.commands.endings import end, lacking, of_usage
 from cspops.commands.output import is_verbose, log_cost, set_verbosity
-from cspops.errors import CspopsError, EnvironmentProblem
+from cspops.errors import CspopsError, ParamsError, ReaderGone
+from cspops.progress import libraries_in_our_log
+from cspops.terminal import Output, note, prepare, say
 
 STAGES = "Stages (what dvc.yaml calls, in the order of the graph)"
 LOOK = "Look at results"
@@ -29,7 +31,7 @@ def _version(requested: bool | None) -> None:
     if requested:
         from importlib.metadata import version
 
-        print(f"cspops {version('cspops')}")
+        say(f"cspops {version('cspops')}")
         raise typer.Exit
 
 
@@ -57,26 +59,39 @@ def _options(
 
 def main() -> int:
     """Run the command line and turn errors into a sentence, a hint and an exit code (see `errors`)."""
-    try:
-        app()
-    except CspopsError as error:
-        for line in error.message.splitlines():
-            print(f"error: {line}", file=sys.stderr)
-        if error.hint:
-            print(f"hint: {error.hint}", file=sys.stderr)
-        return error.code
-    except OSError as error:
-        if is_verbose():
-            traceback.print_exc()
-        print(f"error: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", file=sys.stderr)
-        return EnvironmentProblem.code
-    except SystemExit as stop:
-        if stop.code == 130:
-            print("interrupted: the same command continues", file=sys.stderr)
-        return stop.code if isinstance(stop.code, int) else 1
-    finally:
+    prepare()
+    with libraries_in_our_log():
+        status = _run()
         log_cost()
-    return 0
+    try:
+        Output().flush()
+    except CspopsError as error:
+        return status or end(error)
+    return status
+
+
+def _run() -> int:
+    try:
+        status = int(app(prog_name="cspops", standalone_mode=False) or 0)
+    except CspopsError as error:
+        return end(error)
+    except typer.TyperException as error:
+        return end(of_usage(error)) if error.format_message() else ParamsError.code  # no message: it was help
+    except typer.Abort:
+        return end(CspopsError("the command was broken off"))
+    except Exception as error:
+        problem = lacking(error)
+        if problem is None:
+            raise
+        if is_verbose():
+            for line in traceback.format_exc().splitlines():
+                note(line)
+        return end(problem)
+    except SystemExit as stop:  # of completion, and of help that nobody reads
+        return ReaderGone.code if isinstance(stop.__context__, BrokenPipeError) else int(stop.code or 0)
+    if status == 130:
+        note("interrupted: the same command continues")
+    return status
 
 
 data = typer.Typer(

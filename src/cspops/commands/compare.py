@@ -11,6 +11,7 @@ from cspops.commands.app import LOOK, app
 from cspops.commands.output import print_json, show
 from cspops.data.json_files import Document
 from cspops.errors import DataError, ParamsError
+from cspops.terminal import say
 
 
 @app.command(rich_help_panel=LOOK, epilog="Example: cspops compare main --max-drop 0.5 --md >> summary.md")
@@ -34,7 +35,7 @@ def compare(
     if json:
         print_json(document)
     elif md:
-        print(as_markdown(document), end="")
+        say(*as_markdown(document).splitlines())
     else:
         show(
             f"Top-1, per cent: {document['head']} against {document['base']}",
@@ -44,8 +45,8 @@ def compare(
         if document["params"]:
             show("", param_rows(document), text_columns=1)
         for note in document["notes"]:
-            print(f"- {note}")
-        print(conclusion(document))
+            say(f"- {note}")
+        say(conclusion(document))
     if document["drops"]:
         raise typer.Exit(1)
 

@@ -8,9 +8,10 @@ import typer
 
 from cspops.commands.app import data
 from cspops.commands.options import require_folder
-from cspops.commands.output import WIDE, clean, print_json, show, width
+from cspops.commands.output import WIDE, Cell, print_json, shortened, show, width
 from cspops.data.json_files import Document
 from cspops.pipeline.run import read_host, read_params
+from cspops.terminal import say
 
 
 @data.command("check", epilog="Example: cspops data check ~/photos --source folder --map where.png")
@@ -39,13 +40,13 @@ def data_check(
         from cspops.report.character_map import character_map
 
         document = checked.document
-        show(f"{document['source']}: {clean(document['path'])}", overview_rows(document), text_columns=1)
+        show(f"{document['source']}: {shortened(document['path'])}", overview_rows(document), text_columns=1)
         for rows in (class_rows(document), reason_rows(document), note_rows(document)):
             if len(rows) > 1:
                 show("", rows, text_columns=len(rows[0]) - 1)
         for warning in document["warnings"]:
-            print(f"warning: {clean(warning, wide=1000)}")
-        print("\n".join(character_map(checked.lonlat, width=min(width(), 120))))
+            say(f"warning: {shortened(warning, wide=1000)}")
+        say(*character_map(checked.lonlat, width=min(width(), 120)))
     checked.refuse()
 
 
@@ -69,7 +70,7 @@ def overview_rows(document: Document) -> list[list[str]]:
         rows.append(["rows of a class", f"{sizes[0]:,} to {sizes[-1]:,}, median {sizes[len(sizes) // 2]:,}"])
         rows.append(["classes with one row", f"{document['single_classes']:,}"])
     split = ", ".join(f"{role} {count:,}" for role, count in document["official_split"].items())
-    rows.append(["split of its own", clean(split) or "none"])
+    rows.append(["split of its own", shortened(split) or "none"])
     if dates["rows"]:
         rows.append(["taken", f"{dates['first'][:10]} to {dates['last'][:10]} ({dates['rows']:,} rows)"])
     if box:
@@ -81,33 +82,35 @@ def overview_rows(document: Document) -> list[list[str]]:
 def class_rows(document: Document) -> list[list[str]]:
     """Return a header, the largest classes and a last row that counts the others."""
     largest = sorted(document["classes"].items(), key=lambda item: (-item[1], item[0]))
-    rows = [[clean(name), f"{size:,}"] for name, size in largest[:MOST_CLASSES]]
+    rows = [[shortened(name), f"{size:,}"] for name, size in largest[:MOST_CLASSES]]
     if rest := largest[MOST_CLASSES:]:
         rows.append([f"{len(rest):,} other classes", f"{sum(size for _, size in rest):,}"])
     return [["class", "rows"], *rows]
 
 
-def reason_rows(document: Document) -> list[list[str]]:
+def reason_rows(document: Document) -> list[list[Cell]]:
     """Return a header and the reasons why rows are set aside, commonest first, with the first places."""
     examples = document["examples"]["reasons"]
-    rows = []
+    rows: list[list[Cell]] = []
     for reason, count in document["reasons"].items():
         places = [f"{one['where']} ({one['detail']})" if one["detail"] else f"{one['where']}" for one in examples[reason]]
         rows.append([_wrapped(reason), _places(places, count), f"{count:,}"])
     return [["set aside because", "where", "rows"], *rows]
 
 
-def note_rows(document: Document) -> list[list[str]]:
+def note_rows(document: Document) -> list[list[Cell]]:
     """Return a header and the notes on rows that are kept, commonest first."""
     examples = document["examples"]["notes"]
-    rows = [[_wrapped(note), _places(examples.get(note, []), count), f"{count:,}"] for note, count in document["notes"].items()]
+    rows: list[list[Cell]] = []
+    for note, count in document["notes"].items():
+        rows.append([_wrapped(note), _places(examples.get(note, []), count), f"{count:,}"])
     return [["kept, with a note", "where", "rows"], *rows]
 
 
-def _wrapped(sentence: str) -> str:
-    """Wrap a sentence at `WIDE`, as safe as `clean`: a reason cut short may lack the key that fixes it."""
-    return "\n".join(textwrap.wrap(clean(sentence, wide=len(sentence)), WIDE, break_on_hyphens=False))
+def _wrapped(sentence: str) -> list[str]:
+    """Wrap a sentence at `WIDE`: a reason cut short may lack the key that fixes it."""
+    return textwrap.wrap(sentence, WIDE, break_on_hyphens=False)
 
 
-def _places(places: list[str], count: int) -> str:
-    return "\n".join([*map(clean, places), *(["..."] if places and count > len(places) else [])])
+def _places(places: list[str], count: int) -> list[str]:
+    return [*map(shortened, places), *(["..."] if places and count > len(places) else [])]

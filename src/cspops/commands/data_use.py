@@ -9,6 +9,7 @@ import typer
 from cspops.commands.app import data
 from cspops.commands.output import print_json
 from cspops.pipeline.run import read_params
+from cspops.terminal import say
 
 log = logging.getLogger(__name__)
 
@@ -29,9 +30,9 @@ def data_use(
     if json:
         print_json(document)
         return
-    print(f"{document['path']}: {document['files']:,} files, {document['bytes'] / 1e6:,.1f} MB, {document['images']:,} images")
-    print(f"source: {document['source']}")
-    print(f"{'would change: data.dvc' if dry_run else 'changed: ' + ', '.join(document['changed'])} (was {document['was']})")
+    say(f"{document['path']}: {document['files']:,} files, {document['bytes'] / 1e6:,.1f} MB, {document['images']:,} images")
+    say(f"source: {document['source']}")
+    say(f"{'would change: data.dvc' if dry_run else 'changed: ' + ', '.join(document['changed'])} (was {document['was']})")
     for command in document["next"]:
-        print(f"next: {command}")
-    print(f"back: {document['back']}")
+        say(f"next: {command}")
+    say(f"back: {document['back']}")

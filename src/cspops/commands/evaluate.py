@@ -2,18 +2,18 @@
 
 import logging
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cspops.commands.options import load_models
-from cspops.commands.output import clean, print_json, show
+from cspops.commands.output import print_json, shortened, show
 from cspops.data.json_files import Document
 from cspops.errors import DataError, listed
 from cspops.pipeline import paths
 from cspops.progress import Meter
 from cspops.report.tables import percent
+from cspops.terminal import Output, lines_of_stdin, say
 
 if TYPE_CHECKING:
     from cspops.report.tables import Places
@@ -43,7 +43,7 @@ def score(
 
     models = load_models(folder, seed, label_ratio)
     image = next(iter(models.values())).image
-    rows = read_inputs(paths, stdin=sys.stdin, position=None, reading=image.reading if image is not None else Reading())
+    rows = read_inputs(paths, stdin=lines_of_stdin(), position=None, reading=image.reading if image is not None else Reading())
     with Meter("evaluate", None, unit="rows") as meter:
         document = evaluate_on.score(models, meter.each(rows), run=run_of(folder), by_region=by is not None, by_class=by_class)
     document = {"on": list(paths), "model": folder.as_posix(), **document}
@@ -56,7 +56,7 @@ def score(
     if len(reasons := reason_rows(document)) > 1:
         show("", reasons, text_columns=2)
     for note in notes(document):
-        print(f"- {note}")
+        say(f"- {note}")
     if by is not None:
         _show_regions({evaluate_on.ROLE: document["regions"]})
     if by_class:
@@ -68,7 +68,7 @@ def show_last(label_ratio: float | None, *, by: str | None, by_class: bool, json
     from cspops.report.tables import TITLES, accuracy_rows
 
     if json and label_ratio is None and by is None and not by_class:
-        print(metrics_text(), end="")
+        Output().write(metrics_text())
         return
     document = read_last(label_ratio=label_ratio, by_region=by is not None, by_class=by_class)
     if by is not None:
@@ -110,7 +110,7 @@ MOST_CLASSES = 100
 def heading(document: Document) -> str:
     """Return the title of the table of scores."""
     seeds = len(document["seeds"] or [None])
-    parts = [f"{', '.join(map(clean, document['on']))}: {document['scored']:,} of {document['rows']:,} rows"]
+    parts = [f"{', '.join(map(shortened, document['on']))}: {document['scored']:,} of {document['rows']:,} rows"]
     if document["label_ratio"] is not None:
         parts.append(f"models of {100 * document['label_ratio']:g} % of the labels")
     return ", ".join([*parts, f"mean (sd) over {seeds} seed{'s' if seeds > 1 else ''}"])
@@ -119,7 +119,7 @@ def heading(document: Document) -> str:
 def reason_rows(document: Document) -> list[list[str]]:
     """Return a header and one row per reason why rows are not scored."""
     body = [
-        [clean(reason, wide=200), ", ".join(map(clean, about["such_as"])), f"{about['rows']:,}"]
+        [shortened(reason, wide=200), ", ".join(map(shortened, about["such_as"])), f"{about['rows']:,}"]
         for reason, about in document["not_scored"].items()
     ]
     return [["not scored because", "such as", "rows"], *body]
@@ -129,11 +129,12 @@ def notes(document: Document) -> list[str]:
     """Return sentences on labels and positions."""
     sentences = [f"{document['classes']:,} of the model's {document['classes_of_model']:,} classes have rows"]
     if unknown := document["unknown_labels"]:
-        sentences.append(
-            f"labels that the model does not know: {listed(f'{clean(name)!r} ({count:,})' for name, count in unknown.items())}"
-        )
+        names = listed(f"{shortened(name)!r} ({count:,})" for name, count in unknown.items())
+        sentences.append(f"labels that the model does not know: {names}")
     if respelled := document["respelled_labels"]:
-        pairs = listed(f"{clean(name)!r} as {clean(one['class'])!r} ({one['rows']:,})" for name, one in respelled.items())
+        pairs = listed(
+            f"{shortened(name)!r} as {shortened(one['class'])!r} ({one['rows']:,})" for name, one in respelled.items()
+        )
         sentences.append(f"labels matched regardless of case, blanks and Unicode form: {pairs}")
     if unplaced := document["scored_without_position"]:
         reasons = "; ".join(f"{reason} ({count:,})" for reason, count in unplaced.items())
@@ -152,8 +153,8 @@ def class_rows(classes: Sequence[Document]) -> list[list[str]]:
     body = []
     for one in classes[:MOST_CLASSES]:
         other = one["taken_for"][judge]
-        taken = f"{clean(other['class'])} ({other['share']:.1f} %)" if other else "-"
-        body.append([clean(one["class"]), taken, f"{one['rows']:,}", *(f"{one['top1'][model]:.2f}" for model in models)])
+        taken = f"{shortened(other['class'])} ({other['share']:.1f} %)" if other else "-"
+        body.append([shortened(one["class"]), taken, f"{one['rows']:,}", *(f"{one['top1'][model]:.2f}" for model in models)])
     return [["class", f"most often taken for ({judge})", "rows", *models], *body]
 
 

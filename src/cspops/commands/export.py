@@ -9,6 +9,7 @@ import typer
 from cspops.commands.app import USE, app
 from cspops.commands.options import ModelOption, RatioOption, SeedOption
 from cspops.commands.output import print_json, show
+from cspops.terminal import say
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ def export(
     if json:
         print_json(about, ensure_ascii=False)
         return
-    print(out)
+    say(str(out))
     rows = [["file", "bytes", "difference from torch"]]
     for name, one in about["files"].items():
         differences = about["onnx"].get(name.removeprefix("onnx/"), {})

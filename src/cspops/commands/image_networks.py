@@ -7,6 +7,7 @@ import typer
 from cspops.commands.app import LOOK, app
 from cspops.commands.output import print_json, show
 from cspops.pipeline.run import read_host, read_params
+from cspops.terminal import say
 
 
 @app.command(rich_help_panel=LOOK, epilog="Example: cspops image-networks moco --also timm:resnet18,pretrained")
@@ -50,6 +51,6 @@ def image_networks(
             show(pages.heading(role), pages.accuracy_rows(document, role), text_columns=1)
         if len(facts := pages.fact_rows(document)) > 1:
             show("", facts, text_columns=2)
-        print(pages.data_sentence(document))
+        say(pages.data_sentence(document))
         for remark in pages.remarks(document):
-            print(f"- {remark}")
+            say(f"- {remark}")

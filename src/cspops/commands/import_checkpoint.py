@@ -11,6 +11,7 @@ from cspops.commands.app import OTHERS, app
 from cspops.commands.output import print_json, show
 from cspops.data.json_files import Document
 from cspops.errors import DataError
+from cspops.terminal import say
 
 if TYPE_CHECKING:
     from cspops.models.released import Released
@@ -35,7 +36,7 @@ def import_checkpoint(
     if json:
         print_json(source, sort_keys=True)
         return
-    print(folder)
+    say(str(folder))
     show(
         f"{source['kind']}, epoch {source['epoch']}",
         [["part", "what", "tensors"], *parts(source)],

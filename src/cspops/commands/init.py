@@ -8,6 +8,7 @@ import typer
 
 from cspops.commands.app import DATA, app
 from cspops.commands.output import print_json
+from cspops.terminal import say
 
 log = logging.getLogger(__name__)
 
@@ -31,12 +32,12 @@ def init(
     if json:
         print_json(document)
         return
-    print(f"{document['folder']}: a project of cspops {document['version']}")
-    print(f"data: {document['data'] or 'the embedded sample, in raw/'}")
-    print(f"source: {document['source']}")
+    say(f"{document['folder']}: a project of cspops {document['version']}")
+    say(f"data: {document['data'] or 'the embedded sample, in raw/'}")
+    say(f"source: {document['source']}")
     for line in document["advice"]:
-        print(f"advice: {line}")
+        say(f"advice: {line}")
     if document["not_committed"] is not None:
-        print(f"not committed: {document['not_committed']}. Experiments need a commit")
+        say(f"not committed: {document['not_committed']}. Experiments need a commit")
     for command in document["next"]:
-        print(f"next: {command}")
+        say(f"next: {command}")

@@ -16,6 +16,7 @@ from cspops.errors import CspopsError, ParamsError
 from cspops.files import disk_problems, sweep, unfinished
 from cspops.params.editing import without_sections
 from cspops.pipeline import code, paths
+from cspops.terminal import visible
 
 MESSAGE = "Start of a cspops project"
 
@@ -183,7 +184,7 @@ def _write(new: Path, name: str, *, sample: bool) -> None:
     (new / code.FILE).write_text(code.installed().text)
     (new / own_images.DATA_DVC).write_text(IMPORT)
     readme = Template(code.template("readme.md").decode())
-    (new / "README.md").write_text(readme.substitute(name=name), encoding="utf-8")
+    (new / "README.md").write_text(readme.substitute(name=visible(name)), encoding="utf-8")
     (new / ".dvc").mkdir()
     (new / ".dvc" / "config").write_text(DVC_CONFIG)
     (new / ".dvc" / ".gitignore").write_text(DVC_GITIGNORE)

@@ -9,6 +9,7 @@ import typer
 from cspops.artefacts import json_as
 from cspops.errors import DataError, ParamsError
 from cspops.pipeline.run import read_host
+from cspops.terminal import visible
 
 if TYPE_CHECKING:
     from cspops.library.model import Model
@@ -30,7 +31,7 @@ def class_names(ctx: Any, incomplete: str) -> list[str]:
             names: list[str] = json_as(one / "download" / "classes.json", list[str], remake="")
         except DataError:
             continue
-        return [name for name in names if name.startswith(incomplete)]
+        return [name for name in names if name.startswith(incomplete) and name == visible(name)]
     return []
 
 
@@ -44,7 +45,7 @@ def model_folders(incomplete: str) -> list[str]:
         for kind in MODELS
         for folder in root.glob(kind)
     ]
-    return sorted(one for one in folders if one.startswith(incomplete))
+    return sorted(one for one in folders if one.startswith(incomplete) and one == visible(one))
 
 
 ModelOption = Annotated[

@@ -21,6 +21,7 @@ from cspops.commands.options import (
 from cspops.commands.output import show
 from cspops.errors import ParamsError
 from cspops.progress import Meter
+from cspops.terminal import Output, lines_of_stdin
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ def predict(
         require_folder(out)
     loaded = load_model(model, seed, label_ratio)
     reading = loaded.image.reading if loaded.image is not None else Reading()
-    inputs = read_inputs(paths, stdin=sys.stdin, position=place, reading=reading)
+    inputs = read_inputs(paths, stdin=lines_of_stdin(), position=place, reading=reading)
     failures = files.Failures()
     streams = form not in (None, "table") and sys.stdout.isatty()  # rows on the terminal show the progress themselves
     with Meter("predict", None, unit="images", shown=not streams) as meter:
@@ -77,7 +78,7 @@ def predict(
         elif form in (None, "table"):
             shown, more = files.first(predictions, MOST_ROWS)
         else:
-            files.write_text(predictions, sys.stdout, form=form, models=prediction.MODELS, top=top)
+            files.write_text(predictions, Output(), form=form, models=prediction.MODELS, top=top)
     if out is not None:
         log.info(f"{out}: {failures.rows} rows")
     elif form in (None, "table"):

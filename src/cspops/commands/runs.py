@@ -4,6 +4,7 @@ A run is a revision with a reports/run.json, whose metrics.json is the one that 
 name of the revision nor its present params.yaml matters.
 """
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -44,7 +45,7 @@ def commit_of(name: str) -> str | None:
 def revisions() -> list[tuple[str, str, str]]:
     """Return commit, name and date of HEAD, of DVC's experiments, then of the branches: newest first, each commit once."""
     commit, date = _lines("log", "-1", "--format=%H\t%cs")[0].split("\t")
-    branch = git.run("symbolic-ref", "--short", "-q", "HEAD").stdout.decode().strip()
+    branch = os.fsdecode(git.run("symbolic-ref", "--short", "-q", "HEAD").stdout).strip()
     named = {commit: (commit, branch or "HEAD", date)}
     form = "--format=%(objectname)\t%(committerdate:short)\t%(refname)"
     for line in _lines("for-each-ref", "--sort=-committerdate", form, "refs/exps"):
@@ -132,4 +133,4 @@ def _lines(*arguments: str) -> list[str]:
     done = git.run(*arguments)
     if done.returncode:
         raise CspopsError(f"git {arguments[0]} failed: {git.last_line(done)}")
-    return done.stdout.decode().splitlines()
+    return os.fsdecode(done.stdout).splitlines()

@@ -20,6 +20,7 @@ from cspops.commands.output import print_json, show
 from cspops.data.json_files import Document
 from cspops.errors import CspopsError, DataError, ParamsError
 from cspops.pipeline.run import read_params
+from cspops.terminal import say
 
 if TYPE_CHECKING:
     from cspops.evaluation.compared_rows import HitsByRoleAndRatio
@@ -140,19 +141,19 @@ def _show_filled(document: "TableDocument") -> None:
 
     show(pages.heading(document), pages.number_rows(document), text_columns=2)
     show("Does the paper's order hold?", pages.comparison_rows(document), text_columns=2)
-    print(pages.data_sentence(document))
+    say(pages.data_sentence(document))
     for remark in pages.remarks(document):
-        print(f"- {remark}")
+        say(f"- {remark}")
 
 
 def _show_queued(document: Mapping[str, Any]) -> None:
     for kind in ("queued", "waiting", "finished"):
         names = [one["name"] if isinstance(one, dict) else one for one in document[kind]]
-        print(f"{kind}: {', '.join(names) or 'none'}")
+        say(f"{kind}: {', '.join(names) or 'none'}")
     for row, reason in dict.fromkeys((one["row"], one["reason"]) for one in document["unavailable"]):
-        print(f"not queued: {row}: {reason}")
+        say(f"not queued: {row}: {reason}")
     if document["queued"] or document["waiting"]:
-        print(f"next: dvc queue start (or dvc exp run --run-all), then cspops tables {document['table']}")
+        say(f"next: dvc queue start (or dvc exp run --run-all), then cspops tables {document['table']}")
 
 
 def _tables(*numbers: int) -> "list[PaperTable]":
@@ -217,7 +218,8 @@ def _records(table: "PaperTable", commits: list[str]) -> list[Any]:
 def _dvc(*arguments: str) -> str:
     """Run DVC and return its output; raise a CspopsError with its last line when it fails."""
     command = [sys.executable, "-m", "dvc", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"COLUMNS": "200"})
+    environment = os.environ | {"COLUMNS": "200"}
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False, env=environment)
     if done.returncode:
         lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
         errors = [line for line in lines if line.startswith("ERROR")] or lines or [f"exit code {done.returncode}"]

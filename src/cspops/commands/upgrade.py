@@ -13,6 +13,7 @@ from cspops.commands.output import print_json
 from cspops.data.json_files import Document
 from cspops.errors import ParamsError
 from cspops.files import write_whole
+from cspops.terminal import say
 
 log = logging.getLogger(__name__)
 
@@ -32,12 +33,12 @@ def upgrade(
     if json:
         print_json(document)
         return
-    print(f"cspops {document['was']} -> {document['now']}")
+    say(f"cspops {document['was']} -> {document['now']}")
     files = ", ".join(document["would_change"]) or "nothing"
-    print(f"{'would change' if dry_run else 'changed'}: {files}")
-    print(f"stages whose code changed: {', '.join(document['stages']) or 'none'}")
+    say(f"{'would change' if dry_run else 'changed'}: {files}")
+    say(f"stages whose code changed: {', '.join(document['stages']) or 'none'}")
     if document["stages"]:
-        print(f"next: {'cspops upgrade, then ' if dry_run else ''}dvc repro")
+        say(f"next: {'cspops upgrade, then ' if dry_run else ''}dvc repro")
 
 
 def run(*, dry_run: bool) -> Document:
@@ -59,7 +60,7 @@ def run(*, dry_run: bool) -> Document:
         params.load(paths.PARAMS)
     except ParamsError as error:
         raise ParamsError(
-            error.message, hint=f"fix params.yaml; the one that comes with cspops {now.version}: {template / 'params.yaml'}"
+            error.lines, hint=f"fix params.yaml; the one that comes with cspops {now.version}: {template / 'params.yaml'}"
         ) from None
     texts, warnings = {}, []
     if before.graph != now.graph or not code.GRAPH.is_file():

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cspops.files import whole
+from cspops.files import no_formula, whole
 from cspops.library.inputs import NO_POSITION
 
 Row = Mapping[str, Any]
@@ -39,7 +39,10 @@ class Text(Protocol):
 
 
 def write_csv(rows: Iterable[Row], out: Text, *, models: Sequence[str], top: int) -> None:
-    """Write `ABOUT`, then for each model `MODEL_1`, `MODEL_1_p` and so on; empty where there is nothing."""
+    """Write `ABOUT`, then for each model `MODEL_1`, `MODEL_1_p` and so on; empty where there is nothing.
+
+    No text in it is a formula to a spreadsheet (`no_formula`).
+    """
     writer = csv.writer(out, lineterminator="\n")
     guesses = [(model, place) for model in models for place in range(top)]
     writer.writerow([*ABOUT, *(f"{model}_{place + 1}{end}" for model, place in guesses for end in ("", "_p"))])
@@ -48,7 +51,7 @@ def write_csv(rows: Iterable[Row], out: Text, *, models: Sequence[str], top: int
         for model, place in guesses:
             guess = (row[model] or [])[place : place + 1]
             cells += [guess[0]["class"], f"{guess[0]['p']:.6g}"] if guess else ["", ""]
-        writer.writerow(cells)
+        writer.writerow(map(no_formula, cells))
         out.flush()
 
 

@@ -57,7 +57,7 @@ def checked(raw: Mapping[str, Any], file: Path) -> Params:
         lines = [f"{file.name}: {line}" for line in islice(_explain(error), MOST + 1)]
         if len(lines) > MOST:
             lines[MOST] = f"{file.name}: and more that is wrong"
-        raise ParamsError("\n".join(lines), hint=RESTORE) from None
+        raise ParamsError(lines, hint=RESTORE) from None
     chosen = {f"{path}.{value_at(params, key)}": key for path, key in CHOICES.items()}
     missing = [
         f"{file.name}: {section}: the section is missing; {key} is {value_at(params, key)}"
@@ -65,7 +65,7 @@ def checked(raw: Mapping[str, Any], file: Path) -> Params:
         if value_at(params, section) is None
     ]
     if missing:
-        raise ParamsError("\n".join(missing), hint=f"copy its lines from {TEMPLATE}")
+        raise ParamsError(missing, hint=f"copy its lines from {TEMPLATE}")
     return params
 
 

@@ -22,12 +22,16 @@ def read_params() -> "Params":
 def read_host() -> "Host":
     from pydantic import ValidationError
 
-    from cspops.host import Host
+    from cspops.host import Host, unknown_variables
 
+    for sentence in unknown_variables():
+        log.warning(sentence)
     try:
         return Host()
     except ValidationError as error:
-        raise EnvironmentProblem(f"a CSPOPS_* variable is wrong: {error.errors()[0]['msg']}") from None
+        first = error.errors()[0]
+        name, why = f"CSPOPS_{first['loc'][0]}".upper(), first["msg"].removeprefix("Value error, ")
+        raise EnvironmentProblem(f"{name}={first['input']}: {why}", hint=f"set it to another value, or unset {name}") from None
 
 
 def run_stage(stage: str) -> None:

@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from cspops.report.tables import MODELS, TITLES, Metrics, ratio_title
+from cspops.terminal import visible
 
 # Okabe and Ito's palette: distinguishable with every common colour blindness; markers and dashes tell lines apart in grey.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#8A8A8A"
@@ -34,9 +35,9 @@ STYLE: Any = {
 
 
 def drawable(text: str) -> str:
-    """Return ``text`` on one line, with ? for what the font cannot draw, and with $ escaped, as it begins a formula."""
+    """Return ``text`` on one line, `visible`, with ? for what the font cannot draw and an escape for $, a formula."""
     known = _characters()
-    return "".join(one if ord(one) in known else "?" for one in " ".join(text.split())).replace("$", r"\$")
+    return "".join(one if ord(one) in known else "?" for one in visible(" ".join(text.split()))).replace("$", r"\$")
 
 
 @functools.cache

@@ -11,6 +11,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from cspops.report.tables import Mean
+from cspops.terminal import visible
 
 
 @dataclass(frozen=True)
@@ -92,9 +93,9 @@ def place_text(lon: float, lat: float) -> str:
 
 
 def render(page: Mapping[str, Any]) -> str:
-    """Return the page; text in ``page`` is escaped, and a name of the template that ``page`` lacks is an error."""
+    """Return the page; text in ``page`` is escaped and made `visible`; a name of the template that it lacks is an error."""
     text = _environment().get_template("page.html.jinja").render(page, style=Markup(_text("page.css")))
-    return text.replace(" %", "\N{NO-BREAK SPACE}%") + "\n"
+    return visible(text.replace(" %", "\N{NO-BREAK SPACE}%"), keep="\n\t") + "\n"
 
 
 @functools.cache

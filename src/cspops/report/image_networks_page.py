@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
 
 from cspops.report.page import MEANINGS
-from cspops.report.tables import TITLES, Mean, as_text, cell, markdown, ratio_title
+from cspops.report.tables import TITLES, Mean, as_text, cell, joined, markdown, ratio_title
 
 
 class About(TypedDict):
@@ -165,7 +165,7 @@ def page(document: NetworksDocument) -> str:
         _table(setting_rows(document), text_columns=4),
         f"Probe: L2 one of {', '.join(f'{one:g}' for one in probe['l2'])}, at most {probe['max_iterations']} iterations.",
     ]
-    return "\n\n".join(parts) + "\n"
+    return joined(parts)
 
 
 def _table(rows: list[list[str]], *, text_columns: int) -> str:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from cspops.data.catalogue import Observations
 from cspops.errors import DataError
 from cspops.evaluation.metrics import MODELS
+from cspops.files import no_formula
 from cspops.report.html_parts import Heat
 from cspops.shapes import Bool, Float, Int
 
@@ -255,7 +256,7 @@ def write_confusion(file: Path, judged: JudgedRows, names: list[str]) -> None:
     """
     chosen = set(mistaken_classes(judged, len(names)))
     first = np.flatnonzero(judged.seed == judged.seed[0])
-    shown = {one: " ".join(names[one].split()) for one in chosen}
+    shown = {one: no_formula(" ".join(names[one].split())) for one in chosen}
     with file.open("w", newline="", encoding="utf-8") as opened:
         writer = csv.writer(opened, delimiter="\t", lineterminator="\n")
         writer.writerow(["actual", "predicted"])

@@ -7,7 +7,7 @@ from typing import Any
 
 from cspops.data.json_files import Document
 from cspops.report.run_facts import leaves
-from cspops.report.tables import TITLES, as_code, as_text, cell, markdown
+from cspops.report.tables import TITLES, as_code, as_text, cell, joined, markdown
 
 
 def how_to_load(document: Document) -> Iterator[str]:
@@ -118,7 +118,7 @@ def model_card(document: Document) -> str:
         "## Files",
         *_files(document),
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return joined(part for part in parts if part)
 
 
 def _front_matter(document: Document) -> str:

@@ -20,6 +20,7 @@ from cspops.report.tables import (
     as_text,
     counted,
     interval_rows,
+    joined,
     markdown,
     metric_rows,
     percent,
@@ -89,7 +90,7 @@ def page(material: Material) -> str:
             kept=material.drawn.kept,
         ),
     ]
-    return "\n\n".join(parts) + "\n"
+    return joined(parts)
 
 
 def _priors(models: Models) -> list[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TypedDict
 
-from cspops.report.tables import markdown
+from cspops.report.tables import joined, markdown
 
 
 class Number(TypedDict):
@@ -134,7 +134,7 @@ def page(document: TableDocument) -> str:
         "## Runs",
         markdown(_run_rows(document), text_columns=4),
     ]
-    return "\n\n".join(parts) + "\n"
+    return joined(parts)
 
 
 def _ours(cell: Cell) -> str:

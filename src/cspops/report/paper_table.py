@@ -161,7 +161,7 @@ class PaperTable:
         try:
             params = with_values(self.params, overrides)
         except ParamsError as error:
-            return Place(row, column, overrides, self.params, impossible=error.message.splitlines()[0])
+            return Place(row, column, overrides, self.params, impossible=error.lines[0])
         if column.ratio not in params.split.label_ratios:
             reason = f"split.label_ratios in params.yaml has no {column.ratio:g}"
             return Place(row, column, overrides, params, impossible=reason)

@@ -16,6 +16,7 @@ from cspops.report import maps
 from cspops.report.figures import STYLE, drawable, save
 from cspops.report.world import World, extent_of
 from cspops.shapes import Float
+from cspops.terminal import visible
 
 WIDTH = 9.0
 """Inches of a picture's longer side."""
@@ -50,7 +51,7 @@ def write_geotiff(p: Float[np.ndarray, "rows columns"], box: Box, name: str, fil
         rasterio.open(new, "w", **about, transform=from_bounds(*box, columns, rows), compress="deflate") as out,
     ):
         out.write(p.astype(np.float32), 1)
-        out.set_band_description(1, f"P({name} | x)")
+        out.set_band_description(1, f"P({visible(name)} | x)")
 
 
 SUFFIXES = (".png", ".tif", ".tiff")

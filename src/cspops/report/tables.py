@@ -1,9 +1,11 @@
 """Tables of metrics, as rows of text for a terminal or as Markdown."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
+
+from cspops.terminal import visible
 
 
 class Mean(TypedDict):
@@ -148,3 +150,8 @@ def markdown(rows: Sequence[Sequence[str]], *, text_columns: int) -> str:
     header, *body = rows
     rule = ["---" if column < text_columns else "---:" for column in range(len(header))]
     return "\n".join("| " + " | ".join(row) + " |" for row in (header, rule, *body))
+
+
+def joined(parts: Iterable[str]) -> str:
+    """Return the parts of a page of Markdown as its text, which steers no terminal (`visible`)."""
+    return visible("\n\n".join(parts), keep="\n") + "\n"

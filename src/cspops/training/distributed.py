@@ -20,7 +20,7 @@ import torch.distributed as dist
 
 from cspops import errors
 from cspops.errors import CspopsError, EnvironmentProblem
-from cspops.progress import show_from
+from cspops.progress import libraries_in_our_log, show_from
 from cspops.training.loop import Processes
 
 Together = Callable[[Any, Processes, torch.device], None]
@@ -57,6 +57,7 @@ def run_together(function: Together, argument: Any, *, size: int, device: torch.
                 process.kill()  # which does nothing to those that have ended
 
 
+@libraries_in_our_log()
 def _process(rank: int, size: int, function: Together, argument: Any, folder: Path, device_type: str, level: int) -> None:
     """Join the process group and call the function; leave an error in ``folder`` for the parent."""
     signal.signal(

@@ -194,25 +194,23 @@ def _refuse(account: Account, rows: Intake, max_rejected: float) -> None:
     if not account.observations or (rows.labelled and not account.classes):
         left = "class" if rows.labelled else "observation"
         most = next(iter(account.reasons))
-        raise DataError(f"no {left} is left: {set_aside}, most because {most}{_commonest(account, rows)}", hint=CHECK)
+        raise DataError([f"no {left} is left: {set_aside}, most because {most}:", *_commonest(account, rows)], hint=CHECK)
     share = account.rejected / account.rows
     if share > max_rejected:
-        raise DataError(
-            f"{set_aside} ({share:.1%}), more than dataset.max_rejected allows ({max_rejected:.1%}){_commonest(account, rows)}",
-            hint=CHECK,
-        )
+        more = f"{set_aside} ({share:.1%}), more than dataset.max_rejected allows ({max_rejected:.1%}):"
+        raise DataError([more, *_commonest(account, rows)], hint=CHECK)
 
 
-def _commonest(account: Account, rows: Intake) -> str:
+def _commonest(account: Account, rows: Intake) -> list[str]:
     """Return the ten commonest reasons, one per line, with the first row that has it."""
     details = rows.verdicts.details()
     lines = []
     for reason, count in list(account.reasons.items())[:10]:
         row = rows.verdicts.first_row(reason)
         detail = f": {details[row].as_py()}" if details[row].is_valid else ""
-        lines.append(f"\n  {count}: {reason} (first {rows.where[row].as_py()}{detail})")
+        lines.append(f"  {count}: {reason} (first {rows.where[row].as_py()}{detail})")
     more = len(account.reasons) - len(lines)
-    return ":" + "".join(lines) + (f"\n  and {more} more reasons" if more > 0 else "")
+    return [*lines, *([f"  and {more} more reasons"] if more > 0 else [])]
 
 
 def _log(account: Account) -> None:

@@ -1,0 +1,63 @@
+"""How an error ends a command: lines on stderr and an exit code (see `errors`)."""
+
+import os
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import typer
+
+from cspops.errors import CspopsError, EnvironmentProblem, ParamsError, ReaderGone
+from cspops.terminal import note
+
+MEMORY = re.compile(
+    "out of memory|not enough memory|(?:can't|cannot) allocate memory|failed to map segment|can't start new thread|bad_alloc",
+    re.IGNORECASE,
+)
+"""What libraries say for want of memory; the loader of shared libraries, too."""
+
+
+def end(error: CspopsError) -> int:
+    """Print the error and return its exit code; nothing for a pipe that nobody reads."""
+    if not isinstance(error, ReaderGone):
+        for line in error.lines:
+            note(f"error: {line}")
+        if error.hint:
+            note(f"hint: {error.hint}")
+    return error.code
+
+
+def lacking(error: BaseException) -> EnvironmentProblem | None:
+    """Return what the machine lacks, or None where the error is not about that."""
+    for one in _chain(error):  # libraries make other errors of a MemoryError
+        if isinstance(one, MemoryError) or MEMORY.search(str(one)):
+            why = f": {_said(one)}" if _said(one) else ""
+            return EnvironmentProblem(f"not enough memory{why}", hint="free some memory; ulimit -v shows a limit that is set")
+    said = _said(error)
+    if isinstance(error, ImportError):
+        return EnvironmentProblem(f"a package cannot be loaded: {said}", hint="pip install --force-reinstall cspops")
+    if isinstance(error, OSError):
+        return EnvironmentProblem(f"{error.strerror or said}{f': {error.filename}' if error.filename else ''}")
+    return None
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _said(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), "")[:200]
+
+
+def of_usage(error: typer.TyperException) -> CspopsError:
+    """Return an error of the command line, or of a variable that stands for an option, as one of ours."""
+    text = " ".join(error.format_message().split())
+    context: Any = getattr(error, "ctx", None)
+    variable = getattr(getattr(error, "param", None), "envvar", None)
+    if variable and context is not None and context.get_parameter_source(error.param.name).name == "ENVIRONMENT":  # type: ignore[attr-defined]
+        return EnvironmentProblem(f"{variable}={os.environ[variable]}: {error.message}", hint=f"unset {variable}")
+    return ParamsError(
+        f"{text[:1].lower()}{text[1:]}".removesuffix("."), hint=None if context is None else f"{context.command_path} -h"
+    )
