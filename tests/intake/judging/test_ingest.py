@@ -34,6 +34,7 @@ USUAL = {
     "bad_position": "set_aside",
     "duplicate_images": "set_aside",
     "merge_labels": True,
+    "max_uncertainty_m": None,
 }
 
 
@@ -354,22 +355,21 @@ def test_classes_with_one_example_and_the_sources_remarks_are_warned_of(tmp_path
 
 def test_exchanged_columns_are_warned_of_and_left_as_they_are(tmp_path):
     rows = [row(f"r{i}", lon=f"{30 + i}", lat=f"{100 + i}") for i in range(3)] + [row(f"s{i}") for i in range(20)]
-    made = Made(rows, tmp_path / "out")
-    assert any("3 of 23 positions (13.0%)" in warning for warning in made.account.warnings)
+    made = Made(rows, tmp_path / "out", source={"columns": "dataset.table.columns"})
+    [said] = [warning for warning in made.account.warnings if "3 of 23 positions (13.0%)" in warning]
+    assert said.endswith("if so, exchange lon and lat in dataset.table.columns of params.yaml")
     assert made.account.reasons == {"latitude is outside [-90, 90]": 3}
 
 
 def test_a_set_without_any_position_is_warned_of(tmp_path):
-    """One position is enough, but not one of a row that is set aside."""
+    """One position is enough, but not one of a row that is set aside; the source says what to do."""
     rows = [row(f"r{i}", lon=None, lat=None) for i in range(3)]
     for number, (more, warned) in enumerate(
         [([], True), ([row("x")], False), ([row("x", image=None)], True), ([row("x", lat="99")], True)]
     ):
-        made = Made(rows + more, tmp_path / f"out{number}")
+        made = Made(rows + more, tmp_path / f"out{number}", source={"unplaced": "name its columns"})
         said = [warning for warning in made.account.warnings if "no row has a position" in warning]
-        assert len(said) == warned
-        if said:
-            assert all(key in said[0] for key in ("dataset.folder.sidecar", "dataset.table.columns", "lon and lat"))
+        assert said == ["no row has a position: stage pretrain will stop; name its columns"] * warned
 
 
 def test_a_set_without_labels_is_a_set(tmp_path):
