@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from cspops.data.catalogue import OPTIONAL
 from cspops.errors import EnvironmentProblem, written_into
 from cspops.intake.judging import labels
-from cspops.intake.judging.labels import NOT_UNDERSTOOD, UNKNOWN, read_dates, read_roles
+from cspops.intake.judging.labels import NO_MONTH, NOT_UNDERSTOOD, UNKNOWN, read_dates, read_roles
 from cspops.intake.judging.positions import read_positions
 from cspops.intake.judging.verdicts import Verdicts, at, is_given, is_true
 from cspops.intake.rows import ROWS, Inspect, Source
@@ -211,6 +211,7 @@ def _read_batch(
 
     dates = read_dates(column["captured_at"])
     verdicts.note(dates.not_understood, NOT_UNDERSTOOD)
+    verdicts.note(dates.no_month, NO_MONTH)
     label, respelled = parts.names.codes(column["label"])
     verdicts.note(respelled, labels.RESPELLED)
     crop = column["crop"]
