@@ -36,14 +36,14 @@ def score(
 ) -> None:
     """Score the models in ``folder`` on the images that ``paths`` name, and print the result."""
     from cspops.library import evaluate_on
-    from cspops.library.inputs import read_inputs
+    from cspops.library.inputs import lines_of, read_inputs
     from cspops.library.loading import run_of
     from cspops.pixels.reading import Reading
     from cspops.report.tables import metric_rows
 
     models = load_models(folder, seed, label_ratio)
     image = next(iter(models.values())).image
-    rows = read_inputs(paths, stdin=sys.stdin, position=None, reading=image.reading if image is not None else Reading())
+    rows = read_inputs(paths, stdin=lines_of(sys.stdin), position=None, reading=image.reading if image is not None else Reading())
     with Meter("evaluate", None, unit="rows") as meter:
         document = evaluate_on.score(models, meter.each(rows), run=run_of(folder), by_region=by is not None, by_class=by_class)
     document = {"on": list(paths), "model": folder.as_posix(), **document}

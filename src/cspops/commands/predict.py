@@ -54,7 +54,7 @@ def predict(
     """
     from cspops.library import prediction
     from cspops.library import prediction_files as files
-    from cspops.library.inputs import read_inputs
+    from cspops.library.inputs import lines_of, read_inputs
     from cspops.pixels.reading import Reading
 
     place = position(lon, lat)
@@ -66,7 +66,7 @@ def predict(
         require_folder(out)
     loaded = load_model(model, seed, label_ratio)
     reading = loaded.image.reading if loaded.image is not None else Reading()
-    inputs = read_inputs(paths, stdin=sys.stdin, position=place, reading=reading)
+    inputs = read_inputs(paths, stdin=lines_of(sys.stdin), position=place, reading=reading)
     failures = files.Failures()
     streams = form not in (None, "table") and sys.stdout.isatty()  # rows on the terminal show the progress themselves
     with Meter("predict", None, unit="images", shown=not streams) as meter:

@@ -25,7 +25,8 @@ import pyarrow.compute as pc
 
 from cspops.errors import DataError
 from cspops.intake.rows import FileFacts, Source, batch, file_facts
-from cspops.intake.tables.columns import pick_columns, uncertainty_columns
+from cspops.intake.sources.tree import printable
+from cspops.intake.tables.columns import AXES, pick_columns, uncertainty_columns
 from cspops.intake.tables.points import PositionReader, point_column
 from cspops.intake.tables.records import Records, shortened
 from cspops.intake.tables.table_files import Table, only_table, open_file, table_format
@@ -100,10 +101,9 @@ def open_table(
     table, picked = reader.table, reader.picked
     remarks = table.remarks
     if not (table.has_geometry or "lon" in picked):
-        way = f"({key}.columns)" if key else "(rename two columns to lon and lat)"
-        remarks.append(f"{path.name}: no column is known as longitude or latitude {way}")
-    if "label" not in picked and key:
-        remarks.append(f"{path.name}: no column is known as label ({key}.columns.label)")
+        remarks.append(f"{path.name}: no column is known as longitude or latitude" + (f" ({key}.columns)" if key else ""))
+    if "label" not in picked:
+        remarks.append(f"{path.name}: no column is known as label" + (f" ({key}.columns.label)" if key else ""))
     try:
         reader.folder = path.parent.resolve().relative_to(root.resolve()).as_posix()
     except ValueError:
@@ -113,7 +113,7 @@ def open_table(
     def rows() -> Iterator[pa.RecordBatch]:
         yield from reader.batches()
         name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
-        files[name] = {**file_facts(path), "format": kind, "columns": picked}
+        files[printable(name)] = {**file_facts(path), "format": kind, "columns": picked}
 
     source = Source(_not_empty(rows(), path), files=files, remarks=remarks)
     if key:
@@ -149,8 +149,7 @@ def _open(file: Path, columns: Mapping[str, str | None], *, key: str | None, fil
         left = [name for name in table.names if name not in picked.values()]
         if column := point_column(table, left):
             picked["lon"] = picked["lat"] = column
-            table.remarks.append(f"{file.name}: positions are read from the column {column!r}")
-    positions = PositionReader(file.name, (picked["lon"], picked["lat"]) if "lon" in picked else None)
+    positions = PositionReader(file.name, [picked[axis] for axis in AXES if axis in picked])
     uncertainty = UncertaintyReader(file.name, uncertainty_columns(table.names))
     return _Reader(file, table, picked, positions, uncertainty, in_params=key is not None), kind
 
@@ -193,7 +192,7 @@ class _Reader:
     def _batch(self, records: Records) -> pa.RecordBatch:
         made: dict[str, pa.Array | list[Any]] = {}
         number = records.number.cast(pa.string())
-        made["where"] = pc.binary_join_element_wise(pa.scalar(self.file.name), number, ":")
+        made["where"] = pc.binary_join_element_wise(pa.scalar(printable(self.file.name)), number, ":")
         reasons = dict(records.reasons)
         if lonlat := self.positions.read(records):
             made["lon"], made["lat"] = lonlat
@@ -212,7 +211,7 @@ class _Reader:
             elif kind not in ("lon", "lat"):
                 made[kind] = trimmed(as_text(values, self._of(name)))
         if "obs_id" not in self.picked and self.folder is not None:
-            stem = re.sub(r"(\.gz)?$", "", self.file.name, flags=re.IGNORECASE)
+            stem = re.sub(r"(\.gz)?$", "", printable(self.file.name), flags=re.IGNORECASE)
             made["obs_id"] = pc.binary_join_element_wise(pa.scalar(Path(stem).stem), number, ":")
         n = len(number)
         if reasons:

@@ -102,9 +102,8 @@ def pick_columns(
                 raise DataError(f"{table}: the columns {which} both fit {kind}", hint=_remedy("one", key, kind))
             if fitting:
                 picked[kind] = fitting[0]
-    if "lon" not in picked and "lat" not in picked and not has_geometry and (pair := form_pair(names, table=table, key=key)):
-        picked["lon"], picked["lat"] = pair
-        remarks.append(f"{table}: positions are read from the columns {pair[0]!r} and {pair[1]!r}")
+    if "lon" not in picked and "lat" not in picked and not has_geometry:
+        picked |= dict(zip(AXES, form_pair(names, table=table, key=key, remarks=remarks), strict=False))
     if ("lon" in picked) != ("lat" in picked):
         has, lacks = ("lon", "lat") if "lon" in picked else ("lat", "lon")
         raise DataError(
@@ -122,10 +121,10 @@ def _remedy(what: str, key: str | None, kind: str) -> str:
     return f"name {what} in params.yaml: {key}.{kind}" if key else f"rename {what} to {kind}"
 
 
-def usual_pair(names: Sequence[str], *, table: str) -> tuple[str, str] | None:
-    """Return the columns of longitude and latitude by usual names, else those of a form; None where there are neither.
+def usual_pair(names: Sequence[str], *, table: str, remarks: list[str]) -> tuple[str, ...]:
+    """Return the columns of longitude and latitude by usual names, else those of a form; empty where there are neither.
 
-    DataError where several fit, or one axis alone is there.
+    DataError where several fit, or one axis alone is there; ``remarks`` as in `pick_columns`.
     """
     usual = _same_form(names)
     fitting = {axis: _recognise(usual[axis], names) for axis in AXES}
@@ -135,8 +134,8 @@ def usual_pair(names: Sequence[str], *, table: str) -> tuple[str, str] | None:
             raise DataError(f"{table}: the columns {which} all fit {axis}", hint=f"rename one to {axis}; {listed_columns(names)}")
     if fitting["lon"] and fitting["lat"]:
         return fitting["lon"][0], fitting["lat"][0]
-    pair = form_pair(names, table=table, key=None)
-    if pair is None and (fitting["lon"] or fitting["lat"]):
+    pair = form_pair(names, table=table, key=None, remarks=remarks)
+    if not pair and (fitting["lon"] or fitting["lat"]):
         lacks = "lat" if fitting["lon"] else "lon"
         raise DataError(f"{table}: no column is known as {lacks}", hint=f"rename one to {lacks}; {listed_columns(names)}")
     return pair
@@ -146,8 +145,11 @@ FORM = re.compile(r"(?P<question>.*[^\W_].*?[\W_]+)((?P<lon>longitude|lon|lng|lo
 """How the exports of field forms name a question's position: `_plot_longitude`, `plot-Longitude`."""
 
 
-def form_pair(names: Sequence[str], *, table: str, key: str | None) -> tuple[str, str] | None:
-    """Return the columns of the one position that a form asks for, as `FORM` names them; DataError where it asks for more."""
+def form_pair(names: Sequence[str], *, table: str, key: str | None, remarks: list[str]) -> tuple[str, ...]:
+    """Return the columns of the one position that a form asks for, as `FORM` names them, with a remark; else none.
+
+    DataError where it asks for more.
+    """
     pairs: dict[str, dict[str, str]] = {}
     for name in names:
         if match := FORM.fullmatch(name.strip()):
@@ -157,7 +159,10 @@ def form_pair(names: Sequence[str], *, table: str, key: str | None) -> tuple[str
         which = " and ".join(f"({lon!r}, {lat!r})" for lon, lat in whole)
         hint = f"name one in params.yaml: {key}.lon, {key}.lat" if key else "rename one to lon and lat"
         raise DataError(f"{table}: the pairs of columns {which} could each be the position", hint=hint)
-    return whole[0] if whole else None
+    if not whole:
+        return ()
+    remarks.append(f"{table}: positions are read from the columns {whole[0][0]!r} and {whole[0][1]!r}")
+    return whole[0]
 
 
 def uncertainty_columns(names: Sequence[str]) -> dict[str, str]:

@@ -38,7 +38,7 @@ class Points(NamedTuple):
 
 
 def point_column(table: Table, names: Sequence[str]) -> str | None:
-    """Return which of these columns holds points, by its first rows; DataError where several do."""
+    """Return which of these columns holds points, by its first rows, with a remark; DataError where several do."""
     remarks = len(table.remarks)
     first = next(table.records(names), None) if names else None
     del table.remarks[remarks:]  # which the reading proper repeats
@@ -49,7 +49,10 @@ def point_column(table: Table, names: Sequence[str]) -> str | None:
             f"{table.file.name}: the columns {' and '.join(map(repr, holding))} both hold points",
             hint="rename the one that counts to lon and lat in two columns, or leave the other out",
         )
-    return holding[0] if holding else None
+    if not holding:
+        return None
+    table.remarks.append(f"{table.file.name}: positions are read from the column {holding[0]!r}")
+    return holding[0]
 
 
 def _holds_points(values: pa.Array) -> bool:
@@ -99,14 +102,14 @@ def _replaced(axis: pa.Array, rows: np.ndarray, numbers: np.ndarray, texts: pa.A
 class PositionReader:
     """Reads the positions of a table's records, and counts what it remarks on."""
 
-    def __init__(self, file_name: str, names: tuple[str, str] | None) -> None:
-        """Take the columns of longitude and latitude, one name twice for a column of points; None: the geometries."""
+    def __init__(self, file_name: str, names: Sequence[str]) -> None:
+        """Take the columns of longitude and latitude, one name twice for a column of points; empty: the geometries."""
         self.file_name, self.names = file_name, names
         self.centroids = 0
 
     def read(self, records: Records) -> tuple[pa.Array, pa.Array] | None:
         """Return both as `values.degrees` does; None where the table gives no positions."""
-        if self.names is None:
+        if not self.names:
             return None if records.lonlat is None else degrees(*records.lonlat, what=self.file_name)
         lon, lat = self.names
         if lon != lat:
@@ -121,19 +124,20 @@ class PositionReader:
         return [centroid_remark(self.file_name, self.centroids)] if self.centroids else []
 
 
-def position_columns(table: Table) -> tuple[str, str] | None:
-    """Return the columns of longitude and latitude of a table that is read for its positions alone, as `PositionReader`'s.
+def position_columns(table: Table) -> tuple[str, ...]:
+    """Return the columns of longitude and latitude of a table that is read for its positions alone, as `PositionReader` takes.
 
     DataError where it has none, or several fit.
     """
     if table.has_geometry:
-        return None
-    pair = usual_pair(table.names, table=table.file.name)
-    if pair is None and (column := point_column(table, table.names)):
+        return ()
+    name = table.file.name
+    pair = usual_pair(table.names, table=name, remarks=table.remarks)
+    if not pair and (column := point_column(table, table.names)):
         pair = column, column
-    if pair is None:
+    if not pair:
         raise DataError(
-            f"{table.file.name}: no column is known as lon or lat, and none holds points",
+            f"{name}: no column is known as lon or lat, and none holds points",
             hint=f"rename two to lon and lat; {listed_columns(table.names)}",
         )
     return pair
