@@ -87,12 +87,12 @@ class Source:
     """Facts about the files that were read, by name: size, sha256, licence. Complete when `batches` has ended."""
     remarks: list[str] = field(default_factory=list)
     """What is odd about the input as a whole, one sentence each (`photos.csv: cp1252, not UTF-8, from line 3 on`)."""
+    predictions: dict[str, Any] | None = None
+    """Released P(y|I): see `sources/released.py`."""
     unplaced: str = ""
     """What to do where no row has a position, as the end of a sentence; empty where nothing can be done."""
     columns: str = ""
     """Where params.yaml names the columns that positions are read from; empty where they come from no table."""
-    predictions: dict[str, Any] | None = None
-    """Released P(y|I): see `sources/released.py`."""
 
 
 @dataclass(frozen=True)

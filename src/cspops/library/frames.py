@@ -82,12 +82,17 @@ def _numbers(values: Any) -> np.ndarray:
     """Return numbers as float64, nan for None, null and NA; a new array."""
     if isinstance(values, np.ma.MaskedArray):
         return np.ma.filled(values.astype(np.float64), np.nan)
+    if isinstance(values, Sequence):
+        array: Any = values
+    elif hasattr(values, "__array__"):
+        array = np.asarray(values)
+    else:
+        array = values.to_numpy() if hasattr(values, "to_numpy") else list(values)
+    if isinstance(array, np.ndarray) and array.dtype == object:
+        array = array.tolist()
     try:
-        array = values if isinstance(values, Sequence) else np.asarray(values) if hasattr(values, "__array__") else list(values)
-        if isinstance(array, np.ndarray) and array.dtype == object:
-            array = array.tolist()
         return np.array(array, dtype=np.float64)
     except (TypeError, ValueError):
-        if not hasattr(values, "to_numpy"):
+        if not hasattr(values, "array"):
             raise
         return np.array(values.to_numpy(dtype=np.float64, na_value=np.nan))  # a Series of pandas with NA
