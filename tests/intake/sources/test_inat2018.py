@@ -56,7 +56,7 @@ def small(root: Path, **changes: Any) -> None:
 
 
 def uncertain(name: str, of: int, median: int) -> str:
-    said = f"{of} of {of} state an uncertainty, median {median} m"
+    said = f"an uncertainty is stated of {of} of {of} (median {median} m)"
     return f"{name}_locations.json: positions are taken as exact, although {said}; dataset.max_uncertainty_m sets a limit"
 
 

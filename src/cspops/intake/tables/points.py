@@ -81,14 +81,20 @@ def read_points(values: pa.Array, *, what: str) -> Points:
     others = np.flatnonzero(pc.and_(pc.is_valid(text), pc.is_null(lon)).to_numpy(zero_copy_only=False))
     if not len(others):
         return Points(lon, lat, 0)
-    import shapely
-
     texts = text.take(pa.array(others))
-    shapes = shapely.from_wkt(pc.replace_substring_regex(texts, PREFIX, "").to_pylist(), on_invalid="ignore")
-    x, y, _, centroids = wkb_positions(pa.array(list(shapely.to_wkb(shapes)), pa.binary()), what)
-    unread = shapely.is_missing(shapes)
+    x, y, unread, centroids = _centres(texts, what)
     read = [_replaced(axis, others, number, texts, unread) for axis, number in ((lon, x), (lat, y))]
     return Points(read[0], read[1], centroids)
+
+
+def _centres(texts: pa.Array, what: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """Return longitudes and latitudes, nan for empty geometries, which texts are none, and how many are centroids."""
+    import shapely
+
+    shapes = shapely.from_wkt(pc.replace_substring_regex(texts, PREFIX, "").to_pylist(), on_invalid="ignore")
+    there = np.where(shapely.is_empty(shapes), None, shapes)
+    x, y, _, centroids = wkb_positions(pa.array(list(shapely.to_wkb(there)), pa.binary()), what)
+    return x, y, shapely.is_missing(shapes), centroids
 
 
 def _replaced(axis: pa.Array, rows: np.ndarray, numbers: np.ndarray, texts: pa.Array, unread: np.ndarray) -> pa.Array:

@@ -91,9 +91,9 @@ def about_uncertainty(file_name: str, metres: np.ndarray, *, remedy: bool) -> li
     parts = []
     if len(known):
         far = int((known > FAR).sum())
-        beyond = f", {far:,} of them more than 1 km" if far else ""
-        parts.append(f"{len(known):,} of {len(metres):,} state an uncertainty, median {np.median(known):.6g} m{beyond}")
+        beyond = f", above 1 km of {far:,}" if far else ""
+        parts.append(f"an uncertainty is stated of {len(known):,} of {len(metres):,} (median {np.median(known):.6g} m{beyond})")
     if obscured:
-        parts.append(f"{obscured:,} are obscured, and it is not said by how much")
+        parts.append(f"{obscured:,} {'is' if obscured == 1 else 'are'} obscured by an unknown distance")
     way = "; dataset.max_uncertainty_m sets a limit" if remedy else ""
     return [f"{file_name}: positions are taken as exact, although {' and '.join(parts)}{way}"]
