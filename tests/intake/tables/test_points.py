@@ -1,6 +1,7 @@
 """Positions in one column of text, and in columns as field forms name them: which are taken for one, and what they say."""
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from cspops.errors import DataError
@@ -121,6 +122,13 @@ def test_a_table_that_is_read_for_its_positions_alone(tmp_path):
     (tmp_path / "t.csv").write_text("a,b\n1,2\n")
     with pytest.raises(DataError, match="no column is known as lon or lat, and none holds points"):
         position_columns(open_file(tmp_path / "t.csv", key=None)[0])
+
+
+def test_a_damaged_column_that_is_not_read_does_no_harm(tmp_path):
+    broken = pa.Array.from_buffers(pa.string(), 1, pa.array([b"\xff"]).buffers())
+    pq.write_table(pa.table({"image": ["a"], "notes": broken}), tmp_path / "t.parquet")
+    source = open_table(tmp_path / "t.parquet", root=tmp_path, columns={})
+    assert sum(len(batch) for batch in source.batches) == 1
 
 
 def test_points_of_any_text_of_parquet():

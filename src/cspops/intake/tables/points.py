@@ -40,7 +40,10 @@ class Points(NamedTuple):
 def point_column(table: Table, names: Sequence[str]) -> str | None:
     """Return which of these columns holds points, by its first rows, with a remark; DataError where several do."""
     remarks = len(table.remarks)
-    first = next(table.records(names), None) if names else None
+    try:
+        first = next(table.records(names), None) if names else None
+    except DataError:  # of a damaged column, which is not read otherwise
+        first = None
     del table.remarks[remarks:]  # which the reading proper repeats
     columns = {} if first is None else first.columns
     holding = [name for name, values in columns.items() if _holds_points(decoded(values[:SAMPLE]))]
