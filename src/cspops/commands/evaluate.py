@@ -43,7 +43,9 @@ def score(
     from cspops.report.tables import metric_rows
 
     image = next(iter(models.values())).image
-    rows = read_inputs(paths, stdin=lines_of(sys.stdin), position=None, reading=image.reading if image is not None else Reading())
+    rows = read_inputs(
+        paths, stdin=lines_of(sys.stdin), position=None, reading=image.reading if image is not None else Reading()
+    )
     with Meter("evaluate", None, unit="rows") as meter:
         document = evaluate_on.score(
             models, meter.each(rows), run=run_of(folder), unseen=unseen, by_region=by is not None, by_class=by_class
@@ -158,7 +160,9 @@ def _about_seen(of_run: Mapping[str, int] | None, scored: int) -> str:
         return "whether the model was trained on some of these images is not known: its run holds no hashes of images"
     parts = ", ".join(f"{role} {count:,}" for role, count in of_run.items())
     if seen := sum(of_run.get(role, 0) for role in SEEN):
-        return f"{seen:,} of the {scored:,} scored images were used to train or tune the model ({parts}): --unseen leaves them out"
+        return (
+            f"{seen:,} of the {scored:,} scored images were used to train or tune the model ({parts}): --unseen leaves them out"
+        )
     return f"none of the scored images was used to train or tune the model{f' ({parts})' if parts else ''}"
 
 

@@ -88,7 +88,7 @@ def _placed(row: Input, position: tuple[float, float]) -> Input:
 
 
 def _rows(path: Path, reading: Reading) -> Iterator[Input]:
-    if os.path.isdir(path):  # `Path.is_dir` raises for names that are too long
+    if os.path.isdir(path):  # noqa: PTH112  (`Path.is_dir` raises for names that are too long)
         columns = dict.fromkeys(USUAL)
         try:
             source = open_folder(path, pattern="**/*", label="folder", sidecar=None, columns=columns)
@@ -98,7 +98,7 @@ def _rows(path: Path, reading: Reading) -> Iterator[Input]:
         for part in source.batches:
             yield from _batch_rows(part, root=path, origin="file", prefix=prefix, label=label)
         _log_remarks(source, f"{printable(path.as_posix())}: ")
-    elif not os.path.isfile(path):
+    elif not os.path.isfile(path):  # noqa: PTH113  (as above)
         yield Input(printable(path.as_posix()), None, np.nan, np.nan, "none", error=NOT_THERE)
     elif table_format(path):
         source = open_table(Path(path.name), root=path.parent, columns=dict.fromkeys(USUAL), key=None)

@@ -7,7 +7,7 @@ import pytest
 from cspops.errors import DataError
 from cspops.intake.judging.positions import read_positions
 from cspops.intake.sources.table import open_table
-from cspops.intake.tables.points import read_points, position_columns
+from cspops.intake.tables.points import position_columns, read_points
 from cspops.intake.tables.table_files import open_file
 
 
@@ -34,7 +34,7 @@ FORMS = {
     "geopoint": "image,where,label\na,47.3 8.5 400.0 4.0,x\nb, 47.4  8.6 0 0 ,x\n",
     "WKT": "image,geometry,label\na,POINT (8.5 47.3),x\nb,point(8.6 47.4),x\n",
     "WKT of more dimensions": "image,wkt,label\na,POINT Z (8.5 47.3 400),x\nb,POINT ZM (8.6 47.4 400 1),x\n",
-    "WKT without a blank": "image,wkt,label\na,POINTZ(8.5 47.3 400),x\nb,\"SRID=4326;POINT M (8.6 47.4 1)\",x\n",
+    "WKT without a blank": 'image,wkt,label\na,POINTZ(8.5 47.3 400),x\nb,"SRID=4326;POINT M (8.6 47.4 1)",x\n',
 }
 
 

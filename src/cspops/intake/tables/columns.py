@@ -89,7 +89,9 @@ def pick_columns(
         name = given.get(kind)
         if name is not None:
             if name not in names:
-                raise DataError(f"{table} has no column {name!r} ({key}.{kind}){_guess(name, names)}", hint=listed_columns(names))
+                raise DataError(
+                    f"{table} has no column {name!r} ({key}.{kind}){_guess(name, names)}", hint=listed_columns(names)
+                )
             picked[kind] = name
         elif not (has_geometry and kind in AXES):
             fitting = _recognise(usual[kind], names)
@@ -111,9 +113,7 @@ def pick_columns(
             hint=f"{_remedy('it', key, lacks)}; {listed_columns(names)}",
         )
     if "image" not in picked:
-        raise DataError(
-            f"{table} has no column for the image", hint=f"{_remedy('it', key, 'image')}; {listed_columns(names)}"
-        )
+        raise DataError(f"{table} has no column for the image", hint=f"{_remedy('it', key, 'image')}; {listed_columns(names)}")
     return picked
 
 
@@ -131,7 +131,9 @@ def usual_pair(names: Sequence[str], *, table: str, remarks: list[str]) -> tuple
     for axis in AXES:
         if len(fitting[axis]) > 1:
             which = " and ".join(map(repr, fitting[axis]))
-            raise DataError(f"{table}: the columns {which} all fit {axis}", hint=f"rename one to {axis}; {listed_columns(names)}")
+            raise DataError(
+                f"{table}: the columns {which} all fit {axis}", hint=f"rename one to {axis}; {listed_columns(names)}"
+            )
     if fitting["lon"] and fitting["lat"]:
         return fitting["lon"][0], fitting["lat"][0]
     pair = form_pair(names, table=table, key=None, remarks=remarks)
