@@ -160,10 +160,8 @@ def _about_seen(of_run: Mapping[str, int] | None, scored: int) -> str:
         return "whether the model was trained on some of these images is not known: its run holds no hashes of images"
     parts = ", ".join(f"{role} {count:,}" for role, count in of_run.items())
     if seen := sum(of_run.get(role, 0) for role in SEEN):
-        return (
-            f"{seen:,} of the {scored:,} scored images were used to train or tune the model ({parts}): --unseen leaves them out"
-        )
-    return f"none of the scored images was used to train or tune the model{f' ({parts})' if parts else ''}"
+        return f"{seen:,} of {scored:,} images were used to train or tune the model ({parts}): --unseen leaves them out"
+    return f"none of the images was used to train or tune the model{f' ({parts})' if parts else ''}"
 
 
 def class_rows(classes: Sequence[Document]) -> list[list[str]]:

@@ -36,7 +36,10 @@ def table_format(file: Path) -> Format | None:
 
 
 def open_file(file: Path, *, key: str | None) -> tuple[Table, Format]:
-    """Open a table, its rows still to be read; ``key`` is where params.yaml names it, if it does. DataError where it is none."""
+    """Open a table, its rows still to be read; DataError where it is none.
+
+    ``key`` is where params.yaml names it, None for one that a command names.
+    """
     if not file.exists():
         near = nearest(file.name, [one.name for one in file.parent.iterdir()]) if file.parent.is_dir() else []
         guess = f"did you mean {near[0]}? " if near else ""

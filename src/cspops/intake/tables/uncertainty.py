@@ -77,9 +77,8 @@ class UncertaintyReader:
         values = np.concatenate([np.zeros(0), *self._of_positions])
         sentences = about_uncertainty(self.file_name, values, remedy=remedy)
         if self._unread:
-            sentences.append(
-                f"{self.file_name}: {self._unread:,} uncertainties of positions are not metres, left out, such as {self._example!r}"
-            )
+            which = f"{self._unread:,} uncertainties of positions are not metres, left out, such as {self._example!r}"
+            sentences.append(f"{self.file_name}: {which}")
         return sentences
 
 
