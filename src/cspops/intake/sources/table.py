@@ -147,7 +147,7 @@ def _open(file: Path, columns: Mapping[str, str | None], *, key: str | None, fil
     )
     if "lon" not in picked and not table.has_geometry:
         left = [name for name in table.names if name not in picked.values()]
-        if column := point_column(table, left):
+        if column := point_column(table, left, key=f"{key}.columns" if key else None):
             picked["lon"] = picked["lat"] = column
     positions = PositionReader(file.name, [picked[axis] for axis in AXES if axis in picked])
     uncertainty = UncertaintyReader(file.name, uncertainty_columns(table.names))

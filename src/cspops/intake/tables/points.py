@@ -37,8 +37,11 @@ class Points(NamedTuple):
     """How many are centroids of other geometries."""
 
 
-def point_column(table: Table, names: Sequence[str]) -> str | None:
-    """Return which of these columns holds points, by its first rows, with a remark; DataError where several do."""
+def point_column(table: Table, names: Sequence[str], *, key: str | None) -> str | None:
+    """Return which of these columns holds points, by its first rows, with a remark; DataError where several do.
+
+    ``key`` as in `pick_columns`.
+    """
     remarks = len(table.remarks)
     try:
         first = next(table.records(names), None) if names else None
@@ -50,7 +53,7 @@ def point_column(table: Table, names: Sequence[str]) -> str | None:
     if len(holding) > 1:
         raise DataError(
             f"{table.file.name}: the columns {' and '.join(map(repr, holding))} both hold points",
-            hint="rename the one that counts to lon and lat in two columns, or leave the other out",
+            hint=f"name one for both axes in params.yaml: {key}.lon, {key}.lat" if key else "leave one of them out",
         )
     if not holding:
         return None
@@ -142,7 +145,7 @@ def position_columns(table: Table) -> tuple[str, ...]:
         return ()
     name = table.file.name
     pair = usual_pair(table.names, table=name, remarks=table.remarks)
-    if not pair and (column := point_column(table, table.names)):
+    if not pair and (column := point_column(table, table.names, key=None)):
         pair = column, column
     if not pair:
         raise DataError(
