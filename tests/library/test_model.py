@@ -85,15 +85,6 @@ def test_longitudes_to_360_are_wrapped_and_nan_rows_stay():
     assert found[2].isnan().all()
 
 
-def test_what_misses_a_pole_by_rounding_is_the_pole():
-    assert as_lonlat([[360.00000000000006, 90.00000000000001], [-180.00000000000003, -90.00000000000001]]).tolist() == [
-        [0.0, 90.0],
-        [-180.0, -90.0],
-    ]
-    with pytest.raises(DataError, match="nowhere on Earth"):
-        as_lonlat([[98.0, 90.000001]])
-
-
 def test_the_callers_array_is_not_changed():
     given = np.array([[200.0, 1.0]])
     as_lonlat(given)

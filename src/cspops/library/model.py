@@ -9,7 +9,6 @@ import torch
 
 from cspops.errors import DataError
 from cspops.evaluation.predictor import Calibration, LocationPredictor, Predictor
-from cspops.intake.judging.positions import ROUNDING
 from cspops.library.frames import rows_of
 from cspops.models.location_encoder import LocationClassifier, LocationEncoder
 from cspops.shapes import Bool, Float, Tensor
@@ -43,7 +42,6 @@ def as_lonlat(values: Any) -> Float[Tensor, "n 2"]:
     half = lon.isnan() != lat.isnan()
     if bool(half.any()):
         raise DataError(f"position {int(half.nonzero()[0])} has one number and one nan", hint="both nan: no position")
-    lon, lat = (_to_ends(axis, *ends) for axis, ends in ((lon, (-180.0, 360.0)), (lat, (-90.0, 90.0))))
     wrong = ((lat.abs() > 90) | (lon < -180) | (lon > 360) | lon.isinf()).nonzero()[:, 0]
     if len(wrong):
         row = int(wrong[0])
@@ -51,12 +49,6 @@ def as_lonlat(values: Any) -> Float[Tensor, "n 2"]:
         why = "latitude comes first" if exchanged else "that is nowhere on Earth"
         raise DataError(f"position {row} is ({lon[row]:g}, {lat[row]:g}): {why}", hint=ORDER)
     return torch.stack((torch.where(lon >= 180, lon - 360, lon), lat), 1)  # exact for all others, which wrapping is not
-
-
-def _to_ends(axis: Float[Tensor, "n"], low: float, high: float) -> Float[Tensor, "n"]:
-    """Return the same degrees, those that miss an end by rounding alone brought to it."""
-    inside = axis.clamp(low, high)
-    return torch.where((axis - inside).abs() <= ROUNDING, inside, axis)
 
 
 def like(result: Tensor, given: Any) -> Any:

@@ -39,9 +39,6 @@ WRAPPED = "longitude of more than 180, brought into [-180, 180)"
 
 Axis = Literal["lon", "lat"]
 
-ROUNDING = 1e-9
-"""Degrees by which arithmetic may miss the ends of an axis: a tenth of a millimetre."""
-
 
 class Positions(NamedTuple):
     """The positions of a batch, one item per row."""
@@ -73,7 +70,7 @@ class _Numbers(NamedTuple):
 
 def read_positions(lon: pa.Array, lat: pa.Array) -> Positions:
     """Judge the positions of a batch; ``lon`` and ``lat`` are text or float64 degrees, null or blank where missing."""
-    x, y = _to_ends(_numbers(lon, "lon"), (-180, 360)), _to_ends(_numbers(lat, "lat"), (-90, 90))
+    x, y = _numbers(lon, "lon"), _numbers(lat, "lat")
     both, any_given = x.given & y.given, x.given | y.given
     fault = np.full(len(lon), None, dtype=object)
     at_fault = np.zeros(len(lon), np.int8)  # 0 longitude, 1 latitude, 2 both
@@ -105,13 +102,6 @@ def read_positions(lon: pa.Array, lat: pa.Array) -> Positions:
         notes={note: where for note, where in notes.items() if where.any()},
         exchangeable=both & could_be_lon & (np.abs(x.values) <= 90),
     )
-
-
-def _to_ends(numbers: _Numbers, ends: tuple[float, float]) -> _Numbers:
-    """Return the same numbers, those that miss an end by rounding alone brought to it."""
-    values = numbers.values
-    near = (np.abs(values - np.clip(values, *ends)) <= ROUNDING) & np.isfinite(values)
-    return numbers._replace(values=np.where(near, np.clip(values, *ends), values))
 
 
 def _details(lon: pa.Array, lat: pa.Array, fault: np.ndarray, at_fault: np.ndarray) -> pa.Array:
