@@ -212,7 +212,8 @@ class _Rows:
             columns[axis] = pc.if_else(unplaced, pc.cast(columns[axis], kind), given[axis])
         for name in ("obs_id", "captured_at", "official_split", "reason", "detail"):
             columns[name] = pc.coalesce(given[name], columns[name])
-        columns["location_id"], columns["uncertainty_m"] = given["location_id"], given["uncertainty_m"]
+        columns["location_id"] = given["location_id"]
+        columns["uncertainty_m"] = pc.if_else(unplaced, pa.scalar(None, pa.float64()), given["uncertainty_m"])
         if self.label == "column":
             columns["label"] = given["label"]
         at = pc.binary_join_element_wise(columns["where"], pa.scalar(" ("), given["where"], pa.scalar(")"), "")
