@@ -13,6 +13,8 @@ DOCUMENT = {
     "metrics": {"image": {}, "location": {}, "combined": {}},
     "not_scored": {"no label": {"rows": 100, "such_as": ["a.jpg", "b\n.jpg"]}},
     "scored_without_position": {"no position is given": 7},
+    "images_of_the_run": {"train": 40, "test": 5, "val": 2},
+    "unseen": False,
     "unknown_labels": {"elm": 3},
     "respelled_labels": {"Oak ": {"class": "oak", "rows": 2}},
 }
@@ -24,6 +26,7 @@ def test_the_heading_says_rows_labels_and_seeds():
         == "photos, more\x1b[31m.csv: 1,100 of 1,200 rows, models of 5 % of the labels, mean (sd) over 2 seeds"
     )
     assert heading(DOCUMENT | {"seeds": None, "label_ratio": None}).endswith("1,200 rows, mean (sd) over 1 seed")
+    assert "1,200 rows, unseen images only, models" in heading(DOCUMENT | {"unseen": True})
 
 
 def test_reasons_with_places():
@@ -33,18 +36,23 @@ def test_reasons_with_places():
 def test_everything_odd_is_a_sentence():
     assert notes(DOCUMENT) == [
         "2 of the model's 3 classes have rows",
+        "42 of 1,100 images were used to train or tune the model (train 40, test 5, val 2): --unseen leaves them out",
         "labels that the model does not know: 'elm' (3)",
         "labels matched regardless of case, blanks and Unicode form: 'Oak ' as 'oak' (2)",
         "scored without a position, by the image alone: no position is given (7)",
         "no calibrated product: the run was not evaluated (dvc repro evaluate)",
     ]
     plain = DOCUMENT | {
+        "images_of_the_run": {},
         "scored_without_position": {},
         "unknown_labels": {},
         "respelled_labels": {},
         "metrics": {"location": {}},
     }
-    assert notes(plain)[1:] == ["location alone: the model has no image classifier"]
+    none = "none of the images was used to train or tune the model"
+    assert notes(plain)[1:] == [none, "location alone: the model has no image classifier"]
+    assert notes(plain | {"images_of_the_run": {"test": 3}})[1] == f"{none} (test 3)"
+    assert "is not known" in notes(plain | {"images_of_the_run": None})[1]
 
 
 def test_the_largest_classes_and_what_the_product_takes_them_for():

@@ -1,9 +1,13 @@
 """Images, folders, tables and paths on standard input as rows with a position and a reason where there is none."""
 
+import json
 import math
+import os
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from photos import gps_exif
 from PIL import Image
@@ -101,10 +105,127 @@ def test_what_is_odd_about_the_whole_is_told_after_its_last_row(tmp_path, said):
     assert said == [f"{tmp_path / 'set'}: files that are not images, left out: 1 .txt"]
 
 
-def test_what_holds_no_image_is_refused_without_a_word_of_params(tmp_path):
+HEADERS = ("foo,bar", "image,lon", "image,lon,LON,lat", "image,class,category", "image,a_lat,a_lon,b_lat,b_lon")
+
+
+def test_what_cannot_be_read_is_refused_with_a_hint_that_fits_and_no_word_of_params(tmp_path):
     (tmp_path / "empty").mkdir()
-    (tmp_path / "other.csv").write_text("foo,bar\n1,2\n")
-    for name in ("empty", "other.csv"):
+    for number, header in enumerate(HEADERS):
+        (tmp_path / f"{number}.csv").write_text(f"{header}\n{','.join('1' * (header.count(',') + 1))}\n")
+    for name in ("empty", *(f"{number}.csv" for number in range(len(HEADERS)))):
         with pytest.raises(DataError, match=name) as refused:
             rows(tmp_path / name)
         assert "params.yaml" not in f"{refused.value} {refused.value.hint}"
+        assert name == "empty" or "rename" in refused.value.hint
+
+
+def write_table(file: Path) -> None:
+    lines = [
+        {"image": "a.png", "lon": 8.5, "lat": 47.5, "id": "p"},
+        {"image": "sub/b.png", "lon": 9.0, "lat": 48.0, "id": "q"},
+    ]
+    features = [
+        {"type": "Feature", "properties": one, "geometry": {"type": "Point", "coordinates": [one["lon"], one["lat"]]}}
+        for one in lines
+    ]
+    match file.suffix:
+        case ".csv" | ".tsv":
+            rows = [list(lines[0]), *(map(str, one.values()) for one in lines)]
+            file.write_text("".join(("," if file.suffix == ".csv" else "\t").join(row) + "\n" for row in rows))
+        case ".parquet":
+            pq.write_table(pa.Table.from_pylist(lines), file)
+        case ".geojson":
+            file.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+        case _:
+            file.write_text("\n".join(json.dumps(one) for one in features) + "\n")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet", ".geojson", ".geojsonl"])
+@pytest.mark.parametrize("way", ["t", "set/t", "set/in/t", "../beside/set/t", "./set/../set/t", "ABSOLUTE/t"])
+def test_a_table_is_found_by_any_path_and_its_images_beside_it(tmp_path, monkeypatch, way, suffix):
+    (tmp_path / "beside").mkdir()
+    monkeypatch.chdir(tmp_path / "beside")
+    file = Path(way.replace("ABSOLUTE", str(tmp_path / "beside" / "set")) + suffix)
+    plain(file.parent / "a.png")
+    plain(file.parent / "sub" / "b.png")
+    write_table(file)
+    found = rows(file)
+    first = 2 if suffix in (".csv", ".tsv") else 1
+    assert [(row.where, row.obs_id) for row in found] == [(f"{file.name}:{first}", "p"), (f"{file.name}:{first + 1}", "q")]
+    assert [(row.lon, row.lat, row.position, row.error) for row in found] == [
+        (8.5, 47.5, "table", None),
+        (9.0, 48.0, "table", None),
+    ]
+    assert all(row.image.is_file() for row in found)
+    assert rows("-", stdin=[f"{file}\n"]) == found
+
+
+REMARKS = {
+    "no position": (b"image,label\na.png,x\n", "t.csv: no column is known as longitude or latitude"),
+    "several dates": (
+        b"image,lon,lat,label,date_taken,acquired\na.png,1,2,x,2020-01-01,2021-01-01\n",
+        "t.csv: captured_at is read from the column 'date_taken', not from 'acquired'",
+    ),
+    "another encoding": (
+        "image,lon,lat,label\na.png,1,2,caf\xe9\n".encode("cp1252"),
+        "t.csv: 1 line is not UTF-8 and read as cp1252, from line 2 on",
+    ),
+    "missing labels": (b"image,lon,lat,label\na.png,1,2,NA\n", "t.csv: labels that are read as missing: NA (1)"),
+    "a form": (
+        b"image,x_lat,x_lon,label\na.png,1,2,x\n",
+        "t.csv: positions are read from the columns 'x_lon' and 'x_lat'",
+    ),
+    "uncertainty": (
+        b"image,lon,lat,label,coordinateUncertaintyInMeters\na.png,1,2,x,50\n",
+        "t.csv: positions are taken as exact, although an uncertainty is stated of 1 of 1 (median 50 m)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REMARKS)
+def test_what_is_odd_about_a_table_is_said_once_after_its_rows(tmp_path, said, name):
+    content, remark = REMARKS[name]
+    plain(tmp_path / "a.png")
+    (tmp_path / "t.csv").write_bytes(content)
+    source = read_inputs([str(tmp_path / "t.csv")], stdin=(), position=None, reading=Reading())
+    next(source)
+    assert said == []
+    list(source)
+    assert said.count(remark) == 1
+
+
+def test_what_is_odd_about_a_folder_is_said(tmp_path, said):
+    for name in ("set/train/oak/1.png", "set/test/oak/2.png", "set/.cache/3.png"):
+        plain(tmp_path / name)
+    rows(tmp_path / "set")
+    whole = "\n".join(said)
+    assert "hidden and system files and folders, left out: 1 .cache" in whole
+    assert "the folders test, train are the official split" in whole
+
+
+def test_names_that_are_not_utf8_are_read_and_shown_in_ascii(tmp_path):
+    """An image, the table of one and the folder of one; on the command line, and as bytes of standard input."""
+    folder = Path(os.fsdecode(os.fsencode(tmp_path / "set") + b"\xe9"))
+    image = plain(folder / "a.png").rename(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.png"))
+    plain(folder / "b.png")
+    table = Path(os.fsdecode(os.fsencode(folder) + b"/t\xe9.csv"))
+    table.write_text("image,lon,lat,label\nb.png,1,2,x\n")
+    lines = [f"{image}\n"]
+    shown = f"{tmp_path}/set\\xe9"
+    for found in (rows(image), rows("-", stdin=lines)):
+        assert [(row.where, row.image, row.label, row.error) for row in found] == [
+            (f"{shown}/caf\\xe9.png", image, "set\\xe9", None)
+        ]
+    assert [(row.where, row.obs_id, row.error) for row in rows(table)] == [("t\\xe9.csv:2", "t\\xe9:2", None)]
+    in_folder = rows(folder)
+    assert [row.where for row in in_folder] == [f"{shown}/b.png", f"{shown}/caf\\xe9.png"]
+    assert in_folder[0].error is None and "not UTF-8" in in_folder[1].error
+    gone = rows(os.fsdecode(b"gone\xe9.png"))
+    assert [(row.where, row.error) for row in gone] == [("gone\\xe9.png", NOT_THERE)]
+    for row in [*in_folder, *gone]:
+        f"{row.where}{row.label}".encode()
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b", "\N{SNOWMAN}" * 300])
+def test_a_name_that_no_file_can_have_is_not_there(name):
+    assert [row.error for row in rows(name)] == [NOT_THERE]

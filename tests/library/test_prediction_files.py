@@ -11,9 +11,9 @@ from cspops.library import prediction_files as files
 
 MODELS = ("combined", "image", "location")
 ROWS = [
-    {"where": "a, b.png", "lon": 8.5, "lat": 47.4, "position": "file", "position_problem": None, "error": None}
+    {"where": "a, b.png", "obs_id": "17", "lon": 8.5, "lat": 47.4, "position": "file", "position_problem": None, "error": None}
     | {name: [{"class": "oak", "p": 0.75}, {"class": "fir", "p": 0.25}] for name in MODELS},
-    {"where": "c.png", "lon": None, "lat": None, "position": "none", "position_problem": "no position is given"}
+    {"where": "c.png", "obs_id": None, "lon": None, "lat": None, "position": "none", "position_problem": "no position is given"}
     | {"error": "image file is empty"}
     | dict.fromkeys(MODELS),
 ]
@@ -27,7 +27,7 @@ def text(form: str) -> str:
 
 def test_csv_has_a_column_a_guess_and_leaves_empty_what_is_not_there():
     first, second = csv.DictReader(io.StringIO(text("csv")))
-    assert first["where"] == "a, b.png"
+    assert (first["where"], first["obs_id"], second["obs_id"]) == ("a, b.png", "17", "")
     assert (first["combined_1"], first["combined_1_p"], first["location_2"]) == ("oak", "0.75", "fir")
     assert (second["lon"], second["image_1"], second["image_1_p"]) == ("", "", "")
     assert second["error"] == "image file is empty"

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cspops.commands.options import load_models
 from cspops.commands.output import print_json, shortened, show
 from cspops.data.json_files import Document
 from cspops.errors import DataError, listed
@@ -16,6 +15,7 @@ from cspops.report.tables import percent
 from cspops.terminal import Output, lines_of_stdin, say
 
 if TYPE_CHECKING:
+    from cspops.library.model import Model
     from cspops.report.tables import Places
 
 log = logging.getLogger(__name__)
@@ -27,26 +27,28 @@ KINDS = ("latitude", "cell", "distance")
 def score(
     paths: Sequence[str],
     folder: Path,
-    seed: int | None,
-    label_ratio: float | None,
+    models: "Mapping[int, Model]",
     *,
+    unseen: bool,
     by: str | None,
     by_class: bool,
     json: bool,
 ) -> None:
-    """Score the models in ``folder`` on the images that ``paths`` name, and print the result."""
+    """Score the models, which come from ``folder``, on the images that ``paths`` name, and print the result."""
+    from cspops.intake.sources.tree import printable
     from cspops.library import evaluate_on
     from cspops.library.inputs import read_inputs
     from cspops.library.loading import run_of
     from cspops.pixels.reading import Reading
     from cspops.report.tables import metric_rows
 
-    models = load_models(folder, seed, label_ratio)
     image = next(iter(models.values())).image
     rows = read_inputs(paths, stdin=lines_of_stdin(), position=None, reading=image.reading if image is not None else Reading())
     with Meter("evaluate", None, unit="rows") as meter:
-        document = evaluate_on.score(models, meter.each(rows), run=run_of(folder), by_region=by is not None, by_class=by_class)
-    document = {"on": list(paths), "model": folder.as_posix(), **document}
+        document = evaluate_on.score(
+            models, meter.each(rows), run=run_of(folder), unseen=unseen, by_region=by is not None, by_class=by_class
+        )
+    document = {"on": list(map(printable, paths)), "model": folder.as_posix(), **document}
     if by is not None:
         document["regions"] = _of_kind(document["regions"], by)
     if json:
@@ -111,6 +113,8 @@ def heading(document: Document) -> str:
     """Return the title of the table of scores."""
     seeds = len(document["seeds"] or [None])
     parts = [f"{', '.join(map(shortened, document['on']))}: {document['scored']:,} of {document['rows']:,} rows"]
+    if document["unseen"]:
+        parts.append("unseen images only")
     if document["label_ratio"] is not None:
         parts.append(f"models of {100 * document['label_ratio']:g} % of the labels")
     return ", ".join([*parts, f"mean (sd) over {seeds} seed{'s' if seeds > 1 else ''}"])
@@ -128,6 +132,7 @@ def reason_rows(document: Document) -> list[list[str]]:
 def notes(document: Document) -> list[str]:
     """Return sentences on labels and positions."""
     sentences = [f"{document['classes']:,} of the model's {document['classes_of_model']:,} classes have rows"]
+    sentences.append(_about_seen(document["images_of_the_run"], document["scored"]))
     if unknown := document["unknown_labels"]:
         names = listed(f"{shortened(name)!r} ({count:,})" for name, count in unknown.items())
         sentences.append(f"labels that the model does not know: {names}")
@@ -144,6 +149,18 @@ def notes(document: Document) -> list[str]:
     if "image" not in document["metrics"]:
         sentences.append("location alone: the model has no image classifier")
     return sentences
+
+
+def _about_seen(of_run: Mapping[str, int] | None, scored: int) -> str:
+    """Return the sentence on how many of the images are the run's own, by their bytes."""
+    from cspops.library.seen import SEEN
+
+    if of_run is None:
+        return "whether the model was trained on some of these images is not known: its run holds no hashes of images"
+    parts = ", ".join(f"{role} {count:,}" for role, count in of_run.items())
+    if seen := sum(of_run.get(role, 0) for role in SEEN):
+        return f"{seen:,} of {scored:,} images were used to train or tune the model ({parts}): --unseen leaves them out"
+    return f"none of the images was used to train or tune the model{f' ({parts})' if parts else ''}"
 
 
 def class_rows(classes: Sequence[Document]) -> list[list[str]]:

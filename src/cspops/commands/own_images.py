@@ -132,10 +132,7 @@ def folder_and_table(path: Path) -> tuple[Path, str | None]:
     if not path.exists():
         raise DataError(f"{path} does not exist", hint="name a folder of images, or a table of them")
     if not path.is_file() or table_format(path) is None:
-        raise DataError(
-            f"{path} is neither a folder nor a table",
-            hint="tables: CSV, TSV, Parquet, GeoJSON, GeoParquet, GeoPackage, shapefile",
-        )
+        raise DataError(f"{path} is neither a folder nor a table", hint=f"tables are {TABLES}")
     return path.parent, path.name
 
 
@@ -182,7 +179,7 @@ def detect(folder: Path, table: str | None, contents: Contents, source: str | No
     if source == "table" and not has_table:
         for error in contents.other_tables.values():
             raise error
-        raise DataError(f"{folder} holds no table of images at its top level", hint=COLUMN)
+        raise DataError(f"{folder} holds no table of images at its top level", hint=f"tables are {TABLES}")
     if source == "folder" and not contents.images:
         raise DataError(f"{folder} holds no image: no file below it ends in {_endings()}")
     if source is not None:
@@ -192,14 +189,14 @@ def detect(folder: Path, table: str | None, contents: Contents, source: str | No
     if contents.images:
         return "folder"
     for error in contents.other_tables.values():
-        raise DataError(f"{folder} holds no image, and {error.message}", hint=error.hint or COLUMN)
+        raise DataError(f"{folder} holds no image, and {error.message}", hint=error.hint)
     raise DataError(
         f"{folder} holds neither an image nor a table of images",
-        hint=f"images end in {_endings()}; tables are CSV, TSV, Parquet, GeoJSON or GeoParquet at its top level",
+        hint=f"images end in {_endings()}; tables are {TABLES} at its top level",
     )
 
 
-COLUMN = "set dataset.table.columns.image in params.yaml to the column that names the images"
+TABLES = "CSV, TSV, Parquet, GeoJSON, GeoParquet, GeoPackage or shapefile"
 
 
 def _is_text(name: str) -> bool:

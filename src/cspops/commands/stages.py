@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from cspops.commands.app import STAGES, app
-from cspops.commands.options import RatioOption, model_folders
+from cspops.commands.options import RatioOption, load_models, model_folders
 from cspops.errors import ParamsError
 from cspops.pipeline.run import read_params, run_stage
 
@@ -92,21 +92,27 @@ def evaluate(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="With --on: one seed; default: all.", metavar="SEED")] = None,
     label_ratio: RatioOption = None,
+    unseen: Annotated[
+        bool, typer.Option("--unseen", help="With --on: leave out images that the model was trained or tuned on.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Score image, location and both combined; write reports/metrics.json and show it as a table.
 
     With --on nothing is written: the trained models are scored on other images, whose labels come from a table's column or
-    from the names of their folders. Rows that cannot be scored are counted by reason; exit code 3 when none can.
+    from the names of their folders. Rows that cannot be scored are counted by reason, exit code 3 when none can; images that
+    the model was trained on are counted as well.
     """
     from cspops.commands import evaluate
 
     if on:
         if last:
             raise ParamsError("--show is for the last result of the stage, --on for other images", hint="leave one out")
-        evaluate.score(on, model or Path(), seed, label_ratio, by=by, by_class=by_class, json=json)
+        folder = model or Path()
+        models = load_models(folder, seed, label_ratio)
+        evaluate.score(on, folder, models, unseen=unseen, by=by, by_class=by_class, json=json)
         return
-    for name, value in (("--model", model), ("--seed", seed)):
+    for name, value in (("--model", model), ("--seed", seed), ("--unseen", unseen or None)):
         if value is not None:
             raise ParamsError(f"{name} chooses what --on scores", hint="cspops evaluate --on PATH")
     if not last:

@@ -32,7 +32,9 @@ SCHEMA = pa.schema(
 )
 """Longitude in [-180, 180) and latitude in [-90, 90], degrees WGS84, or both null; label dense from 0, or null."""
 
-OPTIONAL = pa.schema([("image_sha256", pa.string()), ("crop", CROP), ("image_features", GIVEN_FEATURES)])
+OPTIONAL = pa.schema(
+    [("image_sha256", pa.string()), ("crop", CROP), ("image_features", GIVEN_FEATURES), ("uncertainty_m", pa.float64())]
+)
 """Further columns of a catalogue, each there only when its source gives it; described in `rows`."""
 
 REJECTED_SCHEMA = pa.schema(

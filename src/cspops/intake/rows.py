@@ -20,6 +20,7 @@ ROWS = pa.schema(
         pa.field("obs_id", pa.string()),
         pa.field("lon", pa.string()),
         pa.field("lat", pa.string()),
+        pa.field("uncertainty_m", pa.float64()),
         pa.field("label", pa.string()),
         pa.field("captured_at", pa.string()),
         pa.field("location_id", pa.string()),
@@ -34,8 +35,9 @@ ROWS = pa.schema(
 )
 """One batch of a source, every column there. `where` is the place in the input as a person would look it up
 (`photos.csv:17`, `trees/oak/a.jpg`). `lon` and `lat` are text (as it stands in the input) or float64 (degrees), a batch at
-a time. `reason` says why the source itself rejects the row, with the value at fault in `detail`; `notes` says what
-was odd about a row that is kept. Reasons and notes are few fixed sentences, so that they can be counted."""
+a time; `uncertainty_m` is that of the position in metres, inf where it is obscured and nothing says by how much. `reason`
+says why the source itself rejects the row, with the value at fault in `detail`; `notes` says what was odd about a row that
+is kept. Reasons and notes are few fixed sentences, so that they can be counted."""
 
 
 class Inspected(NamedTuple):
@@ -87,6 +89,10 @@ class Source:
     """What is odd about the input as a whole, one sentence each (`photos.csv: cp1252, not UTF-8, from line 3 on`)."""
     predictions: dict[str, Any] | None = None
     """Released P(y|I): see `sources/released.py`."""
+    unplaced: str = ""
+    """What to do where no row has a position, as the end of a sentence; empty where nothing can be done."""
+    columns: str = ""
+    """Where params.yaml names the columns that positions are read from; empty where they come from no table."""
 
 
 @dataclass(frozen=True)

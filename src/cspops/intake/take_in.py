@@ -105,7 +105,12 @@ def take_in(
                 map=workers.map,
             )
         rules = Rules(
-            view.min_class_size, max_rejected, view.bad_position, view.duplicate_images, merge_labels=view.merge_labels
+            view.min_class_size,
+            max_rejected,
+            view.bad_position,
+            view.duplicate_images,
+            view.merge_labels,
+            view.max_uncertainty_m,
         )
         account = ingest(source, site.out, rules, inspect=inspect, scratch=site.scratch)
     return account, source

@@ -1,5 +1,6 @@
 """Location embeddings of places, of the rows of a table or of a grid over the world, written into a file."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,14 @@ import torch
 from cspops.errors import DataError, ParamsError
 from cspops.files import whole
 from cspops.intake.judging.positions import read_positions
-from cspops.intake.tables.columns import degrees, position_columns
+from cspops.intake.sources.tree import printable
+from cspops.intake.tables.points import PositionReader, position_columns
 from cspops.intake.tables.table_files import open_file
 from cspops.library.inputs import NO_POSITION
 from cspops.library.model import Model
 from cspops.shapes import Float
+
+log = logging.getLogger(__name__)
 
 ROWS = 8192
 SUFFIXES = (".parquet", ".npy")
@@ -67,21 +71,28 @@ class Grid:
 
 
 def points_of_table(file: Path) -> Iterator[Points]:
-    """Yield the rows of a table with longitudes and latitudes, or geometries; raise a DataError where it has neither."""
-    table, _ = open_file(file, key="the table")
-    names = () if table.has_geometry else position_columns(table.names, table=file.name)
-    for records in table.records(names):
-        lon, lat = records.lonlat if records.lonlat is not None else (records.columns[name] for name in names)
-        positions = read_positions(*degrees(lon, lat, what=file.name))
+    """Yield the rows of a table with longitudes and latitudes, or geometries; log what is odd about it after the last row.
+
+    DataError where it has no positions.
+    """
+    table, _ = open_file(file, key=None)
+    names, file_name = position_columns(table), printable(file.name)
+    reader = PositionReader(file.name, names)
+    for records in table.records(sorted(set(names))):
+        lonlat = reader.read(records)
+        assert lonlat is not None
+        positions = read_positions(*lonlat)
         problem = [
             reason if reason is not None else NO_POSITION if np.isnan(x) else None
             for reason, x in zip(positions.fault.to_pylist(), positions.lon, strict=True)
         ]
         yield Points(
-            [f"{file.name}:{number}" for number in records.number.to_pylist()],
+            [f"{file_name}:{number}" for number in records.number.to_pylist()],
             np.stack((positions.lon, positions.lat), 1),
             problem,
         )
+    for remark in [*table.remarks, *reader.remarks()]:
+        log.info(remark)
 
 
 class ParquetWriter:

@@ -20,6 +20,7 @@ from cspops.library.inputs import Input
 from cspops.library.labelled import ClassNames, LabelledRow, RowSorter
 from cspops.library.loading import ratio_of
 from cspops.library.model import Model
+from cspops.library.seen import roles_of_images
 from cspops.shapes import Float, Int, Tensor
 
 BATCH = 64
@@ -59,29 +60,33 @@ def score(
     rows: Iterable[Input],
     *,
     run: Path | None,
+    unseen: bool = False,
     by_region: bool = False,
     by_class: bool = False,
 ) -> Document:
     """Score the models of every seed on labelled rows, and write nothing.
 
     Image, combined and calibrated are computed as in stage evaluate: for a row without a position P(y|x) is uniform, and
-    the product is P(y|I). Models without an image classifier are
-    scored on rows with a position, by location alone; without a calibration the calibrated product is left out.
+    the product is P(y|I). Models without an image classifier are scored on rows with a position, by location alone; without
+    a calibration the calibrated product is left out.
 
     Args:
         models: by seed; of one label ratio of a run, or one model.
         rows: with their labels.
-        run: the artefacts of the models' run, which hold its labelled rows; None: there is none.
+        run: the artefacts of the models' run, which hold its labelled rows and its images' hashes; None: there is none.
+        unseen: whether images that the models were trained, chosen or calibrated with are left out.
         by_region: whether to score by latitude, cell and distance to the nearest labelled row as well.
         by_class: whether to score each class as well.
 
     Returns:
-        `rows`, `scored`, `not_scored` by reason, `scored_without_position` by reason, `unknown_labels`, `respelled_labels`,
-        `classes` with rows, `seeds`, `label_ratio`, `metrics` (model, metric, mean and sd over seeds, as in metrics.json),
-        and `regions` and `per_class` where they are asked for.
+        `rows`, `scored`, `not_scored` by reason, `scored_without_position` by reason, `images_of_the_run` by role (None where
+        that is not known), `unseen`, `unknown_labels`, `respelled_labels`, `classes` with rows, `seeds`, `label_ratio`,
+        `metrics` (model, metric, mean and sd over seeds, as in metrics.json), and `regions` and `per_class` where they are
+        asked for.
 
     Raises:
-        DataError: a model has no named classes or lacks an image classifier for `by_region`, or no row can be scored.
+        DataError: a model has no named classes or lacks an image classifier for `by_region`, no row can be scored,
+            or ``unseen`` where the run does not know its images.
     """
     first = next(iter(models.values()))
     if first.classes is None or first.classifier is None:
@@ -89,7 +94,13 @@ def score(
     image = first.image if first.image is not None and first.image.head is not None else None
     if by_region and image is None:
         raise DataError("--by compares image and combined: the model has no image classifier", hint="leave --by out")
-    sorter = RowSorter(ClassNames(first.classes), image)
+    roles = roles_of_images(run)
+    if unseen and roles is None:
+        raise DataError(
+            "--unseen needs the hashes of the images that the model was trained on, which are not there",
+            hint="name a whole run with --model, whose source's inspection is decode; or leave --unseen out",
+        )
+    sorter = RowSorter(ClassNames(first.classes), image, roles, unseen)
     growing = _Growing()
     source = sorter.scorable(rows)
     while part := list(islice(source, BATCH)):

@@ -1,6 +1,7 @@
 """Images, folders and tables that a user names, as rows with an image and a position, or why one is missing."""
 
 import logging
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,11 +12,12 @@ import pyarrow as pa
 from cspops.errors import DataError, NoImages
 from cspops.intake.images.metadata import Question, read_metadata
 from cspops.intake.judging.positions import read_positions
-from cspops.intake.rows import Source, batch
+from cspops.intake.rows import Source
 from cspops.intake.sources.folder import open_folder
 from cspops.intake.sources.table import open_table, table_format
+from cspops.intake.sources.tree import printable
 from cspops.intake.tables.columns import USUAL
-from cspops.pixels.reading import IMAGE, Reading
+from cspops.pixels.reading import Reading
 from cspops.pixels.unreadable import below
 
 log = logging.getLogger(__name__)
@@ -23,7 +25,6 @@ log = logging.getLogger(__name__)
 NO_POSITION = "no position is given"
 """The `position_problem` of a row that was to have no position."""
 STDIN = "-"
-COLUMNS = "rename a column: `image`, `lon`, `lat` and `label` are known, and other usual names of these"
 NOT_THERE = "no such file"
 
 
@@ -32,7 +33,7 @@ class Input:
     """One row that a user names."""
 
     where: str
-    """Its path, or its place in a table (`photos.csv:17`)."""
+    """Its path, bytes that are not UTF-8 as \\xNN, or its place in a table (`photos.csv:17`)."""
     image: bytes | Path | None
     lon: float
     lat: float
@@ -45,6 +46,8 @@ class Input:
     """Why the row's image cannot be used."""
     label: str | None = None
     """Name of the class: from the table's column, or of the folder that the image lies in."""
+    obs_id: str | None = None
+    """From the table's column for ids, or `TABLE:LINE`, or the path below the folder that was named."""
 
 
 def read_inputs(
@@ -58,7 +61,7 @@ def read_inputs(
 
     Args:
         paths: `-` stands for the lines of ``stdin``, each a path.
-        stdin: read only for `-`, line by line.
+        stdin: paths, taken only for `-`, one by one.
         position: (longitude, latitude) of every image, instead of its own.
         reading: how images become RGB.
     """
@@ -76,37 +79,33 @@ def _placed(row: Input, position: tuple[float, float]) -> Input:
 
 
 def _rows(path: Path, reading: Reading) -> Iterator[Input]:
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112  (`Path.is_dir` raises for names that are too long)
         columns = dict.fromkeys(USUAL)
         try:
             source = open_folder(path, pattern="**/*", label="folder", sidecar=None, columns=columns)
         except NoImages:
             raise DataError(f"{path} holds no image", hint="name images (JPEG, PNG, TIFF, WebP), folders or tables") from None
+        prefix, label = printable(f"{path.as_posix()}/"), printable(path.absolute().name)
         for part in source.batches:
-            yield from _batch_rows(part, root=path, origin="file", prefix=f"{path.as_posix()}/", label=path.absolute().name)
-        _log_remarks(source, path)
-    elif path.is_file() and table_format(path):
-        columns = dict.fromkeys(USUAL)
-        try:
-            source = open_table(path, root=path.parent, columns=columns)
-        except DataError as error:
-            raise DataError(error.message, hint=COLUMNS if "params.yaml" in (error.hint or "") else error.hint) from None
+            yield from _batch_rows(part, root=path, origin="file", prefix=prefix, label=label)
+        _log_remarks(source, f"{printable(path.as_posix())}: ")
+    elif not os.path.isfile(path):  # noqa: PTH113  (as above)
+        yield Input(printable(path.as_posix()), None, np.nan, np.nan, "none", error=NOT_THERE)
+    elif table_format(path):
+        source = open_table(Path(path.name), root=path.parent, columns=dict.fromkeys(USUAL), key=None)
         for part in source.batches:
             yield from _batch_rows(part, root=path.parent, origin="table", prefix="")
-        _log_remarks(source, path)
-    elif path.is_file():
-        lon, lat = read_metadata(Question(path, position=True)).lonlat or (None, None)
-        columns = {"where": [path.name], "lon": pa.array([lon], pa.float64()), "lat": pa.array([lat], pa.float64())}
-        image = pa.array([{"bytes": None, "path": path.name}], IMAGE)
-        part, folder = batch(columns | {"image": image}), path.parent
-        yield from _batch_rows(part, root=folder, origin="file", prefix=f"{folder.as_posix()}/", label=folder.absolute().name)
+        _log_remarks(source, "")
     else:
-        yield Input(path.as_posix(), None, np.nan, np.nan, "none", error=NOT_THERE)
+        lon, lat, problem = _own_position(path)
+        origin = "none" if np.isnan(lon) else "file"
+        label = printable(path.absolute().parent.name)
+        yield Input(printable(path.as_posix()), path, lon, lat, origin, problem, label=label)
 
 
-def _log_remarks(source: Source, path: Path) -> None:
+def _log_remarks(source: Source, prefix: str) -> None:
     for remark in source.remarks:
-        log.info(f"{path}: {remark}")
+        log.info(f"{prefix}{remark}")
 
 
 def _batch_rows(part: pa.RecordBatch, *, root: Path, origin: str, prefix: str, label: str | None = None) -> Iterator[Input]:
@@ -115,13 +114,15 @@ def _batch_rows(part: pa.RecordBatch, *, root: Path, origin: str, prefix: str, l
     Where a table has no positions, they are read from the image files.
     """
     positions = read_positions(part["lon"], part["lat"])
-    columns = (part[name].to_pylist() for name in ("where", "image", "label", "reason"))
-    for number, (where, image, own_label, reason, fault) in enumerate(zip(*columns, positions.fault.to_pylist(), strict=True)):
+    columns = (part[name].to_pylist() for name in ("where", "obs_id", "image", "label", "reason"))
+    for number, (where, obs_id, image, own_label, reason, fault) in enumerate(
+        zip(*columns, positions.fault.to_pylist(), strict=True)
+    ):
         data, path = (image or {}).get("bytes"), (image or {}).get("path")
         content = data if data is not None else below(root, path) if path is not None else None
         lon, lat, source = float(positions.lon[number]), float(positions.lat[number]), origin
         if fault is None and np.isnan(lon) and origin == "table" and isinstance(content, Path):
-            lon, lat = _own_position(content)
+            lon, lat, fault = _own_position(content)
             source = "file"
         problem = fault or (NO_POSITION if np.isnan(lon) else None)
         yield Input(
@@ -133,12 +134,14 @@ def _batch_rows(part: pa.RecordBatch, *, root: Path, origin: str, prefix: str, l
             problem,
             reason,
             label if own_label is None and "/" not in where else own_label,
+            obs_id,
         )
 
 
-def _own_position(file: Path) -> tuple[float, float]:
+def _own_position(file: Path) -> tuple[float, float, str | None]:
+    """Return the position that an image file has, degrees or nan, and why it has none."""
     lonlat = read_metadata(Question(file, position=True)).lonlat
     if lonlat is None:
-        return np.nan, np.nan
+        return np.nan, np.nan, NO_POSITION
     positions = read_positions(*(pa.array([value], pa.float64()) for value in lonlat))
-    return float(positions.lon[0]), float(positions.lat[0])
+    return float(positions.lon[0]), float(positions.lat[0]), positions.fault[0].as_py()

@@ -1,7 +1,7 @@
 """Rows that can be scored, each with its class, and an account of those that cannot, and why."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from cspops.errors import DataError, listed
 from cspops.intake.judging.labels import normalised
 from cspops.library.inputs import NO_POSITION, Input
+from cspops.library.seen import SEEN, role_of
 from cspops.pixels.unreadable import UnreadableImage
 from cspops.shapes import UInt8
 
@@ -44,6 +45,7 @@ def _plain(name: str) -> str:
 NO_LABEL = "no label"
 UNKNOWN = "a label that the model does not know"
 NO_IMAGE = "no image"
+KNOWN = "an image that the model was trained or tuned on (--unseen)"
 EXAMPLES = 3
 
 
@@ -66,6 +68,10 @@ class RowSorter:
 
     names: ClassNames
     image: "ImageModel | None"
+    roles: Mapping[str, str] | None = None
+    """Of the images of the model's run, as `seen.roles_of_images` returns them."""
+    unseen: bool = False
+    """Whether images that the model was trained or tuned on are left out."""
     rows: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     """Why rows cannot be scored."""
@@ -77,6 +83,8 @@ class RowSorter:
     """Labels spelled otherwise than their class: the number of the class, and how many rows."""
     unplaced: Counter[str] = field(default_factory=Counter)
     """Why rows that are scored have no position."""
+    of_run: Counter[str] = field(default_factory=Counter)
+    """How many rows that are scored have an image of the model's run, by its role there."""
 
     def scorable(self, rows: Iterable[Input]) -> Iterator[LabelledRow]:
         """Yield the rows that can be scored, in order."""
@@ -101,6 +109,9 @@ class RowSorter:
         if number is None:
             self.unknown[row.label] += 1
             return UNKNOWN
+        role = role_of(row.image, self.roles) if self.roles else None
+        if self.unseen and role in SEEN:
+            return KNOWN
         square, unplaced = None, np.isnan(row.lon)
         if self.image is not None:
             if row.image is None:
@@ -113,6 +124,8 @@ class RowSorter:
             return row.problem or NO_POSITION
         if unplaced:
             self.unplaced[row.problem or NO_POSITION] += 1
+        if role is not None:
+            self.of_run[role] += 1
         if self.names.classes[number] != row.label:
             self.respelled[row.label] = number, self.respelled.get(row.label, (0, 0))[1] + 1
         return LabelledRow(row, number, square)
@@ -126,6 +139,8 @@ class RowSorter:
                 reason: {"rows": count, "such_as": self.examples[reason]} for reason, count in self.reasons.most_common()
             },
             "scored_without_position": dict(self.unplaced.most_common()),
+            "images_of_the_run": None if self.roles is None else dict(self.of_run.most_common()),
+            "unseen": self.unseen,
             "unknown_labels": dict(self.unknown.most_common()),
             "respelled_labels": {
                 label: {"class": classes[number], "rows": count} for label, (number, count) in self.respelled.items()
@@ -149,6 +164,8 @@ class RowSorter:
                 f"none of the {self.rows:,} rows has a label",
                 hint="a table needs a column called label, and images lie in a folder named like their class",
             )
+        if self.reasons[KNOWN] == self.rows:
+            raise DataError(f"the model was trained or tuned on all {self.rows:,} images", hint="leave --unseen out")
         reasons = "; ".join(f"{reason} ({count:,})" for reason, count in self.reasons.most_common(5))
         raise DataError(
             f"none of the {self.rows:,} rows can be scored: {reasons}",

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from cspops.errors import DataError
 from cspops.evaluation.predictor import Calibration, LocationPredictor, Predictor
+from cspops.library.frames import rows_of
 from cspops.models.location_encoder import LocationClassifier, LocationEncoder
 from cspops.shapes import Bool, Float, Tensor
 
@@ -23,15 +23,17 @@ ORDER = "positions are degrees, longitude first: [[8.54, 47.37]] is Zurich"
 def as_lonlat(values: Any) -> Float[Tensor, "n 2"]:
     """Return float64 positions (n, 2), longitudes in [-180, 180), from a tensor, array or nested lists; (2,) is one position.
 
-    Longitudes up to 360 are accepted; a row of two nan has no position.
+    A table (of pandas, polars, pyarrow, a dict of columns) is read by its columns lon and lat, or other usual names of these,
+    else it has two columns, longitude first. Longitudes up to 360 are accepted; a row of two nan, null or masked numbers has
+    no position.
 
     Raises:
         DataError: another shape, no numbers, or a row that is nowhere on Earth. When second numbers lie beyond 90 degrees and
             all first ones do not, the message says that latitude came first.
     """
     try:
-        points = values.detach().cpu().double() if isinstance(values, Tensor) else torch.from_numpy(_array(values))
-    except (TypeError, ValueError):
+        points = values.detach().cpu().double() if isinstance(values, Tensor) else torch.from_numpy(rows_of(values))
+    except (TypeError, ValueError, OverflowError):
         raise DataError("positions must be numbers, two per row", hint=ORDER) from None
     lonlat = points.reshape(1, 2) if points.shape == (2,) else points
     if lonlat.ndim != 2 or lonlat.shape[1] != 2:
@@ -47,11 +49,6 @@ def as_lonlat(values: Any) -> Float[Tensor, "n 2"]:
         why = "latitude comes first" if exchanged else "that is nowhere on Earth"
         raise DataError(f"position {row} is ({lon[row]:g}, {lat[row]:g}): {why}", hint=ORDER)
     return torch.stack((torch.where(lon >= 180, lon - 360, lon), lat), 1)  # exact for all others, which wrapping is not
-
-
-def _array(values: Any) -> np.ndarray:
-    array = np.asarray(values if isinstance(values, np.ndarray | Sequence) else list(values), dtype=np.float64)
-    return np.array(array, copy=True)
 
 
 def like(result: Tensor, given: Any) -> Any:

@@ -35,6 +35,7 @@ class Prediction:
         located = not np.isnan(row.lon)
         about = {
             "where": row.where,
+            "obs_id": row.obs_id,
             "lon": row.lon if located else None,
             "lat": row.lat if located else None,
             "position": row.position,

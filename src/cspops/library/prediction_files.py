@@ -19,7 +19,7 @@ Format = Literal["csv", "parquet", "jsonl", "geojson"]
 SUFFIXES: dict[str, Format] = {
     ".csv": "csv", ".parquet": "parquet", ".pq": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl", ".geojson": "geojson",
 }  # fmt: skip
-ABOUT = ("where", "lon", "lat", "position", "position_problem", "error")
+ABOUT = ("where", "obs_id", "lon", "lat", "position", "position_problem", "error")
 GUESSES = pa.list_(pa.struct([("class", pa.string()), ("p", pa.float64())]))
 ROWS = 1024
 """Rows per row group of Parquet."""

@@ -41,6 +41,7 @@ class DownloadView:
     bad_position: Literal["set_aside", "without_position"] = listed("dataset.bad_position")
     duplicate_images: Literal["set_aside", "keep"] = listed("dataset.duplicate_images")
     merge_labels: bool = listed("dataset.merge_labels")
+    max_uncertainty_m: float | None = listed("dataset.max_uncertainty_m")
     settings: SourceSettings = listed("dataset.${dataset.source}")
 
 

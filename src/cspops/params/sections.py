@@ -143,6 +143,7 @@ class Dataset(Sources):
     bad_position: Literal["set_aside", "without_position"]
     duplicate_images: Literal["set_aside", "keep"]
     merge_labels: bool
+    max_uncertainty_m: Annotated[float, Field(gt=0, le=20_100_000)] | None  # half the Earth's circumference
 
 
 class Split(Section):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import resource
 import signal
 from collections import Counter
@@ -34,6 +35,7 @@ USUAL = {
     "bad_position": "set_aside",
     "duplicate_images": "set_aside",
     "merge_labels": True,
+    "max_uncertainty_m": None,
 }
 
 
@@ -354,22 +356,45 @@ def test_classes_with_one_example_and_the_sources_remarks_are_warned_of(tmp_path
 
 def test_exchanged_columns_are_warned_of_and_left_as_they_are(tmp_path):
     rows = [row(f"r{i}", lon=f"{30 + i}", lat=f"{100 + i}") for i in range(3)] + [row(f"s{i}") for i in range(20)]
-    made = Made(rows, tmp_path / "out")
-    assert any("3 of 23 positions (13.0%)" in warning for warning in made.account.warnings)
+    made = Made(rows, tmp_path / "out", source={"columns": "dataset.table.columns"})
+    [said] = [warning for warning in made.account.warnings if "3 of 23 positions (13.0%)" in warning]
+    assert said.endswith("if so, exchange lon and lat in dataset.table.columns of params.yaml")
     assert made.account.reasons == {"latitude is outside [-90, 90]": 3}
 
 
 def test_a_set_without_any_position_is_warned_of(tmp_path):
-    """One position is enough, but not one of a row that is set aside."""
+    """One position is enough, but not one of a row that is set aside; the source says what to do."""
     rows = [row(f"r{i}", lon=None, lat=None) for i in range(3)]
     for number, (more, warned) in enumerate(
         [([], True), ([row("x")], False), ([row("x", image=None)], True), ([row("x", lat="99")], True)]
     ):
-        made = Made(rows + more, tmp_path / f"out{number}")
+        made = Made(rows + more, tmp_path / f"out{number}", source={"unplaced": "name its columns"})
         said = [warning for warning in made.account.warnings if "no row has a position" in warning]
-        assert len(said) == warned
-        if said:
-            assert all(key in said[0] for key in ("dataset.folder.sidecar", "dataset.table.columns", "lon and lat"))
+        assert said == ["no row has a position: stage pretrain will stop; name its columns"] * warned
+
+
+def test_rows_of_uncertain_positions_are_kept_or_set_aside_by_the_limit(tmp_path):
+    """A row without a position has none that is uncertain."""
+    metres = {"a": 10.0, "b": 1000.0, "c": 1000.5, "d": math.inf, "e": None}
+    rows = [row(name, uncertainty_m=value) for name, value in metres.items()]
+    rows.append(row("f", lon=None, lat=None, uncertainty_m=5000.0))
+    whole = Made(rows, tmp_path / "whole")
+    assert whole.table["uncertainty_m"].to_pylist() == [*metres.values(), None]
+    limited = Made(rows, tmp_path / "limited", max_uncertainty_m=1000.0)
+    assert limited.ids == ["a", "b", "e", "f"]
+    assert [(one["obs_id"], one["reason"], one["detail"]) for one in limited.rejected] == [
+        ("c", first_pass.UNCERTAIN, "1000.5 m"),
+        ("d", first_pass.OBSCURED, None),
+    ]
+    without = Made([row("a"), row("b")], tmp_path / "without", max_uncertainty_m=1000.0)
+    assert without.ids == ["a", "b"] and "uncertainty_m" not in without.table.column_names
+
+
+def test_a_date_that_is_no_month_is_noted_apart(tmp_path):
+    rows = [row("a", captured_at="2020"), row("b", captured_at="2020-05"), row("c", captured_at="May")]
+    made = Made(rows, tmp_path / "out")
+    assert made.account.notes == {labels.NO_MONTH: 1, labels.NOT_UNDERSTOOD: 1}
+    assert [one["captured_at"] is None for one in made.observations] == [True, False, True]
 
 
 def test_a_set_without_labels_is_a_set(tmp_path):

@@ -100,7 +100,8 @@ def test_they_are_roles_of_the_split():
 def read(*texts):
     got = read_dates(pa.array(texts, pa.string()))
     assert got.when.type == pa.timestamp("ms", tz="UTC")
-    return got.when.to_pylist(), got.not_understood.tolist()
+    assert not (got.no_month & got.not_understood).any()
+    return got.when.to_pylist(), got.not_understood.tolist(), got.no_month.tolist()
 
 
 READ = {
@@ -121,21 +122,42 @@ READ = {
     "1800-01-01": datetime(1800, 1, 1),
     "2100-12-31T23:59:59.999Z": datetime(2100, 12, 31, 23, 59, 59, 999000),
     "1969-12-31T23:59:59Z": datetime(1969, 12, 31, 23, 59, 59),
+    "2020-05": datetime(2020, 5, 1),
+    "2020-5": datetime(2020, 5, 1),
+    "2020-05-01/2020-05-03": datetime(2020, 5, 1),
+    " 2020-05-02 / 2020-05-03 ": datetime(2020, 5, 2),
+    "2020-05-02/2020-05-02": datetime(2020, 5, 2),
+    "2020-05-01/03": datetime(2020, 5, 1),
+    "2020-05-01/05-03": datetime(2020, 5, 1),
+    "2020-05/2020-05": datetime(2020, 5, 1),
+    "2020-05-10/2020-05": datetime(2020, 5, 10),
+    "2020-05-01T10:00Z/2020-05-02T08:30:15+02:00": datetime(2020, 5, 1, 10),
+    "2020-05-01T10:00Z/2020-05-02": datetime(2020, 5, 1, 10),
+    "2020-05-01T10:00/12:30": datetime(2020, 5, 1, 10),
+    "2020-05-01T10:00-05:00/03T09:00-05:00": datetime(2020, 5, 1, 15),
+    "2020-05-31T23:00-05:00/2020-05-31T23:30-05:00": datetime(2020, 6, 1, 4),
 }
 
+NO_SINGLE_MONTH = [
+    "2020", " 1971 ", "2020/2021", "2020/2020", "2020-05-31/2020-06-01", "2020-05-31/06-01", "2020-05/2020-06", "2020-01/02",
+    "2019-05-01/2020-05-01", "2020-12-31T10:00Z/2021-01-01T10:00Z", "2020-05-01/2020",
+]  # fmt: skip
+
 NOT_READ = [
-    "yesterday", "2020", "2020-02", "2019-02-29", "2020-13-01", "2020-00-10", "2020-01-00", "2020-04-31",
+    "yesterday", "1799", "2020-13", "2019-02-29", "2020-13-01", "2020-00-10", "2020-01-00", "2020-04-31",
     "1799-12-31", "2101-01-01",
-    "0000:00:00 00:00:00", "01.05.2017", "5/1/2017", "2020-01/02", "2020-01-02T24:00:00", "2020-01-02T10:60",
+    "0000:00:00 00:00:00", "01.05.2017", "5/1/2017", "2020-01-02T24:00:00", "2020-01-02T10:60",
     "2020-01-02T10:00:60",
     "2020-01-02T10:00:00+15:00", "2020-01-02T10:00:00+05:60", "2020-01-02T10:00:00 CEST",
-    "2020-01-02/2020-01-05", "2020-01-02 x", "1577836800",
+    "2020-01-02 x", "1577836800", "2020-01-02/", "/2020-01-02", "2020-01-02/x", "x/2020-01-02", "2020/05",
+    "2020-05-03/2020-05-01", "2020-05-01/32", "2020-05-01/2020-05-02/2020-05-03", "2020-05-32/2020-06-01",
 ]  # fmt: skip
 
 
 def test_dates_are_read_what_is_none_is_told_and_a_missing_one_is_no_mistake():
-    expected = {text: (when.replace(tzinfo=UTC), False) for text, when in READ.items()}
-    expected |= dict.fromkeys(NOT_READ, (None, True)) | dict.fromkeys([None, "", "  "], (None, False))
+    expected = {text: (when.replace(tzinfo=UTC), False, False) for text, when in READ.items()}
+    expected |= dict.fromkeys(NOT_READ, (None, True, False)) | dict.fromkeys([None, "", "  "], (None, False, False))
+    expected |= dict.fromkeys(NO_SINGLE_MONTH, (None, False, True))
     assert dict(zip(expected, zip(*read(*expected), strict=True), strict=True)) == expected
 
 
@@ -147,4 +169,4 @@ def test_dates_are_read_what_is_none_is_told_and_a_missing_one_is_no_mistake():
 def test_isoformat_is_read(when, zone):
     """`isoformat` of the standard library is the oracle; milliseconds are what is kept."""
     when = when.replace(microsecond=when.microsecond // 1000 * 1000, tzinfo=timezone(timedelta(minutes=zone)))
-    assert read(when.isoformat()) == ([when.astimezone(UTC)], [False])
+    assert read(when.isoformat()) == ([when.astimezone(UTC)], [False], [False])

@@ -189,6 +189,7 @@ def test_the_side_car_comes_before_exif(tmp_path, table):
         obs_id=["first", None, None],
         lon=["7.5", None, "8.5"],
         lat=["50.5", None, None],
+        uncertainty_m=[30.0, 5000.0, None],
         label=["oak", "elm", None],
         captured_at=[None, "2019", None],
         location_id=["here", None, None],
@@ -208,6 +209,7 @@ def test_the_side_car_comes_before_exif(tmp_path, table):
         ("x/3.jpg (t.csv:4)", "x/3.jpg", "8.5", None, None, date, None, None, None),
         ("x/4.jpg", "x/4.jpg", "11", "43", None, date, None, None, [NOT_NAMED]),
     ]
+    assert [row["uncertainty_m"] for row in made] == [30.0, None, None, None]  # none of EXIF's position
     assert [row["image"]["path"] for row in made] == ["x/1.jpg", "x/2.jpg", "x/3.jpg", "x/4.jpg"]
     assert [row["reason"] for row in made] == [None] * 4
 

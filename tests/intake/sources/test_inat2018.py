@@ -55,6 +55,11 @@ def small(root: Path, **changes: Any) -> None:
     (root / "train_val2018").mkdir(exist_ok=True)
 
 
+def uncertain(name: str, of: int, median: int) -> str:
+    said = f"an uncertainty is stated of {of} of {of} (median {median} m)"
+    return f"{name}_locations.json: positions are taken as exact, although {said}; dataset.max_uncertainty_m sets a limit"
+
+
 def opened(root: Path, form: Any = "images", inspection: Any = "exists") -> Source:
     return open_inat2018(root, Inat2018(form=form, inspection=inspection))
 
@@ -73,7 +78,8 @@ def test_a_set_written_by_hand_row_by_row(tmp_path: Path) -> None:
     assert [image["path"] for image in rows["image"].to_pylist()] == [f"train_val2018/x/{n}.jpg" for n in (7, 3, 5, 9)]
     assert rows["location_id"].null_count == rows["reason"].null_count == rows["image_features"].null_count == 4
     assert (source.reading, source.inspection) == (Reading("data_root", "inat2018"), "exists")
-    assert (source.remarks, source.predictions) == ([], None)
+    assert rows["uncertainty_m"].to_pylist() == [9.0, None, 9.0, None]
+    assert (source.remarks, source.predictions) == ([uncertain("train2018", 2, 9)], None)
 
 
 def test_files_are_named_with_size_and_sha256_when_the_rows_have_ended(tmp_path: Path) -> None:
@@ -261,7 +267,10 @@ REMARKS = {
     "no annotations": (change_train(annotations=[]), ["train2018.json: no annotations, so no labels"]),
     "names that are shared": (
         {"categories_json": [{"id": 0, "name": "Abies alba"}, {"id": 1, "name": " Abies  alba"}]},
-        ["categories.json: 1 names stand for more than one category; their ids were added"],
+        [
+            "categories.json: 1 names stand for more than one category; their ids were added",
+            uncertain("train2018", 2, 9),
+        ],
     ),
 }
 
@@ -295,7 +304,7 @@ def test_the_written_set_is_read_whole_with_its_images(tmp_path: Path) -> None:
     source = opened(tmp_path)
     rows = table(source)
     assert len(rows) == 40
-    assert source.remarks == []
+    assert source.remarks == [uncertain("train2018", 29, 30), uncertain("val2018", 10, 30)]
     assert rows["official_split"].to_pylist() == ["train"] * 30 + ["test"] * 10
     assert rows["lon"].null_count == rows["lat"].null_count == 1  # row 19 of train
     assert rows["reason"].null_count == 40
@@ -326,7 +335,7 @@ def test_features_stand_in_the_place_of_images_row_by_row(tmp_path: Path) -> Non
     ]
     assert rows["image"].null_count == 40
     assert (source.reading, source.inspection) == (Reading("data_root", "inat2018"), "none")
-    assert source.remarks == []
+    assert source.remarks == [uncertain("train2018", 29, 30), uncertain("val2018", 10, 30)]
     assert path.format("train") in source.files
     assert source.predictions is not None
     assert source.predictions["classes"][:2] == ["Quercus robur", "Abies alba"]

@@ -444,7 +444,11 @@ def test_a_missing_folder_is_refused(tmp_path):
 BAD_PARQUET = {
     "image of numbers": ({"image": [1]}, None, "t.parquet: column 'image' holds int64, neither paths nor bytes of images"),
     "label of lists": ({"image": ["a"], "label": [[1]]}, None, "t.parquet: column 'label' holds list<"),
-    "bytes that are no text": ({"image": ["a"], "label": [b"\xff"]}, None, "t.parquet: column 'label' holds binary, not text"),
+    "bytes that are no text": (
+        {"image": ["a"], "label": [b"\xff"]},
+        None,
+        "t.parquet: column 'label' holds bytes that are not UTF-8, not text",
+    ),
     "text that is not UTF-8": (
         {"image": pa.Array.from_buffers(pa.string(), 1, pa.array([b"\xff"]).buffers())},
         None,

@@ -189,7 +189,12 @@ FIELD = st.text(alphabet="ab,;|\t\"'\n\r é\u2028\x0b", max_size=6)
 )
 @example(rows=[["\u2028", "\x0b", "\r\n"]], delimiter=",", end="\r")
 def test_what_the_csv_module_writes_is_read_back_with_its_lines(folder, rows, delimiter, end):
-    """The oracle is the text written so far: the record's first line is one more than its line ends."""
+    """The oracle is the text written so far: the record's first line is one more than its line ends.
+
+    Tabs between tabs are left out: where each line has as many as the header, quotation marks mean nothing.
+    """
+    if delimiter == "\t":
+        rows = [[field.replace("\t", " ") for field in row] for row in rows]
     text = io.StringIO()
     writer = csv.writer(text, delimiter=delimiter, quoting=csv.QUOTE_ALL, lineterminator=end)
     writer.writerow("pqr")

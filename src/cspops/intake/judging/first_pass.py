@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from cspops.data.catalogue import OPTIONAL
 from cspops.errors import EnvironmentProblem, written_into
 from cspops.intake.judging import labels
-from cspops.intake.judging.labels import NOT_UNDERSTOOD, UNKNOWN, read_dates, read_roles
+from cspops.intake.judging.labels import NO_MONTH, NOT_UNDERSTOOD, UNKNOWN, read_dates, read_roles
 from cspops.intake.judging.positions import read_positions
 from cspops.intake.judging.verdicts import Verdicts, at, is_given, is_true
 from cspops.intake.rows import ROWS, Inspect, Source
@@ -21,6 +21,8 @@ from cspops.pixels.reading import CROP
 NO_ID = "obs_id is missing"
 NO_IMAGE = "no image: neither bytes nor path"
 WITHOUT_POSITION = "kept without its position: "
+UNCERTAIN = "its position is less certain than dataset.max_uncertainty_m allows"
+OBSCURED = "its position is obscured, and it is not said by how much (dataset.max_uncertainty_m)"
 
 SPOOLED = pa.schema([ROWS.field(name) for name in ("location_id", "image", "crop", "image_features")])
 PIECE = 8192
@@ -45,6 +47,8 @@ class Intake:
     identity: np.ndarray
     """A number for the bytes of each image (by hash, else by path), -1 where they are not known."""
     crop: np.ndarray
+    uncertainty: np.ndarray
+    """Of the position, metres; nan where it is not known."""
     has: dict[str, np.ndarray]
     """Which rows have a value in each of `OPTIONAL`."""
     given_positions: int
@@ -113,14 +117,21 @@ class _Spool:
 
 
 def read_source(
-    source: Source, spool: Path, *, inspect: Inspect | None, bad_position: Literal["set_aside", "without_position"]
+    source: Source,
+    spool: Path,
+    *,
+    inspect: Inspect | None,
+    bad_position: Literal["set_aside", "without_position"],
+    max_uncertainty_m: float | None,
 ) -> Intake:
     """Read ``source`` to its end and write ``spool``, an Arrow file of `SPOOLED`; arguments as in `ingest`."""
     parts = _Parts()
     given_positions = exchangeable = 0
     with _Spool(spool) as written:
         for batch in source.batches:
-            given, swappable = _read_batch(batch, parts, inspect=inspect, bad_position=bad_position)
+            given, swappable = _read_batch(
+                batch, parts, inspect=inspect, bad_position=bad_position, max_uncertainty_m=max_uncertainty_m
+            )
             given_positions += given
             exchangeable += swappable
             written.add(batch)
@@ -143,6 +154,7 @@ def read_source(
         sha256=sha256,
         identity=identity,
         crop=crop,
+        uncertainty=parts.array("uncertainty").astype(float),
         has=has,
         given_positions=given_positions,
         exchangeable=exchangeable,
@@ -150,7 +162,14 @@ def read_source(
     )
 
 
-def _read_batch(batch: pa.RecordBatch, parts: _Parts, *, inspect: Inspect | None, bad_position: str) -> tuple[int, int]:
+def _read_batch(
+    batch: pa.RecordBatch,
+    parts: _Parts,
+    *,
+    inspect: Inspect | None,
+    bad_position: str,
+    max_uncertainty_m: float | None,
+) -> tuple[int, int]:
     """Judge a batch by itself; returns how many positions it gives, and how many are wrong, but right when exchanged."""
     n = batch.num_rows
     column = {name: batch.column(name) for name in ROWS.names}
@@ -166,6 +185,13 @@ def _read_batch(batch: pa.RecordBatch, parts: _Parts, *, inspect: Inspect | None
         verdicts.reject_each(positions.fault, positions.detail)
     else:
         verdicts.note_each(_as_lists(pc.binary_join_element_wise(WITHOUT_POSITION, positions.fault, "")))
+
+    located = ~np.isnan(positions.lon)
+    uncertainty = np.where(located, column["uncertainty_m"].fill_null(np.nan).to_numpy(zero_copy_only=False), np.nan)
+    if max_uncertainty_m is not None:
+        metres = pc.binary_join_element_wise(column["uncertainty_m"].cast(pa.string()), "m", " ")
+        verdicts.reject(np.isinf(uncertainty), OBSCURED)
+        verdicts.reject(uncertainty > max_uncertainty_m, UNCERTAIN, metres)
 
     image = column["image"]
     content, path = pc.struct_field(image, "bytes"), pc.struct_field(image, "path")
@@ -185,6 +211,7 @@ def _read_batch(batch: pa.RecordBatch, parts: _Parts, *, inspect: Inspect | None
 
     dates = read_dates(column["captured_at"])
     verdicts.note(dates.not_understood, NOT_UNDERSTOOD)
+    verdicts.note(dates.no_month, NO_MONTH)
     label, respelled = parts.names.codes(column["label"])
     verdicts.note(respelled, labels.RESPELLED)
     crop = column["crop"]
@@ -202,6 +229,8 @@ def _read_batch(batch: pa.RecordBatch, parts: _Parts, *, inspect: Inspect | None
         # without bytes the path says which they are; a path beside bytes is only a name
         path=pc.if_else(pa.array(~has_bytes & _stands(path)), path, pa.scalar(None, pa.string())),
         crop=np.stack(sides, 1),
+        uncertainty=uncertainty,
+        has_uncertainty_m=~np.isnan(uncertainty),
         has_image_sha256=is_given(sha256),
         has_crop=is_given(crop),
         has_image_features=features,

@@ -27,10 +27,7 @@ log = logging.getLogger(__name__)
 
 REPEATED_ID = "obs_id is used by an earlier row"
 TOO_FEW = "its class has fewer than {} observations"
-NO_POSITION = (
-    "no row has a position: stage pretrain will stop; name the columns lon and lat (dataset.table.columns), "
-    "or for a folder of images a table of their positions (dataset.folder.sidecar, dataset.folder.columns)"
-)
+NO_POSITION = "no row has a position: stage pretrain will stop"
 CHECK = "cspops data check"
 
 
@@ -48,6 +45,8 @@ class Rules:
     """Whether rows that repeat an image are set aside or noted."""
     merge_labels: bool
     """Whether labels that differ in case only become one class."""
+    max_uncertainty_m: float | None = None
+    """Rows whose position is less certain are set aside; None: none are."""
 
 
 def ingest(
@@ -74,8 +73,10 @@ def ingest(
         scratch.mkdir(parents=True, exist_ok=True)
     spool = scratch / "rows.arrow"
     try:
-        rows = read_source(source, spool, inspect=inspect, bad_position=rules.bad_position)
-        warnings = _judge_whole(rows, rules)
+        rows = read_source(
+            source, spool, inspect=inspect, bad_position=rules.bad_position, max_uncertainty_m=rules.max_uncertainty_m
+        )
+        warnings = _judge_whole(rows, rules, source)
         account = _account(rows, [*source.remarks, *warnings])
         if rules.max_rejected is not None:
             _refuse(account, rows, rules.max_rejected)
@@ -90,12 +91,16 @@ def ingest(
 # --- what only the whole set shows
 
 
-def _judge_whole(rows: Intake, rules: Rules) -> list[str]:
-    """Judge what takes all rows; returns the warnings."""
+def _judge_whole(rows: Intake, rules: Rules, source: Source) -> list[str]:
+    """Judge what takes all rows of ``source``, which has been read; returns the warnings."""
     verdicts, warnings = rows.verdicts, []
     _judge_ids(rows)
     exchanged = look_exchanged(
-        rows.lon[rows.located], rows.lat[rows.located], given=rows.given_positions, exchangeable=rows.exchangeable
+        rows.lon[rows.located],
+        rows.lat[rows.located],
+        given=rows.given_positions,
+        exchangeable=rows.exchangeable,
+        columns=source.columns,
     )
     warnings += [exchanged] if exchanged else []
     warnings += _merge_labels(rows, merge=rules.merge_labels)
@@ -117,7 +122,7 @@ def _judge_whole(rows: Intake, rules: Rules) -> list[str]:
     if not rows.labelled:
         warnings.append("no row has a label: nothing can be fine-tuned or evaluated")
     if verdicts.good.any() and not (verdicts.good & rows.located).any():
-        warnings.append(NO_POSITION)
+        warnings.append(f"{NO_POSITION}; {source.unplaced}" if source.unplaced else NO_POSITION)
     single = labels.about_singles(classes)
     return [*warnings, single] if single else warnings
 

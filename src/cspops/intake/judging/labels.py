@@ -1,5 +1,6 @@
 """What the text of a row says about its class, its date and its official role."""
 
+import re
 import unicodedata
 from typing import NamedTuple
 
@@ -93,6 +94,7 @@ def about_singles(classes: dict[str, int]) -> str | None:
 
 
 NOT_UNDERSTOOD = "captured_at is not a date that is understood, left out"
+NO_MONTH = "captured_at is a year, or a range of more than a month, left out"
 YEARS = range(1800, 2101)
 
 SAME_SEPARATORS = r"^\s*\d{4}(-\d{1,2}-|:\d{1,2}:|/\d{1,2}/)"
@@ -103,23 +105,69 @@ DATE = (
 )
 
 
+MONTH = r"^\s*\d{4}-\d{1,2}\s*$"
+YEAR = r"^\s*\d{4}\s*$"
+RANGE = r"^\s*(?P<start>\d{4}(?:-[^/]+)?)/(?P<end>[^/]+?)\s*$"
+"""A range of ISO 8601 and Darwin Core, `2020-05-01/2020-05-03`, `2020-05-01/03`: its end may leave out what its start has."""
+
+
 class Dates(NamedTuple):
     """The dates of a batch, one item per row."""
 
     when: pa.Array
-    """timestamp[ms, UTC]; null where there is none."""
+    """timestamp[ms, UTC]; null where there is none. Of a month, or of a range within one, its beginning."""
     not_understood: np.ndarray
     """Rows whose text is no date."""
+    no_month: np.ndarray
+    """Rows whose text is a date that does not say which month."""
 
 
 def read_dates(text: pa.Array) -> Dates:
-    """Read ISO 8601 dates and times, EXIF's `YYYY:MM:DD HH:MM:SS` and `YYYY/MM/DD`, years 1800 to 2100.
+    """Read ISO 8601 dates, times, months and ranges, EXIF's `YYYY:MM:DD HH:MM:SS`, `YYYY/MM/DD`, years 1800 to 2100.
 
     A time without a zone is taken for UTC, a date without a time for midnight; parts of milliseconds are cut off.
     """
     given = is_given(text) & ~is_true(pc.equal(pc.utf8_trim_whitespace(text), ""))
     if not given.any():
-        return Dates(pa.nulls(len(text), pa.timestamp("ms", tz="UTC")), given)
+        return Dates(pa.nulls(len(text), pa.timestamp("ms", tz="UTC")), given, given)
+    when, understood = _moments(text, given)
+    no_month = np.zeros(len(text), bool)
+    odd = np.flatnonzero(given & ~understood)
+    if len(odd):
+        encoded = pc.dictionary_encode(text.take(pa.array(odd)))
+        starts = [_single_month(one) for one in encoded.dictionary.to_pylist()]
+        which = encoded.indices.to_numpy()
+        no_month[odd] = np.array([start == "" for start in starts])[which]
+        coarse = pa.array(starts, pa.string()).take(pa.array(which))
+        when[odd], understood[odd] = _moments(coarse, is_given(coarse))
+    dates = pa.array(when, mask=~understood).cast(pa.timestamp("ms", tz="UTC"))
+    return Dates(dates, given & ~understood & ~no_month, no_month)
+
+
+def _single_month(text: str) -> str | None:
+    """Return the beginning of a month or of a range within one as a date; empty for other dates, None for no date."""
+    match = re.match(RANGE, text)
+    ends = (match["start"].strip(), _whole(match["end"].strip(), match["start"].strip())) if match else (text.strip(),)
+    days = [f"{one}-01" if re.match(MONTH, one) else f"{one}-01-01" if re.match(YEAR, one) else one for one in ends]
+    moments, understood = _moments(pa.array(days), np.ones(len(days), bool))
+    if not understood.all() or (days[-1] == ends[-1] and moments[-1] < moments[0]):
+        return None
+    months = {tuple(map(int, one.split("-")[:2])) for one in days}
+    return "" if len(months) > 1 or any(re.match(YEAR, one) for one in ends) else days[0]
+
+
+def _whole(end: str, start: str) -> str:
+    """Return the end of a range with what it has in common with the start and leaves out."""
+    day = re.split("[T ]", start)[0]
+    if re.match(r"\d{4}", end):
+        return end
+    if re.match(r"\d{1,2}:", end):
+        return f"{day}T{end}"
+    return "-".join([*day.split("-")[: -len(re.split("[T ]", end)[0].split("-"))], end])
+
+
+def _moments(text: pa.Array, given: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return milliseconds since 1970, and which texts are a date."""
     parts = pc.extract_regex(text, DATE)
     year, month, day, hour, minute, second = (
         _integers(parts, name) for name in ("year", "month", "day", "hour", "minute", "second")
@@ -136,7 +184,7 @@ def read_dates(text: pa.Array) -> Dates:
     understood &= (hour < 24) & (minute < 60) & (second < 60) & (zone_hour <= 14) & (zone_minute < 60)
     minutes = (first + day - 1) * 1440 + hour * 60 + minute - east
     when = (minutes * 60 + second) * 1000 + fraction.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
-    return Dates(pa.array(when, mask=~understood).cast(pa.timestamp("ms", tz="UTC")), given & ~understood)
+    return when, understood
 
 
 def _part(parts: pa.StructArray, name: str) -> pa.Array:

@@ -68,6 +68,7 @@ def _observations(rows: Intake, spool: Path, schema: pa.Schema) -> Iterator[pa.T
                 "official_split": role.take(pa.array(rows.role[here] % len(role))),
                 "image": heavy["image"],
                 "image_sha256": rows.sha256[here],
+                "uncertainty_m": pa.array(rows.uncertainty[here], mask=np.isnan(rows.uncertainty[here])),
                 "crop": heavy["crop"],
                 "image_features": heavy["image_features"],
             }

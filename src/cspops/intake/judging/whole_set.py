@@ -94,10 +94,8 @@ PLACES = 10
 LITTLE = 0.8
 MOST = 0.9
 
-REMEDY = "if so, exchange lon and lat under `columns` (dataset.table.columns, dataset.folder.columns) in params.yaml"
 
-
-def look_exchanged(lon: np.ndarray, lat: np.ndarray, *, given: int, exchangeable: int) -> str | None:
+def look_exchanged(lon: np.ndarray, lat: np.ndarray, *, given: int, exchangeable: int, columns: str = "") -> str | None:
     """Return a warning with the evidence that longitude and latitude look exchanged, or None.
 
     Args:
@@ -105,11 +103,13 @@ def look_exchanged(lon: np.ndarray, lat: np.ndarray, *, given: int, exchangeable
         lat: (n,) degrees.
         given: number of the rows that give a position, right or wrong.
         exchangeable: number of those whose latitude cannot be one although it could be a longitude, and vice versa.
+        columns: where params.yaml names their columns; empty where they come from no columns.
     """
+    remedy = f"if so, exchange lon and lat in {columns} of params.yaml" if columns else "if so, correct them where they stand"
     if given >= PLACES and exchangeable > SLIPS and exchangeable / given >= IMPOSSIBLE:
         return (
             f"latitude and longitude look exchanged: {exchangeable} of {given} positions ({exchangeable / given:.1%}) have a "
-            f"latitude outside [-90, 90] that could be their longitude; {REMEDY}"
+            f"latitude outside [-90, 90] that could be their longitude; {remedy}"
         )
     beyond = np.abs(lon) > 90
     if len(lon) < PLACES or beyond.mean() > BEYOND:
@@ -125,5 +125,5 @@ def look_exchanged(lon: np.ndarray, lat: np.ndarray, *, given: int, exchangeable
         return None
     return (
         f"latitude and longitude look exchanged: {as_given:.0%} of {len(places)} places lie on land as given, {exchanged:.0%} "
-        f"when exchanged (of images taken at sea that says nothing); {REMEDY}"
+        f"when exchanged (of images taken at sea that says nothing); {remedy}"
     )

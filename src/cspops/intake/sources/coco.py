@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 
 from cspops.errors import DataError, NotThere
 from cspops.intake.rows import FileFacts, batch, file_facts
+from cspops.intake.tables.uncertainty import about_uncertainty
 from cspops.pixels.reading import GIVEN_FEATURES, IMAGE
 
 FETCH = "dvc repro download fetches what is missing, into CSPOPS_DATA_ROOT"
@@ -42,7 +43,7 @@ class Part:
     annotations: Path
     """`images: [{id, file_name}]`, `annotations: [{image_id, category_id}]`."""
     positions: Path
-    """`[{id, lat, lon, date}]`; lat and lon may be null."""
+    """`[{id, lat, lon, date, loc_uncert}]`; lat, lon and loc_uncert, the uncertainty in metres, may be null."""
     matrix: Path | None = None
     """Features of all images, in the order of `images`; null: the images themselves are there."""
 
@@ -140,7 +141,7 @@ def _rows(part: Part, categories: Mapping[str, str], root: Path, remarks: list[s
         )
     ids = _as_text(images["id"])
     label, reason, detail = _labels(part, listing.get("annotations"), ids, categories, remarks)
-    lon, lat, date, notes = _positions(part, ids, remarks)
+    lon, lat, metres, date, notes = _positions(part, ids, remarks)
     file = part.annotations.relative_to(root).as_posix()
     counted = pc.binary_join_element_wise(f"{file}: image number ", pa.array(np.arange(n)).cast(pa.string()), "")
     where = pc.coalesce(pc.binary_join_element_wise(f"{file}: image ", ids, ""), counted)
@@ -149,6 +150,7 @@ def _rows(part: Part, categories: Mapping[str, str], root: Path, remarks: list[s
         "obs_id": pc.binary_join_element_wise(f"{part.name}/", ids, ""),
         "lon": lon,
         "lat": lat,
+        "uncertainty_m": metres,
         "label": label,
         "captured_at": date,
         "official_split": pa.array([part.role]).take(pa.array(np.zeros(n, dtype=np.int64))),
@@ -194,9 +196,10 @@ def _labels(
     return label, reason, detail
 
 
-def _positions(part: Part, ids: pa.Array, remarks: list[str]) -> tuple[pa.Array, pa.Array, pa.Array, pa.Array]:
-    """Return longitude, latitude (degrees, or the text that stands there), date and notes of each image."""
-    given = _columns(_read(part.positions, "id", "lon", "lat", "date"), "id", "lon", "lat", "date")
+def _positions(part: Part, ids: pa.Array, remarks: list[str]) -> tuple[pa.Array, ...]:
+    """Return longitude, latitude (degrees, or the text that stands there), uncertainty, date and notes of each image."""
+    keys = ("id", "lon", "lat", "date", "loc_uncert")
+    given = _columns(_read(part.positions, *keys), *keys)
     if not given["id"]:
         raise DataError(f"{part.positions} lists no positions", hint=AGAIN)
     unique, first, code = _firsts(_as_text(given["id"]))
@@ -218,9 +221,17 @@ def _positions(part: Part, ids: pa.Array, remarks: list[str]) -> tuple[pa.Array,
         else _as_text(given[name])
         for name in ("lon", "lat")
     )
+    metres = np.array([_metres(value) for value in given["loc_uncert"]])
+    remarks += about_uncertainty(part.positions.name, metres[[value is not None for value in given["lon"]]], remedy=True)
     texts = pa.array([[], [NO_ENTRY], [SEVERAL_POSITIONS]], pa.list_(pa.string()))
     which = pc.if_else(pc.is_null(at), 1, pc.if_else(pc.fill_null(pa.array(several).take(at), False), 2, 0))
-    return lon.take(row), lat.take(row), _as_text(given["date"]).take(row), texts.take(which)
+    uncertainty = pa.array(metres, mask=np.isnan(metres))
+    return lon.take(row), lat.take(row), uncertainty.take(row), _as_text(given["date"]).take(row), texts.take(which)
+
+
+def _metres(value: Any) -> float:
+    """Return an uncertainty as metres, nan for what is none: 0 is none that a device has."""
+    return float(value) if type(value) in (int, float) and 0 < value < 1e12 else np.nan
 
 
 def _read(file: Path, *keys: str) -> Any:

@@ -34,6 +34,11 @@ ROLES = {
 OTHER_FORMAT = "the image is in a format that is not read (JPEG, PNG, TIFF and WebP are)"
 NAME_NOT_TEXT = "the name of the file is not UTF-8"
 NOT_NAMED = "the side-car does not name the image"
+COLUMNS = "dataset.folder.columns"
+UNPLACED = (
+    "photos carry one in EXIF where the camera had GPS, GeoTIFFs in their header; else name a table of positions in "
+    "dataset.folder.sidecar, and its columns in dataset.folder.columns"
+)
 
 
 def open_folder(
@@ -89,7 +94,7 @@ def open_folder(
             "params.yaml: dataset.folder.label: column needs dataset.folder.sidecar, the table that has the column"
         )
     rows = _Rows(root, tree, joined, label, split)
-    return Source(rows.batches(map), files=files, remarks=notes)
+    return Source(rows.batches(map), files=files, remarks=notes, unplaced=UNPLACED, columns=COLUMNS if joined else "")
 
 
 def _official_split(images: Sequence[str], notes: list[str]) -> dict[str, str]:
@@ -208,6 +213,7 @@ class _Rows:
         for name in ("obs_id", "captured_at", "official_split", "reason", "detail"):
             columns[name] = pc.coalesce(given[name], columns[name])
         columns["location_id"] = given["location_id"]
+        columns["uncertainty_m"] = pc.if_else(unplaced, pa.scalar(None, pa.float64()), given["uncertainty_m"])
         if self.label == "column":
             columns["label"] = given["label"]
         at = pc.binary_join_element_wise(columns["where"], pa.scalar(" ("), given["where"], pa.scalar(")"), "")

@@ -2,12 +2,14 @@
 
 - Columns by their names in params.yaml, else by the usual ones (`columns.USUAL`). Columns for label, position and
   the rest may be missing, the one for the image may not.
-- Missing values are spelled as in `columns.MISSING`, in text as much as in Parquet. A class that is really called
+- A position may also stand in one column, as well-known text or as a field form's geopoint: see `points`.
+- Missing values are spelled as in `values.MISSING`, in text as much as in Parquet. A class that is really called
   `None` or `NA` would lose its labels: a remark counts them; spelled otherwise (`none`, `no tree`) it stays.
 - Without a column for ids they are the file's name and the number of the line, row or feature (`photos:17`): the same
   as long as rows are only added at the end.
 - Numbers that are labels or ids become text, 1.0 the same as 1. Times of Parquet become ISO 8601, in UTC where they have
   a zone.
+- What GBIF's and iNaturalist's exports say about the uncertainty of positions is read by its usual names alone.
 """
 
 import posixpath
@@ -23,9 +25,13 @@ import pyarrow.compute as pc
 
 from cspops.errors import DataError
 from cspops.intake.rows import FileFacts, Source, batch, file_facts
-from cspops.intake.tables.columns import MISSING, as_text, decoded, degrees, is_binary, is_text, pick_columns, trimmed
+from cspops.intake.sources.tree import printable
+from cspops.intake.tables.columns import AXES, pick_columns, uncertainty_columns
+from cspops.intake.tables.points import PositionReader, point_column
 from cspops.intake.tables.records import Records, shortened
 from cspops.intake.tables.table_files import Table, only_table, open_file, table_format
+from cspops.intake.tables.uncertainty import UncertaintyReader
+from cspops.intake.tables.values import MISSING, as_text, decoded, given, is_binary, is_text, trimmed
 from cspops.pixels.reading import IMAGE
 
 ADDRESS = "image is an address, not a file"
@@ -76,6 +82,7 @@ def open_table(
     *,
     root: Path,
     columns: Mapping[str, str | None],
+    key: str | None = "dataset.table",
 ) -> Source:
     """Open a table, its rows still to be read.
 
@@ -84,30 +91,35 @@ def open_table(
         root: where paths start. Images are named relative to the table's own folder; in the rows
             they are relative to ``root``.
         columns: names of the columns, by kind; null: recognised.
+        key: where params.yaml names the table and its columns; None for one that a command names.
 
     Raises:
         DataError: no table, no row, an unreadable file, a column that is missing or fits twice.
     """
     path = only_table(root) if file is None else root / file
-    table, kind, picked = _open(path, columns, source="table", key="file")
+    reader, kind = _open(path, columns, key=key, file_key="file")
+    table, picked = reader.table, reader.picked
     remarks = table.remarks
     if not (table.has_geometry or "lon" in picked):
-        remarks.append(f"{path.name}: no column is known as longitude or latitude (dataset.table.columns)")
+        remarks.append(f"{path.name}: no column is known as longitude or latitude" + (f" ({key}.columns)" if key else ""))
     if "label" not in picked:
-        remarks.append(f"{path.name}: no column is known as label (dataset.table.columns.label)")
+        remarks.append(f"{path.name}: no column is known as label" + (f" ({key}.columns.label)" if key else ""))
     try:
-        below = path.parent.resolve().relative_to(root.resolve()).as_posix()
+        reader.folder = path.parent.resolve().relative_to(root.resolve()).as_posix()
     except ValueError:
         raise DataError(f"{path} is not below {root}", hint="set dataset.table.file to a path below it") from None
-    reader = _Reader(path, table, picked, folder=below)
     files: dict[str, FileFacts] = {}
 
     def rows() -> Iterator[pa.RecordBatch]:
         yield from reader.batches()
         name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
-        files[name] = {**file_facts(path), "format": kind, "columns": picked}
+        files[printable(name)] = {**file_facts(path), "format": kind, "columns": picked}
 
-    return Source(_not_empty(rows(), path), files=files, remarks=remarks)
+    source = Source(_not_empty(rows(), path), files=files, remarks=remarks)
+    if key:
+        source.unplaced = f"name the columns of longitude and latitude in {key}.columns"
+        source.columns = f"{key}.columns" if picked.get("lon") != picked.get("lat") else ""
+    return source
 
 
 def read_sidecar(file: Path, *, columns: Mapping[str, str | None], remarks: list[str]) -> Iterator[pa.RecordBatch]:
@@ -117,23 +129,29 @@ def read_sidecar(file: Path, *, columns: Mapping[str, str | None], remarks: list
     `obs_id` is null where the table has none. What is odd about the file goes to ``remarks`` by the end. DataError as
     from `open_table`.
     """
-    table, _, picked = _open(file, columns, source="folder", key="sidecar")
-    yield from _not_empty(_Reader(file, table, picked, folder=None).batches(), file)
-    remarks.extend(table.remarks)
+    reader, _ = _open(file, columns, key="dataset.folder", file_key="sidecar")
+    yield from _not_empty(reader.batches(), file)
+    remarks.extend(reader.table.remarks)
 
 
-def _open(file: Path, columns: Mapping[str, str | None], *, source: str, key: str) -> tuple[Table, str, dict[str, str]]:
-    """Open a table, with its format and its columns by kind; ``source`` and ``key`` say where params.yaml names it."""
-    table, kind = open_file(file, key=f"dataset.{source}.{key}")
+def _open(file: Path, columns: Mapping[str, str | None], *, key: str | None, file_key: str) -> tuple["_Reader", str]:
+    """Open a table, with its format; ``key`` and ``file_key`` say where params.yaml names it."""
+    table, kind = open_file(file, key=f"{key}.{file_key}" if key else None)
     picked = pick_columns(
         table.names,
         columns,
         table=file.name,
-        key=f"dataset.{source}.columns",
+        key=f"{key}.columns" if key else None,
         has_geometry=table.has_geometry,
         remarks=table.remarks,
     )
-    return table, kind, picked
+    if "lon" not in picked and not table.has_geometry:
+        left = [name for name in table.names if name not in picked.values()]
+        if column := point_column(table, left, key=f"{key}.columns" if key else None):
+            picked["lon"] = picked["lat"] = column
+    positions = PositionReader(file.name, [picked[axis] for axis in AXES if axis in picked])
+    uncertainty = UncertaintyReader(file.name, uncertainty_columns(table.names))
+    return _Reader(file, table, picked, positions, uncertainty, in_params=key is not None), kind
 
 
 def _not_empty(batches: Iterator[pa.RecordBatch], file: Path) -> Iterator[pa.RecordBatch]:
@@ -156,13 +174,17 @@ class _Reader:
     file: Path
     table: Table
     picked: dict[str, str]
-    folder: str | None
+    positions: PositionReader
+    uncertainty: UncertaintyReader
+    in_params: bool
+    folder: str | None = None
     """The table's own below the images' root; None for a side-car."""
     missing_labels: Counter[str] = field(default_factory=Counter)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        for records in self.table.records(sorted(set(self.picked.values()))):
+        for records in self.table.records(sorted({*self.picked.values(), *self.uncertainty.columns.values()})):
             yield self._batch(records)
+        self.table.remarks += [*self.positions.remarks(), *self.uncertainty.remarks(remedy=self.in_params)]
         if self.missing_labels:
             spellings = ", ".join(f"{spelling} ({count})" for spelling, count in self.missing_labels.most_common())
             self.table.remarks.append(f"{self.file.name}: labels that are read as missing: {spellings}")
@@ -170,13 +192,13 @@ class _Reader:
     def _batch(self, records: Records) -> pa.RecordBatch:
         made: dict[str, pa.Array | list[Any]] = {}
         number = records.number.cast(pa.string())
-        made["where"] = pc.binary_join_element_wise(pa.scalar(self.file.name), number, ":")
+        made["where"] = pc.binary_join_element_wise(pa.scalar(printable(self.file.name)), number, ":")
         reasons = dict(records.reasons)
-        if "lon" in self.picked:
-            lonlat = degrees(*(records.columns[self.picked[kind]] for kind in ("lon", "lat")), what=self.file.name)
+        if lonlat := self.positions.read(records):
             made["lon"], made["lat"] = lonlat
-        elif records.lonlat is not None:
-            made["lon"], made["lat"] = degrees(*records.lonlat, what=self.file.name)
+            located = pc.and_(pc.is_valid(lonlat[0]), pc.is_valid(lonlat[1])).to_numpy(zero_copy_only=False)
+            metres = self.uncertainty.read(records, located)
+            made |= {} if metres is None else {"uncertainty_m": metres}
         for kind, name in self.picked.items():
             values = records.columns[name]
             if kind == "image":
@@ -184,10 +206,12 @@ class _Reader:
                 reasons = odd | reasons
             elif kind == "label":
                 made["label"] = self._labels(as_text(values, self._of(name)))
+            elif kind in ("split", "captured_at"):
+                made["official_split" if kind == "split" else kind] = given(as_text(values, self._of(name)))
             elif kind not in ("lon", "lat"):
-                made["official_split" if kind == "split" else kind] = trimmed(as_text(values, self._of(name)))
+                made[kind] = trimmed(as_text(values, self._of(name)))
         if "obs_id" not in self.picked and self.folder is not None:
-            stem = re.sub(r"(\.gz)?$", "", self.file.name, flags=re.IGNORECASE)
+            stem = re.sub(r"(\.gz)?$", "", printable(self.file.name), flags=re.IGNORECASE)
             made["obs_id"] = pc.binary_join_element_wise(pa.scalar(Path(stem).stem), number, ":")
         n = len(number)
         if reasons:
@@ -214,16 +238,24 @@ class _Reader:
         if pa.types.is_struct(kind) and {"bytes", "path"} & {part.name for part in kind}:
             parts = dict(zip([part.name for part in kind], values.flatten(), strict=True))
             if "bytes" in parts:
-                data = parts["bytes"].cast(pa.binary())
+                data = self._bytes(decoded(parts["bytes"]))
             if "path" in parts:
                 path = as_text(parts["path"], self._of(self.picked["image"]))
         elif is_binary(kind):
-            data = values.cast(pa.binary())
+            data = self._bytes(values)
         elif is_text(kind) or pa.types.is_null(kind):
             path = values.cast(pa.string())
         else:
-            raise DataError(f"{self._of(self.picked['image'])} holds {kind}, neither paths nor bytes of images")
+            raise self._no_images(kind)
         if self.folder is not None:
             path = pc.if_else(data.is_valid(), pa.scalar(None, pa.string()), path)
         path, reasons = normalise_paths(trimmed(path), self.folder or "", inside=self.folder is not None)
         return pa.StructArray.from_arrays([data, path], fields=list(IMAGE)), reasons
+
+    def _bytes(self, values: pa.Array) -> pa.Array:
+        if not (is_binary(values.type) or pa.types.is_null(values.type)):
+            raise self._no_images(values.type)
+        return values.cast(pa.binary())
+
+    def _no_images(self, kind: pa.DataType) -> DataError:
+        return DataError(f"{self._of(self.picked['image'])} holds {kind}, neither paths nor bytes of images")

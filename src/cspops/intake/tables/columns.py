@@ -1,10 +1,7 @@
-"""Which column of a table holds what, and its values as text or degrees."""
+"""Which column of a table holds what."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from cspops.errors import DataError, nearest
 from cspops.intake.tables.records import shortened
@@ -56,12 +53,20 @@ LENIENT = ("captured_at", "location_id", "split")
 """Where several names of a group are there, the header's first is read, with a remark; of other kinds that is an error."""
 
 
+UNCERTAINTY = (
+    "coordinateUncertaintyInMeters", "uncertainty_m", "public_positional_accuracy", "coordinate_uncertainty",
+    "positional_accuracy", "coordinates_obscured", "geoprivacy", "taxon_geoprivacy", "informationWithheld",
+    "dataGeneralizations",
+)  # fmt: skip
+"""Names, as in `USUAL`, of all columns that say how exact a position is: see `uncertainty`."""
+
+
 def pick_columns(
     names: Sequence[str],
     given: Mapping[str, str | None],
     *,
     table: str,
-    key: str,
+    key: str | None,
     has_geometry: bool,
     remarks: list[str],
 ) -> dict[str, str]:
@@ -71,7 +76,7 @@ def pick_columns(
         names: the table's columns.
         given: names from params.yaml, null or missing where the usual ones count.
         table: the table's name, for messages.
-        key: where ``given`` stands in params.yaml.
+        key: where ``given`` stands in params.yaml; None for a table that a command names, whose columns can be renamed.
         has_geometry: positions come from geometries unless ``given`` says otherwise.
         remarks: gets which of several columns is read.
 
@@ -84,39 +89,88 @@ def pick_columns(
         name = given.get(kind)
         if name is not None:
             if name not in names:
-                raise DataError(f"{table} has no column {name!r} ({key}.{kind}){_guess(name, names)}", hint=_listed(names))
+                raise DataError(
+                    f"{table} has no column {name!r} ({key}.{kind}){_guess(name, names)}", hint=listed_columns(names)
+                )
             picked[kind] = name
         elif not (has_geometry and kind in AXES):
             fitting = _recognise(usual[kind], names)
             if len(fitting) > 1 and kind in LENIENT:
                 others = " and ".join(repr(name) for name in fitting[1:])
-                remarks.append(f"{table}: {kind} is read from the column {fitting[0]!r}, not from {others} ({key}.{kind})")
+                where = f" ({key}.{kind})" if key else ""
+                remarks.append(f"{table}: {kind} is read from the column {fitting[0]!r}, not from {others}{where}")
             elif len(fitting) > 1:
                 which = " and ".join(repr(name) for name in fitting)
-                raise DataError(f"{table}: the columns {which} both fit {kind}", hint=f"name one in params.yaml: {key}.{kind}")
+                raise DataError(f"{table}: the columns {which} both fit {kind}", hint=_remedy("one", key, kind))
             if fitting:
                 picked[kind] = fitting[0]
+    if "lon" not in picked and "lat" not in picked and not has_geometry:
+        picked |= dict(zip(AXES, form_pair(names, table=table, key=key, remarks=remarks), strict=False))
     if ("lon" in picked) != ("lat" in picked):
         has, lacks = ("lon", "lat") if "lon" in picked else ("lat", "lon")
         raise DataError(
             f"{table} has a column for {has} ({picked[has]!r}) and none for {lacks}",
-            hint=f"name it in params.yaml: {key}.{lacks}; {_listed(names)}",
+            hint=f"{_remedy('it', key, lacks)}; {listed_columns(names)}",
         )
     if "image" not in picked:
-        raise DataError(f"{table} has no column for the image", hint=f"name it in params.yaml: {key}.image; {_listed(names)}")
+        raise DataError(f"{table} has no column for the image", hint=f"{_remedy('it', key, 'image')}; {listed_columns(names)}")
     return picked
 
 
-def position_columns(names: Sequence[str], *, table: str) -> tuple[str, str]:
-    """Return the columns of longitude and latitude by their usual names; DataError for none, or several of one."""
-    usual, pair = _same_form(names), []
+def _remedy(what: str, key: str | None, kind: str) -> str:
+    return f"name {what} in params.yaml: {key}.{kind}" if key else f"rename {what} to {kind}"
+
+
+def usual_pair(names: Sequence[str], *, table: str, remarks: list[str]) -> tuple[str, ...]:
+    """Return the columns of longitude and latitude by usual names, else those of a form; empty where there are neither.
+
+    DataError where several fit, or one axis alone is there; ``remarks`` as in `pick_columns`.
+    """
+    usual = _same_form(names)
+    fitting = {axis: _recognise(usual[axis], names) for axis in AXES}
     for axis in AXES:
-        fitting = _recognise(usual[axis], names)
-        if len(fitting) != 1:
-            what = f"the columns {' and '.join(map(repr, fitting))} all fit" if fitting else "no column is known as"
-            raise DataError(f"{table}: {what} {axis}", hint=f"rename one to {axis}; {_listed(names)}")
-        pair += fitting
-    return pair[0], pair[1]
+        if len(fitting[axis]) > 1:
+            which = " and ".join(map(repr, fitting[axis]))
+            raise DataError(
+                f"{table}: the columns {which} all fit {axis}", hint=f"rename one to {axis}; {listed_columns(names)}"
+            )
+    if fitting["lon"] and fitting["lat"]:
+        return fitting["lon"][0], fitting["lat"][0]
+    pair = form_pair(names, table=table, key=None, remarks=remarks)
+    if not pair and (fitting["lon"] or fitting["lat"]):
+        lacks = "lat" if fitting["lon"] else "lon"
+        raise DataError(f"{table}: no column is known as {lacks}", hint=f"rename one to {lacks}; {listed_columns(names)}")
+    return pair
+
+
+FORM = re.compile(r"(?P<question>.*[^\W_].*?[\W_]+)((?P<lon>longitude|lon|lng|long)|(?P<lat>latitude|lat))", re.IGNORECASE)
+"""How the exports of field forms name a question's position: `_plot_longitude`, `plot-Longitude`."""
+
+
+def form_pair(names: Sequence[str], *, table: str, key: str | None, remarks: list[str]) -> tuple[str, ...]:
+    """Return the columns of the one position that a form asks for, as `FORM` names them, with a remark; else none.
+
+    DataError where it asks for more.
+    """
+    pairs: dict[str, dict[str, str]] = {}
+    for name in names:
+        if match := FORM.fullmatch(name.strip()):
+            pairs.setdefault(match["question"].casefold(), {})["lon" if match["lon"] else "lat"] = name
+    whole = [(pair["lon"], pair["lat"]) for pair in pairs.values() if len(pair) == len(AXES)]
+    if len(whole) > 1:
+        which = " and ".join(f"({lon!r}, {lat!r})" for lon, lat in whole)
+        hint = f"name one in params.yaml: {key}.lon, {key}.lat" if key else "rename one to lon and lat"
+        raise DataError(f"{table}: the pairs of columns {which} could each be the position", hint=hint)
+    if not whole:
+        return ()
+    remarks.append(f"{table}: positions are read from the columns {whole[0][0]!r} and {whole[0][1]!r}")
+    return whole[0]
+
+
+def uncertainty_columns(names: Sequence[str]) -> dict[str, str]:
+    """Return the columns that the table has of `UNCERTAINTY`, by these names; of two of a name the first."""
+    found = {usual: _recognise([(usual,)], names)[:1] for usual in UNCERTAINTY}
+    return {usual: fitting[0] for usual, fitting in found.items() if fitting}
 
 
 def recognised(names: Sequence[str]) -> bool:
@@ -151,76 +205,7 @@ def _guess(name: str, names: Sequence[str]) -> str:
     return f"; the nearest is {near[0]!r}" if near else ""
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed_columns(names: Sequence[str]) -> str:
+    """Return what a table's columns are, for a hint."""
     shown = ", ".join(shortened(name, 40) for name in names[:20])
     return f"its columns are {shown}" + (f" and {len(names) - 20} more" if len(names) > 20 else "")
-
-
-MISSING = ("", "NA", "N/A", "n/a", "#N/A", "nan", "NaN", "NAN", "null", "NULL", "Null", "None", "-")
-"""How a missing value is spelled, in any column, with or without blanks around."""
-
-MISSING_POSITION = ("", "na", "n/a", "#n/a", "nan", "null", "none", "-")
-"""The same for longitude and latitude, in any case."""
-
-
-def degrees(lon: pa.Array, lat: pa.Array, *, what: str) -> tuple[pa.Array, pa.Array]:
-    """Return both as float64, or as text as it stands where one is text; null where they are missing."""
-    numbers = [_numbers_of(lon), _numbers_of(lat)]
-    if numbers[0] is not None and numbers[1] is not None:
-        return numbers[0], numbers[1]
-    text = [as_text(values, what) for values in (lon, lat)]
-    missing = [pc.is_in(pc.utf8_lower(pc.utf8_trim_whitespace(part)), pa.array(MISSING_POSITION)) for part in text]
-    first, second = (pc.if_else(no, pa.scalar(None, pa.string()), part) for no, part in zip(missing, text, strict=True))
-    return first, second
-
-
-def _numbers_of(values: pa.Array) -> pa.Array | None:
-    kind = values.type
-    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
-        return None
-    numbers = values.cast(pa.float64())
-    return pc.if_else(pc.is_nan(numbers), pa.scalar(None, pa.float64()), numbers)
-
-
-def trimmed(text: pa.Array) -> pa.Array:
-    """Return texts without blanks around, null where missing."""
-    text = pc.utf8_trim_whitespace(text)
-    return pc.if_else(pc.is_in(text, pa.array(MISSING)), pa.scalar(None, pa.string()), text)
-
-
-def as_text(values: pa.Array, what: str) -> pa.Array:
-    """Return whole numbers without a fraction, times as ISO 8601; DataError, which names ``what``, for nested values."""
-    values = decoded(values)
-    kind = values.type
-    if pa.types.is_floating(kind):
-        whole = pc.and_(pc.equal(pc.floor(values), values), pc.less(pc.abs(values), 2**53))
-        number = pc.if_else(whole, values, pa.scalar(None, kind)).cast(pa.int64()).cast(pa.string())
-        text = pc.coalesce(number, values.cast(pa.string()))
-        return pc.if_else(pc.is_nan(values), pa.scalar(None, pa.string()), text)
-    if pa.types.is_timestamp(kind):
-        text = pc.strftime(values.cast(pa.timestamp(kind.unit)), "%Y-%m-%dT%H:%M:%S")
-        return pc.binary_join_element_wise(text, "Z", "") if kind.tz else text
-    if pa.types.is_nested(kind):
-        raise DataError(f"{what} holds {kind}, not text")
-    try:
-        return values.cast(pa.string())
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        raise DataError(f"{what} holds {kind}, not text") from None
-
-
-def decoded(values: pa.Array) -> pa.Array:
-    """Return values without dictionary encoding, which pandas' categories have."""
-    return values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
-
-
-def is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
-
-
-def is_binary(kind: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_binary(kind)
-        or pa.types.is_large_binary(kind)
-        or pa.types.is_fixed_size_binary(kind)
-        or pa.types.is_binary_view(kind)
-    )

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from cspops.errors import DataError
+from cspops.errors import DataError, nearest
 from cspops.intake.tables.columns import recognised
 from cspops.intake.tables.delimited import DELIMITERS, Delimited
 from cspops.intake.tables.geojson import GeoJson
@@ -37,10 +37,16 @@ def table_format(file: Path) -> Format | None:
     return _format(file, named=False)
 
 
-def open_file(file: Path, *, key: str) -> tuple[Table, Format]:
-    """Open a table, its rows still to be read; ``key`` is where params.yaml names it. DataError where it is none."""
+def open_file(file: Path, *, key: str | None) -> tuple[Table, Format]:
+    """Open a table, its rows still to be read; DataError where it is none.
+
+    ``key`` is where params.yaml names it, None for one that a command names.
+    """
     if not file.exists():
-        raise DataError(f"the table {file} is missing", hint=f"correct {key} in params.yaml, or dvc repro data.dvc")
+        near = nearest(file.name, [one.name for one in file.parent.iterdir()]) if file.parent.is_dir() else []
+        guess = f"did you mean {near[0]}? " if near else ""
+        way = f"correct {key} in params.yaml, or dvc repro data.dvc" if key else "name a table that is there"
+        raise DataError(f"the table {file} is missing", hint=f"{guess}{way}")
     kind = _format(file, named=True)
     if kind is None:
         raise DataError(f"{file.name} is not a table that can be read", hint="save it as CSV, Parquet or GeoJSON")

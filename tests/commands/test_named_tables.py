@@ -1,0 +1,84 @@
+"""`predict`, `evaluate --on` and `embed` of tables that a user names: found, remarked on, with their ids."""
+
+import csv
+import io
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from in_process import Command, command_line
+from location_runs import CLASSES, write_run
+from PIL import Image
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "artifacts"
+    write_run(folder)
+    return folder
+
+
+@pytest.fixture
+def cspops(tmp_path, monkeypatch, capsys) -> Command:
+    monkeypatch.chdir(tmp_path)
+    return command_line(monkeypatch, capsys)
+
+
+@pytest.fixture
+def table(tmp_path):
+    """A table of a field form in a folder, as a relative path."""
+    (tmp_path / "shots").mkdir()
+    for name in ("a", "b"):
+        Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "shots" / f"{name}.png")
+    rows = f"gbifID,photo,_plot_latitude,_plot_longitude,label\ng1,a.png,47.3,8.5,{CLASSES[0]}\ng2,b.png,47.4,8.6,NA\n"
+    (tmp_path / "shots" / "t.csv").write_text(rows)
+    return "shots/t.csv"
+
+
+REMARKS = (
+    "t.csv: positions are read from the columns '_plot_longitude' and '_plot_latitude'",
+    "t.csv: labels that are read as missing: NA (1)",
+)
+
+
+@pytest.mark.parametrize("out", ["p.csv", "p.parquet"])
+def test_predictions_have_the_tables_ids_and_its_oddities_are_said(cspops, table, model, out, tmp_path):
+    status, _, err = cspops("predict", table, "--model", model, "--out", out)
+    assert status == 0 and [err.count(remark) for remark in REMARKS] == [1, 1]
+    text = io.StringIO((tmp_path / out).read_text() if out == "p.csv" else "")
+    rows = list(csv.DictReader(text)) or pq.read_table(out).to_pylist()
+    assert [(row["where"], row["obs_id"], float(row["lon"])) for row in rows] == [
+        ("t.csv:2", "g1", 8.5),
+        ("t.csv:3", "g2", 8.6),
+    ]
+
+
+def test_quiet_says_nothing(cspops, table, model):
+    assert cspops("-q", "predict", table, "--model", model, "--out", "p.csv") == (0, "", "")
+
+
+def test_evaluate_on_says_the_same_and_that_seen_images_are_not_known(cspops, table, model):
+    status, out, err = cspops("evaluate", "--on", table, "--model", model)
+    assert status == 0 and all(remark in err for remark in REMARKS)
+    assert "whether the model was trained on some of these images is not known" in out
+    status, _, err = cspops("evaluate", "--on", table, "--model", model, "--unseen")
+    assert status == 3 and "--unseen needs the hashes" in err
+
+
+def test_unseen_is_for_other_images(cspops):
+    status, _, err = cspops("evaluate", "--unseen")
+    assert status == 2 and "--unseen chooses what --on scores" in err
+
+
+def test_embeddings_of_a_form(cspops, table, model):
+    status, _, err = cspops("embed", table, "--model", model, "--out", "e.parquet")
+    assert status == 0 and REMARKS[0] in err
+    assert pq.read_table("e.parquet")["lon"].to_pylist() == [8.5, 8.6]
+
+
+@pytest.mark.parametrize(("words", "status"), [(["predict"], 1), (["evaluate", "--on"], 3), (["embed"], 3)])
+def test_a_table_that_is_missing_is_named_as_it_was_given(cspops, table, model, words, status):
+    got, out, err = cspops(*words, "shots/tt.csv", "--model", model)
+    said = out + err
+    assert got == status
+    assert "shots/tt.csv" in said and "shots/shots" not in said and "column" not in said and "params.yaml" not in said
