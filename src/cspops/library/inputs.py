@@ -9,12 +9,14 @@ import numpy as np
 import pyarrow as pa
 
 from cspops.errors import DataError, NoImages
+from cspops.intake.images import takeout
 from cspops.intake.images.metadata import Question, read_metadata
 from cspops.intake.judging.positions import read_positions
 from cspops.intake.rows import Source, batch
 from cspops.intake.sources.folder import open_folder
 from cspops.intake.sources.table import open_table, table_format
 from cspops.intake.tables.columns import USUAL
+from cspops.pixels.formats import READ
 from cspops.pixels.reading import IMAGE, Reading
 from cspops.pixels.unreadable import below
 
@@ -38,7 +40,7 @@ class Input:
     lat: float
     """Degrees; nan where there is no position."""
     position: str
-    """`given`, `table`, `file` (EXIF, GeoTIFF) or `none`."""
+    """`given`, `table`, `file` (EXIF, XMP, GeoTIFF, the JSON of Takeout) or `none`."""
     problem: str | None = None
     """Why a position was not used."""
     error: str | None = None
@@ -81,7 +83,7 @@ def _rows(path: Path, reading: Reading) -> Iterator[Input]:
         try:
             source = open_folder(path, pattern="**/*", label="folder", sidecar=None, columns=columns)
         except NoImages:
-            raise DataError(f"{path} holds no image", hint="name images (JPEG, PNG, TIFF, WebP), folders or tables") from None
+            raise DataError(f"{path} holds no image", hint=f"name images ({READ}), folders or tables") from None
         for part in source.batches:
             yield from _batch_rows(part, root=path, origin="file", prefix=f"{path.as_posix()}/", label=path.absolute().name)
         _log_remarks(source, path)
@@ -95,7 +97,8 @@ def _rows(path: Path, reading: Reading) -> Iterator[Input]:
             yield from _batch_rows(part, root=path.parent, origin="table", prefix="")
         _log_remarks(source, path)
     elif path.is_file():
-        lon, lat = read_metadata(Question(path, position=True)).lonlat or (None, None)
+        question = Question(path, position=True, takeout=takeout.beside_file(path))
+        lon, lat = read_metadata(question).lonlat or (None, None)
         columns = {"where": [path.name], "lon": pa.array([lon], pa.float64()), "lat": pa.array([lat], pa.float64())}
         image = pa.array([{"bytes": None, "path": path.name}], IMAGE)
         part, folder = batch(columns | {"image": image}), path.parent

@@ -6,7 +6,8 @@ Whatever is given becomes RGB by one rule each:
   they come (0, null), 16-bit colour of PNG, TIFF and PPM is cut to its high byte: within 1 of that;
 - where there is nothing (transparent, NaN, the file's own nodata in all bands used) it is black; with ``reading.bands``
   those bands alone count, transparency does not;
-- the orientation in EXIF (or XMP) is undone, then ``crop`` is taken; of several frames the first.
+- the orientation in EXIF (or XMP; of HEIC and AVIF that of their own boxes) is undone, then ``crop`` is taken; of several
+  frames the first.
 """
 
 import io
@@ -19,6 +20,10 @@ import numpy as np
 from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
 from cspops.pixels.bands import by_rasterio, chosen_bands, scaled, top_of
+from cspops.pixels.complete import reasons, refuse_other_format, refuse_part, without_metadata
+from cspops.pixels.formats import HEAD, Format, format_of
+from cspops.pixels.metadata_blocks import open_boxes, orientation_of
+from cspops.pixels.quiet import quiet_stderr
 from cspops.pixels.reading import Reading
 from cspops.pixels.unreadable import (
     BITS,
@@ -31,13 +36,12 @@ from cspops.pixels.unreadable import (
     SAMPLES,
     UnreadableImage,
     read_file,
-    reasons,
     refuse_bombs,
     tiff_tags,
 )
 
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "PPM", "BMP", "GIF")
-"""What Pillow may take a file for (MPO counts as JPEG): it knows formats that run other programs."""
+"""Beside HEIC and AVIF, what Pillow may take a file for (MPO counts as JPEG): it knows formats that run other programs."""
 
 PLUGINS = (TiffImagePlugin, WebPImagePlugin)
 """Pillow looks for these two among all that it has, unless they are imported."""
@@ -105,25 +109,31 @@ def square(image: Image.Image, px: int, *, crop: float = 1.0, interpolation: str
 
 
 def _rgb(content: bytes, reading: Reading) -> Image.Image:
-    tags = tiff_tags(content)
-    with reasons(content, tags):
-        image = _opened(content, tags)
+    kind, tags = format_of(content[:HEAD]), tiff_tags(content)
+    with quiet_stderr(), reasons(content, tags):
+        refuse_other_format(content, tags)
+        bare = without_metadata(content, kind)
+        image = _opened(bare, kind, tags)
         if image is None:
             orientation, made = tags.get(ORIENTATION, 1), by_rasterio(content, reading)
         elif _needs_rasterio(image, reading, tags):
-            orientation, made = _orientation(image), by_rasterio(content, reading)
+            refuse_part(content, bare, kind)
+            orientation, made = _orientation(content, kind, image), by_rasterio(bare, reading)
         else:
             refuse_bombs(image.width, image.height, len(image.getbands()))
             image.load()
-            orientation = _orientation(image)  # after `load`, which turns a TIFF and takes its tag away
+            refuse_part(content, bare, kind, image.getpixel((image.width - 1, image.height - 1)))
+            orientation = _orientation(content, kind, image)  # after `load`, which turns a TIFF and takes its tag away
             made = _by_pillow(image, reading, tags)
         return made.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else made
 
 
-def _opened(content: bytes, tags: Mapping[int, Any]) -> Image.Image | None:
+def _opened(content: bytes, kind: Format | None, tags: Mapping[int, Any]) -> Image.Image | None:
     """Open an image by Pillow; None for a TIFF that it does not take."""
     if tags.get(SAMPLES, 1) > 4:
         return None
+    if kind in ("heic", "avif"):
+        return open_boxes(io.BytesIO(content))
     try:
         return Image.open(io.BytesIO(content), formats=FORMATS)
     except UnidentifiedImageError:
@@ -184,8 +194,10 @@ def _top_of_pillow(image: Image.Image, tags: Mapping[int, Any]) -> float | None:
     return top_of(bits, signed=kind == 2)
 
 
-def _orientation(image: Image.Image) -> int:
-    """Read the orientation of EXIF, 1 to 8; 1 where it cannot be read."""
+def _orientation(content: bytes, kind: Format | None, image: Image.Image) -> int:
+    """Return the orientation of a decoded image, 1 to 8; 1 where it cannot be read."""
+    if kind in ("jpeg", "png", "webp"):
+        return orientation_of(content)
     try:
         orientation = image.getexif().get(ORIENTATION, 1)
     except Exception:  # broken EXIF is common, and no reason to lose the image

@@ -3,14 +3,13 @@
 import io
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from PIL import Image, TiffImagePlugin
 
-from cspops.errors import EnvironmentProblem
+from cspops.pixels.formats import READ
 
 PIXELS = 250 * 10**6
 """Room for the 200 million of a phone's camera."""
@@ -20,6 +19,8 @@ DECODED = 24 * 10**8
 """Bytes of the three bands, at most, that are decoded. Pillow keeps colour in 4 bytes per pixel, 1 GB for `PIXELS`, and
 holds it up to three times while it is converted and turned: so one worker process stays below some 6 GB, with what GDAL
 adds."""
+SIDE = 10**7
+"""Pillow keeps a pointer for each row, however short, and turning an image makes rows of its columns."""
 BYTES = 2**30
 
 Image.MAX_IMAGE_PIXELS = PIXELS
@@ -33,7 +34,8 @@ LEADS_OUT = "image path leads out of its folder"
 TOO_LONG = "image file is larger than 1 GiB"
 NO_IMAGE = "not an image that can be read"
 ENDS_EARLY = "image ends before it should"
-TOO_LARGE = "image claims more than 250 million pixels, or as much in many bands"
+TOO_LARGE = "image claims more than 250 million pixels, as much in many bands, or a side of more than 10 million"
+OTHER_FORMAT = f"image is in a format that is not read ({READ} are)"
 NO_RANGE = (
     "image of 32 bits or fractions a value: dataset.folder.images.black and images.white (or dataset.table's) must be set"
 )
@@ -43,14 +45,14 @@ NO_VALUES = "image has no values between images.black and the largest of its kin
 KIND = "image of a kind that does not become RGB"
 EMPTY_CROP = "crop holds no pixel of the image"
 REASONS = (
-    NOT_THERE, NO_FILE, NOT_OPENED, EMPTY, LEADS_OUT, TOO_LONG, NO_IMAGE, ENDS_EARLY, TOO_LARGE, NO_RANGE, NO_BANDS,
-    TOO_FEW_BANDS, NO_VALUES, KIND, EMPTY_CROP,
+    NOT_THERE, NO_FILE, NOT_OPENED, EMPTY, LEADS_OUT, TOO_LONG, NO_IMAGE, OTHER_FORMAT, ENDS_EARLY, TOO_LARGE, NO_RANGE,
+    NO_BANDS, TOO_FEW_BANDS, NO_VALUES, KIND, EMPTY_CROP,
 )  # fmt: skip
 
-BITS, _STARTS, ORIENTATION, SAMPLES, _LENGTHS, _TILE_STARTS, _TILE_LENGTHS, SAMPLE_KIND, NODATA = _TAGS = (
-    258, 273, 274, 277, 279, 324, 325, 339, 42113,
+REDUCED, BITS, STARTS, ORIENTATION, SAMPLES, LENGTHS, TILE_STARTS, TILE_LENGTHS, FURTHER, SAMPLE_KIND, NODATA, DNG = _TAGS = (
+    254, 258, 273, 274, 277, 279, 324, 325, 330, 339, 42113, 50706,
 )  # fmt: skip
-"""Tags of TIFF, the last one GDAL's."""
+"""Tags of TIFF, the last two GDAL's and Adobe's."""
 
 
 class UnreadableImage(Exception):
@@ -68,45 +70,8 @@ class UnreadableImage(Exception):
 def refuse_bombs(width: int, height: int, bands: int, *, size: int = 1) -> None:
     """Raise UnreadableImage for what would fill the memory, by the size in its head; values have ``size`` bytes."""
     pixels = width * height
-    if pixels > PIXELS or pixels * bands > VALUES or pixels * min(bands, 3) * size > DECODED:
+    if pixels > PIXELS or max(width, height) > SIDE or pixels * bands > VALUES or pixels * min(bands, 3) * size > DECODED:
         raise UnreadableImage(TOO_LARGE, f"{width} x {height}" + (f" x {bands} bands" if bands > 4 else ""))
-
-
-@contextmanager
-def reasons(content: bytes, tags: Mapping[int, Any]) -> Iterator[None]:
-    """Turn whatever malformed bytes lead a decoder to raise into a reason."""
-    try:
-        yield
-    except (UnreadableImage, EnvironmentProblem, MemoryError):
-        raise
-    except Image.DecompressionBombError:
-        raise UnreadableImage(TOO_LARGE) from None
-    except Exception as error:
-        detail = str(error).partition("\n")[0]
-        if "/vsimem/" in detail or " at 0x" in detail:
-            detail = ""  # it names a place in memory, another one each time
-        early = "truncated" in detail.lower() or "EOF" in detail or _ends_early(content, tags)
-        raise UnreadableImage(ENDS_EARLY if early else NO_IMAGE, detail) from None
-
-
-def _ends_early(content: bytes, tags: Mapping[int, Any]) -> bool:
-    """Return whether a file that cannot be read lacks what its format ends with."""
-    for starts, lengths in ((_STARTS, _LENGTHS), (_TILE_STARTS, _TILE_LENGTHS)):
-        parts = zip(_whole(tags.get(starts)), _whole(tags.get(lengths)), strict=False)
-        if any(start + length > len(content) for start, length in parts):
-            return True
-    if content.startswith(b"\xff\xd8\xff"):
-        return not content.rstrip(b"\0").endswith(b"\xff\xd9")
-    if content.startswith(b"\x89PNG\r\n"):
-        return b"IEND" not in content[-64:]
-    if content.startswith(b"RIFF") and content[8:12] == b"WEBP":
-        return len(content) < 8 + int.from_bytes(content[4:8], "little")
-    return False
-
-
-def _whole(values: Any) -> list[int]:
-    """Return the numbers of a tag, none of a broken one."""
-    return [value for value in values if isinstance(value, int)] if isinstance(values, tuple) else []
 
 
 def tiff_tags(content: bytes) -> Mapping[int, Any]:
