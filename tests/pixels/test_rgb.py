@@ -12,12 +12,14 @@ import pytest
 from image_files import encoded
 from PIL import Image, ImageOps
 from pillow_heif import register_heif_opener
+from work import reason_of
 
 from cspops.errors import EnvironmentProblem
 from cspops.pixels import unreadable
 from cspops.pixels.reading import Reading
 from cspops.pixels.rgb import INTERPOLATIONS, open_rgb, square
 from cspops.pixels.unreadable import REASONS, UnreadableImage
+from cspops.pixels.workers import Workers
 
 register_heif_opener()
 RNG = np.random.default_rng(0)
@@ -492,6 +494,23 @@ def test_what_is_broken_has_its_sentence(name, tmp_path, capfd):
     (tmp_path / "x.img").write_bytes(data)
     assert fails(tmp_path / "x.img") == reason
     assert capfd.readouterr().err == ""
+
+
+def noisy():
+    """Files that libraries speak about on stderr: libjpeg of a marker, within libtiff too, and of an early end."""
+    jpeg = bytearray(encoded(noise(64, 64), "TIFF", compression="jpeg"))
+    jpeg[-1500:-1498] = b"\xff\xa4"
+    early = encoded(noise(64, 64), "JPEG", progressive=True)
+    return [bytes(jpeg), encoded(noise(8, 8), "TIFF", compression="tiff_lzw")[:-40], early[:2000] + early[-2:]]
+
+
+def test_libraries_are_not_heard_here_or_in_workers(capfd):
+    files = noisy()
+    here = [reason_of(data) for data in files]
+    assert any(here)
+    with Workers(1) as workers:
+        assert list(workers.map(reason_of, files)) == here
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(

@@ -256,9 +256,8 @@ def _warnings(folder: Path, contents: Contents, source: str, root: str) -> list[
         warnings.append(f"{count} links lead nowhere, the first is {first}: DVC stops at them")
     if contents.unread:
         path, what = next(iter(contents.unread.items()))
-        warnings.append(
-            f"{len(contents.unread)} images are in formats that are not read, the first is {ascii(path)[1:-1]}: {what}"
-        )
+        first = f"{ascii(path)[1:-1]}: {what}"
+        warnings.append(f"images in formats that are not read: {len(contents.unread)}, the first is {first}")
     if contents.odd_names:
         count, first = len(contents.odd_names), contents.odd_names[0]
         warnings.append(f"{count} file names are not UTF-8, the first is {first}: DVC stops at them")
