@@ -152,7 +152,12 @@ def with_exif_box(kind, exif):
     return data.replace(good, exif * len(good)), data
 
 
+WEBP = encoded(BLURRED, "WEBP", lossless=True, exif=b"Exif\0\0rubbish", xmp=b"<x/>", icc_profile=b"profile")
 METADATA = {
+    "WebP, all three": (WEBP, BLURRED),
+    "WebP, cut inside its EXIF": (WEBP[: WEBP.index(b"rubbish") + 3], BLURRED),
+    "WebP, EXIF that claims 4 GiB": (WEBP[: WEBP.index(b"EXIF")] + b"EXIF\xfe\xff\xff\xffExif", BLURRED),
+    "PNG, cut inside a text behind its rows": (png(rows_of(BLACK_END))[:-12] + text(b"C", b"xyz")[:-9], BLACK_END),
     "PNG, a text above Pillow's limit": (png(rows_of(BLURRED), more=text(b"Comment", bytes(3 << 20))), BLURRED),
     "PNG, texts above Pillow's limit in all": (
         png(rows_of(BLURRED), more=b"".join(text(b"C%d" % n, bytes(1 << 20)) for n in range(70))),

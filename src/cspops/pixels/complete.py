@@ -41,6 +41,8 @@ _MARKER = re.compile(rb"\xff+([^\xff\0])")
 _SCAN, _END = 0xDA, b"\xff\xd9"
 _KEPT = {0xE0, 0xEE}
 """Segments of applications that say how colours are coded: JFIF's and Adobe's."""
+_WEBP_FLAGS = 0x2C
+"""Of a WebP that has a colour profile, EXIF or XMP."""
 _PPM = re.compile(rb"P[1-7]\s")
 _PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
 
@@ -53,6 +55,8 @@ def without_metadata(content: bytes, kind: Format | None) -> bytes:
         )
     if kind == "jpeg":
         return _bare_jpeg(content)
+    if kind == "webp":
+        return _bare_webp(content)
     if kind == "avif":  # an entry without a meaning in place of that of EXIF
         end = content.find(b"mdat")
         return content[:end].replace(b"Exif", b"skip") + content[end:] if end >= 0 else content
@@ -71,7 +75,8 @@ def refuse_part(content: bytes, bare: bytes, kind: Format | None, last: Any = No
         last: value of the last pixel as it was decoded, None where it is not known.
     """
     if kind == "png" and _may_lack_rows(bare, last):
-        there, claimed = _inflated(bare), _claimed(bare)
+        claimed = _claimed(bare)
+        there = _inflated(bare, claimed)
         if there < claimed:
             raise UnreadableImage(ENDS_EARLY, f"{there:,} of {claimed:,} bytes of its rows")
     no_end = bare.endswith(_END) and not content.endswith(_END)  # it was put there
@@ -117,8 +122,9 @@ def _ends_early(content: bytes, kind: Format | None, tags: Mapping[int, Any]) ->
             if any(start + length > len(content) for start, length in parts):
                 return True
     if kind == "jpeg":
-        segments = [marker for marker in _MARKER.finditer(content) if not 0xD0 <= marker[1][0] <= 0xD9]
-        last = segments[-1].end() if segments else len(content)
+        last = 2
+        for marker in _MARKER.finditer(content):
+            last = last if 0xD0 <= marker[1][0] <= 0xD9 else marker.end()
         return _END not in content or last + int.from_bytes(content[last : last + 2], "big") > len(content)
     if kind == "png":
         return b"IEND" not in content[-64:]
@@ -171,12 +177,12 @@ def _claimed(content: bytes) -> int:
     return sum(rows * (1 + -(-columns * bits // 8)) for columns, rows in sizes if columns > 0 and rows > 0)
 
 
-def _inflated(content: bytes) -> int:
-    """Return how many bytes the image data of a PNG hold; they are not kept."""
+def _inflated(content: bytes, enough: int) -> int:
+    """Return how many bytes the image data of a PNG hold, counted up to ``enough``; they are not kept."""
     inflate, count = zlib.decompressobj(), 0
     for name, start, end in _chunks(content):
         data = content[start + 8 : end - 4] if name == b"IDAT" else b""
-        while data and not inflate.eof:
+        while data and not inflate.eof and count < enough:
             try:
                 count += len(inflate.decompress(data, STEP))
             except zlib.error:
@@ -203,11 +209,28 @@ def _bare_jpeg(content: bytes) -> bytes:
     return b"".join(kept)
 
 
+def _bare_webp(content: bytes) -> bytes:
+    """Return a WebP without metadata, and with a head that says so."""
+    end, at, size, kept = min(len(content), 8 + int.from_bytes(content[4:8], "little")), 12, 4, [b"WEBP"]
+    while at + 8 <= end:
+        name, length = content[at : at + 4], int.from_bytes(content[at + 4 : at + 8], "little")
+        after = at + 8 + length + length % 2
+        if name == b"VP8X" and length:
+            kept.append(content[at : at + 8] + bytes([content[at + 8] & ~_WEBP_FLAGS]) + content[at + 9 : after])
+        elif name not in (b"ICCP", b"EXIF", b"XMP "):
+            kept.append(content[at : min(after, end)])
+        size += after - at if name not in (b"ICCP", b"EXIF", b"XMP ") else 0
+        at = after
+    return b"RIFF" + size.to_bytes(4, "little") + b"".join(kept)
+
+
 def _may_lack_blocks(content: bytes, last: Any) -> bool:
     """Return whether the last pixel is the grey that libjpeg fills with, or says nothing: where it comes in several scans."""
-    codes = [marker[1][0] for marker in _MARKER.finditer(content)]
-    if last is None or codes.count(_SCAN) > 1 or _PROGRESSIVE & set(codes):
-        return True
+    scans = 0
+    for marker in _MARKER.finditer(content):
+        scans += marker[1][0] == _SCAN
+        if last is None or scans > 1 or marker[1][0] in _PROGRESSIVE:
+            return True
     return all(126 <= value <= 130 for value in (last if isinstance(last, tuple) else (last,)))
 
 

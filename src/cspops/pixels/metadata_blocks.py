@@ -16,8 +16,10 @@ from PIL import Image
 
 from cspops.pixels.formats import HEAD, Format, format_of
 
-MOST = 2**24
+MOST = 2**23
 """Bytes of a block that are looked at."""
+TEXTS_READ = 4
+"""Blocks in the texts of a PNG, at most."""
 XMP_TAG = 700
 ORIENTATION = 274
 
@@ -108,7 +110,7 @@ def _joined(found: Iterator[Block]) -> Iterator[Block]:
         if block.kind != "exif":
             yield block
         elif begun is not None and not block.content.startswith((b"II", b"MM")):
-            begun += block.content
+            begun += block.content if len(begun) < MOST else b""
         else:
             if begun is not None:
                 yield Block("exif", begun)
@@ -174,7 +176,7 @@ def _in_png(stream: BinaryIO) -> Iterator[Block]:
             stream.seek(4, 1)  # its checksum
             if kind == b"eXIf":
                 yield from _payload(chunk)
-            else:
+            elif len(older) < TEXTS_READ:
                 older += _text_chunk(kind, chunk)
         else:
             stream.seek(length + 4, 1)
@@ -213,9 +215,10 @@ def _in_webp(stream: BinaryIO) -> Iterator[Block]:
         if head[:4] in (b"EXIF", b"XMP ") and length <= MOST:
             chunk = _whole(stream, length)
             yield from _payload(chunk) if head[:4] == b"EXIF" else [Block("xmp", chunk)]
-            stream.seek(length % 2, 1)
         else:
-            stream.seek(length + length % 2, 1)
+            stream.seek(length, 1)
+        if length % 2 and stream.read(1) not in (b"", b"\0"):  # the padding that some writers forget
+            stream.seek(-1, 1)
 
 
 def _in_boxes(stream: BinaryIO) -> Iterator[Block]:

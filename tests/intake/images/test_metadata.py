@@ -183,6 +183,13 @@ PLACED = {
     "JPEG: fill bytes": jpeg_with(b"\xff\xff\xff", segment(EXIF)),
     "WebP: with the head of JPEG": webp_with((b"EXIF", EXIF)),
     "WebP: without it": webp_with((b"EXIF", BARE)),
+    "WebP: behind a chunk of odd length without its padding": picture("webp", exif=b"")
+    + b"ODD "
+    + struct.pack("<L", 3)
+    + b"odd"
+    + b"EXIF"
+    + struct.pack("<L", len(BARE))
+    + BARE,
     "WebP: behind XMP of odd length": webp_with((b"XMP ", b"<x/> "), (b"EXIF", BARE)),
 }
 
