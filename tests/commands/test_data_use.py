@@ -99,7 +99,7 @@ def test_a_folder_of_other_formats_alone_is_refused_with_what_they_are(project: 
     (mine / "b.jp2").write_bytes(JPEG_2000)
     code, _, err = use(mine)
     assert code == 3
-    assert "and 1 here are others, b.jp2: JPEG 2000: convert it to JPEG or PNG" in err
+    assert "images in formats that are not read: 1, the first is b.jp2: JPEG 2000: convert it to JPEG or PNG" in err
 
 
 def test_with_source_params_yaml_says_it_too_and_nothing_else_changes(project: Path, use: Use) -> None:

@@ -1,6 +1,7 @@
 """Images that end early are told from whole ones, and what their metadata hold costs no pixel."""
 
 import io
+import re
 import struct
 import zlib
 
@@ -10,7 +11,8 @@ from image_files import encoded
 from PIL import Image
 from pillow_heif import register_heif_opener
 
-from cspops.pixels.complete import ADAM7, without_metadata
+from cspops.pixels.bare import without_metadata
+from cspops.pixels.complete import ADAM7
 from cspops.pixels.reading import Reading
 from cspops.pixels.rgb import open_rgb
 from cspops.pixels.unreadable import ENDS_EARLY, UnreadableImage
@@ -52,6 +54,13 @@ def shorter(data, kind):
     return data[: len(data) * 3 // 4] + (b"\xff\xd9" if kind == "JPEG" else b"")
 
 
+def before_scan(jpeg, number):
+    """Up to where a scan begins, or the tables that it needs."""
+    starts = [match.start() for match in re.finditer(rb"\xff\xda", jpeg)]
+    tables = jpeg.rfind(b"\xff\xc4", starts[number - 1], starts[number])
+    return jpeg[: tables if tables > 0 else starts[number]]
+
+
 PARTS = {
     "PNG, colour": png(rows_of(BLURRED[:10])),
     "PNG, all but one row": png(rows_of(BLURRED[:-1])),
@@ -63,6 +72,7 @@ PARTS = {
     "PNG, interlaced, without its last pass": png(interlaced(BLURRED)[: -len(rows_of(BLURRED[1::2]))], interlaced=True),
     "PNG, no row": png(b""),
     "PNG, its stream cut": png(b"", idat=zlib.compress(rows_of(BLURRED))[:-300]),
+    "PNG, cut inside a text behind its rows": png(rows_of(BLURRED))[:-12] + chunk(b"tEXt", b"C\0xyz")[:-9],
     "JPEG": encoded(BLURRED, "JPEG")[:900],
     "JPEG, its last 12 bytes": encoded(BLURRED, "JPEG")[:-12],
     "JPEG with an end marker": shorter(encoded(BLURRED, "JPEG"), "JPEG"),
@@ -71,8 +81,13 @@ PARTS = {
     "JPEG, CMYK": shorter(encoded(Image.fromarray(BLURRED).convert("CMYK"), "JPEG"), "JPEG"),
     "JPEG, progressive": shorter(encoded(BLURRED, "JPEG", progressive=True), "JPEG"),
     "JPEG, progressive, in its last scan": encoded(BLURRED, "JPEG", progressive=True)[:-12] + b"\xff\xd9",
+    "JPEG, progressive, cut before a scan": before_scan(encoded(BLURRED, "JPEG", progressive=True), -1),
+    "JPEG, progressive, cut before its first details": before_scan(encoded(BLURRED, "JPEG", progressive=True), 1),
+    "JPEG, progressive, cut before a scan, with an end marker": before_scan(encoded(BLURRED, "JPEG", progressive=True), 3)
+    + b"\xff\xd9",
     "JPEG, restart markers": shorter(encoded(BLURRED, "JPEG", restart_marker_rows=1), "JPEG"),
     "WebP": shorter(encoded(BLURRED, "WEBP"), "WEBP"),
+    "WebP, cut inside its EXIF": encoded(BLURRED, "WEBP", exif=b"Exif\0\0 and so on")[:-4],
     "WebP, lossless": shorter(encoded(BLURRED, "WEBP", lossless=True), "WEBP"),
     "GIF": shorter(encoded(BLURRED, "GIF"), "GIF"),
     "GIF with its end": shorter(encoded(BLURRED, "GIF"), "GIF") + b"\0;",
@@ -110,11 +125,17 @@ WHOLE = {
     "PNG, one interlaced pixel": (png(b"\0\1\2\3", 1, width=1, interlaced=True), np.array([[[1, 2, 3]]])),
     "PNG, more rows than it claims": (png(rows_of(np.vstack([BLACK_END, BLURRED]))), BLACK_END),
     "PNG, junk behind": (png(rows_of(BLACK_END)) + b"junk" * 100, BLACK_END),
+    "PNG, its last chunk missing": (png(rows_of(BLACK_END))[:-12], BLACK_END),
+    "PNG, cut inside its last chunk": (png(rows_of(BLACK_END))[:-5], BLACK_END),
     "BMP, junk behind": (encoded(BLURRED, "BMP") + b"junk" * 100, BLURRED),
     "lossless WebP, junk behind": (encoded(BLURRED, "WEBP", lossless=True) + b"junk" * 100, BLURRED),
     "JPEG, grey at its end": (encoded(GREY_END, "JPEG"), None),
     "JPEG, all grey": (encoded(np.full((SIDE, SIDE), 128, np.uint8), "JPEG"), None),
     "JPEG, progressive": (encoded(BLURRED, "JPEG", progressive=True), None),
+    "JPEG, tables that hold the values of markers": (
+        encoded(BLURRED, "JPEG", qtables=[[255, 0xC0, 255, 0xDA, 255, 0xD9, 255, 1] * 8]),
+        None,
+    ),
     "JPEG, junk behind": (JPEG + b"junk" * 100, JPEG),
     "JPEG, another behind": (JPEG + encoded(BLACK_END, "JPEG"), JPEG),
     "JPEG, junk before its end": (JPEG[:-2] + bytes(9) + JPEG[-2:], JPEG),
@@ -155,9 +176,7 @@ def with_exif_box(kind, exif):
 WEBP = encoded(BLURRED, "WEBP", lossless=True, exif=b"Exif\0\0rubbish", xmp=b"<x/>", icc_profile=b"profile")
 METADATA = {
     "WebP, all three": (WEBP, BLURRED),
-    "WebP, cut inside its EXIF": (WEBP[: WEBP.index(b"rubbish") + 3], BLURRED),
-    "WebP, EXIF that claims 4 GiB": (WEBP[: WEBP.index(b"EXIF")] + b"EXIF\xfe\xff\xff\xffExif", BLURRED),
-    "PNG, cut inside a text behind its rows": (png(rows_of(BLACK_END))[:-12] + text(b"C", b"xyz")[:-9], BLACK_END),
+    "WebP, EXIF that claims 4 GiB": (re.sub(rb"EXIF....", b"EXIF\xfe\xff\xff\xff", WEBP, flags=re.DOTALL), BLURRED),
     "PNG, a text above Pillow's limit": (png(rows_of(BLURRED), more=text(b"Comment", bytes(3 << 20))), BLURRED),
     "PNG, texts above Pillow's limit in all": (
         png(rows_of(BLURRED), more=b"".join(text(b"C%d" % n, bytes(1 << 20)) for n in range(70))),

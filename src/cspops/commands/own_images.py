@@ -213,11 +213,14 @@ def _is_text(name: str) -> bool:
 
 
 def _formats(contents: Contents) -> str:
-    """Return which images are read and, where the folder holds others, what those are."""
     from cspops.pixels.formats import READ
 
-    others = [f"{ascii(path)[1:-1]}: {what}" for path, what in contents.unread.items()]
-    return f"images are {READ}" + (f", and {len(others)} here are others, {others[0]}" if others else "")
+    return f"images are {READ}" + (f"; {_unread(contents)}" if contents.unread else "")
+
+
+def _unread(contents: Contents) -> str:
+    path, what = next(iter(contents.unread.items()))
+    return f"images in formats that are not read: {len(contents.unread)}, the first is {ascii(path)[1:-1]}: {what}"
 
 
 def _read_first_rows(file: Path, params: Params) -> None:
@@ -255,9 +258,7 @@ def _warnings(folder: Path, contents: Contents, source: str, root: str) -> list[
         count, first = len(contents.broken_links), contents.broken_links[0]
         warnings.append(f"{count} links lead nowhere, the first is {first}: DVC stops at them")
     if contents.unread:
-        path, what = next(iter(contents.unread.items()))
-        first = f"{ascii(path)[1:-1]}: {what}"
-        warnings.append(f"images in formats that are not read: {len(contents.unread)}, the first is {first}")
+        warnings.append(_unread(contents))
     if contents.odd_names:
         count, first = len(contents.odd_names), contents.odd_names[0]
         warnings.append(f"{count} file names are not UTF-8, the first is {first}: DVC stops at them")

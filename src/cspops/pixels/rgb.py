@@ -20,7 +20,9 @@ import numpy as np
 from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
 from cspops.pixels.bands import by_rasterio, chosen_bands, scaled, top_of
-from cspops.pixels.complete import reasons, refuse_other_format, refuse_part, without_metadata
+from cspops.pixels.bare import without_metadata
+from cspops.pixels.complete import refuse_part
+from cspops.pixels.decoder_errors import reasons, refuse_other_format
 from cspops.pixels.formats import HEAD, Format, format_of
 from cspops.pixels.metadata_blocks import open_boxes, orientation_of
 from cspops.pixels.quiet import quiet_stderr
