@@ -15,7 +15,7 @@ from cspops.pixels.bare import without_metadata
 from cspops.pixels.complete import ADAM7
 from cspops.pixels.reading import Reading
 from cspops.pixels.rgb import open_rgb
-from cspops.pixels.unreadable import ENDS_EARLY, UnreadableImage
+from cspops.pixels.unreadable import ENDS_EARLY, REASONS, UnreadableImage
 
 register_heif_opener()
 SIDE = 64
@@ -223,3 +223,36 @@ def test_a_jpeg_without_metadata_decodes_to_the_same_values(mode):
     bare = without_metadata(data, "jpeg")
     assert len(bare) < len(data) - 300
     assert np.array_equal(Image.open(io.BytesIO(bare)), Image.open(io.BytesIO(data)))
+
+
+ASIDE = Image.Exif()
+ASIDE[274] = 6
+TURNED = {"exif": ASIDE.tobytes()}
+FORMATS = {
+    "JPEG": TURNED, "progressive JPEG": TURNED | {"progressive": True}, "PNG": TURNED, "WEBP": TURNED, "GIF": {}, "BMP": {},
+    "TIFF": TURNED, "HEIF": TURNED, "AVIF": TURNED,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_any_part_of_a_file_gives_the_whole_image_or_a_reason(form):
+    data = encoded(BLURRED, form.split()[-1], **FORMATS[form])
+    whole = pixels_of(data)
+    for stop in range(1, len(data), len(data) // 25):
+        try:
+            assert np.array_equal(pixels_of(data[:stop]), whole)
+        except UnreadableImage as error:
+            assert error.reason in REASONS
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_bytes_at_fault_end_in_a_reason(form):
+    data = np.frombuffer(encoded(BLURRED, form.split()[-1], **FORMATS[form]), np.uint8)
+    generator = np.random.default_rng(0)
+    for _ in range(25):
+        bad = data.copy()
+        bad[generator.integers(0, len(data), 5)] = generator.integers(0, 256, 5)
+        try:
+            assert pixels_of(bad.tobytes()).ndim == 3
+        except UnreadableImage as error:
+            assert error.reason in REASONS

@@ -7,7 +7,8 @@ from cspops.pixels.formats import Format
 
 SCAN, END = 0xDA, 0xD9
 """Markers of JPEG."""
-_MARKER = re.compile(rb"\xff+([^\xff\0])")
+_MARKER = re.compile(rb"\xff[^\xff\0\1\xd0-\xd8]")
+"""Of a segment, or the end; begun by one byte, as a pattern without that is ten times as slow."""
 _KEPT = {0xE0, 0xEE}
 """Segments of applications that say how colours are coded: JFIF's and Adobe's."""
 _WEBP_METADATA, _WEBP_FLAGS = (b"ICCP", b"EXIF", b"XMP "), 0x2C
@@ -46,13 +47,12 @@ def segments(content: bytes) -> Iterator[tuple[int, int, int]]:
     """Yield marker, start and end of the segments of a JPEG to the end of its image, those between its scans too."""
     at = 2
     while marker := _MARKER.search(content, at):
-        code, at = marker[1][0], marker.end()
+        code, start = marker[0][1], marker.end()
         if code == END:
-            yield code, at, at
+            yield code, start, start
             return
-        if code != 0x01 and not 0xD0 <= code <= 0xD8:  # these have none
-            start, at = at, at + max(2, int.from_bytes(content[at : at + 2], "big"))
-            yield code, start, at
+        at = start + max(2, int.from_bytes(content[start : start + 2], "big"))
+        yield code, start, at
 
 
 def _bare_jpeg(content: bytes) -> bytes:

@@ -42,9 +42,10 @@ def refuse_part(content: bytes, bare: bytes, kind: Format | None, last: Any = No
     if kind == "jpeg":
         marker = bytes([0xFF, END])
         no_end = bare.endswith(marker) and not content.endswith(marker)  # it was put there
-        if not _has_all_scans(bare):
+        parts = [(code, bare[start + 2 : end]) for code, start, end in segments(bare)]
+        if not _has_all_scans(parts):
             raise UnreadableImage(ENDS_EARLY, "scans are missing")
-        if _may_lack_blocks(bare, None if no_end else last) and "premature end" in _libjpeg_says(bare).lower():
+        if _may_lack_blocks(parts, None if no_end else last) and "premature end" in _libjpeg_says(bare).lower():
             raise UnreadableImage(ENDS_EARLY, "libjpeg: premature end of its data")
 
 
@@ -82,12 +83,11 @@ def _inflated(content: bytes, enough: int) -> int:
     return count
 
 
-def _has_all_scans(content: bytes) -> bool:
+def _has_all_scans(parts: list[tuple[int, bytes]]) -> bool:
     """Return whether each component of a JPEG came, of a progressive one with all bits of its 64 coefficients."""
     missing: set[tuple[int, int]] = set()
     progressive = False
-    for code, start, end in segments(content):
-        body = content[start + 2 : end]
+    for code, body in parts:
         if code in FRAMES:
             missing = {(body[6 + 3 * n], k) for n in range(body[5]) for k in range(64)}
             progressive = code in PROGRESSIVE
@@ -98,9 +98,9 @@ def _has_all_scans(content: bytes) -> bool:
     return not missing
 
 
-def _may_lack_blocks(content: bytes, last: Any) -> bool:
+def _may_lack_blocks(parts: list[tuple[int, bytes]], last: Any) -> bool:
     """Return whether the last pixel is the grey that libjpeg fills with, or says nothing: where it comes in several scans."""
-    codes = [code for code, _, _ in segments(content)]
+    codes = [code for code, _ in parts]
     if last is None or codes.count(SCAN) > 1 or PROGRESSIVE & set(codes):
         return True
     return all(126 <= value <= 130 for value in (last if isinstance(last, tuple) else (last,)))
