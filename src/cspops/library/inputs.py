@@ -18,7 +18,7 @@ from cspops.intake.sources.table import open_table, table_format
 from cspops.intake.tables.columns import USUAL
 from cspops.pixels.formats import READ
 from cspops.pixels.reading import IMAGE, Reading
-from cspops.pixels.unreadable import below
+from cspops.pixels.unreadable import OTHER_FORMAT, below
 
 log = logging.getLogger(__name__)
 
@@ -118,8 +118,10 @@ def _batch_rows(part: pa.RecordBatch, *, root: Path, origin: str, prefix: str, l
     Where a table has no positions, they are read from the image files.
     """
     positions = read_positions(part["lon"], part["lat"])
-    columns = (part[name].to_pylist() for name in ("where", "image", "label", "reason"))
-    for number, (where, image, own_label, reason, fault) in enumerate(zip(*columns, positions.fault.to_pylist(), strict=True)):
+    columns = (part[name].to_pylist() for name in ("where", "image", "label", "reason", "detail"))
+    for number, (where, image, own_label, reason, detail, fault) in enumerate(
+        zip(*columns, positions.fault.to_pylist(), strict=True)
+    ):
         data, path = (image or {}).get("bytes"), (image or {}).get("path")
         content = data if data is not None else below(root, path) if path is not None else None
         lon, lat, source = float(positions.lon[number]), float(positions.lat[number]), origin
@@ -134,13 +136,13 @@ def _batch_rows(part: pa.RecordBatch, *, root: Path, origin: str, prefix: str, l
             lat,
             "none" if np.isnan(lon) else source,
             problem,
-            reason,
+            f"{reason} ({detail})" if reason == OTHER_FORMAT else reason,
             label if own_label is None and "/" not in where else own_label,
         )
 
 
 def _own_position(file: Path) -> tuple[float, float]:
-    lonlat = read_metadata(Question(file, position=True)).lonlat
+    lonlat = read_metadata(Question(file, position=True, takeout=takeout.beside_file(file))).lonlat
     if lonlat is None:
         return np.nan, np.nan
     positions = read_positions(*(pa.array([value], pa.float64()) for value in lonlat))
