@@ -57,7 +57,8 @@ def reasons(content: bytes, tags: Mapping[int, Any]) -> Iterator[None]:
                 detail = other_format(content[:HEAD]).detail
         if "/vsimem/" in detail or " at 0x" in detail:
             detail = ""  # it names a place in memory, another one each time
-        raise UnreadableImage(reason, detail or f"it begins as a file of {kind or 'ppm'}, and what follows is broken") from None
+        name = (kind or "ppm").upper()
+        raise UnreadableImage(reason, detail or f"it begins as {name} does, and what follows is broken") from None
 
 
 def _ends_early(content: bytes, kind: Format | None, tags: Mapping[int, Any]) -> bool:

@@ -10,11 +10,13 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from PIL import Image
 
 from cspops.pixels.formats import HEAD, Format, format_of
+
+Stream = io.BufferedReader | io.BytesIO
 
 MOST = 2**23
 """Bytes of a block that are looked at."""
@@ -54,7 +56,7 @@ def read_embedded(file: Path) -> Embedded:
         return embedded(stream)
 
 
-def embedded(stream: BinaryIO) -> Embedded:
+def embedded(stream: Stream) -> Embedded:
     """Read the metadata of an image file that is open; what is broken costs nothing else."""
     kind = format_of(stream.read(HEAD))
     if kind == "tiff":
@@ -88,9 +90,9 @@ def orientation_of(content: bytes) -> int:
     return 1
 
 
-def _until_broken(stream: BinaryIO, kind: Format | None) -> Iterator[Block]:
+def _until_broken(stream: Stream, kind: Format | None) -> Iterator[Block]:
     """Yield the blocks of a file, and a broken one where the file ends inside of one or cannot be walked any more."""
-    walks: dict[Format | None, Callable[[BinaryIO], Iterator[Block]]] = {
+    walks: dict[Format | None, Callable[[Stream], Iterator[Block]]] = {
         "jpeg": _in_jpeg, "png": _in_png, "webp": _in_webp, "heic": _in_boxes, "avif": _in_boxes,
     }  # fmt: skip
     if kind not in walks:
@@ -119,7 +121,7 @@ def _joined(found: Iterator[Block]) -> Iterator[Block]:
         yield Block("exif", begun)
 
 
-def _of_tiff(stream: BinaryIO) -> Embedded:
+def _of_tiff(stream: Stream) -> Embedded:
     """Read all tags of the first image of a TIFF or BigTIFF file, the pointed-to ones while it is open."""
     stream.seek(0)
     head = stream.read(16)
@@ -138,7 +140,7 @@ def _of_tiff(stream: BinaryIO) -> Embedded:
     return Embedded([exif], [bytes(packet)] if isinstance(packet, bytes | tuple) else [], False)
 
 
-def _in_jpeg(stream: BinaryIO) -> Iterator[Block]:
+def _in_jpeg(stream: Stream) -> Iterator[Block]:
     """Walk the segments before the image data begin; between them may stand junk."""
     stream.seek(2)
     while (marker := _next_marker(stream)) not in (None, 0xD9, 0xDA):
@@ -153,7 +155,7 @@ def _in_jpeg(stream: BinaryIO) -> Iterator[Block]:
             stream.seek(length, 1)
 
 
-def _next_marker(stream: BinaryIO) -> int | None:
+def _next_marker(stream: Stream) -> int | None:
     while byte := stream.read(1):
         if byte == b"\xff":
             while byte == b"\xff":  # fill bytes
@@ -163,7 +165,7 @@ def _next_marker(stream: BinaryIO) -> int | None:
     return None
 
 
-def _in_png(stream: BinaryIO) -> Iterator[Block]:
+def _in_png(stream: Stream) -> Iterator[Block]:
     """Walk the chunks, which may stand before or after the image data; EXIF has one of its own, and an older place in text."""
     stream.seek(8)
     older: list[Block] = []
@@ -207,7 +209,7 @@ def _text_chunk(kind: bytes, chunk: bytes) -> Iterator[Block]:
     yield from [Block("xmp", content)] if name.endswith(b"xmp") else _payload(content)
 
 
-def _in_webp(stream: BinaryIO) -> Iterator[Block]:
+def _in_webp(stream: Stream) -> Iterator[Block]:
     """Walk the chunks, of which those of metadata stand after the image data."""
     stream.seek(12)
     while len(head := stream.read(8)) == 8:
@@ -221,7 +223,7 @@ def _in_webp(stream: BinaryIO) -> Iterator[Block]:
             stream.seek(-1, 1)
 
 
-def _in_boxes(stream: BinaryIO) -> Iterator[Block]:
+def _in_boxes(stream: Stream) -> Iterator[Block]:
     """Ask the libraries of HEIC and AVIF, which find the metadata without decoding."""
     stream.seek(0)
     with open_boxes(stream) as image:
@@ -231,7 +233,7 @@ def _in_boxes(stream: BinaryIO) -> Iterator[Block]:
         yield Block("xmp", found["xmp"])
 
 
-def open_boxes(stream: BinaryIO) -> Image.Image:
+def open_boxes(stream: Stream) -> Image.Image:
     """Open a HEIC or AVIF by Pillow."""
     from pillow_heif import register_heif_opener
 
@@ -249,7 +251,7 @@ def _payload(content: bytes, *, head: bool = False) -> Iterator[Block]:
         yield Block("exif", content)
 
 
-def _whole(stream: BinaryIO, length: int) -> bytes:
+def _whole(stream: Stream, length: int) -> bytes:
     """Read a block of which nothing is missing: of half a block, a date without its zone would be believed."""
     block = stream.read(length)
     if len(block) < length:
