@@ -12,6 +12,8 @@ from ruamel.yaml import YAML
 from small_project import run as in_project
 
 from cspops.commands import own_images
+from cspops.intake.sources.folder import open_folder
+from cspops.intake.tables.columns import USUAL
 from cspops.params import load, unchosen
 from cspops.params.editing import without_sections
 
@@ -73,6 +75,31 @@ def test_a_folder_of_images_changes_one_line_of_data_dvc(project: Path, use: Use
         "next: dvc exp run -S dataset.source=folder",
         "back: git restore data.dvc params.yaml && dvc repro",
     ]
+
+
+JPEG_2000 = b"\0\0\0\x0cjP  \r\n\x87\n"
+
+
+@pytest.mark.parametrize("names", [["a.HEIC", "b.heif"], ["without a suffix"], ["a.nef"], ["a.dat", "b/c.avif", "d.jpg.bak"]])
+def test_images_are_counted_by_their_first_bytes_as_the_source_reads_them(project: Path, use: Use, names: list[str]) -> None:
+    mine = photos(project.parent / "photos", *names, ".hidden.jpg", ".cache/d.jpg")
+    (mine / "notes.txt").write_text("no image")
+    (mine / "scan.jp2").write_bytes(JPEG_2000)
+    source = open_folder(mine, pattern="**/*", label="folder", sidecar=None, columns=dict.fromkeys(USUAL))
+    read = [row for batch in source.batches for row in batch.to_pylist() if row["reason"] is None]
+    code, out, err = use(mine, "--json")
+    assert (code, json.loads(out)["images"], json.loads(out)["source"]) == (0, len(names), "folder")
+    assert len(read) == len(names)
+    assert "images in formats that are not read: 1, the first is scan.jp2: JPEG 2000: convert it to JPEG or PNG" in err
+
+
+def test_a_folder_of_other_formats_alone_is_refused_with_what_they_are(project: Path, use: Use) -> None:
+    mine = photos(project.parent / "photos", "a.jpg")
+    (mine / "a.jpg").rename(mine / "b.jp2")
+    (mine / "b.jp2").write_bytes(JPEG_2000)
+    code, _, err = use(mine)
+    assert code == 3
+    assert "images in formats that are not read: 1, the first is b.jp2: JPEG 2000: convert it to JPEG or PNG" in err
 
 
 def test_with_source_params_yaml_says_it_too_and_nothing_else_changes(project: Path, use: Use) -> None:
@@ -232,7 +259,7 @@ BAD: dict[str, tuple[Callable[[Path], list[object]], int, str]] = {
     "no image for folder": (
         lambda p: [table(p.parent / "set/list.csv").parent, "--source", "folder"],
         3,
-        "holds no image: no file below it ends in",
+        "holds no image that is read\nhint: images are JPEG, PNG, TIFF, WebP, HEIC, AVIF, GIF and BMP",
     ),
     "two tables": (
         lambda p: [table(p.parent / "set/a.csv").parent, "--source", str(table(p.parent / "set/b.csv") and "table")],

@@ -15,6 +15,7 @@ from PIL import Image
 from cspops.errors import DataError
 from cspops.library.inputs import NO_POSITION, NOT_THERE, read_inputs
 from cspops.pixels.reading import Reading
+from cspops.pixels.unreadable import OTHER_FORMAT
 
 
 def rows(*paths, stdin=(), position=None):
@@ -84,6 +85,21 @@ def test_a_photo_has_its_own_position(tmp_path):
     [row] = rows(tmp_path / "p.jpg")
     assert (row.position, row.problem) == ("file", None)
     assert (row.lon, row.lat) == (pytest.approx(8.5, abs=1e-6), pytest.approx(47.25, abs=1e-6))
+
+
+def test_a_photo_of_takeout_has_the_position_beside_it(tmp_path):
+    photo = plain(tmp_path / "a.jpg")
+    (tmp_path / "a.jpg.supplemental-metadata.json").write_text('{"geoData": {"latitude": 47.5, "longitude": 8.5}}')
+    (tmp_path / "t.csv").write_text("image\na.jpg\n")
+    for given in (photo, tmp_path, tmp_path / "t.csv"):
+        [row] = rows(given)
+        assert (row.lon, row.lat, row.position, row.problem) == (8.5, 47.5, "file", None)
+
+
+def test_other_formats_say_what_they_are(tmp_path):
+    (tmp_path / "a.jp2").write_bytes(b"\0\0\0\x0cjP  \r\n\x87\n")
+    [row] = rows(tmp_path)
+    assert row.error == f"{OTHER_FORMAT} (JPEG 2000: convert it to JPEG or PNG)"
 
 
 def test_labels_are_the_tables_column_or_the_folder_of_the_image(tmp_path):

@@ -79,6 +79,11 @@ def test_one_position_is_a_table_of_one():
     assert as_lonlat(torch.tensor([8.5, 47.5])).tolist() == [[8.5, 47.5]]
 
 
+def test_rounding_beyond_a_border_is_on_it():
+    found = as_lonlat([[1.0, 90.00000000000001], [-180.00000000000003, -90.00000000000001], [360.00000000000006, 1.0]])
+    assert found.tolist() == [[1.0, 90.0], [-180.0, -90.0], [0.0, 1.0]]
+
+
 def test_longitudes_to_360_are_wrapped_and_nan_rows_stay():
     found = as_lonlat([[359.0, 1.0], [180.0, 2.0], [float("nan"), float("nan")]])
     assert found[:2].tolist() == [[-1.0, 1.0], [-180.0, 2.0]]

@@ -10,14 +10,18 @@ import numpy as np
 import pytest
 import rasterio
 from image_files import encoded
-from PIL import Image
+from PIL import Image, ImageOps
+from pillow_heif import register_heif_opener
 from rasterio.io import MemoryFile
+from work import reason_of
 
 from cspops.pixels import unreadable
 from cspops.pixels.reading import Reading
 from cspops.pixels.rgb import INTERPOLATIONS, open_rgb, square
 from cspops.pixels.unreadable import REASONS, UnreadableImage
+from cspops.pixels.workers import Workers
 
+register_heif_opener()
 RNG = np.random.default_rng(0)
 PLAIN = Reading()
 REAL = os.environ.get("CSPOPS_TEST_REALDATA")
@@ -141,6 +145,76 @@ def test_bands_of_an_8_bit_image_are_picked_and_alpha_then_does_not_count():
     assert np.array_equal(rgb(encoded(pixels), Reading(bands=(2,))), pixels[..., [1, 1, 1]])
     assert fails(encoded(pixels[..., :3]), Reading(bands=(4, 3, 2))) == unreadable.TOO_FEW_BANDS
     assert fails(encoded(pixels[..., 0]), Reading(bands=(1, 2, 3))) == unreadable.TOO_FEW_BANDS
+
+
+def quarters():
+    """An image whose quarters differ, and whose sides do; black, red, green and blue row by row."""
+    upright = np.zeros((32, 64, 3), np.uint8)
+    upright[:16, 32:], upright[16:, :32], upright[16:, 32:] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+    return upright
+
+
+@pytest.mark.parametrize("kind", ["HEIF", "AVIF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_phones_format_is_turned_upright(kind, orientation):
+    """Their writers turn the orientation of EXIF into boxes of the format, which readers have to follow."""
+    tags = Image.Exif()
+    tags[274] = orientation
+    image = Image.fromarray(quarters())
+    upright = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(encoded(image, "PNG", exif=tags)))))
+    out = rgb(encoded(image, kind, exif=tags.tobytes(), quality=100))
+    assert out.shape == upright.shape
+    assert np.median(np.abs(out.astype(int) - upright)) <= 3 and np.abs(out.astype(int) - upright).mean() < 12
+
+
+@pytest.mark.parametrize("kind", ["HEIF", "AVIF"])
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+def test_a_phones_format_of_each_kind(kind, mode):
+    image = Image.new("RGB", (48, 32), (200, 90, 30)).convert(mode)
+    expected = np.asarray(image.convert("RGB"))
+    assert np.abs(rgb(encoded(image, kind, quality=100)).astype(int) - expected).max() <= 4
+
+
+def text_profile(keyword, content):
+    """EXIF in a text of PNG, hexadecimal."""
+    body = keyword + b"\0\0" + zlib.compress(b"\nexif\n%8d\n%s\n" % (len(content), content.hex().encode()))
+    return struct.pack(">I", len(body)) + b"zTXt" + body + struct.pack(">I", zlib.crc32(b"zTXt" + body))
+
+
+ASIDE = Image.Exif()
+ASIDE[274] = 6
+XMP_ASIDE = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+
+
+def with_segment(data, content):
+    return data[:2] + b"\xff\xe1" + struct.pack(">H", len(content) + 2) + content + data[2:]
+
+
+ELSEWHERE = {
+    "PNG, raw profile": lambda image: (
+        encoded(image)[:33] + text_profile(b"Raw profile type exif", ASIDE.tobytes()) + encoded(image)[33:]
+    ),
+    "PNG, raw profile behind the pixels": lambda image: (
+        encoded(image)[:-12] + text_profile(b"Raw profile type APP1", ASIDE.tobytes()) + encoded(image)[-12:]
+    ),
+    "WebP, without a head": lambda image: encoded(image, "WEBP", lossless=True, exif=ASIDE.tobytes()[6:]),
+    "WebP, XMP": lambda image: encoded(image, "WEBP", lossless=True, xmp=XMP_ASIDE),
+    "JPEG, junk before": lambda image: (
+        encoded(image, "JPEG")[:20] + b"junk\0\xff\0" + with_segment(encoded(image, "JPEG"), ASIDE.tobytes())[2:]
+    ),
+    "JPEG, XMP": lambda image: with_segment(encoded(image, "JPEG"), b"http://ns.adobe.com/xap/1.0/\0" + XMP_ASIDE),
+    "JPEG, behind EXIF without": lambda image: with_segment(
+        with_segment(encoded(image, "JPEG"), ASIDE.tobytes()), b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0"
+    ),
+}
+
+
+@pytest.mark.parametrize("place", ELSEWHERE)
+def test_an_orientation_in_other_places_is_undone_too(place):
+    image = Image.fromarray(quarters())
+    out = rgb(ELSEWHERE[place](image))
+    assert out.shape == (64, 32, 3)
+    assert np.abs(out.astype(int) - np.rot90(quarters(), -1)).mean() < 12
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -353,9 +427,14 @@ def test_interpolations_differ_and_bicubic_is_the_default():
     assert len({pixels.tobytes() for pixels in made.values()}) == len(INTERPOLATIONS)
 
 
-def huge_bmp():
+def huge_bmp(width=60000, height=60000):
     data = encoded(noise(8, 8), "BMP")
-    return data[:18] + struct.pack("<ii", 60000, 60000) + data[26:]
+    return data[:18] + struct.pack("<ii", width, height) + data[26:]
+
+
+def thumbnail_first():
+    """A TIFF whose first image is a reduced one, and which names others, as raw files do."""
+    return encoded(noise(8, 8), "TIFF", tiffinfo={254: 1, 330: 8})
 
 
 def huge_png(width, height):
@@ -374,6 +453,13 @@ BROKEN = {
     "nothing": (b"", unreadable.EMPTY),
     "text": (b"hello", unreadable.NO_IMAGE),
     "a page": (b"<html><body>404</body></html>", unreadable.NO_IMAGE),
+    "JPEG 2000": (b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(90), unreadable.OTHER_FORMAT),
+    "a raw file": (b"II*\0\x10\0\0\0CR\2\0" + bytes(90), unreadable.OTHER_FORMAT),
+    "a raw file with a thumbnail": (thumbnail_first(), unreadable.OTHER_FORMAT),
+    "head of HEIC": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(2000), unreadable.NO_IMAGE),
+    "head of AVIF": (b"\0\0\0\x18ftypavif\0\0\0\0mif1avif" + bytes(2000), unreadable.NO_IMAGE),
+    "a pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", unreadable.NO_IMAGE),
+    "an archive": (b"PK\x03\x04" + bytes(90), unreadable.NO_IMAGE),
     "PostScript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", unreadable.NO_IMAGE),
     "a VRT": (b'<VRTDataset rasterXSize="9" rasterYSize="9"></VRTDataset>', unreadable.NO_IMAGE),
     "head of TIFF": (b"II*\0\x08\0\0\0", unreadable.NO_IMAGE),
@@ -386,6 +472,9 @@ BROKEN = {
     "PPM whose size is no number": (b"P6 8 z 255\n" + bytes(192), unreadable.NO_IMAGE),
     "a huge BMP": (huge_bmp(), unreadable.TOO_LARGE),
     "a huge PNG": (huge_png(15800, 15825), unreadable.TOO_LARGE),  # 250.035 million, under what Pillow refuses
+    "a PNG of 250 million rows": (huge_png(1, 250_000_000), unreadable.TOO_LARGE),
+    "a PNG of 250 million columns": (huge_png(250_000_000, 1), unreadable.TOO_LARGE),
+    "a BMP of 20 million rows": (huge_bmp(1, 20_000_000), unreadable.TOO_LARGE),
     "a PNG of 250 million pixels, cut short": (huge_png(15800, 15822), unreadable.ENDS_EARLY),
     "complex numbers": (tiff(np.ones((1, 4, 4), np.complex64)), unreadable.KIND),
 }
@@ -395,9 +484,30 @@ BROKEN = {
 def test_what_is_broken_has_its_sentence(name, tmp_path, capfd):
     data, reason = BROKEN[name]
     assert fails(data) == reason
+    if reason in (unreadable.NO_IMAGE, unreadable.OTHER_FORMAT):
+        with pytest.raises(UnreadableImage) as caught:
+            open_rgb(data, reading=PLAIN)
+        assert caught.value.detail
     (tmp_path / "x.img").write_bytes(data)
     assert fails(tmp_path / "x.img") == reason
     assert capfd.readouterr().err == ""
+
+
+def noisy():
+    """Files that libraries speak about on stderr: libjpeg of a marker, within libtiff too, and of an early end."""
+    jpeg = bytearray(encoded(noise(64, 64), "TIFF", compression="jpeg"))
+    jpeg[-1500:-1498] = b"\xff\xa4"
+    early = encoded(noise(64, 64), "JPEG", progressive=True)
+    return [bytes(jpeg), encoded(noise(8, 8), "TIFF", compression="tiff_lzw")[:-40], early[:2000] + early[-2:]]
+
+
+def test_libraries_are_not_heard_here_or_in_workers(capfd):
+    files = noisy()
+    here = [reason_of(data) for data in files]
+    assert any(here)
+    with Workers(1) as workers:
+        assert list(workers.map(reason_of, files)) == here
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,9 @@ import time
 from pathlib import Path
 
 from cspops.errors import DataError
+from cspops.pixels.reading import Reading
+from cspops.pixels.rgb import open_rgb
+from cspops.pixels.unreadable import UnreadableImage
 from cspops.pixels.workers import Workers
 
 
@@ -20,6 +23,15 @@ def slow_square(number):
     """The earlier, the longer."""
     time.sleep(0.02 if number < 8 else 0)
     return number * number
+
+
+def reason_of(data):
+    """Why an image cannot be used; None where it can."""
+    try:
+        open_rgb(data, reading=Reading())
+    except UnreadableImage as error:
+        return error.reason
+    return None
 
 
 def who(_):

@@ -60,6 +60,9 @@ class Contents:
     files: int = 0
     bytes: int = 0
     images: int = 0
+    """As source folder counts them, those alone that can be read."""
+    unread: dict[str, str] = field(default_factory=dict)
+    """Images in other formats: what they are."""
     tables: list[str] = field(default_factory=list)
     """Tables of images at its top level, sorted."""
     other_tables: dict[str, DataError] = field(default_factory=dict)
@@ -139,7 +142,7 @@ def folder_and_table(path: Path) -> tuple[Path, str | None]:
 def contents_of(folder: Path, params: Params) -> Contents:
     """Count the files in and below ``folder``."""
     from cspops.intake.sources.table import table_format
-    from cspops.intake.sources.tree import IMAGE_SUFFIXES
+    from cspops.intake.sources.tree import walk
 
     if not os.access(folder, os.R_OK | os.X_OK):
         raise DataError(f"{folder} cannot be read", hint="look at its permissions")
@@ -158,9 +161,7 @@ def contents_of(folder: Path, params: Params) -> Contents:
                 raise DataError(f"{file} is a pipe, a socket or a device: DVC would wait for it", hint="move it away")
             contents.bytes += about.st_size
             contents.files += 1
-            if file.suffix.lower() in IMAGE_SUFFIXES:
-                contents.images += 1
-            elif file.parent == folder and table_format(file) is not None:
+            if file.parent == folder and table_format(file) is not None:
                 try:
                     _read_first_rows(file, params)
                 except DataError as error:
@@ -168,6 +169,8 @@ def contents_of(folder: Path, params: Params) -> Contents:
                 else:
                     contents.tables.append(name)
     contents.broken_links.sort()
+    tree = walk(folder, value_at(params, "dataset.folder.pattern"))
+    contents.images, contents.unread = len(tree.images) - len(tree.unread), tree.unread
     return contents
 
 
@@ -181,7 +184,7 @@ def detect(folder: Path, table: str | None, contents: Contents, source: str | No
             raise error
         raise DataError(f"{folder} holds no table of images at its top level", hint=f"tables are {TABLES}")
     if source == "folder" and not contents.images:
-        raise DataError(f"{folder} holds no image: no file below it ends in {_endings()}")
+        raise DataError(f"{folder} holds no image that is read", hint=_formats(contents))
     if source is not None:
         return source
     if has_table:
@@ -192,7 +195,7 @@ def detect(folder: Path, table: str | None, contents: Contents, source: str | No
         raise DataError(f"{folder} holds no image, and {error.message}", hint=error.hint)
     raise DataError(
         f"{folder} holds neither an image nor a table of images",
-        hint=f"images end in {_endings()}; tables are {TABLES} at its top level",
+        hint=f"{_formats(contents)}; tables are {TABLES} at its top level",
     )
 
 
@@ -207,10 +210,15 @@ def _is_text(name: str) -> bool:
     return True
 
 
-def _endings() -> str:
-    from cspops.intake.sources.tree import IMAGE_SUFFIXES
+def _formats(contents: Contents) -> str:
+    from cspops.pixels.formats import READ
 
-    return ", ".join(sorted(IMAGE_SUFFIXES))
+    return f"images are {READ}" + (f"; {_unread(contents)}" if contents.unread else "")
+
+
+def _unread(contents: Contents) -> str:
+    path, what = next(iter(contents.unread.items()))
+    return f"images in formats that are not read: {len(contents.unread)}, the first is {ascii(path)[1:-1]}: {what}"
 
 
 def _read_first_rows(file: Path, params: Params) -> None:
@@ -247,6 +255,8 @@ def _warnings(folder: Path, contents: Contents, source: str, root: str) -> list[
     if contents.broken_links:
         count, first = len(contents.broken_links), contents.broken_links[0]
         warnings.append(f"{count} links lead nowhere, the first is {first}: DVC stops at them")
+    if contents.unread:
+        warnings.append(_unread(contents))
     if contents.odd_names:
         count, first = len(contents.odd_names), contents.odd_names[0]
         warnings.append(f"{count} file names are not UTF-8, the first is {first}: DVC stops at them")

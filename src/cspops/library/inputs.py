@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from cspops.errors import DataError, NoImages
+from cspops.intake.images import takeout
 from cspops.intake.images.metadata import Question, read_metadata
 from cspops.intake.judging.positions import read_positions
 from cspops.intake.rows import Source
@@ -17,8 +18,9 @@ from cspops.intake.sources.folder import open_folder
 from cspops.intake.sources.table import open_table, table_format
 from cspops.intake.sources.tree import printable
 from cspops.intake.tables.columns import USUAL
+from cspops.pixels.formats import READ
 from cspops.pixels.reading import Reading
-from cspops.pixels.unreadable import below
+from cspops.pixels.unreadable import OTHER_FORMAT, below
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +41,7 @@ class Input:
     lat: float
     """Degrees; nan where there is no position."""
     position: str
-    """`given`, `table`, `file` (EXIF, GeoTIFF) or `none`."""
+    """`given`, `table`, `file` (EXIF, XMP, GeoTIFF, the JSON of Takeout) or `none`."""
     problem: str | None = None
     """Why a position was not used."""
     error: str | None = None
@@ -84,7 +86,7 @@ def _rows(path: Path, reading: Reading) -> Iterator[Input]:
         try:
             source = open_folder(path, pattern="**/*", label="folder", sidecar=None, columns=columns)
         except NoImages:
-            raise DataError(f"{path} holds no image", hint="name images (JPEG, PNG, TIFF, WebP), folders or tables") from None
+            raise DataError(f"{path} holds no image", hint=f"name images ({READ}), folders or tables") from None
         prefix, label = printable(f"{path.as_posix()}/"), printable(path.absolute().name)
         for part in source.batches:
             yield from _batch_rows(part, root=path, origin="file", prefix=prefix, label=label)
@@ -114,8 +116,8 @@ def _batch_rows(part: pa.RecordBatch, *, root: Path, origin: str, prefix: str, l
     Where a table has no positions, they are read from the image files.
     """
     positions = read_positions(part["lon"], part["lat"])
-    columns = (part[name].to_pylist() for name in ("where", "obs_id", "image", "label", "reason"))
-    for number, (where, obs_id, image, own_label, reason, fault) in enumerate(
+    columns = (part[name].to_pylist() for name in ("where", "obs_id", "image", "label", "reason", "detail"))
+    for number, (where, obs_id, image, own_label, reason, detail, fault) in enumerate(
         zip(*columns, positions.fault.to_pylist(), strict=True)
     ):
         data, path = (image or {}).get("bytes"), (image or {}).get("path")
@@ -132,7 +134,7 @@ def _batch_rows(part: pa.RecordBatch, *, root: Path, origin: str, prefix: str, l
             lat,
             "none" if np.isnan(lon) else source,
             problem,
-            reason,
+            f"{reason} ({detail})" if reason == OTHER_FORMAT else reason,
             label if own_label is None and "/" not in where else own_label,
             obs_id,
         )
@@ -140,7 +142,7 @@ def _batch_rows(part: pa.RecordBatch, *, root: Path, origin: str, prefix: str, l
 
 def _own_position(file: Path) -> tuple[float, float, str | None]:
     """Return the position that an image file has, degrees or nan, and why it has none."""
-    lonlat = read_metadata(Question(file, position=True)).lonlat
+    lonlat = read_metadata(Question(file, position=True, takeout=takeout.beside_file(file))).lonlat
     if lonlat is None:
         return np.nan, np.nan, NO_POSITION
     positions = read_positions(*(pa.array([value], pa.float64()) for value in lonlat))

@@ -9,6 +9,7 @@ import torch
 
 from cspops.errors import DataError
 from cspops.evaluation.predictor import Calibration, LocationPredictor, Predictor
+from cspops.intake.judging.positions import BEYOND
 from cspops.library.frames import rows_of
 from cspops.models.location_encoder import LocationClassifier, LocationEncoder
 from cspops.shapes import Bool, Float, Tensor
@@ -42,6 +43,7 @@ def as_lonlat(values: Any) -> Float[Tensor, "n 2"]:
     half = lon.isnan() != lat.isnan()
     if bool(half.any()):
         raise DataError(f"position {int(half.nonzero()[0])} has one number and one nan", hint="both nan: no position")
+    lon, lat = _onto(lon, -180, 360), _onto(lat, -90, 90)
     wrong = ((lat.abs() > 90) | (lon < -180) | (lon > 360) | lon.isinf()).nonzero()[:, 0]
     if len(wrong):
         row = int(wrong[0])
@@ -49,6 +51,12 @@ def as_lonlat(values: Any) -> Float[Tensor, "n 2"]:
         why = "latitude comes first" if exchanged else "that is nowhere on Earth"
         raise DataError(f"position {row} is ({lon[row]:g}, {lat[row]:g}): {why}", hint=ORDER)
     return torch.stack((torch.where(lon >= 180, lon - 360, lon), lat), 1)  # exact for all others, which wrapping is not
+
+
+def _onto(values: Tensor, low: float, high: float) -> Tensor:
+    """Bring values that rounding carried beyond a border onto it."""
+    inside = values.clamp(low, high)
+    return torch.where((values - inside).abs() <= BEYOND, inside, values)
 
 
 def like(result: Tensor, given: Any) -> Any:

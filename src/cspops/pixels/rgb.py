@@ -6,7 +6,8 @@ Whatever is given becomes RGB by one rule each:
   they come (0, null), 16-bit colour of PNG, TIFF and PPM is cut to its high byte: within 1 of that;
 - where there is nothing (transparent, NaN, the file's own nodata in all bands used) it is black; with ``reading.bands``
   those bands alone count, transparency does not;
-- the orientation in EXIF (or XMP) is undone, then ``crop`` is taken; of several frames the first.
+- the orientation in EXIF (or XMP; of HEIC and AVIF that of their own boxes) is undone, then ``crop`` is taken; of several
+  frames the first.
 """
 
 import io
@@ -18,6 +19,12 @@ import numpy as np
 from PIL import Image, WebPImagePlugin
 
 from cspops.pixels.bands import by_rasterio, chosen_bands, scaled
+from cspops.pixels.bare import without_metadata
+from cspops.pixels.complete import refuse_part
+from cspops.pixels.decoder_errors import reasons, refuse_other_format
+from cspops.pixels.formats import HEAD, Format, format_of
+from cspops.pixels.metadata_blocks import open_boxes, orientation_of
+from cspops.pixels.quiet import quiet_stderr
 from cspops.pixels.reading import Reading
 from cspops.pixels.unreadable import (
     EMPTY,
@@ -26,9 +33,7 @@ from cspops.pixels.unreadable import (
     KIND,
     ORIENTATION,
     UnreadableImage,
-    is_tiff,
     read_file,
-    reasons,
     refuse_bombs,
     tiff_tags,
 )
@@ -101,20 +106,29 @@ def square(image: Image.Image, px: int, *, crop: float = 1.0, interpolation: str
 
 
 def _rgb(content: bytes, reading: Reading) -> Image.Image:
-    tags = tiff_tags(content)
-    with reasons(content, tags):
-        if is_tiff(content):
+    kind, tags = format_of(content[:HEAD]), tiff_tags(content)
+    with quiet_stderr(), reasons(content, tags):
+        refuse_other_format(content, tags)
+        if kind == "tiff":
             premultiplied = tags.get(EXTRA_SAMPLES) in (1, (1,))
             orientation, made = tags.get(ORIENTATION, 1), by_rasterio(content, reading, premultiplied=premultiplied)
         else:
-            image = Image.open(io.BytesIO(content), formats=FORMATS)
-            if _needs_rasterio(image, reading, content):
-                orientation, made = _orientation(image), by_rasterio(content, reading)
+            bare = without_metadata(content, kind)
+            image = open_boxes(io.BytesIO(bare)) if kind in ("heic", "avif") else _opened(bare)
+            orientation = _orientation(content, kind, image)
+            if _needs_rasterio(image, reading, bare):
+                refuse_part(content, bare, kind)
+                made = by_rasterio(bare, reading)
             else:
                 refuse_bombs(image.width, image.height, len(image.getbands()))
                 image.load()
-                orientation, made = _orientation(image), _by_pillow(image, reading)
+                refuse_part(content, bare, kind, image.getpixel((image.width - 1, image.height - 1)))
+                made = _by_pillow(image, reading)
         return made.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else made
+
+
+def _opened(content: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(content), formats=FORMATS)
 
 
 def _needs_rasterio(image: Image.Image, reading: Reading, content: bytes) -> bool:
@@ -145,8 +159,10 @@ def _by_pillow(image: Image.Image, reading: Reading) -> Image.Image:
     return made
 
 
-def _orientation(image: Image.Image) -> int:
-    """Read the orientation of EXIF, 1 to 8; 1 where it cannot be read."""
+def _orientation(content: bytes, kind: Format | None, image: Image.Image) -> int:
+    """Return the orientation of an image, 1 to 8; 1 where it cannot be read."""
+    if kind in ("jpeg", "png", "webp"):
+        return orientation_of(content)
     try:
         orientation = image.getexif().get(ORIENTATION, 1)
     except Exception:  # broken EXIF is common, and no reason to lose the image

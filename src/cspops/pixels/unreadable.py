@@ -3,14 +3,13 @@
 import io
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
 from PIL import Image
 
-from cspops.errors import EnvironmentProblem
+from cspops.pixels.formats import READ
 
 PIXELS = 250 * 10**6
 """Room for the 200 million of a phone's camera."""
@@ -36,6 +35,7 @@ TOO_LONG = "image file is larger than 1 GiB"
 NO_IMAGE = "not an image that can be read"
 ENDS_EARLY = "image ends before it should"
 TOO_LARGE = "image claims more than 250 million pixels, as much in many bands, or a side of more than 10 million"
+OTHER_FORMAT = f"image is in a format that is not read ({READ} are)"
 NO_RANGE = (
     "image of 32 bits or fractions a value: dataset.folder.images.black and images.white (or dataset.table's) must be set"
 )
@@ -45,13 +45,16 @@ NO_VALUES = "image has no values between images.black and the largest of its kin
 KIND = "image of a kind that does not become RGB"
 EMPTY_CROP = "crop holds no pixel of the image"
 REASONS = (
-    NOT_THERE, NO_FILE, NOT_OPENED, EMPTY, LEADS_OUT, TOO_LONG, NO_IMAGE, ENDS_EARLY, TOO_LARGE, NO_RANGE, NO_BANDS,
-    TOO_FEW_BANDS, NO_VALUES, KIND, EMPTY_CROP,
+    NOT_THERE, NO_FILE, NOT_OPENED, EMPTY, LEADS_OUT, TOO_LONG, NO_IMAGE, OTHER_FORMAT, ENDS_EARLY, TOO_LARGE, NO_RANGE,
+    NO_BANDS, TOO_FEW_BANDS, NO_VALUES, KIND, EMPTY_CROP,
 )  # fmt: skip
 
-ORIENTATION, EXTRA_SAMPLES = 274, 338
-_STARTS, _LENGTHS, _TILE_STARTS, _TILE_LENGTHS = _PLACES = 273, 279, 324, 325
-"""Tags of TIFF; those of places are tuples, even of one."""
+REDUCED, STARTS, ORIENTATION, LENGTHS, TILE_STARTS, TILE_LENGTHS, FURTHER, EXTRA_SAMPLES, DNG = (
+    254, 273, 274, 279, 324, 325, 330, 338, 50706,
+)  # fmt: skip
+"""Tags of TIFF, the last one Adobe's."""
+_PLACES = (STARTS, LENGTHS, TILE_STARTS, TILE_LENGTHS)
+"""Tags whose values are tuples, even of one."""
 
 
 class UnreadableImage(Exception):
@@ -73,51 +76,9 @@ def refuse_bombs(width: int, height: int, bands: int, *, size: int = 1) -> None:
         raise UnreadableImage(TOO_LARGE, f"{width} x {height}" + (f" x {bands} bands" if bands > 4 else ""))
 
 
-@contextmanager
-def reasons(content: bytes, tags: Mapping[int, Any]) -> Iterator[None]:
-    """Turn whatever malformed bytes lead a decoder to raise into a reason."""
-    try:
-        yield
-    except (UnreadableImage, EnvironmentProblem, MemoryError):
-        raise
-    except Image.DecompressionBombError:
-        raise UnreadableImage(TOO_LARGE) from None
-    except Exception as error:
-        detail = str(error).partition("\n")[0]
-        if "/vsimem/" in detail or " at 0x" in detail:
-            detail = ""  # it names a place in memory, another one each time
-        early = "truncated" in detail.lower() or "EOF" in detail or _ends_early(content, tags)
-        raise UnreadableImage(ENDS_EARLY if early else NO_IMAGE, detail) from None
-
-
-def _ends_early(content: bytes, tags: Mapping[int, Any]) -> bool:
-    """Return whether a file that cannot be read lacks what its format ends with."""
-    for starts, lengths in ((_STARTS, _LENGTHS), (_TILE_STARTS, _TILE_LENGTHS)):
-        parts = zip(_whole(tags.get(starts)), _whole(tags.get(lengths)), strict=False)
-        if any(start + length > len(content) for start, length in parts):
-            return True
-    if content.startswith(b"\xff\xd8\xff"):
-        return not content.rstrip(b"\0").endswith(b"\xff\xd9")
-    if content.startswith(b"\x89PNG\r\n"):
-        return b"IEND" not in content[-64:]
-    if content.startswith(b"RIFF") and content[8:12] == b"WEBP":
-        return len(content) < 8 + int.from_bytes(content[4:8], "little")
-    return False
-
-
-def _whole(values: Any) -> list[int]:
-    """Return the numbers of a tag, none of a broken one."""
-    return [value for value in values if isinstance(value, int)] if isinstance(values, tuple) else []
-
-
-def is_tiff(content: bytes) -> bool:
-    """Return whether a file is a TIFF or BigTIFF, by its first bytes."""
-    return content[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-
-
 def tiff_tags(content: bytes) -> Mapping[int, Any]:
     """Read the tags of a TIFF's first image; none of another file, or of one whose tags are broken."""
-    if not is_tiff(content):
+    if content[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return {}
     order: Literal["little", "big"] = "little" if content.startswith(b"II") else "big"
     tags = Image.Exif()

@@ -12,11 +12,14 @@ import PIL.ImageFile
 import pytest
 from affine import Affine
 from PIL import Image
+from PIL.TiffImagePlugin import IFDRational
+from pillow_heif import register_heif_opener
 
-from cspops.intake.images import georeference, metadata
-from cspops.intake.images.exif_blocks import format_of
+from cspops.intake.images import exif, georeference, metadata
 from cspops.intake.images.metadata import Metadata, Question, read_metadata
+from cspops.pixels.formats import format_of
 
+register_heif_opener()
 FORMATS = ("jpeg", "png", "webp", "tiff")
 LONLAT = (-(11 + 53 / 60 + 6.5 / 3600), 43 + 28 / 60 + 2.8 / 3600)
 DATE = "2008-10-22T16:28:39+02:00"
@@ -32,7 +35,8 @@ def tags():
 
 def picture(form, mode="RGB", **more):
     stream = io.BytesIO()
-    Image.new(mode, (20, 10)).save(stream, form, **({"exif": tags().tobytes()} | more))
+    options = {"exif": tags().tobytes()} | more
+    Image.new(mode, (20, 10)).save(stream, form, **{name: value for name, value in options.items() if value != b""})
     return stream.getvalue()
 
 
@@ -61,6 +65,12 @@ def test_each_format(tmp_path, form):
     data = picture(form)
     assert format_of(data[:12]) == form
     assert is_that_of_the_tags(asked(tmp_path, data))
+
+
+@pytest.mark.parametrize("form", ["heif", "avif"])
+def test_phones_formats(tmp_path, form):
+    assert is_that_of_the_tags(asked(tmp_path, picture(form)))
+    assert asked(tmp_path, picture(form, exif=b"")) == Metadata(None, None, ())
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "CMYK", "I;16", "1"])
@@ -104,6 +114,181 @@ def test_png_with_exif_behind_its_pixels(tmp_path):
     data = picture("png", exif=b"")
     assert data[-12:-4] == b"\0\0\0\0IEND"
     assert is_that_of_the_tags(asked(tmp_path, data[:-12] + chunk(b"eXIf", tags().tobytes()[6:]) + data[-12:]))
+
+
+def hexadecimal(kind, content):
+    """As ImageMagick and others write a profile into text."""
+    digits = content.hex()
+    lines = [digits[at : at + 72] for at in range(0, len(digits), 72)]
+    return "\n".join(["", kind, f"{len(content):8d}", *lines, ""]).encode()
+
+
+def text_chunk(kind, keyword, text, packed=True):
+    if kind == b"zTXt":
+        return chunk(kind, keyword + b"\0\0" + zlib.compress(text))
+    if kind == b"iTXt":
+        return chunk(kind, keyword + b"\0" + bytes([packed, 0]) + b"en\0word\0" + (zlib.compress(text) if packed else text))
+    return chunk(kind, keyword + b"\0" + text)
+
+
+def segment(content, code=0xE1):
+    return bytes([0xFF, code]) + struct.pack(">H", len(content) + 2) + content
+
+
+EXIF = tags().tobytes()
+BARE = EXIF[6:]
+XMP_HEAD = b"http://ns.adobe.com/xap/1.0/\0"
+
+
+def png_with(*chunks, behind=False):
+    data = picture("png", exif=b"")
+    at = len(data) - 12 if behind else 33
+    return data[:at] + b"".join(chunks) + data[at:]
+
+
+def jpeg_with(*parts):
+    data = picture("jpeg", exif=b"")
+    return data[:2] + b"".join(parts) + data[2:]
+
+
+def webp_with(*chunks):
+    data = picture("webp", exif=EXIF)
+    return data[: data.index(b"EXIF")] + b"".join(
+        name + struct.pack("<L", len(c)) + c + bytes(len(c) % 2) for name, c in chunks
+    )
+
+
+PROFILE = b"Raw profile type "
+PLACED = {
+    "PNG: eXIf with the head of JPEG": png_with(chunk(b"eXIf", EXIF)),
+    "PNG: eXIf behind a broken raw profile": png_with(text_chunk(b"zTXt", PROFILE + b"exif", b"?"), chunk(b"eXIf", BARE)),
+    **{
+        f"PNG: {kind} {name}{' behind the pixels' * behind}": png_with(
+            text_chunk(kind.encode(), PROFILE + name, hexadecimal(first, content), packed), behind=behind
+        )
+        for kind, packed in (("zTXt", True), ("tEXt", False), ("iTXt", True), ("iTXt", False))
+        for name, first, content in (
+            (b"exif", "exif", EXIF),
+            (b"exif", "exif", BARE),
+            (b"APP1", "generic profile", EXIF),
+            (b"EXIF", "EXIF", EXIF),
+        )
+        for behind in (False, True)
+    },
+    "JPEG: junk between segments": jpeg_with(segment(b"JFIF\0", 0xE0), b"junk\0\xff\0junk", segment(EXIF)),
+    "JPEG: EXIF behind XMP": jpeg_with(segment(XMP_HEAD + b"<x/>"), segment(EXIF)),
+    "JPEG: EXIF behind that of another tool, which is broken": jpeg_with(segment(b"Exif\0\0rubbish"), segment(EXIF)),
+    "JPEG: EXIF behind EXIF without a place or date": jpeg_with(segment(b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0"), segment(EXIF)),
+    "JPEG: EXIF in two segments": jpeg_with(segment(EXIF[:90]), segment(b"Exif\0\0" + EXIF[90:])),
+    "JPEG: fill bytes": jpeg_with(b"\xff\xff\xff", segment(EXIF)),
+    "WebP: with the head of JPEG": webp_with((b"EXIF", EXIF)),
+    "WebP: without it": webp_with((b"EXIF", BARE)),
+    "WebP: behind a chunk of odd length without its padding": picture("webp", exif=b"")
+    + b"ODD "
+    + struct.pack("<L", 3)
+    + b"odd"
+    + b"EXIF"
+    + struct.pack("<L", len(BARE))
+    + BARE,
+    "WebP: behind XMP of odd length": webp_with((b"XMP ", b"<x/> "), (b"EXIF", BARE)),
+}
+
+
+@pytest.mark.parametrize("place", PLACED)
+def test_exif_where_other_tools_put_it(tmp_path, place):
+    found = asked(tmp_path, PLACED[place])
+    assert is_that_of_the_tags(found, (metadata.BROKEN,) if "broken" in place else ())
+
+
+def xmp(*attributes, inside=""):
+    return (
+        '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
+        '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
+        'xmlns:exif="http://ns.adobe.com/exif/1.0/" xmlns:drone-dji="http://www.dji.com/drone-dji/1.0/" '
+        f'{" ".join(attributes)}>{inside}</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
+    ).encode()
+
+
+PLACE = xmp('exif:GPSLatitude="43,28.0466666667N"', 'exif:GPSLongitude="11,53,6.5W"')
+IN_XMP = {
+    "jpeg": lambda packet: jpeg_with(segment(XMP_HEAD + packet)),
+    "jpeg, extended behind it": lambda packet: jpeg_with(
+        segment(XMP_HEAD + packet), segment(b"http://ns.adobe.com/xmp/extension/\0" + b"0" * 40 + b"<x:xmpmeta>")
+    ),
+    "jpeg, extended alone before it": lambda packet: jpeg_with(
+        segment(b"http://ns.adobe.com/xmp/extension/\0" + b"0" * 40 + b"<x"), segment(XMP_HEAD + packet)
+    ),
+    "png": lambda packet: png_with(text_chunk(b"iTXt", b"XML:com.adobe.xmp", packet, packed=False)),
+    "png, compressed, behind the pixels": lambda packet: png_with(
+        text_chunk(b"iTXt", b"XML:com.adobe.xmp", packet), behind=True
+    ),
+    "png, raw profile": lambda packet: png_with(text_chunk(b"zTXt", PROFILE + b"xmp", hexadecimal("xmp", packet))),
+    "png, raw profile of JPEG's segment": lambda packet: png_with(
+        text_chunk(b"tEXt", PROFILE + b"APP1", hexadecimal("generic profile", XMP_HEAD + packet))
+    ),
+    "webp": lambda packet: webp_with((b"XMP ", packet)),
+    "tiff": lambda packet: picture("tiff", exif=b"", tiffinfo={700: packet}),
+    "heif": lambda packet: picture("heif", exif=b"", xmp=packet),
+    "avif": lambda packet: picture("avif", exif=b"", xmp=packet),
+}
+
+
+@pytest.mark.parametrize("form", IN_XMP)
+def test_a_position_in_xmp_alone(tmp_path, form):
+    found = asked(tmp_path, IN_XMP[form](PLACE))
+    # Minutes are cut to 1e-10.
+    assert found.lonlat == pytest.approx(LONLAT, rel=0, abs=1e-11)
+    assert (found.captured_at, found.notes) == (None, (metadata.FROM_XMP,))
+    assert asked(tmp_path, IN_XMP[form](PLACE), position=False) == Metadata(None, None, ())
+
+
+NAN = IFDRational(0, 0)
+NOWHERE = {
+    "zeros": ({1: "N", 2: (0.0, 0.0, 0.0), 3: "E", 4: (0.0, 0.0, 0.0)}, ()),
+    "0/0": ({1: "N", 2: (NAN, NAN, NAN), 3: "E", 4: (NAN, NAN, NAN)}, (exif.EMPTY,)),
+    "one of two": ({1: "N", 2: (43.0, 28.0, 2.8)}, (exif.HALF,)),
+    "beyond the pole": ({1: "N", 2: (143.0, 28.0, 2.8), 3: "W", 4: (11.0, 53.0, 6.5)}, ()),
+    "only a version": ({0: b"\2\3\0\0"}, ()),
+}
+
+
+@pytest.mark.parametrize("case", NOWHERE)
+def test_xmp_serves_where_exif_has_no_place(tmp_path, case):
+    gps, notes = NOWHERE[case]
+    block = Image.Exif()
+    block.get_ifd(0x8825).update(gps)
+    found = asked(tmp_path, jpeg_with(segment(block.tobytes()), segment(XMP_HEAD + PLACE)))
+    assert (found.lonlat, found.notes) == (pytest.approx(LONLAT, rel=0, abs=1e-11), (*notes, metadata.FROM_XMP))
+
+
+def test_exif_comes_before_xmp(tmp_path):
+    elsewhere = xmp('exif:GPSLatitude="1,0N"', 'exif:GPSLongitude="2,0E"')
+    assert is_that_of_the_tags(asked(tmp_path, jpeg_with(segment(XMP_HEAD + elsewhere), segment(EXIF))))
+
+
+def test_zeros_stay_where_nothing_else_is_known(tmp_path):
+    """Whoever judges positions sets them aside with a reason."""
+    block = Image.Exif()
+    block.get_ifd(0x8825).update(NOWHERE["zeros"][0])
+    zeros = xmp('drone-dji:GpsLatitude="0.0"', 'drone-dji:GpsLongitude="0.0"')
+    assert asked(tmp_path, jpeg_with(segment(block.tobytes()), segment(XMP_HEAD + zeros))) == Metadata((0.0, 0.0), None, ())
+
+
+def test_takeout_serves_where_the_file_says_nothing(tmp_path):
+    beside = tmp_path / "a.json"
+    beside.write_text('{"geoData": {"latitude": 1.5, "longitude": 2.5}, "photoTakenTime": {"timestamp": "1589010000"}}')
+
+    def found(data):
+        (tmp_path / "a").write_bytes(data)
+        return read_metadata(Question(tmp_path / "a", True, beside))
+
+    notes = (metadata.FROM_TAKEOUT, metadata.DATE_FROM_TAKEOUT)
+    assert found(picture("jpeg", exif=b"")) == Metadata((2.5, 1.5), "2020-05-09T07:40:00Z", notes)
+    assert is_that_of_the_tags(found(picture("jpeg")))
+    assert found(jpeg_with(segment(XMP_HEAD + PLACE))).notes == (metadata.FROM_XMP, metadata.DATE_FROM_TAKEOUT)
+    assert read_metadata(Question(tmp_path / "a", False, beside)).lonlat is None
+    beside.write_text("{}")
+    assert found(picture("jpeg", exif=b"")) == Metadata(None, None, ())
 
 
 @pytest.mark.parametrize("px", [60_000, 2**31 - 1])

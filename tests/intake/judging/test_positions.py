@@ -119,6 +119,28 @@ def test_a_longitude_is_wrapped(given_lon, lon, noted):
     assert (WRAPPED in got.notes) == noted
 
 
+@pytest.mark.parametrize(
+    ("lon", "lat", "expected"),
+    [
+        (1.0, 90.00000000000001, (1, 90)),
+        ("1", "-90.00000000000001", (1, -90)),
+        (1.0, 90 + 9e-10, (1, 90)),
+        (-180.00000000000003, 1.0, (-180, 1)),
+        ("-180.0000000001", "1", (-180, 1)),
+        (180.00000000000003, 1.0, (-180 + 2.8e-14, 1)),
+        (180.0000001, 1.0, (-180 + 1e-7, 1)),
+        (360.00000000000006, 1.0, (0, 1)),
+    ],
+)
+def test_a_hair_beyond_a_border_is_on_it(lon, lat, expected):
+    """Rounding carries no farther than 1e-9 degrees, a tenth of a millimetre."""
+    kind = pa.string() if isinstance(lon, str) else pa.float64()
+    judged = read_positions(pa.array([lon], kind), pa.array([lat], kind))
+    assert judged.fault.to_pylist() == [None]
+    # 360 degrees are kept to 6e-14.
+    assert (judged.lon[0], judged.lat[0]) == pytest.approx(expected, rel=0, abs=6e-14)
+
+
 # --- what is refused: (longitude, latitude, reason, detail)
 
 WRONG = [
@@ -150,6 +172,8 @@ WRONG = [
     ("11", "12 61 0", "latitude has minutes or seconds of more than 60", "12 61 0"),
     ("11°5'60.5\"", "12", "longitude has minutes or seconds of more than 60", "11°5'60.5\""),
     ("11", "90.0001", "latitude is outside [-90, 90]", "90.0001"),
+    (11.0, 90.000000002, "latitude is outside [-90, 90]", "90.000000002"),
+    (-180.000000002, 11.0, "longitude is outside [-180, 360]", "-180.000000002"),
     (11.0, -90.5, "latitude is outside [-90, 90]", "-90.5"),
     ("11", "90 0 0.1", "latitude is outside [-90, 90]", "90 0 0.1"),
     ("-180.1", "12", "longitude is outside [-180, 360]", "-180.1"),

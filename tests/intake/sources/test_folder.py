@@ -1,5 +1,6 @@
 import csv
 import io
+import json
 import os
 from collections import Counter
 from pathlib import Path
@@ -9,11 +10,12 @@ import pytest
 from PIL import Image
 
 from cspops.errors import DataError, ParamsError
-from cspops.intake.images.metadata import BROKEN
+from cspops.intake.images.metadata import BROKEN, DATE_FROM_TAKEOUT, FROM_TAKEOUT
 from cspops.intake.rows import ROWS, batch
 from cspops.intake.sources import folder
-from cspops.intake.sources.folder import NAME_NOT_TEXT, NOT_NAMED, OTHER_FORMAT, open_folder
+from cspops.intake.sources.folder import NAME_NOT_TEXT, NOT_NAMED, open_folder
 from cspops.intake.sources.sidecar import AMBIGUOUS, BY_NAME, NO_NAME, NOT_LOOKED_AT, NOT_THERE
+from cspops.pixels.unreadable import OTHER_FORMAT
 
 COLUMNS = dict.fromkeys(("obs_id", "lon", "lat", "label", "image", "captured_at", "location_id", "split"))
 
@@ -166,15 +168,69 @@ def test_broken_files_are_rows_with_a_note(tmp_path):
 
 
 def test_other_formats_and_unreadable_names_are_given_up(tmp_path):
-    root = planted(tmp_path, {"a.heic": b"?", "b.jpg": b""})
+    root = planted(tmp_path, {"a.jp2": b"\0\0\0\x0cjP  \r\n\x87\n", "b.jpg": b"", "c": b"8BPS", "d.cr2": b"?"})
     (root / os.fsdecode(b"caf\xe9.jpg")).write_bytes(b"")
     made = rows(opened(root))
     assert [(row["where"], row["reason"], row["detail"]) for row in made] == [
-        ("a.heic", OTHER_FORMAT, "a.heic"),
+        ("a.jp2", OTHER_FORMAT, "JPEG 2000: convert it to JPEG or PNG"),
         ("b.jpg", None, None),
+        ("c", OTHER_FORMAT, "Photoshop: convert it to JPEG or PNG"),
         ("caf\\xe9.jpg", NAME_NOT_TEXT, "caf\\xe9.jpg"),
+        ("d.cr2", OTHER_FORMAT, "text that begins with '?'"),
     ]
-    assert made[2]["image"] is None or made[2]["image"]["path"] is None
+    assert made[3]["image"] is None or made[3]["image"]["path"] is None
+
+
+def test_names_that_are_not_utf_8_anywhere(tmp_path):
+    """Of the image, of its folder, of what lies beside it."""
+    (tmp_path / os.fsdecode(b"\xe9t\xe9")).mkdir()
+    for name in (
+        b"caf\xe9.jpg",
+        b"caf\xe9.jpg.json",
+        b"\xe9t\xe9/a.jpg",
+        b"\xe9t\xe9/\x1b]0;x\x07.jpg",
+        b"\xe9.txt",
+        b"a.\xe9",
+    ):
+        (tmp_path / os.fsdecode(name)).write_bytes(b"")
+    source = opened(tmp_path)
+    made = rows(source)
+    assert [row["where"] for row in made] == ["caf\\xe9.jpg", "\\xe9t\\xe9/\x1b]0;x\x07.jpg", "\\xe9t\\xe9/a.jpg"]
+    assert [row["reason"] for row in made] == [NAME_NOT_TEXT] * 3
+    assert [row["label"] for row in made] == [None, "\\xe9t\\xe9", "\\xe9t\\xe9"]
+    assert source.remarks[0] == "files that are not images, left out: 1 .\\xe9, 1 .txt"
+
+
+def test_takeout_beside_photos(tmp_path):
+    """Its place where the photo has none; the table beside them comes before both."""
+
+    def about(lon, lat):
+        place = {"longitude": lon, "latitude": lat}
+        return json.dumps({"geoData": place, "photoTakenTime": {"timestamp": "1589010000"}}).encode()
+
+    files = {
+        "a/IMG_1.jpg": jpeg(), "a/IMG_1.jpg.supplemental-me.json": about(1.5, 2.5),
+        "a/IMG_1(1).jpg": jpeg(), "a/IMG_1.jpg(1).json": about(3.5, 4.5),
+        "a/IMG_1-edited.jpg": jpeg(),
+        "b/IMG_1.jpg": jpeg(11.0, 43.0, "2020:05:06 07:08:09"), "b/IMG_1.jpg.json": about(5.5, 6.5),
+        "b/IMG_2.jpg": jpeg(), "b/IMG_2.jpg.json": about(0.0, 0.0),
+        "c/metadata.json": b"{}",
+    }  # fmt: skip
+    source = opened(planted(tmp_path, files))
+    found = {row["where"]: (row["lon"], row["lat"], row["captured_at"], row["notes"]) for row in rows(source)}
+    taken, notes = "2020-05-09T07:40:00Z", [FROM_TAKEOUT, DATE_FROM_TAKEOUT]
+    assert found == {
+        "a/IMG_1.jpg": (1.5, 2.5, taken, notes),
+        "a/IMG_1(1).jpg": (3.5, 4.5, taken, notes),
+        "a/IMG_1-edited.jpg": (1.5, 2.5, taken, notes),
+        "b/IMG_1.jpg": (11.0, 43.0, "2020-05-06T07:08:09+01:00", None),
+        "b/IMG_2.jpg": (None, None, taken, [DATE_FROM_TAKEOUT]),
+    }
+    assert source.remarks == [
+        "files that are not images, left out: 1 .json",
+        "JSON files beside images, looked at for what Google Takeout writes: 4",
+    ]
+    assert opened(tmp_path, pattern="**/*.jpg").remarks[0] == source.remarks[1]
 
 
 # --- with a side-car
@@ -241,7 +297,7 @@ def test_rows_and_images_that_do_not_meet(tmp_path, table, monkeypatch):
 
 
 def test_a_file_that_has_nothing_to_add_is_not_opened(tmp_path, table):
-    root = planted(tmp_path, {f"{n}.jpg": jpeg(11.0, 43.0, "2020:05:06 07:08:09") for n in range(4)} | {"5.heic": b""})
+    root = planted(tmp_path, {f"{n}.jpg": jpeg(11.0, 43.0, "2020:05:06 07:08:09") for n in range(4)} | {"5.jp2": b""})
     table(
         root,
         image=["0.jpg", "1.jpg", "2.jpg", "3.jpg"],
@@ -286,7 +342,10 @@ def refused(root, kind, **more):
 
 def test_no_image(tmp_path):
     error = refused(planted(tmp_path, {"a.jpg": b"", "b.txt": b""}), DataError, pattern="*.txt")
-    assert error.message == f"{tmp_path}: no image (JPEG, PNG, TIFF, WebP) fits dataset.folder.pattern '*.txt'"
+    assert (
+        error.message
+        == f"{tmp_path}: no image (JPEG, PNG, TIFF, WebP, HEIC, AVIF, GIF and BMP) fits dataset.folder.pattern '*.txt'"
+    )
     assert error.hint == (
         "files that are not images, left out: 1 .txt; images that dataset.folder.pattern '*.txt' does not fit, left out: 1"
     )

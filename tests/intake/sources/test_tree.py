@@ -6,6 +6,7 @@ from cspops.errors import DataError, ParamsError
 from cspops.intake.sources.tree import remarks, walk
 
 JPEG = b"\xff\xd8\xff\xe0"
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
 
 
 def planted(root, *paths, content=b""):
@@ -43,15 +44,27 @@ def test_the_order_of_the_file_system_does_not_matter(tmp_path, monkeypatch):
 
 def test_the_suffix_or_the_first_bytes_of_an_image_are_enough_and_other_formats_are_not_forgotten(tmp_path):
     names = ["a.jpg", "b.JPG", "c.jpeg", "d.jpe", "e.jfif", "f.png", "g.tif", "h.TIFF", "i.webp", "j.gif", "k.bmp"]
+    names += ["l.heic", "m.HEIF", "n.HIF", "o.AVIF"]
     planted(tmp_path, *names)
-    for number, head in enumerate([JPEG, b"\x89PNG\r\n\x1a\n", b"RIFF\0\0\0\0WEBP", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"]):
-        by_head = [f"{number}", f"{number}.dat", f"{number}.heic", f"{number}.jpg.bak"]
+    heads = [JPEG, b"\x89PNG\r\n\x1a\n", b"RIFF\0\0\0\0WEBP", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"GIF89a", HEIC]
+    for number, head in enumerate(heads):
+        by_head = [f"{number}", f"{number}.dat", f"{number}.jp2", f"{number}.jpg.bak"]
         names += by_head
         planted(tmp_path, *by_head, content=head + bytes(8))
-    unread = ["l.heic", "m.AVIF", "n.cr2", "o.jp2"]
-    planted(tmp_path, *unread, content=b"another")
+    planted(tmp_path, "raw.nef", "raw.DNG", content=b"II*\0" + bytes(8))
+    planted(tmp_path, "jpeg.NEF", content=JPEG)
+    planted(tmp_path, "without a suffix", content=b"\0\0\0\x0cjP  \r\n\x87\n")
+    planted(tmp_path, "broken.jxl", content=b"another")
+    planted(tmp_path, "empty.cr2")
+    unread = {
+        "raw.nef": "a raw file of a camera: export it as JPEG or TIFF",
+        "raw.DNG": "a raw file of a camera: export it as JPEG or TIFF",
+        "without a suffix": "JPEG 2000: convert it to JPEG or PNG",
+        "broken.jxl": "text that begins with 'another'",
+        "empty.cr2": "an empty file",
+    }
     tree = walk(tmp_path, "**/*")
-    assert (tree.images, tree.unread) == (sorted([*names, *unread]), set(unread))
+    assert (tree.images, tree.unread) == (sorted([*names, *unread, "jpeg.NEF"]), unread)
 
 
 def test_what_is_left_out_is_counted(tmp_path):

@@ -37,6 +37,9 @@ DMS = "position in degrees, minutes and seconds"
 MARKS = "position with a degree sign, a hemisphere letter or an unusual sign"
 WRAPPED = "longitude of more than 180, brought into [-180, 180)"
 
+BEYOND = 1e-9
+"""Degrees, a tenth of a millimetre, that rounding may carry a position beyond a border: it is taken to lie on it."""
+
 Axis = Literal["lon", "lat"]
 
 
@@ -84,6 +87,7 @@ def read_positions(lon: pa.Array, lat: pa.Array) -> Positions:
     for axis, numbers in enumerate((x, y)):
         for why in dict.fromkeys(numbers.fault[numbers.fault != None]):  # noqa: E711
             wrong(numbers.fault == why, why, axis)
+    x, y = x._replace(values=_onto(x.values, -180, 360)), y._replace(values=_onto(y.values, -90, 90))
     wrong(both & ((y.values < -90) | (y.values > 90)), LAT_RANGE, 1)
     wrong(both & ((x.values < -180) | (x.values > 360)), LON_RANGE, 0)
     wrong(both & (x.values == 0) & (y.values == 0), NULL_ISLAND, 2)
@@ -102,6 +106,12 @@ def read_positions(lon: pa.Array, lat: pa.Array) -> Positions:
         notes={note: where for note, where in notes.items() if where.any()},
         exchangeable=both & could_be_lon & (np.abs(x.values) <= 90),
     )
+
+
+def _onto(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Bring values that lie beyond a border by no more than `BEYOND` onto it."""
+    inside = values.clip(low, high)
+    return np.where(np.abs(values - inside) <= BEYOND, inside, values)
 
 
 def _details(lon: pa.Array, lat: pa.Array, fault: np.ndarray, at_fault: np.ndarray) -> pa.Array:

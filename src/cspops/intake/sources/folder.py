@@ -1,4 +1,5 @@
-"""A folder tree of images: labels from sub-folders or a side-car table, positions from it, the GeoTIFF, or EXIF GPS.
+"""A folder tree of images: labels from sub-folders or a side-car table; positions from it, the GeoTIFF, EXIF GPS, XMP, or
+the JSON that Google Takeout lays beside a photo.
 
 An image is a file with the suffix of one, or whose first bytes are those of one. Rows stand in the order of their paths,
 whatever order the file system has, and a row's obs_id is its path unless the side-car gives another.
@@ -20,6 +21,8 @@ from cspops.intake.rows import FileFacts, Source, batch, file_facts
 from cspops.intake.sources.sidecar import BY_NAME, Joined, attach
 from cspops.intake.sources.table import read_sidecar
 from cspops.intake.sources.tree import Tree, printable, remarks, walk
+from cspops.pixels.formats import READ
+from cspops.pixels.unreadable import OTHER_FORMAT
 from cspops.pixels.workers import Map
 
 ROWS_PER_BATCH = 2000
@@ -31,7 +34,6 @@ ROLES = {
 }  # fmt: skip
 """Folders that are an official split, in any case."""
 
-OTHER_FORMAT = "the image is in a format that is not read (JPEG, PNG, TIFF and WebP are)"
 NAME_NOT_TEXT = "the name of the file is not UTF-8"
 NOT_NAMED = "the side-car does not name the image"
 COLUMNS = "dataset.folder.columns"
@@ -73,7 +75,7 @@ def open_folder(
     notes = remarks(tree, pattern)
     if not tree.images:
         raise NoImages(
-            f"{root}: no image (JPEG, PNG, TIFF, WebP) fits dataset.folder.pattern {pattern!r}",
+            f"{root}: no image ({READ}) fits dataset.folder.pattern {pattern!r}",
             hint="; ".join(notes) or "the folder is empty: cspops data use PATH",
         )
     split = _official_split(tree.images, notes)
@@ -166,7 +168,9 @@ class _Rows:
             for row in rows_of:
                 known = row is not None and (given_up[row] or (positioned[row] and dated[row]))
                 position = row is None or not positioned[row]
-                yield path, row, Question(self.root / path, position) if askable and not known else None
+                beside = self.tree.takeout.get(path)
+                question = Question(self.root / path, position, self.root / beside if beside else None)
+                yield path, row, question if askable and not known else None
 
     def _batch(self, part: list[tuple[str, int | None, Question | None]], metadata: list[Metadata | None]) -> pa.RecordBatch:
         paths, texts = [path for path, *_ in part], [printable(path) for path, *_ in part]
@@ -188,7 +192,7 @@ class _Rows:
                 ],
                 pa.string(),
             ),
-            "detail": path_column,
+            "detail": pa.array([self.tree.unread.get(path) or text for path, text in zip(paths, texts, strict=True)]),
         }
         if self.label == "folder":
             columns["label"] = [self._own_folder(path) for path in texts]

@@ -1,21 +1,26 @@
-"""A walk of a folder tree: which files are images, and counts of what is left out."""
+"""A walk of a folder tree: which files are images, what lies beside them, and counts of what is left out."""
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from posixpath import splitext
 
 from cspops.errors import DataError, ParamsError, listed
-from cspops.intake.images.exif_blocks import format_of
+from cspops.intake.images import takeout
+from cspops.pixels.formats import HEAD, RAW, format_of, other_format
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif"})
-
-UNREAD_SUFFIXES = frozenset({
-    ".arw", ".avif", ".cr2", ".cr3", ".dng", ".heic", ".heif", ".j2k", ".jp2", ".jxl", ".nef", ".orf", ".raf", ".rw2",
+IMAGE_SUFFIXES = frozenset({
+    ".avif", ".bmp", ".gif", ".heic", ".heif", ".hif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp",
 })  # fmt: skip
+
+RAW_SUFFIXES = frozenset({
+    ".arw", ".cr2", ".cr3", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".rwl", ".sr2", ".srw", ".x3f",
+})  # fmt: skip
+"""Of cameras' raw files. Many begin as a TIFF, with a thumbnail as their first image."""
+UNREAD_SUFFIXES = RAW_SUFFIXES | {".j2k", ".jp2", ".jpf", ".jpx", ".jxl", ".psd"}
 """Of images in other formats: they become rows with a reason, so that half a photo library is not lost in silence."""
 
 SKIPPED = frozenset({"__macosx", "thumbs.db", "desktop.ini", "@eadir"})
@@ -28,8 +33,10 @@ class Tree:
 
     images: list[str] = field(default_factory=list)
     """Paths below the root with /, sorted; undecodable bytes as surrogates."""
-    unread: set[str] = field(default_factory=set)
-    """Those in other formats."""
+    unread: dict[str, str] = field(default_factory=dict)
+    """Those in other formats: what they are and what to do."""
+    takeout: dict[str, str] = field(default_factory=dict)
+    """The JSON of Google Takeout about an image, by the image's path."""
     others: Counter[str] = field(default_factory=Counter)
     """Files that are not images, by suffix."""
     skipped: Counter[str] = field(default_factory=Counter)
@@ -59,7 +66,8 @@ def walk(root: Path, pattern: str, *, leave_out: str | None = None) -> Tree:
     ahead = [("", frozenset({_identity(root)}))]
     while ahead:
         folder, above = ahead.pop()
-        for entry in _entries(root / folder):
+        entries, before = _entries(root / folder), len(tree.images)
+        for entry in entries:
             path = f"{folder}/{entry.name}" if folder else entry.name
             if entry.name.startswith(".") or entry.name.casefold() in SKIPPED:
                 tree.skipped[entry.name] += 1
@@ -71,6 +79,7 @@ def walk(root: Path, pattern: str, *, leave_out: str | None = None) -> Tree:
                     ahead.append((path, above | {identity}))
             elif path != leave_out:
                 _sort_in(tree, entry, path, fits=_fits(path.split("/"), parts))
+        _find_takeout(tree, tree.images[before:], {entry.name for entry in entries if entry.name.endswith(".json")}, parts)
     tree.images.sort()
     tree.loops.sort()
     return tree
@@ -103,26 +112,47 @@ def _sort_in(tree: Tree, entry: os.DirEntry[str], path: str, *, fits: bool) -> N
         readable, candidate = entry.is_file(), entry.is_file() or not Path(entry.path).exists()
     except OSError:
         readable, candidate = False, True
-    known = suffix in IMAGE_SUFFIXES
-    other_format = suffix in UNREAD_SUFFIXES
-    if not known and fits and readable and _starts_as_image(entry.path):
-        known, other_format = True, False
-    if not candidate or not (known or other_format):
+    known, unread = suffix in IMAGE_SUFFIXES, None
+    if not known and fits and readable:
+        known, unread = _by_first_bytes(entry.path, suffix)
+    elif suffix in UNREAD_SUFFIXES:
+        unread = ""
+    if not candidate or not (known or unread is not None):
         tree.others[printable(suffix)] += fits
     elif not fits:
         tree.left_out += 1
     else:
         tree.images.append(path)
-        if other_format:
-            tree.unread.add(path)
+        if unread is not None:
+            tree.unread[path] = unread
 
 
-def _starts_as_image(path: str) -> bool:
+def _by_first_bytes(path: str, suffix: str) -> tuple[bool, str | None]:
+    """Return whether a file is an image that is read and, of an image that is not, what it is."""
     try:
         with Path(path).open("rb") as stream:
-            return format_of(stream.read(12)) is not None
+            head = stream.read(HEAD)
     except OSError:
-        return False
+        head = b""
+    kind = format_of(head)
+    if kind == "tiff" and suffix in RAW_SUFFIXES:
+        return False, RAW.detail
+    if kind is not None:
+        return True, None
+    other = other_format(head)
+    return False, other.detail if other.image or suffix in UNREAD_SUFFIXES else None
+
+
+def _find_takeout(tree: Tree, images: Sequence[str], names: Collection[str], pattern: Sequence[str]) -> None:
+    """Find the JSON of Google Takeout about each image of a folder, out of the names there."""
+    used = set()
+    for path in images if names else ():
+        folder, _, name = path.rpartition("/")
+        if found := takeout.beside(name, names):
+            tree.takeout[path] = f"{folder}/{found}" if folder else found
+            used.add(tree.takeout[path])
+    if used:
+        tree.others[".json"] -= sum(_fits(path.split("/"), pattern) for path in used)
 
 
 def _fits(parts: Sequence[str], pattern: Sequence[str]) -> bool:
@@ -136,10 +166,13 @@ def _fits(parts: Sequence[str], pattern: Sequence[str]) -> bool:
 def remarks(tree: Tree, pattern: str) -> list[str]:
     """Return one sentence for each kind of thing that was left out."""
     sentences = []
-    others = {suffix: count for suffix, count in tree.others.items() if count}
+    others = {suffix: count for suffix, count in tree.others.items() if count > 0}
     if others:
         kinds = [f"{count} {suffix or 'without a suffix'}" for suffix, count in _commonest(others)]
         sentences.append(f"files that are not images, left out: {listed(kinds, 5)}")
+    if tree.takeout:
+        count = len(set(tree.takeout.values()))
+        sentences.append(f"JSON files beside images, looked at for what Google Takeout writes: {count}")
     if tree.skipped:
         names = [f"{count} {printable(name)}" for name, count in _commonest(tree.skipped)]
         sentences.append(f"hidden and system files and folders, left out: {listed(names, 5)}")
