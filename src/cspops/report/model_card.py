@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cspops.data.json_files import Document
 from cspops.report.run_facts import leaves
@@ -68,7 +68,7 @@ def _front_matter(document: Document) -> str:
     ).to_yaml(line_break="\n")
 
 
-def _licence(document: Document) -> dict[str, str]:
+def _licence(document: Document) -> dict[str, Any]:
     data, weights = document["data"], (document["image"] or {}).get("weights", "random")
     if data["licence"] is None or weights != "random":
         return {"license": "unknown"}
