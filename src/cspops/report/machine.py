@@ -1,0 +1,36 @@
+"""Whether the numbers of two runs differ by the machine: by what decides on the last bits, of which training makes points."""
+
+from collections.abc import Mapping
+from importlib.metadata import version
+
+Numerics = Mapping[str, str | int | bool]
+"""What `cspops.numerics` says of a run, and the version of numpy. Runs with the same are comparable."""
+MODE = "portable"
+
+
+def recorded(facts: Numerics) -> Numerics:
+    """Return what run.json keeps: of a portable run nothing that tells its machine from another."""
+    kept = {name: value for name, value in facts.items() if not (facts[MODE] and name == "cpu")}
+    return kept | {"numpy": version("numpy")}
+
+
+def not_comparable(ours: Numerics | None, theirs: Numerics | None, names: tuple[str, str]) -> str | None:
+    """Return a sentence on why a difference between two runs may be the machine's; None where it cannot be.
+
+    Args:
+        ours: of the first run; None where its run.json, being of an older form, does not say.
+        theirs: of the second.
+        names: what the sentence calls them.
+    """
+    unknown = [name for name, one in zip(names, (ours, theirs), strict=True) if one is None]
+    if ours is None or theirs is None:
+        why = f"how {' and '.join(unknown)} computed is unknown, since reports/run.json has no `numerics`"
+    elif ours == theirs:
+        return None
+    elif ours.get(MODE) != theirs.get(MODE):
+        portable, other = names if ours.get(MODE) else names[::-1]
+        why = f"{portable} was computed in portable mode and {other} was not"
+    else:
+        both = [name for name in sorted(ours.keys() | theirs.keys()) if ours.get(name) != theirs.get(name)]
+        why = ", ".join(f"{name.replace('_', ' ')} {ours.get(name)} and {theirs.get(name)}" for name in both)
+    return f"{names[0]} and {names[1]} are not comparable ({why}): a difference may be that of the machines."
