@@ -151,7 +151,7 @@ def page(document: TableDocument) -> str:
 
 
 def _ours(cell: Cell) -> str:
-    marks = "".join(mark for key, (mark, _) in MARKS.items() if cell[key])  # type: ignore[literal-required]
+    marks = "".join(mark for key, (mark, _) in MARKS.items() if cell.get(key))
     return "-" if cell["ours"] is None else _number(cell["ours"]) + marks
 
 
@@ -189,7 +189,7 @@ def _marked(document: TableDocument) -> list[str]:
     """Return one sentence per mark that occurs."""
     out = []
     for key, (mark, meaning) in MARKS.items():
-        names = dict.fromkeys(name for name, _, cell in _cells(document) if cell[key])  # type: ignore[literal-required]
+        names = dict.fromkeys(name for name, _, cell in _cells(document) if cell.get(key))
         if names:
             out.append(f"{mark} {meaning}: {', '.join(names)}")
     return out
