@@ -42,3 +42,5 @@ def test_markdown_holds_it_all() -> None:
     assert text.startswith("### `workspace` against `main`\n")
     assert "| loss | mc | - |" in text
     assert text.endswith("- a note\n")
+    assert "\n\n1 of 2 accuracies" in text
+    assert "against main. They are not.\n\n" in as_markdown(DOCUMENT | {"not_comparable": "They are not."})
