@@ -4,6 +4,7 @@ import math
 
 import torch
 
+from cspops.kernels import asin, sqrt
 from cspops.shapes import Bool, Float, Int, LonLat, Tensor
 
 EARTH_RADIUS_KM = 6371.0088
@@ -30,7 +31,7 @@ def haversine(a: Float[Tensor, "*#batch 2"], b: Float[Tensor, "*#batch 2"]) -> F
     lon_a, lat_a = torch.deg2rad(a).unbind(-1)
     lon_b, lat_b = torch.deg2rad(b).unbind(-1)
     h = ((lat_b - lat_a) / 2).sin() ** 2 + lat_a.cos() * lat_b.cos() * ((lon_b - lon_a) / 2).sin() ** 2
-    return 2 * EARTH_RADIUS_KM * torch.asin(h.clamp(0, 1).sqrt())
+    return 2 * EARTH_RADIUS_KM * asin(sqrt(h.clamp(0, 1)))
 
 
 def uniform_on_sphere(
@@ -48,7 +49,7 @@ def uniform_on_sphere(
     """
     u = torch.rand(*shape, 2, generator=generator, device=generator.device, dtype=torch.float64)
     low, high = math.sin(math.radians(lat_min)), math.sin(math.radians(lat_max))
-    lat = torch.rad2deg(torch.asin((low + (high - low) * u[..., 1]).clamp(-1, 1)))
+    lat = torch.rad2deg(asin((low + (high - low) * u[..., 1]).clamp(-1, 1)))
     return torch.stack((360 * u[..., 0] - 180, lat), -1)
 
 
@@ -70,7 +71,7 @@ def equal_earth(lonlat: LonLat) -> LonLat:
     A1 theta; x = 2 sqrt(3) lambda cos(theta) / (3 dy/dtheta).
     """
     lam, phi = torch.deg2rad(lonlat.double()).unbind(-1)
-    theta = torch.asin(math.sqrt(3) / 2 * phi.sin())
+    theta = asin(math.sqrt(3) / 2 * phi.sin())
     y, slope = _equal_earth_height(theta)
     return torch.stack((2 * math.sqrt(3) * lam * theta.cos() / (3 * slope), y), -1)
 
@@ -83,7 +84,7 @@ def from_equal_earth(xy: LonLat) -> LonLat:
         height, slope = _equal_earth_height(theta)
         theta = theta - (height - y) / slope
     lam = 3 * x * _equal_earth_height(theta)[1] / (2 * math.sqrt(3) * theta.cos())
-    phi = torch.asin((2 / math.sqrt(3) * theta.sin()).clamp(-1, 1))
+    phi = asin((2 / math.sqrt(3) * theta.sin()).clamp(-1, 1))
     inside = (lam.abs() <= math.pi) & (theta.abs() <= math.pi / 3)
     return torch.rad2deg(torch.stack((lam, phi), -1)).where(inside[..., None], torch.nan)
 

@@ -2,8 +2,8 @@
 
 CSPOPS_DEVICE      auto (a GPU where there is one), cpu, cuda, cuda:1 ...
 CSPOPS_DATA_ROOT   folder of images that the catalogue names by path
-CSPOPS_WORKERS     processes that decode images: auto (one per core for images in files, none for images in the catalogue),
-                   0 (decode in the stage's own process), 1, 2 ...
+CSPOPS_WORKERS     processes that decode images, or train seeds and label ratios side by side: auto (one per core; images in
+                   the catalogue need none), 0 (the stage's own process does it), 1, 2 ...
 CSPOPS_NPROC       processes that fine-tune the image network together: 1, 2 ..., auto (one per GPU, 1 where there is none)
 """
 
@@ -76,6 +76,10 @@ class Host(BaseSettings):
                 f"CSPOPS_WORKERS={self.workers} is not a number of processes", hint="set it to auto, 0, 1, 2 ..."
             )
         return int(self.workers)
+
+    def side_by_side(self) -> int:
+        """Return how many processes of one thread work beside one another, each on a seed and label ratio of its own."""
+        return 1 if self.torch_device().type != "cpu" or self.processes() > 1 else max(1, self.decoders(by_path=True))
 
     def processes(self) -> int:
         """Return how many processes train together; EnvironmentProblem for nonsense, and for more than there are GPUs."""

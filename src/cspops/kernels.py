@@ -2,11 +2,15 @@
 
 torch has two libraries for float32 products.
 
-`torch.nn.functional.linear` calls MKL, which runs AVX2 kernels on AMD processors; a 1 x 1 convolution calls oneDNN, which
-runs AVX-512 kernels wherever there are any: twice as fast on a Zen 5 core (``python -m benchmarks.training``). The
-results agree to float32 rounding.
+`torch.nn.functional.linear` calls MKL, which runs AVX2 kernels on AMD processors, and slow ones in portable mode
+(`cspops.numerics`); a 1 x 1 convolution calls oneDNN, which runs AVX-512 kernels wherever there are any: twice as fast on a
+Zen 5 core (``python -m benchmarks.training``). The results agree to float32 rounding.
+
+MKL computes square roots and arcsines, too, from approximations that differ between makers of processors: `sqrt` and
+`asin` here have the same bits everywhere.
 """
 
+import os
 from functools import cache
 
 import torch
@@ -44,6 +48,16 @@ class Linear(nn.Linear):
         return linear(input, self.weight, self.bias)
 
 
+def sqrt(x: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+    """Return the square root of numbers from 0 on, with the same bits on every processor; the gradient at 0 is 0."""
+    return x * torch.rsqrt(x.clamp_min(torch.finfo(x.dtype).tiny))
+
+
+def asin(x: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+    """Return the arcsine, with the same bits on every processor."""
+    return torch.atan2(x, sqrt((1 - x) * (1 + x)))
+
+
 def keep_freed_memory() -> None:
     """Let the C library keep freed blocks instead of handing them back to the system, to fault in again at every step.
 
@@ -69,4 +83,6 @@ def row_blocks(rows: Int[Tensor, "n"], classes: int) -> list[Int[Tensor, "b"]]:
 @cache
 def _onednn_is_faster() -> bool:
     """Judge by the instruction set and nothing measured: the choice must be the same in every run on a machine."""
-    return torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() == "AVX512"
+    return torch.backends.mkldnn.is_available() and (
+        torch.backends.cpu.get_cpu_capability() == "AVX512" or os.environ.get("MKL_CBWR") == "COMPATIBLE"
+    )

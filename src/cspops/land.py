@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from cspops.geo import equirectangular_pixel
+from cspops.kernels import asin
 from cspops.shapes import Bool, Float, Int, LonLat, Tensor, UInt8
 
 SEA = 32
@@ -109,7 +110,7 @@ def on_land(runs_on: Callable[[torch.device], LandRuns], *shape: int, generator:
     along = (target - before) / (runs.upto[run] - before)
     west, east = runs.lon[run].unbind(-1)
     north, south = runs.height[run].unbind(-1)
-    lat = torch.rad2deg(torch.asin(north + (south - north) * v))
+    lat = torch.rad2deg(asin(north + (south - north) * v))
     return torch.stack((west + (east - west) * along, lat), -1)
 
 

@@ -4,19 +4,10 @@ from typing import Any
 
 import pytest
 
-from cspops.report.machine import not_comparable, recorded
+from cspops.report.machine import not_comparable
 
 PORTABLE: dict[str, Any] = {"portable": True, "threads": 1, "instruction_set": "avx2", "torch": "2.15", "numpy": "2.3"}
 FAST: dict[str, Any] = {"portable": False, "threads": 2, "instruction_set": "avx2", "torch": "2.15", "numpy": "2.3", "cpu": "a"}
-MACHINES = {"portable": True, "threads": 1, "instruction_set": "avx2", "torch": "2.15"}
-
-
-def test_a_portable_run_tells_nothing_of_its_machine() -> None:
-    records = [recorded(MACHINES | {"cpu": cpu}) for cpu in ("a", "b")]
-    assert records[0] == records[1]
-    assert records[0].keys() == PORTABLE.keys()
-    fast = recorded(MACHINES | {"portable": False, "cpu": "a"})
-    assert fast["cpu"] == "a"
 
 
 @pytest.mark.parametrize(

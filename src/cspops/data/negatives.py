@@ -21,6 +21,7 @@ import torch
 
 from cspops.errors import DataError
 from cspops.geo import uniform_on_sphere, wrap_longitude
+from cspops.kernels import sqrt
 from cspops.land import LandRuns, on_land, read_land_runs
 from cspops.shapes import Float, Int, Tensor
 
@@ -76,7 +77,7 @@ def planar_disk(*shape: int, generator: torch.Generator) -> Float[Tensor, "*shap
     Note: The released `sphericalold`, used by both of its scripts.
     """
     u, v = _uniforms(*shape, generator=generator)
-    radius, angle = (1 - u.square()).sqrt(), 2 * torch.pi * v
+    radius, angle = sqrt(1 - u.square()), 2 * torch.pi * v
     return torch.stack((wrap_longitude(180 * radius * angle.cos()), 90 * radius * angle.sin()), -1)
 
 

@@ -5,6 +5,7 @@ from typing import Literal
 import torch
 from torch.nn.functional import log_softmax, softmax
 
+from cspops.kernels import sqrt
 from cspops.shapes import Float, Tensor
 
 Reduction = Literal["entries", "rows"]
@@ -64,4 +65,4 @@ def triplet(
 
 def length(x: Float[Tensor, "*batch k"]) -> Float[Tensor, "*batch"]:
     """Return the Euclidean length along the last axis, safe at zero."""
-    return (x.square().sum(-1) + EPSILON).sqrt()
+    return sqrt(x.square().sum(-1) + EPSILON)

@@ -2,7 +2,6 @@
 
 import json
 import logging
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +18,7 @@ from cspops.models.checkpoint import save_model
 from cspops.params.image_networks import Full, Released
 from cspops.params.image_networks import LinearProbe as ProbeSettings
 from cspops.pipeline.finetune_img_full import fine_tuned
-from cspops.pipeline.pieces import make_pieces
+from cspops.pipeline.pieces import Make, make_pieces
 from cspops.shapes import Bool, Float, Tensor
 from cspops.site import Site
 from cspops.training.curves import mean_curve, read_curve, side_by_side, write_curve
@@ -32,10 +31,6 @@ if TYPE_CHECKING:
     from cspops.params.graph import FinetuneImgView
 
 log = logging.getLogger(__name__)
-
-
-Make = Callable[[int, float, Path], None]
-"""A function that writes the folder of a seed and label ratio."""
 
 PARTS = {"total": "", "val_nll": "_val_nll", "val_top1": "_val_top1"}
 """The columns of a curve, and the suffix of each in the report's curves."""
@@ -51,7 +46,14 @@ def run(view: "FinetuneImgView", site: Site) -> None:
         make = fine_tuned(view.settings, view.seeds, view.label_ratios, observations, _labelled_val(observations, site), site)
     else:
         make = _fitted(view, view.settings, observations, site)
-    make_pieces(view.seeds, view.label_ratios, make, scratch=site.scratch / "pieces", out=site.out)
+    split, obs_id = site.inputs["split"], observations.obs_id
+
+    def together(seed: int, ratio: float) -> tuple[float, bytes]:
+        """Seeds of equal subsets share a fit."""
+        return ratio, read_few_shot(split, obs_id, seed=seed, ratio=ratio).numpy().tobytes()
+
+    shares = {} if isinstance(view.settings, Full) else {"together": together}
+    make_pieces(view.seeds, view.label_ratios, make, site, scratch=site.scratch / "pieces", **shares)
     curves = {
         ratio_key(ratio): mean_curve([read_curve(site.out / piece(seed, ratio) / "curve.tsv") for seed in view.seeds])
         for ratio in view.label_ratios

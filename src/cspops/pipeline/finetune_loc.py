@@ -59,7 +59,7 @@ def run(view: "FinetuneLocView", site: Site) -> None:
         write_curve(folder / "curve.tsv", curve, columns=("step", "total"))
         log.info(f"finetune-loc: seed {seed}, ratio {ratio:g}, {int(rows.sum())} labels, loss {curve[-1]['total']:.4f}")
 
-    make_pieces(view.seeds, view.label_ratios, make, scratch=site.scratch, out=site.out)
+    make_pieces(view.seeds, view.label_ratios, make, site, scratch=site.scratch)
     mean = {
         ratio_key(ratio): mean_curve([read_curve(site.out / piece(seed, ratio) / "curve.tsv") for seed in view.seeds])
         for ratio in view.label_ratios

@@ -11,9 +11,10 @@ from cspops.data.negatives import negative_sampler
 from cspops.data.splits import read_roles
 from cspops.errors import DataError
 from cspops.models.checkpoint import save_model
+from cspops.pipeline.side_by_side import side_by_side
 from cspops.site import Site
 from cspops.training.curves import mean_curve, write_curve
-from cspops.training.loop import Run
+from cspops.training.loop import Curve, Run
 from cspops.training.pretrain import curve_columns, pretrain
 from cspops.training.resume import Resume
 
@@ -32,8 +33,8 @@ def run(view: "PretrainView", site: Site) -> None:
     features = torch.from_numpy(FeatureFile(site.inputs["featurize"]).read(observations.obs_id)[rows.numpy()]).float()
     unlabelled = Unlabelled(observations.lonlat[rows], features)
     negatives = negative_sampler(view.pretrain.negatives, data=unlabelled.lonlat)
-    curves = []
-    for seed in view.seeds:
+
+    def trained(seed: int) -> Curve:
         encoder, curve = pretrain(
             unlabelled,
             view.encoder_config(),
@@ -43,6 +44,9 @@ def run(view: "PretrainView", site: Site) -> None:
             run=Run(seed, site.host.torch_device(), Resume(site.scratch)),
         )
         save_model(site.out / f"seed_{seed}", encoder, encoder.config)
-        curves.append(curve)
+        return curve
+
     columns = curve_columns(view.loss_settings)
-    write_curve(site.reports / "curves" / "pretrain.tsv", mean_curve(curves), columns=columns)
+    write_curve(
+        site.reports / "curves" / "pretrain.tsv", mean_curve([*side_by_side(trained, view.seeds, site.host)]), columns=columns
+    )

@@ -34,6 +34,9 @@ def run_stage(stage: str) -> None:
     """Check code, params and inputs, let `cspops.pipeline.STAGE.run` fill a new folder, and put it in place."""
     import importlib
 
+    from cspops import numerics
+
+    numerics.settle()
     from cspops import params
     from cspops.pipeline import code, paths
     from cspops.site import Site

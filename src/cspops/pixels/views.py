@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import affine_grid, conv2d, grid_sample, pad
 
+from cspops.kernels import sqrt
 from cspops.params.image_networks import Full, Moco
 from cspops.shapes import Float, Int, Tensor, UInt8
 
@@ -59,7 +60,7 @@ def random_views(
         return low + (high - low) * u
 
     n, mine = len(pixels) if batch is None else batch, slice(first, first + len(pixels))
-    side = uniform(augmentation.min_scale, 1, n).sqrt()
+    side = sqrt(uniform(augmentation.min_scale, 1, n))
     quarter = torch.randint(4 if augmentation.turns else 1, (n,), generator=generator, device=generator.device)[mine] * (
         math.pi / 2
     )

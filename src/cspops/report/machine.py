@@ -1,17 +1,10 @@
 """Whether the numbers of two runs differ by the machine: by what decides on the last bits, of which training makes points."""
 
 from collections.abc import Mapping
-from importlib.metadata import version
 
 Numerics = Mapping[str, str | int | bool]
-"""What `cspops.numerics` says of a run, and the version of numpy. Runs with the same are comparable."""
+"""What `cspops.numerics` says of a run. Runs with the same are comparable."""
 MODE = "portable"
-
-
-def recorded(facts: Numerics) -> Numerics:
-    """Return what run.json keeps: of a portable run nothing that tells its machine from another."""
-    kept = {name: value for name, value in facts.items() if not (facts[MODE] and name == "cpu")}
-    return kept | {"numpy": version("numpy")}
 
 
 def not_comparable(ours: Numerics | None, theirs: Numerics | None, names: tuple[str, str]) -> str | None:

@@ -14,7 +14,6 @@ from typing import Any
 from cspops.params import VIEWS, Params, recorded
 from cspops.params.graph import NEEDS
 from cspops.report.machine import Numerics
-from cspops.report.machine import recorded as recorded_numerics
 from cspops.report.run_facts import Records
 
 
@@ -54,7 +53,7 @@ class RunRecord:
             params,
             {stage: code[stage] for stage in params},
             hashlib.sha256(metrics).hexdigest(),
-            recorded_numerics(numerics),
+            numerics,
         )
 
     @classmethod

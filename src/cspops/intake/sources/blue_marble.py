@@ -23,6 +23,7 @@ from PIL import Image
 from cspops.errors import DataError
 from cspops.geo import KM_PER_DEGREE, blocks, near_blocks, tile_grid, uniform_on_sphere, wrap_longitude
 from cspops.intake.rows import Source, batch
+from cspops.kernels import sqrt
 from cspops.land import SEA, zones_at
 from cspops.params.sections import BlueMarble
 from cspops.seeds import torch_stream
@@ -168,7 +169,7 @@ def draw(rasters: Rasters, settings: BlueMarble, *, seed: int) -> tuple[Float[Te
             lonlat = lonlat[in_belt & allowed[rasters.zone_at(lonlat)]]
             lonlat = lonlat[only(lonlat)]  # before the diversity, which is what costs
             if settings.density == "borders":
-                keep = zone_diversity(rasters, lonlat, km=settings.tile_km).sqrt()
+                keep = sqrt(zone_diversity(rasters, lonlat, km=settings.tile_km))
                 lonlat = lonlat[torch.rand(len(lonlat), generator=generator) < keep]
             yield lonlat
 

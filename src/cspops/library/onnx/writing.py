@@ -42,12 +42,15 @@ def exact_translations() -> dict[Callable[..., Any], Callable[..., Any]]:
     def deg2rad(self: Any) -> Any:
         return op.Mul(self, op.CastLike(constant(math.pi / 180, DOUBLE), self))
 
-    def asin(self: Any) -> Any:
-        """Refine the float32 result by Newton's steps in float64; each doubles the digits where the sine is not 1."""
-        sine = op.Cast(self, to=DOUBLE)
-        angle = op.Cast(op.Asin(op.Cast(sine, to=FLOAT)), to=DOUBLE)
+    def atan2(self: Any, other: Any) -> Any:
+        """Refine the float32 result by Newton's steps in float64, each of which doubles the digits."""
+        y, x = op.Cast(self, to=DOUBLE), op.Cast(other, to=DOUBLE)
+        half_turn = op.Mul(op.Cast(op.Less(x, constant(0.0, DOUBLE)), to=DOUBLE), op.Mul(op.Sign(y), constant(math.pi, DOUBLE)))
+        angle = op.Add(op.Cast(op.Atan(op.Cast(op.Div(y, x), to=FLOAT)), to=DOUBLE), half_turn)
         for _ in range(2):
-            angle = op.Sub(angle, op.Div(op.Sub(op.Sin(angle), sine), op.Cos(angle)))
+            sin, cos = op.Sin(angle), op.Cos(angle)
+            off = op.Div(op.Sub(op.Mul(sin, x), op.Mul(cos, y)), op.Add(op.Mul(cos, x), op.Mul(sin, y)))
+            angle = op.Sub(angle, off)
         return op.CastLike(angle, self)
 
     def log_sigmoid(self: Any) -> Any:
@@ -59,7 +62,7 @@ def exact_translations() -> dict[Callable[..., Any], Callable[..., Any]]:
     return {
         aten.scalar_tensor.default: scalar_tensor,
         aten.deg2rad.default: deg2rad,
-        aten.asin.default: asin,
+        aten.atan2.default: atan2,
         aten.log_sigmoid.default: log_sigmoid,
     }
 

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from cspops.geo import blocks, equal_earth
+from cspops.kernels import asin
 from cspops.models.encodings.base import Encoding, geometric_frequencies
 from cspops.shapes import Float, LonLat, Tensor
 
@@ -111,7 +112,7 @@ class Rbf(Encoding):
         super().__init__()
         self.dim, self.sigma = anchors, sigma
         u = torch.rand(anchors, 2, dtype=torch.float64)
-        lat = torch.rad2deg(torch.asin(2 * u[:, 1] - 1))
+        lat = torch.rad2deg(asin(2 * u[:, 1] - 1))
         self.register_buffer("anchor", torch.stack((360 * u[:, 0] - 180, lat), -1))
         self.anchor: Tensor
 

@@ -5,6 +5,7 @@ import math
 import torch
 
 from cspops.geo import unit_vectors
+from cspops.kernels import sqrt
 from cspops.models.encodings.base import Encoding, radians
 from cspops.shapes import Float, LonLat, Tensor
 
@@ -90,8 +91,8 @@ def spherical_harmonics(lonlat: LonLat, degree: int) -> Float[Tensor, "*batch di
     columns = [before]
     for ell in range(1, degree + 1):
         k = m[: max(ell - 1, 0)]
-        a = ((4 * ell**2 - 1) / (ell**2 - k**2)).sqrt()
-        b = (((ell - 1) ** 2 - k**2) / (4 * (ell - 1) ** 2 - 1)).sqrt()
+        a = sqrt((4 * ell**2 - 1) / (ell**2 - k**2))
+        b = sqrt(((ell - 1) ** 2 - k**2) / (4 * (ell - 1) ** 2 - 1))
         inner = a * (t * before[..., : ell - 1] - b * two_before)
         last = before[..., ell - 1 :]
         legendre = torch.cat((inner, math.sqrt(2 * ell + 1) * t * last, math.sqrt((2 * ell + 1) / (2 * ell)) * u * last), -1)
