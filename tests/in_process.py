@@ -31,6 +31,7 @@ def write_locked_project(folder: Path) -> None:
     """Write the files of a new project that code is about."""
     (folder / "dvc.yaml").write_bytes((TEMPLATE / "graph.yaml").read_bytes())
     (folder / "params.yaml").write_bytes((TEMPLATE / "params.yaml").read_bytes())
+    (folder / ".gitattributes").write_bytes((TEMPLATE / "gitattributes").read_bytes())
     (folder / "cspops.lock").write_text(code.installed().text)
 
 

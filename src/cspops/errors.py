@@ -10,9 +10,7 @@ CspopsError                 exit code 1   something failed
 import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 
 class CspopsError(Exception):
@@ -62,14 +60,6 @@ def written_into(folder: Path) -> Iterator[None]:
             f"{folder} cannot be written: {error.strerror or error}",
             hint=f"free some space there, or see who may write into {folder}",
         ) from None
-
-
-def needed(package: str, what: str) -> Any:
-    """Import a package of the extra `geo`; EnvironmentProblem, saying that ``what`` needs it, where it is missing."""
-    try:
-        return import_module(package)
-    except ImportError:
-        raise EnvironmentProblem(f"{what} needs the package {package}", hint="pip install cspops[geo]") from None
 
 
 def listed(items: Iterable[str], most: int = 10) -> str:

@@ -12,7 +12,10 @@ import os
 import platform
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
 
 AVX2 = {
     "ATEN_CPU_CAPABILITY": "avx2",
@@ -48,7 +51,7 @@ def portable() -> bool:
     return settled and torch.get_num_threads() == 1 and torch.backends.cpu.get_cpu_capability() == "AVX2"
 
 
-def facts(device: str = "cpu") -> dict[str, Any]:
+def facts(device: "torch.device") -> dict[str, Any]:
     """Return what the last bits of results depend on, for the record of a run.
 
     Runs with equal facts give the same bytes. Portable ones name no processor, so that their records are equal, too.
@@ -58,9 +61,9 @@ def facts(device: str = "cpu") -> dict[str, Any]:
 
     libraries = {"torch": torch.__version__.partition("+")[0], "numpy": numpy.__version__}
     instructions = torch.backends.cpu.get_cpu_capability()
-    if device == "cpu" and portable():
+    if device.type == "cpu" and portable():
         return {"portable": True, "threads": 1, "instruction_set": instructions} | libraries
-    where = {"cpu": _processor()} | ({} if device == "cpu" else {"device": torch.cuda.get_device_name(device)})
+    where = {"cpu": _processor()} | ({} if device.type == "cpu" else {"device": torch.cuda.get_device_name(device)})
     return {"portable": False, "threads": torch.get_num_threads(), "instruction_set": instructions} | libraries | where
 
 

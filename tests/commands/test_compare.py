@@ -194,7 +194,7 @@ def test_what_cannot_be_compared(repository: Path) -> None:
     with pytest.raises(DataError, match="workspace and main have no set and label ratio in common"):
         verdicts()
     Path("reports/metrics.json").write_text("{")
-    with pytest.raises(DataError, match=r"workspace: reports/metrics\.json or params\.yaml is broken"):
+    with pytest.raises(DataError, match=r"reports/metrics\.json of workspace is broken"):
         verdicts()
     Path("reports/metrics.json").unlink()
     with pytest.raises(DataError, match=r"workspace has no reports/metrics\.json"):

@@ -240,6 +240,17 @@ def test_a_killed_command_continues_and_writes_the_same_bytes(project, monkeypat
     assert TABLE.read_bytes() == undisturbed
 
 
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "{}", '{"dim": "x", "facts": {}, "scores": {}}', '{"dim": 1, "facts": {}, "scores": {"a": 1}}']
+)
+def test_a_kept_piece_that_cannot_be_read_is_dropped_with_a_warning(tmp_path, said, text):
+    file = tmp_path / "piece.json"
+    assert image_network_table._kept_piece(file) is None and said == []
+    file.write_text(text)
+    assert image_network_table._kept_piece(file) is None
+    assert said == [f"{file} cannot be read: it is computed anew"]
+
+
 def test_nothing_is_computed_again_for_equal_keys_and_other_rows_stay(project, monkeypatch, said):
     fill("colour statistics", "random")
     first = TABLE.read_bytes()

@@ -40,7 +40,7 @@ def entries(folder: Path) -> set[str]:
     return {entry.name for entry in folder.iterdir()}
 
 
-FILES = {".dvc", ".gitignore", "README.md", "cspops.lock", "data.dvc", "dvc.yaml", "params.yaml"}
+FILES = {".dvc", ".gitattributes", ".gitignore", "README.md", "cspops.lock", "data.dvc", "dvc.yaml", "params.yaml"}
 
 
 def test_a_project_starts_from_the_sample_committed_and_clean(cspops: Command, tmp_path: Path) -> None:
@@ -174,6 +174,16 @@ def test_an_empty_folder_is_filled_in_place(cspops: Command, tmp_path: Path, mon
     assert entries(Path.cwd()) == {*FILES, ".git", "raw"}
 
 
+def test_what_a_killed_one_left_is_deleted_and_does_not_count(cspops: Command, tmp_path: Path) -> None:
+    for left in (tmp_path / ".birds.new-aaaaaaaa", tmp_path / "birds/.birds.new-bbbbbbbb"):
+        (left / "new").mkdir(parents=True)
+        (left / "new/params.yaml").touch()
+        (left / ".lock").touch()
+    assert cspops("init", "birds")[0] == 0
+    assert entries(tmp_path / "birds") == {*FILES, ".git", "raw"}
+    assert entries(tmp_path) == {"birds", "gitconfig"}
+
+
 def test_in_another_repository_nothing_is_staged_or_committed(cspops: Command, tmp_path: Path) -> None:
     outer = tmp_path / "outer"
     outer.mkdir()
@@ -229,7 +239,11 @@ def test_when_a_commit_is_refused_the_reason_is_said(cspops: Command, tmp_path: 
 
 def test_without_git_there_is_no_project(cspops: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert cspops("init", "birds") == (4, "", "error: git is not installed: DVC keeps its experiments in it\n")
+    assert cspops("init", "birds") == (
+        4,
+        "",
+        "error: git is not installed: DVC keeps experiments in it\n",
+    )
     assert entries(tmp_path) == {"gitconfig"}
 
 

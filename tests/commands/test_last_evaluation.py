@@ -87,7 +87,7 @@ def test_what_is_missing_or_broken_is_named(evaluated, tmp_path, monkeypatch):
         read_last(by_class=True)
     for text in ("[", "[]", "{}"):
         (tmp_path / "reports" / "metrics.json").write_text(text)
-        with pytest.raises(DataError, match=r"metrics\.json (is not JSON|holds no results)"):
+        with pytest.raises(DataError, match=r"metrics\.json (is broken|holds no results)"):
             read_last()
 
 

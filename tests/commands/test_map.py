@@ -18,7 +18,8 @@ def model() -> Model:
 
 
 def test_a_geotiff_holds_p_at_the_centres_of_its_pixels(tmp_path):
-    rasterio = pytest.importorskip("rasterio")
+    import rasterio
+
     warnings.simplefilter("ignore", PendingDeprecationWarning)  # of rasterio's own arithmetic
     assert map_of_class(model(), "FIR", tmp_path / "fir.tif", grid=0.5, box=(8.0, 47.0, 9.5, 48.0)) == "fir"
     with rasterio.open(tmp_path / "fir.tif") as opened:
@@ -85,7 +86,6 @@ def test_a_degree_with_a_coast_shows_land_sea_and_the_coast(tmp_path):
 def test_progress_is_told_by_the_places(tmp_path):
     for name, count in (("a.png", len(world_of((8.0, 47.0, 9.0, 48.0)).lonlat)), ("a.tif", 4)):
         if name == "a.tif":
-            pytest.importorskip("rasterio")
             warnings.simplefilter("ignore", PendingDeprecationWarning)
         steps: list[int] = []
         map_of_class(model(), "oak", tmp_path / name, grid=0.5, box=(8.0, 47.0, 9.0, 48.0), step=steps.append)

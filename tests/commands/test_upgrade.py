@@ -44,6 +44,28 @@ def test_upgrade_replaces_an_old_graph_but_none_that_was_changed_by_hand(project
         assert ["changed by hand" in warning for warning in document["warnings"]] == [True] * kept
 
 
+@pytest.mark.parametrize(
+    ("content", "kept", "warned"),
+    [
+        (None, False, False),
+        ("* -text\n", True, False),
+        ("*.jpg filter=lfs\n* text=auto eol=lf\n", True, False),
+        ("*.csv -text\n", True, True),
+    ],
+)
+def test_upgrade_brings_the_attributes_that_keep_line_ends(
+    project: Path, cspops: Command, content: str | None, kept: bool, warned: bool
+) -> None:
+    attributes = project / ".gitattributes"
+    attributes.unlink()
+    if content is not None:
+        attributes.write_text(content)
+    document = json.loads(cspops("upgrade", "--json")[1])
+    assert document["changed"] == ([] if kept else [".gitattributes"])
+    assert attributes.read_text() == (content if kept else (TEMPLATE / "gitattributes").read_text())
+    assert ["* -text" in warning for warning in document["warnings"]] == [True] * warned
+
+
 def test_upgrade_with_params_of_another_version_changes_nothing_and_names_the_new_ones(project: Path, cspops: Command) -> None:
     before = by_other_code(project, "split", version="0.0.9")
     text = (project / "params.yaml").read_text()

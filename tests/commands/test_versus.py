@@ -7,8 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from cspops.commands import app, versus
 from cspops.errors import DataError
@@ -83,6 +82,7 @@ def commit() -> None:
 
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(versus, "require_repository", lambda: None)
 
     def run(revision: str) -> Result:
         return CliRunner().invoke(app, ["versus", revision], env={"COLUMNS": "160"})

@@ -38,8 +38,8 @@ def test_what_is_read_cannot_be_written(written):
         written.read(IDS)[0, 0] = 1
 
 
-def test_opening_again_for_the_same_rows_keeps_what_is_done(written):
-    matrix = written.create(IDS, 4)
+def test_what_is_begun_for_the_same_rows_keeps_what_is_done(written):
+    matrix = written.begun(IDS, 4)
     assert np.array_equal(matrix, MATRIX)
     matrix[2] = 9
     matrix.flush()
@@ -50,17 +50,20 @@ def test_opening_again_for_the_same_rows_keeps_what_is_done(written):
 @pytest.mark.parametrize(
     ("ids", "width"), [(["a", "c", "b"], 4), (["a", "b"], 4), (IDS, 5)], ids=["other order", "fewer rows", "other width"]
 )
-def test_opening_for_other_rows_or_another_width_starts_afresh(written, ids, width):
+def test_what_was_begun_for_other_rows_or_another_width_is_made_anew(written, ids, width):
+    assert written.begun(ids, width) is None
     matrix = written.create(ids, width)
     assert matrix.shape == (len(ids), width)
     assert not matrix.any()
     assert written.read(ids).shape == (len(ids), width)
 
 
-def test_a_matrix_whose_description_was_never_written_is_not_trusted(written):
-    """Killed between the two files: the matrix may belong to anything."""
-    (written.folder / "features.json").unlink()
-    assert not written.create(IDS, 4).any()
+@pytest.mark.parametrize("json_text", [None, "", "{", "[]"])
+def test_a_matrix_whose_description_is_missing_or_broken_is_not_trusted(written, tmp_path, json_text):
+    (tmp_path / "features.json").unlink()
+    if json_text is not None:
+        (tmp_path / "features.json").write_text(json_text)
+    assert written.begun(IDS, 4) is None
 
 
 @pytest.mark.parametrize("ids", [["a", "c", "b"], ["a", "b"], ["a", "b", "c", "d"], ["a", "b", "C"], []])

@@ -11,13 +11,8 @@ from cspops.pipeline.code import PLUMBING, STAGE_MODULES, Package, package
 
 ROOT = Path(cspops.__file__).parent
 NOT_OPENED = {
-    "LICENSE.climate_zones.txt",
-    "README.md",
-    "gitignore",
-    "graph.yaml",
+    *("LICENSE.climate_zones.txt", "README.md", "gitattributes", "gitignore", "graph.yaml", "params.yaml", "readme.md"),
     "model_card.md.jinja",
-    "params.yaml",
-    "readme.md",
 }
 """Data files that no number can depend on (the report lists where params.yaml is not the template's)."""
 

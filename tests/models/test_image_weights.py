@@ -72,6 +72,24 @@ LAYOUTS = {
         moco,
         ["module.encoder_k.*", "module.encoder_q.fc.*", "module.queue", "module.queue_ptr"],
     ),
+    "torch.compile of DataParallel": (lambda state: prefixed(state, "_orig_mod.module."), []),
+    "FSDP": (lambda state: prefixed(state, "_fsdp_wrapped_module."), []),
+    "tables in tables": (lambda state: {"checkpoint": {"model_state": prefixed(state, "module.")}, "epoch": 1}, []),
+    "a network of any name": (lambda state: prefixed(state, "my.feature_net.") | {"my.neck.weight": torch.ones(3)}, ["my.*"]),
+    "DINO": (
+        lambda state: {
+            "student": prefixed({name: tensor * 0 for name, tensor in state.items()}, "module.backbone."),
+            "teacher": prefixed(state, "backbone.") | {"head.mlp.0.weight": torch.ones(2)},
+            "epoch": 9,
+        },
+        ["student.*", "teacher.*"],
+    ),
+    "BYOL": (
+        lambda state: (
+            prefixed(state, "online_encoder.net.") | prefixed({n: t * 0 for n, t in state.items()}, "target_encoder.net.")
+        ),
+        ["target_encoder.*"],
+    ),
     "old torch, whose batch norms do not count": (
         lambda state: {name: tensor for name, tensor in state.items() if "num_batches" not in name},
         [],
@@ -177,6 +195,18 @@ def refused(file: Path, says: str) -> None:
         load(file)
     assert str(file) in caught.value.message
     assert caught.value.hint
+
+
+def test_a_network_that_is_there_twice_is_not_guessed(tmp_path, theirs):
+    state = theirs.state_dict()
+    torch.save(prefixed(state, "model.") | prefixed(state, "model_ema."), tmp_path / "two.pth")
+    refused(tmp_path / "two.pth", r"two\.pth holds timm:test_resnet 2 times, as model\., model_ema\.$")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_values_that_are_no_numbers_are_refused(tmp_path, theirs, value):
+    torch.save({name: tensor * value for name, tensor in theirs.state_dict().items()}, tmp_path / "nan.pth")
+    refused(tmp_path / "nan.pth", "holds values that are no numbers, in ")
 
 
 def test_what_does_not_fit_is_counted_and_named(tmp_path, theirs):

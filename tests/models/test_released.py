@@ -56,6 +56,23 @@ def test_every_kind_and_every_layout_give_the_released_output(tmp_path, kind, lo
     assert not made.encoder.training
 
 
+WRAPPED = {
+    "DataParallel": lambda content: content | {"state_dict": {f"module.{n}": t for n, t in content["state_dict"].items()}},
+    "compiled": lambda content: (
+        content | {"state_dict": {f"_orig_mod.module.{n}": t for n, t in content["state_dict"].items()}}
+    ),
+    "another key": lambda content: {"model_state": content.pop("state_dict"), **content},
+}
+
+
+@pytest.mark.parametrize("layout", WRAPPED)
+def test_wrapped_names_give_the_released_output(tmp_path, layout):
+    of, file = files.params(), tmp_path / "model.pth.tar"
+    state = files.state_dict(of)
+    torch.save(WRAPPED[layout](files.checkpoint(of, state)), file)
+    agrees(released.rebuild(released.read_checkpoint(file)), of, state)
+
+
 FFNS = {
     "relu, linear": {"spa_f_act": "relu", "num_hidden_layer": -1, "use_layn": True},
     "leakyrelu, no hidden layer": {"spa_f_act": "leakyrelu", "num_hidden_layer": 0, "use_layn": True},
@@ -225,6 +242,12 @@ def cut(file) -> None:
     file.write_bytes(file.read_bytes()[:-200])
 
 
+def endless() -> dict:
+    params: dict = files.params()
+    params["self"] = params
+    return params
+
+
 BAD_FILES = {
     **{f"junk {junk[:12]!r}": (lambda file, junk=junk: file.write_bytes(junk), ["no whole file of torch.save"])
        for junk in (b"", b"hello world", b"\x80\x02", b"\x80\x02}q\x00.", b"PK\x03\x04" + b"0" * 60)},
@@ -247,6 +270,10 @@ BAD_FILES = {
     "no tensors": (lambda file: saved(file, whole(state_dict={})), ["state_dict"]),
     "a number for a tensor": (lambda file: saved(file, whole(state_dict={"a": 1})), ["state_dict"]),
     "params that are a number": (lambda file: saved(file, whole(params=3)), ["params"]),
+    "an epoch without end": (lambda file: saved(file, whole(epoch=10**5000)), []),
+    "params without end": (lambda file: saved(file, whole(params={"lr": 10**5000})), []),
+    "sparse tensors": (lambda file: saved(file, whole(state_dict={"a": torch.ones(2, 2).to_sparse()})), ["state_dict"]),
+    "params that hold themselves": (lambda file: saved(file, whole(params=endless())), ["params"]),
     "an epoch that is text": (lambda file: saved(file, whole(epoch="x")), ["epoch"]),
 }  # fmt: skip
 
@@ -269,6 +296,8 @@ ALIEN = [  # params of another network than that of the tensors, and what is sai
     ({"frequency_num": 0}, ["frequency_num", "0", "whole number"]),
     ({"frequency_num": 2.5}, ["frequency_num", "2.5"]),
     ({"frequency_num": 10**30}, ["frequency_num"]),
+    ({"frequency_num": 10**400}, ["frequency_num"]),
+    ({"max_radius": 10**400}, ["max_radius"]),
     ({"min_radius": 0.0}, ["min_radius", "above 0"]),
     ({"max_radius": float("nan")}, ["max_radius", "nan"]),
     ({"spa_f_act": "mish"}, ["spa_f_act", "'mish'", "leakyrelu"]),

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
@@ -48,6 +48,9 @@ TEXTS = st.text("ab Z09-_.:#'\"\\\n\r\t,[]{}&*!|>%@`?~=ä動𝔘\x00\x7f\x85\u20
 """Of characters that mean something to YAML, or that it may not hold as they are."""
 
 
+@example("2024-13-45")
+@example("9" * 5000)
+@example("[" * 200)
 @settings(deadline=None, derandomize=True, max_examples=60)
 @given(st.one_of(TEXTS, st.integers(-999, 999), st.booleans(), st.none()))
 def test_whatever_is_written_is_read_again(value: Any) -> None:

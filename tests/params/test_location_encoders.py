@@ -109,12 +109,12 @@ WRONG = [
     ("encodings", "dfs", "scales", 65, "encodings.dfs.scales: input should be less than or equal to 64"),
     ("encodings", "nerf", "scales", 33, "encodings.nerf.scales: input should be less than or equal to 32"),
     ("encodings", "rbf", "sigma", 0, "encodings.rbf.sigma: input should be greater than or equal to 0.000001"),
-    ("encodings", "rff", "variance", -1, "encodings.rff.variance: input should be greater than 0"),
+    ("encodings", "rff", "variance", -1, "encodings.rff.variance: input should be greater than or equal to 0.000001"),
     ("encodings", "spherical_harmonics", "degree", 129, "encodings.spherical_harmonics.degree: input should be less than or"),
     ("encodings", "equal_earth_rff", "sigmas", [1.0, 1.0], "encodings.equal_earth_rff: sigmas [1.0, 1.0] must increase"),
     ("encodings", "equal_earth_rff", "sigmas", [], "encodings.equal_earth_rff.sigmas"),
     ("networks", "siren", "hidden_layers", 0, "networks.siren.hidden_layers: input should be greater than or equal to 1"),
-    ("networks", "siren", "w0", 0, "networks.siren.w0: input should be greater than 0"),
+    ("networks", "siren", "w0", 0, "networks.siren.w0: input should be greater than or equal to 0.000001"),
 ]
 
 

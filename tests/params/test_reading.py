@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from cspops import params
@@ -44,8 +46,8 @@ def test_the_committed_file_is_valid() -> None:
 WRONG = [
     ("loss", "mcc", ["loss: 'mcc' is not one of mc, nce, mse, none", "did you mean `mc`?"]),
     ("loss", None, ["loss: None is not one of"]),
-    ("losses.mc.tau_batch", -1, ["losses.mc.tau_batch: input should be greater than 0 (got -1)"]),
-    ("losses.mc.tau_batch", 0, ["losses.mc.tau_batch: input should be greater than 0 (got 0)"]),
+    ("losses.mc.tau_batch", -1, ["losses.mc.tau_batch: input should be greater than or equal to 0.0001 (got -1)"]),
+    ("losses.mc.tau_batch", 0, ["losses.mc.tau_batch: input should be greater than or equal to 0.0001 (got 0)"]),
     ("losses.mc.tau_batch", float("nan"), ["losses.mc.tau_batch"]),
     ("losses.mc.tau_batch", float("inf"), ["losses.mc.tau_batch"]),
     ("losses.mc.terms", "LD", ["losses.mc.terms: 'LD' is not one of B, BL, BD, BLD", "did you mean `BLD`?"]),
@@ -100,17 +102,21 @@ WRONG = [
     ("image_encoder.weights", "file:", ["image_encoder.weights: 'file:' is not one of random, pretrained, file:PATH"]),
     ("image_encoder.weights", None, ["image_encoder.weights: input should be a valid string (got None)"]),
     ("image_encoder.px", 4, ["image_encoder.px: input should be greater than or equal to 8 (got 4)"]),
-    ("image_encoder.crop", 0, ["image_encoder.crop: input should be greater than 0 (got 0)"]),
+    ("image_encoder.crop", 0, ["image_encoder.crop: input should be greater than or equal to 0.01 (got 0)"]),
     ("image_encoder.crop", 1.1, ["image_encoder.crop: input should be less than or equal to 1 (got 1.1)"]),
     (
         "image_encoder.interpolation",
         "bicubik",
         ["image_encoder.interpolation: 'bicubik' is not one of", "did you mean `bicubic`?"],
     ),
-    ("finetune_losses.presence_absence.beta", 0, ["presence_absence.beta: input should be greater than 0"]),
+    ("finetune_losses.presence_absence.beta", 0, ["presence_absence.beta: input should be greater than or equal to"]),
     ("finetune_loc.schedule", "exponential", ["finetune_loc: an exponential schedule needs a last_rate above 0"]),
     ("pretrain.negatives", "spheer", ["did you mean `sphere`?"]),
-    ("finetune_img.modes.linear_probe.l2", [0.1, -1], ["finetune_img.modes.linear_probe.l2.1: input should be greater than 0"]),
+    (
+        "finetune_img.modes.linear_probe.l2",
+        [0.1, -1],
+        ["finetune_img.modes.linear_probe.l2.1: input should be greater than or equal to"],
+    ),
     ("finetune_img.mode", "linear", ["finetune_img.mode: 'linear' is not one of", "did you mean `linear_probe`?"]),
     ("finetune_img.modes.full.layer_decay", 0, ["finetune_img.modes.full.layer_decay: input should be greater than 0"]),
     ("finetune_img.modes.full.ema", 1.0, ["finetune_img.modes.full.ema: input should be less than 1"]),
@@ -302,61 +308,71 @@ def test_a_missing_section_and_a_missing_key_are_named_together(good: dict[str, 
     assert "params.yaml: finetune_loc.steps: the key is missing" in caught.value.message
 
 
+def test_many_problems_are_one_screen(good: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(ParamsError) as caught:
+        params.load(write(tmp_path, good | {f"key_{i}": i for i in range(500)}))
+    assert len(caught.value.message.splitlines()) == 21
+    assert caught.value.message.endswith("params.yaml: and more that is wrong")
+
+
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("content", "says"),
     [
-        ("loss: mc\nloss: nce\n", "is not YAML (line 2)"),
-        ("loss: [mc\n", "is not YAML"),
-        ("", "holds no keys"),
-        ("- 1\n", "holds no keys"),
-        ("loss: \t\x00", "is not YAML"),
+        (b"loss: mc\nloss: nce\n", r"cannot be read \(line 2\): found duplicate key"),
+        (b"losses: {mc: {tau_batch: !!float x}}", r"cannot be read \(losses.mc.tau_batch, line 1\): 'x' is not a number"),
+        (b"", "holds no keys"),
+        (b"- 1\n", "holds no keys"),
+        (b"\xff\xfe\x00loss", "it is not UTF-8 text"),
+        ("loss: mc".encode("utf-16"), "it is not UTF-8 text"),
     ],
 )
-def test_a_broken_file_is_one_sentence(tmp_path: Path, text: str, says: str) -> None:
+def test_a_broken_file_is_one_sentence(tmp_path: Path, content: bytes, says: str) -> None:
     file = tmp_path / "params.yaml"
-    file.write_text(text)
-    with pytest.raises(ParamsError) as caught:
+    file.write_bytes(content)
+    with pytest.raises(ParamsError, match=says) as caught:
         params.load(file)
-    assert says in caught.value.message
     assert "\n" not in caught.value.message
 
 
-def test_bytes_that_are_no_text_and_a_missing_file(tmp_path: Path) -> None:
-    file = tmp_path / "params.yaml"
-    file.write_bytes(b"\xff\xfe\x00loss")
-    with pytest.raises(ParamsError, match="is not YAML"):
-        params.load(file)
+ODD_KEYS = ["3: 4", "? [a, b]\n: 1", "null: 1", "2024-01-01: 1", '"\\e[31mx": 0', 'seed: "\\ud800"', "a.b: 1", "true: {}"]
+ODD = [
+    "[" * 40,
+    "{" * 40,
+    "? " * 40,
+    "- " * 40,
+    "!!int x",
+    "!!timestamp 1",
+    "&a [*a]",
+    "*a",
+    "&a {<<: *a}",
+    "<<: 3",
+    "!!binary x",
+]
+ODD += ["!!set {a}", "!!omap [a: 1]", "---", "...", "1" * 90, "1e999", ".nan", "-.inf", "2024-13-45", "\ud7ff", *"%\x00'\"|>\t"]
+SHORT = "\n".join(line for line in (ROOT / "params.yaml").read_text().splitlines() if not line.lstrip().startswith("#"))
+
+
+@pytest.mark.parametrize("text", ODD_KEYS)
+def test_keys_and_values_of_any_kind_are_one_error(text: str) -> None:
+    with pytest.raises(ParamsError, match=r"params\.yaml"):
+        params.parse(SHORT.replace("seed: 0 ", f"{text}\nseed: 0 "), Path("params.yaml"))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_a_changed_text_is_read_or_refused(data: st.DataObject) -> None:
+    """Whatever stands in place of any value."""
+    lines = SHORT.splitlines()
+    number = data.draw(st.integers(0, len(lines) - 1))
+    key = lines[number].partition(":")[0]
+    new = data.draw(st.sampled_from(ODD) | st.text(max_size=12) | st.floats().map(str) | st.integers().map(str))
+    lines[number] = data.draw(st.sampled_from([f"{key}: {new}", new, lines[number] + new]))
+    try:
+        params.parse("\n".join(lines), Path("params.yaml"))
+    except ParamsError as error:
+        assert "params.yaml" in error.message
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match="is missing"):
         params.load(tmp_path / "none.yaml")
-
-
-def test_yaml_is_read_in_dvcs_dialect(good: dict[str, Any], tmp_path: Path) -> None:
-    """YAML 1.2: `1e-3` is a number (a string in YAML 1.1) and `no` is a word (false in 1.1)."""
-    text = (ROOT / "params.yaml").read_text()
-    file = tmp_path / "params.yaml"
-    file.write_text(text.replace("weight_decay: 0.0005", "weight_decay: 1e-3"))
-    assert params.load(file).pretrain_img.methods.moco.weight_decay == 0.001
-    file.write_text(text.replace("\nseed: 0 ", "\nseed: no "))
-    with pytest.raises(ParamsError, match=r"seed: input should be a valid integer \(got 'no'\)"):
-        params.load(file)
-
-
-def test_a_view_holds_only_what_dvc_lists(good: dict[str, Any], tmp_path: Path) -> None:
-    loaded = params.load(write(tmp_path, good | {"loss": "nce"}))
-    view = params.view(loaded, params.PretrainView)
-    assert view.loss_settings == loaded.losses.nce
-    assert not hasattr(view, "losses")
-    assert set(params.recorded(loaded, "pretrain")) == {
-        "seeds", "location_encoder", "encodings.grid", "networks.ffn", "loss", "losses.nce", "pretrain",
-    }  # fmt: skip
-
-
-def test_what_is_recorded_has_the_names_of_params_yaml(good: dict[str, Any], tmp_path: Path) -> None:
-    loaded = params.load(write(tmp_path, good))
-    assert params.recorded(loaded, "report")["report"] == good["report"]
-
-
-def test_params_are_frozen(good: dict[str, Any], tmp_path: Path) -> None:
-    loaded = params.load(write(tmp_path, good))
-    with pytest.raises(ValueError, match="frozen"):
-        loaded.loss = "nce"  # type: ignore[misc]

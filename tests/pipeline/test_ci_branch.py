@@ -128,3 +128,11 @@ def test_a_graph_that_cannot_be_read_is_no_stale_lock(origin: Path, tmp_path: Pa
     done = run(tmp_path / "clone", ".ci/branch", "main", check=False)
     assert done.returncode == 1
     assert done.stdout.startswith("### params.yaml or dvc.yaml is refused")
+
+
+def test_what_git_refuses_is_said_in_its_words(tmp_path: Path) -> None:
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci/branch", tmp_path / ".ci/branch")
+    (tmp_path / ".git").write_text("gitdir: /no/where")
+    done = run(tmp_path, ".ci/branch", "main", check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (4, "", "fatal: not a git repository: /no/where\n")

@@ -127,7 +127,7 @@ def test_the_link_is_that_of_the_saved_classifier(site: Site) -> None:
 def test_a_model_that_gives_nan_is_named(site: Site) -> None:
     folder = site.inputs["finetune-img"] / piece(1, 1.0)
     probe = LinearProbe(5, Q)
-    torch.nn.init.constant_(probe.linear.bias, math.nan)
+    torch.nn.init.constant_(probe.linear.weight, 3e38)
     save_model(folder, probe, probe.config)
     with pytest.raises(DataError, match=r"seed_1/label_100 gives scores that are not finite"):
         evaluate.run(VIEW, site)

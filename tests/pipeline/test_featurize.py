@@ -107,6 +107,21 @@ def test_a_broken_image_stops_it_and_what_was_done_before_is_kept(tmp_path, monk
     assert (np.abs(matrix).max(1) > 0).all()
 
 
+@pytest.mark.parametrize("broken", ["features.npy", "features.json"])
+@pytest.mark.parametrize("keep", [None, 0, 100])
+def test_features_that_are_missing_or_cut_are_computed_again(tmp_path, monkeypatch, broken, keep):
+    monkeypatch.setattr(featurize, "SHARD", 8)
+    at = site(tmp_path, paths=photos(tmp_path / "raw", N))
+    save_model(at.inputs["pretrain-img"], network(), network().config)
+    whole = np.array(run(at))
+    file = at.scratch / broken
+    content = file.read_bytes()
+    file.unlink()
+    if keep is not None:
+        file.write_bytes(content[:keep])
+    assert np.array_equal(run(at), whole) and whole.any()
+
+
 def test_features_beyond_float16_are_refused(tmp_path):
     at = site(tmp_path, paths=photos(tmp_path / "raw", 2))
     wild = network()

@@ -1,5 +1,6 @@
 """Outputs appear whole or not at all; inputs are trusted only when they fit the present params."""
 
+import errno
 import hashlib
 import json
 import os
@@ -47,15 +48,6 @@ def test_after_a_failure_the_old_folder_is_as_it_was(project: params.Params) -> 
         raise RuntimeError("half way")
     assert (target / "file").read_text() == "download"
     assert [path.name for path in target.parent.iterdir()] == ["download"]
-
-
-def test_what_a_kill_left_behind_is_cleared(project: params.Params) -> None:
-    left = paths.ARTIFACTS / ".download.new"
-    left.mkdir(parents=True)
-    (left / "half").write_text("...")
-    target = make("download", project)
-    assert sorted(path.name for path in target.iterdir()) == ["file", "stage.json"]
-    assert not left.exists()
 
 
 def test_require_names_the_first_missing_stage_all_the_way_up(project: params.Params) -> None:
@@ -112,7 +104,7 @@ def test_require_refuses_a_broken_record(project: params.Params, text: str) -> N
     (make("download", project) / "stage.json").write_text(text)
     with pytest.raises(DataError) as caught:
         paths.require("split", project)
-    assert caught.value.message == "artifacts/download/stage.json is broken"
+    assert caught.value.message.startswith("artifacts/download/stage.json is broken: ")
 
 
 def test_scratch_outlives_a_failure_belongs_to_its_inputs_and_goes_when_done(
@@ -169,4 +161,21 @@ def test_a_second_command_is_kept_out_of_a_folder_until_the_first_has_ended(tmp_
     with pytest.raises(RuntimeError), paths.alone_in(tmp_path, "image-networks"):
         raise RuntimeError
     with paths.alone_in(tmp_path, "image-networks"):
+        pass
+
+
+def test_a_stage_is_alone_at_its_outputs(project: params.Params) -> None:
+    refused = pytest.raises(EnvironmentProblem, match="another cspops split is at work on the same data")
+    with paths.alone_at("split"), paths.alone_at("pretrain"), refused, paths.alone_at("split"):
+        raise AssertionError
+    with paths.alone_at("split"):
+        pass
+
+
+def test_a_file_system_without_locks_keeps_nobody_out(project: params.Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_lock(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(paths.FileLock, "acquire", no_lock)
+    with paths.alone_at("split"), paths.alone_at("split"):
         pass

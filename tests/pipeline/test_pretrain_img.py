@@ -87,6 +87,19 @@ def test_decoding_continues_where_it_was_killed(tmp_path, monkeypatch):
     assert Shards(at.scratch, N, 6).left() == []
 
 
+@pytest.mark.parametrize("keep", [None, 0, 50, 200])
+def test_decoded_images_that_are_missing_or_cut_are_decoded_again(tmp_path, keep):
+    paths = photos(tmp_path / "raw", N)
+    at = site(tmp_path, paths=paths)
+    whole = pretrain_img.role_pixels("train", Squares(40), at).clone()
+    file = at.scratch / "pixels.npy"
+    content = file.read_bytes()
+    file.unlink()
+    if keep is not None:
+        file.write_bytes(content[:keep])
+    assert torch.equal(pretrain_img.role_pixels("train", Squares(40), at), whole)
+
+
 def test_a_disk_without_room_is_said_before_anything_is_decoded(tmp_path, monkeypatch, said):
     at = site(tmp_path, paths=["missing.png"] * N)
     usage = namedtuple("usage", "total used free")

@@ -193,7 +193,7 @@ def test_a_reading_comes_back_from_its_file(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [(None, "is missing"), ("{", "is broken"), ("[]", "is broken"), ('{"root": "data"}', "holds root, not bands, black"),
+    [(None, "is missing"), ("{", "is broken"), ("[]", "is broken"), ('{"root": "data"}', "is broken: folder: Field required"),
      (json.dumps(Reading().as_json() | {"bands": 3}), "is broken")],
 )  # fmt: skip
 def test_a_broken_reading_is_a_data_error(text, said, tmp_path):

@@ -25,18 +25,18 @@ class Counting(nn.Module):
 
 @pytest.mark.parametrize("decay", [0.3, 0.99])
 def test_the_average_is_that_of_the_formula_for_parameters_and_buffers(decay):
-    """a <- d_t a + (1 - d_t) w by hand, with d_t = min(d, (1 + t) / (10 + t)); whole numbers are copied."""
+    """a <- d_t a + (1 - d_t) w by hand, with d_t = min(d, (1 + t) / (10 + t)) and d_0 = 0; whole numbers are copied."""
     model = Counting()
     kept = KeptWeights(model, decay=decay)
     w, mean = 0.0, 1.0
     for t in range(12):
         model.step(0.5 + t)
         kept.follow(model)
-        d = min(decay, (1 + t) / (10 + t))
+        d = min(decay, (1 + t) / (10 + t)) if t else 0.0
         w, mean = d * w + (1 - d) * model.w[0].item(), d * mean + (1 - d) * model.mean.item()
-    assert kept.average.w.tolist() == pytest.approx([w, w], rel=1e-5)
-    assert float(kept.average.mean) == pytest.approx(mean, rel=1e-5)
-    assert int(kept.average.count) == 12
+    assert kept.average.module.w.tolist() == pytest.approx([w, w], rel=1e-5)
+    assert float(kept.average.module.mean) == pytest.approx(mean, rel=1e-5)
+    assert int(kept.average.module.count) == 12
     assert model.w[0].item() == sum(0.5 + t for t in range(12))
 
 

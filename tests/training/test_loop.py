@@ -225,3 +225,45 @@ def test_a_run_that_is_over_stops_and_stays_so(tmp_path):
     assert [row["val"] for row in curve] == [0.5, 0.5]
     _, again = train(9, is_over=lambda: True, resume=Resume(tmp_path))
     assert again == curve
+
+
+def without(*path):
+    def harm(snapshot):
+        part = snapshot
+        for key in path[:-1]:
+            part = part[key]
+        del part[path[-1]]
+
+    return harm
+
+
+UNFIT = {
+    "empty": lambda snapshot: snapshot.clear(),
+    "no module": without("modules", "module"),
+    "no weight": without("modules", "module", "w"),
+    "no optimizer": without("optimizer"),
+    "no curve": without("curve"),
+    "another shape": lambda snapshot: snapshot["modules"]["module"].update(w=torch.zeros(3)),
+    "more epochs": lambda snapshot: snapshot.update(curve=[{"total": 0.0}] * 9),
+    "words in the curve": lambda snapshot: snapshot.update(curve=[{"total": "low"}]),
+    "more steps": lambda snapshot: snapshot.update(steps=99),
+    "steps without streams": lambda snapshot: snapshot.update(steps=1, rng={}),
+    "broken streams": lambda snapshot: snapshot.update(steps=1, rng={"draws": torch.zeros(3), "cpu": torch.zeros(3)}),
+    "words for sums": lambda snapshot: snapshot.update(sums={"total": "much"}),
+}
+
+
+@pytest.mark.parametrize("harm", UNFIT.values(), ids=UNFIT)
+def test_progress_that_does_not_fit_is_dropped_and_training_is_as_from_the_start(tmp_path, said, harm):
+    module, seen = Scalar(), []
+    _, curve = train(2, module=module, loss=draws_of(seen, module))
+    resume, first = Resume(tmp_path), Scalar()
+    train(1, module=first, loss=draws_of([], first), resume=resume)
+    snapshot = resume.load("run")
+    harm(snapshot)
+    resume.save("run", snapshot)
+    del said[:]
+    second, second_seen = Scalar(), []
+    _, again = train(2, module=second, loss=draws_of(second_seen, second), resume=resume)
+    assert said[0].startswith("the progress of run does not fit (") and said[0].endswith("): it begins anew")
+    assert (second_seen, again, second.w.item()) == (seen, curve, module.w.item())

@@ -64,6 +64,20 @@ def test_a_snapshot_that_is_cut_is_dropped_with_a_warning(tmp_path, said, share)
     assert len(said) == 1 and said[0].startswith(f"{file} cannot be read (") and said[0].endswith("): run begins anew")
 
 
+def test_a_snapshot_with_a_changed_bit_is_dropped(tmp_path, said):
+    Resume(tmp_path).save("run", {"x": torch.zeros(1000)})
+    content = bytearray((tmp_path / "run.pt").read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "run.pt").write_bytes(content)
+    assert Resume(tmp_path).load("run") is None
+    assert len(said) == 1 and said[0].endswith("cannot be read (BadZipFile): run begins anew")
+
+
+def test_a_snapshot_of_something_else_is_dropped(tmp_path, said):
+    torch.save([1], tmp_path / "run.pt")
+    assert Resume(tmp_path).load("run") is None and len(said) == 1
+
+
 class Code:
     """Runs when it is unpickled."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from cspops.commands.options import load_models
 from cspops.commands.output import clean, print_json, show
-from cspops.data.json_files import Document, read_json
+from cspops.data.json_files import Document
 from cspops.errors import DataError, listed
 from cspops.pipeline import paths
 from cspops.progress import Meter
@@ -158,15 +158,15 @@ def class_rows(classes: Sequence[Document]) -> list[list[str]]:
 
 
 REMAKE = "dvc repro evaluate"
+METRICS = paths.REPORTS / "metrics.json"
 
 
 def metrics_text() -> str:
-    """Return the text of reports/metrics.json; raise a DataError where it is missing."""
-    file = paths.REPORTS / "metrics.json"
-    try:
-        return file.read_text()
-    except FileNotFoundError:
-        raise DataError(f"{file} is missing", hint=REMAKE) from None
+    """Return the text of reports/metrics.json; raise a DataError where it is missing or broken."""
+    from cspops.evaluation.results import read_metrics
+
+    read_metrics(METRICS)
+    return METRICS.read_text(encoding="utf-8")
 
 
 def read_last(*, label_ratio: float | None = None, by_region: bool = False, by_class: bool = False) -> Document:
@@ -177,8 +177,10 @@ def read_last(*, label_ratio: float | None = None, by_region: bool = False, by_c
     Raises:
         DataError: a file is missing or broken, or holds no such label ratio.
     """
-    metrics = read_json(paths.REPORTS / "metrics.json", remake=REMAKE)
-    ratios = list(dict.fromkeys(ratio for ratios in metrics.values() for ratio in ratios)) if isinstance(metrics, dict) else []
+    from cspops.evaluation.results import read_metrics, read_regions
+
+    metrics = read_metrics(METRICS)
+    ratios = list(dict.fromkeys(ratio for ratios in metrics.values() for ratio in ratios))
     if not ratios:
         raise DataError("reports/metrics.json holds no results", hint=REMAKE)
     near = [one for one in ratios if label_ratio is not None and math.isclose(percent(one), 100 * label_ratio, rel_tol=1e-5)]
@@ -190,11 +192,12 @@ def read_last(*, label_ratio: float | None = None, by_region: bool = False, by_c
         metrics = {role: {key: by_ratio[key]} for role, by_ratio in metrics.items()}
     document: Document = {"label_ratio": percent(key) / 100, "metrics": metrics}
     if by_region:
-        places = read_json(paths.REPORTS / "regions.json", remake=REMAKE)
+        places = read_regions(paths.REPORTS / "regions.json")
         document["regions"] = {role: by_ratio[key] for role, by_ratio in places.items() if key in by_ratio}
     if by_class:
+        from cspops.data.catalogue import CLASSES, read_classes
         from cspops.evaluation.per_class import classes_of_predictions
 
-        classes = read_json(paths.folder_of("download") / "classes.json", remake=REMAKE)
+        classes = read_classes(paths.folder_of("download") / CLASSES)
         document["per_class"] = classes_of_predictions(paths.folder_of("evaluate") / "predictions.parquet", key, classes)
     return document

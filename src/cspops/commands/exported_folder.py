@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from pydantic import BaseModel
 from torch import nn
 
+from cspops.artefacts import json_as
 from cspops.data.json_files import Document
 from cspops.errors import DataError
 from cspops.files import replaced, sha256_of
@@ -76,6 +78,12 @@ def run(
     return about
 
 
+class _Listed(BaseModel):
+    """What export.json must hold here."""
+
+    files: dict[str, Any]
+
+
 def _refuse_to_overwrite(out: Path, force: bool) -> None:
     """Raise a DataError where ``out`` exists, unless ``force`` is set and an export wrote all that is in it."""
     if not out.exists():
@@ -84,10 +92,7 @@ def _refuse_to_overwrite(out: Path, force: bool) -> None:
         raise DataError(f"{out} is there and was not made by cspops export", hint="name another folder with --out")
     if not force:
         raise DataError(f"{out} is there already", hint="--force replaces it, --out FOLDER names another")
-    try:
-        known = {*json.loads((out / ABOUT).read_text(encoding="utf-8"))["files"], ABOUT, CARD}
-    except (ValueError, KeyError, TypeError):
-        raise DataError(f"{out / ABOUT} is broken", hint="name another folder with --out") from None
+    known = {*json_as(out / ABOUT, _Listed, remake="name another folder with --out").files, ABOUT, CARD}
     others = sorted(
         one.relative_to(out).as_posix()
         for one in out.rglob("*")

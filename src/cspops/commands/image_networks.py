@@ -28,6 +28,9 @@ def image_networks(
 
     Reads only the catalogue and the split. A row that exists for the same params, data and seeds is not computed again.
     """
+    from cspops import numerics
+
+    numerics.settle()
     from cspops.pipeline import image_network_table
     from cspops.report import image_networks_page as pages
 

@@ -66,6 +66,7 @@ def run(file: Path, folder: Path, *, force: bool = False) -> Document:
     """
     from cspops.files import replaced
     from cspops.models.released import SOURCE, read_checkpoint, rebuild
+    from cspops.models.torch_files import shown
 
     _refuse_to_overwrite(folder, force)
     checkpoint = read_checkpoint(file)
@@ -82,7 +83,7 @@ def run(file: Path, folder: Path, *, force: bool = False) -> Document:
     }
     with replaced(folder) as new:
         _write(new, released)
-        (new / SOURCE).write_text(json_text.dumps(source, indent=1, sort_keys=True, default=repr) + "\n")
+        (new / SOURCE).write_text(json_text.dumps(source, indent=1, sort_keys=True, default=shown) + "\n")
     return source
 
 

@@ -1,11 +1,8 @@
 """Make a project that works with the installed package and holds none of its sources."""
 
-import os
 import shlex
 import shutil
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
 from importlib.resources import files
@@ -13,60 +10,44 @@ from pathlib import Path
 from string import Template
 
 from cspops import params
-from cspops.commands import own_images
+from cspops.commands import git, own_images
 from cspops.data.json_files import Document
-from cspops.errors import CspopsError, EnvironmentProblem, ParamsError
+from cspops.errors import CspopsError, ParamsError
+from cspops.files import disk_problems, sweep, unfinished
 from cspops.params.editing import without_sections
 from cspops.pipeline import code, paths
 
 MESSAGE = "Start of a cspops project"
-GIT_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
-"""These make git work in another repository than that of the working folder, as inside a hook."""
 
 
 def enclosing_repository(folder: Path) -> Path | None:
-    """Return the git repository that ``folder``, which need not exist, would be part of.
+    """Return the git repository that ``folder``, which need not exist, is or would be part of.
 
-    None where there is none, or where it ignores the folder. Raise an EnvironmentProblem without git.
+    None where there is none, or where it ignores the folder. Raise an EnvironmentProblem where git refuses to say.
     """
     above = next(path for path in (folder, *folder.parents) if path.is_dir())
-    toplevel = _git(above, "rev-parse", "--show-toplevel")
-    if toplevel.returncode or _git(above, "check-ignore", "-q", str(folder)).returncode == 0:
-        return None
-    return Path(toplevel.stdout.rstrip("\n"))
+    top = git.top(above)
+    if top is None or top == folder or git.run("check-ignore", "-q", str(folder), folder=above).returncode:
+        return top
+    return None
 
 
 def make_repository(folder: Path) -> None:
     """Make ``folder`` a git repository."""
-    done = _git(folder, "init", "-q")
+    done = git.run("init", "-q", folder=folder)
     if done.returncode:
-        raise CspopsError(f"git init failed: {_last_line(done)}")
+        raise CspopsError(f"git init failed: {git.last_line(done)}")
 
 
 def commit(folder: Path) -> str | None:
     """Commit all that lies in ``folder``, the top of a repository; return why that failed, or None."""
-    if _git(folder, "var", "GIT_AUTHOR_IDENT").returncode:
+    if git.run("var", "GIT_AUTHOR_IDENT", folder=folder).returncode:
         return "git does not know who you are: set git config --global user.name NAME and user.email ADDRESS"
     for command in (["add", "-A"], ["commit", "-q", "-m", MESSAGE]):
-        done = _git(folder, *command)
+        done = git.run(*command, folder=folder)
         if done.returncode:
-            return f"git {command[0]} failed: {_last_line(done)}"
+            return f"git {command[0]} failed: {git.last_line(done)}"
     return None
-
-
-def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if name not in GIT_VARIABLES}
-    try:
-        return subprocess.run(
-            ["git", *arguments], cwd=folder, env=environment, capture_output=True, text=True, errors="replace", check=False
-        )
-    except FileNotFoundError:
-        raise EnvironmentProblem("git is not installed: DVC keeps its experiments in it") from None
-
-
-def _last_line(done: subprocess.CompletedProcess[str]) -> str:
-    lines = (done.stderr or done.stdout).strip().splitlines()
-    return lines[-1] if lines else f"exit code {done.returncode}"
 
 
 RAW = "raw"
@@ -81,7 +62,8 @@ SPATIAL = (
     "set split.spatial_val and split.spatial_test to 0.0 in params.yaml; the blocks that they hold out, and the places near "
     "them, take a quarter of all images"
 )
-TEMPLATES = {"params.yaml": "params.yaml", "graph.yaml": "dvc.yaml", "gitignore": ".gitignore"}
+GITATTRIBUTES = ".gitattributes"
+TEMPLATES = {"params.yaml": "params.yaml", "graph.yaml": "dvc.yaml", "gitignore": ".gitignore", "gitattributes": GITATTRIBUTES}
 """Files of the template and their names in a project; under those names DVC and git would use the template's own files."""
 IMPORT = f"""\
 # The folder that `dvc repro` copies to data/; do not edit data/ by hand. `cspops data use PATH` names another folder.
@@ -117,8 +99,8 @@ def run(folder: Path, *, data: Path | None, source: str | None) -> Document:
     data = None if data is None else _from_the_root(data)
     if source is not None and data is None:
         raise ParamsError(f"--source {source} says how to read --data, which is not given", hint="--data PATH")
-    has_git = _holds_git(folder)
-    outer = None if has_git else enclosing_repository(folder)
+    _require_room(folder)
+    outer = enclosing_repository(folder)
     document: Document = {"data": None, "source": "blue_marble", "warnings": [], "advice": []}
     not_committed = None
     with _filled(folder) as new:
@@ -126,10 +108,10 @@ def run(folder: Path, *, data: Path | None, source: str | None) -> Document:
         if data is not None:
             document |= _point_at(new, data, source)
         _leave_out_unchosen_sections(new / paths.PARAMS)
-        if outer is None and not has_git:
+        if outer is None:
             make_repository(new)
             not_committed = commit(new)
-    if has_git:
+    if outer == folder:
         not_committed = commit(folder)
     elif outer is not None:
         not_committed = f"{name} lies in the git repository {outer}, whose commits are yours to make"
@@ -156,18 +138,17 @@ def _from_the_root(path: Path) -> Path:
     return path.resolve() if ".." in path.parts else path
 
 
-def _holds_git(folder: Path) -> bool:
-    """Return whether ``folder`` holds an empty git repository; raise a ParamsError where it holds anything else."""
+def _require_room(folder: Path) -> None:
+    """Raise a ParamsError where ``folder`` is a file, or holds more than a git repository."""
     if not folder.is_dir():
         if folder.exists() or folder.is_symlink():
             raise ParamsError(f"{folder} is a file", hint="name a new folder")
-        return False
-    entries = sorted(entry.name for entry in folder.iterdir())
-    others = [name for name in entries if name != ".git"]
+        return
+    sweep(folder / folder.name)
+    others = sorted(entry.name for entry in folder.iterdir() if entry.name != ".git")
     if others:
         more = f" and {len(others) - 3} more" if len(others) > 3 else ""
         raise ParamsError(f"{folder} is not empty: it holds {', '.join(others[:3])}{more}", hint="name a new folder")
-    return bool(entries)
 
 
 @contextmanager
@@ -178,8 +159,9 @@ def _filled(folder: Path) -> Iterator[Path]:
     beside = folder if exists else folder.parent
     try:
         beside.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".cspops-", dir=beside) as made:
-            new = Path(made, folder.name)
+        sweep(folder)
+        with disk_problems(folder), unfinished(beside, folder.name) as made:
+            new = made / "new"
             new.mkdir()
             yield new
             if exists:

@@ -1,13 +1,13 @@
 """Options that commands share, their completion in a shell, and the model that they name."""
 
-import json
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cspops.errors import ParamsError
+from cspops.artefacts import json_as
+from cspops.errors import DataError, ParamsError
 from cspops.pipeline.run import read_host
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ def class_names(ctx: Any, incomplete: str) -> list[str]:
     folder = Path(ctx.params.get("model") or ".").absolute()
     for one in (folder / "artifacts", folder, *folder.parents[:3]):
         try:
-            names = json.loads((one / "download" / "classes.json").read_text())
-        except (OSError, ValueError):
+            names: list[str] = json_as(one / "download" / "classes.json", list[str], remake="")
+        except DataError:
             continue
         return [name for name in names if name.startswith(incomplete)]
     return []

@@ -13,6 +13,7 @@ from cspops.errors import DataError, ParamsError
 from cspops.files import write_whole
 from cspops.params import TEMPLATE, Params, completed, parse, value_at
 from cspops.params.editing import with_section, with_value
+from cspops.params.yaml_text import NotReadable, read_yaml
 from cspops.pipeline import paths
 
 DATA_DVC = Path("data.dvc")
@@ -21,13 +22,10 @@ RESTORE = "git restore data.dvc"
 
 def imported_folder() -> str:
     """Return the folder that data.dvc names, as written there; raise a DataError when there is none."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
     try:
-        raw: Any = YAML(typ="safe", pure=True).load(_text())
+        raw = read_yaml(_text())
         path = raw["deps"][0]["path"] if isinstance(raw, Mapping) and len(raw["deps"]) == 1 else None
-    except (YAMLError, KeyError, TypeError, IndexError):
+    except (NotReadable, KeyError, TypeError, IndexError):
         path = None
     if not isinstance(path, str):
         raise DataError(f"{DATA_DVC} does not name one folder under deps", hint=RESTORE)
@@ -134,7 +132,10 @@ def folder_and_table(path: Path) -> tuple[Path, str | None]:
     if not path.exists():
         raise DataError(f"{path} does not exist", hint="name a folder of images, or a table of them")
     if not path.is_file() or table_format(path) is None:
-        raise DataError(f"{path} is neither a folder nor a table", hint="tables: CSV, TSV, Parquet, GeoJSON, GeoParquet")
+        raise DataError(
+            f"{path} is neither a folder nor a table",
+            hint="tables: CSV, TSV, Parquet, GeoJSON, GeoParquet, GeoPackage, shapefile",
+        )
     return path.parent, path.name
 
 

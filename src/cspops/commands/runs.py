@@ -5,11 +5,11 @@ name of the revision nor its present params.yaml matters.
 """
 
 import re
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cspops.commands import git
 from cspops.errors import CspopsError, DataError, EnvironmentProblem
 
 if TYPE_CHECKING:
@@ -25,17 +25,17 @@ EXPERIMENT = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38,62}/([^/]+)")
 
 def require_repository() -> None:
     """Raise an EnvironmentProblem unless the working folder is a project of git and DVC with at least one commit."""
-    if _git("rev-parse", "--git-dir").returncode:
+    if git.top() is None:
         raise EnvironmentProblem("this folder is not in a git repository", hint="run in the project's folder")
     if not Path(".dvc").is_dir():
         raise EnvironmentProblem("this folder is not a DVC project: .dvc is missing", hint="dvc init")
-    if _git("rev-parse", "-q", "--verify", "HEAD^{commit}").returncode:
+    if git.run("rev-parse", "-q", "--verify", "HEAD^{commit}").returncode:
         raise EnvironmentProblem("the git repository has no commit yet", hint="git add -A && git commit -m start")
 
 
 def commit_of(name: str) -> str | None:
     """Return the commit that a branch, tag, commit or experiment names; None for an unknown name."""
-    parsed = _git("rev-parse", "-q", "--verify", "--end-of-options", f"{name}^{{commit}}") if name else None
+    parsed = git.run("rev-parse", "-q", "--verify", "--end-of-options", f"{name}^{{commit}}") if name else None
     if parsed is not None and not parsed.returncode:
         return parsed.stdout.decode().strip()
     return next((commit for commit, known, _ in revisions() if name and known == name), None)
@@ -44,7 +44,7 @@ def commit_of(name: str) -> str | None:
 def revisions() -> list[tuple[str, str, str]]:
     """Return commit, name and date of HEAD, of DVC's experiments, then of the branches: newest first, each commit once."""
     commit, date = _lines("log", "-1", "--format=%H\t%cs")[0].split("\t")
-    branch = _git("symbolic-ref", "--short", "-q", "HEAD").stdout.decode().strip()
+    branch = git.run("symbolic-ref", "--short", "-q", "HEAD").stdout.decode().strip()
     named = {commit: (commit, branch or "HEAD", date)}
     form = "--format=%(objectname)\t%(committerdate:short)\t%(refname)"
     for line in _lines("for-each-ref", "--sort=-committerdate", form, "refs/exps"):
@@ -74,7 +74,7 @@ def read(files: Iterable[tuple[str, Path]]) -> dict[tuple[str, Path], bytes | No
     """Return the content of each (revision, file below the working folder); None for what git does not hold."""
     keys = list(dict.fromkeys(files))
     names = "".join(f"{revision}:./{file.as_posix()}\n" for revision, file in keys)
-    out = _git("cat-file", "--batch", stdin=names.encode()).stdout
+    out = git.run("cat-file", "--batch", stdin=names.encode()).stdout
     contents: dict[tuple[str, Path], bytes | None] = {}
     at = 0
     for key in keys:
@@ -95,22 +95,23 @@ def hits_of(revision: str) -> "HitsByRoleAndRatio":
     import io
 
     import dvc.api
-    import pyarrow.parquet as pq
-    from dvc.exceptions import DvcException
-    from dvc_data.index.index import DataIndexDirError
-    from scmrepo.exceptions import SCMError
 
-    from cspops.evaluation.compared_rows import hits_in
+    from cspops.evaluation.compared_rows import COLUMNS, hits_in
+    from cspops.evaluation.predictions import predictions_table
 
+    name = f"predictions.parquet of {revision!r}"
     try:
         with dvc.api.open(PREDICTIONS.as_posix(), rev=revision, mode="rb") as opened:
-            return hits_in(pq.read_table(io.BytesIO(opened.read())))
-    except DataIndexDirError:
-        raise DataError(
-            f"the predictions of {revision!r} are not in DVC's cache here",
-            hint="dvc fetch downloads those of another machine; dvc repro makes those of the workspace",
-        ) from None
-    except (DvcException, SCMError, OSError) as error:
+            content = io.BytesIO(opened.read())
+        return hits_in(predictions_table(content, COLUMNS, name=name, remake=f"git checkout {revision}, then dvc repro"))
+    except CspopsError:
+        raise
+    except Exception as error:  # DVC lets errors of its own libraries through, and gives them no public name
+        if type(error).__name__ == "DataIndexDirError":
+            raise DataError(
+                f"the predictions of {revision!r} are not in DVC's cache here",
+                hint="dvc fetch downloads those of another machine; dvc repro makes those of the workspace",
+            ) from None
         raise DataError(
             f"the predictions of {revision!r} cannot be read: {error}",
             hint="dvc exp show and git branch list revisions; dvc fetch downloads those of another machine",
@@ -127,16 +128,8 @@ def untracked_sources() -> list[str]:
     return _lines("ls-files", "--others", "--exclude-standard", "--", "src")
 
 
-def _git(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    try:
-        return subprocess.run(["git", *arguments], input=stdin, capture_output=True, check=False)
-    except FileNotFoundError:
-        raise EnvironmentProblem("git is not installed: experiments are read from it") from None
-
-
 def _lines(*arguments: str) -> list[str]:
-    done = _git(*arguments)
+    done = git.run(*arguments)
     if done.returncode:
-        lines = done.stderr.decode(errors="replace").strip().splitlines()
-        raise CspopsError(f"git {arguments[0]} failed: {lines[-1] if lines else done.returncode}")
+        raise CspopsError(f"git {arguments[0]} failed: {git.last_line(done)}")
     return done.stdout.decode().splitlines()

@@ -166,10 +166,10 @@ def _tables(*numbers: int) -> "list[PaperTable]":
     from cspops.report.paper_table import Kept, PaperTable
     from cspops.report.run_record import RunRecord
 
-    params = read_params()
     if unknown := [number for number in numbers if number not in TABLES]:
         raise ParamsError(f"there is no table {unknown[0]}", hint=f"tables: {', '.join(map(str, TABLES))}")
     runs.require_repository()
+    params = read_params()
     if not runs.RECORD.is_file():
         raise DataError(f"{runs.RECORD} is missing: no run was made that others could be compared with", hint="dvc repro")
     last = RunRecord.read(runs.RECORD.read_bytes())

@@ -1,7 +1,9 @@
 """`cspops upgrade`: bring a project of `cspops init` up to the installed cspops."""
 
 import logging
+import re
 from importlib.resources import files
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,6 +15,9 @@ from cspops.errors import ParamsError
 from cspops.files import write_whole
 
 log = logging.getLogger(__name__)
+
+KEEPS_LINE_ENDS = re.compile(rb"^\*\s(.*\s)?(-text|binary|eol=lf)\b", re.MULTILINE)
+"""Of a .gitattributes: that line ends stay in all files."""
 
 
 @app.command(rich_help_panel=DATA, epilog="Example: pip install -U cspops; cspops upgrade; dvc repro")
@@ -36,13 +41,16 @@ def upgrade(
 
 
 def run(*, dry_run: bool) -> Document:
-    """Rewrite cspops.lock, and dvc.yaml unless it was edited; raise a ParamsError where params.yaml does not fit.
+    """Rewrite cspops.lock, and dvc.yaml unless it was edited; write .gitattributes where there is none.
+
+    Raise a ParamsError where params.yaml does not fit.
 
     Returns:
         was and now, versions of cspops; `stages`, those whose code changed, which the next `dvc repro` runs;
         `changed`, the files written; `warnings`.
     """
     from cspops import params
+    from cspops.commands.new_project import GITATTRIBUTES
     from cspops.pipeline import code, paths
 
     before, now = code.written(), code.installed()
@@ -62,6 +70,11 @@ def run(*, dry_run: bool) -> Document:
                 f"{code.GRAPH} was changed by hand and is kept; the one that comes with cspops {now.version} is "
                 f"{template / 'graph.yaml'}"
             )
+    attributes = Path(GITATTRIBUTES)
+    if not attributes.exists():
+        texts[attributes] = code.template("gitattributes").decode()
+    elif not KEEPS_LINE_ENDS.search(attributes.read_bytes()):
+        warnings.append(f"{attributes} lets git rewrite line ends, by which files differ for DVC: add the line `* -text`")
     if before != now:
         texts[code.FILE] = now.text
     if not dry_run:

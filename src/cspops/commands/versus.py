@@ -7,7 +7,7 @@ import typer
 
 from cspops.commands.app import LOOK, app
 from cspops.commands.output import print_json, show
-from cspops.commands.runs import PREDICTIONS, RECORD, commit_of, hits_of, read
+from cspops.commands.runs import PREDICTIONS, RECORD, commit_of, hits_of, read, require_repository
 from cspops.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -21,15 +21,14 @@ def versus(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Compare the workspace's predictions with another revision's, row by row, with paired bootstrap intervals."""
-    import pyarrow.parquet as pq
+    from cspops.evaluation.compared_rows import COLUMNS, differences, hits_in
+    from cspops.evaluation.predictions import predictions_table
 
-    from cspops.evaluation.compared_rows import differences, hits_in
-
-    if not PREDICTIONS.is_file():
-        raise DataError(f"{PREDICTIONS} is missing", hint="dvc repro evaluate")
+    require_repository()
     if not revision:
         raise DataError("no revision is named", hint="dvc exp show and git branch list revisions")
-    rows = differences(hits_in(pq.read_table(PREDICTIONS)), hits_of(revision), revision)
+    mine = predictions_table(PREDICTIONS, COLUMNS, name=str(PREDICTIONS), remake="dvc repro evaluate")
+    rows = differences(hits_in(mine), hits_of(revision), revision)
     if sentence := _machines(revision):
         log.warning(sentence)
     if json:

@@ -4,7 +4,6 @@
 either of which may be null. Every row of a source ends in exactly one of the two tables: nothing is lost silently.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 
+from cspops.artefacts import json_as, read_columns
 from cspops.errors import DataError
 from cspops.pixels.reading import CROP, GIVEN_FEATURES, IMAGE
 from cspops.shapes import Float, Int, Tensor
@@ -65,24 +65,37 @@ class Observations:
         return ~self.lonlat.isnan().any(1)
 
 
+CLASSES = "classes.json"
+"""The names of the classes, in the order of their numbers."""
+REMAKE = "dvc repro download"
+
+
+def read_classes(file: Path, count: int | None = None, *, remake: str = REMAKE) -> tuple[str, ...]:
+    """Read the names of the classes; DataError where the file holds something else, or not ``count`` of them."""
+    names: list[str] = json_as(file, list[str], remake=remake)
+    if count is not None and len(names) != count:
+        raise DataError(f"{file} names {len(names):,} classes, and the model has {count:,}", hint=remake)
+    return tuple(names)
+
+
 def read_observations(folder: Path) -> Observations:
     """Read the catalogue without its images and check its invariants; DataError names what is broken."""
     file = folder / "observations.parquet"
-    table = pq.read_table(file, columns=["obs_id", "lon", "lat", "label", "official_split"])
-    classes: list[str] = json.loads((folder / "classes.json").read_text())
+    columns = pa.schema([SCHEMA.field(name) for name in ("obs_id", "lon", "lat", "label", "official_split")])
+    table = read_columns(file, columns, remake=REMAKE)
+    classes = list(read_classes(folder / CLASSES))
     obs_id: list[str] = table["obs_id"].to_pylist()
     lonlat = torch.from_numpy(np.stack((floats(table["lon"]), floats(table["lat"])), 1))
     label = torch.from_numpy(table["label"].fill_null(-1).to_numpy().astype(np.int64))
     lon, lat = lonlat.unbind(1)
-    remake = "dvc repro download"
     if len(set(obs_id)) != len(obs_id):
-        raise DataError(f"{file}: obs_id is not unique", hint=remake)
+        raise DataError(f"{file}: obs_id is not unique", hint=REMAKE)
     if bool((lon.isnan() != lat.isnan()).any()) or bool(((lon < -180) | (lon >= 180) | (lat.abs() > 90)).any()):
-        raise DataError(f"{file}: a position lies outside [-180, 180) x [-90, 90]", hint=remake)
+        raise DataError(f"{file}: a position lies outside [-180, 180) x [-90, 90]", hint=REMAKE)
     if len(label) and int(label.max()) >= len(classes):
-        raise DataError(f"{file}: label {int(label.max())} is not among the {len(classes)} of classes.json", hint=remake)
+        raise DataError(f"{file}: label {int(label.max())} is not among the {len(classes)} of classes.json", hint=REMAKE)
     if len(label) and bool((table["label"].drop_null().to_numpy() < 0).any()):
-        raise DataError(f"{file}: label {int(label.min())} is below 0", hint=remake)
+        raise DataError(f"{file}: label {int(label.min())} is below 0", hint=REMAKE)
     return Observations(obs_id, lonlat, label, table["official_split"].to_pylist(), classes)
 
 
@@ -126,7 +139,8 @@ class Captures:
 
 def read_captures(folder: Path) -> Captures:
     """Read these columns of the catalogue, and no other."""
-    table = pq.read_table(folder / "observations.parquet", columns=["obs_id", "lon", "lat", "location_id", "captured_at"])
+    columns = pa.schema([SCHEMA.field(name) for name in ("obs_id", "lon", "lat", "location_id", "captured_at")])
+    table = read_columns(folder / "observations.parquet", columns, remake=REMAKE)
     place = table["location_id"].combine_chunks().dictionary_encode().indices.fill_null(-1)
     captured = table["captured_at"].cast(pa.int64()).fill_null(NO_DATE)
     return Captures(

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import torch
 
+from cspops.artefacts import read_columns
 from cspops.errors import DataError
 from cspops.shapes import Bool, Tensor
 
@@ -47,7 +47,8 @@ def ratio_key(ratio: float) -> str:
 
 
 def _read(file: Path, column: str, obs_id: list[str]) -> pa.ChunkedArray:
-    table = pq.read_table(file, columns=["obs_id", column])
+    kind = pa.string() if column == "role" else pa.float32()
+    table = read_columns(file, pa.schema([("obs_id", pa.string()), (column, kind)]), remake=REMAKE)
     if not table["obs_id"].equals(pa.chunked_array([pa.array(obs_id, pa.string())])):
         raise DataError(f"{file} is about other observations than the catalogue", hint=REMAKE)
     return table[column]

@@ -2,12 +2,26 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from pydantic import BaseModel, Field
 
 from cspops.evaluation.predictor import Calibration
 from cspops.kernels import row_blocks
 from cspops.shapes import Float, Int, Tensor
+
+
+class CalibrationEntry(BaseModel):
+    """A calibration as calibration.json holds it, within more than the bounds of `fit`."""
+
+    temperature: Annotated[float, Field(ge=1e-6, le=1e9)]
+    location_weight: Annotated[float, Field(ge=0, le=1e6)]
+
+    def calibration(self) -> Calibration:
+        """Return it for a predictor."""
+        return Calibration(self.temperature, self.location_weight)
+
 
 LOW = torch.tensor([1e-6, 0.0], dtype=torch.float64)
 HIGH = torch.tensor([1e3, 1e2], dtype=torch.float64)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 
 from cspops.data.json_files import Document
@@ -26,10 +27,14 @@ class Hits:
 HitsByRoleAndRatio = dict[tuple[str, float], Hits]
 
 
+COLUMNS = ("seed", "label_ratio", "role", "obs_id", "label", *MODELS)
+"""Of predictions.parquet, that are compared."""
+
+
 def hits_in(table: pa.Table) -> HitsByRoleAndRatio:
-    """Return the hits in the rows of predictions.parquet, by role and label ratio."""
+    """Return the hits in the rows of predictions.parquet, by role and label ratio; DataError where seeds have other rows."""
     label = table["label"].to_numpy()
-    top1 = {model: table[model].combine_chunks().flatten().to_numpy().reshape(len(label), -1)[:, 0] for model in MODELS}
+    top1 = {model: pc.list_element(table[model], 0).to_numpy() for model in MODELS}
     role, ratio, seed = (table[name].to_numpy() for name in ("role", "label_ratio", "seed"))
     obs_id = np.asarray(table["obs_id"].to_pylist())
     out: HitsByRoleAndRatio = {}
@@ -38,7 +43,10 @@ def hits_in(table: pa.Table) -> HitsByRoleAndRatio:
             rows = np.flatnonzero((role == one_role) & (ratio == one_ratio))
             if not len(rows):
                 continue
-            seeds = tuple(int(one) for one in np.unique(seed[rows]))
+            numbers, counts = np.unique(seed[rows], return_counts=True)
+            if len(set(counts.tolist())) != 1:
+                raise DataError("predictions.parquet holds other rows for some seeds than others", hint="dvc repro evaluate")
+            seeds = tuple(numbers.tolist())
             table_rows = rows[np.argsort(seed[rows], kind="stable")].reshape(len(seeds), -1)
             by_model = {model: torch.from_numpy(top1[model][table_rows] == label[table_rows]) for model in MODELS}
             ids = tuple(str(one) for one in obs_id[table_rows[0]])

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import torch
 
 from cspops.data.json_files import Document
 from cspops.data.splits import ratio_key
 from cspops.errors import DataError
 from cspops.evaluation.metrics import MODELS
+from cspops.evaluation.predictions import read_predictions
 from cspops.shapes import Bool, Float, Int, Tensor
 
 NONE = -1
@@ -72,6 +72,7 @@ def _hits_and_confusions(
     return torch.bincount(own[hit], minlength=classes), others
 
 
+REMAKE = "dvc repro -f evaluate"
 ROLES = ("test", "spatial_test")
 """The roles of metrics.json."""
 
@@ -87,16 +88,11 @@ def classes_of_predictions(file: Path, ratio: str, classes: Sequence[str]) -> di
     Raises:
         DataError: the file is missing or broken.
     """
-    if not file.is_file():
-        raise DataError(f"{file} is missing", hint="dvc repro evaluate")
     columns = ["seed", "label_ratio", "role", "label", *MODELS, *(f"{model}_log_p" for model in MODELS)]
     parts_by_pair: dict[tuple[str, int], list[dict[str, np.ndarray]]] = {}
-    try:
-        for part in pq.ParquetFile(file).iter_batches(columns=columns):
-            for pair, numbers in _numbers(part, ratio, len(classes)).items():
-                parts_by_pair.setdefault(pair, []).append(numbers)
-    except (pa.ArrowInvalid, KeyError):
-        raise DataError(f"{file} is broken", hint="dvc repro -f evaluate") from None
+    for part in read_predictions(file, columns, name=str(file), remake=REMAKE):
+        for pair, numbers in _numbers(part, ratio, len(classes)).items():
+            parts_by_pair.setdefault(pair, []).append(numbers)
     out = {}
     for role in ROLES:
         of_seeds = [
@@ -105,9 +101,20 @@ def classes_of_predictions(file: Path, ratio: str, classes: Sequence[str]) -> di
             if its_role == role
         ]
         if of_seeds:
+            _require_classes(file, of_seeds, len(classes))
             best = {model: torch.from_numpy(np.stack([one[model] for one in of_seeds])).long() for model in MODELS}
             out[role] = per_class(best, torch.from_numpy(of_seeds[0]["label"]).long(), classes)
     return out
+
+
+def _require_classes(file: Path, of_seeds: Sequence[Mapping[str, np.ndarray]], classes: int) -> None:
+    """Raise a DataError where seeds have other rows than the first, or a number is none of a class."""
+    if any(not np.array_equal(one["label"], of_seeds[0]["label"]) for one in of_seeds):
+        raise DataError(f"{file} holds other rows for some seeds than for others", hint=REMAKE)
+    for numbers in of_seeds:
+        low, high = (int(limit(np.concatenate([*numbers.values()]))) for limit in (np.min, np.max))
+        if low < NONE or high >= classes or numbers["label"].min() < 0:
+            raise DataError(f"{file} holds classes from {low} to {high}, and classes.json names {classes}", hint=REMAKE)
 
 
 def _numbers(part: pa.RecordBatch, ratio: str, classes: int) -> dict[tuple[str, int], dict[str, np.ndarray]]:

@@ -1,12 +1,18 @@
 """predictions.parquet: each model's best classes for every judged row, for `cspops versus` and the reader's own analyses."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from cspops.evaluation.metrics import Judgement
+from cspops.artefacts import of_types, require_file, whole_parquet
+from cspops.errors import DataError
+from cspops.evaluation.metrics import MODELS, Judgement
 from cspops.shapes import Bool, Float, Int, Tensor
 
 TOP = 10
@@ -49,6 +55,38 @@ def schema(models: tuple[str, ...]) -> pa.Schema:
             *((f"{model}_confidence", pa.float32()) for model in models),
         ]
     )
+
+
+def read_predictions(source: Path | BinaryIO, columns: Sequence[str], *, name: str, remake: str) -> Iterator[pa.RecordBatch]:
+    """Yield columns of a predictions.parquet, some rows at a time; no cell of them is empty.
+
+    Args:
+        source: the file, or an open one.
+        name: what messages call it.
+
+    Raises:
+        DataError: it is missing, not whole, or holds something else.
+    """
+    known = schema(MODELS)
+    wanted = pa.schema([known.field(one).with_nullable(False) for one in columns])
+    if isinstance(source, Path):
+        require_file(source, remake=remake)
+    with whole_parquet(name, remake=remake):
+        opened = pq.ParquetFile(source)
+        for batch in opened.iter_batches(columns=[one for one in columns if one in opened.schema_arrow.names]):
+            part = of_types(batch, wanted, name=name, remake=remake)
+            for model in set(MODELS) & set(columns):
+                best = part[model]
+                if len(best) and (pc.min(pc.list_value_length(best)).as_py() == 0 or pc.list_flatten(best).null_count):
+                    raise DataError(f"{name} holds a row without a best class of {model}", hint=remake)
+            yield part
+
+
+def predictions_table(source: Path | BinaryIO, columns: Sequence[str], *, name: str, remake: str) -> pa.Table:
+    """Return what `read_predictions` yields as one table."""
+    parts = list(read_predictions(source, columns, name=name, remake=remake))
+    known = schema(MODELS)
+    return pa.Table.from_batches(parts) if parts else pa.schema([known.field(one) for one in columns]).empty_table()
 
 
 def predictions(

@@ -1,6 +1,5 @@
 """Where a model came from, read from the folders around it, for the card of an exported folder."""
 
-import json
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,19 +8,22 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import torch
 
+from cspops.artefacts import json_as
 from cspops.data.catalogue import Observations, read_observations
 from cspops.data.given_features import GIVEN
-from cspops.data.json_files import Document, read_json
+from cspops.data.json_files import Document
 from cspops.data.splits import ratio_key, read_few_shot, read_roles
 from cspops.evaluation.metrics import MODELS
+from cspops.evaluation.predictions import predictions_table
 from cspops.evaluation.released import NAME as RELEASED
+from cspops.evaluation.results import read_metrics
 from cspops.intake.published.manifest import MANIFESTS, read_manifest
 from cspops.library.loading import chosen_piece, ratio_of, run_of
 from cspops.library.model import Model
 from cspops.models.released import SOURCE
+from cspops.params.graph import StageRecord
 
 STAGES = ("download", "split", "pretrain_img", "pretrain", "finetune_loc", "finetune_img")
 LEFT_OUT = ("seeds", "split.label_ratios", "dataset.max_rejected", "dataset.folder", "dataset.table")
@@ -78,7 +80,7 @@ def params_of(run: Path) -> Document:
     for stage in STAGES:
         file = run / stage / "stage.json"
         if file.is_file():
-            params |= read_json(file, remake=_remake(file))["params"]
+            params |= json_as(file, StageRecord, remake=_remake(file)).params
     return {path: _without_folders(value) for path, value in params.items() if path not in LEFT_OUT}
 
 
@@ -133,7 +135,7 @@ def _publication(source: str | None) -> Document:
 def imported_from(folder: Path) -> Document:
     """Return the file that a folder of import-checkpoint (or encoder/ in it) was made of."""
     file = next((one / SOURCE for one in (folder, folder.resolve().parent) if (one / SOURCE).is_file()), None)
-    about = {} if file is None else read_json(file, remake=_remake(file))
+    about = {} if file is None else json_as(file, Document, remake=_remake(file))
     return {key: about[key] for key in ("file", "sha256", "epoch", "kind") if key in about}
 
 
@@ -163,7 +165,7 @@ def _why_no_image(origin: Origin) -> str:
     if (origin.run / "finetune_img" / origin.piece / RELEASED).is_file():
         return "P(y|I) are predictions that came with the data"
     config = origin.run / "pretrain_img" / "config.json"
-    if config.is_file() and read_json(config, remake=_remake(config)).get("model") == GIVEN:
+    if config.is_file() and json_as(config, Document, remake=_remake(config)).get("model") == GIVEN:
         return "the data came with image features instead of images"
     return "stage pretrain-img or finetune-img was not run"
 
@@ -205,12 +207,12 @@ def metrics_of(origin: Origin, model: Model) -> tuple[Document, str | None]:
     if origin.run is None or origin.label_ratio is None or origin.seed is None:
         return {}, "Metrics: the model was not evaluated."
     predictions, file = origin.run / "evaluate" / "predictions.parquet", origin.run.parent / "reports" / "metrics.json"
-    if not predictions.is_file() or not file.is_file():
+    if not predictions.exists() or not file.exists():
         return {}, "Metrics: stage evaluate was not run."
     key, observations = ratio_key(origin.label_ratio), read_observations(origin.run / "download")
     rows = _predictions_of_ratio(predictions, key, observations)
     own = rows.filter(pc.equal(rows["seed"], origin.seed))
-    summary = json.loads(file.read_text(encoding="utf-8"))
+    summary = read_metrics(file)
     if not len(own) or not _were_made_by(own, observations, model) or not _agrees_with(rows, summary, key):
         return {}, "Metrics: those in reports are of another run (dvc repro evaluate)."
     models = MODELS if model.image is not None else ("location",)
@@ -229,7 +231,8 @@ def metrics_of(origin: Origin, model: Model) -> tuple[Document, str | None]:
 
 def _predictions_of_ratio(file: Path, key: str, observations: Observations) -> pa.Table:
     """Return the rows of a label ratio: seed, role, obs_id, label, best class per model (-1 where all are equally likely)."""
-    table = pq.read_table(file, columns=["seed", "label_ratio", "role", "obs_id", "label", *MODELS])
+    columns = ["seed", "label_ratio", "role", "obs_id", "label", *MODELS]
+    table = predictions_table(file, columns, name=str(file), remake="dvc repro -f evaluate")
     ratios = [ratio for ratio in table["label_ratio"].unique().to_pylist() if ratio_key(ratio) == key]
     table = table.filter(pc.is_in(table["label_ratio"], pa.array(ratios, pa.float64())))
     for name in MODELS:

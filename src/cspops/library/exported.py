@@ -12,11 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from cspops.data.json_files import read_json
-from cspops.evaluation.predictor import Calibration
+from cspops.artefacts import json_as
+from cspops.data.catalogue import CLASSES, read_classes
+from cspops.evaluation.calibration import CalibrationEntry
 from cspops.library.model import Model
-from cspops.models.checkpoint import load_config, save_model
-from cspops.models.loading import load_image_classifier, load_location_classifier, load_location_encoder
+from cspops.models.checkpoint import save_model
+from cspops.models.loading import (
+    load_image_network,
+    load_location_classifier,
+    load_location_encoder,
+)
 
 if TYPE_CHECKING:
     from cspops.library.image_model import ImageModel
@@ -24,7 +29,7 @@ if TYPE_CHECKING:
 
 ABOUT = "export.json"
 ENCODER, CLASSIFIER, NETWORK, HEAD = "location_encoder", "location_classifier", "image_network", "image_head"
-CLASSES, CALIBRATION, READING = "classes.json", "calibration.json", "reading.json"
+CALIBRATION, READING = "calibration.json", "reading.json"
 AGAIN = "copy the whole folder again, or cspops export --out FOLDER --force"
 
 
@@ -63,23 +68,22 @@ def read_parts(folder: Path, device: torch.device) -> Model:
     if not (folder / CLASSIFIER).is_dir():
         return Model(load_location_encoder(folder / ENCODER, remake=AGAIN).to(device), device=device)
     classifier = load_location_classifier(folder / CLASSIFIER, remake=AGAIN).to(device)
-    image = _image(folder, device) if (folder / NETWORK).is_dir() else None
-    classes = tuple(read_json(folder / CLASSES, remake=AGAIN)) if (folder / CLASSES).is_file() else None
-    calibration = Calibration(**read_json(folder / CALIBRATION, remake=AGAIN)) if (folder / CALIBRATION).is_file() else None
+    count = classifier.class_embedding.linear.out_features
+    image = _image(folder, count, device) if (folder / NETWORK).is_dir() else None
+    classes = read_classes(folder / CLASSES, count, remake=AGAIN) if (folder / CLASSES).exists() else None
+    calibration = None
+    if (folder / CALIBRATION).exists():
+        calibration = json_as(folder / CALIBRATION, CalibrationEntry, remake=AGAIN).calibration()
     return Model(classifier.encoder, classifier, image, classes, calibration, device)
 
 
-def _image(folder: Path, device: torch.device) -> "ImageModel":
-    from cspops.library.image_model import ImageModel
-    from cspops.models.backbones import rebuild_image_network
-    from cspops.models.checkpoint import load_weights
-    from cspops.pixels.reading import Reading
+def _image(folder: Path, classes: int, device: torch.device) -> "ImageModel":
+    from cspops.library.image_model import ImageModel, load_head
+    from cspops.pixels.reading import ReadingFacts
 
-    network = rebuild_image_network(load_config(folder / NETWORK, remake=AGAIN))
-    load_weights(folder / NETWORK, network, remake=AGAIN)
-    head = load_image_classifier(folder / HEAD, remake=AGAIN).to(device) if (folder / HEAD).is_dir() else None
-    about = read_json(folder / READING, remake=AGAIN)
-    reading = Reading(**about | {"bands": tuple(about["bands"]) if about["bands"] else None})
+    network = load_image_network(folder / NETWORK, remake=AGAIN)
+    head = load_head(folder / HEAD, network, classes, remake=AGAIN).to(device) if (folder / HEAD).is_dir() else None
+    reading = json_as(folder / READING, ReadingFacts, remake=AGAIN).reading()
     return ImageModel(network.to(device).eval(), head, reading, device)
 
 

@@ -14,10 +14,10 @@ from torch import nn
 from cspops.data.given_features import GIVEN
 from cspops.errors import DataError
 from cspops.evaluation.predictor import ImagePredictor
-from cspops.models.backbones import ImageNetwork, rebuild_image_network
-from cspops.models.checkpoint import load_config, load_weights
+from cspops.models.backbones import ImageNetwork
+from cspops.models.checkpoint import load_config
 from cspops.models.image_features import image_features
-from cspops.models.loading import load_image_classifier
+from cspops.models.loading import load_image_classifier, load_image_network
 from cspops.pixels.reading import Reading
 from cspops.pixels.rgb import open_rgb, square
 from cspops.pixels.tensors import read_reading
@@ -102,8 +102,23 @@ def _listed(images: Any) -> Sequence[Any]:
     return listed
 
 
-def load_image_model(run: Path, piece: Path, device: torch.device, *, like: ImageModel | None = None) -> ImageModel | None:
-    """Load the image model of a whole run, in eval mode on ``device``.
+def load_head(folder: Path, network: ImageNetwork, classes: int, *, remake: str) -> nn.Module:
+    """Load the classifier g in ``folder``; DataError where it is not one of ``classes`` on the features of ``network``."""
+    head = load_image_classifier(folder, remake=remake)
+    takes, knows = head.config["dim"], head.config["classes"]
+    if (takes, knows) != (network.dim, classes):
+        raise DataError(
+            f"{folder} holds an image classifier of {knows} classes on {takes} features: the network gives {network.dim}, "
+            f"and the location classifier has {classes} classes",
+            hint=remake,
+        )
+    return head
+
+
+def load_image_model(
+    run: Path, piece: Path, classes: int, device: torch.device, *, like: ImageModel | None = None
+) -> ImageModel | None:
+    """Load the image model of a whole run, for so many ``classes``, in eval mode on ``device``.
 
     The network is the fine-tuned one of the piece where there is one, else F*. None is returned where there is neither, as
     where the data came with image features. A network that ``like``, the model of another piece, holds already is shared.
@@ -113,16 +128,15 @@ def load_image_model(run: Path, piece: Path, device: torch.device, *, like: Imag
     network_folder, remake = (
         (fine_tuned, "dvc repro finetune-img") if fine_tuned.is_dir() else (run / "pretrain_img", "dvc repro pretrain-img")
     )
-    if not (network_folder / "config.json").is_file():
+    if not (network_folder / "config.json").exists():
         return None
-    config = load_config(network_folder, remake=remake)
-    if config["model"] == GIVEN:
+    if load_config(network_folder, remake=remake).get("model") == GIVEN:
         return None
     if like is not None and like.folder == network_folder:
         network = like.network
     else:
-        network = rebuild_image_network(config)
-        load_weights(network_folder, network, remake=remake)
-        network = network.to(device).eval()
-    head = load_image_classifier(folder).to(device) if (folder / "config.json").is_file() else None
+        network = load_image_network(network_folder, remake=remake).to(device).eval()
+    head = None
+    if (folder / "config.json").exists():
+        head = load_head(folder, network, classes, remake="dvc repro finetune-img").to(device)
     return ImageModel(network, head, read_reading(run / "download"), device, network_folder)

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import torch
 
-from cspops.data.json_files import read_json
+from cspops.artefacts import json_as
+from cspops.data.catalogue import CLASSES, read_classes
 from cspops.data.splits import ratio_key
 from cspops.errors import DataError
+from cspops.evaluation.calibration import CalibrationEntry
 from cspops.evaluation.predictor import Calibration
-from cspops.library.exported import CLASSES, is_export, read_parts
+from cspops.library.exported import is_export, read_parts
 from cspops.library.model import Model
 from cspops.models.checkpoint import load_config
 from cspops.models.loading import load_location_classifier, load_location_encoder
@@ -104,8 +106,8 @@ def _whole_run(run: Path, piece: Path, device: torch.device, *, like: Model | No
     from cspops.library.image_model import load_image_model  # needs torchvision, which location models do without
 
     classifier = load_location_classifier(run / "finetune_loc" / piece, remake="dvc repro finetune-loc").to(device)
-    classes = tuple(read_json(run / "download" / "classes.json", remake="dvc repro download"))
-    image = load_image_model(run, piece, device, like=like.image if like is not None else None)
+    classes = read_classes(run / "download" / CLASSES, classifier.class_embedding.linear.out_features)
+    image = load_image_model(run, piece, len(classes), device, like=like.image if like is not None else None)
     folders = [run / "finetune_loc" / piece]
     if image is not None and image.folder is not None:
         folders += [image.folder, run / "finetune_img" / piece]
@@ -133,17 +135,18 @@ def chosen_piece(folder: Path, seed: int | None, label_ratio: float | None) -> P
 def _calibration(run: Path, piece: Path) -> Calibration | None:
     """Return the calibration that validation chose for the piece; None before stage evaluate."""
     file = run / "evaluate" / "calibration.json"
-    if not file.is_file():
+    if not file.exists():
         return None
-    chosen = read_json(file, remake="dvc repro evaluate").get(piece.name, {}).get(piece.parent.name)
-    return Calibration(chosen["temperature"], chosen["location_weight"]) if chosen else None
+    entries = json_as(file, dict[str, dict[str, CalibrationEntry]], remake="dvc repro evaluate")
+    chosen = entries.get(piece.name, {}).get(piece.parent.name)
+    return chosen.calibration() if chosen else None
 
 
 def _names_beside(folder: Path, count: int) -> tuple[str, ...] | None:
     """Return the class names for a folder of stage finetune-loc, from the run or the export that it lies in."""
     above = folder.resolve().parents[:3]
-    file = next((one / "download" / "classes.json" for one in above if (one / "download").is_dir()), None)
+    file = next((one / "download" / CLASSES for one in above if (one / "download").is_dir()), None)
     if is_export(above[0]):
         file = above[0] / CLASSES
-    names = tuple(read_json(file, remake="dvc repro download")) if file is not None and file.is_file() else None
+    names = read_classes(file) if file is not None and file.is_file() else None
     return names if names is not None and len(names) == count else None

@@ -2,17 +2,30 @@
 
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import BaseModel, Field, FiniteFloat
 from torch import nn
 
 from cspops.errors import ParamsError
 from cspops.models.checkpoint import Config
 from cspops.models.image_architectures import architecture, published_by_torchvision
 from cspops.models.image_weights import fitted, read_image_weights
+from cspops.params.sections import Interpolation
 from cspops.seeds import global_torch_stream
 from cspops.shapes import Float, Tensor, UInt8
+
+
+class ImageNetworkConfig(BaseModel):
+    """What the config.json of an image network must hold; early ones have no crop and interpolation."""
+
+    model: Annotated[str, Field(pattern=r"^(timm|torchvision):.+")]
+    px: Annotated[int, Field(ge=8, le=2048)]
+    crop: Annotated[float, Field(gt=0, le=10)] = 1.0
+    interpolation: Interpolation = "bicubic"
+    mean: Annotated[list[FiniteFloat], Field(min_length=3, max_length=3)]
+    sd: Annotated[list[Annotated[FiniteFloat, Field(gt=0)]], Field(min_length=3, max_length=3)]
 
 
 class ImageNetwork(nn.Module):

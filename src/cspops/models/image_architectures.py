@@ -48,7 +48,7 @@ def architecture(model: str, *, pretrained: bool = False) -> Architecture:
 
 def _of_timm(name: str, *, pretrained: bool) -> Architecture:
     import timm
-    from timm.data.config import resolve_model_data_config
+    from timm.data import resolve_model_data_config
 
     if not timm.is_model(name):
         raise _unknown("timm", name, timm.list_models(), "timm.list_models()")
@@ -93,6 +93,7 @@ def _of_torchvision(name: str) -> Architecture:
     else:
         head = [at for at, module in network.named_modules() if isinstance(module, nn.Linear)][-1]
         network.set_submodule(head, nn.Identity())
+    setattr(network, "pretrained_cfg", {"classifier": head})  # noqa: B010  # as timm's have it: its rates by layer leave it out
     prepare = models.get_model_weights(name).DEFAULT.transforms()
     return Architecture(
         network,

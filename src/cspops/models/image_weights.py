@@ -4,23 +4,27 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
 from cspops.errors import DataError
 from cspops.files import sha256_of
-from cspops.models.torch_files import first_keys, read_torch_file, require_file, trainer_globals
+from cspops.models.torch_files import (
+    first_keys,
+    is_plain,
+    read_torch_file,
+    require_file,
+    table_of_tensors,
+    trainer_globals,
+)
 from cspops.shapes import Tensor
 
 FORMAT = "file:PATH of image_encoder.weights names a safetensors file, or one of torch.save with a state_dict, for this model"
-UNDER = ("state_dict", "model_state_dict", "model")
-"""Keys under which a checkpoint keeps its table of tensors; the first that it has counts."""
-OUTER = ("module", "encoder_q", "backbone", "model")
-"""Names that networks are wrapped in: by DataParallel, MoCo and its like (the query network), detectors, Lightning."""
-QUERY = "encoder_q"
+OUTER = ("module", "_orig_mod", "_fsdp_wrapped_module", "encoder_q", "backbone", "model")
+"""Names that networks are wrapped in: by DataParallel, torch.compile, MoCo and its like, detectors, Lightning."""
+JUDGED = ("encoder_q", "teacher", "online_network", "online_encoder", "base_encoder")
+"""Of two networks that train each other, the one that their authors evaluate: of MoCo, DINO, BYOL, MoCo v3."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +63,10 @@ def fitted(
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """Return every tensor under the network's own name, and the names of those left out.
 
-    Names are unwrapped (`OUTER`, in any nesting). Of MoCo and its like the query network alone counts. Where
-    all names begin with a number, they count the network's children (an nn.Sequential made of them). Batch norms of old files
-    do not count their batches; that count is never used.
+    Where all of the network is in the file behind one prefix, whatever it is, that part alone counts; where it is there behind
+    several, the one of `JUDGED`. Else names are unwrapped (`OUTER`, in any nesting). Where all names then begin with a number,
+    they count the network's children (an nn.Sequential made of them). Batch norms of old files do not count their batches;
+    that count is never used.
 
     Raises:
         DataError: tensors are missing, left over or of another shape.
@@ -69,10 +74,14 @@ def fitted(
     wanted, children = network.state_dict(), [name for name, _ in network.named_children()]
     wrappers = [one for one in OUTER if one not in children]
     inner = {name: _unwrapped(name, wrappers) for name in tensors}
-    if any(QUERY in outer for outer, _ in inner.values()):
-        taken = {name: rest for name, (outer, rest) in inner.items() if QUERY in outer}
+    prefix = _prefix(tensors, wanted, source=source, model=model)
+    if prefix is not None:
+        outer = tuple(prefix.split(".")[:-1])
+        inner |= {name: (outer, name.removeprefix(prefix)) for name in tensors if name.startswith(prefix)}
+        taken = {name: rest for name, (_, rest) in inner.items() if name.startswith(prefix) or rest in wanted}
     else:
-        taken = {name: rest for name, (_, rest) in inner.items()}
+        query = any("encoder_q" in outer for outer, _ in inner.values())
+        taken = {name: rest for name, (outer, rest) in inner.items() if not query or "encoder_q" in outer}
     left_out = [_group(*inner[name], 1) for name in tensors if name not in taken]
     taken = _by_child(taken, children)
     state: dict[str, Tensor] = {}
@@ -93,22 +102,36 @@ def fitted(
     return state, tuple(dict.fromkeys(left_out))
 
 
+def _prefix(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], *, source: str, model: str) -> str | None:
+    """Return the prefix behind which every tensor of the network is in the file; None where there is none."""
+    needed = [name for name in wanted if not name.endswith(".num_batches_tracked")]
+    starts = [name.removesuffix(needed[0]) for name in tensors if f".{name}".endswith(f".{needed[0]}")]
+    whole = [start for start in starts if all(start + name in tensors for name in needed)]
+    judged = [start for start in whole if set(start.split(".")) & set(JUDGED)]
+    if len(whole) > 1 and len(judged) != 1:
+        raise DataError(
+            f"{source} holds {model} {len(whole)} times, as {first_keys([one or 'names without a prefix' for one in whole])}",
+            hint="save the network that is meant by itself",
+        )
+    return (judged or whole)[0] if len(whole) > 1 else next(iter(whole), None)
+
+
 def _tensors(file: Path) -> dict[str, Tensor]:
     with file.open("rb") as opened:
         head = opened.read(9)
     if file.suffix == ".safetensors" or head[8:] == b"{":
         try:
             return load_file(file)
-        except SafetensorError as error:
+        except Exception as error:  # of a header that names unknown kinds, KeyError and others
             raise DataError(f"{file} is no whole safetensors file: {error}", hint=FORMAT) from None
     content = read_torch_file(file, hint=FORMAT, allowed=trainer_globals())
     if not isinstance(content, Mapping):
         raise DataError(f"{file} holds a {type(content).__name__}, not a table of tensors", hint=FORMAT)
-    state: Any = next((content[key] for key in UNDER if isinstance(content.get(key), Mapping)), content)
-    others = [str(name) for name, value in state.items() if not isinstance(value, Tensor)]
+    state = table_of_tensors(content)
+    others = [name for name, value in state.items() if not is_plain(value)]
     if others or not state:
         raise DataError(f"{file} holds no table of tensors, but {first_keys(others or content)}", hint=FORMAT)
-    return {str(name): value for name, value in state.items()}
+    return state
 
 
 def _unwrapped(name: str, wrappers: Sequence[str]) -> tuple[tuple[str, ...], str]:
@@ -155,6 +178,8 @@ def _check(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], foreign: l
         for what, names in (("are missing", missing), ("are not of this network", foreign), ("are of another shape", shapes))
         if names
     ]
+    if not problems and (bad := [name for name, tensor in state.items() if not tensor.isfinite().all()]):
+        raise DataError(f"{source} holds values that are no numbers, in {first_keys(bad, 3)}", hint="another file of weights")
     if problems:
         raise DataError(
             f"{source} does not fit {model}: of its tensors {', '.join(problems)}",

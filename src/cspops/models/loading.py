@@ -8,15 +8,19 @@ torch.Size([1, 256])
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar, get_args
 
 from torch import nn
 
-from cspops.errors import DataError
+from cspops.artefacts import json_as
+from cspops.errors import DataError, ParamsError
 from cspops.models.checkpoint import Config, load_config, load_weights
 from cspops.models.heads import IMAGE_HEAD, ClassEmbedding, ImageHead, LinearProbe
-from cspops.models.location_encoder import LocationClassifier, LocationEncoder
+from cspops.models.location_encoder import Link, LocationClassifier, LocationEncoder
 from cspops.seeds import global_torch_stream
+
+if TYPE_CHECKING:
+    from cspops.models.backbones import ImageNetwork
 
 ENCODERS = "name artifacts/pretrain/seed_0, say, or encoder/ in a folder that cspops import-checkpoint wrote"
 CLASSIFIERS = "dvc repro finetune-loc, or name classifier/ in a folder that cspops import-checkpoint wrote"
@@ -48,9 +52,10 @@ def load_location_classifier(folder: Path | str, *, remake: str = CLASSIFIERS) -
     """
 
     def build(config: Config) -> LocationClassifier:
-        encoder = LocationEncoder(config["encoder"])
-        class_embedding = ClassEmbedding(encoder.dim, config["classes"])
-        return LocationClassifier(encoder, class_embedding, link=config.get("link", "sigmoid"))
+        encoder, link = LocationEncoder(config["encoder"]), config.get("link", "sigmoid")
+        if link not in get_args(Link):
+            raise ValueError(link)
+        return LocationClassifier(encoder, ClassEmbedding(encoder.dim, config["classes"]), link=link)
 
     return _load(Path(folder), build, "location classifier", remake)
 
@@ -71,12 +76,32 @@ def load_image_classifier(folder: Path | str, *, remake: str = "dvc repro finetu
     return _load(Path(folder), build, "image classifier", remake)
 
 
+def load_image_network(folder: Path, *, remake: str) -> "ImageNetwork":
+    """Load the image network in ``folder``, on the CPU, in training mode as it was made.
+
+    It is the folder of stage pretrain-img, or `network/` of a fine-tuned piece.
+
+    Raises:
+        DataError: the folder holds no image network.
+    """
+    from cspops.models.backbones import ImageNetworkConfig, rebuild_image_network
+
+    json_as(folder / "config.json", ImageNetworkConfig, remake=remake)
+    try:
+        network = rebuild_image_network(load_config(folder, remake=remake))
+    except ParamsError as error:  # a name that is unknown here, a side that it does not take
+        why = error.message.removeprefix("params.yaml: ")
+        raise DataError(f"{folder / 'config.json'} describes no image network: {why}", hint=remake) from None
+    load_weights(folder, network, remake=remake)
+    return network
+
+
 def _load(folder: Path, build: Callable[[Config], M], what: str, remake: str) -> M:
     config = load_config(folder, remake=remake)
     try:
         with global_torch_stream(0, "loading"):  # initial weights, all replaced below
             model = build(config)
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except Exception:  # whatever a module's own code raises at values of another kind
         raise DataError(f"{folder / 'config.json'} describes no {what}", hint=remake) from None
     load_weights(folder, model, remake=remake)
     return model.eval()

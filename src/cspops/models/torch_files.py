@@ -80,9 +80,44 @@ def trainer_globals() -> list[Allowed]:
     return [*((Inert, name) for name in inert), (OrderedDict, "pytorch_lightning.utilities.parsing.AttributeDict")]
 
 
+UNDER = ("state_dict", "model_state_dict", "model_state", "model", "network", "net", "weights", "checkpoint")
+"""Keys under which checkpoints keep their table of tensors; the first that one has counts, in any nesting."""
+
+
+def table_of_tensors(content: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return the table below `UNDER`; where it holds tables by name (student and teacher), one with dotted names."""
+    table = content
+    for _ in UNDER:
+        table = next((table[key] for key in UNDER if isinstance(table.get(key), Mapping)), table)
+    tables = {name: one for name, one in table.items() if isinstance(one, Mapping) and all(map(is_plain, one.values()))}
+    if any(tables.values()):
+        return {f"{name}.{key}": tensor for name, one in tables.items() for key, tensor in one.items()}
+    return {str(name): value for name, value in table.items()}
+
+
+def is_plain(value: Any) -> bool:
+    """Return whether a value is a tensor of numbers in memory: neither sparse, nor quantised, nor complex."""
+    return (
+        isinstance(value, torch.Tensor)
+        and value.layout == torch.strided
+        and value.device.type == "cpu"
+        and not value.is_quantized
+        and not value.is_complex()
+    )
+
+
+def shown(value: Any) -> str:
+    """Return a value of a pickle for a message."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # of a whole number of thousands of digits
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
 def first_keys(content: Mapping[Any, Any] | list[str], most: int = 5) -> str:
     """Join the first keys of a table, for a message."""
-    keys = [str(key) for key in content]
+    keys = [key if isinstance(key, str) else shown(key) for key in content]
     return ", ".join(keys[:most]) + (f" and {len(keys) - most} more" if len(keys) > most else "") if keys else "nothing"
 
 

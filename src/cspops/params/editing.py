@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from itertools import takewhile
 from typing import Any
 
+from cspops.params.yaml_text import NotReadable, compose, read_yaml
+
 
 def with_value(text: str, path: tuple[str | int, ...], value: str | int | float | bool | None) -> str:
     """Return the text with the scalar at ``path`` replaced; KeyError when nothing, or no scalar, is there.
@@ -14,7 +16,7 @@ def with_value(text: str, path: tuple[str | int, ...], value: str | int | float 
     """
     from ruamel.yaml.nodes import ScalarNode
 
-    _, node = _key_and_value(_root(text), path)
+    _, node = _key_and_value(compose(text), path)
     if (
         not isinstance(node, ScalarNode)
         or node.start_mark.line != node.end_mark.line
@@ -38,7 +40,7 @@ def with_section(text: str, path: tuple[str, ...], whole: str) -> str:
     """
     from ruamel.yaml.nodes import MappingNode
 
-    root, of_whole = _root(text), _root(whole)
+    root, of_whole = compose(text), compose(whole)
     if _key_and_value(root, path)[1] is not None:
         return text
     _, neighbours = _key_and_value(root, path[:-1])
@@ -52,7 +54,7 @@ def with_section(text: str, path: tuple[str, ...], whole: str) -> str:
 
 def without_sections(text: str, paths: Iterable[tuple[str, ...]]) -> str:
     """Return the text without the sections at these paths, comments included."""
-    root, lines = _root(text), text.splitlines(keepends=True)
+    root, lines = compose(text), text.splitlines(keepends=True)
     gone = {number for path in paths for number in _lines_of(_key_and_value(root, path)[0].start_mark, lines)}
     return "".join(line for number, line in enumerate(lines) if number not in gone)
 
@@ -61,12 +63,6 @@ def _lines_of(key: Any, lines: Sequence[str]) -> range:
     """Return the line of a key and the deeper ones that follow."""
     deeper = takewhile(lambda line: line.startswith(" " * (key.column + 1)), lines[key.line + 1 :])
     return range(key.line, key.line + 1 + len(list(deeper)))
-
-
-def _root(text: str) -> Any:
-    from ruamel.yaml import YAML
-
-    return YAML(typ="safe", pure=True).compose(text)
 
 
 def _key_and_value(node: Any, path: tuple[str | int, ...]) -> tuple[Any, Any]:
@@ -86,16 +82,13 @@ def _key_and_value(node: Any, path: tuple[str | int, ...]) -> tuple[Any, Any]:
 
 def _scalar(value: str | int | float | bool | None) -> str:
     """Return how a value is written: plain where YAML reads it back as it is, within braces too, else in double quotes."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
     if not isinstance(value, str):
         return json.dumps(value)
     try:
-        block, flow = (YAML(typ="safe", pure=True).load(f"{text} # comment") for text in (f"key: {value}", f"{{key: {value}}}"))
+        block, flow = (read_yaml(f"{text} # comment") for text in (f"key: {value}", f"{{key: {value}}}"))
         if block == flow == {"key": value}:
             return value
-    except YAMLError:
+    except NotReadable:
         pass
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
     return '"' + "".join(one if one.isprintable() else f"\\U{ord(one):08x}" for one in escaped) + '"'

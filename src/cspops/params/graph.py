@@ -155,6 +155,15 @@ def recorded(params: Params, stage: str) -> dict[str, Any]:
     }
 
 
+class StageRecord(BaseModel):
+    """What the stage.json of a stage's folder holds, among others."""
+
+    params: dict[str, Any]
+    """As `recorded` returned them."""
+    files: dict[str, str]
+    """The sha256 of each file of the folder, by name."""
+
+
 def resolved(params: Params, path: str) -> str:
     """Return the path with the names in place of `${...}`."""
     return re.sub(r"\$\{([^}]+)\}", lambda match: str(value_at(params, match[1])), path)

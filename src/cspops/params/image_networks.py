@@ -4,21 +4,47 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from cspops.params.section import Count, NameIn, NotNegative, Positive, Possible, Section, Share, Width
+from cspops.params.section import (
+    FEW,
+    MOST_ROWS,
+    Batch,
+    Count,
+    Decay,
+    Factor,
+    Km,
+    Metres,
+    NameIn,
+    PartialShare,
+    Patience,
+    Possible,
+    Rate,
+    Ridge,
+    Section,
+    Share,
+    Steps,
+    Temperature,
+    Weight,
+    Width,
+)
+
+Contrasted = Annotated[int, Field(ge=8, le=MOST_ROWS)]
+"""Rows of a batch whose images are told apart from one another."""
+LeastScale = Annotated[float, Field(ge=1e-3, le=1)]
+"""Of an image's area in a crop."""
 
 
 class Moco(Section):
     epochs: Count
-    batch_size: Annotated[int, Field(ge=8)]
-    learning_rate: Positive
-    weight_decay: NotNegative
-    momentum: Annotated[float, Field(ge=0, lt=1)]
-    temperature: Positive
-    queue: Count
-    dim: Count
-    norm_groups: Count
-    min_scale: Annotated[float, Field(gt=0, le=1)]
-    colour_jitter: Annotated[float, Field(ge=0, lt=1)]
+    batch_size: Contrasted
+    learning_rate: Rate
+    weight_decay: Decay
+    momentum: PartialShare
+    temperature: Temperature
+    queue: Annotated[int, Field(ge=1, le=2**24)]
+    dim: Width
+    norm_groups: Annotated[int, Field(ge=1, le=MOST_ROWS)]
+    min_scale: LeastScale
+    colour_jitter: PartialShare
     grey: Share
     blur: Share
     turns: bool
@@ -27,28 +53,28 @@ class Moco(Section):
 class GeoSsl(Moco):
     geo: bool
     temporal: bool
-    place_metres: Positive | None
-    weight_geo: NotNegative
-    clusters: Annotated[int, Field(ge=2)] | None
+    place_metres: Metres | None
+    weight_geo: Weight
+    clusters: Annotated[int, Field(ge=2, le=10**6)] | None
     space: Literal["sphere", "degrees"]
 
 
 class Seco(Moco):
-    place_metres: Positive | None
+    place_metres: Metres | None
     least_share: Share
 
 
 class Tile2Vec(Section):
     epochs: Count
-    batch_size: Annotated[int, Field(ge=8)]
-    learning_rate: Positive
-    margin: Positive
-    l2: NotNegative
+    batch_size: Contrasted
+    learning_rate: Rate
+    margin: Factor
+    l2: Weight
     mode: Literal["catalogue", "tiles"]
-    neighbour_km: Positive | None
-    distant_km: Positive | None
-    min_scale: Annotated[float, Field(gt=0, le=1)]
-    tile_px: Annotated[int, Field(ge=4)]
+    neighbour_km: Km | None
+    distant_km: Km | None
+    min_scale: LeastScale
+    tile_px: Annotated[int, Field(ge=4, le=4096)]
     neighbourhood_px: Count
     same_image: bool
     raster: Annotated[str, Field(pattern=r"^file:.+$")] | None
@@ -63,14 +89,14 @@ class Tile2Vec(Section):
 
 class Geokr(Section):
     epochs: Count
-    batch_size: Annotated[int, Field(ge=8)]
-    learning_rate: Positive
+    batch_size: Contrasted
+    learning_rate: Rate
     reduction: Literal["entries", "rows"]
-    momentum: Annotated[float, Field(ge=0, lt=1)]
-    teacher_update_every: Count
+    momentum: PartialShare
+    teacher_update_every: Steps
     raster: Annotated[str, Field(pattern=r"^(climate_zones|file:.+)$")]
-    side_km: Positive
-    colour_jitter: Annotated[float, Field(ge=0, lt=1)]
+    side_km: Km
+    colour_jitter: PartialShare
     turns: bool
 
 
@@ -96,27 +122,27 @@ class PretrainImg(Section):
 
 
 class LinearProbe(Section):
-    l2: tuple[Positive, ...] = Field(min_length=1)
+    l2: tuple[Ridge, ...] = Field(min_length=1, max_length=FEW)
     max_iterations: Count
 
 
 class Full(Section):
     head: Literal["linear", "mlp"]
-    probe_l2: tuple[Positive, ...]
+    probe_l2: tuple[Ridge, ...] = Field(max_length=FEW)
     hidden: Width
     epochs: Count
-    batch_size: Annotated[int, Field(ge=2)]
+    batch_size: Batch
     batch_norm: Literal["frozen", "trained"]
-    learning_rate: Positive
-    weight_decay: NotNegative
+    learning_rate: Rate
+    weight_decay: Decay
     layer_decay: Annotated[float, Field(gt=0, le=1)]
-    warm_up: Annotated[float, Field(ge=0, lt=1)]
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
-    ema: Annotated[float, Field(ge=0, lt=1)]
-    accumulation: Count
-    patience: Annotated[int, Field(ge=0)]
-    min_scale: Annotated[float, Field(gt=0, le=1)]
-    colour_jitter: Annotated[float, Field(ge=0, lt=1)]
+    warm_up: PartialShare
+    label_smoothing: PartialShare
+    ema: PartialShare
+    accumulation: Annotated[int, Field(ge=1, le=MOST_ROWS)]
+    patience: Patience
+    min_scale: LeastScale
+    colour_jitter: PartialShare
     grey: Share
     blur: Share
     turns: bool

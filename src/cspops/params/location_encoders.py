@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from cspops.params.section import NameIn, Positive, Possible, Scale, Section, Width
+from cspops.params.section import FEW, Factor, NameIn, PartialShare, Possible, Scale, Section, Width
 
 Degrees = Annotated[float, Field(ge=1e-6, le=360)]
 
@@ -38,7 +38,7 @@ class RbfEncoding(Section):
 
 class RffEncoding(Section):
     features: Width
-    variance: Positive
+    variance: Factor
 
 
 class ScalesEncoding(Section):
@@ -75,7 +75,7 @@ class SphericalHarmonicsEncoding(Section):
 
 class EqualEarthRffEncoding(Section):
     features: Width
-    sigmas: tuple[Positive, ...] = Field(min_length=1)
+    sigmas: tuple[Factor, ...] = Field(min_length=1, max_length=FEW)
 
     @model_validator(mode="after")
     def _distinct(self) -> "EqualEarthRffEncoding":
@@ -107,22 +107,22 @@ class FfnNetwork(Section):
     hidden_layers: Annotated[int, Field(ge=0, le=16)]
     hidden: Width
     activation: Literal["relu", "leaky_relu", "gelu", "sigmoid", "tanh"]
-    dropout: Annotated[float, Field(ge=0, lt=1)]
+    dropout: PartialShare
     layer_norm: bool
     output_activation: bool
 
 
 class ResidualNetwork(Section):
     layers: Annotated[int, Field(ge=0, le=64)]
-    dropout: Annotated[float, Field(ge=0, lt=1)]
+    dropout: PartialShare
 
 
 class SirenNetwork(Section):
     hidden_layers: Annotated[int, Field(ge=1, le=16)]
     hidden: Width
-    w0: Positive
-    w0_hidden: Positive
-    dropout: Annotated[float, Field(ge=0, lt=1)]
+    w0: Factor
+    w0_hidden: Factor
+    dropout: PartialShare
 
 
 class Networks(Section):

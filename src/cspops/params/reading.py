@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
+from itertools import islice
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,9 +14,15 @@ from cspops.errors import ParamsError, nearest
 from cspops.params.graph import CHOICES, value_at
 from cspops.params.section import Section
 from cspops.params.sections import Params
+from cspops.params.yaml_text import NotReadable, read_yaml, shortened
 
 TEMPLATE = files("cspops").joinpath("template", "params.yaml")
 """The whole of params.yaml, as it comes with the package: every section of every catalogue."""
+
+
+RESTORE = "fix params.yaml, or git restore params.yaml"
+MOST = 20
+"""Problems that are listed."""
 
 
 def load(file: Path) -> Params:
@@ -27,22 +34,16 @@ def load(file: Path) -> Params:
     except IsADirectoryError:
         raise ParamsError(f"{file} is a folder", hint="git restore params.yaml") from None
     except UnicodeDecodeError as error:
-        raise ParamsError(f"{file} is not YAML: {error}", hint="git restore params.yaml") from None
+        raise ParamsError(f"{file} cannot be read: it is not UTF-8 text ({error.reason})", hint=RESTORE) from None
     return parse(text, file)
 
 
 def parse(text: str, file: Path) -> Params:
     """Check the text of a params.yaml, such as another revision's; ``file`` is what errors call it."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
     try:
-        raw = YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        line = f" (line {where.line + 1})" if where else ""
-        problem = " ".join(str(getattr(error, "problem", None) or error).split())
-        raise ParamsError(f"{file} is not YAML{line}: {problem}", hint="fix params.yaml, or git restore params.yaml") from None
+        raw = read_yaml(text)
+    except NotReadable as error:
+        raise ParamsError(f"{file} cannot be read{error}", hint=RESTORE) from None
     if not isinstance(raw, Mapping):
         raise ParamsError(f"{file} holds no keys", hint="git restore params.yaml")
     return checked(raw, file)
@@ -52,13 +53,11 @@ def checked(raw: Mapping[str, Any], file: Path) -> Params:
     """Check plain values and return them as params; ParamsError lists everything that is wrong with them."""
     try:
         params = Params.model_validate(_tuples(raw))
-    except RecursionError:
-        raise ParamsError(
-            f"{file} refers to itself: an alias (*) inside its own anchor (&)", hint="git restore params.yaml"
-        ) from None
     except ValidationError as error:
-        lines = [f"{file.name}: {line}" for line in _explain(error)]
-        raise ParamsError("\n".join(lines), hint="fix params.yaml, or git restore params.yaml") from None
+        lines = [f"{file.name}: {line}" for line in islice(_explain(error), MOST + 1)]
+        if len(lines) > MOST:
+            lines[MOST] = f"{file.name}: and more that is wrong"
+        raise ParamsError("\n".join(lines), hint=RESTORE) from None
     chosen = {f"{path}.{value_at(params, key)}": key for path, key in CHOICES.items()}
     missing = [
         f"{file.name}: {section}: the section is missing; {key} is {value_at(params, key)}"
@@ -138,8 +137,7 @@ def _inside(path: tuple[int | str, ...], problems: Sequence[ErrorDetails]) -> bo
 
 
 def _short(value: Any) -> str:
-    text = repr(value) if isinstance(value, str) else str(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return shortened(repr(value) if isinstance(value, str) else str(value))
 
 
 def _keys_at(path: tuple[int | str, ...]) -> list[str]:

@@ -6,19 +6,43 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import CoreSchema, core_schema
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
+PartialShare = Annotated[float, Field(ge=0, lt=1)]
+"""A share that leaves something: of dropout, momentum, label smoothing."""
+Rate = Annotated[float, Field(gt=0, le=1e3)]
+"""A learning rate."""
+Decay = Annotated[float, Field(ge=0, le=1e3)]
+"""A weight decay."""
+Temperature = Annotated[float, Field(ge=1e-4, le=1e4)]
+"""It divides cosines, whose exponentials stay within float32."""
+Weight = Annotated[float, Field(ge=0, le=1e6)]
+"""Of a term in a sum of losses."""
+Factor = Annotated[float, Field(ge=1e-6, le=1e6)]
+"""A positive number that multiplies or divides others."""
+Ridge = Annotated[float, Field(ge=1e-12, le=1e6)]
+"""A weight of squared weights (l2)."""
+Count = Annotated[int, Field(ge=1, le=10**6)]
+"""Of epochs, rounds, rows."""
+Steps = Annotated[int, Field(ge=1, le=10**9)]
+"""Of an optimizer."""
+Patience = Annotated[int, Field(ge=0, le=10**6)]
+MOST_ROWS = 2**20
+"""In a batch."""
+Batch = Annotated[int, Field(ge=2, le=MOST_ROWS)]
 Width = Annotated[int, Field(ge=1, le=65536)]
 """Of a layer, an embedding or an encoding: no larger one is meant, and memory would end first."""
 Scale = Annotated[float, Field(ge=1e-9, le=1e9)]
 """A length that divides coordinates: float64 phases mean something within this range."""
+Km = Annotated[float, Field(ge=1e-6, le=40075)]
+"""No distance on Earth is longer than the equator."""
+Metres = Annotated[float, Field(ge=1e-3, le=40075e3)]
+FEW = 100
+"""The longest list of values to choose among."""
 
 
 class Section(BaseModel):
     """A part of params.yaml, frozen, strict about keys and kinds: `epochs: "3"`, `epochs: true`, `epochs: 2.5` are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, serialize_by_alias=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, serialize_by_alias=True, allow_inf_nan=False)
 
     @classmethod
     def fields_by_key(cls) -> dict[str, str]:

@@ -7,7 +7,23 @@ from pydantic import AfterValidator, Field, model_validator
 
 from cspops.params.image_networks import FinetuneImg, PretrainImg
 from cspops.params.location_encoders import Encodings, LocationEncoderSection, Networks
-from cspops.params.section import Count, NameIn, NotNegative, Positive, Possible, Section, Share
+from cspops.params.section import (
+    FEW,
+    MOST_ROWS,
+    Batch,
+    Count,
+    Factor,
+    NameIn,
+    PartialShare,
+    Patience,
+    Possible,
+    Rate,
+    Section,
+    Share,
+    Steps,
+    Temperature,
+    Weight,
+)
 
 # --- dataset -----------------------------------------------------------------------------------------------------
 
@@ -19,14 +35,14 @@ class BlueMarble(Section):
     test: Count
     spatial_val: Count
     spatial_test: Count
-    tile_km: Annotated[float, Field(gt=0, le=2000)]
+    tile_km: Annotated[float, Field(ge=0.01, le=2000)]
     tile_px: Annotated[int, Field(ge=8, le=512)]
     lat_min: Annotated[float, Field(ge=-85, le=85)]
     lat_max: Annotated[float, Field(ge=-85, le=85)]
     block_degrees: Annotated[float, Field(ge=0.1, le=60)]
-    block_share: Annotated[float, Field(gt=0, lt=0.5)]
+    block_share: Annotated[float, Field(ge=1e-4, lt=0.5)]
     buffer_km: Annotated[float, Field(ge=0, le=5000)]
-    min_zone_points: Annotated[int, Field(ge=0)]
+    min_zone_points: Annotated[int, Field(ge=0, le=10**6)]
 
     @model_validator(mode="after")
     def _belt(self) -> "BlueMarble":
@@ -48,18 +64,23 @@ class Columns(Section):
     split: str | None
 
 
+PixelValue = Annotated[float, Field(ge=-1e12, le=1e12)]
+LEAST_RANGE = 1e-9
+"""Of pixel values, white above black."""
+
+
 class ImageReading(Section):
     """How images of more than 8 bits or other than three bands become RGB."""
 
     bands: tuple[Annotated[int, Field(ge=1, le=10000)], ...] | None
-    black: Annotated[float, Field(allow_inf_nan=False)]
-    white: Annotated[float, Field(allow_inf_nan=False)] | None
+    black: PixelValue
+    white: PixelValue | None
 
     @model_validator(mode="after")
     def _range(self) -> "ImageReading":
         if self.bands is not None and len(self.bands) not in (1, 3):
             raise ValueError(f"bands {list(self.bands)} must be three (red, green, blue), or one (grey), or null")
-        if self.white is not None and self.white <= self.black:
+        if self.white is not None and self.white < self.black + LEAST_RANGE:
             raise ValueError(f"white {self.white:g} must be above black {self.black:g}")
         return self
 
@@ -117,7 +138,7 @@ class Sources(Section):
 
 class Dataset(Sources):
     source: Annotated[str, NameIn(Sources)]
-    min_class_size: Count
+    min_class_size: Annotated[int, Field(ge=1, le=10**9)]
     max_rejected: Share
     bad_position: Literal["set_aside", "without_position"]
     duplicate_images: Literal["set_aside", "keep"]
@@ -125,7 +146,7 @@ class Dataset(Sources):
 
 
 class Split(Section):
-    label_ratios: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(min_length=1)
+    label_ratios: tuple[Annotated[float, Field(ge=1e-6, le=1)], ...] = Field(min_length=1, max_length=FEW)
     method: Literal["official", "random"]
     unit: Literal["observation", "location_id"]
     val: Annotated[float, Field(gt=0, lt=1)]
@@ -153,14 +174,17 @@ def _some_weights(value: str) -> str:
     raise ValueError(f"{value!r} is not one of random, pretrained, file:PATH")
 
 
+Interpolation = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
+
+
 class ImageEncoder(Section):
     """The image network; null is what the model was made for, see `models.image_architectures`."""
 
     model: Annotated[str, Field(pattern=r"^(timm|torchvision):.+")]
     weights: Annotated[str, AfterValidator(_some_weights)]
     px: Annotated[int, Field(ge=8, le=1024)] | None
-    crop: Annotated[float, Field(gt=0, le=1)] | None
-    interpolation: Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"] | None
+    crop: Annotated[float, Field(ge=0.01, le=1)] | None
+    interpolation: Interpolation | None
 
 
 # --- losses ------------------------------------------------------------------------------------------------------
@@ -172,12 +196,12 @@ class McLoss(Section):
     terms: Terms
     symmetric: bool
     learn_temperature: bool
-    tau_batch: Positive
-    tau_locations: Positive
-    tau_dropout: Positive
-    weight_locations: NotNegative
-    weight_dropout: NotNegative
-    learning_rate: Positive
+    tau_batch: Temperature
+    tau_locations: Temperature
+    tau_dropout: Temperature
+    weight_locations: Weight
+    weight_dropout: Weight
+    learning_rate: Rate
 
     @model_validator(mode="after")
     def _learned(self) -> "McLoss":
@@ -189,13 +213,13 @@ class McLoss(Section):
 
 class NceLoss(Section):
     terms: Terms
-    weight_locations: NotNegative
-    weight_dropout: NotNegative
-    learning_rate: Positive
+    weight_locations: Weight
+    weight_dropout: Weight
+    learning_rate: Rate
 
 
 class MseLoss(Section):
-    learning_rate: Positive
+    learning_rate: Rate
 
 
 class NoLoss(Section):
@@ -220,25 +244,25 @@ Negatives = Literal["sphere", "planar_disk", "ne_quadrant", "land", "data"]
 
 class Pretrain(Section):
     epochs: Count
-    batch_size: Annotated[int, Field(ge=2)]
+    batch_size: Batch
     negative_locations: Annotated[int, Field(ge=1, le=4096)]
     negatives: Negatives
 
 
 class PresenceAbsence(Section):
-    beta: Positive
+    beta: Factor
 
 
 class PresenceAbsenceReleased(Section):
-    weight_background: NotNegative
+    weight_background: Weight
 
 
 class CrossEntropy(Section):
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    label_smoothing: PartialShare
 
 
 class Focal(Section):
-    gamma: NotNegative
+    gamma: Annotated[float, Field(ge=0, le=100)]
 
 
 FinetuneLoss = PresenceAbsence | PresenceAbsenceReleased | CrossEntropy | Focal
@@ -252,16 +276,16 @@ class FinetuneLosses(Section):
 
 
 class FinetuneLoc(Section):
-    steps: Count
+    steps: Steps
     loss: Annotated[str, NameIn(FinetuneLosses)]
     negatives: Negatives
-    batch_size: Count
-    learning_rate: Positive
+    batch_size: Annotated[int, Field(ge=1, le=MOST_ROWS)]
+    learning_rate: Rate
     encoder_rate: Annotated[float, Field(gt=0, le=1)]
     schedule: Literal["cosine", "exponential"]
     last_rate: Share
-    patience: Annotated[int, Field(ge=0)]
-    check_every: Count
+    patience: Patience
+    check_every: Steps
 
     @model_validator(mode="after")
     def _decay(self) -> "FinetuneLoc":
@@ -276,11 +300,11 @@ class FinetuneLoc(Section):
 
 
 class Priors(Section):
-    pseudo_count: Annotated[float, Field(ge=1e-6, allow_inf_nan=False)]
-    histogram: tuple[Annotated[float, Field(ge=0.1, le=180)], ...] = Field(min_length=1)
-    knn: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = Field(min_length=1)
-    distance_knn: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = Field(min_length=1)
-    kde: tuple[Annotated[float, Field(ge=1, le=20000)], ...] = Field(min_length=1)
+    pseudo_count: Annotated[float, Field(ge=1e-6, le=1e9)]
+    histogram: tuple[Annotated[float, Field(ge=0.1, le=180)], ...] = Field(min_length=1, max_length=FEW)
+    knn: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = Field(min_length=1, max_length=FEW)
+    distance_knn: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = Field(min_length=1, max_length=FEW)
+    kde: tuple[Annotated[float, Field(ge=1, le=20000)], ...] = Field(min_length=1, max_length=FEW)
 
 
 class Evaluate(Section):
@@ -296,8 +320,8 @@ class Report(Section):
 class Params(Section):
     """The whole of params.yaml."""
 
-    seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = Field(min_length=1)
-    seed: Annotated[int, Field(ge=0)]
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = Field(min_length=1, max_length=1000)
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
     loss: Annotated[str, NameIn(Losses)]
     location_encoder: LocationEncoderSection
     pretrain: Pretrain

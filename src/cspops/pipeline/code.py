@@ -21,11 +21,11 @@ from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from cspops.errors import DataError, EnvironmentProblem
 from cspops.files import sha256_of, write_whole
 from cspops.params import VIEWS
+from cspops.params.yaml_text import NotReadable, read_yaml
 from cspops.pipeline import paths
 
 FILE = Path("cspops.lock")
@@ -221,18 +221,15 @@ def noted() -> dict[str, str]:
 
 def written() -> Code:
     """Read cspops.lock of the working folder; raise a DataError where it is missing or broken."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
     try:
-        raw: Any = YAML(typ="safe", pure=True).load(FILE.read_text(encoding="utf-8"))
+        raw = read_yaml(FILE.read_text(encoding="utf-8"))
         code = Code(raw["cspops"], raw["graph"], dict(raw["stages"]))
         whole = all(isinstance(value, str) for value in (code.version, code.graph, *code.stages.values()))
     except FileNotFoundError:
         raise DataError(
             f"{FILE} is missing: this folder is no project of `cspops init`", hint="cspops init DIR makes one"
         ) from None
-    except (YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError):
+    except (NotReadable, OSError, KeyError, TypeError, ValueError):
         whole = False
     if not whole:
         raise DataError(f"{FILE} is broken", hint=f"git restore {FILE}")

@@ -9,9 +9,9 @@ from cspops.data.catalogue import read_images, read_observations
 from cspops.data.features import FeatureFile
 from cspops.data.given_features import GIVEN, GivenFeatures, read_given
 from cspops.errors import CspopsError, DataError
-from cspops.models.backbones import rebuild_image_network
-from cspops.models.checkpoint import Config, load_config, load_weights
+from cspops.models.checkpoint import load_config
 from cspops.models.image_features import image_features
+from cspops.models.loading import load_image_network
 from cspops.pipeline.pieces import Shards
 from cspops.pixels.decoding import squares
 from cspops.pixels.reading import image_root
@@ -20,6 +20,8 @@ from cspops.pixels.workers import Workers
 from cspops.site import Site
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from cspops.params.graph import FeaturizeView
 
 log = logging.getLogger(__name__)
@@ -34,28 +36,24 @@ def run(view: "FeaturizeView", site: Site) -> None:
     """Write features.npy and features.json; a killed run continues at the shard it was at."""
     download, pretrain_img = site.inputs["download"], site.inputs["pretrain-img"]
     given = read_given(download, image_root(read_reading(download), raw=site.raw, data_root=site.host.data_root))
-    config = load_config(pretrain_img, remake=REMAKE)
-    if (given is not None) != (config["model"] == GIVEN):
+    if (given is not None) != (load_config(pretrain_img, remake=REMAKE).get("model") == GIVEN):
         raise DataError(f"{pretrain_img / 'config.json'} was made for another data set", hint=REMAKE)
     obs_id = read_observations(download).obs_id
     if given is not None:
         copy(given, obs_id, site)
     else:
-        compute(config, obs_id, site)
+        compute(obs_id, site)
     for name in ("features.npy", "features.json"):
         shutil.copyfile(site.scratch / name, site.out / name)
 
 
-def compute(config: Config, obs_id: Sequence[str], site: Site) -> None:
+def compute(obs_id: Sequence[str], site: Site) -> None:
     """Run the network over all images, which are decoded at the same time."""
     download, pretrain_img = site.inputs["download"], site.inputs["pretrain-img"]
     reading = read_reading(download)
-    network = rebuild_image_network(config)
-    load_weights(pretrain_img, network, remake=REMAKE)
     device = site.host.torch_device()
-    network.to(device).eval()
-    features = FeatureFile(site.scratch).create(obs_id, network.dim)
-    shards = Shards(site.scratch, len(obs_id), SHARD)
+    network = load_image_network(pretrain_img, remake=REMAKE).to(device).eval()
+    features, shards = _begun(obs_id, network.dim, site)
     blocks = ((rows, read_images(download, rows)) for rows in shards.left())
     root = image_root(reading, raw=site.raw, data_root=site.host.data_root)
     about = {name: network.config[name] for name in ("px", "crop", "interpolation")}
@@ -79,10 +77,19 @@ def compute(config: Config, obs_id: Sequence[str], site: Site) -> None:
 
 def copy(given: GivenFeatures, obs_id: Sequence[str], site: Site) -> None:
     """Copy the features that the data set comes with."""
-    features = FeatureFile(site.scratch).create(obs_id, given.width)
-    shards = Shards(site.scratch, len(obs_id), SHARD)
+    features, shards = _begun(obs_id, given.width, site)
     for rows in shards.left():
         features[rows.start : rows.stop] = given.block(rows)
         features.flush()
         shards.finish(rows)
         log.info(f"featurize: {rows.stop} of {len(obs_id)} rows of given features")
+
+
+def _begun(obs_id: Sequence[str], width: int, site: Site) -> "tuple[np.memmap, Shards]":
+    """Return the matrix as a killed run left it, or a new one, and which of its shards are done."""
+    file, shards = FeatureFile(site.scratch), Shards(site.scratch, len(obs_id), SHARD)
+    features = file.begun(obs_id, width)
+    if features is None:
+        shards.forget()
+        features = file.create(obs_id, width)
+    return features, shards

@@ -13,9 +13,9 @@ from cspops.data.features import FeatureFile
 from cspops.data.given_features import GIVEN
 from cspops.data.splits import read_few_shot, read_roles
 from cspops.errors import DataError
-from cspops.models.backbones import rebuild_image_network
-from cspops.models.checkpoint import load_config, load_weights, save_model
+from cspops.models.checkpoint import load_config, save_model
 from cspops.models.heads import LinearProbe, Standardise
+from cspops.models.loading import load_image_network
 from cspops.params.image_networks import Full
 from cspops.pipeline.pixels import Squares, decoded, on_device
 from cspops.shapes import Bool, Tensor
@@ -75,7 +75,7 @@ def fine_tuned(
         EnvironmentProblem: the disk has no room for the pixels.
     """
     split, config = site.inputs["split"], load_config(site.inputs["pretrain-img"], remake=REMAKE)
-    if config["model"] == GIVEN:
+    if config.get("model") == GIVEN:
         raise DataError(
             "the data set comes with image features and no images: finetune_img.mode: full has no network to fine-tune",
             hint="set finetune_img.mode: linear_probe in params.yaml",
@@ -141,8 +141,7 @@ def fine_tuned(
 
 def train_piece(piece: Piece, processes: Processes, device: torch.device) -> None:
     """Train; the first process writes head, network, curve and the features of the judged rows."""
-    network = rebuild_image_network(load_config(piece.network, remake=REMAKE))
-    load_weights(piece.network, network, remake=REMAKE)
+    network = load_image_network(piece.network, remake=REMAKE)
     pixels = on_device(torch.from_numpy(np.lib.format.open_memmap(piece.pixels, mode="r+")), device)
 
     def place(rows: np.ndarray) -> Tensor:

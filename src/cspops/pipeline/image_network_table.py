@@ -134,13 +134,28 @@ def _piece(row: ImageRow, probes: Probes, seed: int, *, again: bool) -> Probed:
     if again:
         file.unlink(missing_ok=True)
         shutil.rmtree(training, ignore_errors=True)
+    if (kept := _kept_piece(file)) is not None:
+        return kept
+    log.info(f"{COMMAND}: {row.name}, seed {seed}")
+    piece = probes.piece(row, seed, Resume(training))
+    write_whole(file, json.dumps(piece, indent=1) + "\n")
+    shutil.rmtree(training, ignore_errors=True)
+    return piece
+
+
+def _kept_piece(file: Path) -> Probed | None:
+    """Return a piece as it was written; None, with a warning where there is one that cannot be read."""
     if not file.exists():
-        log.info(f"{COMMAND}: {row.name}, seed {seed}")
-        piece = probes.piece(row, seed, Resume(training))
-        write_whole(file, json.dumps(piece, indent=1) + "\n")
-        shutil.rmtree(training, ignore_errors=True)
-    out: Probed = json.loads(file.read_text())
-    return out
+        return None
+    try:
+        piece: Probed = json.loads(file.read_bytes())
+        numbers = [piece["dim"], *(number for by_role in piece["scores"].values() for number in by_role.values())]
+        if all(isinstance(number, int | float) for number in numbers) and all(map(str, piece["facts"].items())):
+            return piece
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        pass
+    log.warning(f"{file} cannot be read: it is computed anew")
+    return None
 
 
 def _document(params: Params, probes: Probes, seeds: Sequence[int], rows: list[Network]) -> NetworksDocument:
@@ -195,7 +210,7 @@ def _kept(params: Params) -> list[Network]:
         whole = [one for one in rows if isinstance(one["key"], str) and ("refused" in one or one["scores"].keys())]
         for one in whole:
             ImageRow.of(one)
-    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return []
     return whole
 

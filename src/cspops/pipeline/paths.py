@@ -4,22 +4,28 @@ Every stage writes one folder `artifacts/STAGE/` (some of them files under `repo
 place and renamed when it is complete; its `stage.json` records the params it was made with and the sha256 of each file.
 """
 
+import errno
 import hashlib
 import json
+import logging
 import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
+from cspops import numerics
+from cspops.artefacts import json_as
 from cspops.errors import DataError, EnvironmentProblem
 from cspops.files import replaced, sha256_of
 from cspops.params import VIEWS, Params, recorded
-from cspops.params.graph import NEEDS
+from cspops.params.graph import NEEDS, StageRecord
+
+log = logging.getLogger(__name__)
 
 RAW = Path("data")
 ARTIFACTS = Path("artifacts")
@@ -45,13 +51,10 @@ def require(stage: str, params: Params) -> dict[str, Path]:
     for upstream in _all_upstream(stage):
         folder = folder_of(upstream)
         command = f"dvc repro {upstream}"
-        try:
-            record = json.loads((folder / "stage.json").read_text())
-            made_with, hashes = dict(record["params"]), dict(record["files"])
-        except FileNotFoundError:
-            raise DataError(f"{folder} is missing: {reader} reads it", hint=command) from None
-        except (ValueError, KeyError, TypeError):
-            raise DataError(f"{folder / 'stage.json'} is broken", hint=f"dvc repro -f {upstream}") from None
+        if not (folder / "stage.json").exists():
+            raise DataError(f"{folder} is missing: {reader} reads it", hint=command)
+        record: StageRecord = json_as(folder / "stage.json", StageRecord, remake=f"dvc repro -f {upstream}")
+        made_with, hashes = record.params, record.files
         now = json.loads(json.dumps(recorded(params, upstream)))
         if made_with != now:
             changed = [key for key in sorted(now.keys() | made_with.keys()) if made_with.get(key) != now.get(key)]
@@ -75,8 +78,6 @@ def whole_folder(target: Path, facts: Mapping[str, Any]) -> Iterator[Path]:
 
     ``facts`` and the hashes of its files become its stage.json. After an exception ``target`` is as it was.
     """
-    for left_over in target.parent.glob(f".{target.name}.*"):
-        shutil.rmtree(left_over)
     with replaced(target) as new:
         yield new
         files = sorted(path for path in new.rglob("*") if path.is_file() and "reports" not in path.relative_to(new).parts)
@@ -109,7 +110,10 @@ def scratch(stage: str, params: Params) -> Iterator[Path]:
 
 def input_hashes(stage: str) -> dict[str, dict[str, str]]:
     """Return the sha256 of each file that ``stage`` reads, by stage and name, as recorded by the stages that wrote it."""
-    return {upstream: json.loads((folder_of(upstream) / "stage.json").read_text())["files"] for upstream in NEEDS[stage]}
+    return {
+        upstream: json_as(folder_of(upstream) / "stage.json", StageRecord, remake=f"dvc repro -f {upstream}").files
+        for upstream in NEEDS[stage]
+    }
 
 
 def key_of(values: Any) -> str:
@@ -118,8 +122,8 @@ def key_of(values: Any) -> str:
 
 
 def progress_folder(stage: str, values: Any) -> Path:
-    """Return the folder of a stage's progress that belongs to ``values``, made where it is missing."""
-    folder = _progress() / f"{stage}-{key_of(values)}"
+    """Return the folder of a stage's progress that belongs to ``values`` and the mode of numerics, made where it is missing."""
+    folder = _progress() / f"{stage}-{key_of([values, numerics.portable()])}"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -130,12 +134,31 @@ def alone_in(folder: Path, command: str) -> Iterator[None]:
 
     The lock ends with its process, however that ends.
     """
+    with _locked(folder / ".lock", command):
+        yield
+
+
+@contextmanager
+def alone_at(stage: str) -> Iterator[None]:
+    """Lock what a stage writes while the block runs: the same stage in a second process gets an EnvironmentProblem."""
+    with _locked(_progress() / f"{stage}.lock", stage):
+        yield
+
+
+@contextmanager
+def _locked(file: Path, command: str) -> Iterator[None]:
+    file.parent.mkdir(parents=True, exist_ok=True)
     try:
-        held = FileLock(folder / ".lock").acquire(blocking=False)
+        held: AbstractContextManager[object] = FileLock(file).acquire(blocking=False)
     except Timeout:
         raise EnvironmentProblem(
             f"another cspops {command} is at work on the same data", hint="run it again when the other has ended"
         ) from None
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOTSUP):
+            raise
+        log.debug(f"{file.parent} has no locks: whether another cspops {command} is at work is not known")
+        held = nullcontext()
     with held:
         yield
 

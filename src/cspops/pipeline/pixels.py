@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from cspops.data import arrays
 from cspops.data.catalogue import read_images
 from cspops.errors import EnvironmentProblem
-from cspops.files import whole
 from cspops.pipeline.pieces import Shards
 from cspops.pixels.decoding import squares
 from cspops.pixels.reading import image_root
@@ -60,17 +60,17 @@ def decoded(
     """
     download = site.inputs["download"]
     file, shape = site.scratch / "pixels.npy", (len(rows), square.px, square.px, 3)
-    if not file.exists():
+    shards = Shards(site.scratch, len(rows), SHARD)
+    out = arrays.begun(file, shape, "uint8")
+    if out is None:
         need, free = math.prod(shape), shutil.disk_usage(site.scratch).free
         if need > free:
             raise EnvironmentProblem(
                 f"{len(rows)} {kind} of {square.px} px take {need} bytes, and {site.scratch} has {free} free",
                 hint=f"make room there, or set a smaller image_encoder.px or {otherwise} in params.yaml",
             )
-        with whole(file) as new:
-            np.lib.format.open_memmap(new, mode="w+", dtype=np.uint8, shape=shape).flush()
-    out = np.lib.format.open_memmap(file, mode="r+")
-    shards = Shards(site.scratch, len(rows), SHARD)
+        shards.forget()
+        out = arrays.new(file, shape, "uint8")
     reading = read_reading(download)
     root = image_root(reading, raw=site.raw, data_root=site.host.data_root)
     blocks = (_block(download, rows[shard.start : shard.stop]) for shard in shards.left())

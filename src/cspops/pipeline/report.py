@@ -33,7 +33,7 @@ def run(view: "ReportView", site: Site) -> None:
     (site.reports / "report.md").write_text(page(material), encoding="utf-8")
     (site.reports / "report.html").write_text(html(material, site), encoding="utf-8")
     metrics_text = (site.reports_of_project / "metrics.json").read_bytes()
-    record = RunRecord.of(material.records, code.noted(), metrics_text, numerics.facts(str(site.host.torch_device())))
+    record = RunRecord.of(material.records, code.noted(), metrics_text, numerics.facts(site.host.torch_device()))
     (site.reports / "run.json").write_text(record.text)
 
 

@@ -44,13 +44,14 @@ def run_stage(stage: str) -> None:
     code.require(stage)
     checked = read_params()
     inputs = paths.require(stage, checked)
-    facts = {"stage": stage, "params": params.recorded(checked, stage)}
     host = read_host()
+    facts = {"stage": stage, "params": params.recorded(checked, stage), "numerics": numerics.facts(host.torch_device())}
     log.debug(f"device: {host.device} (CSPOPS_DEVICE)")
     for folder in inputs.values():
         log.debug(f"reads: {folder}")
     module = importlib.import_module(f"cspops.pipeline.{stage.replace('-', '_')}")
-    with paths.scratch(stage, checked) as scratch, paths.whole_folder(paths.folder_of(stage), facts) as out:
-        site = Site(paths.RAW, inputs, paths.REPORTS, out, scratch, host)
-        module.run(params.view(checked, params.VIEWS[stage]), site)
-    paths.publish(paths.folder_of(stage))
+    with paths.alone_at(stage):
+        with paths.scratch(stage, checked) as scratch, paths.whole_folder(paths.folder_of(stage), facts) as out:
+            site = Site(paths.RAW, inputs, paths.REPORTS, out, scratch, host)
+            module.run(params.view(checked, params.VIEWS[stage]), site)
+        paths.publish(paths.folder_of(stage))

@@ -2,9 +2,10 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pyarrow as pa
+from pydantic import BaseModel, Field, model_validator
 
 IMAGE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
 """As Hugging Face datasets has it: bytes, or a path (with /) below the images' root, or both null."""
@@ -33,6 +34,31 @@ class Reading:
     def as_json(self) -> dict[str, Any]:
         """Return plain values for images.json."""
         return asdict(self)
+
+
+Value = Annotated[float, Field(ge=-1e12, le=1e12)]
+
+
+class ReadingFacts(BaseModel):
+    """What a file must hold of a `Reading`; an export has no paths, and so no root and folder."""
+
+    root: Literal["data", "data_root"] = "data"
+    folder: str = ""
+    bands: tuple[Annotated[int, Field(ge=1, le=10000)], ...] | None
+    black: Value
+    white: Value | None
+
+    @model_validator(mode="after")
+    def _colours(self) -> "ReadingFacts":
+        if self.bands is not None and len(self.bands) not in (1, 3):
+            raise ValueError("bands are one or three")
+        if self.white is not None and self.white <= self.black:
+            raise ValueError("white is not above black")
+        return self
+
+    def reading(self) -> Reading:
+        """Return it as the decoder takes it."""
+        return Reading(**self.model_dump())
 
 
 def image_root(reading: Reading, *, raw: Path, data_root: Path) -> Path:

@@ -11,36 +11,33 @@ Whatever is given becomes RGB by one rule each:
 
 import io
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
+from PIL import Image, WebPImagePlugin
 
-from cspops.pixels.bands import by_rasterio, chosen_bands, scaled, top_of
+from cspops.pixels.bands import by_rasterio, chosen_bands, scaled
 from cspops.pixels.reading import Reading
 from cspops.pixels.unreadable import (
-    BITS,
     EMPTY,
     EMPTY_CROP,
+    EXTRA_SAMPLES,
     KIND,
-    NODATA,
     ORIENTATION,
-    SAMPLE_KIND,
-    SAMPLES,
     UnreadableImage,
+    is_tiff,
     read_file,
     reasons,
     refuse_bombs,
     tiff_tags,
 )
 
-FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "PPM", "BMP", "GIF")
-"""What Pillow may take a file for (MPO counts as JPEG): it knows formats that run other programs."""
+FORMATS = ("JPEG", "PNG", "WEBP", "PPM", "BMP", "GIF")
+"""What Pillow may take a file for (MPO counts as JPEG): it knows formats that run other programs. GDAL reads TIFF."""
 
-PLUGINS = (TiffImagePlugin, WebPImagePlugin)
-"""Pillow looks for these two among all that it has, unless they are imported."""
+PLUGINS = (WebPImagePlugin,)
+"""Pillow looks for it among all that it has, unless it is imported."""
 
 INTERPOLATIONS = {
     name: Image.Resampling[name.upper()] for name in ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
@@ -69,7 +66,6 @@ def open_rgb(data: bytes | Path, *, reading: Reading, crop: Box | None = None) -
 
     Raises:
         UnreadableImage: with one of `unreadable.REASONS`.
-        EnvironmentProblem: the image needs rasterio and there is none.
     """
     content = data if isinstance(data, bytes) else read_file(data)
     if not content:
@@ -107,81 +103,46 @@ def square(image: Image.Image, px: int, *, crop: float = 1.0, interpolation: str
 def _rgb(content: bytes, reading: Reading) -> Image.Image:
     tags = tiff_tags(content)
     with reasons(content, tags):
-        image = _opened(content, tags)
-        if image is None:
-            orientation, made = tags.get(ORIENTATION, 1), by_rasterio(content, reading)
-        elif _needs_rasterio(image, reading, tags):
-            orientation, made = _orientation(image), by_rasterio(content, reading)
+        if is_tiff(content):
+            premultiplied = tags.get(EXTRA_SAMPLES) in (1, (1,))
+            orientation, made = tags.get(ORIENTATION, 1), by_rasterio(content, reading, premultiplied=premultiplied)
         else:
-            refuse_bombs(image.width, image.height, len(image.getbands()))
-            image.load()
-            orientation = _orientation(image)  # after `load`, which turns a TIFF and takes its tag away
-            made = _by_pillow(image, reading, tags)
+            image = Image.open(io.BytesIO(content), formats=FORMATS)
+            if _needs_rasterio(image, reading, content):
+                orientation, made = _orientation(image), by_rasterio(content, reading)
+            else:
+                refuse_bombs(image.width, image.height, len(image.getbands()))
+                image.load()
+                orientation, made = _orientation(image), _by_pillow(image, reading)
         return made.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else made
 
 
-def _opened(content: bytes, tags: Mapping[int, Any]) -> Image.Image | None:
-    """Open an image by Pillow; None for a TIFF that it does not take."""
-    if tags.get(SAMPLES, 1) > 4:
-        return None
-    try:
-        return Image.open(io.BytesIO(content), formats=FORMATS)
-    except UnidentifiedImageError:
-        if not tags:
-            raise
-        return None
+def _needs_rasterio(image: Image.Image, reading: Reading, content: bytes) -> bool:
+    """Return whether Pillow would cut colour of 16 bits to 8 where ``reading`` gives it a range of its own."""
+    deep = (image.format == "PNG" and content[24] == 16) or (image.format == "PPM" and content.startswith(b"P6"))
+    return len(image.getbands()) > 1 and deep and (reading.black != 0 or reading.white is not None)
 
 
-def _needs_rasterio(image: Image.Image, reading: Reading, tags: Mapping[int, Any]) -> bool:
-    """Return whether Pillow would leave bands or bits out that ``reading`` asks for."""
-    if reading.bands is not None and tags.get(SAMPLES, 1) > len(image.getbands()):
-        return True
-    decoder, arguments = (
-        (image.tile[0][0], image.tile[0][3]) if isinstance(image, ImageFile.ImageFile) and image.tile else ("", "")
-    )
-    cut = ";16" in str(arguments) or (decoder == "ppm" and str(arguments).isdigit() and int(str(arguments)) > 255)
-    return len(image.getbands()) > 1 and cut and (reading.black != 0 or reading.white is not None)
-
-
-def _by_pillow(image: Image.Image, reading: Reading, tags: Mapping[int, Any]) -> Image.Image:
-    nodata = _number(tags.get(NODATA))
+def _by_pillow(image: Image.Image, reading: Reading) -> Image.Image:
     if image.mode not in _EIGHT_BIT:
         if not image.mode.startswith("I") and image.mode != "F":
             raise UnreadableImage(KIND, f"mode {image.mode}")
         chosen_bands(reading, 1)
-        if nodata is None:
-            nodata = _number(image.info.get("transparency"))
-        return scaled([np.asarray(image)], reading, _top_of_pillow(image, tags), [nodata])
+        top = None if image.mode == "F" else 2**16 - 1  # of PNG, and of PPM, which Pillow stretches to 16 bits
+        return scaled([np.asarray(image)], reading, top, [_number(image.info.get("transparency"))])
     if reading.bands is not None:
         if image.mode not in ("L", "LA", "RGB", "RGBA", "RGBX", "CMYK"):
             image = image.convert("L" if image.mode == "1" else "RGBA" if image.has_transparency_data else "RGB")
         bands = chosen_bands(reading, len(image.getbands()))
         channels = [image.getchannel(band - 1) for band in bands]
-        made = Image.merge("RGB", channels if len(channels) == 3 else channels * 3)
-        void = [np.asarray(channel) == nodata for channel in channels]
-    else:
-        values = np.asarray(image) if nodata is not None else None
-        void = [] if values is None else [values == nodata] if values.ndim == 2 else list(np.moveaxis(values == nodata, -1, 0))
-        if image.has_transparency_data:
-            if image.mode == "La":
-                image = image.convert("LA")
-            colours, made = image.convert("RGBA"), Image.new("RGB", image.size)
-            made.paste(colours, mask=colours.getchannel("A"))
-        else:
-            made = image.convert("RGB")
-    if nodata is not None:
-        made.paste((0, 0, 0), mask=Image.fromarray(np.logical_and.reduce(void)))
+        return Image.merge("RGB", channels if len(channels) == 3 else channels * 3)
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    if image.mode == "La":
+        image = image.convert("LA")
+    colours, made = image.convert("RGBA"), Image.new("RGB", image.size)
+    made.paste(colours, mask=colours.getchannel("A"))
     return made
-
-
-def _top_of_pillow(image: Image.Image, tags: Mapping[int, Any]) -> float | None:
-    """Return the largest value of the kind of a grey image of more than 8 bits."""
-    if image.mode == "F":
-        return None
-    if not tags:  # PNG, and PPM, which Pillow stretches to 16 bits
-        return 2**16 - 1
-    (bits, *_), (kind, *_) = tags.get(BITS, (1,)), tags.get(SAMPLE_KIND, (1,))
-    return top_of(bits, signed=kind == 2)
 
 
 def _orientation(image: Image.Image) -> int:

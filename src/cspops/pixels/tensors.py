@@ -1,39 +1,35 @@
 """From the catalogue's images to pixels for a network."""
 
-import json
 from collections.abc import Iterator
-from dataclasses import fields
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from pydantic import ConfigDict
 
-from cspops.errors import DataError
+from cspops.artefacts import json_as
 from cspops.pixels.decoding import squares
-from cspops.pixels.reading import Reading
+from cspops.pixels.reading import Reading, ReadingFacts
 from cspops.pixels.workers import Map
 from cspops.shapes import Tensor, UInt8
 
 
+class _ReadingOfCatalogue(ReadingFacts):
+    """All fields of a `Reading`, and no other."""
+
+    model_config = ConfigDict(extra="forbid")
+    root: Literal["data", "data_root"]
+    folder: str
+
+
 def read_reading(folder: Path) -> Reading:
     """Read from images.json how the images of the catalogue in ``folder`` are read."""
-    file = folder / "images.json"
-    remake = "dvc repro -f download"
-    try:
-        about: dict[str, Any] = json.loads(file.read_text())
-        names = {field.name for field in fields(Reading)}
-        if about.keys() != names:
-            raise DataError(f"{file} holds {', '.join(sorted(about))}, not {', '.join(sorted(names))}", hint=remake)
-        bands = about["bands"]
-        return Reading(**about | {"bands": None if bands is None else tuple(int(band) for band in bands)})
-    except FileNotFoundError:
-        raise DataError(f"{file} is missing", hint=remake) from None
-    except (ValueError, TypeError, AttributeError):
-        raise DataError(f"{file} is broken", hint=remake) from None
+    facts: ReadingFacts = json_as(folder / "images.json", _ReadingOfCatalogue, remake="dvc repro -f download")
+    return facts.reading()
 
 
 def by_path(folder: Path) -> bool:

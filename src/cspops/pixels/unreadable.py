@@ -5,10 +5,10 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
-from PIL import Image, TiffImagePlugin
+from PIL import Image
 
 from cspops.errors import EnvironmentProblem
 
@@ -20,6 +20,8 @@ DECODED = 24 * 10**8
 """Bytes of the three bands, at most, that are decoded. Pillow keeps colour in 4 bytes per pixel, 1 GB for `PIXELS`, and
 holds it up to three times while it is converted and turned: so one worker process stays below some 6 GB, with what GDAL
 adds."""
+SIDE = 10**7
+"""Pillow keeps a pointer for each row, however short, and turning an image makes rows of its columns."""
 BYTES = 2**30
 
 Image.MAX_IMAGE_PIXELS = PIXELS
@@ -33,7 +35,7 @@ LEADS_OUT = "image path leads out of its folder"
 TOO_LONG = "image file is larger than 1 GiB"
 NO_IMAGE = "not an image that can be read"
 ENDS_EARLY = "image ends before it should"
-TOO_LARGE = "image claims more than 250 million pixels, or as much in many bands"
+TOO_LARGE = "image claims more than 250 million pixels, as much in many bands, or a side of more than 10 million"
 NO_RANGE = (
     "image of 32 bits or fractions a value: dataset.folder.images.black and images.white (or dataset.table's) must be set"
 )
@@ -47,10 +49,9 @@ REASONS = (
     TOO_FEW_BANDS, NO_VALUES, KIND, EMPTY_CROP,
 )  # fmt: skip
 
-BITS, _STARTS, ORIENTATION, SAMPLES, _LENGTHS, _TILE_STARTS, _TILE_LENGTHS, SAMPLE_KIND, NODATA = _TAGS = (
-    258, 273, 274, 277, 279, 324, 325, 339, 42113,
-)  # fmt: skip
-"""Tags of TIFF, the last one GDAL's."""
+ORIENTATION, EXTRA_SAMPLES = 274, 338
+_STARTS, _LENGTHS, _TILE_STARTS, _TILE_LENGTHS = _PLACES = 273, 279, 324, 325
+"""Tags of TIFF; those of places are tuples, even of one."""
 
 
 class UnreadableImage(Exception):
@@ -68,7 +69,7 @@ class UnreadableImage(Exception):
 def refuse_bombs(width: int, height: int, bands: int, *, size: int = 1) -> None:
     """Raise UnreadableImage for what would fill the memory, by the size in its head; values have ``size`` bytes."""
     pixels = width * height
-    if pixels > PIXELS or pixels * bands > VALUES or pixels * min(bands, 3) * size > DECODED:
+    if pixels > PIXELS or max(width, height) > SIDE or pixels * bands > VALUES or pixels * min(bands, 3) * size > DECODED:
         raise UnreadableImage(TOO_LARGE, f"{width} x {height}" + (f" x {bands} bands" if bands > 4 else ""))
 
 
@@ -109,19 +110,22 @@ def _whole(values: Any) -> list[int]:
     return [value for value in values if isinstance(value, int)] if isinstance(values, tuple) else []
 
 
+def is_tiff(content: bytes) -> bool:
+    """Return whether a file is a TIFF or BigTIFF, by its first bytes."""
+    return content[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
 def tiff_tags(content: bytes) -> Mapping[int, Any]:
     """Read the tags of a TIFF's first image; none of another file, or of one whose tags are broken."""
-    if content[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+    if not is_tiff(content):
         return {}
-    big = b"+" in content[2:4]
+    order: Literal["little", "big"] = "little" if content.startswith(b"II") else "big"
+    tags = Image.Exif()
+    tags.endian, tags.bigtiff = "<" if order == "little" else ">", 43 in content[2:4]
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tags = TiffImagePlugin.ImageFileDirectory_v2(content[: 16 if big else 8])
-            stream = io.BytesIO(content)
-            stream.seek(tags.next)
-            tags.load(stream)
-            return {tag: tags[tag] for tag in _TAGS if tag in tags}
+        with warnings.catch_warnings(action="ignore"):
+            tags.load_from_fp(io.BytesIO(content), int.from_bytes(content[8:16] if tags.bigtiff else content[4:8], order))
+            return {tag: (value,) if tag in _PLACES and isinstance(value, int) else value for tag, value in tags.items()}
     except Exception:  # as for every other decoder
         return {}
 

@@ -2,6 +2,9 @@
 
 They are started as `python -c`, not by multiprocessing, which would run the caller's main module again in each: a worker
 imports what its function needs and nothing else, whoever calls.
+
+Not joblib's: its workers outlive a parent that is killed, by minutes, and its generator takes items without end ahead of who
+takes the results.
 """
 
 import os

@@ -1,13 +1,15 @@
 """Metrics and params of two runs side by side, for `cspops compare`: as rows of text and as Markdown."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cspops.artefacts import json_text_as
 from cspops.data.json_files import Document
 from cspops.errors import DataError
+from cspops.evaluation.results import Metrics
 from cspops.evaluation.spread import Spread, welch
+from cspops.params.yaml_text import NotReadable, read_yaml
 from cspops.report.machine import not_comparable
 from cspops.report.run_facts import leaves
 from cspops.report.run_record import RunRecord
@@ -15,6 +17,7 @@ from cspops.report.tables import TITLES, as_code, markdown, ratio_title
 
 MODELS = ("image", "location", "combined", "calibrated")
 LEVEL = 0.95
+AGAIN = "dvc repro, then git commit"
 
 
 @dataclass(frozen=True)
@@ -31,21 +34,16 @@ class Side:
     @classmethod
     def of(cls, name: str, params: bytes | None, record: bytes | None, metrics: bytes | None) -> "Side":
         """Read the texts of params.yaml, run.json and metrics.json; raise a DataError where one is missing or broken."""
-        from ruamel.yaml import YAML
-        from ruamel.yaml.error import YAMLError
-
         if metrics is None or params is None:
             lacking = "reports/metrics.json" if metrics is None else "params.yaml"
-            raise DataError(f"{name} has no {lacking}: it was not run to its end", hint="dvc repro, then git commit")
+            raise DataError(f"{name} has no {lacking}: it was not run to its end", hint=AGAIN)
         try:
-            scores = json.loads(metrics)
-            settings = YAML(typ="safe", pure=True).load(params)
-            if not (isinstance(scores, dict) and isinstance(settings, dict)):
-                raise ValueError
-        except (ValueError, YAMLError):
-            raise DataError(
-                f"{name}: reports/metrics.json or params.yaml is broken", hint="dvc repro, then git commit"
-            ) from None
+            settings = read_yaml(params.decode("utf-8"))
+        except (UnicodeDecodeError, NotReadable) as error:
+            raise DataError(f"params.yaml of {name} cannot be read{error}", hint=AGAIN) from None
+        if not isinstance(settings, dict):
+            raise DataError(f"params.yaml of {name} holds no keys", hint=AGAIN)
+        scores = json_text_as(metrics, Metrics, name=f"reports/metrics.json of {name}", remake=AGAIN)
         run, doubt = RunRecord.read(record), None
         if run is None:
             doubt = f"{name} has no reports/run.json of the present format: the origin of its numbers is unknown (dvc repro)"

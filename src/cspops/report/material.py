@@ -1,12 +1,12 @@
 """What both pages of stage report are written from: the outputs of other stages, read, and the maps, drawn."""
 
-import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from cspops.artefacts import json_as
 from cspops.data.catalogue import Observations, read_observations
 from cspops.data.json_files import Document
 from cspops.data.splits import read_few_shot, read_roles
@@ -89,7 +89,7 @@ def read_material(view: "ReportView", site: Site) -> Material:
     for file in (*scored, *(curves / f"{name}.tsv" for name in CURVES.values())):
         if not file.is_file():
             raise DataError(f"{file} is missing: stage report reads it", hint="dvc repro report")
-    metrics, intervals, regions, pretrain_img = (json.loads(file.read_text()) for file in scored)
+    metrics, intervals, regions, pretrain_img = (json_as(file, dict[str, Any], remake="dvc repro report") for file in scored)
     chosen = class_of_map(view.report.class_name, observations)
     lat = observations.lonlat[observations.located, 1]
     world = World(-90 if bool((lat < -60).any()) else -60, 90 if bool((lat > 84).any()) else 84)
@@ -106,7 +106,7 @@ def read_material(view: "ReportView", site: Site) -> Material:
         roles=roles,
         scores=Scores(metrics, intervals, regions),
         pretrain_img=pretrain_img,
-        account=json.loads((site.inputs["download"] / "account.json").read_text()),
+        account=json_as(site.inputs["download"] / "account.json", dict[str, Any], remake="dvc repro -f download"),
         curves={title.format(loss=view.loss): read_curve(curves / f"{name}.tsv") for title, name in CURVES.items()},
         judged=judged,
         confusions=confusions(largest, len(observations.classes)),

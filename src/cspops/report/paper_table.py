@@ -48,7 +48,7 @@ class Kept:
                         if cell["low"] is not None:
                             place = (one["row"], one["minus"], column)
                             intervals.setdefault((*place, *_run_key(cell)), (cell["low"], cell["high"]))
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 continue
         return cls(numbers, intervals)
 

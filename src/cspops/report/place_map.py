@@ -6,7 +6,7 @@ import matplotlib as mpl
 import numpy as np
 import torch
 
-from cspops.errors import DataError, EnvironmentProblem, ParamsError, nearest
+from cspops.errors import DataError, ParamsError, nearest
 from cspops.files import whole
 from cspops.land import Box
 from cspops.library.embedding import WORLD, Grid
@@ -39,12 +39,10 @@ def draw_place_map(p: Float[np.ndarray, "n"], world: World, name: str, title: st
 
 
 def write_geotiff(p: Float[np.ndarray, "rows columns"], box: Box, name: str, file: Path) -> None:
-    """Write one float32 band in EPSG:4326, north up; raise an EnvironmentProblem without rasterio."""
-    try:
-        import rasterio
-        from rasterio.transform import from_bounds
-    except ImportError:
-        raise EnvironmentProblem("a GeoTIFF needs rasterio", hint="pip install 'cspops[geo]', or name a .png") from None
+    """Write one float32 band in EPSG:4326, north up."""
+    import rasterio
+    from rasterio.transform import from_bounds
+
     rows, columns = p.shape
     about = {"driver": "GTiff", "height": rows, "width": columns, "count": 1, "dtype": "float32", "crs": "EPSG:4326"}
     with (

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from cspops.artefacts import json_as
 from cspops.params import default_params, value_at
 
 
@@ -19,6 +20,7 @@ def leaves(value: Any, path: str = "") -> dict[str, Any]:
     return {key: leaf for some in below for key, leaf in some.items()}
 
 
+Record = dict[str, Any]
 Records = Mapping[str, Mapping[str, Any]]
 """By stage: `params`, values by path, and `files`, sha256 by name."""
 
@@ -47,7 +49,8 @@ def described(source: str) -> str:
 
 def read_records(folders: Mapping[str, Path]) -> Records:
     """Read the stage.json of each folder."""
-    return {stage: json.loads((folder / "stage.json").read_text()) for stage, folder in folders.items()}
+    remake = "dvc repro -f {}"
+    return {stage: json_as(folder / "stage.json", Record, remake=remake.format(stage)) for stage, folder in folders.items()}
 
 
 def value_of(records: Records, path: str) -> Any:

@@ -65,7 +65,7 @@ class RunRecord:
             whole = record.params.keys() == record.code.keys() == set(STAGES["combined"])
             whole &= record.numerics is None or all(isinstance(one, str | int) for one in record.numerics.values())
             return record if whole and all(isinstance(one, str) for one in digests) else None
-        except (ValueError, TypeError, AttributeError):
+        except (ValueError, TypeError, AttributeError, RecursionError):
             return None
 
     @property
@@ -112,7 +112,7 @@ class Run:
         try:
             top1 = json.loads(self.metrics or b"")["test"][ratio][model]["top1"]
             numbers = {"mean": float(top1["mean"]), "sd": float(top1["sd"])}
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return None
         origin = {"key": self.record.key(model), "code": self.record.code_of(model)}
         numerics = {"numerics": self.record.numerics}

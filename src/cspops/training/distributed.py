@@ -39,7 +39,7 @@ def run_together(function: Together, argument: Any, *, size: int, device: torch.
         CspopsError: a process raised it.
         EnvironmentProblem: a process was killed.
     """
-    from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, spawn
+    from torch.multiprocessing import ProcessExitedException, ProcessRaisedException, spawn
 
     logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)  # which processes it ends is of no interest
     level = logging.getLogger("cspops").getEffectiveLevel()

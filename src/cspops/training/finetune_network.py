@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from cspops.errors import CspopsError, DataError
@@ -27,61 +26,22 @@ from cspops.training.loop import Curve, Processes, Run, Schedule, Training, run_
 log = logging.getLogger(__name__)
 
 
-def blocks(network: nn.Module) -> list[list[Tensor]]:
-    """Return the parameters of a network in blocks from its input to its output, each parameter in one.
+def rate_groups(network: ImageNetwork, head: nn.Module, *, layer_decay: float, weight_decay: float) -> list[dict[str, Any]]:
+    """Return parameter groups whose `share` of the learning rate is layer_decay^depth: depth 0 is the head, 1 the last layer.
 
-    Blocks are the network's children in the order in which they were registered, for timm's and torchvision's networks
-    that of the forward pass. A stack (a Sequential or ModuleList of composite modules) is taken apart, and so is a child
-    that holds a stack of one kind; neighbouring simple children, such as a convolution and its norm, make one block.
-    Parameters of the network itself, such as a class token, are a block before the others.
-    """
-    parts: list[list[Tensor]] = [[]]
-    _collect(network, parts)
-    return [part for part in parts if part]
-
-
-def rate_groups(network: nn.Module, head: nn.Module, *, layer_decay: float, weight_decay: float) -> list[dict[str, Any]]:
-    """Return parameter groups whose `share` of the learning rate is layer_decay^depth: depth 0 is the head, 1 the last block.
-
+    Layers are those of timm; where a network names none, as torchvision's, each twelve parameters from the input on.
     Vectors (biases, the scales of norms) have no weight decay.
     """
-    parts: list[list[Tensor]] = [*blocks(network), list(head.parameters())]
-    groups: list[dict[str, Any]] = []
-    for depth, part in zip(range(len(parts) - 1, -1, -1), parts, strict=True):
-        share = layer_decay**depth
-        groups.append({"params": [one for one in part if one.ndim > 1], "share": share, "weight_decay": weight_decay})
-        groups.append({"params": [one for one in part if one.ndim <= 1], "share": share, "weight_decay": 0.0})
-    return [group for group in groups if group["params"]]
+    from timm.optim import param_groups_layer_decay, param_groups_weight_decay
+
+    groups = param_groups_layer_decay(network.network, weight_decay, layer_decay=layer_decay)
+    return [
+        *({**group, "share": group["lr_scale"] * layer_decay} for group in groups),
+        *param_groups_weight_decay(head, weight_decay),
+    ]
 
 
-def _collect(module: nn.Module, parts: list[list[Tensor]]) -> None:
-    """Append the blocks of ``module`` to ``parts``, the last of which is still open."""
-    parts[-1].extend(module.parameters(recurse=False))
-    joins = False  # whether a simple child may join the block before it: only where that is simple too
-    for child in module.children():
-        if not _weighs(child):
-            continue
-        simple = not any(_weighs(one) for one in child.children())
-        if parts[-1] and not (simple and joins):
-            parts.append([])
-        if _is_stack(child) or any(_is_stack(one, alike=True) for one in child.children()):
-            _collect(child, parts)
-        else:
-            parts[-1].extend(child.parameters())
-        joins = simple
-
-
-def _weighs(module: nn.Module) -> bool:
-    return any(True for _ in module.parameters())
-
-
-def _is_stack(module: nn.Module, *, alike: bool = False) -> bool:
-    """Return whether it is a sequence with composite modules; ``alike``: at least two, of one class."""
-    if not isinstance(module, nn.Sequential | nn.ModuleList):
-        return False
-    composite = any(_weighs(one) for child in module for one in child.children())
-    return composite and (not alike or (len(module) > 1 and len({type(child) for child in module}) == 1))
-
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 BLOCK = 256
 """Images per batch where nothing is learned."""
@@ -115,7 +75,7 @@ class Classifier(nn.Module):
         super().train(mode)
         if self.frozen_statistics:
             for module in self.network.modules():
-                if isinstance(module, _BatchNorm):
+                if isinstance(module, BATCH_NORMS):
                     module.eval()
         return self
 
@@ -229,7 +189,7 @@ def with_common_statistics(network: ImageNetwork, device: torch.device, processe
     Torch has no such layer for CPUs: there each process takes those of its share, and the first one's are kept.
     """
     if processes.size > 1 and device.type == "cuda":
-        from timm.layers.norm_act import convert_sync_batchnorm
+        from timm.layers import convert_sync_batchnorm
 
         network.network = convert_sync_batchnorm(network.network)
     return network

@@ -1,11 +1,13 @@
 """What every training loop shares: epochs that resume, a learning rate that decays, a curve, processes that train together."""
 
+import copy
 import logging
 import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -156,14 +158,11 @@ def run_epochs(training: Training, schedule: Schedule, run: Run) -> Curve:
     name, seed, device, processes = training.name, run.seed, run.device, run.processes
     epochs, accumulation = schedule.epochs, schedule.accumulation
     curve: Curve = []
-    done, rng, sums = 0, None, dict[str, Tensor]()
-    snapshot, writes = run.resume.load(name) if run.resume else None, run.resume if processes.first else None
-    if snapshot:
-        for key, module in training.modules.items():
-            module.load_state_dict(snapshot["modules"][key])
-        training.optimizer.load_state_dict(snapshot["optimizer"])
-        curve, done, rng = snapshot["curve"], snapshot["steps"], snapshot["rng"]
-        sums = {key: sum_.to(device) for key, sum_ in snapshot["sums"].items()}
+    done, rng, sums = 0, dict[str, Tensor](), dict[str, Tensor]()
+    writes = run.resume if processes.first else None
+    snapshot = run.resume.load(name) if run.resume else None
+    if snapshot is not None and (progress := _restored(training, schedule, snapshot, run)):
+        curve, done, rng, sums = progress
         if processes.first:
             log.info(f"{name}: continuing after epoch {len(curve)} of {epochs}" + (f" and {done} steps" if done else ""))
     for module in training.modules.values():
@@ -216,6 +215,41 @@ def warmed_cosine(step: int, steps: int, *, warm_up: int) -> float:
     return cosine_decay(step - warm_up, max(1, steps - warm_up))
 
 
+Progress = tuple[Curve, int, dict[str, Tensor], dict[str, Tensor]]
+"""Of a training: its curve, the steps into the next epoch, the states of that epoch's streams, the sums of its terms."""
+
+
+def _restored(training: Training, schedule: Schedule, snapshot: Mapping[str, Any], run: Run) -> Progress | None:
+    """Put the training where a snapshot was taken; None, and a warning, where it does not fit: all is then as before."""
+    before = copy.deepcopy(_state(training))
+    try:
+        _load_state(training, snapshot)
+        curve = [{str(key): value + 0 for key, value in row.items()} for row in snapshot["curve"]]
+        done, rng = int(snapshot["steps"]), dict(snapshot["rng"])
+        sums = {str(key): sum_.to(run.device) for key, sum_ in snapshot["sums"].items()}
+        if len(curve) > schedule.epochs or not 0 <= done <= schedule.batches or bool(done) != bool(rng):
+            raise ValueError("another schedule")
+        if rng:
+            torch.Generator(run.device).set_state(rng["draws"])
+            torch.Generator().set_state(rng["cpu"])
+    except Exception as error:  # whatever torch says of states of another shape
+        _load_state(training, before)
+        log.warning(f"the progress of {training.name} does not fit ({type(error).__name__}): it begins anew")
+        return None
+    return curve, done, rng, sums
+
+
+def _state(training: Training) -> dict[str, Any]:
+    modules = {key: module.state_dict() for key, module in training.modules.items()}
+    return {"modules": modules, "optimizer": training.optimizer.state_dict()}
+
+
+def _load_state(training: Training, state: Mapping[str, Any]) -> None:
+    for key, module in training.modules.items():
+        module.load_state_dict(state["modules"][key])
+    training.optimizer.load_state_dict(state["optimizer"])
+
+
 def _save(
     resume: Resume,
     training: Training,
@@ -225,8 +259,7 @@ def _save(
     rng: Mapping[str, Tensor],
 ) -> None:
     """Save where training is: ``steps`` steps into the epoch after the curve's last."""
-    modules = {key: module.state_dict() for key, module in training.modules.items()}
-    state = {"modules": modules, "optimizer": training.optimizer.state_dict(), "sums": dict(sums), "rng": dict(rng)}
+    state = _state(training) | {"sums": dict(sums), "rng": dict(rng)}
     resume.save(training.name, state | {"curve": curve, "steps": steps})
 
 

@@ -1,6 +1,7 @@
 """Where a long stage keeps its progress, so that a killed run continues and ends with the same numbers."""
 
 import logging
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,12 @@ class Resume:
         if not file.is_file():
             return None
         try:
+            with zipfile.ZipFile(file) as written:  # torch does not compare the checksums that it writes
+                if damaged := written.testzip():
+                    raise zipfile.BadZipFile(damaged)
             state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+            if not isinstance(state, dict):
+                raise TypeError
         except Exception as error:  # an unpickler may raise anything at bytes that are no pickle
             log.warning(f"{file} cannot be read ({type(error).__name__}): {name} begins anew")
             return None

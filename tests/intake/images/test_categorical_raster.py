@@ -1,19 +1,14 @@
 """Codes of a GeoTIFF at positions: in degrees and in metres, without data, and what is refused."""
 
-import sys
-
 import image_files
 import numpy as np
 import pytest
+from affine import Affine
+from rasterio.warp import transform as warp
 
-rasterio = pytest.importorskip("rasterio")
-pytest.importorskip("pyproj")
-from affine import Affine  # noqa: E402
-from rasterio.warp import transform as warp  # noqa: E402
-
-from cspops.errors import DataError, EnvironmentProblem  # noqa: E402
-from cspops.intake.images import categorical_raster  # noqa: E402
-from cspops.intake.images.categorical_raster import NOTHING, open_categorical_raster  # noqa: E402
+from cspops.errors import DataError
+from cspops.intake.images import categorical_raster
+from cspops.intake.images.categorical_raster import NOTHING, open_categorical_raster
 
 H, W = 6, 9
 CODES = (np.arange(H * W).reshape(H, W) % 50 + 100).astype(np.uint8)
@@ -38,6 +33,16 @@ def test_every_pixel_is_found_whatever_the_windows(tmp_path, window, monkeypatch
     assert np.array_equal(codes(middles()), CODES)
     assert np.array_equal(codes(middles() + np.array((360.0, 0.0))), CODES)
     assert codes(middles()[:2, :3, None]).shape == (2, 3, 1)
+
+
+@pytest.mark.parametrize("west", [0.0, 179.0, -182.5, 358.0])
+def test_rasters_over_the_date_line_and_from_0_to_360(tmp_path, west):
+    """From 0 with pixels of 40 degrees: all round the Earth."""
+    side = 40.0 if west == 0 else 0.5
+    codes = open_categorical_raster(geotiff(tmp_path / "a.tif", transform=Affine(side, 0, west, 0, -0.5, 50)))
+    row, column = np.mgrid[:H, :W]
+    lon = (west + (column + 0.5) * side + 180) % 360 - 180
+    assert np.array_equal(codes(np.stack((lon, 50 - (row + 0.5) / 2), -1)), CODES)
 
 
 def test_outside_there_is_nothing(tmp_path):
@@ -87,10 +92,3 @@ def test_no_file_and_no_raster(tmp_path):
     (tmp_path / "b.tif").write_bytes(b"nothing")
     with pytest.raises(DataError, match=r"b\.tif: raster cannot be opened"):
         open_categorical_raster(tmp_path / "b.tif")
-
-
-def test_without_rasterio_it_says_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "rasterio", None)
-    with pytest.raises(EnvironmentProblem, match="needs the package rasterio") as caught:
-        open_categorical_raster(tmp_path / "a.tif")
-    assert caught.value.hint == "pip install cspops[geo]"

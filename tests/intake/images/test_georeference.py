@@ -1,20 +1,18 @@
 import math
+import os
 import sys
 
 import numpy as np
 import pytest
+import rasterio
+from affine import Affine
+from image_files import geotiff
+from rasterio.control import GroundControlPoint
+from rasterio.warp import transform as warp
+from scipy.integrate import quad
 
-rasterio = pytest.importorskip("rasterio")
-pytest.importorskip("pyproj")
-from affine import Affine  # noqa: E402
-from image_files import geotiff  # noqa: E402
-from rasterio.control import GroundControlPoint  # noqa: E402
-from rasterio.warp import transform as warp  # noqa: E402
-from scipy.integrate import quad  # noqa: E402
-
-from cspops.errors import EnvironmentProblem  # noqa: E402
-from cspops.intake.images import georeference  # noqa: E402
-from cspops.intake.images.georeference import centre  # noqa: E402
+from cspops.intake.images import georeference
+from cspops.intake.images.georeference import centre
 
 A, F = 6378137.0, 1 / 298.257223563
 E2 = F * (2 - F)
@@ -141,9 +139,46 @@ def test_a_broken_file(tmp_path, content, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("package", ["rasterio", "pyproj"])
-def test_a_missing_package_is_named(tmp_path, monkeypatch, package):
-    monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(EnvironmentProblem, match=f"a GeoTIFF needs the package {package}") as caught:
-        centre(tmp_path / "a.tif")
-    assert caught.value.hint == "pip install cspops[geo]"
+# Where the control points lie in the grid of 6 x 4 pixels, and on Earth; where its middle, (2, 3), then is.
+TIED = {
+    "corners over the date line": ([(0, 0, 179.5, 66), (0, 6, -179.5, 66), (4, 0, 179.5, 65), (4, 6, -179.5, 65)], -180, 65.5),
+    "east of the middle": (
+        [(0, 0, 178.5, 66), (0, 3, 179.5, 66), (0, 6, -179.5, 66), (4, 0, 178.5, 65), (4, 3, 179.5, 65), (4, 6, -179.5, 65)],
+        179.5, 65.5,
+    ),
+    "written to 181": ([(0, 0, 179, 66), (0, 6, 181, 66), (4, 0, 179, 65), (4, 6, 181, 65)], -180, 65.5),
+    "over Greenwich, from 0 to 360": ([(0, 0, 359, 2), (0, 6, 2, 2), (4, 0, 359, 0), (4, 6, 2, 0)], 0.5, 1),
+    # A square round the pole: its corners are as far from it to each side.
+    "round the north pole": ([(0, 0, -135, 85), (0, 6, 135, 85), (4, 0, -45, 85), (4, 6, 45, 85)], None, 90),
+    "round the south pole": ([(0, 0, -45, -85), (0, 6, 45, -85), (4, 0, -135, -85), (4, 6, 135, -85)], None, -90),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", TIED)
+def test_control_points_on_both_sides_of_the_date_line_and_round_the_poles(tmp_path, case):
+    at, lon, lat = TIED[case]
+    points = [GroundControlPoint(*point) for point in at]
+    found, notes = centre(geotiff(tmp_path / "a.tif", PIXELS, crs="EPSG:4326", gcps=points))
+    assert found is not None and notes == []
+    assert found[1] == pytest.approx(lat, abs=1e-6)
+    assert lon is None or (found[0] - lon + 180) % 360 - 180 == pytest.approx(0, abs=1e-6)
+
+
+def test_a_name_that_is_not_utf8(tmp_path):
+    file = geotiff(tmp_path / "a.tif", PIXELS, crs="EPSG:4326", transform=around(5, 50, 0.1))
+    file = file.rename(tmp_path / os.fsdecode(b"caf\xe9.tif"))
+    assert centre(file) == (pytest.approx((5, 50)), [])
+
+
+def test_a_tag_that_is_not_utf8_costs_no_position_and_prints_nothing(tmp_path, capfd):
+    """GDAL quotes its XML in a warning, of which rasterio cannot make text."""
+    file = geotiff(tmp_path / "a.tif", PIXELS, crs="EPSG:4326", transform=around(5, 50, 0.1))
+    with rasterio.open(file, "r+") as opened:
+        opened.update_tags(place="here")
+    data = file.read_bytes()
+    assert b'name="place"' in data
+    file.write_bytes(data.replace(b'name="place"', b'name\xed"place"'))
+    hooks = sys.excepthook, sys.unraisablehook
+    assert centre(file) == (pytest.approx((5, 50)), [])
+    assert capfd.readouterr() == ("", "")
+    assert (sys.excepthook, sys.unraisablehook) == hooks

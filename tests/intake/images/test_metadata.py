@@ -10,9 +10,9 @@ import image_files
 import numpy as np
 import PIL.ImageFile
 import pytest
+from affine import Affine
 from PIL import Image
 
-from cspops.errors import EnvironmentProblem
 from cspops.intake.images import georeference, metadata
 from cspops.intake.images.exif_blocks import format_of
 from cspops.intake.images.metadata import Metadata, Question, read_metadata
@@ -190,8 +190,7 @@ GRID = (0.25, 0, 10, 0, -0.5, 44)
 
 
 def geotiff(file, transform=None):
-    rasterio = pytest.importorskip("rasterio")
-    placed = {} if transform is None else {"transform": rasterio.Affine(*transform)}
+    placed = {} if transform is None else {"transform": Affine(*transform)}
     return image_files.geotiff(file, np.zeros((13, 8, 8), np.uint16), crs="EPSG:4326", **placed)
 
 
@@ -227,14 +226,6 @@ def test_the_georeference_wins_over_exif(tmp_path):
     assert read_metadata(Question(placed, True)).lonlat == pytest.approx((11, 42), rel=0, abs=1e-12)
     unplaced = with_gps(geotiff(tmp_path / "b.tif"))
     assert read_metadata(Question(unplaced, True)) == Metadata((7.0, 5.0), None, (georeference.NO_TRANSFORM,))
-
-
-def test_a_tiff_without_geokeys_needs_no_package(tmp_path, monkeypatch):
-    placed = geotiff(tmp_path / "b.tif")
-    monkeypatch.setitem(sys.modules, "rasterio", None)
-    assert is_that_of_the_tags(asked(tmp_path, picture("tiff")))
-    with pytest.raises(EnvironmentProblem, match="needs the package rasterio"):
-        read_metadata(Question(placed, True))
 
 
 def test_reading_metadata_imports_nothing_heavy():

@@ -246,7 +246,7 @@ def test_an_archive_one_folder_deeper_is_unpacked_and_stays(site: Site) -> None:
     (site.root / "a").mkdir(parents=True)
     (site.root / "a/pictures.tar.gz").write_bytes(IMAGES)
     # as after a first fetch whose pictures were deleted
-    known = {"pictures.tar.gz": {"url": "https://example.org"}}
+    known = {"pictures.tar.gz": {"size": None, "sha256": None, "url": "https://example.org"}}
     (site.root / "checksums.json").write_text(json.dumps(known))
     message = site.fails("images", EnvironmentProblem, free=100 * len(IMAGES) - 1).message
     assert "1 bytes are missing" in message  # what it unfolds to, a hundred times its size; itself it is there
@@ -289,12 +289,27 @@ def test_after_a_failure_the_rest_is_fetched(site: Site) -> None:
     assert site.asked == ["/pictures.tar.gz"] and site.here() == UNPACKED
 
 
-def test_a_broken_archive_of_the_publisher_and_a_broken_record_are_named(site: Site) -> None:
+def test_a_broken_archive_of_the_publisher_is_named(site: Site) -> None:
     site.server.files["/places.zip"].data = PLACES[:-30]
     error = site.fails("images", DataError)
     assert "places.zip is not unpacked: it is cut or broken" in error.message and "delete" in (error.hint or "")
-    (site.root / "checksums.json").write_text("{")
-    assert "checksums.json cannot be read" in site.fails("images", DataError).message
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", '{"table.csv": 1}', '{"table.csv": {}}', '{"table.csv": {"size": "9", "sha256": 1, "url": 2}}', "\xff"],
+)
+def test_a_record_that_is_broken_is_dropped_with_a_warning_and_the_files_are_looked_at_again(
+    site: Site, said: list[str], text: str
+) -> None:
+    facts = site.ensure("images")
+    (site.root / "checksums.json").write_text(text, encoding="latin-1")
+    del said[:], site.asked[:]
+    again = site.ensure("images")
+    assert site.asked == [] and any(line.startswith(f"{site.root / 'checksums.json'} cannot be read (") for line in said)
+    assert {name: one["sha256"] for name, one in again.items()} == {
+        name: one["sha256"] if name == "table.csv" else None for name, one in facts.items()
+    }
 
 
 def test_two_processes_do_not_write_into_each_other(site: Site) -> None:
@@ -380,6 +395,7 @@ def test_objects_put_there_by_hand_stay_and_the_disk_is_checked_for_the_others(s
         (b'["a/../../b"]', "leads out"),
         (b"\xff", "cannot be read"),
         (b"", "cannot be read"),
+        (b"[" * 100_000, "cannot be read"),
     ],
 )
 @pytest.mark.parametrize("name", ["l.json", "l.json.bz2"])

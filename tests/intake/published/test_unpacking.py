@@ -2,13 +2,17 @@ import bz2
 import gzip
 import io
 import lzma
+import shutil
 import tarfile
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cspops.errors import DataError, EnvironmentProblem
 from cspops.intake.published import unpacking
@@ -111,7 +115,98 @@ def special(kind: bytes) -> tarfile.TarInfo:
     return info
 
 
+def sized(size: int) -> bytes:
+    """A tar whose header gives another size than there are bytes, by the numbers that GNU's tar writes."""
+    raw = bytearray(tar_of({"set/a": b"a"}))
+    raw[124:136] = b"\xff" * 4 + size.to_bytes(8, signed=True) if size < 0 else b"\x80" + size.to_bytes(11)
+    return resealed(raw)
+
+
+def resealed(raw: bytearray) -> bytes:
+    """The first header of a tar with the checksum that fits it."""
+    raw[148:156] = b" " * 8
+    raw[148:156] = b"%06o\0 " % sum(raw[:512])
+    return bytes(raw)
+
+
+def named(name: str, other: bytes) -> bytes:
+    """A zip with a name that zipfile would not write, of the same length as ``name``."""
+    assert len(name) == len(other)
+    return zip_of({"set/x": b"x", name: b"a"}).replace(name.encode(), other)
+
+
+def with_extended_headers(**headers: str) -> bytes:
+    info = tarfile.TarInfo("set/a")
+    info.pax_headers = headers
+    return tar_of({"set/a": info}, format=tarfile.PAX_FORMAT)
+
+
+def with_many_headers(count: int) -> bytes:
+    """Headers of which each announces another long name."""
+    info = tarfile.TarInfo("././@LongLink")
+    info.type, info.size = tarfile.GNUTYPE_LONGNAME, 1
+    return (info.tobuf(tarfile.GNU_FORMAT) + b"a".ljust(512, b"\0")) * count
+
+
+def with_long_name(size: int) -> bytes:
+    """A name of so many bytes, which gzip makes few."""
+    info = tarfile.TarInfo("././@LongLink")
+    info.type, info.size = tarfile.GNUTYPE_LONGNAME, size
+    return gzip.compress(info.tobuf(tarfile.GNU_FORMAT) + b"a" * size + tar_of({"set/a": b"a"}))
+
+
+def twice() -> bytes:
+    raw = io.BytesIO(zip_of({"set/a": b"a"}))
+    with zipfile.ZipFile(raw, "a") as opened, pytest.warns(UserWarning, match="Duplicate"):
+        opened.writestr("set/a", b"b")
+    return raw.getvalue()
+
+
+def zip_with(change: Callable[[bytearray, int], None]) -> bytes:
+    """A zip whose bytes were changed, given where its list of members begins."""
+    data = bytearray(zip_of({"set/a": b"a" * 99}))
+    change(data, data.index(b"PK\x01\x02"))
+    return bytes(data)
+
+
+def unknown_compression(data: bytearray, at: int) -> None:
+    data[8] = data[at + 10] = 99
+
+
+def wrong_place(data: bytearray, at: int) -> None:
+    data[at + 42 : at + 46] = b"\xf0\xff\xff\x7f"
+
+
+def encrypted(data: bytearray, at: int) -> None:
+    data[6] |= 1
+    data[at + 8] |= 1
+
+
 A = b"a"
+ODD: dict[str, tuple[bytes, str]] = {
+    "empty name-zip": (zip_of({"": A, "set/a": A}), "holds ''"),
+    "zero byte-zip": (named("set/a\x01b", b"set/a\0b"), "holds 'set/a"),
+    "drive": (tar_of({"C:/set/a": A}), "leads out"),
+    "drive-zip": (zip_of({"C:/set/a": A}), "leads out"),
+    "share": (tar_of({"\\\\host\\share\\set": A}), "leads out"),
+    "up by backslashes": (tar_of({"set\\..\\..\\a": A}), "leads out"),
+    "up by backslashes-zip": (named("set/.././a", rb"set\..\..a"[:10]), "leads out|cut or broken"),
+    "by backslashes": (tar_of({"set\\a": A}), "does not hold set"),
+    "huge name": (tar_of({"set/" + "a" * 300: A}), "File name too long"),
+    "huge name-zip": (zip_of({"set/" + "a" * 300: A}), "File name too long"),
+    "deep": (tar_of({"set/" + "a/" * 3000 + "b": A}), "File name too long"),
+    "name that fills the memory": (with_long_name(5_000_000), "a header of"),
+    "twice": (twice(), "holds 'set/a' twice"),
+    "negative size": (sized(-1024), "is not unpacked"),
+    "size beyond all disks": (sized(1 << 70), "is not unpacked"),
+    "extended size": (with_extended_headers(size="-5"), "is not unpacked"),
+    "extended name": (with_extended_headers(path="../../a"), "leads out"),
+    "extended name with a zero": (with_extended_headers(path="set/a\0b"), "holds 'set/a"),
+    "header upon header": (with_many_headers(2000), "is not unpacked"),
+    "unknown compression-zip": (zip_with(unknown_compression), "compression"),
+    "wrong place-zip": (zip_with(wrong_place), "is not unpacked"),
+    "encrypted-zip": (zip_with(encrypted), "is encrypted"),
+}
 HOSTILE: dict[str, tuple[bytes, str]] = {
     "absolute": (tar_of({"/set/a": A}), "leads out"),
     "absolute-zip": (zip_of({"/set/a": A}), "leads out"),
@@ -168,13 +263,41 @@ def test_of_an_archive_cut_anywhere_nothing_comes_or_all(tmp_path: Path, kind: s
             assert below(into) == {name: FILES[name] for name in ("set/a.txt", "set/deep/b.txt")}
 
 
-def test_an_encrypted_zip_is_refused(tmp_path: Path) -> None:
-    data = bytearray(zip_of({"set/a": A}))
-    central = data.index(b"PK\x01\x02")
-    data[6] |= 1
-    data[central + 8] |= 1
-    with pytest.raises(DataError, match=r"is not unpacked: .* is encrypted"):
-        unpack(written(tmp_path, "f.zip", bytes(data)), tmp_path / "into", ["set"])
+@pytest.mark.parametrize(("data", "told"), ODD.values(), ids=ODD)
+def test_odd_names_and_headers_are_refused_in_a_sentence(tmp_path: Path, data: bytes, told: str) -> None:
+    with pytest.raises(DataError, match=told) as caught:
+        unpack(written(tmp_path, "f.archive", data), tmp_path / "into", ["set"])
+    assert caught.value.message.startswith("f.archive is not unpacked: ") and len(caught.value.message) < 9000
+    assert below(tmp_path) == {"f.archive": data}
+
+
+MUTATED = {
+    "zip": zip_of(FILES),
+    "tar": tar_of({**FILES}, format=tarfile.PAX_FORMAT),
+    "gnu tar": tar_of({**FILES, "set/" + "l" * 150: b"x"}, format=tarfile.GNU_FORMAT),
+}
+EDITS = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 9), st.binary(max_size=6)), min_size=1, max_size=4)
+
+
+@settings(max_examples=120, deadline=None)
+@given(kind=st.sampled_from(sorted(MUTATED)), edits=EDITS, sealed=st.booleans())
+def test_whatever_happens_to_an_archive_it_is_unpacked_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, kind: str, edits: list[tuple[float, int, bytes]], sealed: bool
+) -> None:
+    data = bytearray(MUTATED[kind])
+    for place, gone, put in edits:
+        at = int(place * len(data))
+        data[at : at + gone] = put
+    content = resealed(data) if sealed and kind != "zip" else bytes(data)
+    folder = tmp_path_factory.getbasetemp() / "mutated"
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "deep").mkdir(parents=True)
+    archive = written(folder, "f", content)
+    with suppress(DataError):
+        unpack(archive, folder / "deep" / "into", ["set"])
+    assert {path.name for path in folder.iterdir()} == {"f", "deep"}
+    assert {path.name for path in (folder / "deep").iterdir()} <= {"into"}
+    assert {path.name for path in (folder / "deep").glob("into/*")} <= {"set"}
 
 
 def test_a_changed_byte_of_a_zip_is_an_error(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from cspops.errors import DataError, EnvironmentProblem, ParamsError
+from cspops.errors import DataError, ParamsError
 from cspops.intake.rows import Source
 from cspops.intake.sources import fmow, fmow_scene
 from cspops.intake.sources.fmow import open_fmow
@@ -288,14 +288,6 @@ def test_two_folders_with_images_are_refused(tmp_path: Path) -> None:
     small(tmp_path / "b")
     with pytest.raises(DataError, match=r"train lies more than once below .*/a and .*/b"):
         opened(tmp_path)
-
-
-def test_without_shapely_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    small(tmp_path)
-    monkeypatch.setitem(sys.modules, "shapely", None)
-    with pytest.raises(EnvironmentProblem, match=r"needs the package shapely") as caught:
-        opened(tmp_path)
-    assert caught.value.hint == "pip install cspops[geo]"
 
 
 def test_the_module_imports_nothing_heavy() -> None:

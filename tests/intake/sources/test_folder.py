@@ -350,7 +350,6 @@ def eurosat(real):
 
 
 def test_real_geotiffs(eurosat):
-    pytest.importorskip("rasterio")
     root, expected = eurosat
     made = rows(opened(root, pattern="tif/**/*"))
     assert len(made) == 100 and set(Counter(row["label"] for row in made).values()) == {10}

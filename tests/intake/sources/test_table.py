@@ -280,7 +280,8 @@ def test_geoparquet_points_are_positions(tmp_path):
 
 def test_geoparquet_in_another_reference_system(tmp_path):
     """In Web Mercator pi R metres east of Greenwich are 180 degrees, and y = 0 is the equator."""
-    pyproj = pytest.importorskip("pyproj")
+    import pyproj
+
     columns = {"geometry": [wkb(3.141592653589793 * 6378137 / 2, 0.0), None], "image": ["a", "b"]}
     rows = rows_of(open_it(parquet(tmp_path, columns, geo=geo(crs=pyproj.CRS(3857).to_json_dict())), tmp_path))
     assert rows[0]["lon"] == pytest.approx(90.0, abs=1e-9) and rows[0]["lat"] == pytest.approx(0.0, abs=1e-9)
@@ -296,7 +297,6 @@ def test_geoparquet_points_as_structs_and_an_unknown_reference_system(tmp_path):
 
 
 def test_polygons_are_counted_in_a_remark(tmp_path):
-    pytest.importorskip("shapely")
     square = struct.pack("<BIII10d", 1, 3, 1, 5, 0, 0, 4, 0, 4, 2, 0, 2, 0, 0)
     source = open_it(parquet(tmp_path, {"geometry": [square], "image": ["a"], "label": ["x"]}, geo=geo()), tmp_path)
     assert [(row["lon"], row["lat"]) for row in rows_of(source)] == [(2.0, 1.0)]
@@ -338,7 +338,6 @@ def test_positions_in_properties_count_where_no_feature_has_a_geometry(tmp_path)
 
 
 def test_an_old_crs_member_is_obeyed(tmp_path):
-    pytest.importorskip("pyproj")
     crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::3857"}}
     rows = rows_of(open_it(collection(tmp_path, feature((3.141592653589793 * 6378137 / 2, 0)), crs=crs), tmp_path))
     assert rows[0]["lon"] == pytest.approx(90.0, abs=1e-9)
@@ -369,7 +368,6 @@ def test_lines_are_numbered_through_the_blocks_of_a_file(tmp_path, monkeypatch):
 
 
 def test_polygons_of_features_give_their_centroids(tmp_path):
-    pytest.importorskip("shapely")
     square = {"type": "Polygon", "coordinates": [[[0, 0], [4, 0], [4, 2], [0, 2], [0, 0]]]}
     source = open_it(collection(tmp_path, feature(label="x") | {"geometry": square}, feature()), tmp_path)
     assert [(row["lon"], row["lat"]) for row in rows_of(source)] == [(2.0, 1.0), (1.5, 2.5)]

@@ -1,15 +1,20 @@
 import struct
-import sys
 
 import numpy as np
 import pyarrow as pa
+import pyproj
 import pytest
 
-from cspops.errors import DataError, EnvironmentProblem
-from cspops.intake.tables.geometry import json_centre, to_degrees, wkb_positions
-
-shapely = pytest.importorskip("shapely")
-pyproj = pytest.importorskip("pyproj")
+from cspops.errors import DataError
+from cspops.intake.tables.geometry import (
+    NO_CENTRE,
+    UNREADABLE,
+    json_shape,
+    positions_of_shapes,
+    positions_of_wkb,
+    positions_of_wkt,
+    to_degrees,
+)
 
 RADIUS = 6378137.0
 
@@ -18,31 +23,102 @@ def point(x, y):
     return struct.pack("<BIdd", 1, 1, x, y)
 
 
+def nested(depth, inner):
+    """Collections of one geometry each, one in the other."""
+    return struct.pack("<BII", 1, 7, 1) * depth + inner
+
+
 SQUARE = struct.pack("<BIII10d", 1, 3, 1, 5, 0, 0, 4, 0, 4, 2, 0, 2, 0, 0)
 """A polygon of one ring; its centre is (2, 1)."""
+NOWHERE = (np.nan, np.nan)
 
 GEOMETRIES = {
-    "point": (point(1.5, -2.5), 1.5, -2.5, False),
-    "big-endian point": (struct.pack(">BIdd", 0, 1, 1.5, -2.5), 1.5, -2.5, False),
-    "point with height": (struct.pack("<BIddd", 1, 1001, 1.5, -2.5, 9), 1.5, -2.5, False),
-    "point with height, extended": (struct.pack("<BIddd", 1, 0x80000001, 1.5, -2.5, 9), 1.5, -2.5, False),
-    "empty point": (point(np.nan, np.nan), np.nan, np.nan, False),
-    "polygon": (SQUARE, 2.0, 1.0, False),
-    "null": (None, np.nan, np.nan, False),
-    "cut off": (SQUARE[:-3], np.nan, np.nan, True),
-    "21 other bytes": (b"\x07" * 21, np.nan, np.nan, True),
-    "no bytes": (b"", np.nan, np.nan, True),
+    "point": (point(1.5, -2.5), (1.5, -2.5), None),
+    "big-endian point": (struct.pack(">BIdd", 0, 1, 1.5, -2.5), (1.5, -2.5), None),
+    "point with height": (struct.pack("<BIddd", 1, 1001, 1.5, -2.5, 9), (1.5, -2.5), None),
+    "point with height, extended": (struct.pack("<BIddd", 1, 0x80000001, 1.5, -2.5, 9), (1.5, -2.5), None),
+    "polygon": (SQUARE, (2.0, 1.0), None),
+    "collection with an empty polygon": (struct.pack("<BIIBII", 1, 7, 2, 1, 3, 0) + point(3, 4), (3.0, 4.0), None),
+    "100 collections in one another": (nested(100, point(3, 4)), (3.0, 4.0), None),
+    "null": (None, NOWHERE, None),
+    "empty point": (point(np.nan, np.nan), NOWHERE, None),
+    "empty point, big-endian": (struct.pack(">BIdd", 0, 1, np.nan, np.nan), NOWHERE, None),
+    "empty point with height": (struct.pack("<BIddd", 1, 1001, np.nan, np.nan, np.nan), NOWHERE, None),
+    **{f"empty, kind {kind}": (struct.pack("<BII", 1, kind, 0), NOWHERE, None) for kind in (2, 3, 4, 5, 6, 7)},
+    **{f"empty with height, kind {kind}": (struct.pack("<BII", 1, kind, 0), NOWHERE, None) for kind in (1003, 1006, 1007)},
+    "empty in empty": (nested(3, struct.pack("<BII", 1, 6, 0)), NOWHERE, None),
+    "half a point": (point(1, np.nan), NOWHERE, NO_CENTRE),
+    "nan in a ring": (SQUARE[:-40] + struct.pack("<d", np.nan) + SQUARE[-32:], NOWHERE, NO_CENTRE),
+    "cut off": (SQUARE[:-3], NOWHERE, UNREADABLE),
+    "open ring": (SQUARE[:-8] + struct.pack("<d", 9), NOWHERE, UNREADABLE),
+    "more points than bytes": (struct.pack("<BIII", 1, 3, 1, 2**32 - 1), NOWHERE, UNREADABLE),
+    "curve": (struct.pack("<BII6d", 1, 8, 3, 0, 0, 1, 1, 2, 0), NOWHERE, UNREADABLE),
+    "unknown kind": (struct.pack("<BII", 1, 99, 0), NOWHERE, UNREADABLE),
+    "21 other bytes": (b"\x07" * 21, NOWHERE, UNREADABLE),
+    "no bytes": (b"", NOWHERE, UNREADABLE),
+    "200,000 collections in one another": (nested(200_000, point(3, 4)), NOWHERE, UNREADABLE),
 }
 
 
 def test_positions_of_well_known_binary():
     data = pa.array([GEOMETRIES[name][0] for name in GEOMETRIES], pa.binary())
-    x, y, broken, centroids = wkb_positions(data, "t.parquet")
-    for i, (name, (_, lon, lat, bad)) in enumerate(GEOMETRIES.items()):
-        np.testing.assert_array_equal((x[i], y[i], broken[i]), (lon, lat, bad), err_msg=name)
-    assert centroids == 1
-    part = data.slice(3, 4)
-    np.testing.assert_array_equal(wkb_positions(part, "t.parquet")[0], x[3:7])
+    lon, lat, reasons, centroids = positions_of_wkb(data)
+    for i, (name, (_, expected, reason)) in enumerate(GEOMETRIES.items()):
+        np.testing.assert_array_equal((lon[i], lat[i]), expected, err_msg=name)
+        assert reasons.get(i) == reason, name
+    assert centroids == 3
+    np.testing.assert_array_equal(positions_of_wkb(data.slice(3, 4)).lon, lon[3:7])
+    assert positions_of_wkb(data[:0]).lon.tolist() == []
+
+
+@pytest.mark.parametrize("name", GEOMETRIES)
+def test_each_geometry_alone_as_among_others(name):
+    data, (lon, lat), reason = GEOMETRIES[name]
+    made = positions_of_wkb(pa.array([data], pa.binary()), to_degrees("EPSG:4258", "t"))
+    np.testing.assert_allclose((made.lon[0], made.lat[0]), (lon, lat), rtol=0, atol=1e-5)
+    assert made.reasons == ({} if reason is None else {0: reason})
+
+
+@pytest.mark.parametrize("number", [1e308, -1e300, np.inf])
+@pytest.mark.parametrize("system", ["EPSG:4326", "EPSG:3857", "EPSG:3413"])
+def test_coordinates_that_are_no_place_spoil_their_own_row_alone(number, system):
+    ring = SQUARE[:29] + struct.pack("<dd", number, number) + SQUARE[45:]
+    line = struct.pack("<BII4d", 1, 2, 2, 0, 0, number, 1)
+    made = positions_of_wkb(pa.array([SQUARE, ring, line, SQUARE], pa.binary()), to_degrees(system, "t"))
+    assert np.isfinite(made.lon[[0, 3]]).all()
+    if system == "EPSG:4326":  # others bring what is far away to a pole
+        assert all(row in made.reasons or not abs(made.lon[row]) <= 360 for row in (1, 2))
+
+
+TEXTS = {
+    "POINT (1.5 -2.5)": ((1.5, -2.5), None),
+    "point z(1.5 -2.5 9)": ((1.5, -2.5), None),
+    "SRID=4326;POINT (1.5 -2.5)": ((1.5, -2.5), None),
+    "POLYGON ((0 0, 4 0, 4 2, 0 2, 0 0))": ((2.0, 1.0), None),
+    "POLYGON ((179 0, -179 0, -179 2, 179 2, 179 0))": ((-180.0, 1.0), None),
+    " ": (NOWHERE, None),
+    None: (NOWHERE, None),
+    "POINT EMPTY": (NOWHERE, None),
+    "POINT Z EMPTY": (NOWHERE, None),
+    "MULTIPOLYGON EMPTY": (NOWHERE, None),
+    "GEOMETRYCOLLECTION (POINT EMPTY, POLYGON EMPTY)": (NOWHERE, None),
+    "POINT (nan 3)": (NOWHERE, NO_CENTRE),
+    "POINT (1)": (NOWHERE, UNREADABLE),
+    "POLYGON ((0 0, 1 1))": (NOWHERE, UNREADABLE),
+    "CIRCULARSTRING (0 0, 1 1, 2 0)": (NOWHERE, UNREADABLE),
+    "SRID=3857;POINT (1 2)": (NOWHERE, UNREADABLE),
+    "8.5, 47.3": (NOWHERE, UNREADABLE),
+    "POINT (1\0 2)": (NOWHERE, UNREADABLE),
+    "GEOMETRYCOLLECTION (" * 200_000: (NOWHERE, UNREADABLE),
+}
+
+
+def test_positions_of_well_known_text():
+    made = positions_of_wkt(pa.array(list(TEXTS), pa.string()))
+    for i, (text, (expected, reason)) in enumerate(TEXTS.items()):
+        np.testing.assert_array_equal((made.lon[i], made.lat[i]), expected, err_msg=str(text)[:99])
+        assert made.reasons.get(i) == reason, str(text)[:99]
+    assert made.centroids == 2
 
 
 @pytest.mark.parametrize(
@@ -73,23 +149,50 @@ def test_an_unknown_reference_system_is_named():
         to_degrees("EPSG:999999", "t.geojson")
 
 
-def test_a_missing_package_is_said_with_the_way_to_get_it(monkeypatch):
-    monkeypatch.setitem(sys.modules, "shapely", None)
-    with pytest.raises(
-        EnvironmentProblem, match=r"t.json has other geometries than points, which needs the package shapely"
-    ) as error:
-        json_centre({"type": "MultiPoint", "coordinates": [[1, 2]]}, "t.json")
-    assert error.value.hint == "pip install cspops[geo]"
+def test_a_map_that_is_cut_at_the_date_line():
+    """Web Mercator: 180 degrees are pi R metres. The halves of a square on the equator lie at both ends of the map."""
+    end = np.pi * RADIUS
+    cut = f"MULTIPOLYGON ((({end - 9} -9, {end} -9, {end} 9, {end - 9} 9, {end - 9} -9)), "
+    cut += f"(({-end} -9, {9 - end} -9, {9 - end} 9, {-end} 9, {-end} -9)))"
+    made = positions_of_wkt(pa.array([cut, f"POINT ({end} inf)"]), to_degrees("EPSG:3857", "t"))
+    assert abs(made.lon[0]) == pytest.approx(180, abs=1e-9) and made.lat[0] == pytest.approx(0, abs=1e-9)
+    assert made.lon[1] == np.inf and made.reasons == {}
 
 
-def test_centres_of_json_geometries():
-    square = {"type": "Polygon", "coordinates": [[[0, 0], [4, 0], [4, 2], [0, 2], [0, 0]]]}
-    assert json_centre(square, "t") == (2.0, 1.0)
-    assert json_centre({"type": "MultiPoint", "coordinates": [[0, 0], [2, 6]]}, "t") == (1.0, 3.0)
-    assert json_centre({"type": "Polygon", "coordinates": []}, "t") is None
+JSON = {
+    "polygon": ({"type": "Polygon", "coordinates": [[[0, 0], [4, 0], [4, 2], [0, 2], [0, 0]]]}, (2.0, 1.0)),
+    "points": ({"type": "MultiPoint", "coordinates": [[0, 0], [2, 6]]}, (1.0, 3.0)),
+    "over the date line": ({"type": "LineString", "coordinates": [[178, 0], [-176, 2]]}, (-179.0, 1.0)),
+    **{
+        f"empty {kind}": ({"type": kind, "coordinates": []}, NOWHERE)
+        for kind in ("LineString", "Polygon", "MultiPoint", "MultiLineString", "MultiPolygon")
+    },
+    "null": ({"type": "Polygon", "coordinates": None}, NOWHERE),
+    "empty parts": ({"type": "MultiPolygon", "coordinates": [[]]}, NOWHERE),
+    "empty collection": ({"type": "GeometryCollection", "geometries": []}, NOWHERE),
+    "collection of nothing": (
+        {"type": "GeometryCollection", "geometries": [{"type": kind, "coordinates": []} for kind in ("Point", "Polygon")]},
+        NOWHERE,
+    ),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("broken", [{}, {"type": "Blob"}, {"type": "Polygon", "coordinates": [[[0, 0]]]}, "POINT (1 2)"])
+@pytest.mark.parametrize("case", JSON)
+def test_json_geometries(case):
+    geometry, expected = JSON[case]
+    made = positions_of_shapes([json_shape(geometry)])
+    np.testing.assert_array_equal((made.lon[0], made.lat[0]), expected)
+    assert made.reasons == {} and made.centroids == int(np.isfinite(expected[0]))
+
+
+BROKEN_JSON = [
+    {}, {"type": "Blob"}, {"type": "Polygon", "coordinates": [[[0, 0]]]}, "POINT (1 2)", {"type": "Polygon"},
+    {"type": "LineString", "coordinates": [[0, 0], ["a", 1]]},
+    {"type": "GeometryCollection", "geometries": [None]}, {"type": ["Polygon"], "coordinates": []},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("broken", BROKEN_JSON)
 def test_a_broken_json_geometry_is_a_value_error(broken):
     with pytest.raises(ValueError):
-        json_centre(broken, "t")
+        json_shape(broken)

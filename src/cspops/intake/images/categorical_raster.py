@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cspops.errors import DataError, needed
+from cspops.errors import DataError
 from cspops.intake.images.georeference import NO_CRS, NO_TRANSFORM, UNKNOWN_CRS
+from cspops.pixels.gdal import gdal_silent
 
 WINDOW = 2048
 """Side of the parts, in pixels, that a raster is read in: it may be larger than the memory."""
@@ -21,11 +22,9 @@ def open_categorical_raster(file: Path) -> Codes:
     """Open the first band of any raster that GDAL knows, to be asked for the pixel that each position lies in.
 
     Raises:
-        EnvironmentProblem: rasterio or pyproj is not installed.
         DataError: the raster cannot be opened, has no coordinate reference system, or no whole numbers.
     """
-    rasterio = needed("rasterio", f"{file}: a raster")
-    needed("pyproj", f"{file}: a raster")
+    import rasterio
     from pyproj import CRS, Transformer
     from pyproj.exceptions import ProjError
     from rasterio.windows import Window
@@ -36,7 +35,7 @@ def open_categorical_raster(file: Path) -> Codes:
     if not file.is_file():
         raise refused("raster is not there")
     try:
-        with rasterio.open(file) as opened:
+        with gdal_silent(), rasterio.open(file) as opened:
             crs, transform, kind = opened.crs, opened.transform, np.dtype(opened.dtypes[0])
             width, height = opened.width, opened.height
     except rasterio.errors.RasterioError:
@@ -52,11 +51,14 @@ def open_categorical_raster(file: Path) -> Codes:
     except ProjError:
         raise refused(UNKNOWN_CRS.replace("GeoTIFF", "raster").replace("to", "from", 1)) from None
     inverse = ~transform
+    west = transform.c + min(0, transform.a * width) if crs.is_geographic else None
 
     def codes(lonlat: np.ndarray) -> np.ndarray:
         shape = lonlat.shape[:-1]
         lon = (lonlat[..., 0].ravel() + 180) % 360 - 180
         x, y = transformer.transform(lon, lonlat[..., 1].ravel())
+        if west is not None:
+            x = (x - west) % 360 + west  # a raster of degrees may go on over 180, or begin at 0
         with np.errstate(invalid="ignore"):  # infinite where the system of coordinates does not reach
             column = np.floor(inverse.a * x + inverse.b * y + inverse.c)
             row = np.floor(inverse.d * x + inverse.e * y + inverse.f)
@@ -65,7 +67,7 @@ def open_categorical_raster(file: Path) -> Codes:
         points = np.flatnonzero(inside)
         at_row, at_column = row[points].astype(np.int64), column[points].astype(np.int64)
         window = (at_row // WINDOW) * (width // WINDOW + 1) + at_column // WINDOW
-        with rasterio.open(file) as opened:
+        with gdal_silent(), rasterio.open(file) as opened:
             for number in np.unique(window):
                 top, left = (part * WINDOW for part in divmod(int(number), width // WINDOW + 1))
                 some = window == number

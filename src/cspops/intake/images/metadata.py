@@ -35,9 +35,6 @@ def read_metadata(question: Question) -> Metadata:
     """Read a GeoTIFF's own georeference, else EXIF GPS, and the date of EXIF. No pixel is decoded.
 
     Files that are missing or broken only get a note: whether the image is any good is judged where it is decoded.
-
-    Raises:
-        EnvironmentProblem: a GeoTIFF, and rasterio or pyproj is not installed.
     """
     file, wanted = question
     with warnings.catch_warnings():

@@ -74,14 +74,25 @@ def begun(root: Path) -> bool:
 
 
 def _read(root: Path) -> dict[str, FileFacts]:
-    """What the record says has arrived."""
+    """What the record says has arrived; nothing, and a warning, where it is broken: the files are then looked at again."""
     file = root / RECORD
     try:
-        return dict(json.loads(file.read_text(encoding="utf-8")))
+        record: dict[str, FileFacts] = json.loads(file.read_bytes())
+        if not all(_is_facts(facts) for facts in record.values()):
+            raise ValueError("it holds other things than sizes, hashes and addresses")
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"{file} cannot be read: {error}", hint=f"delete {file}: the files are looked at again") from None
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        log.warning(f"{file} cannot be read ({error}): the files are looked at again")
+        return {}
+    return record
+
+
+def _is_facts(facts: object) -> bool:
+    if not isinstance(facts, dict):
+        return False
+    size, words = facts.get("size", ""), (facts.get("sha256", 0), facts.get("url", 0))
+    return (size is None or isinstance(size, int)) and all(word is None or isinstance(word, str) for word in words)
 
 
 def _note(root: Path, record: dict[str, FileFacts], name: str, facts: FileFacts) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cspops.errors import DataError, EnvironmentProblem, written_into
+from cspops.files import sync
 from cspops.intake.rows import FileFacts
 from cspops.progress import Meter
 
@@ -94,6 +95,7 @@ def fetch(
                     _version_file(part).unlink(missing_ok=True)
                 troubles[f"{url}: {error.message}"] = type(error)
                 continue
+            sync(part)
             os.replace(part, target)
             _version_file(part).unlink(missing_ok=True)
             return {**facts, "url": url}

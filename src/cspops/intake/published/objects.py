@@ -29,7 +29,7 @@ def listed(listing: Path, patterns: Sequence[str]) -> list[str]:
     try:
         text = bz2.decompress(listing.read_bytes()) if listing.suffix == ".bz2" else listing.read_bytes()
         names = json.loads(text)
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, RecursionError) as error:
         raise DataError(f"{listing} cannot be read: {error}", hint=hint) from None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise DataError(f"{listing} is no list of names", hint=hint)

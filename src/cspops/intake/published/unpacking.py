@@ -1,24 +1,32 @@
 """Archives from elsewhere, unpacked below one folder and no further; `tarfile` and `zipfile` see to most of it."""
 
+import bz2
+import errno
+import gzip
+import io
 import lzma
 import os
 import shutil
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
-from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any, NamedTuple
 
-from cspops.errors import DataError, written_into
+from cspops.errors import CspopsError, DataError, written_into
+from cspops.files import DISK
 
 RATIO = 200
 """Bytes for each byte of the archive. Deflate itself reaches 1032; JSON compresses about ten times."""
 ALWAYS = 100_000_000
 """Bytes that are fine whatever the ratio."""
 MOST_MEMBERS = 5_000_000
-BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, RuntimeError)
+LONGEST_HEADER = 1 << 20
+"""Bytes of a name or of other words about a member of a tar, which `tarfile` reads into memory at once."""
+OF_THE_DISK = {*DISK, errno.EACCES, errno.EPERM, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
+"""All other errors of the system are about names that no archive of ours holds."""
+COMPRESSED: dict[bytes, Callable[[Path, str], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 
 
 class _Member(NamedTuple):
@@ -55,27 +63,35 @@ def unpack(archive: Path, into: Path, gives: Sequence[str], *, members: Sequence
             for name in gives:
                 if not (new / name).exists():
                     raise _refused(archive, f"it does not hold {name}")
+            if hasattr(os, "sync"):
+                os.sync()  # once for all files: of an archive they may be a million
             for name in gives:
                 if not (into / name).exists():
                     os.replace(new / name, into / name)
-        except (*BROKEN, OSError) as error:
-            if isinstance(error, OSError) and error.errno is not None:
-                if isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError):
-                    raise _refused(archive, "it holds a file and a folder at once") from None
-                raise  # gzip and bz2 raise one without a number for bytes that are no gzip or bzip2
-            raise _refused(archive, f"it is cut or broken ({' '.join(str(error).split())})") from None
+        except CspopsError:
+            raise
+        except Exception as error:  # `tarfile` and `zipfile` may raise anything at headers that nobody has written on purpose
+            if isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError):
+                raise _refused(archive, "it holds a file and a folder at once") from None
+            if isinstance(error, OSError) and error.errno in OF_THE_DISK:
+                raise
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
+            raise _refused(archive, f"it is cut or broken ({reason or type(error).__name__})") from None
         finally:
             shutil.rmtree(new, ignore_errors=True)
 
 
 def leads_out(path: PurePosixPath) -> bool:
-    """Whether a path, put below a folder, may lie outside of it."""
-    return path.is_absolute() or ".." in path.parts
+    """Whether a path, put below a folder, may lie outside of it, on any system."""
+    windows = PureWindowsPath(path)
+    return path.is_absolute() or bool(windows.anchor) or ".." in windows.parts
 
 
 def _write(archive: Path, new: Path, gives: Sequence[str], members: Sequence[str], whole: bool) -> None:
     most, size = max(ALWAYS, RATIO * archive.stat().st_size), 0
     for count, member in enumerate(_of_zip(archive, new) if zipfile.is_zipfile(archive) else _of_tar(archive, new)):
+        if member.size < 0 or not member.name or "\0" in member.name:
+            raise _refused(archive, f"it holds {member.name!r} of {member.size} bytes")
         size += member.size
         if size > most or count >= MOST_MEMBERS:
             raise _refused(archive, f"it unfolds into more than {most} bytes or {MOST_MEMBERS} members")
@@ -90,11 +106,13 @@ def _write(archive: Path, new: Path, gives: Sequence[str], members: Sequence[str
         if any(fnmatchcase(path.as_posix(), pattern) for pattern in members) and path.parts:
             if not member.plain:
                 raise _refused(archive, f"{member.name!r} is a link or a device")
+            if (new / path).is_file():
+                raise _refused(archive, f"it holds {path.as_posix()!r} twice")
             member.extract(path.as_posix())
 
 
 def _of_tar(archive: Path, new: Path) -> Iterator[_Member]:
-    with tarfile.open(archive) as tar:
+    with _plain(archive) as raw, tarfile.open(fileobj=_Headers(raw, 1 << 16), mode="r:") as tar:
         while (info := tar.next()) is not None:
             if not info.isdir():
                 yield _Member(
@@ -106,6 +124,23 @@ def _of_tar(archive: Path, new: Path) -> Iterator[_Member]:
             tar.members.clear()  # type: ignore[attr-defined]  # it would keep them all
 
 
+class _Headers(io.BufferedReader):
+    """A file that is read in small pieces: a long one would be a header that fills the memory."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or not 0 <= size <= LONGEST_HEADER:
+            raise tarfile.ReadError(f"a header of {size} bytes")
+        return super().read(size)
+
+
+def _plain(archive: Path) -> Any:
+    """Open an archive to be read without its compression."""
+    with archive.open("rb") as opened:
+        start = opened.read(8)
+    way = next((way for magic, way in COMPRESSED.items() if start.startswith(magic)), Path.open)
+    return way(archive, "rb")
+
+
 def _of_zip(archive: Path, new: Path) -> Iterator[_Member]:
     with zipfile.ZipFile(archive) as opened:
         for info in opened.infolist():
@@ -114,8 +149,8 @@ def _of_zip(archive: Path, new: Path) -> Iterator[_Member]:
                 info.filename = path
                 opened.extract(info, new)
 
-            if not info.is_dir():
-                yield _Member(info.filename, info.file_size, True, extract)
+            if not info.filename.endswith("/"):  # as is_dir, which fails for an empty name
+                yield _Member(info.orig_filename, info.file_size, True, extract)
 
 
 def _refused(archive: Path, why: str) -> DataError:

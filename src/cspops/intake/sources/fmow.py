@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from cspops.errors import DataError, NotThere, ParamsError, needed
+from cspops.errors import DataError, NotThere, ParamsError
 from cspops.intake.rows import ROWS, FileFacts, Source, batch, file_facts
 from cspops.intake.sources import coco
 from cspops.intake.sources.coco import AGAIN, FETCH, Part, find
@@ -70,7 +70,6 @@ def open_fmow(root: Path, settings: Fmow, *, map: Map = builtins.map) -> Source:
                 hint="dataset.fmow.test: val",
             )
         return _open_features(root)
-    needed("shapely", "reading the positions of fMoW")
     remarks: list[str] = []
     files: dict[str, FileFacts] = {}
     base = _base(root)

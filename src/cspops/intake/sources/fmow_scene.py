@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -166,27 +167,15 @@ def with_context(
 
 
 def centroid(wkt: str) -> tuple[float, float] | None:
-    """Return longitude in [-180, 180) and latitude of a polygon's centroid, in the plane of degrees; None for anything else.
+    """Return longitude and latitude of a polygon's centroid, see `centres.centroids`; None for anything else."""
+    import pyarrow as pa
 
-    A scene is a few kilometres wide: a polygon with longitudes more than 180 degrees apart crosses the antimeridian.
-    """
-    import numpy as np
-    import shapely
+    from cspops.intake.tables.geometry import positions_of_wkt
 
-    try:
-        polygon = shapely.from_wkt(wkt)
-    except shapely.errors.ShapelyError:
+    if not (wkt.isascii() and re.match(r"\s*(MULTI)?POLYGON\b", wkt, re.IGNORECASE)):
         return None
-    if polygon is None or polygon.is_empty or polygon.geom_type not in ("Polygon", "MultiPolygon"):
-        return None
-    lon = shapely.get_coordinates(polygon)[:, 0]
-    crosses = bool(lon.max() - lon.min() > 180)
-    if crosses:
-        polygon = shapely.transform(polygon, lambda at: np.column_stack((at[:, 0] % 360, at[:, 1])))
-    centre = polygon.centroid
-    if not (math.isfinite(centre.x) and math.isfinite(centre.y)):
-        return None
-    return (centre.x + 180) % 360 - 180 if crosses else centre.x, centre.y
+    (lon,), (lat,), *_ = positions_of_wkt(pa.array([wkt]))
+    return None if math.isnan(lon) else (float(lon), float(lat))
 
 
 def _share(part: float) -> float:

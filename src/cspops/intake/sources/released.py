@@ -5,7 +5,6 @@ category id from 0: probabilities, a scipy csr (.npz, iNaturalist 2018) or a den
 predictions of a network that was fine-tuned on all labels, others those of networks fine-tuned on a share of them.
 """
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from cspops.artefacts import json_as
 from cspops.errors import DataError
 from cspops.intake.rows import file_facts
 
@@ -75,13 +75,12 @@ def read_released(folder_of_download: Path, *, data_root: Path = Path()) -> "Rel
     ``data_root`` is CSPOPS_DATA_ROOT, where the files themselves are.
     """
     file = folder_of_download / "released.json"
-    try:
-        content = json.loads(file.read_text())
-        return None if content is None else Released(data_root / content["folder"], content)
-    except FileNotFoundError:
-        raise DataError(f"{file} is missing", hint="dvc repro download") from None
-    except (ValueError, KeyError, TypeError):
-        raise DataError(f"{file} is broken", hint="dvc repro -f download") from None
+    content = json_as(file, dict[str, Any] | None, remake="dvc repro download")
+    if content is None:
+        return None
+    if not isinstance(content.get("folder"), str):
+        raise DataError(f"{file} is broken: it names no folder", hint="dvc repro -f download")
+    return Released(data_root / content["folder"], content)
 
 
 @dataclass(frozen=True)

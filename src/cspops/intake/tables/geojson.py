@@ -5,6 +5,7 @@ names one. JSON lines that are no features, such as the `metadata.jsonl` of imag
 """
 
 import json
+import math
 from collections.abc import Collection, Iterator
 from itertools import islice
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from cspops.errors import DataError
-from cspops.intake.tables.geometry import UNREADABLE, ToDegrees, centroid_remark, json_centre, to_degrees
+from cspops.intake.tables.geometry import UNREADABLE, ToDegrees, centroid_remark, json_shape, positions_of_shapes, to_degrees
 from cspops.intake.tables.records import Records, column, shortened
 from cspops.intake.tables.text_lines import DAMAGED, open_bytes, read_lines
 
@@ -73,26 +74,33 @@ class GeoJson:
     ) -> tuple[tuple[pa.Array, pa.Array], int]:
         xs: list[Any] = [None] * len(batch)
         ys: list[Any] = [None] * len(batch)
-        centroids = 0
+        shapes = {}
         for i, (_, value) in enumerate(batch):
             geometry = value.get("geometry") if isinstance(value, dict) else None
             if geometry is None:
                 continue
             try:
-                if geometry["type"] == "Point":
-                    if geometry["coordinates"]:
-                        xs[i], ys[i] = geometry["coordinates"][:2]
-                elif centre := json_centre(geometry, self.file.name):
-                    (xs[i], ys[i]), centroids = centre, centroids + 1
-                if isinstance(xs[i], list | dict | bool) or isinstance(ys[i], list | dict | bool):
-                    raise ValueError
-                if degrees and xs[i] is not None:
-                    lon, lat = degrees(np.array([xs[i]], np.float64), np.array([ys[i]], np.float64))
-                    xs[i], ys[i] = float(lon[0]), float(lat[0])
+                if geometry["type"] != "Point":
+                    shapes[i] = json_shape(geometry)
+                elif geometry["coordinates"]:
+                    x, y = geometry["coordinates"][:2]
+                    if isinstance(x, list | dict | bool) or isinstance(y, list | dict | bool):
+                        raise ValueError
+                    xs[i], ys[i] = (x, y) if degrees is None or x is None or y is None else (float(x), float(y))
             except (KeyError, TypeError, ValueError, OverflowError):
-                xs[i] = ys[i] = None
-                reasons.setdefault(i, (UNREADABLE, shortened(json.dumps(geometry, ensure_ascii=False))))
-        return (column(xs), column(ys)), centroids
+                reasons.setdefault(i, (UNREADABLE, _text(geometry)))
+        if degrees:
+            points = [i for i, (x, y) in enumerate(zip(xs, ys, strict=True)) if x is not None and y is not None]
+            lon, lat = degrees(np.array([xs[i] for i in points]), np.array([ys[i] for i in points]))
+            for i, x, y in zip(points, lon.tolist(), lat.tolist(), strict=True):
+                xs[i], ys[i] = x, y
+        made = positions_of_shapes(list(shapes.values()), degrees)
+        for at, (i, x, y) in enumerate(zip(shapes, made.lon.tolist(), made.lat.tolist(), strict=True)):
+            if at in made.reasons:
+                reasons.setdefault(i, (made.reasons[at], _text(batch[i][1]["geometry"])))
+            elif not math.isnan(x):
+                xs[i], ys[i] = x, y
+        return (column(xs), column(ys)), made.centroids
 
     def _features(self, remarks: list[str]) -> Iterator[Numbered]:
         return _read_lines(self.file, remarks) if self._collection is None else enumerate(self._collection, 1)
@@ -100,6 +108,10 @@ class GeoJson:
 
 class _Broken(str):
     """The text of a line that is not JSON."""
+
+
+def _text(geometry: Any) -> str:
+    return shortened(json.dumps(geometry, ensure_ascii=False))
 
 
 def _properties(feature: dict[str, Any]) -> dict[str, Any]:
@@ -111,6 +123,10 @@ def _properties(feature: dict[str, Any]) -> dict[str, Any]:
     return {"id": feature["id"]} | properties if "id" in feature else properties
 
 
+def _no_constant(word: str) -> None:
+    """Read NaN and Infinity, which JSON has not, as null."""
+
+
 def _read_lines(file: Path, remarks: list[str]) -> Iterator[Numbered]:
     number = 0
     for block in read_lines(file, remarks):
@@ -118,7 +134,7 @@ def _read_lines(file: Path, remarks: list[str]) -> Iterator[Numbered]:
             bare = line.strip("\x1e\r\n\t ")
             if bare:
                 try:
-                    yield number, json.loads(bare)
+                    yield number, json.loads(bare, parse_constant=_no_constant)
                 except (ValueError, RecursionError):
                     yield number, _Broken(bare)
 
@@ -127,7 +143,7 @@ def _read_collection(file: Path) -> tuple[list[Any], str | None]:
     """Return the features of a collection, or of a file that is one feature, and the name in its `crs` member."""
     try:
         with open_bytes(file) as stream:
-            content = json.load(stream, parse_constant=lambda word: None)  # NaN and Infinity, which JSON has not
+            content = json.load(stream, parse_constant=_no_constant)
     except (ValueError, RecursionError, *DAMAGED) as error:
         raise DataError(f"{file.name}: the JSON is broken or cut off: {shortened(str(error))}") from None
     content = content if isinstance(content, dict) else {}

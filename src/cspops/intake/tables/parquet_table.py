@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cspops.errors import DataError
-from cspops.intake.tables.geometry import UNREADABLE, ToDegrees, centroid_remark, to_degrees, wkb_positions
+from cspops.intake.tables.geometry import ToDegrees, centroid_remark, positions_of_wkb, to_degrees, unknown_system_remark
 from cspops.intake.tables.records import Records
 
 BATCH = 50_000
@@ -59,7 +59,7 @@ class ParquetTable:
             )
         crs = column.get("crs", "OGC:CRS84")
         if crs is None:
-            self.remarks.append(f"{self.file.name}: its reference system is unknown; positions are taken as degrees WGS84")
+            self.remarks.append(unknown_system_remark(self.file.name))
             return name, None
         return name, to_degrees(crs, self.file.name)
 
@@ -85,17 +85,19 @@ class ParquetTable:
             self.remarks.append(centroid_remark(self.file.name, centroids))
 
     def _positions(self, geometry: pa.Array, reasons: dict[int, tuple[str, str]]) -> tuple[tuple[pa.Array, pa.Array], int]:
-        centroids = 0
-        if pa.types.is_struct(geometry.type):
-            x, y = (part.cast(pa.float64()).to_numpy(zero_copy_only=False) for part in geometry.flatten()[:2])
-        else:
-            x, y, broken, centroids = wkb_positions(geometry, self.file.name)
-            for i in np.flatnonzero(broken).tolist():
-                reasons[i] = (UNREADABLE, f"{len(geometry[i].as_py())} bytes")
+        if not pa.types.is_struct(geometry.type):
+            made = positions_of_wkb(geometry, self.degrees)
+            reasons |= {i: (why, f"{len(geometry[i].as_py())} bytes") for i, why in made.reasons.items()}
+            return _lonlat(made.lon, made.lat), made.centroids
+        x, y = (part.cast(pa.float64()).to_numpy(zero_copy_only=False) for part in geometry.flatten()[:2])
+        lon, lat = self.degrees(x, y) if self.degrees else (x, y)
         nowhere = np.isnan(x) | np.isnan(y)
-        if self.degrees:
-            x, y = self.degrees(x, y)
-        return (pa.array(x, mask=nowhere), pa.array(y, mask=nowhere)), centroids
+        return _lonlat(np.where(nowhere, np.nan, lon), np.where(nowhere, np.nan, lat)), 0
+
+
+def _lonlat(lon: np.ndarray, lat: np.ndarray) -> tuple[pa.Array, pa.Array]:
+    """Return columns that are null where there is no position."""
+    return pa.array(lon, mask=np.isnan(lon)), pa.array(lat, mask=np.isnan(lat))
 
 
 def _batch_rows(opened: pq.ParquetFile, columns: list[str]) -> int:

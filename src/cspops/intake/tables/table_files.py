@@ -11,15 +11,17 @@ from cspops.intake.tables.delimited import DELIMITERS, Delimited
 from cspops.intake.tables.geojson import GeoJson
 from cspops.intake.tables.parquet_table import ParquetTable
 from cspops.intake.tables.text_lines import DAMAGED, open_bytes
+from cspops.intake.tables.vector_table import VectorTable
 
 TEXT = (".csv", ".tsv", ".tab")
 PARQUET = (".parquet", ".pq", ".geoparquet")
 JSON_LINES = (".geojsonl", ".geojsons", ".geojsonseq", ".ndjson", ".jsonl")
 JSON = (".geojson", ".json")
+VECTOR = (".gpkg", ".shp")
 
-Format = Literal["delimited", "parquet", "geojson", "geojson lines"]
+Format = Literal["delimited", "parquet", "geojson", "geojson lines", "vector"]
 
-Table = Delimited | ParquetTable | GeoJson
+Table = Delimited | ParquetTable | GeoJson | VectorTable
 """A table file whose columns (`names`, and `has_geometry`) are known and whose rows have not been read.
 
 `records` yields all its rows, with the wanted columns alone; `remarks`, what is odd about the file, is complete when it has
@@ -46,14 +48,19 @@ def open_file(file: Path, *, key: str) -> tuple[Table, Format]:
         return ParquetTable(file), kind
     if kind == "delimited":
         return Delimited(file), kind
+    if kind == "vector":
+        return VectorTable(file), kind
     return GeoJson(file, lines=kind == "geojson lines"), kind
 
 
 def only_table(root: Path) -> Path:
-    """Find the only table directly in a folder, hidden files apart; DataError where there are none or several."""
+    """Find the only table directly in a folder, hidden files apart; DataError where there are none or several.
+
+    GeoPackages and shapefiles are to be named: they lie beside tables of images as maps of the same places.
+    """
     if not root.is_dir():
         raise DataError(f"the folder {root} is missing", hint="dvc repro data.dvc, or set CSPOPS_DATA_ROOT")
-    tables = sorted(file for file in root.iterdir() if table_format(file))
+    tables = sorted(file for file in root.iterdir() if table_format(file) not in (None, "vector"))
     if not tables:
         raise DataError(f"{root} has no table", hint="set dataset.table.file in params.yaml to one further down")
     if len(tables) > 1:
@@ -78,6 +85,8 @@ def _format(file: Path, *, named: bool) -> Format | None:
         return None
     if suffix in JSON + JSON_LINES:
         return _json_format(head, suffix)
+    if suffix in VECTOR:
+        return "vector"
     if suffix in TEXT or (suffix == ".txt" and (named or _looks_like_table(file))):
         return "delimited"
     return None

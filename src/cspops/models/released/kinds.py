@@ -10,6 +10,7 @@ import torch
 
 from cspops.errors import DataError
 from cspops.models.checkpoint import Config
+from cspops.models.torch_files import shown
 from cspops.shapes import Float, Tensor
 
 T = TypeVar("T")
@@ -27,7 +28,7 @@ class Settings:
             raise DataError(f"{self.file}: params lacks {key} ({fits})")
         value = convert(self.params[key])
         if value is None:
-            raise DataError(f"{self.file}: params: {key} is {self.params[key]!r}, not {fits}")
+            raise DataError(f"{self.file}: params: {key} is {shown(self.params[key])}, not {fits}")
         return value
 
     def count(self, key: str, *, least: int = 1) -> int:
@@ -51,7 +52,7 @@ class Settings:
 
 
 def _finite(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 1e300
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Read a released checkpoint, a pickle of torch.save, without running anything that it holds."""
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,22 @@ import numpy as np
 
 from cspops.errors import DataError
 from cspops.files import sha256_of
-from cspops.models.torch_files import first_keys, read_torch_file, require_file
+from cspops.models.torch_files import (
+    UNDER,
+    first_keys,
+    is_plain,
+    read_torch_file,
+    require_file,
+    shown,
+    table_of_tensors,
+)
 from cspops.shapes import Tensor
 
 FORMAT = "a released checkpoint is a file of torch.save with the keys epoch, state_dict, optimizer and params"
+WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "model")
+"""Names that trainers wrap a network in."""
+DEPTH = 50
+"""Of what params hold."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,24 +59,38 @@ def read_checkpoint(file: Path) -> Checkpoint:
     content = read_torch_file(file, hint=FORMAT, allowed=[])
     if not isinstance(content, Mapping):
         raise DataError(f"{file} holds a {type(content).__name__}, not a checkpoint", hint=FORMAT)
-    lacking = [key for key in ("epoch", "state_dict", "params") if key not in content]
+    table = next((key for key in UNDER if isinstance(content.get(key), Mapping)), "state_dict")
+    lacking = [key for key in ("epoch", table, "params") if key not in content]
     if lacking:
         raise DataError(f"{file} lacks {', '.join(lacking)}; it holds {first_keys(content)}", hint=FORMAT)
-    state, params, epoch = content["state_dict"], _plain(content["params"]), _plain(content["epoch"])
-    if not (isinstance(state, Mapping) and state and all(isinstance(value, Tensor) for value in state.values())):
-        raise DataError(f"{file}: state_dict is no table of tensors", hint=FORMAT)
+    state = {_unwrapped(name): tensor for name, tensor in table_of_tensors(content).items()}
+    if not state or not all(map(is_plain, state.values())):
+        raise DataError(f"{file}: {table} is no table of tensors", hint=FORMAT)
+    try:
+        params, epoch = _plain(content["params"]), _plain(content["epoch"])
+        json.dumps([params, epoch], default=shown)
+    except (RecursionError, ValueError, OverflowError):
+        raise DataError(f"{file}: params or epoch hold numbers without end, or themselves", hint=FORMAT) from None
     if not isinstance(params, dict) or not isinstance(epoch, int):
         raise DataError(f"{file}: params is no table, or epoch no whole number", hint=FORMAT)
-    others = tuple(str(key) for key in content if key not in ("epoch", "state_dict", "params"))
-    return Checkpoint(file, sha256_of(file), epoch, {str(name): tensor for name, tensor in state.items()}, params, others)
+    others = tuple(str(key) for key in content if key not in ("epoch", table, "params"))
+    return Checkpoint(file, sha256_of(file), epoch, state, params, others)
 
 
-def _plain(value: Any) -> Any:
+def _unwrapped(name: str) -> str:
+    """Return a tensor's name without the names of wrappers, in any nesting: no module of the released code has one."""
+    first, _, rest = name.partition(".")
+    return _unwrapped(rest) if first in WRAPPERS and rest else name
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
     """Convert numpy scalars and arrays to Python's numbers and lists, at every depth."""
+    if depth > DEPTH:
+        raise RecursionError
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
+        return {str(key): _plain(one, depth + 1) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+        return [_plain(one, depth + 1) for one in value]
     return value
