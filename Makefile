@@ -1,5 +1,5 @@
 # `make repro` and `make test` set up what they need: a .venv in this folder, from requirements.lock.
-.PHONY: repro test setup lint clean help
+.PHONY: repro test setup readme lint clean help
 .DEFAULT_GOAL := help
 VENV := .venv/bin
 IN_VENV := PATH="$(CURDIR)/$(VENV):$$PATH" DVC_NO_ANALYTICS=1
@@ -19,6 +19,9 @@ setup: .venv/installed  ## make .venv from requirements.lock
 
 repro: .venv/installed  ## run every stage that is due, on the embedded data
 	$(IN_VENV) dvc repro
+
+readme: .venv/installed  ## write the numbers of README.md and docs/results.md from reports/
+	$(IN_VENV) python .ci/readme.py
 
 lint: .venv/installed  ## ruff, mypy, import-linter
 	$(IN_VENV) ruff check .

@@ -14,6 +14,8 @@ ROOT = Path(__file__).parents[1]
 
 Processes = Literal["warm", "other", "cold"]
 
+# The image network, the size of the tiles and the location encoder are those of params.yaml: what the pages show is run on the
+# default run's kind of model.
 SMALL: dict[str, Any] = {
     "seeds": [0, 1],
     "dataset.blue_marble.train": 300,
@@ -23,7 +25,6 @@ SMALL: dict[str, Any] = {
     "dataset.blue_marble.spatial_test": 40,
     "dataset.blue_marble.min_zone_points": 6,
     "split.label_ratios": [0.1, 1.0],
-    "image_encoder.model": "timm:test_resnet",
     "pretrain_img.methods.moco.epochs": 3,
     "pretrain_img.methods.moco.batch_size": 64,
     "pretrain.epochs": 3,

@@ -10,8 +10,11 @@ import pytest
 from cspops.commands.compare import compared_runs
 from cspops.errors import DataError, ParamsError
 from cspops.params import VIEWS
+from cspops.report.compared_runs import conclusion
 from cspops.report.run_record import RunRecord
 
+PORTABLE: dict[str, Any] = {"portable": True, "threads": 1, "instruction_set": "avx2", "torch": "2.15"}
+FAST: dict[str, Any] = {"portable": False, "threads": 2, "instruction_set": "avx512", "torch": "2.15", "cpu": "a"}
 ROWS = {("test", "label_5"): 50.0, ("test", "label_100"): 60.0}
 
 
@@ -20,7 +23,14 @@ def git(*arguments: str) -> None:
 
 
 def write_run(
-    *, change: float = 0.0, sd: float = 0.2, seeds: int = 5, stale: bool = False, data: str = "aa", **params: Any
+    *,
+    change: float = 0.0,
+    sd: float = 0.2,
+    seeds: int = 5,
+    stale: bool = False,
+    data: str = "aa",
+    numerics: dict[str, Any] = PORTABLE,
+    **params: Any,
 ) -> None:
     """params.yaml, metrics.json and the run.json that belongs to it, in the working folder."""
     Path("reports").mkdir(exist_ok=True)
@@ -33,7 +43,7 @@ def write_run(
     text = json.dumps(metrics)
     Path("reports/metrics.json").write_text(text)
     stages: dict[str, Any] = {"download": {"params": {}, "files": {"observations.parquet": data}}}
-    record = RunRecord.of(stages, dict.fromkeys(VIEWS, "code"), b"other" if stale else text.encode())
+    record = RunRecord.of(stages, dict.fromkeys(VIEWS, "code"), b"other" if stale else text.encode(), numerics)
     Path("reports/run.json").write_text(record.text)
 
 
@@ -139,6 +149,39 @@ def test_stale_metrics_and_other_data_are_noted(repository: Path) -> None:
     Path("reports/run.json").unlink()
     (note,) = compared_runs("main", None, models=["combined"], max_drop=0.5)["notes"]
     assert note.startswith("workspace has no reports/run.json")
+
+
+@pytest.mark.parametrize(
+    ("base", "head", "says"),
+    [
+        (PORTABLE, PORTABLE, None),
+        (FAST, FAST, None),
+        (PORTABLE, FAST, "main was computed in portable mode and workspace was not"),
+        (FAST, FAST | {"threads": 4}, "threads 4 and 2"),
+        (None, FAST, "how main computed is unknown"),
+    ],
+)
+@pytest.mark.parametrize(("change", "verdict"), [(0.7, "gain"), (-0.4, "small drop"), (-0.7, "drop"), (0.0, "noise")])
+def test_of_another_machine_nothing_is_a_gain(
+    repository: Path, base: Any, head: Any, says: str | None, change: float, verdict: str
+) -> None:
+    """A drop stays one, and fails a branch."""
+    write_run(sd=0.01, numerics=base or FAST)
+    if base is None:
+        text = json.loads(Path("reports/run.json").read_text())
+        del text["numerics"]
+        Path("reports/run.json").write_text(json.dumps(text))
+    commit()
+    write_run(sd=0.01, change=change, numerics=head)
+    found = compared_runs("main", None, models=["combined"], max_drop=0.5)
+    doubted = says is not None and verdict in ("gain", "small drop")
+    assert [row["verdict"] for row in found["rows"]] == ["unknown" if doubted else verdict] * 2
+    assert found["drops"] == (2 if verdict == "drop" else 0)
+    if says is None:
+        assert found["not_comparable"] is None
+    else:
+        assert says in found["not_comparable"]
+        assert found["not_comparable"] in conclusion(found)
 
 
 def test_what_cannot_be_compared(repository: Path) -> None:

@@ -50,11 +50,15 @@ def metrics_text(params: Params, combined: float, image: float) -> str:
     return json.dumps({"test": {ratio_key(ratio): models for ratio in params.split.label_ratios}})
 
 
-def record_text(params: Params, metrics: str, data: str, other_code: tuple[str, ...]) -> str:
+PORTABLE: dict[str, Any] = {"portable": True, "threads": 1, "instruction_set": "avx2", "torch": "2.15"}
+FAST: dict[str, Any] = {"portable": False, "threads": 4, "instruction_set": "avx512", "torch": "2.15", "cpu": "some"}
+
+
+def record_text(params: Params, metrics: str, data: str, other_code: tuple[str, ...], numerics: dict[str, Any]) -> str:
     """run.json as stage report would write it."""
     records: dict[str, Any] = {stage: {"params": recorded(params, stage)} for stage in CODE}
     records["download"]["files"] = {"observations.parquet": data}
-    return RunRecord.of(records, CODE | dict.fromkeys(other_code, "other"), metrics.encode()).text
+    return RunRecord.of(records, CODE | dict.fromkeys(other_code, "other"), metrics.encode(), numerics).text
 
 
 def write_run(
@@ -65,13 +69,14 @@ def write_run(
     other_code: tuple[str, ...] = (),
     data: str = "raw",
     ran: Any = None,
+    numerics: dict[str, Any] = PORTABLE,
 ) -> None:
     """A run in the working folder: params.yaml (JSON is YAML), run.json, metrics. ``ran``: what ran instead."""
     params = with_values(DEFAULT, values.items())
     did = params if ran is None else with_values(DEFAULT, ran.items())
     write("params.yaml", params.model_dump_json(indent=1))
     write("reports/metrics.json", metrics_text(did, combined, image))
-    write("reports/run.json", record_text(did, Path("reports/metrics.json").read_text(), data, other_code))
+    write("reports/run.json", record_text(did, Path("reports/metrics.json").read_text(), data, other_code, numerics))
 
 
 def save(ref: str) -> str:
@@ -107,10 +112,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def collect(number: int = 1, *, any_code: bool = False) -> dict[str, Any]:
+def collect(number: int = 1, *, any_code: bool = False, write: bool = True) -> dict[str, Any]:
     said: list[str] = []
     with told(said.append):
-        document = command.filled(number, any_code=any_code)
+        document = command.filled(number, any_code=any_code, write=write)
     document["said"] = said
     return document
 
@@ -216,6 +221,8 @@ def test_metrics_of_another_run_do_not_count(project: Path) -> None:
         "paper": {"mean": 73.27, "sd": 0.02},
         "ours": None,
         "other_code": False,
+        "other_machine": False,
+        "other_params": False,
         "missing": reason,
     }
 
@@ -398,15 +405,65 @@ def test_in_a_fresh_clone_the_committed_table_stays_as_it_is(clone: Path) -> Non
     assert git("status", "--short") == ""
 
 
-def test_committed_numbers_of_other_params_are_dropped_and_said_to_be_missing(clone: Path) -> None:
+def test_looking_writes_nothing(clone: Path) -> None:
+    write_run({"pretrain.epochs": 99}, 55.0)
+    git("commit", "-q", "-a", "-m", "longer")
+    for number in (1, 2):
+        collect(number, write=False)
+    command.listing()
+    assert git("status", "--short") == ""
+
+
+def test_committed_numbers_of_other_params_stay_marked_and_are_queued_again(
+    clone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_run({"pretrain.epochs": 99}, 55.0)
     git("commit", "-q", "-a", "-m", "longer")
     document = collect()
     assert means(document, "CSP-MC-BLD") == [55.0] * 4
-    assert means(document, "Img. Only") == [30.0] * 4  # the image line is the same
+    assert not any(cell["other_params"] for cell in row(document, "CSP-MC-BLD") + row(document, "Img. Only"))
     cell = row(document, "Sup. Only (grid)")[0]
-    assert cell["ours"] is None
+    assert (cell["ours"]["mean"], cell["other_params"]) == (40.0, True)
     assert cell["missing"] == "not run with these params and data; the number in reports/tables has others"
+    gap = comparison(document, "CSP-MC-BLD", "Sup. Only (grid)")[0]
+    assert (gap["difference"], gap["verdict"], gap["why"]) == (15.0, None, "a number is of other params or data")
+    page = Path("reports/tables/table_1.md").read_text()
+    assert "40.00 (0.50)‡" in page
+    assert "‡ kept from an earlier table, of other params or data than params.yaml: Sup. Only (grid)" in page
+    assert means(collect(), "Sup. Only (grid)") == [40.0] * 4  # nor does it go when the table is written again
+    assert next(one for one in command.listing() if one["table"] == 1)["cells_with_results"] == 8
+    fake_dvc(monkeypatch)
+    assert "t1-sup-grid" in [one["name"] for one in queue()["queued"]]
+
+
+def test_numbers_of_other_machines_are_marked_and_not_compared(
+    project: Path, predictions: dict[str, compared_rows.HitsByRoleAndRatio]
+) -> None:
+    predictions[git("rev-parse", "HEAD")] = hits(2, 100, 53, 30)
+    predictions[experiment("fast", SUP_GRID, 40.0, numerics=FAST)] = hits(2, 100, 40, 30)
+    predictions[experiment("same", {"loss": "mse"}, 50.0)] = hits(2, 100, 50, 30)
+    document = collect()
+    assert [cell["other_machine"] for cell in row(document, "Sup. Only (grid)")] == [True] * 4
+    assert not any(cell["other_machine"] for cell in row(document, "MSE") + row(document, "CSP-MC-BLD"))
+    gap = comparison(document, "CSP-MC-BLD", "Sup. Only (grid)")[0]
+    assert (gap["difference"], gap["verdict"]) == (13.0, None)
+    assert gap["why"].startswith("the two runs are not comparable")
+    page = Path("reports/tables/table_1.md").read_text()
+    assert "40.00 (0.50)§" in page
+    assert "or an unknown one, and not comparable: Sup. Only (grid)" in page
+
+
+def test_a_table_of_an_older_form_is_of_an_unknown_machine(clone: Path) -> None:
+    file = Path("reports/tables/table_1.json")
+    document = json.loads(file.read_text())
+    for one in document["rows"]:
+        for cell in one["cells"]:
+            del cell["other_machine"], cell["other_params"]
+            (cell["ours"] or {}).pop("numerics", None)
+    file.write_text(json.dumps(document))
+    git("commit", "-q", "-a", "-m", "older")
+    found = row(collect(), "Sup. Only (grid)")[0]
+    assert (found["ours"]["mean"], found["other_machine"], found["other_params"]) == (40.0, True, False)
 
 
 def test_committed_numbers_of_other_code_stay_and_are_marked_but_are_queued_again(
@@ -590,7 +647,9 @@ def test_what_is_not_a_project_is_said(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_the_command(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = CliRunner().invoke
-    done = run(app, ["tables", "1", "--json"])
+    assert run(app, ["tables", "1", "--json"]).exit_code == 0
+    assert not Path("reports/tables").exists()
+    done = run(app, ["tables", "1", "--write", "--json"])
     assert done.exit_code == 0
     assert json.loads(done.stdout) == json.loads(Path("reports/tables/table_1.json").read_text())
     assert [one["table"] for one in json.loads(run(app, ["tables", "--json"]).stdout)] == [1, 2, 3, 4, 5]
@@ -601,8 +660,13 @@ def test_the_command(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_dvc(monkeypatch)
     shown = run(app, ["tables", "2", "--queue"]).stdout
     assert "queued: t2-mc-bd, t2-mc-bl, t2-mc-b\n" in shown
-    assert "next: dvc queue start (or dvc exp run --run-all), then cspops tables 2\n" in shown
-    for arguments, says in ((["tables", "9"], "there is no table 9"), (["tables", "--queue"], "needs the number of a table")):
+    assert "next: dvc queue start (or dvc exp run --run-all), then cspops tables 2 --write\n" in shown
+    for arguments, says in (
+        (["tables", "9"], "there is no table 9"),
+        (["tables", "--queue"], "--queue needs the number of a table"),
+        (["tables", "--write"], "--write needs the number of a table"),
+        (["tables", "1", "--write", "--queue"], "exclude each other"),
+    ):
         error = run(app, arguments).exception
         assert isinstance(error, ParamsError)
         assert says in error.message

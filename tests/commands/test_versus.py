@@ -1,5 +1,6 @@
 """Predictions of two runs, compared row by row."""
 
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from typer.testing import CliRunner, Result
 from cspops.commands import app, versus
 from cspops.errors import DataError
 from cspops.evaluation import compared_rows
+from cspops.report.run_record import STAGES, RunRecord
 
 
 def predictions(file: Path, *, seeds: tuple[int, ...] = (3, 1), first_row: int = 0, draw: int = 0) -> pa.Table:
@@ -72,7 +74,13 @@ def test_other_rows_or_seeds_are_refused(tmp_path: Path, other: dict[str, int]) 
         compared_rows.differences(compared_rows.hits_in(mine), compared_rows.hits_in(its), "other")
 
 
-def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def commit() -> None:
+    who = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    for words in (["init", "-q", "-b", "main"], ["add", "-A"], [*who, "commit", "-q", "--allow-empty", "-m", "x"]):
+        subprocess.run(["git", *words], check=True)
+
+
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(versus, "require_repository", lambda: None)
 
@@ -86,6 +94,18 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DataError, match="no revision is named"):
         raise run("").exception or AssertionError
     monkeypatch.setattr(versus, "hits_of", lambda revision: compared_rows.hits_in(mine))
+    commit()
     shown = run("main").stdout
     assert "workspace minus main" in shown
+    assert said == [
+        "workspace and main are not comparable (how workspace and main computed is unknown, since reports/run.json has no "
+        "`numerics`): a difference may be that of the machines."
+    ]
+    Path("reports").mkdir()
+    digests = dict.fromkeys(STAGES["combined"], "")
+    versus.RECORD.write_text(RunRecord("", digests, digests, "", {"portable": True}).text)
+    commit()
+    said.clear()
+    assert run("main").stdout == shown
+    assert said == []
     assert shown.count("+0.00") == 2 * 2 * 3 * 3

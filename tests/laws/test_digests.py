@@ -10,7 +10,10 @@ from cspops.params import VIEWS
 from cspops.pipeline.code import PLUMBING, STAGE_MODULES, Package, package
 
 ROOT = Path(cspops.__file__).parent
-NOT_OPENED = {"LICENSE.climate_zones.txt", "README.md", "gitattributes", "gitignore", "graph.yaml", "params.yaml", "readme.md"}
+NOT_OPENED = {
+    *("LICENSE.climate_zones.txt", "README.md", "gitattributes", "gitignore", "graph.yaml", "params.yaml", "readme.md"),
+    "model_card.md.jinja",
+}
 """Data files that no number can depend on (the report lists where params.yaml is not the template's)."""
 
 SMALL = {

@@ -4,6 +4,8 @@ The rows of `cspops image-networks` have their law in tests/commands/test_image_
 """
 
 import hashlib
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,8 @@ from cspops.report.run_record import STAGES, RunRecord
 PARAMS = load(Path(__file__).parents[2] / "params.yaml")
 LEAVES = list(leaf_paths(PARAMS))
 STAGES_JSON: dict[str, Any] = {stage: {"params": {}, "files": {"a": "1"}} for stage in VIEWS}
-RECORD = RunRecord.of(STAGES_JSON, dict.fromkeys(VIEWS, "code"), b"metrics").with_params(PARAMS)
+NUMERICS = {"portable": True, "threads": 1}
+RECORD = RunRecord.of(STAGES_JSON, dict.fromkeys(VIEWS, "code"), b"metrics", NUMERICS).with_params(PARAMS)
 
 
 def read_by(params: Params, stage: str) -> set[str]:
@@ -51,10 +54,11 @@ def test_a_run_has_another_key_for_each_param_that_a_stage_reads() -> None:
 
 
 def test_a_run_has_another_key_for_another_catalogue_and_other_code_for_each_stage() -> None:
-    other = RunRecord.of(STAGES_JSON | {"download": {"params": {}, "files": {"a": "2"}}}, RECORD.code, b"").with_params(PARAMS)
+    other_data = STAGES_JSON | {"download": {"params": {}, "files": {"a": "2"}}}
+    other = RunRecord.of(other_data, RECORD.code, b"", NUMERICS).with_params(PARAMS)
     assert all(other.key(model) != RECORD.key(model) for model in STAGES)
     for stage in VIEWS:
-        changed = RunRecord.of(STAGES_JSON, dict.fromkeys(VIEWS, "code") | {stage: "other"}, b"")
+        changed = RunRecord.of(STAGES_JSON, dict.fromkeys(VIEWS, "code") | {stage: "other"}, b"", NUMERICS)
         assert {model for model in STAGES if changed.code_of(model) != RECORD.code_of(model)} == {
             model for model, stages in STAGES.items() if stage in stages
         }
@@ -62,11 +66,15 @@ def test_a_run_has_another_key_for_another_catalogue_and_other_code_for_each_sta
 
 def test_a_record_is_read_as_it_was_written_and_nothing_else_is_one() -> None:
     assert RunRecord.read(RECORD.text.encode()) == RECORD
+    older = json.loads(RECORD.text)
+    del older["numerics"]
+    assert RunRecord.read(json.dumps(older).encode()) == replace(RECORD, numerics=None)
     assert RECORD.made(b"metrics")
     assert not RECORD.made(b"others")
     assert not RECORD.made(None)
     assert RECORD.metrics == hashlib.sha256(b"metrics").hexdigest()
-    for text in (None, b"", b"[", b"[]", b"{}", b"\xff", RECORD.text.replace("split", "spilt").encode(), b'{"catalogue": 1}'):
+    other = [RECORD.text.replace("split", "spilt").encode(), json.dumps(older | {"numerics": [1]}).encode()]
+    for text in (None, b"", b"[", b"[]", b"{}", b"\xff", b'{"catalogue": 1}', *other):
         assert RunRecord.read(text) is None
 
 

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from shown import PAGES, blocks
+from small_project import SMALL
 
 TESTS = Path(__file__).parents[1]
 RUN_BY = {
@@ -43,3 +44,9 @@ def test_the_tests_named_here_are_there() -> None:
     for command, test in RUN_BY.items():
         file, name = test.split("::")
         assert f"def {name}(" in (TESTS / file).read_text(), command
+
+
+def test_what_is_shown_runs_on_the_default_runs_kind_of_model() -> None:
+    """The project that runs it has fewer rows and steps, and the networks, the tiles and the encoding of params.yaml."""
+    kind = ("image_encoder", "location_encoder", "encodings", "networks", "loss", "dataset.source", "dataset.blue_marble.tile")
+    assert [key for key in SMALL if key.startswith(kind) or key == "pretrain_img.method"] == []

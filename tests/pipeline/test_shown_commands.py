@@ -54,13 +54,15 @@ def test_what_is_shown_runs(
         done = shell(f"python - <<'END'\n{chr(10).join(block.lines)}\nEND", project)
         assert done.returncode == 0, done.stderr
         return
-    folder = project
+    folder, lock = project, (project / "dvc.lock").read_bytes()
     for command in commands(block):
         if command.text.startswith("cd "):
             folder = Path(command.text.removeprefix("cd ").split("#")[0].strip().replace("~", str(home)))
             assert folder.is_dir()
             continue
         check(command, shell(command.text, folder), folder)
+    if block.page == "experiments.md":
+        assert (project / "dvc.lock").read_bytes() == lock  # the run in the workspace is still the one before
 
 
 def check(command: Command, done: subprocess.CompletedProcess[str], folder: Path) -> None:

@@ -208,7 +208,8 @@ CLAIMS = {
 def test_claims_are_refused_for_what_they_would_cost():
     """In a process of its own, whose memory is measured: 1 GB is far above what the libraries take."""
     code = (
-        "import re, sys\nfrom pathlib import Path\nfrom cspops.pixels.reading import Reading\nfrom cspops.pixels.rgb import open_rgb\n"
+        "import re, sys\nfrom pathlib import Path\nfrom cspops.pixels.reading import Reading\n"
+        "from cspops.pixels.rgb import open_rgb\n"
         "from cspops.pixels.unreadable import UnreadableImage\n"
         "for line in sys.stdin:\n    try:\n        open_rgb(bytes.fromhex(line), reading=Reading())\n"
         "    except UnreadableImage as error:\n        print(error)\n"

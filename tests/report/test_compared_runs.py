@@ -21,6 +21,7 @@ DOCUMENT = {
     ],
     "drops": 1,
     "params": [{"key": "loss", "base": "mc", "head": None}],
+    "not_comparable": None,
     "notes": ["a note"],
 }
 
@@ -33,6 +34,7 @@ def test_rows_and_the_conclusion() -> None:
     assert param_rows(DOCUMENT)[1] == ["loss", "mc", "-"]
     assert conclusion(DOCUMENT) == "1 of 2 accuracies of workspace have dropped by more than 0.5 points against main."
     assert "has dropped by more than 0.5 points" in conclusion(DOCUMENT | {"drops": 0})
+    assert conclusion(DOCUMENT | {"not_comparable": "They are not."}).endswith(" against main. They are not.")
 
 
 def test_markdown_holds_it_all() -> None:
@@ -40,3 +42,5 @@ def test_markdown_holds_it_all() -> None:
     assert text.startswith("### `workspace` against `main`\n")
     assert "| loss | mc | - |" in text
     assert text.endswith("- a note\n")
+    assert "\n\n1 of 2 accuracies" in text
+    assert "against main. They are not.\n\n" in as_markdown(DOCUMENT | {"not_comparable": "They are not."})

@@ -4,6 +4,7 @@ import copy
 import re
 
 import pytest
+from huggingface_hub import ModelCard
 from ruamel.yaml import YAML
 
 from cspops.report.model_card import model_card
@@ -34,7 +35,7 @@ WHOLE = {
     },
     "params": {"loss": "mc", "losses.mc": {"terms": "a|b"}},
     "metrics": {"seeds": [3, 4], "scores": {"test": {"combined": scores(60.5, 9.6), "calibrated": scores(61.0, 3.0)}}},
-    "lacking": [], "onnx": {"combined.onnx": {"probabilities": 1.2e-6}},
+    "lacking": [], "onnx": {"combined.onnx": {"probabilities": {"onnx": 1.2e-6, "torch": 9e-7}}},
     "files": {"classes.json": {"bytes": 1234, "sha256": "ab"}},
 }  # fmt: skip
 
@@ -77,7 +78,7 @@ def test_the_numbers_are_there():
         "| test | combined | 60.50 (0.25) | 61.00 | 0.90 (0.00) | 9.60 (0.10) |",
         "of `combined` 9.6 %, of the calibrated product 3.0 %",
         "T = 1.5 and w = 0.5",
-        "| `onnx/combined.onnx` | `probabilities` | 1.2e-06 |",
+        "| `onnx/combined.onnx` | `probabilities` | 1.2e-06 | 9.0e-07 |",
         "the centre square of 0.875 of the shorter side, resized to 32 x 32 pixels, bilinear as in Pillow.",
         '| `losses.mc.terms` | `"a\\|b"` |',
         "| `classes.json` | 1,234 | `ab` |",
@@ -107,6 +108,24 @@ def test_what_is_not_known_is_not_said():
 )
 def test_how_deep_images_become_rgb(image, says):
     assert says in card(image=IMAGE | image)
+
+
+NAMES = (
+    *("a: b", "- #x", '"quoted"', "a|b", "{{ seed }}", "*a* [b](c) `d`"),
+    *("two\nlines", "---", "null", "1e3", "é %", "\x1b[1m"),
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_with_a_meaning_in_yaml_or_markdown_stay_names(name):
+    text = card(data=WHOLE["data"] | {"title": name}, params={"dataset.x": [name], "y": {name: name}})
+    read = ModelCard(text)
+    assert {one.dataset_name for one in read.data.eval_results} == {name}
+    heading, *others = [line for line in read.text.splitlines() if line.startswith("# ")]
+    assert others == []
+    assert heading.replace("\\", "").endswith(" ".join(name.split()))
+    rows = read.text.split("## Params")[1].split("## Files")[0].strip().splitlines()
+    assert [len(re.findall(r"(?<!\\)\|", line)) for line in rows] == [3, 3, 3, 3]
 
 
 def test_a_location_encoder_alone():

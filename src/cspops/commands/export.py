@@ -27,7 +27,7 @@ def export(
         Literal["encoder", "location"] | None,
         typer.Option(help="encoder: places to embeddings; location: also to classes. Both leave the image network out."),
     ] = None,
-    onnx: Annotated[bool, typer.Option("--onnx/--no-onnx", help="Write ONNX files, each checked against torch.")] = True,
+    onnx: Annotated[bool, typer.Option("--onnx/--no-onnx", help="Write ONNX files, each checked against the model.")] = True,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export in that folder.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print export.json.")] = False,
 ) -> None:
@@ -39,10 +39,11 @@ def export(
         print_json(about, ensure_ascii=False)
         return
     say(str(out))
-    rows = [["file", "bytes", "difference from torch"]]
+    rows = [["file", "bytes", "difference from float64"]]
     for name, one in about["files"].items():
         differences = about["onnx"].get(name.removeprefix("onnx/"), {})
-        rows.append([name, f"{one['bytes']:,}", f"{max(differences.values()):.1e}" if differences else ""])
+        worst = f"{max(output['onnx'] for output in differences.values()):.1e}" if differences else ""
+        rows.append([name, f"{one['bytes']:,}", worst])
     show("", rows, text_columns=1)
     for sentence in about["lacking"]:
         log.info(f"not in it: {sentence.replace('`', '')}")

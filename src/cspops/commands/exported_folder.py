@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel
 from torch import nn
@@ -22,6 +22,9 @@ from cspops.library.loading import load
 from cspops.library.model import Model
 from cspops.library.onnx.writing import require_packages
 from cspops.report.model_card import CARD, model_card
+
+if TYPE_CHECKING:
+    from cspops.library.onnx.checking import Deviation
 
 log = logging.getLogger(__name__)
 
@@ -107,8 +110,8 @@ def _part_of(model: Model, only: Only | None) -> Model:
     return model if only is None else replace(model, image=None, calibration=None)
 
 
-def _write_onnx(new: Path, model: Model) -> dict[str, dict[str, float]]:
-    """Write the ONNX files and return, for each file, the greatest difference of each output from torch."""
+def _write_onnx(new: Path, model: Model) -> "dict[str, dict[str, Deviation]]":
+    """Write the ONNX files and return, for each file, the deviation of each output."""
     from cspops.library.onnx.checking import check_onnx
     from cspops.library.onnx.graphs import CombinedProbabilities, Embedding, LocationProbabilities, example
     from cspops.library.onnx.writing import write_onnx

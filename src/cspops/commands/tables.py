@@ -35,24 +35,28 @@ ENTRY = re.compile(r"([0-9a-f]{7,40})\s+(\S+)\s.*\b(?:Queued|Running)\s*")
 """A line of `dvc queue status`: commit and name of an experiment that waits or runs."""
 
 
-@app.command(rich_help_panel=LOOK, epilog="Example: cspops tables 1 --queue; dvc queue start; then cspops tables 1")
+@app.command(rich_help_panel=LOOK, epilog="Example: cspops tables 1 --queue; dvc queue start; then cspops tables 1 --write")
 def tables(
     number: Annotated[int | None, typer.Argument(help="1 to 5; default: list the tables.", metavar="NUMBER")] = None,
     queue: Annotated[bool, typer.Option("--queue", help="Queue the missing runs as DVC experiments.")] = False,
     any_code: Annotated[bool, typer.Option("--any-code", help="Also use runs of other code; they are marked.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Write the table to reports/tables/, as Markdown and JSON.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Fill a table of the paper from finished experiments, ours beside the paper's; write reports/tables/."""
+    """Fill a table of the paper from finished experiments, ours beside the paper's."""
+    if queue and write:
+        raise ParamsError("--queue and --write exclude each other", hint="--write once the queued runs are finished")
     if number is None:
-        if queue:
-            raise ParamsError("--queue needs the number of a table", hint="cspops tables 1 --queue")
+        if queue or write:
+            option = "--queue" if queue else "--write"
+            raise ParamsError(f"{option} needs the number of a table", hint=f"cspops tables 1 {option}")
         print_json(listing()) if json else _show_listing(listing())
         return
     if queue:
         document = queued(number, any_code=any_code)
         print_json(document) if json else _show_queued(document)
     else:
-        table = filled(number, any_code=any_code)
+        table = filled(number, any_code=any_code, write=write)
         print_json(table) if json else _show_filled(table)
 
 
@@ -63,24 +67,25 @@ def listing() -> list[Document]:
     entries = []
     for ours in _tables(*TABLES):
         table = ours.table
-        numbers = [ours.fill(cell, any_code=False).cell["ours"] for cell in ours.cells()]
+        cells = [ours.fill(cell, any_code=False).cell for cell in ours.cells()]
         entries.append(
             {"table": table.number, "title": table.title, "dataset_of_paper": table.dataset_of_paper, "rows": len(table.rows)}
-            | {"columns": len(table.columns), "cells_with_results": len(numbers) - numbers.count(None)}
+            | {"columns": len(table.columns), "cells_with_results": sum(cell["missing"] is None for cell in cells)}
         )
     return entries
 
 
-def filled(number: int, *, any_code: bool) -> "TableDocument":
-    """Return a table from finished runs and from reports/tables/, and write it there as JSON and Markdown."""
+def filled(number: int, *, any_code: bool, write: bool) -> "TableDocument":
+    """Return a table from finished runs and from reports/tables/; with ``write`` write it there as JSON and Markdown."""
     from cspops.files import write_whole
     from cspops.report.paper_page import page
 
     (table,) = _tables(number)
     _warn(table)
     document = table.document(cache(_hits), any_code=any_code)
-    write_whole(FOLDER / f"table_{number}.json", json_text.dumps(document, indent=1) + "\n")
-    write_whole(FOLDER / f"table_{number}.md", page(document))
+    if write:
+        write_whole(FOLDER / f"table_{number}.json", json_text.dumps(document, indent=1) + "\n")
+        write_whole(FOLDER / f"table_{number}.md", page(document))
     return document
 
 
@@ -107,7 +112,7 @@ def queued(number: int, *, any_code: bool) -> Document:
         run_name, ours = table.run_name(cell), table.fill(cell, any_code=any_code).cell
         if cell.impossible is not None:
             document["unavailable"].append({"row": cell.row.name, "column": cell.column.title, "reason": cell.impossible})
-        elif ours["ours"] is not None and (any_code or not ours["other_code"]):
+        elif ours["missing"] is None and (any_code or not ours["other_code"]):
             document["finished"].append(run_name)
         elif any(record.key(cell.row.model) == cell.key for record in coming):
             document["waiting"].append(run_name)
@@ -153,7 +158,7 @@ def _show_queued(document: Mapping[str, Any]) -> None:
     for row, reason in dict.fromkeys((one["row"], one["reason"]) for one in document["unavailable"]):
         say(f"not queued: {row}: {reason}")
     if document["queued"] or document["waiting"]:
-        say(f"next: dvc queue start (or dvc exp run --run-all), then cspops tables {document['table']}")
+        say(f"next: dvc queue start (or dvc exp run --run-all), then cspops tables {document['table']} --write")
 
 
 def _tables(*numbers: int) -> "list[PaperTable]":

@@ -1,13 +1,16 @@
 """`cspops versus`: compare predictions with another revision's."""
 
+import logging
 from typing import Annotated
 
 import typer
 
 from cspops.commands.app import LOOK, app
 from cspops.commands.output import print_json, show
-from cspops.commands.runs import PREDICTIONS, hits_of, require_repository
+from cspops.commands.runs import PREDICTIONS, RECORD, commit_of, hits_of, read, require_repository
 from cspops.errors import DataError
+
+log = logging.getLogger(__name__)
 
 
 @app.command(rich_help_panel=LOOK, epilog="Example: cspops versus main")
@@ -26,6 +29,8 @@ def versus(
         raise DataError("no revision is named", hint="dvc exp show and git branch list revisions")
     mine = predictions_table(PREDICTIONS, COLUMNS, name=str(PREDICTIONS), remake="dvc repro evaluate")
     rows = differences(hits_in(mine), hits_of(revision), revision)
+    if sentence := _machines(revision):
+        log.warning(sentence)
     if json:
         print_json(rows)
         return
@@ -36,3 +41,14 @@ def versus(
         body.append([row["role"], f"{100 * row['label_ratio']:g} %", row["model"], *numbers])
     title = f"Top-1, workspace minus {revision}, percentage points, 95 % paired bootstrap"
     show(title, [header, *body], text_columns=3)
+
+
+def _machines(revision: str) -> str | None:
+    """Return why a difference may be that of the machines; None where it cannot be."""
+    from cspops.report.machine import not_comparable
+    from cspops.report.run_record import RunRecord
+
+    commit = commit_of(revision)
+    texts = [RECORD.read_bytes() if RECORD.is_file() else None, read([(commit, RECORD)])[commit, RECORD] if commit else None]
+    ours, theirs = (None if record is None else record.numerics for record in map(RunRecord.read, texts))
+    return not_comparable(ours, theirs, ("workspace", revision))

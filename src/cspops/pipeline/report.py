@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from cspops.pipeline import code
 from cspops.report import figures
 from cspops.report.html_page import html
+from cspops.report.machine import of_run
 from cspops.report.material import read_material
 from cspops.report.mistakes import write_confusion
 from cspops.report.page import MEANINGS, page, write_accuracy
@@ -31,7 +32,9 @@ def run(view: "ReportView", site: Site) -> None:
     write_confusion(site.out / "confusion.tsv", material.judged[material.largest], material.observations.classes)
     (site.reports / "report.md").write_text(page(material), encoding="utf-8")
     (site.reports / "report.html").write_text(html(material, site), encoding="utf-8")
-    record = RunRecord.of(material.records, code.noted(), (site.reports_of_project / "metrics.json").read_bytes())
+    metrics_text = (site.reports_of_project / "metrics.json").read_bytes()
+    numerics = of_run(record["numerics"] for record in material.records.values())
+    record = RunRecord.of(material.records, code.noted(), metrics_text, numerics)
     (site.reports / "run.json").write_text(record.text)
 
 

@@ -10,6 +10,7 @@ from cspops.errors import DataError
 from cspops.evaluation.results import Metrics
 from cspops.evaluation.spread import Spread, welch
 from cspops.params.yaml_text import NotReadable, read_yaml
+from cspops.report.machine import not_comparable
 from cspops.report.run_facts import leaves
 from cspops.report.run_record import RunRecord
 from cspops.report.tables import TITLES, as_code, markdown, ratio_title
@@ -73,7 +74,8 @@ def compared(ours: Side, theirs: Side, *, models: Sequence[str], max_drop: float
 
     A row is a `drop` when it has lost more than ``max_drop`` points and its interval (Welch, over seeds) lies below zero;
     the level is divided by the number of rows (Bonferroni), so that all of them together are wrong once in twenty. With
-    a single seed the spread is unknown, and losing more than ``max_drop`` is a drop.
+    a single seed the spread is unknown, and losing more than ``max_drop`` is a drop. Where the machines differ too, there
+    are no gains and no small drops.
 
     Raise a DataError when the two have no row in common.
     """
@@ -90,6 +92,9 @@ def compared(ours: Side, theirs: Side, *, models: Sequence[str], max_drop: float
         )
     level = 1 - (1 - LEVEL) / len(common)
     rows = [_row(ours, theirs, place, level=level, max_drop=max_drop) for place in common]
+    machines = _machines(ours, theirs)
+    if machines:
+        rows = [row | {"verdict": "unknown"} if row["verdict"] in ("gain", "small drop") else row for row in rows]
     return {
         "head": ours.name,
         "base": theirs.name,
@@ -97,6 +102,7 @@ def compared(ours: Side, theirs: Side, *, models: Sequence[str], max_drop: float
         "rows": rows,
         "drops": sum(row["verdict"] == "drop" for row in rows),
         "params": _differences(theirs.params, ours.params),
+        "not_comparable": machines,
         "notes": _notes(ours, theirs),
     }
 
@@ -124,6 +130,13 @@ def _differences(base: Mapping[str, Any], head: Mapping[str, Any]) -> list[Docum
     before, after = leaves(base), leaves(head)
     keys = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
     return [{"key": key, "base": before.get(key), "head": after.get(key)} for key in keys]
+
+
+def _machines(ours: Side, theirs: Side) -> str | None:
+    """Return why a difference may be the machine's; None where it cannot be, or where a run is unknown altogether."""
+    if ours.record is None or theirs.record is None:
+        return None
+    return not_comparable(ours.record.numerics, theirs.record.numerics, (ours.name, theirs.name))
 
 
 def _notes(ours: Side, theirs: Side) -> list[str]:
@@ -164,14 +177,14 @@ def param_rows(document: Document) -> list[list[str]]:
 
 
 def conclusion(document: Document) -> str:
-    """Return one sentence on whether accuracy dropped."""
-    allowed = f"more than {document['max_drop']:g} points"
-    if not document["drops"]:
-        return (
-            f"No accuracy of {document['head']} has dropped by {allowed} against {document['base']} beyond the spread of seeds."
-        )
-    count = f"{document['drops']} of {len(document['rows'])}"
-    return f"{count} accuracies of {document['head']} have dropped by {allowed} against {document['base']}."
+    """Return one sentence on whether accuracy dropped, and one where the two runs are not comparable."""
+    allowed, against = f"more than {document['max_drop']:g} points", f"against {document['base']}"
+    if document["drops"]:
+        count = f"{document['drops']} of {len(document['rows'])}"
+        said = f"{count} accuracies of {document['head']} have dropped by {allowed} {against}."
+    else:
+        said = f"No accuracy of {document['head']} has dropped by {allowed} {against} beyond the spread of seeds."
+    return f"{said} {document['not_comparable']}" if document["not_comparable"] else said
 
 
 def as_markdown(document: Document) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import TypedDict
 
+from cspops.report.machine import Numerics
 from cspops.report.tables import joined, markdown
 
 
@@ -16,6 +17,7 @@ class Ours(Number):
 
     key: str
     code: str
+    numerics: Numerics | None
     revision: str
     commit: str
     date: str
@@ -26,8 +28,12 @@ class Cell(TypedDict):
     ours: Ours | None
     other_code: bool
     """Whether ours was computed by other code than that of reports/run.json."""
+    other_machine: bool
+    """Whether ours may differ from the numbers of that run by the machine alone."""
+    other_params: bool
+    """Whether ours is an earlier number, of other params or data, that no run has replaced."""
     missing: str | None
-    """Why there is no number of ours."""
+    """Why there is no number of ours with these params and data."""
 
 
 class TableRow(TypedDict):
@@ -74,8 +80,15 @@ class TableDocument(TypedDict):
     notes: list[str]
 
 
-OTHER_CODE = "†"
-"""Marks a number that was computed by other code than the workspace's last run."""
+MARKS = {
+    "other_code": ("†", "computed by other code than that of reports/run.json"),
+    "other_machine": (
+        "§",
+        "computed on another machine than reports/run.json, or an unknown one, and not comparable",
+    ),
+    "other_params": ("‡", "kept from an earlier table, of other params or data than params.yaml"),
+}
+"""The marks of a number, by the key of its cell, and what they say."""
 
 
 def heading(document: TableDocument) -> str:
@@ -115,7 +128,7 @@ def comparison_rows(document: TableDocument) -> list[list[str]]:
 
 def remarks(document: TableDocument) -> list[str]:
     """Return what else a reader must know: what is missing and why, and what other code measured."""
-    return [*document["notes"], *_other_code(document), *_missing(document), *_without_interval(document)]
+    return [*document["notes"], *_marked(document), *_missing(document), *_without_interval(document)]
 
 
 def page(document: TableDocument) -> str:
@@ -138,7 +151,8 @@ def page(document: TableDocument) -> str:
 
 
 def _ours(cell: Cell) -> str:
-    return "-" if cell["ours"] is None else _number(cell["ours"]) + (OTHER_CODE if cell["other_code"] else "")
+    marks = "".join(mark for key, (mark, _) in MARKS.items() if cell.get(key))
+    return "-" if cell["ours"] is None else _number(cell["ours"]) + marks
 
 
 def _number(value: Number) -> str:
@@ -171,10 +185,14 @@ def _missing(document: TableDocument) -> list[str]:
     return [f"Missing: {line}" for line in _grouped(missing)]
 
 
-def _other_code(document: TableDocument) -> list[str]:
-    marked = [name for name, _, cell in _cells(document) if cell["other_code"]]
-    names = ", ".join(dict.fromkeys(marked))
-    return [f"{OTHER_CODE} measured by other code than that of reports/run.json: {names}"] if marked else []
+def _marked(document: TableDocument) -> list[str]:
+    """Return one sentence per mark that occurs."""
+    out = []
+    for key, (mark, meaning) in MARKS.items():
+        names = dict.fromkeys(name for name, _, cell in _cells(document) if cell.get(key))
+        if names:
+            out.append(f"{mark} {meaning}: {', '.join(names)}")
+    return out
 
 
 def _without_interval(document: TableDocument) -> list[str]:

@@ -16,7 +16,7 @@ from cspops.report.run_record import Run, RunRecord
 
 HitsOf = Callable[[str], HitsByRoleAndRatio | None]
 """Returns which predictions of a commit are right; None where they are not available."""
-NUMBER = ("mean", "sd", "key", "code", "revision", "commit", "date")
+NUMBER = ("mean", "sd", "key", "code", "numerics", "revision", "commit", "date")
 ROUNDING = 1e-3
 """Means are rounded to 4 digits: a difference of predictions this close belongs to the same runs."""
 
@@ -41,7 +41,8 @@ class Kept:
                 for row in document["rows"]:
                     for column, cell in zip(document["columns"], row["cells"], strict=True):
                         if cell["ours"] is not None:
-                            numbers[row["name"], column].append(cast(Ours, {name: cell["ours"][name] for name in NUMBER}))
+                            number = {"numerics": None} | cell["ours"]  # a table of an older form has none
+                            numbers[row["name"], column].append(cast(Ours, {name: number[name] for name in NUMBER}))
                 for one in document["comparisons"]:
                     for column, cell in zip(document["columns"], one["cells"], strict=True):
                         if cell["low"] is not None:
@@ -101,13 +102,10 @@ class PaperTable:
         """Find the number of a cell.
 
         A run counts when its params and catalogue are those of the row and its code that of the workspace's run; with
-        ``any_code`` one of other code fills what is missing, and is marked. A kept number of the same params stays
-        where no run is found, as in a fresh clone, and is marked too when the code has changed.
+        ``any_code`` one of other code fills what is missing, and is marked. Where no run is found, as in a fresh clone, a
+        kept number stays, and is marked when its code, machine or params are others.
         """
         mean, sd = cell.row.paper[self.table.columns.index(cell.column)]
-        out: Cell = {"paper": {"mean": mean, "sd": sd}, "ours": None, "other_code": False, "missing": cell.impossible}
-        if cell.impossible is not None:
-            return Filled(out)
         model, every_kept = cell.row.model, self.kept.numbers.get((cell.row.name, cell.column.title), ())
         same_key = [run for run in self.runs if run.record.key(model) == cell.key]
         numbers = [(run.number(ratio_key(cell.column.ratio), model), run) for run in same_key]
@@ -115,20 +113,28 @@ class PaperTable:
         same = [one for one in ran if one[0]["code"] == cell.code]
         kept = [(number, None) for number in every_kept if number["key"] == cell.key]
         kept_same = [one for one in kept if one[0]["code"] == cell.code]
-        for number, run in (*same, *(ran if any_code and not kept_same else ()), *kept_same, *kept):
-            # A number that is kept already stays with the revision it was first read from: the file changes with results only.
-            equal = (one for one, _ in kept if all(one[name] == number[name] for name in ("mean", "sd", "key", "code")))
-            return Filled(out | {"ours": next(equal, number), "other_code": number["code"] != cell.code}, run)
-        names = ", ".join(dict.fromkeys(run.name for run in same_key))
-        if ran:
-            reason = f"run only by other code ({names}); --any-code shows it"
-        elif same_key:
-            reason = f"{names} has these params, but its metrics.json belongs to another run"
-        elif every_kept:
-            reason = "not run with these params and data; the number in reports/tables has others"
-        else:
-            reason = "not run with these params and data"
-        return Filled(out | {"missing": reason})
+        missing, of_other_params = None, False
+        candidates = [*same, *(ran if any_code and not kept_same else ()), *kept_same, *kept]
+        if cell.impossible is not None or not candidates:
+            missing = cell.impossible or _why_missing(ran, same_key, kept=bool(every_kept))
+            candidates, of_other_params = [(number, None) for number in every_kept], bool(every_kept)
+        number, run = candidates[0] if candidates else (None, None)
+        # A number that is kept already stays with the revision it was first read from: the file changes with results only.
+        names = ("mean", "sd", "key", "code")
+        ours = next((one for one in every_kept if number and all(one.get(name) == number.get(name) for name in names)), number)
+        if ours is not None and number is not None:
+            ours = cast(Ours, {**ours, "numerics": number["numerics"]})
+        return Filled(
+            {
+                "paper": {"mean": mean, "sd": sd},
+                "ours": ours,
+                "other_code": ours is not None and ours["code"] != cell.code,
+                "other_machine": ours is not None and (ours["numerics"] is None or ours["numerics"] != self.last.numerics),
+                "other_params": of_other_params,
+                "missing": missing,
+            },
+            run,
+        )
 
     def document(self, hits_of: HitsOf, *, any_code: bool) -> TableDocument:
         """Return the whole table; intervals that were not kept are computed from the runs' predictions."""
@@ -194,8 +200,12 @@ class PaperTable:
             return out | {"why": "a number is missing"}
         gap = round(a["mean"] - b["mean"], 4)
         out |= {"difference": gap, "keys": [a["key"], b["key"]], "codes": [a["code"], b["code"]]}
+        if a["numerics"] != b["numerics"]:
+            return out | {"why": "the two runs are not comparable: they are of different machines, or of an unknown one"}
         interval = self.kept.intervals.get((row, minus, column.title, *_run_key(out)))
         if interval is None:
+            if first.cell["other_params"] or second.cell["other_params"]:
+                return out | {"why": "a number is of other params or data"}
             if first.run is None or second.run is None:
                 return out | {"why": "this clone lacks the runs, and no interval of them was kept"}
             try:
@@ -208,6 +218,16 @@ class PaperTable:
             interval = round(gap_of_hits.low, 4), round(gap_of_hits.high, 4)
         low, high = interval
         return out | {"low": low, "high": high, "verdict": verdict(self.table.expected_sign(row, minus, index), low, high)}
+
+
+def _why_missing(ran: Sequence[Any], same_key: Sequence[Run], *, kept: bool) -> str:
+    """Return why there is no number, by what was found: runs with these params and a number, and those with these params."""
+    names = ", ".join(dict.fromkeys(run.name for run in same_key))
+    if ran:
+        return f"run only by other code ({names}); --any-code shows it"
+    if same_key:
+        return f"{names} has these params, but its metrics.json belongs to another run"
+    return "not run with these params and data" + ("; the number in reports/tables has others" if kept else "")
 
 
 def _test_hits(run: Run, ratio: float, hits_of: HitsOf) -> Hits:

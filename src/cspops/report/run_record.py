@@ -1,7 +1,8 @@
 """reports/run.json: what the numbers of a run were computed from and by which code, small enough for git.
 
 It identifies what was run in a revision of the project: two runs are of the same thing when their keys are equal, and
-`metrics` shows whether the metrics.json beside it is theirs. It holds nothing of the machine.
+`metrics` shows whether the metrics.json beside it is theirs. Whether their numbers are comparable, `numerics` says; of a run in
+portable mode it holds nothing of the machine.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ from typing import Any
 
 from cspops.params import VIEWS, Params, recorded
 from cspops.params.graph import NEEDS
+from cspops.report.machine import Numerics
 from cspops.report.run_facts import Records
 
 
@@ -29,7 +31,7 @@ STAGES = {"combined": _up_to("evaluate"), "image": (*_up_to("finetune-img"), "ev
 
 @dataclass(frozen=True)
 class RunRecord:
-    """The content of reports/run.json; all values are digests."""
+    """The content of reports/run.json; all values but ``numerics`` are digests."""
 
     catalogue: str
     """The digest of the files of stage download, and so of the raw inputs as far as they affect a result."""
@@ -39,9 +41,11 @@ class RunRecord:
     """For each stage up to evaluate, the digest of its code, as in artifacts/code."""
     metrics: str
     """The sha256 of metrics.json."""
+    numerics: Numerics | None = None
+    """What decided on the last bits; None in a run.json of an older form."""
 
     @classmethod
-    def of(cls, records: Records, code: Mapping[str, str], metrics: bytes) -> "RunRecord":
+    def of(cls, records: Records, code: Mapping[str, str], metrics: bytes, numerics: Numerics) -> "RunRecord":
         """Make the record of a run from the stage.json of its stages (one without params may be left out)."""
         params = {stage: _digest(records[stage]["params"] if stage in records else {}) for stage in STAGES["combined"]}
         return cls(
@@ -49,6 +53,7 @@ class RunRecord:
             params,
             {stage: code[stage] for stage in params},
             hashlib.sha256(metrics).hexdigest(),
+            numerics,
         )
 
     @classmethod
@@ -58,6 +63,7 @@ class RunRecord:
             record = cls(**json.loads(text or b""))
             digests = [record.catalogue, record.metrics, *record.params.values(), *record.code.values()]
             whole = record.params.keys() == record.code.keys() == set(STAGES["combined"])
+            whole &= record.numerics is None or all(isinstance(one, str | int) for one in record.numerics.values())
             return record if whole and all(isinstance(one, str) for one in digests) else None
         except (ValueError, TypeError, AttributeError, RecursionError):
             return None
@@ -109,7 +115,8 @@ class Run:
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return None
         origin = {"key": self.record.key(model), "code": self.record.code_of(model)}
-        return numbers | origin | {"revision": self.name, "commit": self.commit[:7], "date": self.date}
+        numerics = {"numerics": self.record.numerics}
+        return numbers | origin | numerics | {"revision": self.name, "commit": self.commit[:7], "date": self.date}
 
 
 def _digest(value: Any) -> str:

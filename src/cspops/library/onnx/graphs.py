@@ -17,6 +17,8 @@ from cspops.shapes import Bool, Float, Tensor
 
 LONLAT = "lonlat"
 IMAGE = "image"
+PROBABILITIES = "probabilities"
+"""How the names of outputs end that are no embeddings."""
 
 
 class Embedding(nn.Module):
@@ -39,7 +41,7 @@ class LocationProbabilities(nn.Module):
     """`location_classifier.onnx`: P(y|x), float32; uniform for a row without a position."""
 
     inputs = (LONLAT,)
-    outputs = ("probabilities",)
+    outputs = (PROBABILITIES,)
 
     def __init__(self, classifier: LocationClassifier) -> None:
         super().__init__()

@@ -1,0 +1,110 @@
+"""Write the blocks of README.md and docs/results.md that hold numbers, from reports/: `make readme`.
+
+A block begins with `<!-- numbers: NAME -->` and ends with `<!-- end of numbers -->`; what stands between is replaced.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from cspops.report.headline import PRIORS, PRODUCT, counting_sentence, main_sentences
+from cspops.report.paper_page import comparison_rows, number_rows, remarks
+from cspops.report.tables import cell, markdown, ratio_title
+
+ROOT = Path(__file__).parents[1]
+PAGES = ("README.md", "docs/results.md")
+BLOCK = re.compile(r"(<!-- numbers: ([a-z ]+) -->).*?(<!-- end of numbers -->)", re.DOTALL)
+LOSSES = (("CSP-MC-BLD", "Sup. Only (grid)"), ("CSP-MC-BLD", "CSP-NCE-BLD"), ("CSP-NCE-BLD", "MSE"))
+
+Read = Callable[[str], Any]
+"""From the name of a JSON file below reports/ to its content."""
+
+
+def filled(page: str, read: Read) -> str:
+    """Return the text of a page with its blocks written anew."""
+    return BLOCK.sub(lambda match: "\n\n".join((match[1], *BLOCKS[match[2]](read), match[3])), page)
+
+
+def _run(read: Read) -> Iterator[str]:
+    """The committed run: its models on the test set, and what its report says of them."""
+    metrics, intervals = read("metrics.json"), read("intervals.json")
+    models = {
+        "image alone, P(y\\|I)": "image",
+        "location alone, P(y\\|x)": "location",
+        "**both, P(y\\|I) P(y\\|x)**": "combined",
+        "calibrated product": "calibrated",
+    }
+    yield _table("test set", metrics["test"], models)
+    yield " ".join((*main_sentences(metrics, {role: intervals[role] for role in metrics}), counting_sentence(metrics)))
+
+
+def _whole_run(read: Read) -> Iterator[str]:
+    """The committed run with the priors that only count, on both test sets."""
+    metrics, prior = read("metrics.json"), "distance_knn"
+    models = {
+        "image alone": "image",
+        "location alone": "location",
+        "**both**, P(y\\|I) P(y\\|x)": "combined",
+        "calibrated product": "calibrated",
+        f"{PRIORS[prior]}, no learning": prior,
+        f"image x {PRIORS[prior]}": f"{PRODUCT}{prior}",
+    }
+    yield _table("test set", metrics["test"], models)
+    yield _table("spatial test set", metrics["spatial_test"], models)
+    first = next(iter(metrics["test"]))
+    plain, calibrated = (metrics["test"][first][name] for name in ("combined", "calibrated"))
+    yield (
+        f"{counting_sentence(metrics)} At {ratio_title(first)} of the labels the product as in the paper has a negative "
+        f"log-likelihood of {plain['nll']['mean']:.2f} and a calibration error of {plain['ece']['mean']:.0f} %, the calibrated "
+        f"product {calibrated['nll']['mean']:.2f} and {calibrated['ece']['mean']:.0f} %."
+    )
+
+
+def _losses(read: Read) -> Iterator[str]:
+    """Whether the paper's order of the losses holds, in Table 1."""
+    table = read("tables/table_1.json")
+    rows = [["points of top-1", *table["columns"]]]
+    for name, minus in LOSSES:
+        [cells] = [one["cells"] for one in table["comparisons"] if (one["row"], one["minus"]) == (name, minus)]
+        rows.append([f"{name} minus {minus}", *(_verdict(one) for one in cells)])
+    yield markdown(rows, text_columns=1)
+    yield from _marks(table)
+
+
+def _table_1(read: Read) -> Iterator[str]:
+    """Ours of Table 1 and its differences."""
+    table = read("tables/table_1.json")
+    header, *body = number_rows(table)
+    yield markdown([[name, *cells] for name, whose, *cells in (header, *body) if whose != "paper"], text_columns=1)
+    yield markdown([row for row in comparison_rows(table) if row[1] != "paper"], text_columns=2)
+    yield from _marks(table)
+
+
+def _table(title: str, scores: Any, models: dict[str, str]) -> str:
+    rows: list[Sequence[str]] = [[title, *map(ratio_title, scores)]]
+    rows += [[name, *(cell(of_ratio[model]["top1"]) for of_ratio in scores.values())] for name, model in models.items()]
+    return markdown(rows, text_columns=1)
+
+
+def _verdict(cell: Any) -> str:
+    if cell["difference"] is None:
+        return "-"
+    return f"{cell['difference']:+.2f} ({cell['verdict'] or 'not compared'})"
+
+
+def _marks(table: Any) -> Iterator[str]:
+    """What the marks of numbers mean, if there are any."""
+    marks = [one for one in remarks(table) if one[0] in "†§‡"]
+    if marks:
+        yield "\n".join(f"- {one}" for one in marks)
+
+
+BLOCKS = {"run": _run, "whole run": _whole_run, "losses": _losses, "table": _table_1}
+
+if __name__ == "__main__":
+    for name in PAGES:
+        page = ROOT / name
+        text = filled(page.read_text(encoding="utf-8"), lambda one: json.loads((ROOT / "reports" / one).read_text()))
+        page.write_text(text, encoding="utf-8")
