@@ -39,6 +39,9 @@ LIBRARIES = (
     *("dvc.repo.experiments.executor.local", "dvc.repo.status", "dvc.stage.run", "dvc.stage.cache", "dvc_data.index"),
 )
 
+SETTINGS: dict[str, str] = runpy.run_path(str(Path(__file__).parents[1] / "src/cspops/numerics.py"))["SETTINGS"]
+"""Portable mode, without an import of cspops."""
+
 CLIENT = """#!{python} -ISE
 import array, json, os, signal, socket, sys
 
@@ -69,7 +72,7 @@ def warm_commands(server_name: str) -> Path:
         [sys.executable, __file__, str(folder)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | SETTINGS,
         start_new_session=True,
     )
     assert server.stdin is not None and server.stdout is not None
@@ -166,7 +169,7 @@ def become(words: list[str], name: str, cwd: str, environment: dict[str, str]) -
     os.setpgid(0, 0)
     os.chdir(cwd)
     os.environ.clear()
-    os.environ.update(environment)
+    os.environ.update(environment | SETTINGS)  # by which the libraries were loaded
     sys.executable = str(Path(sys.argv[1]) / "python")
     sys.dont_write_bytecode = bool(environment.get("PYTHONDONTWRITEBYTECODE"))
     for stream in (sys.stdout, sys.stderr):

@@ -1,0 +1,67 @@
+"""What portable mode asks of the libraries. That it gives the same bytes: tests/pipeline/test_portable.py."""
+
+import os
+import platform
+import sys
+
+import pytest
+import torch
+
+from cspops import numerics
+
+
+@pytest.fixture
+def nothing_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a process that has just begun, on an x86-64 processor."""
+    monkeypatch.setattr(sys, "modules", {name: one for name, one in sys.modules.items() if name not in ("numpy", "torch")})
+    monkeypatch.setattr(os, "environ", {"OMP_NUM_THREADS": "8", "ONEDNN_MAX_CPU_ISA": "ALL", "HOME": "/"})
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+
+
+@pytest.mark.usefixtures("nothing_loaded")
+def test_its_settings_go_before_what_the_environment_says() -> None:
+    numerics.settle()
+    assert os.environ.items() >= (numerics.SETTINGS | {"HOME": "/"}).items()
+
+
+@pytest.mark.usefixtures("nothing_loaded")
+@pytest.mark.parametrize("why", ["not wanted", "another processor", "torch is loaded", "numpy is loaded"])
+def test_they_are_left_alone_where_they_would_not_serve(monkeypatch: pytest.MonkeyPatch, why: str) -> None:
+    if why == "not wanted":
+        os.environ["CSPOPS_PORTABLE"] = "0"
+    elif why == "another processor":
+        monkeypatch.setattr(platform, "machine", lambda: "arm64")
+    else:
+        sys.modules[why.split()[0]] = torch
+    before = dict(os.environ)
+    numerics.settle()
+    assert os.environ == before
+
+
+def settled(monkeypatch: pytest.MonkeyPatch, *, capability: str = "AVX2", threads: int = 1) -> None:
+    for name, value in numerics.SETTINGS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+
+
+def test_portable_runs_name_no_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    settled(monkeypatch)
+    facts = numerics.facts(torch.device("cpu"))
+    assert facts.keys() == {"portable", "threads", "instruction_set", "torch", "numpy"}
+    assert facts["portable"] is True and facts["threads"] == 1 and "+" not in facts["torch"]
+
+
+@pytest.mark.parametrize(("capability", "threads"), [("AVX512", 1), ("DEFAULT", 1), ("AVX2", 2)])
+def test_others_do(monkeypatch: pytest.MonkeyPatch, capability: str, threads: int) -> None:
+    settled(monkeypatch, capability=capability, threads=threads)
+    facts = numerics.facts(torch.device("cpu"))
+    assert (facts["portable"], facts["threads"], facts["instruction_set"]) == (False, threads, capability)
+    assert facts["cpu"] and "device" not in facts
+
+
+def test_a_setting_that_is_not_made_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    settled(monkeypatch)
+    assert numerics.portable()
+    monkeypatch.setenv("MKL_CBWR", "AVX2")
+    assert not numerics.portable()
