@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from cspops.commands import app, output
 from cspops.commands.app import main
+from cspops.evaluation.metrics import METRICS
 
 ROOT = Path(__file__).parents[2]
 COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3[0-7]|9[0-7]|38;[\d;]+)m")
@@ -68,7 +69,7 @@ def test_examples_name_options_that_exist():
 
 def write_metrics(folder: Path) -> None:
     (folder / "reports").mkdir()
-    one = {"top1": {"mean": 50.0, "sd": 1.0}}
+    one = {name: {"mean": 50.0, "sd": 1.0} for name in METRICS}
     models = dict.fromkeys(("image", "location", "combined", "calibrated"), one)
     (folder / "reports" / "metrics.json").write_text(json.dumps({"test": {"label_5": models, "label_100": models}}))
 

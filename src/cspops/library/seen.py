@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from cspops.artefacts import whole_parquet
 from cspops.data.splits import ROLES, read_roles
 from cspops.files import sha256_of
 
@@ -25,7 +26,7 @@ def roles_of_images(run: Path | None) -> dict[str, str] | None:
     catalogue = run / "download" / "observations.parquet"
     if not catalogue.is_file() or not (run / "split" / "roles.parquet").is_file():
         return None
-    with pq.ParquetFile(catalogue) as file:
+    with whole_parquet(catalogue, remake="dvc repro download"), pq.ParquetFile(catalogue) as file:
         ids: list[str] = file.read(["obs_id"])["obs_id"].to_pylist()
         hashes = list(_hashes(file))
     masks = read_roles(run / "split", ids)

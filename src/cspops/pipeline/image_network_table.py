@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from cspops.data.splits import ratio_key
-from cspops.errors import ParamsError
+from cspops.errors import DataError, ParamsError
 from cspops.files import write_whole
 from cspops.imagessl.images import Facts
 from cspops.params import Params, completed, value_at
@@ -38,7 +38,7 @@ def listing(params: Params, *, also: Sequence[str], seeds: int | None = None) ->
     rows, kept = image_rows(params, also), {one["name"]: one for one in _kept(params)}
     try:
         keys = {row.name: _row_key(params, row, _seeds(params, seeds)) for row in rows}
-    except FileNotFoundError:
+    except DataError:  # before the first run
         keys = {}
     computed = {name for name, key in keys.items() if name in kept and kept[name]["key"] == key and "scores" in kept[name]}
     return [{**row.about(), "computed": row.name in computed} for row in rows]

@@ -82,7 +82,7 @@ def _by_points(points: Sequence[Any], middle: tuple[float, float], to_wgs84: ToW
     return back(*_at(from_gcps(tied), middle))
 
 
-def _at(transform: Sequence[float], pixel: tuple[float, float]) -> tuple[float, float]:
+def _at(transform: Any, pixel: tuple[float, float]) -> tuple[float, float]:
     """Return where an affine sends a column and row."""
     (a, b, c, d, e, f), (column, row) = transform[:6], pixel
     return a * column + b * row + c, d * column + e * row + f
