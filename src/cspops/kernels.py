@@ -32,7 +32,7 @@ def linear(
     if work < LEAST_WORK or not (_float32_on_cpu(x) and _float32_on_cpu(weight) and _onednn_is_faster()):
         return functional.linear(x, weight, bias)
     if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
-        return _Product.apply(x.reshape(-1, x.shape[-1]), weight, bias).view(*x.shape[:-1], len(weight))
+        return _Product.apply(x.reshape(-1, x.shape[-1]), weight, bias).view(*x.shape[:-1], len(weight))  # type: ignore[no-any-return]
     return _convolved(x.reshape(-1, x.shape[-1]), weight, bias).view(*x.shape[:-1], len(weight))
 
 
