@@ -1,5 +1,6 @@
 """Help, loudness, colours and completion of every command, in this process where that proves as much."""
 
+import errno
 import json
 import logging
 import os
@@ -13,7 +14,7 @@ import typer
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from cspops.commands import app, output
+from cspops.commands import app, evaluate, output
 from cspops.commands.app import main
 from cspops.evaluation.metrics import METRICS
 
@@ -118,7 +119,11 @@ def test_both_loudnesses_are_a_usage_error(monkeypatch, capsys):
 
 def test_verbose_shows_where_the_machine_failed(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "reports" / "metrics.json").mkdir(parents=True)  # no file that can be read
+
+    def unreadable(*given, **named):
+        raise IsADirectoryError(errno.EISDIR, "Is a directory", "reports/metrics.json")
+
+    monkeypatch.setattr(evaluate, "show_last", unreadable)
     for option, traceback in (([], False), (["-v"], True)):
         code, _, err = call(monkeypatch, capsys, *option, "evaluate", "--show")
         assert code == 4
@@ -142,14 +147,13 @@ def cspops(*arguments: str, cwd: Path, **env: str) -> subprocess.CompletedProces
     ("words", "code", "out"),
     [
         (">&-", 0, ""),
-        ("<&- 2>&-", 0, "{\n"),
+        ("<&- 2>&-", 0, '{"'),
         ("<&- >&- 2>&-", 0, ""),
         ("| true; exit ${PIPESTATUS[0]}", 141, ""),
     ],
 )
 def test_a_stream_that_is_closed_or_closes_early_is_no_traceback(tmp_path, words, code, out):
-    (tmp_path / "reports").mkdir()
-    (tmp_path / "reports" / "metrics.json").write_text(json.dumps({str(n): n for n in range(9)}, indent=1))
+    write_metrics(tmp_path)
     line = f"'{sys.executable}' -m cspops evaluate --show --json {words}"
     env = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run(["bash", "-c", line], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120)
