@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ ROWS = 12
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of random models on twelve rows, an export of it, and photos to score."""
     folder = tmp_path_factory.mktemp("project")
+    subprocess.run(["git", "init", "-q", str(folder)], check=True)  # `versus` asks git first
     artifacts, draws = folder / "artifacts", np.random.default_rng(0)
     write_run(artifacts, seeds=(0, 1))
     ids = [f"o{row}" for row in range(ROWS)]

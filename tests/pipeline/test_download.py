@@ -133,7 +133,9 @@ def test_a_fetch_that_was_begun_is_ended_first(
 ) -> None:
     host = tmp_path / "host"
     write_inat2018_features(host / "inat2018")
-    (host / "inat2018" / left_over).write_text('{"train2018.json.tar.gz": {"url": "https://example.org/t"}}')
+    (host / "inat2018" / left_over).write_text(
+        '{"train2018.json.tar.gz": {"size": 1, "sha256": "a", "url": "https://example.org/t"}}'
+    )
     asked: list[Any] = []
 
     def ensure(published: Published, form: str, root: Path, **about: Any) -> dict[str, dict[str, Any]]:

@@ -126,7 +126,7 @@ def test_evaluate_reads_the_features_of_the_network_itself(at):
         image_of_rows(folder, judged, np.zeros((N, 1), np.float16), classes=CLASSES)
 
 
-@pytest.mark.parametrize("line", ["36 images decoded", "ratio 0.5: epoch 2", "ratio 1: epoch 1"])
+@pytest.mark.parametrize("line", ["36 images decoded", "ratio 1: epoch 2", "ratio 0.5: epoch 1"])
 def test_a_killed_run_continues_and_writes_the_same_bytes(at, tmp_path, line):
     finetune_img.run(view(), at)
     before = written(at)
@@ -145,7 +145,7 @@ def test_a_killed_run_continues_and_writes_the_same_bytes(at, tmp_path, line):
         finetune_img.run(view(), again)
     assert not any("decoded" in said for said in lines)
     assert any("continuing after epoch 1 of 2" in said for said in lines) == ("epoch 2" in line)
-    assert any("ratio 0.5" in said for said in lines) == ("ratio 1" not in line)
+    assert any("ratio 1" in said for said in lines) == ("ratio 0.5" not in line)
     assert written(again) == before
 
 
@@ -175,4 +175,4 @@ def test_several_processes_are_asked_for_by_the_host(at, monkeypatch):
 
     monkeypatch.setattr(finetune_img_full, "run_together", run_together)
     finetune_img.run(view(epochs=1), dataclasses.replace(at, host=at.host.model_copy(update={"nproc": "2"})))
-    assert asked == [(2, "cpu", 0, 0.5), (2, "cpu", 0, 1.0)]
+    assert asked == [(2, "cpu", 0, 1.0), (2, "cpu", 0, 0.5)]

@@ -114,7 +114,7 @@ def run(tmp_path: Path, small: Params) -> Callable[..., dict[str, Path]]:
         (folders["download"] / "images.json").write_text(json.dumps(Reading().as_json()))
         files = {"observations.parquet": "0" * 64, "predictions.parquet": "1" * 64}
         for name in VIEWS:  # as `paths.whole_folder` writes it
-            record = {"params": recorded(checked, name), "files": files}
+            record = {"params": recorded(checked, name), "files": files, "numerics": {"portable": True}}
             (folders[name] / "stage.json").write_text(json.dumps(record))
         (folders["reports"] / "curves").mkdir()
         (folders["reports"] / "curves" / "pretrain_img.tsv").write_text("epoch\ttotal\n")
@@ -304,7 +304,7 @@ def test_a_hard_set_has_a_page(run: Callable[..., dict[str, Path]], light: list[
         (some_lack(plain(), label=lambda i: 24 <= i < 32), "no row of role val has a label"),
         (some_lack(plain(), label=lambda i: i < 24), "no labelled row"),
         (some_lack(plain(), label=lambda i: i >= 32), "no row of role test or spatial_test has a label"),
-        (some_lack(plain(), position=lambda i: i < 22, label=lambda i: i in (22, 23)), "labelled row of seed 0, ratio 0.5 has"),
+        (some_lack(plain(), position=lambda i: i < 22, label=lambda i: i in (22, 23)), "labelled row of seed 0, ratio 1 has"),
     ],
     ids=["nowhere", "no training position", "no val label", "no training label", "no test label", "labels elsewhere"],
 )

@@ -46,7 +46,7 @@ def times(project: Path) -> dict[Path, int]:
 
 @pytest.mark.parametrize(
     ("stage", "after"),
-    [("pretrain-img", "moco: epoch 2"), ("pretrain", "seed 1: epoch 2"), ("finetune-loc", "seed 0, ratio 1,")],
+    [("pretrain-img", "moco: epoch 2"), ("pretrain", "seed 1: epoch 2"), ("finetune-loc", "seed 0, ratio 0.1,")],
 )
 def test_a_killed_stage_continues_and_ends_with_the_same_bytes(project: Path, stage: str, after: str) -> None:
     folder = project / "artifacts" / stage.replace("-", "_")
@@ -74,6 +74,6 @@ def test_a_killed_stage_continues_and_ends_with_the_same_bytes(project: Path, st
 FIRST = {
     "pretrain-img": "moco: epoch 1 of",
     "pretrain": "pretrain seed 0: epoch 1 of",
-    "finetune-loc": "finetune-loc: seed 0, ratio 0.1,",
+    "finetune-loc": "finetune-loc: seed 0, ratio 1,",
 }
 """What a run from the beginning reports first."""

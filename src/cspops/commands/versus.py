@@ -24,10 +24,10 @@ def versus(
     from cspops.evaluation.compared_rows import COLUMNS, differences, hits_in
     from cspops.evaluation.predictions import predictions_table
 
+    require_repository()
     if not revision:
         raise DataError("no revision is named", hint="dvc exp show and git branch list revisions")
     mine = predictions_table(PREDICTIONS, COLUMNS, name=str(PREDICTIONS), remake="dvc repro evaluate")
-    require_repository()
     rows = differences(hits_in(mine), hits_of(revision), revision)
     if sentence := _machines(revision):
         log.warning(sentence)
