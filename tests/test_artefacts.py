@@ -34,7 +34,9 @@ ROWS = 12
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of random models on twelve rows, an export of it, and photos to score."""
     folder = tmp_path_factory.mktemp("project")
-    subprocess.run(["git", "init", "-q", str(folder)], check=True)  # `versus` asks git first
+    identity = ("-c", "user.name=tests", "-c", "user.email=tests@example.org")
+    for command in (["init", "-q"], [*identity, "commit", "-q", "--allow-empty", "-m", "start"]):  # `versus` asks git first
+        subprocess.run(["git", *command], cwd=folder, check=True)
     artifacts, draws = folder / "artifacts", np.random.default_rng(0)
     write_run(artifacts, seeds=(0, 1))
     ids = [f"o{row}" for row in range(ROWS)]
