@@ -37,6 +37,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     identity = ("-c", "user.name=tests", "-c", "user.email=tests@example.org")
     for command in (["init", "-q"], [*identity, "commit", "-q", "--allow-empty", "-m", "start"]):  # `versus` asks git first
         subprocess.run(["git", *command], cwd=folder, check=True)
+    (folder / ".dvc").mkdir()
     artifacts, draws = folder / "artifacts", np.random.default_rng(0)
     write_run(artifacts, seeds=(0, 1))
     ids = [f"o{row}" for row in range(ROWS)]
