@@ -91,13 +91,14 @@ def unfinished(parent: Path, name: str) -> Iterator[Path]:
     It is locked for as long as this process lives, so that `sweep` can tell it from what a killed one left. A process number
     would not tell: containers on one disk give all their processes the same.
     """
-    folder = Path(tempfile.mkdtemp(prefix=f".{name}.new-", dir=parent))
+    folder = Path(tempfile.mkdtemp(prefix=f".{name}.begun-", dir=parent))
     lock = FileLock(folder / LOCK)
     try:
         try:
             lock.acquire(blocking=False)
         except (OSError, NotImplementedError):  # a file system without locks
             (folder / LOCK).unlink(missing_ok=True)
+        folder = folder.rename(parent / f".{name}.new-{folder.name.rpartition('-')[2]}")  # by this name once it is locked
         yield folder
     finally:
         lock.release()
@@ -106,15 +107,17 @@ def unfinished(parent: Path, name: str) -> Iterator[Path]:
 
 def sweep(place: Path) -> None:
     """Delete what killed processes left of ``place`` while they wrote it; an old folder that one had moved away comes back."""
-    for folder in place.parent.glob(f".{glob.escape(place.name)}.new-*"):
+    name = glob.escape(place.name)
+    for folder in (*place.parent.glob(f".{name}.new-*"), *place.parent.glob(f".{name}.begun-*")):
         lock = folder / LOCK
         with suppress(OSError, NotImplementedError):  # Timeout is one: its process is at work
-            if lock.is_file():
+            old = time.time() - folder.stat().st_mtime > UNLOCKED
+            if lock.is_file() and (old or ".new-" in folder.name):
                 with FileLock(lock).acquire(blocking=False):
                     if (folder / "old").is_dir() and not place.exists():
                         os.replace(folder / "old", place)
                     shutil.rmtree(folder, ignore_errors=True)
-            elif time.time() - folder.stat().st_mtime > UNLOCKED:
+            elif old:
                 folder.rmdir()  # only when it is empty
 
 

@@ -36,7 +36,7 @@ def _escape(letter: str) -> str:
 def note(line: str) -> None:
     """Print one line on stderr, if that can be written."""
     try:
-        print(visible(line), file=sys.stderr, flush=True)
+        print(f"{visible(line)}\n", end="", file=sys.stderr, flush=True)  # at once: others may print beside us
     except (OSError, ValueError):
         _into_the_void("stderr")
 

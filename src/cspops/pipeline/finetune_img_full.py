@@ -1,6 +1,7 @@
 """Stage finetune-img in mode `full`: fine-tune the whole image network with a head, for every seed and label ratio."""
 
 import logging
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from cspops.data.catalogue import Observations
 from cspops.data.features import FeatureFile
 from cspops.data.given_features import GIVEN
+from cspops.data.splits import piece as name_of
 from cspops.data.splits import read_few_shot, read_roles
 from cspops.errors import DataError
 from cspops.models.checkpoint import load_config, save_model
@@ -95,12 +97,15 @@ def fine_tuned(
         otherwise=otherwise,
     )
     matrix = FeatureFile(site.inputs["featurize"]).read(obs_id)
+    progress = site.scratch / "progress"
     size, device = site.host.processes(), site.host.torch_device()
 
     def features_of(rows: np.ndarray) -> Tensor:
         return torch.from_numpy(matrix[rows].astype("float32"))
 
     def make(seed: int, ratio: float, folder: Path) -> None:
+        for done in (site.scratch / "pieces").glob("seed_*/*"):  # snapshots: five times a network's size each
+            shutil.rmtree(progress / done.relative_to(site.scratch / "pieces"), ignore_errors=True)
         train = np.flatnonzero(few[seed, ratio])
         features = features_of(few[seed, ratio])
         probe = None
@@ -128,7 +133,7 @@ def fine_tuned(
             classes=len(observations.classes),
             seed=seed,
             ratio=ratio,
-            progress=site.scratch / "progress",
+            progress=progress / name_of(seed, ratio),
             folder=folder,
         )
         if size == 1:
@@ -148,9 +153,6 @@ def train_piece(piece: Piece, processes: Processes, device: torch.device) -> Non
         return torch.from_numpy(np.searchsorted(piece.pixel_rows, rows))
 
     name, resume = f"finetune-img seed {piece.seed} ratio {piece.ratio:g}", Resume(piece.progress)
-    if processes.first:
-        for left_over in set(piece.progress.glob("*.pt")) - {resume.file(name)}:
-            left_over.unlink()  # snapshots of finished pieces: five times a network's size each
     model, curve = finetune_network(
         network,
         LabelledImages(pixels, place(piece.train), torch.from_numpy(piece.train_label), piece.classes),
