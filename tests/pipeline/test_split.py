@@ -49,7 +49,12 @@ def run(folder: Path, *, columns: dict[str, list[Any]] | None = None, **settings
 
 def test_roles_and_subsets_are_written_and_the_subsets_are_those_of_their_hashes(tmp_path: Path) -> None:
     out, said = run(tmp_path)
-    assert sorted(file.name for file in out.iterdir()) == ["few_shot.parquet", "roles.parquet", "subsets.json"]
+    assert sorted(file.name for file in out.iterdir()) == [
+        "choosing.parquet",
+        "few_shot.parquet",
+        "roles.parquet",
+        "subsets.json",
+    ]
     obs_id = COLUMNS["obs_id"]
     train = read_roles(out, obs_id)["train"]
     assert train.tolist() == [role == "train" for role in COLUMNS["official_split"]]
