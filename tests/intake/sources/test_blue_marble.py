@@ -720,6 +720,6 @@ BEFORE = "ae7e1592e9226a7d20086b08f18e736fe48d96bac8d25957e339e0ee747ab2fb"
 def test_a_view_that_is_not_chosen_may_be_absent(real, monkeypatch, chosen, absent):
     raw = default_params().dataset.blue_marble.model_dump()
     del raw["views"][absent]
-    settings_ = BlueMarble.model_validate(raw | {"view": chosen} | dict.fromkeys(SIZES, 5))
+    settings_ = BlueMarble.model_validate(raw | {"view": chosen, "min_zone_points": 0} | dict.fromkeys(SIZES, 5))
     monkeypatch.setattr(blue_marble, "read_rasters", lambda raw: real)
     assert sum(len(one) for one in open_blue_marble(Path("nowhere"), settings_, seed=0).batches) == 25
