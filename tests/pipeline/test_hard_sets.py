@@ -38,7 +38,9 @@ SMALL = {
     "location_encoder.dim": 8,
     "networks.ffn.hidden": 16,
     "pretrain.epochs": 1,
-    "finetune_loc.steps": 3,
+    "finetune_loc.mode": "full",
+    "finetune_loc.modes.full.steps": 3,
+    "finetune_loc.modes.probe_then_full.steps": 3,
     "finetune_img.modes.linear_probe.max_iterations": 3,
     "finetune_img.modes.linear_probe.l2": [0.1, 0.01],
     "evaluate.priors.histogram": [5.0, 20.0],
@@ -326,6 +328,8 @@ def test_what_cannot_be_done_is_said_in_a_sentence(run: Callable[..., dict[str, 
 def test_every_loss_on_few_rows_in_batches_larger_than_the_set(
     run: Callable[..., dict[str, Path]], train: int, patience: int, loss: str, kind: str
 ) -> None:
-    overrides = {"finetune_loc__patience": patience, "finetune_loc__check_every": 1, "pretrain__batch_size": 100_000}
+    changes = {"patience": patience, "check_every": 1, "batch_size": 100_000}
+    overrides = {f"finetune_loc__modes__full__{key}": value for key, value in changes.items()}
     one = plain(train=train, classes=2)
-    finite(run(one, stages=BEFORE_REPORT, loss=loss, finetune_loc__loss=kind, finetune_loc__batch_size=100_000, **overrides))
+    overrides |= {"pretrain__batch_size": 100_000, "finetune_loc__loss": kind}
+    finite(run(one, stages=BEFORE_REPORT, loss=loss, **overrides))

@@ -1,14 +1,18 @@
-"""The classifier g on frozen image features: a multinomial linear probe whose L2 is chosen on validation."""
+"""Softmax regression on frozen features or embeddings: a multinomial linear probe whose L2 is chosen on validation."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch.nn.functional import cross_entropy
 
-from cspops.kernels import row_blocks
+from cspops.kernels import linear, row_blocks
 from cspops.models.heads import ABSENT, LinearProbe
-from cspops.shapes import Bool, Float, Int, Tensor
+from cspops.shapes import Float, Int, Tensor
+
+ITERATIONS = 100
+"""Of L-BFGS, where params.yaml gives no number: the start of a training need not be the minimum to the last digit."""
 
 
 @dataclass(frozen=True)
@@ -47,17 +51,12 @@ def linear_probe(
     weight = torch.zeros(len(present), x.shape[1], device=x.device, requires_grad=True)
     bias = torch.zeros(len(present), device=x.device, requires_grad=True)
     search: list[ProbeChoice] = []
-    every = torch.arange(len(val_label), device=x.device)
-    val_rows = row_blocks(every, classes) or [every]
     for strength in sorted(l2, reverse=True):
         _minimise(weight, bias, x, y, strength, max_iterations)
         with torch.no_grad():
-            parts = [_true_class(x_val[rows] @ weight.T + bias, val_label[rows], present, classes) for rows in val_rows]
-            log_p, right = (torch.cat(column) for column in zip(*parts, strict=True))
-            # A validation row of a class without any label carries no information about L2: it counts as the uniform guess.
-            nll = float(-torch.where(torch.isin(val_label, present), log_p, -math.log(classes)).mean())
+            nll, top1 = validated(lambda rows: linear(x_val[rows], weight, bias), val_label, present, classes)
             best = min((choice.val_nll for choice in search), default=math.inf)
-            search.append(ProbeChoice(strength, nll, float(right.double().mean())))
+            search.append(ProbeChoice(strength, nll, top1))
             if nll > 1.01 * best:
                 break
             if nll < best or len(search) == 1:
@@ -68,13 +67,29 @@ def linear_probe(
     return probe.eval(), search
 
 
-def _true_class(
-    scores: Float[Tensor, "v c"], label: Int[Tensor, "v"], present: Int[Tensor, "c"], classes: int
-) -> tuple[Float[Tensor, "v"], Bool[Tensor, "v"]]:
-    """Return log P of the true class of each row, and whether it comes first, from the scores of the classes ``present``."""
-    every = torch.full((len(label), classes), ABSENT, device=scores.device)
-    every[:, present] = scores
-    return every.double().log_softmax(1).gather(1, label[:, None])[:, 0], every.argmax(1) == label
+@torch.no_grad()
+def validated(
+    scores: Callable[[Int[Tensor, "b"]], Float[Tensor, "b c"]],
+    label: Int[Tensor, "v"],
+    present: Int[Tensor, "c"],
+    classes: int,
+) -> tuple[float, float]:
+    """Return mean NLL and accuracy of validation rows; nan where there is none.
+
+    A row of a class without any label carries no information about the choice: its NLL is that of the uniform guess.
+
+    Args:
+        scores: from row numbers to the scores of the classes ``present``, those with a label.
+    """
+    known = torch.searchsorted(present, label).clamp(max=len(present) - 1)
+    known = torch.where(present[known] == label, known, -1)
+    log_p, right = label.new_empty(0, dtype=torch.float64), 0
+    for rows in row_blocks(torch.arange(len(label), device=label.device), classes):
+        block, own = scores(rows), known[rows]
+        of_own = block.double().log_softmax(1).gather(1, own.clamp(min=0)[:, None])[:, 0]
+        log_p = torch.cat((log_p, torch.where(own < 0, -math.log(classes), of_own)))
+        right += int((block.argmax(1) == own).sum())
+    return float(-log_p.mean()), right / len(label) if len(label) else math.nan
 
 
 def _minimise(weight: Tensor, bias: Tensor, x: Tensor, y: Tensor, l2: float, iterations: int) -> None:
@@ -85,7 +100,7 @@ def _minimise(weight: Tensor, bias: Tensor, x: Tensor, y: Tensor, l2: float, ite
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        objective = cross_entropy(x @ weight.T + bias, y) + l2 / 2 * weight.square().sum()
+        objective = cross_entropy(linear(x, weight, bias), y) + l2 / 2 * weight.square().sum()
         objective.backward()
         return objective
 
