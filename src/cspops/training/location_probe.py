@@ -106,7 +106,7 @@ def train_on(probed: Probed, labelled: Labelled, settings: ProbeThenFull, *, val
     model = LocationClassifier(encoder, _among(whole.class_embedding, present), link="softmax")
     parameters = list(model.parameters())
     start = [parameter.detach().clone() for parameter in parameters]
-    optimizer = torch.optim.AdamW(_groups(model, settings), fused=True)
+    optimizer = torch.optim.AdamW(parameter_groups(model, settings), fused=True)
     keep_freed_memory()
     prepared, nll = encoder.prepare(labelled.lonlat.to(device)), _val_nll(model, val, present, device)
     kept = KeptWeights(model, decay=0)
@@ -150,11 +150,12 @@ def train_on(probed: Probed, labelled: Labelled, settings: ProbeThenFull, *, val
 @torch.no_grad()
 def pull(parameters: Sequence[nn.Parameter], start: Sequence[Tensor], weight: float) -> None:
     """Add to the gradients that of weight / 2 |parameters - start|^2 (L2-SP, Li et al. 2018)."""
-    differences = torch._foreach_sub(list(parameters), list(start))
-    torch._foreach_add_([one.grad for one in parameters if one.grad is not None], differences, alpha=weight)
+    for one, at in zip(parameters, start, strict=True):
+        if one.grad is not None:
+            one.grad.add_(one - at, alpha=weight)
 
 
-def _groups(model: LocationClassifier, settings: ProbeThenFull) -> list[dict[str, Any]]:
+def parameter_groups(model: LocationClassifier, settings: ProbeThenFull) -> list[dict[str, Any]]:
     """Return the parameter groups of an optimizer; vectors (biases, the scales of norms) have no weight decay."""
     shares = ((model.class_embedding, 1.0), (model.encoder, settings.encoder_rate))
     return [
