@@ -36,7 +36,8 @@ from cspops.host import Host
 from cspops.kernels import product
 from cspops.models.location_encoder import LocationEncoder
 from cspops.params import load, value_at
-from cspops.params.sections import PresenceAbsence, Pretrain
+from cspops.params.location_classifiers import PresenceAbsence
+from cspops.params.sections import Pretrain
 from cspops.seeds import numpy_stream, torch_stream
 from cspops.shapes import Tensor
 from cspops.training import loop
@@ -49,7 +50,9 @@ TAUS = dict.fromkeys(("tau_batch", "tau_locations", "tau_dropout"), 0.2)
 LOSS = value_at(PARAMS, "losses.mc").model_copy(
     update=TAUS | {"weight_locations": 1.0, "weight_dropout": 1.0, "learning_rate": RATE}
 )
-FINETUNE = PARAMS.finetune_loc.model_copy(update={"learning_rate": RATE, "encoder_rate": 1.0, "patience": 0})
+FINETUNE = value_at(PARAMS, "finetune_loc.modes.full").model_copy(
+    update={"learning_rate": RATE, "encoder_rate": 1.0, "patience": 0}
+)
 LONG, PIECE = 4096, 512
 
 

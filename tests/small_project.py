@@ -29,7 +29,7 @@ SMALL: dict[str, Any] = {
     "pretrain_img.methods.moco.batch_size": 64,
     "pretrain.epochs": 3,
     "pretrain.batch_size": 64,
-    "finetune_loc.steps": 20,
+    "finetune_loc.modes.probe_then_full.steps": 20,
     "finetune_img.modes.linear_probe.max_iterations": 10,
     "report.grid_degrees": 10.0,
 }

@@ -28,7 +28,7 @@ from cspops.params.section import Section
 from cspops.pipeline import image_network_table, image_probes, paths
 from cspops.pipeline.image_probes import chosen, colour_statistics, image_rows
 from cspops.pixels.reading import IMAGE, Reading
-from cspops.training.finetune_img import linear_probe
+from cspops.training.linear_probe import linear_probe
 
 ROOT = Path(__file__).parents[2]
 VALUES = [

@@ -28,7 +28,7 @@ def test_it_has_the_same_keys_and_comments_and_is_valid() -> None:
     params.load(TEMPLATE)
 
 
-EDITED = ("seeds", "loss", "location_encoder.encoding.name", "pretrain.epochs", "split.label_ratios", "finetune_loc.steps")
+EDITED = ("seeds", "loss", "location_encoder.encoding.name", "pretrain.epochs", "split.label_ratios")
 
 
 def test_what_people_edit_stands_on_the_first_screen() -> None:

@@ -62,6 +62,11 @@ def test_class_scores_are_e_times_t_without_bias():
     assert torch.equal(head(torch.zeros(2, 7, 3)), torch.zeros(2, 7, 5))
 
 
+def test_class_scores_with_a_bias():
+    head, e = ClassEmbedding(3, 5, bias=True), features()
+    torch.testing.assert_close(head(e), e @ head.linear.weight.T + head.linear.bias)
+
+
 def test_probe_config_rebuilds_it():
     probe, x = LinearProbe(3, 5), features()
     probe.standardise.fit(x)

@@ -122,7 +122,11 @@ WRONG = [
         ["image_encoder.interpolation: 'bicubik' is not one of", "did you mean `bicubic`?"],
     ),
     ("finetune_losses.presence_absence.beta", 0, ["presence_absence.beta: input should be greater than or equal to"]),
-    ("finetune_loc.schedule", "exponential", ["finetune_loc: an exponential schedule needs a last_rate above 0"]),
+    (
+        "finetune_loc.modes.full.schedule",
+        "exponential",
+        ["finetune_loc.modes.full: an exponential schedule needs a last_rate above 0"],
+    ),
     ("pretrain.negatives", "spheer", ["did you mean `sphere`?"]),
     (
         "finetune_img.modes.linear_probe.l2",
@@ -141,7 +145,14 @@ WRONG = [
     ("report.class", 3, ["report.class: input should be a valid string (got 3)"]),
     ("report.clusters", 31, ["report.clusters: input should be less than or equal to 30"]),
     ("report.grid_degrees", 0.4, ["report.grid_degrees: input should be greater than or equal to 0.5"]),
-    ("finetune_loc", {"patience": 3, "check_every": 5000}, ["finetune_loc: check_every 5000 must be less than steps"]),
+    (
+        "finetune_loc.modes.full",
+        {"patience": 3, "check_every": 5000},
+        ["finetune_loc.modes.full: check_every 5000 must be less than steps"],
+    ),
+    ("finetune_loc.mode", "probe", ["finetune_loc.mode: 'probe' is not one of linear_probe, full, probe_then_full"]),
+    ("finetune_loc.modes.probe_then_full.probe_l2", [], ["probe_then_full.probe_l2: list should have at least 1 item"]),
+    ("finetune_loc.modes.probe_then_full.dropout", True, ["probe_then_full.dropout: True is not one of kept, off"]),
     ("losses.mc", {"learn_temperature": True, "tau_batch": 0.001}, ["losses.mc: a temperature that is learned starts at 0.01"]),
     ("location_encoder.dim", 10**9, ["location_encoder.dim: input should be less than or equal to 65536"]),
     ("encodings.grid.r_min", 1e-320, ["encodings.grid.r_min: input should be greater than or equal to 0.000000001"]),
@@ -266,6 +277,8 @@ CHOSEN = [
     ("location_encoder.network.name", "siren", "networks.siren"),
     ("loss", "nce", "losses.nce"),
     ("finetune_loc.loss", "focal", "finetune_losses.focal"),
+    ("finetune_loc.mode", "linear_probe", "finetune_loc.modes.linear_probe"),
+    ("finetune_loc.mode", "full", "finetune_loc.modes.full"),
     ("finetune_img.mode", "full", "finetune_img.modes.full"),
 ]
 
@@ -328,11 +341,11 @@ def test_null_is_no_section(good: dict[str, Any], tmp_path: Path) -> None:
 
 
 def test_a_missing_section_and_a_missing_key_are_named_together(good: dict[str, Any], tmp_path: Path) -> None:
-    del good["losses"], good["finetune_loc"]["steps"]
+    del good["losses"], good["finetune_loc"]["loss"]
     with pytest.raises(ParamsError) as caught:
         params.load(write(tmp_path, good))
     assert "params.yaml: losses: the key is missing" in caught.value.message
-    assert "params.yaml: finetune_loc.steps: the key is missing" in caught.value.message
+    assert "params.yaml: finetune_loc.loss: the key is missing" in caught.value.message
 
 
 def test_many_problems_are_one_screen(good: dict[str, Any], tmp_path: Path) -> None:

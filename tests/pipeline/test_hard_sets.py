@@ -39,7 +39,9 @@ SMALL = {
     "location_encoder.dim": 8,
     "networks.ffn.hidden": 16,
     "pretrain.epochs": 1,
-    "finetune_loc.steps": 3,
+    "finetune_loc.mode": "full",
+    "finetune_loc.modes.full.steps": 3,
+    "finetune_loc.modes.probe_then_full.steps": 3,
     "finetune_img.modes.linear_probe.max_iterations": 3,
     "finetune_img.modes.linear_probe.l2": [0.1, 0.01],
     "evaluate.priors.histogram": [5.0, 20.0],
@@ -334,6 +336,54 @@ def test_what_cannot_be_done_is_said_in_a_sentence(run: Callable[..., dict[str, 
 def test_every_loss_on_few_rows_in_batches_larger_than_the_set(
     run: Callable[..., dict[str, Path]], train: int, patience: int, loss: str, kind: str
 ) -> None:
-    overrides = {"finetune_loc__patience": patience, "finetune_loc__check_every": 1, "pretrain__batch_size": 100_000}
+    changes = {"patience": patience, "check_every": 1, "batch_size": 100_000}
+    overrides = {f"finetune_loc__modes__full__{key}": value for key, value in changes.items()}
     one = plain(train=train, classes=2)
-    finite(run(one, stages=BEFORE_REPORT, loss=loss, finetune_loc__loss=kind, finetune_loc__batch_size=100_000, **overrides))
+    overrides |= {"pretrain__batch_size": 100_000, "finetune_loc__loss": kind}
+    finite(run(one, stages=BEFORE_REPORT, loss=loss, **overrides))
+
+
+@pytest.mark.parametrize("mode", ["linear_probe", "probe_then_full"])
+def test_location_classifiers_from_a_probe_go_through_every_stage(
+    run: Callable[..., dict[str, Path]], light: list[str], mode: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    changes = {"finetune_loc__mode": mode, "finetune_loc__modes__probe_then_full__check_every": 2}
+    folders = run(plain(spatial=6), loss="none", **changes)
+    finite(folders)
+    piece = folders["finetune-loc"] / "seed_1" / "label_50"
+    assert len(json.loads((piece / "search.json").read_text())) >= 1
+    assert json.loads((piece / "config.json").read_text())["bias"] is True
+    curve = (folders["reports"] / "curves" / "finetune_loc.tsv").read_text().splitlines()
+    page = (folders["report"] / "reports" / "report.md").read_text()
+    said = [record.getMessage() for record in caplog.records if record.getMessage().startswith("finetune-loc:")]
+    assert len(said) == 4 and all(f", {mode}, " in line and "val NLL of the probe" in line for line in said)
+    if mode == "linear_probe":
+        assert curve == ["step\tlabel_50\tlabel_100"]
+        assert "100 % of the land keeps its colour. The location classifier is a probe of frozen embeddings" in page
+    else:
+        assert curve[0] == "step\tlabel_50\tlabel_50_val_nll\tlabel_100\tlabel_100_val_nll"
+        assert [line.split("\t")[0] for line in curve[1:]] == ["2", "3"]
+        assert all("after step" in line for line in said)
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"mode": "linear_probe"}, "finetune_loc.modes.linear_probe.l2 to a list of one value"),
+        ({"mode": "probe_then_full"}, "finetune_loc.mode to linear_probe, with one value of l2"),
+        ({"mode": "full", "modes__full__patience": 1, "modes__full__check_every": 1}, "finetune_loc.modes.full.patience to 0"),
+        ({"mode": "linear_probe", "modes__linear_probe__l2": [0.1]}, None),
+    ],
+)
+def test_without_validation_rows_the_key_to_change_is_named(
+    run: Callable[..., dict[str, Path]], changes: dict[str, Any], key: str | None
+) -> None:
+    one = some_lack(plain(), position=lambda i: 24 <= i < 32)
+    overrides = {f"finetune_loc__{name}": value for name, value in changes.items()}
+    if key is None:
+        run(one, stages=("pretrain", "finetune-loc"), **overrides)
+        return
+    with pytest.raises(DataError, match="no row of role val has a label and a position: ") as error:
+        run(one, stages=("pretrain", "finetune-loc"), **overrides)
+    assert key in str(error.value.hint)

@@ -25,7 +25,7 @@ SMALL = {
     "pretrain_img.method": "none",
     "pretrain.epochs": 2,
     "pretrain.batch_size": 16,
-    "finetune_loc.steps": 10,
+    "finetune_loc.modes.probe_then_full.steps": 10,
     "finetune_img.modes.linear_probe.max_iterations": 5,
     "report.grid_degrees": 5.0,
 }

@@ -30,7 +30,7 @@ SMALL: dict[str, Any] = {
     "pretrain_img.method": "none",
     "pretrain.epochs": 3,
     "pretrain.batch_size": 64,
-    "finetune_loc.steps": 40,
+    "finetune_loc.modes.probe_then_full.steps": 40,
     "finetune_img.modes.linear_probe.max_iterations": 20,
     "report.grid_degrees": 5.0,
 }

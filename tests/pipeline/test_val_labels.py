@@ -82,9 +82,11 @@ def test_early_stopping_of_the_location_classifier(site: Site, monkeypatch: pyte
 
     seen = watch(monkeypatch, finetune_loc, "finetune_loc", rows)
     changes = {"steps": 4, "check_every": 2, "patience": 1, "batch_size": 8}
-    params = with_values(default_params(), [(f"finetune_loc.{key}", value) for key, value in changes.items()])
-    assert params.finetune_losses.presence_absence is not None
-    finetune_loc.run(FinetuneLocView(SEEDS, RATIOS, params.finetune_loc, params.finetune_losses.presence_absence), site)
+    params = with_values(
+        default_params(),
+        [("finetune_loc.mode", "full"), *((f"finetune_loc.modes.full.{key}", value) for key, value in changes.items())],
+    )
+    finetune_loc.run(view(params.model_copy(update={"seeds": SEEDS}), FinetuneLocView, ratios=RATIOS), site)
     assert same(seen, LOCATED)
 
 

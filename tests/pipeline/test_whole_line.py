@@ -112,8 +112,10 @@ def test_an_experiment_with_other_networks_runs_from_pretrain_img_on_and_can_be_
         "losses.mc.learn_temperature": "true",
         "pretrain.negatives": "land",
         "finetune_loc.loss": "cross_entropy",
-        "finetune_loc.patience": "2",
-        "finetune_loc.check_every": "5",
+        "finetune_loc.mode": "full",
+        "finetune_loc.modes.full.steps": "20",
+        "finetune_loc.modes.full.patience": "2",
+        "finetune_loc.modes.full.check_every": "5",
         "finetune_img.mode": "full",
         "finetune_img.modes.full.epochs": "2",
     }

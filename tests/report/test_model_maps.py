@@ -96,7 +96,7 @@ def test_p_is_the_normalised_sigmoid_of_the_classifier_named_in_the_title(
     assert name == "dog"
     dogs = [row for row in range(18) if row % 4 == 1]
     np.testing.assert_array_equal(test_places, observations.lonlat[[row for row in dogs if row % 3 == 0]].numpy())
-    assert list(panels) == ["fine-tuned on 50 % of the labels, seed 3", "fine-tuned on 100 % of the labels, seed 3"]
+    assert list(panels) == ["with 50 % of the labels, seed 3", "with 100 % of the labels, seed 3"]
     for key, panel, rows in zip(("label_50", "label_100"), panels.values(), ([], dogs), strict=True):  # dogs are odd rows
         np.testing.assert_array_equal(panel.labelled, observations.lonlat[rows].numpy())
         classifier = load_location_classifier(inputs["finetune-loc"] / "seed_3" / key)
@@ -123,7 +123,7 @@ def test_clusters_are_of_land_and_named_after_what_the_encoder_has_seen(
     assert encoder_title(look(loss)) == title
     kept = draw_clusters(look(loss), inputs, WORLD, Path("a.png"))
     panels, points, _, _ = asked["cluster_map"]
-    assert list(panels) == [f"{title}, seed 3", "fine-tuned on 50 % of the labels, seed 3"]
+    assert list(panels) == [f"{title}, seed 3", "with 50 % of the labels, seed 3"]
     before, after = panels.values()
     assert set(before) == set(after) == {0, 1, 2, 3}
     assert kept == pytest.approx(np.mean(before == after))

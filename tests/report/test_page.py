@@ -8,10 +8,10 @@ from cspops.report.page import NAMED, best_prior_sentence, data_section, image_s
 
 
 def test_the_maps_come_with_words_and_alternative_texts() -> None:
-    text = map_section("untrained (loss none)", "Csa", clusters=12, kept=0.546)
+    text = map_section("untrained (loss none)", "Csa", clusters=12, kept=0.546, when_same=" Both are the same.")
     assert "in 12 clusters" in text
-    assert "55 % of the land keeps its colour" in text
-    assert "![Two world maps of the clusters: untrained (loss none), and fine-tuned](figures/clusters.png)" in text
+    assert "55 % of the land keeps its colour. Both are the same.\n" in text
+    assert "![Two world maps of the clusters: untrained (loss none), and with the fewest labels](figures/clusters.png)" in text
     assert "![World maps of P(Csa | x) at the smallest and the largest label ratio](figures/class.png)" in text
 
 

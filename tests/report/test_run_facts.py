@@ -29,12 +29,14 @@ def test_the_default_differs_in_nothing() -> None:
 
 
 def test_each_changed_key_is_named_once_with_both_values() -> None:
-    found = records(seeds=(3, 4), pretrain__epochs=4, location_encoder__encoding__name="wrap", finetune_loc__steps=7)
+    found = records(
+        seeds=(3, 4), pretrain__epochs=4, location_encoder__encoding__name="wrap", finetune_loc__modes__probe_then_full__steps=7
+    )
     assert differences(found, as_it_comes()) == [
         ["seeds", "[0, 1, 2, 3, 4]", "[3, 4]"],
         ["location_encoder.encoding.name", "grid", "wrap"],
         ["pretrain.epochs", "15", "4"],
-        ["finetune_loc.steps", "1200", "7"],
+        ["finetune_loc.modes.probe_then_full.steps", "400", "7"],
     ]
 
 

@@ -12,24 +12,15 @@ from cspops.models.encodings import ENCODINGS
 from cspops.models.encodings.base import Encoding
 from cspops.models.location_encoder import LocationEncoder
 from cspops.params import load
-from cspops.params.sections import (
-    CrossEntropy,
-    FinetuneLoc,
-    Focal,
-    McLoss,
-    NoLoss,
-    PresenceAbsence,
-    PresenceAbsenceReleased,
-    Pretrain,
-)
+from cspops.params.location_classifiers import CrossEntropy, Focal, FullLoc, PresenceAbsence, PresenceAbsenceReleased
+from cspops.params.sections import McLoss, NoLoss, Pretrain
 from cspops.training.finetune_loc import LINKS, finetune_loc
 from cspops.training.loop import Run
 from cspops.training.pretrain import pretrain
 
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
-SETTINGS = FinetuneLoc(
-    loss="presence_absence",
+SETTINGS = FullLoc(
     negatives="sphere",
     steps=60,
     batch_size=64,
@@ -62,8 +53,7 @@ def tune(labelled: Labelled, encoder: LocationEncoder | None = None, **changes):
     """With a loss among ``changes``, a law of negatives, validation rows, a seed, and changed settings."""
     loss, negatives = changes.pop("loss", PresenceAbsence(beta=0.2)), changes.pop("negatives", uniform_on_sphere)
     val, run = changes.pop("val", None), Run(changes.pop("seed", 0), CPU)
-    name = next(name for name, one in LOSSES.items() if isinstance(loss, type(one)))
-    settings = SETTINGS.model_copy(update={"loss": name} | changes)
+    settings = SETTINGS.model_copy(update=changes)
     return finetune_loc(labelled, encoder or fresh(), settings, loss, negatives=negatives, val=val, run=run)
 
 
@@ -184,14 +174,14 @@ def test_any_number_of_labels_trains(n):
     assert len(curve) == 4
 
 
-@pytest.mark.parametrize("loss", sorted(LINKS))
+@pytest.mark.parametrize("loss", sorted(LOSSES))
 def test_every_loss_learns_where_classes_are_and_says_how_scores_become_probabilities(loss):
     train, test = places(200), places(500, seed=1)
     model, _ = tune(Labelled(train, quadrants(train), 4), loss=LOSSES[loss])
     with torch.no_grad():
         hit = (model(test).argmax(1) == quadrants(test)).double().mean()
     assert float(hit) > 0.85  # chance is 0.25
-    assert model.config["link"] == model.link == LINKS[loss]
+    assert model.config["link"] == model.link == LINKS[type(LOSSES[loss])]
 
 
 def test_random_locations_come_from_the_law_that_is_given():

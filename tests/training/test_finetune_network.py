@@ -14,8 +14,8 @@ from cspops.pixels.views import Views
 from cspops.seeds import derive
 from cspops.training import finetune_network as module
 from cspops.training import loop
-from cspops.training.finetune_img import linear_probe
 from cspops.training.finetune_network import LabelledImages, finetune_network, image_features
+from cspops.training.linear_probe import linear_probe
 from cspops.training.loop import Run
 from cspops.training.resume import Resume
 

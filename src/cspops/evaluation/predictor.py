@@ -20,7 +20,7 @@ def image_log_p(logits: Float[Tensor, "n q"]) -> Float[Tensor, "n q"]:
 
 
 def location_log_p(scores: Float[Tensor, "n q"], located: Bool[Tensor, "n"], *, link: Link = "sigmoid") -> Float[Tensor, "n q"]:
-    """Return log P(y|x) of the scores e(x) T; uniform where ``located`` is false.
+    """Return log P(y|x) of the scores e(x) T (+ b); uniform where ``located`` is false.
 
     Args:
         link: `sigmoid`, P(y|x) proportional to sigma(e(x) T) (paper); `softmax`, for a classifier that was trained with

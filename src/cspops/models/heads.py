@@ -62,11 +62,15 @@ class Projection(nn.Module):
 
 
 class ClassEmbedding(nn.Module):
-    """T in R^(d x q): the score of a class at a place is e(x) T, without bias (paper, section 3.3)."""
+    """T in R^(d x q): the score of a class at a place is e(x) T (paper, section 3.3).
 
-    def __init__(self, dim: int, classes: int) -> None:
+    Args:
+        bias: whether the score is e(x) T + b, as that of a probe; the paper has none.
+    """
+
+    def __init__(self, dim: int, classes: int, *, bias: bool = False) -> None:
         super().__init__()
-        self.linear = Linear(dim, classes, bias=False)
+        self.linear = Linear(dim, classes, bias=bias)
 
     def forward(self, loc_emb: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch q"]:
         out: Tensor = self.linear(loc_emb)

@@ -52,10 +52,10 @@ def load_location_classifier(folder: Path | str, *, remake: str = CLASSIFIERS) -
     """
 
     def build(config: Config) -> LocationClassifier:
-        encoder, link = LocationEncoder(config["encoder"]), config.get("link", "sigmoid")
-        if link not in get_args(Link):
-            raise ValueError(link)
-        return LocationClassifier(encoder, ClassEmbedding(encoder.dim, config["classes"]), link=link)
+        encoder, link, bias = LocationEncoder(config["encoder"]), config.get("link", "sigmoid"), config.get("bias", False)
+        if link not in get_args(Link) or not isinstance(bias, bool):
+            raise ValueError(link, bias)
+        return LocationClassifier(encoder, ClassEmbedding(encoder.dim, config["classes"], bias=bias), link=link)
 
     return _load(Path(folder), build, "location classifier", remake)
 

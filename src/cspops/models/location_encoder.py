@@ -77,7 +77,7 @@ class SumOfParts(nn.Module):
 
 
 Link = Literal["sigmoid", "softmax"]
-"""How scores become P(y|x): proportional to sigma(e(x) T) (paper, section 3.4), or their softmax."""
+"""How scores s become P(y|x): proportional to sigma(s) (paper, section 3.4), or their softmax."""
 
 
 class LocationClassifier(nn.Module):
@@ -92,7 +92,9 @@ class LocationClassifier(nn.Module):
         self.encoder = encoder
         self.class_embedding = class_embedding
         self.link: Link = link
-        self.config = {"encoder": encoder.config, "classes": class_embedding.linear.out_features, "link": link}
+        linear = class_embedding.linear
+        has_bias = {} if linear.bias is None else {"bias": True}
+        self.config: Config = {"encoder": encoder.config, "classes": linear.out_features, "link": link} | has_bias
 
     def forward(self, lonlat: LonLat) -> Float[Tensor, "*batch q"]:
         scores: Tensor = self.class_embedding(self.encoder(lonlat))

@@ -11,11 +11,10 @@ from typing import Any, Literal, TypeVar, cast
 from pydantic import BaseModel
 
 from cspops.params.image_networks import Full, LinearProbe, MethodSettings, Released
+from cspops.params.location_classifiers import FinetuneLoss, FullLoc, ProbeThenFull
 from cspops.params.location_encoders import LocationEncoderSection
 from cspops.params.section import Section
 from cspops.params.sections import (
-    FinetuneLoc,
-    FinetuneLoss,
     ImageEncoder,
     LossSettings,
     Params,
@@ -88,7 +87,9 @@ class PretrainView:
 class FinetuneLocView:
     seeds: tuple[int, ...] = listed("seeds")
     label_ratios: tuple[float, ...] = listed("split.label_ratios")
-    finetune_loc: FinetuneLoc = listed("finetune_loc")
+    mode: str = listed("finetune_loc.mode")
+    settings: LinearProbe | FullLoc | ProbeThenFull = listed("finetune_loc.modes.${finetune_loc.mode}")
+    loss: str = listed("finetune_loc.loss")
     loss_settings: FinetuneLoss = listed("finetune_losses.${finetune_loc.loss}")
 
 

@@ -1,6 +1,6 @@
 """What every section of params.yaml shares: strictness, and the kinds of numbers."""
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import CoreSchema, core_schema
@@ -35,6 +35,8 @@ Scale = Annotated[float, Field(ge=1e-9, le=1e9)]
 Km = Annotated[float, Field(ge=1e-6, le=40075)]
 """No distance on Earth is longer than the equator."""
 Metres = Annotated[float, Field(ge=1e-3, le=40075e3)]
+Negatives = Literal["sphere", "planar_disk", "ne_quadrant", "land", "data"]
+"""The law that random locations are drawn from."""
 FEW = 100
 """The longest list of values to choose among."""
 

@@ -6,21 +6,19 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from cspops.params.image_networks import FinetuneImg, PretrainImg
+from cspops.params.location_classifiers import FinetuneLoc, FinetuneLosses
 from cspops.params.location_encoders import Encodings, LocationEncoderSection, Networks
 from cspops.params.section import (
     FEW,
-    MOST_ROWS,
     Batch,
     Count,
-    Factor,
     NameIn,
+    Negatives,
     PartialShare,
-    Patience,
     Possible,
     Rate,
     Section,
     Share,
-    Steps,
     Temperature,
     Weight,
 )
@@ -270,61 +268,11 @@ class Losses(Section):
 # --- training ----------------------------------------------------------------------------------------------------
 
 
-Negatives = Literal["sphere", "planar_disk", "ne_quadrant", "land", "data"]
-
-
 class Pretrain(Section):
     epochs: Count
     batch_size: Batch
     negative_locations: Annotated[int, Field(ge=1, le=4096)]
     negatives: Negatives
-
-
-class PresenceAbsence(Section):
-    beta: Factor
-
-
-class PresenceAbsenceReleased(Section):
-    weight_background: Weight
-
-
-class CrossEntropy(Section):
-    label_smoothing: PartialShare
-
-
-class Focal(Section):
-    gamma: Annotated[float, Field(ge=0, le=100)]
-
-
-FinetuneLoss = PresenceAbsence | PresenceAbsenceReleased | CrossEntropy | Focal
-
-
-class FinetuneLosses(Section):
-    presence_absence: Possible[PresenceAbsence] = None
-    presence_absence_released: Possible[PresenceAbsenceReleased] = None
-    cross_entropy: Possible[CrossEntropy] = None
-    focal: Possible[Focal] = None
-
-
-class FinetuneLoc(Section):
-    steps: Steps
-    loss: Annotated[str, NameIn(FinetuneLosses)]
-    negatives: Negatives
-    batch_size: Annotated[int, Field(ge=1, le=MOST_ROWS)]
-    learning_rate: Rate
-    encoder_rate: Annotated[float, Field(gt=0, le=1)]
-    schedule: Literal["cosine", "exponential"]
-    last_rate: Share
-    patience: Patience
-    check_every: Steps
-
-    @model_validator(mode="after")
-    def _decay(self) -> "FinetuneLoc":
-        if self.schedule == "exponential" and self.last_rate == 0:
-            raise ValueError("an exponential schedule needs a last_rate above 0")
-        if self.patience and self.check_every >= self.steps:
-            raise ValueError(f"check_every {self.check_every} must be less than steps {self.steps}, or patience be 0")
-        return self
 
 
 # --- evaluation --------------------------------------------------------------------------------------------------
@@ -357,10 +305,10 @@ class Params(Section):
     location_encoder: LocationEncoderSection
     pretrain: Pretrain
     split: Split
-    finetune_loc: FinetuneLoc
     dataset: Dataset
     image_encoder: ImageEncoder
     pretrain_img: PretrainImg
+    finetune_loc: FinetuneLoc
     finetune_img: FinetuneImg
     evaluate: Evaluate
     report: Report

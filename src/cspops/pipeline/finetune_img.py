@@ -22,7 +22,7 @@ from cspops.pipeline.pieces import Make, make_pieces
 from cspops.shapes import Bool, Float, Tensor
 from cspops.site import Site
 from cspops.training.curves import mean_curve, read_curve, side_by_side, write_curve
-from cspops.training.finetune_img import ProbeChoice, linear_probe
+from cspops.training.linear_probe import ProbeChoice, linear_probe
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

@@ -24,8 +24,8 @@ from cspops.shapes import Tensor
 from cspops.site import Site
 from cspops.training.curves import write_curve
 from cspops.training.distributed import run_together
-from cspops.training.finetune_img import linear_probe
 from cspops.training.finetune_network import LabelledImages, finetune_network, image_features
+from cspops.training.linear_probe import ITERATIONS, linear_probe
 from cspops.training.loop import ALONE, Processes, Run
 from cspops.training.resume import Resume
 
@@ -33,7 +33,6 @@ log = logging.getLogger(__name__)
 
 COLUMNS = ("epoch", "total", "val_nll", "val_top1")
 JUDGED = ("val", "test", "spatial_val", "spatial_test")
-PROBE_ITERATIONS = 100
 REMAKE = "dvc repro pretrain-img"
 
 
@@ -117,7 +116,7 @@ def fine_tuned(
                 observations.label[val],
                 classes=len(observations.classes),
                 l2=settings.probe_l2,
-                max_iterations=PROBE_ITERATIONS,
+                max_iterations=ITERATIONS,
             )
         piece = Piece(
             network=site.inputs["pretrain-img"],

@@ -31,7 +31,7 @@ from cspops.pixels.tensors import read_reading
 from cspops.report.image_networks_page import About
 from cspops.shapes import Bool, Float, Int, Tensor, UInt8
 from cspops.site import Site
-from cspops.training.finetune_img import linear_probe
+from cspops.training.linear_probe import linear_probe
 from cspops.training.loop import Run
 from cspops.training.resume import Resume
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cspops.params.graph import ReportView
 
 VALIDATION = "_val_nll"
-"""The suffix of finetune_img's columns that are drawn in a panel of their own."""
+"""The suffix of the columns of both fine-tunings that are drawn in a panel of their own."""
 
 
 def run(view: "ReportView", site: Site) -> None:
@@ -26,7 +26,8 @@ def run(view: "ReportView", site: Site) -> None:
     metrics = material.scores.metrics
     figures.accuracy_by_ratio(metrics, site.reports / "figures" / "accuracy.png")
     losses = {title: _training_losses(curve) for title, curve in material.curves.items()}
-    losses["image classifier, validation"] = _validation_losses(material.curves["image classifier"])
+    for title in ("fine-tuning", "image classifier"):
+        losses[f"{title}, validation"] = _validation_losses(material.curves[title])
     figures.loss_curves(losses, site.reports / "figures" / "curves.png")
     write_accuracy(site.reports / "accuracy.tsv", metrics)
     write_confusion(site.out / "confusion.tsv", material.judged[material.largest], material.observations.classes)
@@ -44,9 +45,10 @@ def _training_losses(curve: Curve) -> Curve:
 
 
 def _validation_losses(curve: Curve) -> Curve:
-    """Return the validation losses of a curve, each under the name of its label ratio."""
-    return [
-        {"epoch": row["epoch"]}
-        | {name.removesuffix(VALIDATION): value for name, value in row.items() if name.endswith(VALIDATION)}
+    """Return the validation losses of a curve, each under the name of its label ratio; no row where it has none."""
+    x = next(iter(curve[0]), "") if curve else ""
+    rows = [
+        {x: row[x]} | {name.removesuffix(VALIDATION): value for name, value in row.items() if name.endswith(VALIDATION)}
         for row in curve
     ]
+    return [row for row in rows if len(row) > 1]

@@ -14,7 +14,7 @@ from cspops.report.maps import region
 from cspops.report.material import Material
 from cspops.report.mistakes import Turned, confusion_rows, matrices
 from cspops.report.page import MEANINGS
-from cspops.report.run_facts import differences, facts, heading_of, package_version, value_of
+from cspops.report.run_facts import differences, facts, heading_of, package_version, same_embeddings, value_of
 from cspops.report.scores import accuracy_charts, calibration_part, regions_part
 from cspops.report.tables import TITLES, ratio_title
 from cspops.site import Site
@@ -143,7 +143,7 @@ def _maps(material: Material) -> dict[str, Any]:
         "cluster_words": f"The embeddings e(x) of a grid of places on land, in {material.view.report.clusters} clusters, "
         "before and after fine-tuning on the fewest labels. Colours before it run from the poles to the equator; each cluster "
         f"after it has the colour of the one that it overlaps most. {100 * material.drawn.kept:.0f} % of the land "
-        "keeps its colour.",
+        f"keeps its colour.{same_embeddings(material.records)}",
         "cluster_maps": _pictures(material.drawn.clusters, "Map of the clusters of location embeddings"),
         "class_name": name,
         "class_words": f"P({name} | x) by the location classifier, which sees no image, with the labelled observations of "

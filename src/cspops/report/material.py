@@ -13,7 +13,7 @@ from cspops.data.splits import read_few_shot, read_roles
 from cspops.errors import DataError
 from cspops.report import maps
 from cspops.report.mistakes import Confusion, JudgedRows, Turned, confusions, read_judged, turned_rows
-from cspops.report.model_maps import class_of_map, draw_class, draw_clusters, encoder_title, fine_tuned_title
+from cspops.report.model_maps import class_of_map, draw_class, draw_clusters, encoder_title, labels_title
 from cspops.report.run_facts import Records, read_records
 from cspops.report.tables import Scores
 from cspops.report.world import World
@@ -144,7 +144,7 @@ def _drawn(
     maps.observation_map(places, world, file["observations"], apart=alone["observations"])
     kept = draw_clusters(view, site.inputs, world, file["clusters"], apart=alone["clusters"])
     classes = draw_class(view, site.inputs, world, observations, chosen, file["class"], apart=alone["class"])
-    clusters = (f"{encoder_title(view)}, seed {seed}", fine_tuned_title(ratio, seed))
+    clusters = (f"{encoder_title(view)}, seed {seed}", labels_title(ratio, seed))
     return Drawn(
         _numbered(alone["clusters"], clusters),
         _numbered(alone["class"], classes),

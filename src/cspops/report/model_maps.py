@@ -141,7 +141,7 @@ def draw_clusters(
     classifier = load_location_classifier(inputs["finetune-loc"] / piece(seed, ratio), remake=FINETUNE)
     encoders = {
         f"{encoder_title(view)}, seed {seed}": load_location_encoder(inputs["pretrain"] / f"seed_{seed}", remake=PRETRAIN),
-        fine_tuned_title(ratio, seed): classifier.encoder,
+        labels_title(ratio, seed): classifier.encoder,
     }
     embeddings = [directions(encoder, lonlat) for encoder in encoders.values()]
     before, after = (hierarchical_clusters(some, view.report.clusters) for some in embeddings)
@@ -175,13 +175,13 @@ def draw_class(
         location = LocationPredictor(load_location_classifier(inputs["finetune-loc"] / piece(seed, ratio), remake=FINETUNE))
         p = torch.cat([location(some)[:, chosen].exp() for some in lonlat.split(8192)])
         few = read_few_shot(inputs["split"], observations.obs_id, seed=seed, ratio=ratio)
-        panels[fine_tuned_title(ratio, seed)] = maps.ClassPanel(p.numpy(), observations.lonlat[few & in_class].numpy())
+        panels[labels_title(ratio, seed)] = maps.ClassPanel(p.numpy(), observations.lonlat[few & in_class].numpy())
     roles = read_roles(inputs["split"], observations.obs_id)
     test = observations.lonlat[(roles["test"] | roles["spatial_test"]) & in_class].numpy()
     maps.class_map(panels, observations.classes[chosen], test, world, file, apart=apart)
     return list(panels)
 
 
-def fine_tuned_title(ratio: float, seed: int) -> str:
-    """Return the title of a map of fine-tuned models."""
-    return f"fine-tuned on {100 * ratio:g} % of the labels, seed {seed}"
+def labels_title(ratio: float, seed: int) -> str:
+    """Return the title of a map of models that know labels; a probe leaves the encoder as it was."""
+    return f"with {100 * ratio:g} % of the labels, seed {seed}"

@@ -10,6 +10,7 @@ from cspops.report.headline import PRODUCT
 from cspops.report.material import Material
 from cspops.report.mistakes import confusion_rows, turned_table
 from cspops.report.model_maps import encoder_title
+from cspops.report.run_facts import same_embeddings
 from cspops.report.tables import (
     TITLES,
     Metrics,
@@ -88,6 +89,7 @@ def page(material: Material) -> str:
             material.observations.classes[material.chosen],
             clusters=view.report.clusters,
             kept=material.drawn.kept,
+            when_same=same_embeddings(material.records),
         ),
     ]
     return joined(parts)
@@ -156,7 +158,7 @@ def _mistakes(material: Material) -> str:
     )
 
 
-def map_section(encoder: str, name: str, *, clusters: int, kept: float) -> str:
+def map_section(encoder: str, name: str, *, clusters: int, kept: float, when_same: str) -> str:
     """Return the section of the maps of location embeddings and of P(y|x).
 
     Args:
@@ -164,14 +166,15 @@ def map_section(encoder: str, name: str, *, clusters: int, kept: float) -> str:
         name: the class whose P(y|x) is drawn.
         clusters: how many clusters the embeddings are in.
         kept: the share of the land whose clusters are matched.
+        when_same: as `same_embeddings` returned it.
     """
     parts = [
         "## Location embeddings",
         f"The embeddings e(x) of a grid of places on land, in {clusters} clusters (Ward's linkage of embeddings of length 1), "
         "before and after fine-tuning on the fewest labels. Colours before it run from the poles to the equator; each "
         "cluster after it has the colour of its match, the pairing that overlaps most. "
-        f"{100 * kept:.0f} % of the land keeps its colour.",
-        f"![Two world maps of the clusters: {encoder}, and fine-tuned](figures/clusters.png)",
+        f"{100 * kept:.0f} % of the land keeps its colour.{when_same}",
+        f"![Two world maps of the clusters: {encoder}, and with the fewest labels](figures/clusters.png)",
         f"## Where {as_code(name)} is",
         f"P({as_text(name)} | x), with the labelled observations of the class that the location classifier has seen and those "
         "of both test sets. Spatial test rows lie in blocks that hold no labelled one.",

@@ -96,11 +96,28 @@ def facts(
             f"{value_of(records, 'image_encoder.model')}, {value_of(records, 'image_encoder.weights')} weights, "
             f"then {value_of(records, 'pretrain_img.method')}",
         ),
+        ("Location classifier", _location_classifier(records)),
         ("Image classifier", str(value_of(records, "finetune_img.mode"))),
         ("cspops", package_version()),
         ("sha256 of the catalogue", records["download"]["files"]["observations.parquet"][:HASH]),
         ("sha256 of the predictions", records["evaluate"]["files"]["predictions.parquet"][:HASH]),
     ]
+
+
+def _location_classifier(records: Records) -> str:
+    mode = str(value_of(records, "finetune_loc.mode"))
+    return f"{mode}, {value_of(records, 'finetune_loc.loss')}" if mode == "full" else mode
+
+
+SAME_EMBEDDINGS = {
+    "linear_probe": " The location classifier is a probe of frozen embeddings: both maps are the same.",
+    "probe_then_full": " Where validation gained nothing by training beyond the probe, the embeddings are as before.",
+}
+
+
+def same_embeddings(records: Records) -> str:
+    """Return a sentence on when the location classifier's embeddings are those before it, with a space before; or nothing."""
+    return SAME_EMBEDDINGS.get(str(value_of(records, "finetune_loc.mode")), "")
 
 
 def package_version() -> str:

@@ -1,4 +1,4 @@
-"""Supervised fine-tuning of a location encoder and class embeddings T on few labels (paper, section 3.3)."""
+"""Mode `full`: supervised fine-tuning of a location encoder and class embeddings T on few labels (paper, section 3.3)."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,14 @@ from cspops.kernels import keep_freed_memory, row_blocks
 from cspops.losses.finetuning import focal, presence_absence_in_blocks, presence_absence_released, softmax_cross_entropy
 from cspops.models.heads import ClassEmbedding
 from cspops.models.location_encoder import Link, LocationClassifier, LocationEncoder
-from cspops.params.sections import CrossEntropy, FinetuneLoc, FinetuneLoss, Focal, PresenceAbsence, PresenceAbsenceReleased
+from cspops.params.location_classifiers import (
+    CrossEntropy,
+    FinetuneLoss,
+    Focal,
+    FullLoc,
+    PresenceAbsence,
+    PresenceAbsenceReleased,
+)
 from cspops.seeds import global_torch_stream, torch_stream
 from cspops.shapes import Float, Int, Tensor
 from cspops.training.kept_weights import KeptWeights
@@ -19,11 +26,11 @@ from cspops.training.loop import Curve, Run, cosine_decay, exponential_decay, re
 
 CURVE_ROWS = 20
 
-LINKS: dict[str, Link] = {
-    "presence_absence": "sigmoid",
-    "presence_absence_released": "sigmoid",
-    "cross_entropy": "softmax",
-    "focal": "softmax",
+LINKS: dict[type[FinetuneLoss], Link] = {
+    PresenceAbsence: "sigmoid",
+    PresenceAbsenceReleased: "sigmoid",
+    CrossEntropy: "softmax",
+    Focal: "softmax",
 }
 """The link of each loss."""
 
@@ -34,7 +41,7 @@ Objective = Callable[[Tensor, Int[Tensor, "n"], torch.Generator], Tensor]
 def finetune_loc(
     labelled: Labelled,
     encoder: LocationEncoder,
-    settings: FinetuneLoc,
+    settings: FullLoc,
     loss: FinetuneLoss,
     *,
     negatives: Sampler,
@@ -45,9 +52,9 @@ def finetune_loc(
 
     Args:
         labelled: the few-shot subset.
-        settings: `finetune_loc` of params.yaml. `batch_size`: all rows where there are fewer.
-        loss: the settings of `settings.loss`: of `presence_absence` (Eq. 5) or `presence_absence_released`, which as many
-            random locations join at each step as there are rows; of `cross_entropy` or `focal`, which have none.
+        settings: `batch_size`: all rows where there are fewer.
+        loss: of `presence_absence` (Eq. 5) and `presence_absence_released`, as many random locations join at each step as
+            there are rows; `cross_entropy` and `focal` have none.
         negatives: the law that random locations are drawn from.
         val: validation rows, never test rows, for the checks that `patience` counts: the weights of the check with the
             least validation NLL are kept. None: all steps, and the last weights.
@@ -58,7 +65,7 @@ def finetune_loc(
     seed, device, steps = run.seed, run.device, settings.steps
     with global_torch_stream(seed, "class embedding"):
         class_embedding = ClassEmbedding(encoder.dim, labelled.classes)
-    model = LocationClassifier(encoder, class_embedding, link=LINKS[settings.loss]).to(device).train()
+    model = LocationClassifier(encoder, class_embedding, link=LINKS[type(loss)]).to(device).train()
     groups = [
         {"params": list(model.class_embedding.parameters()), "share": 1.0},
         {"params": list(model.encoder.parameters()), "share": settings.encoder_rate},

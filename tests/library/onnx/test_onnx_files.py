@@ -83,7 +83,9 @@ def test_every_encoding_answers_as_torch_at_its_finest_scales(tmp_path):
 def test_every_network_with_classes_answers_as_torch(tmp_path):
     torch.manual_seed(1)
     classifiers = {
-        name: LocationClassifier(encoder("wrap", {"name": name}), ClassEmbedding(6, 5), link=link).eval()
+        name: LocationClassifier(
+            encoder("wrap", {"name": name}), ClassEmbedding(6, 5, bias=link == "softmax"), link=link
+        ).eval()
         for name, link in zip(NETWORKS, ("sigmoid", "softmax", "sigmoid"), strict=True)
     }
     graph = Several({f"{name}_probabilities": LocationProbabilities(classifier) for name, classifier in classifiers.items()})

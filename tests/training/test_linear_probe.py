@@ -8,7 +8,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch.nn.functional import cross_entropy
 
-from cspops.training.finetune_img import linear_probe
+from cspops.training.linear_probe import linear_probe
 
 K, Q = 6, 4
 
