@@ -82,11 +82,10 @@ def test_early_stopping_of_the_location_classifier(site: Site, monkeypatch: pyte
 
     seen = watch(monkeypatch, finetune_loc, "finetune_loc", rows)
     changes = {"steps": 4, "check_every": 2, "patience": 1, "batch_size": 8}
-    params = with_values(
-        default_params(),
-        [("finetune_loc.mode", "full"), *((f"finetune_loc.modes.full.{key}", value) for key, value in changes.items())],
-    )
-    finetune_loc.run(view(params.model_copy(update={"seeds": SEEDS}), FinetuneLocView, ratios=RATIOS), site)
+    params = with_values(default_params(), [(f"finetune_loc.modes.full.{key}", value) for key, value in changes.items()])
+    full, loss = params.finetune_loc.modes.full, params.finetune_losses.presence_absence
+    assert full is not None and loss is not None
+    finetune_loc.run(FinetuneLocView(SEEDS, RATIOS, "full", full, "presence_absence", loss), site)
     assert same(seen, LOCATED)
 
 

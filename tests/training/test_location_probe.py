@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import minimize_scalar
 from sklearn.linear_model import LogisticRegression
+from torch.nn.functional import cross_entropy
 
 from cspops.data.batches import Labelled
 from cspops.geo import uniform_on_sphere
@@ -16,7 +18,16 @@ from cspops.models.heads import LinearProbe
 from cspops.models.location_encoder import LocationEncoder
 from cspops.params import load
 from cspops.params.location_classifiers import ProbeThenFull
-from cspops.training.location_probe import Probed, folded, location_probe, parameter_groups, pull, train_on
+from cspops.training.location_probe import (
+    LEAST_SCALE,
+    Probed,
+    folded,
+    least_nll_scale,
+    location_probe,
+    parameter_groups,
+    pull,
+    train_on,
+)
 from cspops.training.loop import Run
 
 ROOT = Path(__file__).parents[2]
@@ -103,11 +114,13 @@ def test_folding_changes_no_score() -> None:
 
 
 def test_the_start_counts_so_that_no_rate_makes_validation_worse() -> None:
-    train, val = rows(40, noise=3), rows(200, 1)
+    train, val = rows(300), rows(200, 1)
     start = probe(train, val)
-    worse = train_on(start, train, SETTINGS.model_copy(update={"learning_rate": 0.5}), val=val, run=Run(0, CPU))
-    assert (worse.step, worse.val_nll) == (0, pytest.approx(start.val_nll, abs=1e-5))
-    assert equal(worse.model, start.model)
+    worse = train_on(start, train, SETTINGS.model_copy(update={"learning_rate": 5.0}), val=val, run=Run(0, CPU))
+    assert worse.step == 0 and worse.val_nll <= start.val_nll + 1e-6
+    assert equal(worse.model.encoder, start.model.encoder)
+    ratio = worse.model.class_embedding.linear.weight / start.model.class_embedding.linear.weight
+    torch.testing.assert_close(ratio, ratio[:1, :1].expand_as(ratio))  # no more than a temperature
     assert all(row["val_nll"] > worse.val_nll for row in worse.curve)
 
 
@@ -126,13 +139,31 @@ def test_training_that_gains_is_kept_and_leaves_its_start_alone(dropout: str) ->
     assert not better.model.training
 
 
-def test_patience_counts_checks_without_a_new_best_and_the_last_step_is_checked() -> None:
+def test_patience_counts_checks_of_the_training_and_the_last_step_is_checked() -> None:
     train, val = rows(40, noise=3), rows(200, 1)
     start = probe(train, val)
-    settings = SETTINGS.model_copy(update={"learning_rate": 0.5, "patience": 2})
-    assert [row["step"] for row in train_on(start, train, settings, val=val, run=Run(0, CPU)).curve] == [10, 20]
+    settings = SETTINGS.model_copy(update={"steps": 400, "learning_rate": 0.05, "patience": 2})
+    losses = [row["val_nll"] for row in train_on(start, train, settings, val=val, run=Run(0, CPU)).curve]
+    assert len(losses) < 40 and losses.index(min(losses)) == len(losses) - 3
     short = SETTINGS.model_copy(update={"steps": 7})
     assert [row["step"] for row in train_on(start, train, short, val=val, run=Run(0, CPU)).curve] == [7]
+
+
+@pytest.mark.parametrize("factor", [0.02, 1.0, 50.0])
+def test_the_scale_of_least_nll_is_that_of_a_search(factor: float) -> None:
+    g = torch.Generator().manual_seed(0)
+    own = torch.randint(5, (300,), generator=g)
+    scores = factor * (torch.randn(300, 5, generator=g) + torch.nn.functional.one_hot(own, 5))
+    found = minimize_scalar(lambda s: float(cross_entropy(s * scores.double(), own)), bounds=(1e-3, 1e3), method="bounded",
+                            options={"xatol": 1e-8})  # fmt: skip
+    assert least_nll_scale(scores, own) == pytest.approx(found.x, rel=2e-3)
+
+
+def test_the_scale_stays_within_bounds_where_nothing_or_all_is_known() -> None:
+    own = torch.arange(4)
+    assert least_nll_scale(torch.eye(4), own) > 10
+    assert least_nll_scale(-torch.eye(4), own) == LEAST_SCALE
+    assert least_nll_scale(torch.eye(4)[:0], own[:0]) == 1.0
 
 
 def test_the_pull_to_the_start_is_the_gradient_of_half_the_squared_distance() -> None:

@@ -11,7 +11,7 @@ from cspops.kernels import linear, row_blocks
 from cspops.models.heads import ABSENT, LinearProbe
 from cspops.shapes import Float, Int, Tensor
 
-ITERATIONS = 100
+ITERATIONS = 40
 """Of L-BFGS, where params.yaml gives no number: the start of a training need not be the minimum to the last digit."""
 
 

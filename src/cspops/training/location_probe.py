@@ -22,7 +22,13 @@ from cspops.seeds import global_torch_stream, torch_stream
 from cspops.shapes import Float, Int, Tensor
 from cspops.training.kept_weights import KeptWeights
 from cspops.training.linear_probe import ProbeChoice, linear_probe, validated
-from cspops.training.loop import Curve, Run, refuse_divergence
+from cspops.training.loop import Curve, Run, cosine_decay, refuse_divergence
+
+WARM_UP = 0.1
+"""The share of the steps in which the learning rate rises; then it falls as half a cosine."""
+MOST_SCORES = 2**22
+"""Validation scores from which the scale of a model is found; of more rows evenly spaced ones are taken."""
+LEAST_SCALE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -108,17 +114,22 @@ def train_on(probed: Probed, labelled: Labelled, settings: ProbeThenFull, *, val
     start = [parameter.detach().clone() for parameter in parameters]
     optimizer = torch.optim.AdamW(parameter_groups(model, settings), fused=True)
     keep_freed_memory()
-    prepared, nll = encoder.prepare(labelled.lonlat.to(device)), _val_nll(model, val, present, device)
+    prepared, judge = encoder.prepare(labelled.lonlat.to(device)), _judge(model, val, present, device)
     kept = KeptWeights(model, decay=0)
     curve: Curve = []
-    kept.keep_best(model, nll())
+    start_nll, sharpness = judge()
+    kept.keep_start(model, start_nll)
     n, kept_step, checked = min(settings.batch_size, len(label)), 0, 0
+    full_rates = [group["lr"] for group in optimizer.param_groups]
     total, order = torch.zeros((), device=device), torch.empty(0, dtype=torch.long, device=device)
     stream = torch_stream(run.seed, "finetune-loc", device=device)
     drops = settings.dropout == "kept"
     model.train(drops)
     with global_torch_stream(run.seed, "finetune-loc", "dropout"):
         for step in range(1, steps + 1):
+            share = min(1.0, step / (WARM_UP * steps)) * cosine_decay(step - 1, steps)
+            for group, rate in zip(optimizer.param_groups, full_rates, strict=True):
+                group["lr"] = share * rate
             if len(order) < n:  # the rows that are left over are dropped, so that every batch has n
                 order = torch.randperm(len(label), generator=stream, device=device)
             rows, order = order[:n], order[n:]
@@ -130,20 +141,21 @@ def train_on(probed: Probed, labelled: Labelled, settings: ProbeThenFull, *, val
             optimizer.step()
             total += loss.detach()
             if step % settings.check_every == 0 or step == steps:
-                curve.append({"step": step, "total": float(total) / (step - checked), "val_nll": nll()})
+                val_nll, of_step = judge()
+                curve.append({"step": step, "total": float(total) / (step - checked), "val_nll": val_nll})
                 refuse_divergence(f"fine-tuning, seed {run.seed}", curve)
                 checked = step
                 total.zero_()
-                if curve[-1]["val_nll"] < float(kept.least):
-                    kept_step = step
-                kept.keep_best(model, curve[-1]["val_nll"])
+                if val_nll < float(kept.least):
+                    kept_step, sharpness = step, of_step
+                kept.keep_best(model, val_nll)
                 if kept.is_over(settings.patience):
                     break
                 model.train(drops)
     model.load_state_dict(kept.best.state_dict())
     with torch.no_grad():
         for to, part in zip(whole.class_embedding.parameters(), model.class_embedding.parameters(), strict=True):
-            to[present] = part
+            to[present] = sharpness * part
     return replace(probed, model=whole.eval(), val_nll=float(kept.least), step=kept_step, curve=curve)
 
 
@@ -185,13 +197,40 @@ def _embeddings(encoder: LocationEncoder, prepared: Float[Tensor, "n w"]) -> Flo
         return torch.cat([encoder.embed(part) for part in prepared.split(ROWS_AT_ONCE)])
 
 
-def _val_nll(model: LocationClassifier, val: Labelled, present: Int[Tensor, "c"], device: torch.device) -> Callable[[], float]:
-    """Return a function that computes the validation NLL of a model of the classes ``present``, and leaves it in eval mode."""
-    prepared, label = model.encoder.prepare(val.lonlat.to(device)), val.label.to(device)
+def _judge(
+    model: LocationClassifier, val: Labelled, present: Int[Tensor, "c"], device: torch.device
+) -> Callable[[], tuple[float, float]]:
+    """Return a function that judges a model of the classes ``present``, and leaves it in eval mode.
 
-    def nll() -> float:
+    It returns the validation NLL of softmax(s (e(x) T + b)) and the s > 0 for which it is least: few labels make a training
+    that ranks classes better too sure of them, which one number mends (Guo et al. 2017; s is 1 over their temperature).
+    """
+    prepared, label = model.encoder.prepare(val.lonlat.to(device)), val.label.to(device)
+    known = torch.isin(label, present).nonzero()[:, 0]
+    known = known[:: max(1, -(-len(known) * len(present) // MOST_SCORES))]
+    own = torch.searchsorted(present, label[known])
+
+    @torch.no_grad()
+    def judge() -> tuple[float, float]:
         model.eval()
         loc_emb = _embeddings(model.encoder, prepared)
-        return validated(lambda rows: model.class_embedding(loc_emb[rows]), label, present, val.classes)[0]
+        s = least_nll_scale(model.class_embedding(loc_emb[known]), own)
+        return validated(lambda rows: s * model.class_embedding(loc_emb[rows]), label, present, val.classes)[0], s
 
-    return nll
+    return judge
+
+
+def least_nll_scale(scores: Float[Tensor, "n c"], own: Int[Tensor, "n"]) -> float:
+    """Return the s > 0 of least mean NLL of softmax(s scores), to 1e-3; 1 where no row tells."""
+    scores, s = scores.double(), 1.0
+    for _ in range(30 if len(own) and scores.shape[1] > 1 else 0):
+        p = (s * scores).softmax(1)
+        mean = (p * scores).sum(1)
+        slope = float((mean - scores.gather(1, own[:, None])[:, 0]).mean())
+        curvature = float(((p * scores * scores).sum(1) - mean * mean).mean())
+        step = -slope / max(curvature, 1e-12)
+        step = min(max(step, -s / 2), s)  # the NLL is convex in s; far from the minimum its parabola is not to be trusted
+        s += step
+        if abs(step) < 1e-3 * s or not LEAST_SCALE < s < 1 / LEAST_SCALE:
+            break
+    return min(max(s, LEAST_SCALE), 1 / LEAST_SCALE)
