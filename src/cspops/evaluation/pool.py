@@ -81,11 +81,10 @@ class Places:
 class Slots:
     """The classes among the neighbours of each row, once each; a row with fewer than k has slots to spare."""
 
-    label: Int[Tensor, "n k"]
-    """0 in a slot to spare."""
-    used: Bool[Tensor, "n k"]
+    label: Int[Tensor, "n s"]
+    used: Bool[Tensor, "n s"]
     slot: Int[Tensor, "n k"]
-    """The slot of each neighbour, in the order of `Neighbours`."""
+    """The slot of each neighbour."""
 
     @classmethod
     def of(cls, near: Neighbours) -> "Slots":
@@ -94,13 +93,14 @@ class Slots:
         new = torch.ones_like(label, dtype=torch.bool)
         new[:, 1:] = label[:, 1:] != label[:, :-1]
         slot = new.cumsum(1) - 1
-        first = torch.zeros_like(label).scatter_(1, slot, label)
-        used = torch.zeros_like(new).scatter_(1, slot, True)
+        most = int(slot[:, -1].max()) + 1 if slot.numel() else 0
+        first = torch.zeros_like(label).scatter_(1, slot, label)[:, :most]
+        used = torch.arange(most) <= slot[:, -1:]
         return cls(first, used, torch.empty_like(slot).scatter_(1, order, slot))
 
-    def log_counts(self, kernel: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
-        """Return the log of each slot's sum of ``kernel``, given per neighbour; -inf where it is 0."""
-        return torch.zeros_like(kernel).scatter_add_(1, self.slot, kernel).log()
+    def log_counts(self, weight: Float[Tensor, "n k"]) -> Float[Tensor, "n s"]:
+        """Return the log of each slot's sum of ``weight``, given per neighbour; -inf where it is 0."""
+        return torch.zeros(self.label.shape, dtype=weight.dtype).scatter_add_(1, self.slot, weight).log()
 
 
 def kernel(km: Float[Tensor, "n k"], kernel_km: float) -> Float[Tensor, "n k"]:
@@ -131,10 +131,9 @@ class Pool:
             return location
         weight, slots = kernel(near.km, self.kernel_km), Slots.of(near)
         counted = torch.logaddexp(slots.log_counts(weight) + math.log(self.count_weight), location.gather(1, slots.label))
-        # a slot to spare writes where it reads and must not undo a class 0 that is counted: it goes to a column of its own
-        wide = torch.cat((location, location[:, :1]), 1)
-        wide.scatter_(1, slots.label.where(slots.used, location.shape[1]), counted)
-        return wide[:, :-1] - torch.log1p(self.count_weight * weight.sum(1, keepdim=True))
+        # a slot to spare repeats the first one, so that whichever is written last is right
+        label, counted = (table.where(slots.used, table[:, :1]) for table in (slots.label, counted))
+        return location.scatter(1, label, counted).sub_(torch.log1p(self.count_weight * weight.sum(1, keepdim=True)))
 
     def weights(self, km_nearest: Float[Tensor, "n"]) -> Float[Tensor, "n 2"]:
         """Return a(d) and b(d) at distances to the nearest labelled row, in km."""
@@ -219,7 +218,7 @@ def read_pool(folder: Path, *, classes: int, remake: str) -> tuple[Pool, Places]
     wrong = ~np.isfinite(lonlat).all(1) | (np.abs(lonlat) > (180, 90)).any(1)
     if wrong.any():
         raise DataError(f"{file} is broken: row {int(wrong.argmax()) + 1} is no position on the Earth", hint=remake)
-    if len(label) and not (0 <= label.min() and label.max() < classes):
+    if len(label) and (label.min() < 0 or label.max() >= classes):
         raise DataError(f"{file} is broken: a label is not one of the {classes} classes", hint=remake)
     return pool, Places(torch.from_numpy(lonlat), torch.from_numpy(label))
 
