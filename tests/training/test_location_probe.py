@@ -113,10 +113,11 @@ def test_folding_changes_no_score() -> None:
         torch.testing.assert_close(out.double()(x.double()), by_hand, rtol=1e-4, atol=1e-4)
 
 
-def test_the_start_counts_so_that_no_rate_makes_validation_worse() -> None:
+def test_the_start_counts_so_that_no_training_makes_validation_worse() -> None:
     train, val = rows(300), rows(200, 1)
     start = probe(train, val)
-    worse = train_on(start, train, SETTINGS.model_copy(update={"learning_rate": 5.0}), val=val, run=Run(0, CPU))
+    wrong = Labelled(train.lonlat, (train.label + 1) % 4, 4)
+    worse = train_on(start, wrong, SETTINGS, val=val, run=Run(0, CPU))
     assert worse.step == 0 and worse.val_nll <= start.val_nll + 1e-6
     assert equal(worse.model.encoder, start.model.encoder)
     ratio = worse.model.class_embedding.linear.weight / start.model.class_embedding.linear.weight
