@@ -19,7 +19,7 @@ def compare(
     base: Annotated[str, typer.Argument(help="A branch, tag, commit or experiment.", metavar="REV")],
     head: Annotated[str | None, typer.Argument(help="Another revision; default: the workspace.", metavar="HEAD")] = None,
     max_drop: Annotated[float, typer.Option(help="Percentage points of top-1 that may be lost.", min=0.0, max=100.0)] = 0.5,
-    model: Annotated[list[str] | None, typer.Option(help="image, location, combined or calibrated; repeatable.")] = None,
+    model: Annotated[list[str] | None, typer.Option(help="image, location, combined or pool; repeatable.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     md: Annotated[bool, typer.Option("--md", help="Print Markdown.")] = False,
 ) -> None:
