@@ -145,7 +145,9 @@ def _show_filled(document: "TableDocument") -> None:
     from cspops.report import paper_page as pages
 
     show(pages.heading(document), pages.number_rows(document), text_columns=2)
-    show("Does the paper's order hold?", pages.comparison_rows(document), text_columns=2)
+    for measure in pages.MEASURES:
+        title = f"Does the paper's order hold, {pages.MEASURE_WORDS[measure]}?"
+        show(title, pages.comparison_rows(document, measure), text_columns=2)
     say(pages.data_sentence(document))
     for remark in pages.remarks(document):
         say(f"- {remark}")

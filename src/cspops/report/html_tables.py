@@ -63,7 +63,7 @@ def counting(ratios: Mapping[str, Models]) -> list[str]:
 
 def _paper_group(table: PaperTable, ratios: Sequence[str], source: str) -> Group | None:
     """Return the paper's rows at the ratios that this run has too."""
-    columns = {ratio_title(f"label_{column.slug}"): number for number, column in enumerate(table.columns)}
+    columns = {column.title: column for column in table.columns if column.in_paper}
     if not columns.keys() & {ratio_title(one) for one in ratios}:
         return None
     same = DATASETS.get(source) == table.dataset_of_paper
@@ -72,8 +72,8 @@ def _paper_group(table: PaperTable, ratios: Sequence[str], source: str) -> Group
     for row in table.rows:
         cells = []
         for ratio in ratios:
-            number = columns.get(ratio_title(ratio))
-            mean, sd = row.paper[number] if number is not None else (None, None)
+            column = columns.get(ratio_title(ratio))
+            mean, sd = (column and table.printed(row, column)) or (None, None)
             cells.append("–" if mean is None else f"{mean:.2f}" if sd is None else f"{mean:.2f} ({sd:.2f})")
         rows.append([row.name, *cells])
     spread = "" if table.spread_of_paper == "not given" else f"; in parentheses: {table.spread_of_paper}"

@@ -51,7 +51,8 @@ def page(material: Material) -> str:
         markdown(accuracy_rows(metrics), text_columns=2),
         "`image`: P(y|I) alone. `location`: P(y|x) alone. `combined`: P(y|I) P(y|x), as in the paper. `pool`: image, "
         "learned location and labelled neighbours, weighted on validation. The spatial test set lies in blocks of the map that "
-        "hold no training row and have none near. At 100 % every seed has the same labels, so that the image model, which has no other randomness, has no deviation.",
+        "hold no training row and have none near. At 100 % every seed has the same "
+        "labels, so that the image model, which has no other randomness, has no deviation.",
         "![Top-1 accuracy against the share of labels, for image, location, combined and pool](figures/accuracy.png)",
         f"## All metrics at {ratio_title(first)} labels, {TITLES[main]}",
         markdown(metric_rows(metrics[main][first]), text_columns=1),

@@ -25,7 +25,7 @@ def _up_to(*stages: str) -> tuple[str, ...]:
     return tuple(stage for stage in VIEWS if stage in needed)
 
 
-STAGES = {"combined": _up_to("evaluate"), "image": (*_up_to("finetune-img"), "evaluate")}
+STAGES = {"combined": _up_to("evaluate"), "pool": _up_to("evaluate"), "image": (*_up_to("finetune-img"), "evaluate")}
 """The stages that a model's numbers come from."""
 
 
