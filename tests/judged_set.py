@@ -64,6 +64,9 @@ def write_site(tmp_path: Path) -> Site:
     level = [(0.5 if i % 2 else 1.0) if ROLES[i] == "train" else None for i in range(N)]
     few = {f"seed_{seed}": pa.array(level, pa.float32()) for seed in SEEDS}
     pq.write_table(pa.table({"obs_id": obs_id} | few), tmp_path / "split" / "few_shot.parquet")
+    choosing = pa.array([0.5 if "val" in role else None for role in ROLES], pa.float32())
+    choosing_table = {"obs_id": obs_id} | dict.fromkeys(few, choosing)
+    pq.write_table(pa.table(choosing_table), tmp_path / "split" / "choosing.parquet")
     features = FeatureFile(tmp_path / "featurize").create(obs_id, 5)
     features[:] = torch.randn(N, 5, generator=torch.Generator().manual_seed(1)).numpy()
     features.flush()

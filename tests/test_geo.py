@@ -11,6 +11,7 @@ from cspops.geo import (
     EARTH_RADIUS_KM,
     KM_PER_DEGREE,
     blocks,
+    destination,
     equal_earth,
     equirectangular_pixel,
     from_equal_earth,
@@ -136,6 +137,22 @@ def test_haversine_is_stable_for_near_points():
     """A millimetre north is a millimetre; the arc cosine formula would answer 0."""
     degrees = 1e-6 / KM_PER_DEGREE
     assert float(haversine(tensor(0.0, 0.0), tensor(0.0, degrees))) == pytest.approx(1e-6, rel=1e-9)
+
+
+@prop
+@given(st.tuples(longitudes, st.floats(-89, 89)), st.floats(0, 5000), st.floats(-math.pi, math.pi))
+def test_a_destination_is_as_far_as_asked_in_the_direction_asked(place, km, bearing):
+    """The tangent at the start, from the unit vectors of both: its north and east parts are cosine and sine of the bearing."""
+    start = torch.tensor([place], dtype=torch.float64)
+    end = destination(start, km=torch.tensor([km], dtype=torch.float64), bearing=torch.tensor([bearing], dtype=torch.float64))
+    assert -180 <= end[0, 0] < 180 and -90 <= end[0, 1] <= 90
+    a, b = unit_vectors(start)[0], unit_vectors(end)[0]
+    lon, lat = torch.deg2rad(start[0])
+    north = torch.stack((-lat.sin() * lon.cos(), -lat.sin() * lon.sin(), lat.cos()))
+    east = torch.stack((-lon.sin(), lon.cos(), torch.zeros_like(lon)))
+    way = km / EARTH_RADIUS_KM
+    expected = math.cos(way) * a + math.sin(way) * (math.cos(bearing) * north + math.sin(bearing) * east)
+    torch.testing.assert_close(b, expected, rtol=0, atol=1e-7)
 
 
 # --- sampling

@@ -34,6 +34,14 @@ def haversine(a: Float[Tensor, "*#batch 2"], b: Float[Tensor, "*#batch 2"]) -> F
     return 2 * EARTH_RADIUS_KM * asin(sqrt(h.clamp(0, 1)))
 
 
+def destination(lonlat: Float[Tensor, "n 2"], *, km: Float[Tensor, "n"], bearing: Float[Tensor, "n"]) -> Float[Tensor, "n 2"]:
+    """Return the ends of great circles, ``km`` long, from positions off the poles; bearings in radians, clockwise from north."""
+    lat, way = torch.deg2rad(lonlat[:, 1]), km / EARTH_RADIUS_KM
+    height = (lat.sin() * way.cos() + lat.cos() * way.sin() * bearing.cos()).clamp(-1, 1)
+    turn = torch.atan2(bearing.sin() * way.sin() * lat.cos(), way.cos() - lat.sin() * height)
+    return torch.stack((wrap_longitude(lonlat[:, 0] + torch.rad2deg(turn)), torch.rad2deg(asin(height))), -1)
+
+
 def uniform_on_sphere(
     *shape: int, generator: torch.Generator, lat_min: float = -90, lat_max: float = 90
 ) -> Float[Tensor, "*shape 2"]:

@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 
 from cspops.commands import app, image_networks
 from cspops.data.catalogue import SCHEMA
-from cspops.data.few_shot import few_shot_levels
+from cspops.data.few_shot import choosing_levels, few_shot_levels
+from cspops.data.splits import CHOOSERS
 from cspops.errors import CspopsError, DataError, EnvironmentProblem, ParamsError
 from cspops.host import Host
 from cspops.imagessl.images import Pretrained
@@ -72,10 +73,14 @@ def make_inputs(folder: Path) -> None:
     levels = {
         f"seed_{seed}": few_shot_levels(labels, train, ratios=PARAMS.split.label_ratios, seed=seed) for seed in PARAMS.seeds
     }
+    masks = {role: torch.tensor([one == role for one in roles]) for role in CHOOSERS}
+    law = {"ratios": PARAMS.split.label_ratios, "val_labels": PARAMS.split.val_labels}
+    choosing = {f"seed_{seed}": choosing_levels(labels, masks, seed=seed, **law) for seed in PARAMS.seeds}
     with paths.whole_folder(folder / "split", {"stage": "split", "params": recorded(PARAMS, "split")}) as out:
         pq.write_table(pa.table({"obs_id": columns["obs_id"], "role": roles}), out / "roles.parquet")
-        few = {name: pa.array(level.numpy(), from_pandas=True) for name, level in levels.items()}
-        pq.write_table(pa.table({"obs_id": columns["obs_id"]} | few), out / "few_shot.parquet")
+        for name, by_seed in (("few_shot", levels), ("choosing", choosing)):
+            values = {seed: pa.array(level.numpy(), from_pandas=True) for seed, level in by_seed.items()}
+            pq.write_table(pa.table({"obs_id": columns["obs_id"]} | values), out / f"{name}.parquet")
 
 
 @pytest.fixture

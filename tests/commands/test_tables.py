@@ -172,7 +172,7 @@ def test_a_branch_counts_and_what_dvc_keeps_for_itself_does_not(project: Path) -
         ({"networks.residual.layers": 9}, True),
         ({"pretrain.epochs": 99}, False),
         ({"seeds": [0]}, False),
-        ({"dataset.blue_marble.tile_km": 99.0}, False),
+        ({"dataset.blue_marble.border_km": 99.0}, False),
         ({"location_encoder.encoding.name": "wrap"}, False),
     ],
 )
@@ -605,7 +605,7 @@ def test_code_and_data_that_changed_since_the_last_run_are_named(project: Path) 
     assert (
         said == "note: the code of split, pretrain is not that of reports/run.json, by which runs are chosen: dvc repro first"
     )
-    write_run({"dataset.blue_marble.tile_km": 99.0}, 53.0, ran={})
+    write_run({"dataset.blue_marble.border_km": 99.0}, 53.0, ran={})
     git("commit", "-q", "-a", "-m", "not run")
     (said,) = collect()["said"]
     assert said.startswith("note: the catalogue of reports/run.json, by which runs are chosen, is not that of params.yaml")

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2
 
-from cspops.data.few_shot import describe_subsets, few_shot_levels
+from cspops.data.few_shot import choosing_levels, describe_subsets, few_shot_levels
 from cspops.data.splits import ratio_key
 from cspops.seeds import numpy_stream
 
@@ -121,3 +121,49 @@ def test_the_hash_does_not_depend_on_the_order_of_the_rows_and_tells_subsets_apa
         for b in RATIOS:
             same = found["seed_0"][ratio_key(a)]["sha256"] == found["seed_0"][ratio_key(b)]["sha256"]
             assert same == (chosen[a] == chosen[b])
+
+
+# --- validation rows that choose
+
+ROLE_NAMES = ("train", "val", "spatial_val")
+held_out_sets = st.lists(st.tuples(st.integers(-1, 3), st.sampled_from(ROLE_NAMES)), min_size=1, max_size=150)
+
+
+@prop
+@given(held_out_sets, st.integers(0, 3))
+def test_as_many_validation_labels_choose_as_training_labels_are_lent(rows, seed):
+    """Of each role by itself: nested, stratified, at least one row of a class that has one."""
+    label = torch.tensor([one for one, _ in rows])
+    roles = {name: torch.tensor([role == name for _, role in rows]) for name in ROLE_NAMES}
+    level = choosing_levels(label, roles, ratios=RATIOS, seed=seed, val_labels="as_labels")
+    assert level[roles["train"] | (label < 0)].isnan().all()
+    before = torch.zeros(len(rows), dtype=torch.bool)
+    for ratio, exact in zip(RATIOS, (Fraction(1, 20), Fraction(1, 10), Fraction(1, 5), Fraction(1)), strict=True):
+        chosen = level <= np.float32(ratio)
+        assert (chosen | ~before).all()
+        before = chosen
+        for role in ("val", "spatial_val"):
+            for one in label[roles[role] & (label >= 0)].unique():
+                mine = roles[role] & (label == one)
+                assert int((chosen & mine).sum()) == max(1, math.floor(int(mine.sum()) * exact + Fraction(1, 2)))
+
+
+@prop
+@given(held_out_sets, st.sampled_from([RATIOS, (0.005,)]))
+def test_without_a_budget_all_labelled_validation_rows_choose_at_every_ratio(rows, ratios):
+    label = torch.tensor([one for one, _ in rows])
+    roles = {name: torch.tensor([role == name for _, role in rows]) for name in ROLE_NAMES}
+    level = choosing_levels(label, roles, ratios=ratios, seed=0, val_labels="all")
+    assert (level <= np.float32(ratios[0])).equal(~roles["train"] & (label >= 0))
+
+
+def test_the_choosing_rows_have_streams_of_their_own():
+    """Were they drawn by the stream of the training rows, or both roles by one, the same places in the order would be drawn."""
+    label, every = torch.zeros(400, dtype=torch.long), torch.ones(400, dtype=torch.bool)
+    drawn = {}
+    for seed in (0, 1):
+        drawn["train", seed] = few_shot_levels(label, every, ratios=(0.1,), seed=seed)
+        for role in ("val", "spatial_val"):
+            roles = {"val": ~every, "spatial_val": ~every} | {role: every}
+            drawn[role, seed] = choosing_levels(label, roles, ratios=(0.1,), seed=seed, val_labels="as_labels")
+    assert len({tuple(level.isnan().tolist()) for level in drawn.values()}) == len(drawn) == 6

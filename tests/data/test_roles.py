@@ -20,6 +20,7 @@ SPLIT = Split(
     method="official",
     unit="observation",
     label_ratios=(1.0,),
+    val_labels="all",
     val=0.15,
     test=0.15,
     spatial_val=0.1,

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cspops.data.few_shot import few_shot_levels
-from cspops.data.splits import ROLES, ratio_key, read_few_shot, read_roles
+from cspops.data.splits import ROLES, ratio_key, read_choosing, read_few_shot, read_roles
 from cspops.errors import DataError
 
 prop = settings(deadline=None, derandomize=True, max_examples=60)
@@ -50,9 +50,9 @@ def test_broken_roles_are_refused(tmp_path, roles, ids, why):
         read_roles(tmp_path, IDS)
 
 
-def write_few_shot(folder, levels, ids=IDS):
+def write_few_shot(folder, levels, ids=IDS, name="few_shot"):
     columns = {name: pa.array(np.array(level, dtype=np.float32), from_pandas=True) for name, level in levels.items()}
-    pq.write_table(pa.table({"obs_id": ids} | columns), folder / "few_shot.parquet")
+    pq.write_table(pa.table({"obs_id": ids} | columns), folder / f"{name}.parquet")
 
 
 def test_few_shot_rows_are_those_whose_level_is_at_most_the_ratio(tmp_path):
@@ -80,6 +80,21 @@ def test_few_shot_rows_of_other_observations_or_none_are_refused(tmp_path):
         read_few_shot(tmp_path, IDS[::-1], seed=0, ratio=0.2)
     with pytest.raises(DataError, match=r"no labelled row for seed 0 at ratio 0\.1"):
         read_few_shot(tmp_path, IDS, seed=0, ratio=0.1)
+
+
+def test_rows_that_may_choose_are_read_by_role(tmp_path):
+    """0.1 and 0.05 as above. Whatever the file says, only the two roles of validation choose."""
+    nan = float("nan")
+    write_roles(tmp_path, ["train", "val", "val", "spatial_val", "test", "val"])
+    write_few_shot(
+        tmp_path, {"seed_0": [0.05, 0.05, 0.1, 0.05, 0.05, nan], "seed_1": [nan, nan, nan, nan, nan, 1]}, name="choosing"
+    )
+    read = {ratio: read_choosing(tmp_path, IDS, seed=0, ratio=ratio) for ratio in (0.05, 0.1)}
+    rows = {ratio: {role: mask.nonzero()[:, 0].tolist() for role, mask in masks.items()} for ratio, masks in read.items()}
+    assert rows == {0.05: {"val": [1], "spatial_val": [3]}, 0.1: {"val": [1, 2], "spatial_val": [3]}}
+    assert not any(mask.any() for mask in read_choosing(tmp_path, IDS, seed=1, ratio=0.1).values())
+    with pytest.raises(DataError, match="other observations"):
+        read_choosing(tmp_path, IDS[::-1], seed=0, ratio=0.1)
 
 
 # --- names

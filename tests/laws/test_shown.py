@@ -47,6 +47,6 @@ def test_the_tests_named_here_are_there() -> None:
 
 
 def test_what_is_shown_runs_on_the_default_runs_kind_of_model() -> None:
-    """The project that runs it has fewer rows and steps, and the networks, the tiles and the encoding of params.yaml."""
-    kind = ("image_encoder", "location_encoder", "encodings", "networks", "loss", "dataset.source", "dataset.blue_marble.tile")
+    """The project that runs it has fewer rows and steps, and the networks, the views and the encoding of params.yaml."""
+    kind = ("image_encoder", "location_encoder", "encodings", "networks", "loss", "dataset.source", "dataset.blue_marble.view")
     assert [key for key in SMALL if key.startswith(kind) or key == "pretrain_img.method"] == []

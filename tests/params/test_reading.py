@@ -86,6 +86,18 @@ WRONG = [
     ("seeds", [-1], ["seeds.0: input should be greater than or equal to 0 (got -1)"]),
     ("dataset.source", "bluemarble", ["did you mean `blue_marble`?"]),
     ("dataset.blue_marble.density", "border", ["did you mean `borders`?"]),
+    ("dataset.blue_marble.view", "glimps", ["dataset.blue_marble.view: 'glimps' is not one of", "did you mean `glimpse`?"]),
+    ("dataset.blue_marble.view", None, ["dataset.blue_marble.view: None is not one of glimpse, tile"]),
+    ("dataset.blue_marble.views.glimpse.exposure", 1.0, ["views.glimpse.exposure: input should be less than 1 (got 1.0)"]),
+    ("dataset.blue_marble.views.glimpse.max_offset_km", -1.0, ["views.glimpse.max_offset_km: input should be greater than"]),
+    ("dataset.blue_marble.views.tile.exposure", 0.1, ["dataset.blue_marble.views.tile.exposure: unknown key"]),
+    ("dataset.blue_marble.views.tile", None, ["dataset.blue_marble.views.tile: null is not a section"]),
+    ("dataset.blue_marble.tile_km", 240.0, ["dataset.blue_marble.tile_km: unknown key"]),
+    (
+        "split.val_labels",
+        "as_label",
+        ["split.val_labels: 'as_label' is not one of all, as_labels", "did you mean `as_labels`?"],
+    ),
     ("dataset.blue_marble.lat_min", 84.0, ["dataset.blue_marble: lat_min 84.0 must be less than lat_max 84.0"]),
     ("dataset.blue_marble.block_share", 0.5, ["dataset.blue_marble.block_share: input should be less than 0.5"]),
     ("pretrain_img.method", "mocco", ["did you mean `moco`?"]),
@@ -276,6 +288,21 @@ def test_a_section_may_be_absent_unless_it_is_chosen(
         params.load(write(tmp_path, changed(slim, key, value)))
     assert caught.value.message == f"params.yaml: {section}: the section is missing; {key} is {value}"
     assert caught.value.hint == f"copy its lines from {params.TEMPLATE}"
+
+
+@pytest.mark.parametrize(("view", "other"), [("glimpse", "tile"), ("tile", "glimpse")])
+def test_a_view_of_blue_marble_may_be_absent_unless_it_is_chosen(
+    good: dict[str, Any], tmp_path: Path, view: str, other: str
+) -> None:
+    whole = params.load(write(tmp_path, changed(good, "dataset.blue_marble.view", view)))
+    slim = changed(good, "dataset.blue_marble.view", view)
+    del slim["dataset"]["blue_marble"]["views"][other]
+    loaded = params.load(write(tmp_path, slim))
+    assert params.recorded(loaded, "download")["dataset.blue_marble"]["views"][other] is None
+    assert params.completed(loaded) == whole
+    with pytest.raises(ParamsError) as caught:
+        params.load(write(tmp_path, changed(slim, "dataset.blue_marble.view", other)))
+    assert caught.value.message == f"params.yaml: dataset.blue_marble: the section views.{other} is missing; view is {other}"
 
 
 def test_all_chosen_sections_that_are_absent_are_named_and_completed_keeps_what_is_set(

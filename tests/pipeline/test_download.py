@@ -19,7 +19,7 @@ from cspops.site import Site
 ROOT = Path(__file__).parents[2]
 SMALL = {f"dataset.blue_marble.{name}": 40 for name in ("train", "val", "test", "spatial_val", "spatial_test")} | {
     "dataset.blue_marble.min_zone_points": 1,
-    "dataset.blue_marble.tile_px": 8,
+    "dataset.blue_marble.views.glimpse.px": 8,
 }
 
 

@@ -59,6 +59,9 @@ def at(tmp_path) -> Site:
     level = [(0.5 if row % 4 else 1.0) if ROLES[row] == "train" and LABEL[row] is not None else None for row in range(N)]
     levels = {f"seed_{seed}": pa.array(level, pa.float32()) for seed in (0, 1)}
     pq.write_table(pa.table({"obs_id": obs_id} | levels), made.inputs["split"] / "few_shot.parquet")
+    may_choose = pa.array([0.5 if ROLES[row] == "val" and LABEL[row] is not None else None for row in range(N)], pa.float32())
+    table = pa.table({"obs_id": obs_id} | dict.fromkeys(levels, may_choose))
+    pq.write_table(table, made.inputs["split"] / "choosing.parquet")
     network = build_image_network("timm:test_resnet", pretrained=False, px=32, seed=0)
     save_model(made.inputs["pretrain-img"], network, network.config)
     (tmp_path / "featurize").mkdir()

@@ -17,7 +17,8 @@ from html_pages import Page
 from cspops import params as settings
 from cspops.data.catalogue import REJECTED_SCHEMA, SCHEMA
 from cspops.data.features import FeatureFile
-from cspops.data.few_shot import few_shot_levels
+from cspops.data.few_shot import choosing_levels, few_shot_levels
+from cspops.data.splits import CHOOSERS
 from cspops.errors import DataError
 from cspops.geo import uniform_on_sphere
 from cspops.host import Host
@@ -104,6 +105,13 @@ def run(tmp_path: Path, small: Params) -> Callable[..., dict[str, Path]]:
             for seed in checked.seeds
         }
         pq.write_table(pa.table({"obs_id": obs_id} | levels), folders["split"] / "few_shot.parquet")
+        masks = {role: torch.tensor([own == role for own in one.role]) for role in CHOOSERS}
+        law = {"ratios": checked.split.label_ratios, "val_labels": checked.split.val_labels}
+        choosing = {
+            f"seed_{seed}": pa.array(choosing_levels(label, masks, seed=seed, **law).numpy(), from_pandas=True)
+            for seed in checked.seeds
+        }
+        pq.write_table(pa.table({"obs_id": obs_id} | choosing), folders["split"] / "choosing.parquet")
         features = FeatureFile(folders["featurize"]).create(obs_id, 6)
         features[:] = torch.randn(n, 6, generator=torch.Generator().manual_seed(1)).numpy()
         features.flush()

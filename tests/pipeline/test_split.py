@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from told import told
 
-from cspops.data.splits import read_few_shot, read_roles
+from cspops.data.splits import read_choosing, read_few_shot, read_roles
 from cspops.errors import DataError
 from cspops.host import Host
 from cspops.params import load
@@ -49,7 +49,12 @@ def run(folder: Path, *, columns: dict[str, list[Any]] | None = None, **settings
 
 def test_roles_and_subsets_are_written_and_the_subsets_are_those_of_their_hashes(tmp_path: Path) -> None:
     out, said = run(tmp_path)
-    assert sorted(file.name for file in out.iterdir()) == ["few_shot.parquet", "roles.parquet", "subsets.json"]
+    assert sorted(file.name for file in out.iterdir()) == [
+        "choosing.parquet",
+        "few_shot.parquet",
+        "roles.parquet",
+        "subsets.json",
+    ]
     obs_id = COLUMNS["obs_id"]
     train = read_roles(out, obs_id)["train"]
     assert train.tolist() == [role == "train" for role in COLUMNS["official_split"]]
@@ -65,6 +70,18 @@ def test_roles_and_subsets_are_written_and_the_subsets_are_those_of_their_hashes
             assert described[f"seed_{seed}"][key] == {"rows": len(ids), "classes": 4, "sha256": sha256}
     assert "label ratio 0.2: 12 labelled rows" in said  # 60 training rows of 4 classes: 3 of 15 each
     assert "1 of 5 classes have no labelled training row" in said
+
+
+@pytest.mark.parametrize(("val_labels", "sizes"), [("all", [28, 28]), ("as_labels", [4, 28])])
+def test_the_validation_rows_that_may_choose_are_written(tmp_path: Path, val_labels: str, sizes: list[int]) -> None:
+    """28 rows, 7 of each of 4 classes, of which a fifth is 1.4."""
+    out, said = run(tmp_path, val_labels=val_labels)
+    obs_id = COLUMNS["obs_id"]
+    read = {(seed, ratio): read_choosing(out, obs_id, seed=seed, ratio=ratio) for seed in (0, 1) for ratio in (0.2, 1.0)}
+    assert [[int(read[seed, ratio]["val"].sum()) for ratio in (0.2, 1.0)] for seed in (0, 1)] == [sizes, sizes]
+    assert not (read[0, 0.2]["val"] & ~read[0, 1.0]["val"]).any()
+    assert read[0, 0.2]["val"].equal(read[1, 0.2]["val"]) == (val_labels == "all")
+    assert any("labelled validation rows may choose" in line for line in said) == (val_labels == "as_labels")
 
 
 @pytest.mark.parametrize("method", ["official", "random"])

@@ -1,8 +1,9 @@
 """Who is unlabelled, few-shot labelled, validation or test, as stage split wrote it.
 
 Roles: every training row is pre-trained on without its label; a few of them, per label ratio and seed, lend their
-label to fine-tuning; `val` chooses; `test` reports; `spatial_val` and `spatial_test` lie in blocks of the map that hold
-no training row; `buffer` lies too near to those blocks and is neither trained nor tested on.
+label to fine-tuning; `val` chooses, by all of its labels or as few (`split.val_labels`); `test` reports; `spatial_val` and
+`spatial_test` lie in blocks of the map that hold no training row; `buffer` lies too near to those blocks and is neither
+trained nor tested on.
 """
 
 from pathlib import Path
@@ -17,6 +18,7 @@ from cspops.errors import DataError
 from cspops.shapes import Bool, Tensor
 
 ROLES = ("train", "val", "test", "spatial_val", "spatial_test", "buffer")
+CHOOSERS = ("val", "spatial_val")
 REMAKE = "dvc repro split"
 
 
@@ -34,11 +36,23 @@ def read_roles(folder: Path, obs_id: list[str]) -> dict[str, Bool[Tensor, "n"]]:
 
 def read_few_shot(folder: Path, obs_id: list[str], *, seed: int, ratio: float) -> Bool[Tensor, "n"]:
     """Read which rows lend their label at one seed and label ratio; DataError when there is none."""
-    level = _read(folder / "few_shot.parquet", f"seed_{seed}", obs_id).fill_null(np.inf).to_numpy()
-    chosen = torch.from_numpy(level <= np.float32(ratio))
+    chosen = _up_to(ratio, folder / "few_shot.parquet", seed, obs_id)
     if not chosen.any():
         raise DataError(f"{folder / 'few_shot.parquet'} has no labelled row for seed {seed} at ratio {ratio:g}", hint=REMAKE)
     return chosen
+
+
+def read_choosing(folder: Path, obs_id: list[str], *, seed: int, ratio: float) -> dict[str, Bool[Tensor, "n"]]:
+    """Read which labelled rows of each of ``CHOOSERS`` may choose anything at one seed and label ratio."""
+    roles = read_roles(folder, obs_id)
+    chosen = _up_to(ratio, folder / "choosing.parquet", seed, obs_id)
+    return {role: roles[role] & chosen for role in CHOOSERS}
+
+
+def _up_to(ratio: float, file: Path, seed: int, obs_id: list[str]) -> Bool[Tensor, "n"]:
+    """Read the rows whose level at one seed is at most ``ratio``."""
+    level = _read(file, f"seed_{seed}", obs_id).fill_null(np.inf).to_numpy()
+    return torch.from_numpy(level <= np.float32(ratio))
 
 
 def ratio_key(ratio: float) -> str:

@@ -28,6 +28,28 @@ from cspops.params.section import (
 # --- dataset -----------------------------------------------------------------------------------------------------
 
 
+Side = Annotated[float, Field(ge=0.01, le=2000)]
+"""Of a square on the map, kilometres."""
+Pixels = Annotated[int, Field(ge=8, le=512)]
+
+
+class Glimpse(Section):
+    side_km: Side
+    px: Pixels
+    max_offset_km: Annotated[float, Field(ge=0, le=400)]  # from 85 degrees it stays more than a degree from the pole
+    exposure: PartialShare
+
+
+class Tile(Section):
+    side_km: Side
+    px: Pixels
+
+
+class BlueMarbleViews(Section):
+    glimpse: Possible[Glimpse] = None
+    tile: Possible[Tile] = None
+
+
 class BlueMarble(Section):
     density: Literal["uniform", "observers", "borders"]
     train: Count
@@ -35,8 +57,9 @@ class BlueMarble(Section):
     test: Count
     spatial_val: Count
     spatial_test: Count
-    tile_km: Annotated[float, Field(ge=0.01, le=2000)]
-    tile_px: Annotated[int, Field(ge=8, le=512)]
+    view: Annotated[str, NameIn(BlueMarbleViews)]
+    views: BlueMarbleViews
+    border_km: Side
     lat_min: Annotated[float, Field(ge=-85, le=85)]
     lat_max: Annotated[float, Field(ge=-85, le=85)]
     block_degrees: Annotated[float, Field(ge=0.1, le=60)]
@@ -48,6 +71,12 @@ class BlueMarble(Section):
     def _belt(self) -> "BlueMarble":
         if self.lat_min >= self.lat_max:
             raise ValueError(f"lat_min {self.lat_min} must be less than lat_max {self.lat_max}")
+        return self
+
+    @model_validator(mode="after")
+    def _chosen_view(self) -> "BlueMarble":
+        if getattr(self.views, self.view) is None:
+            raise ValueError(f"the section views.{self.view} is missing; view is {self.view}")
         return self
 
 
@@ -148,6 +177,7 @@ class Dataset(Sources):
 
 class Split(Section):
     label_ratios: tuple[Annotated[float, Field(ge=1e-6, le=1)], ...] = Field(min_length=1, max_length=FEW)
+    val_labels: Literal["all", "as_labels"]
     method: Literal["official", "random"]
     unit: Literal["observation", "location_id"]
     val: Annotated[float, Field(gt=0, lt=1)]

@@ -6,7 +6,7 @@ Tables of rows and classes are computed some rows at a time (`kernels.row_blocks
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ import torch
 
 from cspops.data.catalogue import Observations, read_observations
 from cspops.data.features import FeatureFile
-from cspops.data.splits import piece, ratio_key, read_few_shot, read_roles
+from cspops.data.splits import piece, ratio_key, read_choosing, read_few_shot, read_roles
 from cspops.errors import DataError
 from cspops.evaluation import calibration, metrics, priors
 from cspops.evaluation.bootstrap import paired_difference
@@ -70,7 +70,9 @@ def run(view: "EvaluateView", site: Site) -> None:
                 if location_priors is None or labelled is None or not torch.equal(few, labelled):
                     location_priors = None  # freed before the next one is made: it may be large
                     labelled, location_priors = few, _location_priors(observations, few, judged, view.priors)
-                models = _models(site, judged, features, location_priors, view.priors, seed, ratio)
+                may_choose = read_choosing(site.inputs["split"], observations.obs_id, seed=seed, ratio=ratio)["val"][judged.row]
+                chooser = replace(judged, roles={**judged.roles, "val": judged.roles["val"] & may_choose})
+                models = _models(site, chooser, features, location_priors, view.priors, seed, ratio)
                 settings.setdefault(key, {})[f"seed_{seed}"] = models.settings()
                 judgements, best = _judge(models, judged)
                 for model, judgement in judgements.items():

@@ -11,7 +11,7 @@ import torch
 
 from cspops.data.catalogue import Observations, read_observations
 from cspops.data.features import FeatureFile
-from cspops.data.splits import piece, ratio_key, read_few_shot, read_roles
+from cspops.data.splits import piece, ratio_key, read_choosing, read_few_shot
 from cspops.errors import DataError
 from cspops.evaluation.released import predicted, write_released
 from cspops.models.checkpoint import save_model
@@ -43,14 +43,14 @@ def run(view: "FinetuneImgView", site: Site) -> None:
     if isinstance(view.settings, Released):
         make = _released(observations, site)
     elif isinstance(view.settings, Full):
-        make = fine_tuned(view.settings, view.seeds, view.label_ratios, observations, _labelled_val(observations, site), site)
+        _require_labelled_val(view, observations, site)
+        make = fine_tuned(view.settings, view.seeds, view.label_ratios, observations, site)
     else:
         make = _fitted(view, view.settings, observations, site)
-    split, obs_id = site.inputs["split"], observations.obs_id
 
     def together(seed: int, ratio: float) -> tuple[float, bytes]:
         """Seeds of equal subsets share a fit."""
-        return ratio, read_few_shot(split, obs_id, seed=seed, ratio=ratio).numpy().tobytes()
+        return ratio, _key(*_rows(observations, site, seed, ratio))
 
     shares = {} if isinstance(view.settings, Full) else {"together": together}
     make_pieces(view.seeds, view.label_ratios, make, site, scratch=site.scratch / "pieces", **shares)
@@ -64,29 +64,38 @@ def run(view: "FinetuneImgView", site: Site) -> None:
     write_curve(site.reports / "curves" / "finetune_img.tsv", rows, columns=("epoch", *keys))
 
 
-def _labelled_val(observations: Observations, site: Site) -> Bool[Tensor, "n"]:
-    val = read_roles(site.inputs["split"], observations.obs_id)["val"] & (observations.label >= 0)
-    if not val.any():
+def _rows(observations: Observations, site: Site, seed: int, ratio: float) -> tuple[Bool[Tensor, "n"], Bool[Tensor, "n"]]:
+    """Return which rows are fitted and which of role val choose."""
+    split, obs_id = site.inputs["split"], observations.obs_id
+    val = read_choosing(split, obs_id, seed=seed, ratio=ratio)["val"]
+    return read_few_shot(split, obs_id, seed=seed, ratio=ratio), val
+
+
+def _key(rows: Bool[Tensor, "n"], val: Bool[Tensor, "n"]) -> bytes:
+    return rows.numpy().tobytes() + val.numpy().tobytes()
+
+
+def _require_labelled_val(view: "FinetuneImgView", observations: Observations, site: Site) -> None:
+    """Raise a DataError where no row of role val may choose; where one may, some may at every seed and label ratio."""
+    if not _rows(observations, site, view.seeds[0], view.label_ratios[0])[1].any():
         raise DataError(
             "no row of role val has a label: the image classifier is chosen on them", hint="change split in params.yaml"
         )
-    return val
 
 
 def _fitted(view: "FinetuneImgView", settings: ProbeSettings, observations: Observations, site: Site) -> Make:
     """Return what fits the probe of a seed and label ratio; seeds with equal subsets share the fit."""
-    split = site.inputs["split"]
+    _require_labelled_val(view, observations, site)
     matrix = FeatureFile(site.inputs["featurize"]).read(observations.obs_id)
 
     def features(rows: Bool[Tensor, "n"]) -> Float[Tensor, "m k"]:
         return torch.from_numpy(matrix[rows.numpy()].astype("float32"))
 
-    val = _labelled_val(observations, site)
     fits: dict[bytes, tuple[LinearProbe, list[ProbeChoice]]] = {}
 
     def make(seed: int, ratio: float, folder: Path) -> None:
-        rows = read_few_shot(split, observations.obs_id, seed=seed, ratio=ratio)
-        key = rows.numpy().tobytes()
+        rows, val = _rows(observations, site, seed, ratio)
+        key = _key(rows, val)
         if key not in fits:
             fits[key] = linear_probe(
                 features(rows),

@@ -13,14 +13,14 @@ from cspops.data.catalogue import Observations
 from cspops.data.features import FeatureFile
 from cspops.data.given_features import GIVEN
 from cspops.data.splits import piece as name_of
-from cspops.data.splits import read_few_shot, read_roles
+from cspops.data.splits import read_choosing, read_few_shot, read_roles
 from cspops.errors import DataError
 from cspops.models.checkpoint import load_config, save_model
 from cspops.models.heads import LinearProbe, Standardise
 from cspops.models.loading import load_image_network
 from cspops.params.image_networks import Full
 from cspops.pipeline.pixels import Squares, decoded, on_device
-from cspops.shapes import Bool, Tensor
+from cspops.shapes import Tensor
 from cspops.site import Site
 from cspops.training.curves import write_curve
 from cspops.training.distributed import run_together
@@ -67,7 +67,6 @@ def fine_tuned(
     seeds: tuple[int, ...],
     ratios: tuple[float, ...],
     observations: Observations,
-    val: Bool[Tensor, "n"],
     site: Site,
 ) -> Callable[[int, float, Path], None]:
     """Decode the images of all rows and return what makes the folder of a seed and label ratio.
@@ -107,6 +106,7 @@ def fine_tuned(
         for done in (site.scratch / "pieces").glob("seed_*/*"):  # snapshots: five times a network's size each
             shutil.rmtree(progress / done.relative_to(site.scratch / "pieces"), ignore_errors=True)
         train = np.flatnonzero(few[seed, ratio])
+        val = read_choosing(split, obs_id, seed=seed, ratio=ratio)["val"]
         features = features_of(few[seed, ratio])
         probe = None
         if settings.probe_l2 and settings.head == "linear":

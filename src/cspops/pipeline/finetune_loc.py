@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cspops.data.batches import Labelled
 from cspops.data.catalogue import read_observations
 from cspops.data.negatives import negative_sampler
-from cspops.data.splits import piece, ratio_key, read_few_shot, read_roles
+from cspops.data.splits import piece, ratio_key, read_choosing, read_few_shot, read_roles
 from cspops.errors import DataError
 from cspops.models.checkpoint import load_config, load_weights, save_model
 from cspops.models.location_encoder import LocationEncoder
@@ -34,15 +34,16 @@ def run(view: "FinetuneLocView", site: Site) -> None:
     def labelled(rows: Bool[Tensor, "n"]) -> Labelled:
         return Labelled(observations.lonlat[rows], observations.label[rows], len(observations.classes))
 
-    val = None
-    if settings.patience:
-        watched = roles["val"] & observations.located & (observations.label >= 0)
-        if not watched.any():
+    def watched(seed: int, ratio: float) -> Labelled | None:
+        if not settings.patience:
+            return None
+        val = read_choosing(split, observations.obs_id, seed=seed, ratio=ratio)["val"] & observations.located
+        if not val.any():
             raise DataError(
                 "no row of role val has a label and a position: early stopping needs them",
                 hint="set finetune_loc.patience to 0, or change split, in params.yaml",
             )
-        val = labelled(watched)
+        return labelled(val)
 
     def make(seed: int, ratio: float, folder: Path) -> None:
         remake = "dvc repro pretrain"
@@ -53,7 +54,7 @@ def run(view: "FinetuneLocView", site: Site) -> None:
             raise DataError(f"no labelled row of seed {seed}, ratio {ratio:g} has a position", hint="dvc repro split")
         run = Run(seed, site.host.torch_device())
         model, curve = finetune_loc(
-            labelled(rows), encoder, settings, view.loss_settings, negatives=negatives, val=val, run=run
+            labelled(rows), encoder, settings, view.loss_settings, negatives=negatives, val=watched(seed, ratio), run=run
         )
         save_model(folder, model, model.config)
         write_curve(folder / "curve.tsv", curve, columns=("step", "total"))

@@ -10,7 +10,7 @@ import torch
 
 from cspops.data.catalogue import Observations, read_observations
 from cspops.data.given_features import read_given
-from cspops.data.splits import ratio_key, read_few_shot, read_roles
+from cspops.data.splits import ratio_key, read_choosing, read_few_shot, read_roles
 from cspops.errors import CspopsError, DataError, EnvironmentProblem, ParamsError, nearest
 from cspops.evaluation.metrics import judge
 from cspops.evaluation.predictor import image_log_p
@@ -250,6 +250,8 @@ class Probes:
         rows = read_few_shot(split, self.observations.obs_id, seed=seed, ratio=ratio)
         x = {"train": features["train"][rows[self.masks["train"]]]}
         y = {"train": label[rows]}
+        may_choose = read_choosing(split, self.observations.obs_id, seed=seed, ratio=ratio)["val"][self.masks["val"]]
+        x["choosing"], y["choosing"] = features["val"][may_choose], label[self.masks["val"]][may_choose]
         for role in JUDGED:
             if role in self.masks:
                 y[role] = label[self.masks[role]]
@@ -258,8 +260,8 @@ class Probes:
         probe, search = linear_probe(
             x["train"],
             y["train"],
-            x["val"],
-            y["val"],
+            x["choosing"],
+            y["choosing"],
             classes=classes,
             l2=settings.l2,
             max_iterations=settings.max_iterations,

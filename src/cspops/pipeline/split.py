@@ -3,6 +3,8 @@
 import json
 import logging
 from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,9 +14,10 @@ import pyarrow.parquet as pq
 import torch
 
 from cspops.data.catalogue import read_observations
-from cspops.data.few_shot import describe_subsets, few_shot_levels
+from cspops.data.few_shot import choosing_levels, describe_subsets, few_shot_levels
 from cspops.data.roles import assign_roles
-from cspops.data.splits import ROLES, ratio_key
+from cspops.data.splits import CHOOSERS, ROLES, ratio_key
+from cspops.shapes import Float, Tensor
 from cspops.site import Site
 
 if TYPE_CHECKING:
@@ -27,7 +30,10 @@ HELD_OUT = ("val", "test", "spatial_val", "spatial_test")
 
 
 def run(view: "SplitView", site: Site) -> None:
-    """Write roles.parquet and few_shot.parquet, one row per observation in the catalogue's order, and subsets.json."""
+    """Write roles.parquet, few_shot.parquet and choosing.parquet, one row per observation in the catalogue's order.
+
+    And subsets.json, about the few-shot subsets.
+    """
     split, folder = view.split, site.inputs["download"]
     observations = read_observations(folder)
     by_place = split.unit == "location_id"
@@ -55,14 +61,29 @@ def run(view: "SplitView", site: Site) -> None:
     levels = {
         f"seed_{seed}": few_shot_levels(observations.label, train, ratios=split.label_ratios, seed=seed) for seed in view.seeds
     }
-    columns = {name: pa.array(column.numpy(), from_pandas=True) for name, column in levels.items()}
-    table = pa.table({"obs_id": observations.obs_id} | columns)
-    pq.write_table(table, site.out / "few_shot.parquet", compression="zstd")
+    validation = {role: torch.tensor([one == role for one in roles]) for role in CHOOSERS}
+    choosing = {
+        f"seed_{seed}": choosing_levels(
+            observations.label, validation, ratios=split.label_ratios, seed=seed, val_labels=split.val_labels
+        )
+        for seed in view.seeds
+    }
+    for name, by_seed in (("few_shot", levels), ("choosing", choosing)):
+        _write_levels(site.out / f"{name}.parquet", observations.obs_id, by_seed)
     subsets = describe_subsets(observations.obs_id, observations.label, levels, ratios=split.label_ratios)
     (site.out / "subsets.json").write_text(json.dumps(subsets, indent=1) + "\n")
     for ratio in split.label_ratios:
         counts = sorted({subsets[seed][ratio_key(ratio)]["rows"] for seed in levels})
         log.info(f"label ratio {ratio:g}: {' or '.join(map(str, counts))} labelled rows")
+        if split.val_labels == "as_labels":
+            counts = sorted({int((level <= np.float32(ratio)).sum()) for level in choosing.values()})
+            log.info(f"label ratio {ratio:g}: {' or '.join(map(str, counts))} labelled validation rows may choose")
+
+
+def _write_levels(file: Path, obs_id: list[str], levels: Mapping[str, Float[Tensor, "n"]]) -> None:
+    """Write the smallest label ratio at which each row counts, a column a seed; null for never."""
+    columns = {name: pa.array(level.numpy(), from_pandas=True) for name, level in levels.items()}
+    pq.write_table(pa.table({"obs_id": obs_id} | columns), file, compression="zstd")
 
 
 def _log_shared_places(place: pa.ChunkedArray, roles: list[str]) -> None:

@@ -1,4 +1,5 @@
 import contextlib
+import hashlib
 import math
 import signal
 from collections import Counter
@@ -13,20 +14,33 @@ from hypothesis import strategies as st
 from scipy.stats import chi2, kstest
 
 from cspops.errors import DataError
-from cspops.geo import EARTH_RADIUS_KM, KM_PER_DEGREE, blocks, haversine, near_blocks, tile_grid, uniform_on_sphere
+from cspops.geo import (
+    EARTH_RADIUS_KM,
+    KM_PER_DEGREE,
+    blocks,
+    destination,
+    haversine,
+    near_blocks,
+    tile_grid,
+    uniform_on_sphere,
+    wrap_longitude,
+)
 from cspops.intake.sources import blue_marble
 from cspops.intake.sources.blue_marble import (
     OBSERVER_SPREAD_KM,
     SEA,
     Rasters,
     draw,
+    glimpses,
+    open_blue_marble,
     propose,
     read_rasters,
     rows,
     tiles,
     zone_diversity,
 )
-from cspops.params.sections import BlueMarble
+from cspops.params import default_params, with_values
+from cspops.params.sections import BlueMarble, Glimpse
 from cspops.pixels.reading import Reading
 from cspops.pixels.tensors import decode
 from cspops.seeds import torch_stream
@@ -50,7 +64,7 @@ def drawn(rasters, **change):
     settings_ = {
         "density": "uniform",
         "sizes": SIZES,
-        "tile_km": 200.0,
+        "border_km": 200.0,
         **BELT,
         "block_degrees": 20.0,
         "block_share": 0.1,
@@ -265,6 +279,87 @@ def test_an_even_image_gives_even_tiles():
     assert (tiles(image, tensor((179.9, 80.0), (0.0, -85.0)), km=1000.0, px=8) == 255).all()
 
 
+# --- glimpses
+
+GREYS = 70.0  # a degree, in the rasters below
+
+
+def chart(lon0, lat0):
+    """A raster that tells north and east of a place: 128 at the place, ``GREYS`` more for each degree of a great circle."""
+    lon, lat = np.meshgrid(np.arange(-179.75, 180, 0.5), np.arange(89.75, -90, -0.5))
+    east = ((lon - lon0 + 180) % 360 - 180) * math.cos(math.radians(lat0))
+    north = lat - lat0
+    return torch.from_numpy(np.stack((north, east, 0 * east), -1) * GREYS + 128).clamp(0, 255)
+
+
+def located(lon0, lat0, n, settings, seed=0):
+    """The centres of ``n`` glimpses of one place, read off the mean of their pixels."""
+    image = chart(lon0, lat0).round().to(torch.uint8)
+    seen = glimpses(image, tensor((lon0, lat0)).expand(n, 2), settings, seed=seed).double().mean((1, 2))
+    north, east = ((seen[:, :2] - 128) / GREYS).unbind(1)
+    return torch.stack((wrap_longitude(lon0 + east / math.cos(math.radians(lat0))), lat0 + north), 1)
+
+
+def bearing(a, b):
+    (lon_a, lat_a), (lon_b, lat_b) = torch.deg2rad(a).unbind(-1), torch.deg2rad(b).unbind(-1)
+    north = lat_a.cos() * lat_b.sin() - lat_a.sin() * lat_b.cos() * (lon_b - lon_a).cos()
+    return torch.atan2((lon_b - lon_a).sin() * lat_b.cos(), north)
+
+
+@pytest.mark.parametrize(
+    ("lon", "lat"), [(0.0, 0.0), (-180.0, 60.0), (179.9, -60.0), (20.0, 84.0)], ids=["equator", "180 W", "179.9 E", "84 N"]
+)
+def test_a_glimpse_lies_uniformly_within_its_greatest_offset(lon, lat):
+    """The square of the offset, as a share of the greatest, is uniform, and so is the bearing.
+
+    Greys are rounded, twice: a hundredth of a degree each, less in the mean of 64 pixels. The largest gap of 3000 draws to
+    their distribution is below 1.95 / sqrt(3000) = 0.036 but once in a thousand.
+    """
+    settings_ = Glimpse(side_km=120.0, px=8, max_offset_km=100.0, exposure=0.0)
+    place, seen = tensor((lon, lat)), located(lon, lat, 3000, settings_)
+    offset = haversine(place, seen)
+    assert 98 < offset.max() < 101
+    assert float(offset.mean()) == pytest.approx(200 / 3, abs=2)
+    assert kstest((offset / 100).square().clamp(max=1).numpy(), "uniform").statistic < 0.036
+    assert kstest((bearing(place, seen) / (2 * math.pi) + 0.5).numpy(), "uniform").statistic < 0.036
+
+
+def test_the_light_of_a_glimpse_is_of_the_image_and_of_each_channel():
+    """Gains g and h_c uniform in [0.8, 1.2]: Var(g h) = (1 + v)^2 - 1 with v = 0.4^2 / 12, covariance of two channels v."""
+    lonlat = uniform_on_sphere(4000, generator=torch_stream(0, "places"), **BELT)
+    even = torch.full((4, 8, 3), 100, dtype=torch.uint8)
+    seen = glimpses(even, lonlat, Glimpse(side_km=120.0, px=8, max_offset_km=100.0, exposure=0.2), seed=0)
+    assert (seen == seen[:, :1, :1]).all(), "the light differs within an image"
+    gain = seen[:, 0, 0].double() / 100
+    assert gain.min() >= 0.64 and gain.max() <= 1.44
+    v = 0.4**2 / 12
+    expected = torch.full((3, 3), v, dtype=torch.float64).fill_diagonal_((1 + v) ** 2 - 1)
+    torch.testing.assert_close(torch.cov(gain.T), expected, rtol=0.12, atol=0)
+    bright = glimpses(even + 150, lonlat, Glimpse(side_km=120.0, px=8, max_offset_km=0.0, exposure=0.2), seed=0)
+    # A wrapped 300 would be 44.
+    assert bright.min() >= 250 * 0.64 - 1 and (bright == 255).float().mean() > 0.3
+
+
+def test_a_glimpse_without_offset_and_jitter_is_the_tile():
+    lonlat = tensor(*PLACES.values())
+    still = Glimpse(side_km=300.0, px=9, max_offset_km=0.0, exposure=0.0)
+    assert glimpses(WORLD, lonlat, still, seed=0).equal(tiles(WORLD, lonlat, km=300.0, px=9))
+
+
+def test_a_glimpse_does_not_depend_on_how_many_are_made_at_once(monkeypatch):
+    """The first place is the northernmost, whose glimpse, a tile of 80 N or more, widens the margin for all."""
+    lonlat = torch.cat((tensor((10.0, 84.0)), uniform_on_sphere(300, generator=torch_stream(0, "glimpses"), **BELT)))
+    settings_ = Glimpse(side_km=120.0, px=8, max_offset_km=100.0, exposure=0.1)
+    whole = glimpses(WORLD, lonlat, settings_, seed=0)
+    assert glimpses(WORLD, lonlat[:40], settings_, seed=0).equal(whole[:40])
+    monkeypatch.setattr(blue_marble, "BATCH", 7)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads % 2 + 1)
+    assert glimpses(WORLD, lonlat, settings_, seed=0).equal(whole)
+    torch.set_num_threads(threads)
+    assert not glimpses(WORLD, lonlat, settings_, seed=1).equal(whole)
+
+
 # --- zone_diversity
 
 
@@ -411,7 +506,7 @@ def test_borders_draws_by_the_root_of_the_diversity():
     rasters = zones_only(torch.where(near, torch.where(column < 360, 1, 2), SEA).expand(360, 720))
     km, sizes = 1500.0, {"train": 3000, "val": 500, "test": 500, "spatial_val": 1, "spatial_test": 1}
     lonlat, _, _ = drawn(
-        rasters, density="borders", tile_km=km, sizes=sizes, lat_min=-1.0, lat_max=1.0, block_degrees=60.0, block_share=0.01
+        rasters, density="borders", border_km=km, sizes=sizes, lat_min=-1.0, lat_max=1.0, block_degrees=60.0, block_share=0.01
     )
     lon, lat = lonlat[:4000].unbind(1)
     width = km / KM_PER_DEGREE / torch.deg2rad(lat).cos()
@@ -444,7 +539,9 @@ def test_train_val_and_test_keep_their_distance_from_the_spatial_blocks(real, de
     """
     km = 240.0
     sizes = SIZES | {"train": 2400, "val": 300, "test": 300, "spatial_val": 300, "spatial_test": 300}
-    lonlat, roles, _ = drawn(real, density=density, sizes=sizes, block_degrees=5.0, block_share=0.05, buffer_km=km, tile_km=km)
+    lonlat, roles, _ = drawn(
+        real, density=density, sizes=sizes, block_degrees=5.0, block_share=0.05, buffer_km=km, border_km=km
+    )
     main, spatial = lonlat[:3000], lonlat[3000:]
     held = blocks(spatial, 5.0).unique()
     assert haversine(main[:, None], spatial).min() >= km
@@ -452,8 +549,10 @@ def test_train_val_and_test_keep_their_distance_from_the_spatial_blocks(real, de
     for role in ("train", "val", "test"):
         rows = lonlat[torch.from_numpy(roles_array(roles) == role)]
         assert near_blocks(rows, held, 5.0, km=1.5 * km).float().mean() > 0.05
-    reached = tile_grid(lonlat[:2400], km=km, px=16)
-    assert not torch.isin(blocks(reached, 5.0), held).any(), "a training tile reaches into a spatial block"
+    bearings = 2 * math.pi * torch.rand(3000, generator=torch_stream(0, "bearings"), dtype=torch.float64)
+    farthest = destination(main, km=torch.full((3000,), 100.0, dtype=torch.float64), bearing=bearings)
+    for reached in (tile_grid(main, km=km, px=16), tile_grid(farthest, km=120.0, px=16)):
+        assert not torch.isin(blocks(reached, 5.0), held).any(), "a view of the default reaches into a spatial block"
 
 
 def test_a_buffer_that_leaves_no_land_is_a_data_error(stripes, monkeypatch):
@@ -568,7 +667,8 @@ def test_the_rows_are_all_observations(real, monkeypatch):
     monkeypatch.setattr(blue_marble, "BATCH", 25)  # several batches, the last one shorter
     sizes = dict.fromkeys(SIZES, 12)
     lonlat, roles, _ = drawn(real, sizes=sizes, seed=1)
-    batches = list(rows(real, lonlat, roles, tile_km=240.0, tile_px=16))
+    given = tiles(real.image, lonlat, km=240.0, px=16)
+    batches = list(rows(real, lonlat, roles, given))
     assert [len(one) for one in batches] == [25, 25, 10]
     table = pa.Table.from_batches(batches)
     assert table["obs_id"].to_pylist() == table["where"].to_pylist() == [f"bm{row:06d}" for row in range(60)]
@@ -579,5 +679,47 @@ def test_the_rows_are_all_observations(real, monkeypatch):
     assert table["reason"].null_count == 60
     images = table["image"].combine_chunks()
     pixels = decode(pa.table({"image": images}), px=16, root=Path("nowhere"), reading=Reading())
-    assert pixels.equal(tiles(real.image, lonlat, km=240.0, px=16)), "the bytes are not the tile"
+    assert pixels.equal(given), "the bytes are not the tile"
     assert len({one["bytes"] for one in images.to_pylist()}) > 50
+
+
+# --- both views
+
+VIEWS = [
+    *((f"dataset.blue_marble.{role}", 30) for role in SIZES),
+    ("dataset.blue_marble.min_zone_points", 2),
+]
+
+
+def observations(rasters, monkeypatch, *values):
+    monkeypatch.setattr(blue_marble, "read_rasters", lambda raw: rasters)
+    chosen = with_values(default_params(), [*VIEWS, *values]).dataset.blue_marble
+    return pa.Table.from_batches(open_blue_marble(Path("nowhere"), chosen, seed=5).batches)
+
+
+def test_both_views_show_the_same_places_and_labels(real, monkeypatch):
+    """And the tile is as it was before there were glimpses: the hash is of the rows that were drawn then."""
+    glimpse, tile = (observations(real, monkeypatch, ("dataset.blue_marble.view", view)) for view in ("glimpse", "tile"))
+    assert glimpse.drop_columns(["image"]) == tile.drop_columns(["image"])
+    heads = [table["image"][0].as_py()["bytes"][:10] for table in (glimpse, tile)]
+    assert heads == [b"P6 16 16 2", b"P6 32 32 2"]
+    lonlat = torch.from_numpy(np.stack((tile["lon"].to_numpy(), tile["lat"].to_numpy()), 1))
+    expected = tiles(real.image, lonlat, km=240.0, px=32).numpy()
+    assert [one["bytes"][13:] for one in tile["image"].to_pylist()] == [one.tobytes() for one in expected]
+    text = "\n".join(
+        f"{row['obs_id']} {row['lon']:.6f} {row['lat']:.6f} {row['label']} {row['official_split']}"
+        for row in tile.drop_columns(["image"]).to_pylist()
+    )
+    assert hashlib.sha256(text.encode()).hexdigest() == BEFORE
+
+
+BEFORE = "ae7e1592e9226a7d20086b08f18e736fe48d96bac8d25957e339e0ee747ab2fb"
+
+
+@pytest.mark.parametrize(("chosen", "absent"), [("glimpse", "tile"), ("tile", "glimpse")])
+def test_a_view_that_is_not_chosen_may_be_absent(real, monkeypatch, chosen, absent):
+    raw = default_params().dataset.blue_marble.model_dump()
+    del raw["views"][absent]
+    settings_ = BlueMarble.model_validate(raw | {"view": chosen, "min_zone_points": 0} | dict.fromkeys(SIZES, 5))
+    monkeypatch.setattr(blue_marble, "read_rasters", lambda raw: real)
+    assert sum(len(one) for one in open_blue_marble(Path("nowhere"), settings_, seed=0).batches) == 25

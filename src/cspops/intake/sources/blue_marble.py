@@ -1,14 +1,18 @@
-"""The embedded source: geo-tagged satellite tiles of NASA's Blue Marble, labelled with their climate zone.
+"""The embedded source: geo-tagged squares of NASA's Blue Marble, labelled with the climate zone of their place.
 
-An observation is a point on land, the square tile of ``tile_km`` around it, and the Koeppen-Geiger zone at its
-centre. Points are drawn area-uniformly (`uniform`), where people take photos (`observers`), or preferably where
-zones meet (`borders`).
+An observation is a point on land, an image of its surroundings, and the Koeppen-Geiger zone at the point. Points are drawn
+area-uniformly (`uniform`), where people take photos (`observers`), or preferably where zones meet (`borders`).
+
+The image is the square around the point (`tile`), or a smaller one somewhere near it, in a light of its own (`glimpse`): as a
+photo it shows a piece of the neighbourhood, so that the position tells what the image does not. Points, roles and labels are
+the same for both.
 """
 
 import csv
 import hashlib
 import json
 import logging
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -21,11 +25,11 @@ import torch
 from PIL import Image
 
 from cspops.errors import DataError
-from cspops.geo import KM_PER_DEGREE, blocks, near_blocks, tile_grid, uniform_on_sphere, wrap_longitude
+from cspops.geo import KM_PER_DEGREE, blocks, destination, near_blocks, tile_grid, uniform_on_sphere, wrap_longitude
 from cspops.intake.rows import Source, batch
 from cspops.kernels import sqrt
 from cspops.land import SEA, zones_at
-from cspops.params.sections import BlueMarble
+from cspops.params.sections import BlueMarble, Glimpse
 from cspops.seeds import torch_stream
 from cspops.shapes import Float, Int, LonLat, Tensor, UInt8
 
@@ -116,10 +120,38 @@ def tiles(image: UInt8[Tensor, "h w 3"], lonlat: Float[Tensor, "n 2"], *, km: fl
     return out
 
 
-def zone_diversity(rasters: Rasters, lonlat: Float[Tensor, "n 2"], *, km: float) -> Float[Tensor, "n"]:
-    """Return the Gini-Simpson index of the land zones in each position's tile: 1 - sum of squared shares, in [0, 1).
+def glimpses(
+    image: UInt8[Tensor, "h w 3"], lonlat: Float[Tensor, "n 2"], settings: Glimpse, *, seed: int
+) -> UInt8[Tensor, "n px px 3"]:
+    """Cut a tile near each position, its centre uniform in the disc of `max_offset_km`, and change its light.
 
-    It is the probability that two random land points of the tile lie in different zones; the shares are read off
+    Pixels are multiplied by a gain of the image (exposure) and one of each channel (white balance), all uniform in
+    [1 - `exposure`, 1 + `exposure`].
+    """
+    u = torch.rand(len(lonlat), 6, generator=torch_stream(seed, "blue_marble", "glimpses"), dtype=torch.float64)
+    centre = destination(lonlat, km=settings.max_offset_km * sqrt(u[:, 0]), bearing=2 * math.pi * u[:, 1])
+    pixels = tiles(image, centre, km=settings.side_km, px=settings.px)
+    gain = 1 + settings.exposure * (2 * u[:, 2:] - 1)
+    light = (gain[:, :1] * gain[:, 1:]).float()[:, None, None]
+    for part, factor in zip(pixels.split(BATCH), light.split(BATCH), strict=True):
+        part.copy_((part * factor).round().clamp(0, 255))
+    return pixels
+
+
+def images(
+    image: UInt8[Tensor, "h w 3"], lonlat: Float[Tensor, "n 2"], settings: BlueMarble, *, seed: int
+) -> UInt8[Tensor, "n px px 3"]:
+    """Return the chosen view of each position."""
+    view = getattr(settings.views, settings.view)
+    if isinstance(view, Glimpse):
+        return glimpses(image, lonlat, view, seed=seed)
+    return tiles(image, lonlat, km=view.side_km, px=view.px)
+
+
+def zone_diversity(rasters: Rasters, lonlat: Float[Tensor, "n 2"], *, km: float) -> Float[Tensor, "n"]:
+    """Return the Gini-Simpson index of the land zones in a square around each position: 1 - sum of squared shares, in [0, 1).
+
+    It is the probability that two random land points of the square lie in different zones; the shares are read off
     an 8 x 8 lattice.
     """
     zones = rasters.zone_at(tile_grid(lonlat, km=km, px=8)).flatten(1)
@@ -148,8 +180,14 @@ def draw(rasters: Rasters, settings: BlueMarble, *, seed: int) -> tuple[Float[Te
 
     `spatial_val` and `spatial_test` come from `block_degrees` cells that hold no other role's point: each gets
     `block_share` of the cells that hold land. `train`, `val` and `test` are drawn by one law, from the land that is
-    no nearer than `buffer_km` to these cells. With a buffer of `tile_km` no training tile reaches into a cell, and
-    with a tile centred in one it shares no more than a corner: in the plane (1 - 1/sqrt 2)^2 = 8.6 % of it.
+    no nearer than `buffer_km` to these cells. The draw does not depend on `view`.
+
+    By default the buffer is 240 km. A training glimpse reaches 100 + 60 sqrt 2 = 185 km from its place at most, a tile
+    170 km: neither reaches into a cell. But a glimpse of a place in a cell may leave it, and where two lean towards each
+    other their centres may be 40 km apart: in the plane they share at most two thirds. At the default settings and seed 0
+    that happens to 0.9 % of the glimpses of `spatial_val` and 0.4 % of those of `spatial_test`, which share at most 31 and
+    18 % with any one of training. Two tiles share at most a corner, (1 - 1/sqrt 2)^2 = 8.6 % (4 % of the spatial ones, at
+    most 6 %).
 
     Zones of which a trial draw of the training set holds fewer than `min_zone_points` points are left out
     everywhere, as if they were sea.
@@ -169,7 +207,7 @@ def draw(rasters: Rasters, settings: BlueMarble, *, seed: int) -> tuple[Float[Te
             lonlat = lonlat[in_belt & allowed[rasters.zone_at(lonlat)]]
             lonlat = lonlat[only(lonlat)]  # before the diversity, which is what costs
             if settings.density == "borders":
-                keep = sqrt(zone_diversity(rasters, lonlat, km=settings.tile_km))
+                keep = sqrt(zone_diversity(rasters, lonlat, km=settings.border_km))
                 lonlat = lonlat[torch.rand(len(lonlat), generator=generator) < keep]
             yield lonlat
 
@@ -182,7 +220,7 @@ def draw(rasters: Rasters, settings: BlueMarble, *, seed: int) -> tuple[Float[Te
             if in_vain == 50:
                 raise DataError(
                     f"dataset.blue_marble: 50 x 65536 positions drawn for {purpose!r} and none is usable",
-                    hint="a wider belt (lat_min, lat_max), a larger tile_km, or smaller blocks or buffer_km in params.yaml",
+                    hint="a wider belt (lat_min, lat_max), a larger border_km, or smaller blocks or buffer_km in params.yaml",
                 )
             if have >= n:
                 break
@@ -237,20 +275,19 @@ def open_blue_marble(raw: Path, settings: BlueMarble, *, seed: int) -> Source:
     if left_out:
         named = ", ".join(f"{zone} ({count})" for zone, count in left_out.items())
         log.info(f"zones with fewer than {settings.min_zone_points} points in a trial draw, left out: {named}")
-    batches = rows(rasters, lonlat, roles, tile_km=settings.tile_km, tile_px=settings.tile_px)
-    return Source(batches, inspection="none")
+    pixels = images(rasters.image, lonlat, settings, seed=seed)
+    return Source(rows(rasters, lonlat, roles, pixels), inspection="none")
 
 
 def rows(
-    rasters: Rasters, lonlat: Float[Tensor, "n 2"], roles: list[str], *, tile_km: float, tile_px: int
+    rasters: Rasters, lonlat: Float[Tensor, "n 2"], roles: list[str], pixels: UInt8[Tensor, "n px px 3"]
 ) -> Iterator[pa.RecordBatch]:
-    """Yield the rows for `ingest`: tiles as uncompressed PPM bytes (Parquet compresses), zones as labels."""
-    header = f"P6 {tile_px} {tile_px} 255\n".encode()
-    pixels = tiles(rasters.image, lonlat, km=tile_km, px=tile_px).numpy()
+    """Yield the rows for `ingest`: images as uncompressed PPM bytes (Parquet compresses), zones as labels."""
+    header = "P6 {} {} 255\n".format(*pixels.shape[1:3]).encode()
     for start in range(0, len(lonlat), BATCH):
         part = lonlat[start : start + BATCH]
         ids = [f"bm{row:06d}" for row in range(start, start + len(part))]
-        image = [header + tile.tobytes() for tile in pixels[start : start + BATCH]]
+        image = [header + one.tobytes() for one in pixels[start : start + BATCH].numpy()]
         yield batch(
             {
                 "where": ids,
