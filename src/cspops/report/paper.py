@@ -134,6 +134,7 @@ TABLE_1 = Table(
     comparisons=(
         ("CSP-MC-BLD", "Sup. Only (grid)"),
         ("CSP-MC-BLD", "CSP-NCE-BLD"),
+        ("CSP-MC-BLD", "MSE"),
         ("CSP-NCE-BLD", "MSE"),
         ("MSE", "Sup. Only (grid)"),
         ("Sup. Only (grid)", "Sup. Only (wrap)"),
