@@ -505,6 +505,7 @@ def test_listing_counts_cells_with_results(project: Path) -> None:
         3: (5, 6, 6),
         4: (6, 2, 0),
         5: (7, 4, 8),
+        6: (2, 8, 2),
     }
     assert not Path("reports/tables").exists()
 
@@ -579,6 +580,49 @@ def test_what_waits_in_the_queue_is_known_by_its_params(
     report = queue()
     assert ("t1-sup-grid" in [command[4] for command in asked]) == again
     assert ("t1-sup-grid" in report["waiting"]) != again
+
+
+SIZES = (2000, 6000, 60000)
+
+
+def test_other_numbers_of_images_are_runs_on_other_data_known_by_their_params(
+    project: Path, monkeypatch: pytest.MonkeyPatch, predictions: dict[str, compared_rows.HitsByRoleAndRatio]
+) -> None:
+    for name, values, right in (("HEAD", {}, 53), ("none", SUP_GRID, 50)):
+        commit = git("rev-parse", "HEAD") if name == "HEAD" else experiment(name, values, right)
+        predictions[commit] = hits(2, 100, right, 30)
+    columns = {column.slug: dict(column.overrides) for column in TABLES[6].columns}
+    for n in SIZES:
+        for values, right in (({}, 60), (SUP_GRID, 40)):
+            setting = columns[f"n{n}"] | values
+            commit = experiment(f"{n}-{right}", setting, right, data=f"{n} images")
+            ratios = with_values(DEFAULT, setting.items()).split.label_ratios
+            (one,) = {id(one): one for one in hits(2, 100, right, 30).values()}.values()
+            predictions[commit] = {("test", ratio): one for ratio in ratios}
+    assert not Path("reports/figures/gain.png").exists()
+    collect(1)
+    document = collect(6)
+    assert means(document, "CSP-MC-BLD") == [60.0] * 4 + [53.0] * 2 + [60.0] * 2
+    cells = comparison(document, "CSP-MC-BLD", "Sup. Only (grid)", "pool")
+    assert [cell["difference"] for cell in cells] == [20.0] * 4 + [3.0] * 2 + [20.0] * 2
+    assert all(cell["low"] is not None and cell["verdict"] == "not in the paper" for cell in cells)
+    assert "the paper has no such table" in Path("reports/tables/table_6.md").read_text()
+    assert Path("reports/figures/gain.png").stat().st_size > 5000
+    for ref in git("for-each-ref", "--format=%(refname)", "refs/exps").split():
+        git("update-ref", "-d", ref)  # what was kept is still known by its params
+    assert means(collect(6), "CSP-MC-BLD") == [60.0] * 4 + [53.0] * 2 + [60.0] * 2
+    asked = fake_dvc(monkeypatch)
+    queue(6)
+    command = next(one for one in asked if one[4] == "t6-n2000-sup-grid")
+    size = ("-S", "dataset.blue_marble.train=2000", "-S", "dataset.blue_marble.min_zone_points=4")
+    assert command[5:] == (*size, "-S", "split.label_ratios=[0.05,0.2]", "-S", "loss=none")
+
+
+def test_a_table_of_one_source_is_not_filled_from_another(project: Path) -> None:
+    write_run({"dataset.source": "folder"}, 53.0)
+    git("commit", "-q", "-a", "-m", "folder")
+    document = collect(6)
+    assert {cell["missing"] for cell in row(document, "CSP-MC-BLD")} == {"it is of dataset.source blue_marble"}
 
 
 def test_a_name_that_is_taken_gets_a_number(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -659,7 +703,7 @@ def test_the_command(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = run(app, ["tables", "1", "--write", "--json"])
     assert done.exit_code == 0
     assert json.loads(done.stdout) == json.loads(Path("reports/tables/table_1.json").read_text())
-    assert [one["table"] for one in json.loads(run(app, ["tables", "--json"]).stdout)] == [1, 2, 3, 4, 5]
+    assert [one["table"] for one in json.loads(run(app, ["tables", "--json"]).stdout)] == [1, 2, 3, 4, 5, 6]
     shown = run(app, ["tables", "1"], env={"COLUMNS": "160"}).stdout
     assert "53.00 (0.50)" in shown
     assert "Missing: MSE (0.5 %, 2 %, 5 %, 10 %, 20 %, 100 %): not run with these params and data" in shown

@@ -58,7 +58,7 @@ def means(number: int, name: str) -> list[float]:
     return [mean for mean, _ in TABLES[number].row(name).paper]
 
 
-@pytest.mark.parametrize("number", TABLES)
+@pytest.mark.parametrize("number", PRINTED)
 def test_the_numbers_are_those_that_are_printed(number: int) -> None:
     printed = [
         tuple(
@@ -185,3 +185,13 @@ def test_a_row_is_what_its_name_says_whatever_the_workspace_holds() -> None:
         assert params.location_encoder.network.name == "ffn"
         if name.startswith("CSP"):
             assert value_at(params, f"losses.{loss}.terms") == "BLD"
+
+
+def test_the_columns_of_fixed_labels_have_so_many_labels_of_so_many_images() -> None:
+    table, labels = TABLES[6], []
+    for column in table.columns:
+        params = with_values(load(ROOT / "params.yaml"), column.overrides)
+        assert column.ratio in params.split.label_ratios
+        labels.append((params.dataset.blue_marble.train, round(column.ratio * params.dataset.blue_marble.train)))
+    assert labels == [(n, m) for n in (2000, 6000, 20000, 60000) for m in (100, 400)]
+    assert not any(table.printed(row, column) for row in table.rows for column in table.columns)

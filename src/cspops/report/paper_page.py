@@ -90,6 +90,7 @@ class TableDocument(TypedDict):
     notes: list[str]
 
 
+ORDER = " The paper's order holds where the interval lies on its side of 0, and does not where it lies on the other."
 MARKS = {
     "other_code": ("†", "computed by other code than that of reports/run.json"),
     "other_machine": (
@@ -109,6 +110,8 @@ def heading(document: TableDocument) -> str:
 def data_sentence(document: TableDocument) -> str:
     """Return on which data ours and the paper's numbers were measured."""
     ours, papers = document["dataset"], document["paper"]["dataset"]
+    if not papers:
+        return f"Ours were measured on {ours}; the paper has no such table."
     if ours.casefold() == papers.casefold():
         return f"Ours and the paper's numbers were measured on {papers}."
     return (
@@ -156,11 +159,11 @@ def page(document: TableDocument) -> str:
     parts = [
         f"# {heading(document)}",
         f"{data_sentence(document)} Top-1 on the test set, per cent: ours mean (standard deviation) over "
-        f"{len(document['seeds'])} seeds; the paper's spread: {document['paper']['spread']}.",
+        f"{len(document['seeds'])} seeds{_paper_spread(document)}.",
         markdown(number_rows(document), text_columns=2),
-        "## Does the paper's order hold?",
-        "Differences in percentage points on the same test rows, with 95 % paired bootstrap intervals. The paper's order "
-        "holds where the interval lies on its side of 0, and does not where it lies on the other.",
+        "## Does the paper's order hold?" if document["paper"]["dataset"] else "## Differences",
+        "Differences in percentage points on the same test rows, with 95 % paired bootstrap intervals."
+        + (ORDER if document["paper"]["dataset"] else ""),
         *(
             part
             for measure in MEASURES
@@ -175,6 +178,10 @@ def page(document: TableDocument) -> str:
         markdown(_run_rows(document), text_columns=4),
     ]
     return joined(parts)
+
+
+def _paper_spread(document: TableDocument) -> str:
+    return f"; the paper's spread: {document['paper']['spread']}" if document["paper"]["dataset"] else ""
 
 
 def _capital(words: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any, cast
 from cspops.data.splits import ratio_key
 from cspops.errors import DataError, ParamsError
 from cspops.evaluation.compared_rows import Hits, HitsByRoleAndRatio, difference
-from cspops.params import Params, with_values
+from cspops.params import Params, recorded, with_values
 from cspops.report.paper import Column, Model, Overrides, Row, Table
 from cspops.report.paper_page import MEASURES, Cell, Difference, Measure, Ours, TableDocument
 from cspops.report.run_record import Run, RunRecord
@@ -70,6 +70,8 @@ class Place:
     params: Params
     key: str = ""
     code: str = ""
+    other_data: bool = False
+    """Whether the catalogue is not the workspace's: the run is known by its params alone."""
     impossible: str | None = None
     """Why there cannot be such a run."""
 
@@ -105,6 +107,10 @@ class PaperTable:
         parts = (cell.column.slug, cell.row.slug) if cell.column.overrides else (cell.row.slug,)
         return "-".join((f"t{self.table.number}", *parts))
 
+    def made_by(self, record: RunRecord, cell: Place) -> bool:
+        """Return whether a run with this record is that of the cell."""
+        return (record.on_any_catalogue() if cell.other_data else record).key(cell.row.model) == cell.key
+
     def fill(self, cell: Place, *, any_code: bool) -> Filled:
         """Find the number of a cell.
 
@@ -114,9 +120,9 @@ class PaperTable:
         """
         paper = self.table.printed(cell.row, cell.column) if cell.row.model != "pool" else None
         model, every_kept = cell.row.model, self.kept.numbers.get((cell.row.name, cell.column.title, cell.row.model), ())
-        same_key = [run for run in self.runs if run.record.key(model) == cell.key]
+        same_key = [run for run in self.runs if self.made_by(run.record, cell)]
         numbers = [(run.number(ratio_key(cell.column.ratio), model), run) for run in same_key]
-        ran = [(number, run) for number, run in numbers if number is not None]
+        ran = [(number | {"key": cell.key}, run) for number, run in numbers if number is not None]
         same = [one for one in ran if one[0]["code"] == cell.code]
         kept = [(number, None) for number in every_kept if number["key"] == cell.key]
         kept_same = [one for one in kept if one[0]["code"] == cell.code]
@@ -181,6 +187,8 @@ class PaperTable:
 
     def _cell(self, row: Row, column: Column) -> Place:
         overrides = (*column.overrides, *row.overrides)
+        if self.table.source not in (None, self.params.dataset.source):
+            return Place(row, column, overrides, self.params, impossible=f"it is of dataset.source {self.table.source}")
         try:
             params = with_values(self.params, overrides)
         except ParamsError as error:
@@ -189,7 +197,9 @@ class PaperTable:
             reason = f"split.label_ratios in params.yaml has no {column.ratio:g}"
             return Place(row, column, overrides, params, impossible=reason)
         record = self.last.with_params(params)
-        return Place(row, column, overrides, params, record.key(row.model), record.code_of(row.model))
+        other_data = recorded(params, "download") != recorded(self.params, "download")
+        key = (record.on_any_catalogue() if other_data else record).key(row.model)
+        return Place(row, column, overrides, params, key, record.code_of(row.model), other_data)
 
     def _compared(
         self,

@@ -77,6 +77,10 @@ class RunRecord:
         """Return what a run of other params on the same catalogue would record."""
         return replace(self, params={stage: _digest(recorded(params, stage)) for stage in self.params})
 
+    def on_any_catalogue(self) -> "RunRecord":
+        """Return the record without its catalogue, to be compared by params alone."""
+        return replace(self, catalogue="")
+
     def key(self, model: str) -> str:
         """Return a digest of what a model of `STAGES` was computed from: params and catalogue."""
         return _digest([self.catalogue, {stage: self.params[stage] for stage in STAGES[model]}])
