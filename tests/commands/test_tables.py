@@ -586,7 +586,7 @@ SIZES = (2000, 6000, 60000)
 
 
 def test_other_numbers_of_images_are_runs_on_other_data_known_by_their_params(
-    project: Path, monkeypatch: pytest.MonkeyPatch, predictions: dict[str, compared_rows.HitsByRoleAndRatio]
+    project: Path, predictions: dict[str, compared_rows.HitsByRoleAndRatio]
 ) -> None:
     for name, values, right in (("HEAD", {}, 53), ("none", SUP_GRID, 50)):
         commit = git("rev-parse", "HEAD") if name == "HEAD" else experiment(name, values, right)
@@ -611,8 +611,17 @@ def test_other_numbers_of_images_are_runs_on_other_data_known_by_their_params(
     for ref in git("for-each-ref", "--format=%(refname)", "refs/exps").split():
         git("update-ref", "-d", ref)  # what was kept is still known by its params
     assert means(collect(6), "CSP-MC-BLD") == [60.0] * 4 + [53.0] * 2 + [60.0] * 2
+
+
+def test_lists_are_queued_as_dvc_reads_them_and_one_run_has_the_columns_of_one_number_of_images(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = fake_dvc(monkeypatch)
     queue(6)
+    assert [one[4] for one in asked] == [
+        *(f"t6-n{n}-sup-grid" for n in (2000, 6000, 20000, 60000)),
+        *(f"t6-n{n}-mc-bld" for n in SIZES),
+    ]
     command = next(one for one in asked if one[4] == "t6-n2000-sup-grid")
     size = ("-S", "dataset.blue_marble.train=2000", "-S", "dataset.blue_marble.min_zone_points=4")
     assert command[5:] == (*size, "-S", "split.label_ratios=[0.05,0.2]", "-S", "loss=none")
