@@ -38,9 +38,8 @@ def test_a_project_gives_its_smallest_seed_and_largest_ratio(artifacts):
 def test_a_seed_and_ratio_can_be_chosen(artifacts, seed, ratio, number):
     model = cspops.load(artifacts, seed=seed, label_ratio=ratio)
     expected = make_classifier(number)(torch.tensor(PLACE).double()).sigmoid()[0].double()
-    assert model.predict_proba(lonlat=PLACE, combine="location")[0] == pytest.approx(
-        (expected / expected.sum()).tolist(), rel=1e-5
-    )
+    p = model.predict_proba(lonlat=PLACE, combine="location")[0]
+    assert p == pytest.approx((expected / expected.sum()).tolist(), rel=1e-5)
 
 
 @pytest.mark.parametrize(
