@@ -32,7 +32,9 @@ import torch
 from cspops.data.catalogue import SCHEMA, read_observations
 from cspops.data.features import FeatureFile
 from cspops.data.splits import piece, read_few_shot, read_roles
-from cspops.evaluation import calibration, metrics, predictor, priors
+from cspops.evaluation import metrics, pool_fit, predictor, priors
+from cspops.evaluation.pool import NEIGHBOURS, Places
+from cspops.evaluation.pool_fit import Choosers, Grid
 from cspops.geo import uniform_on_sphere
 from cspops.host import Host
 from cspops.models.checkpoint import save_model
@@ -40,7 +42,7 @@ from cspops.models.heads import ClassEmbedding, LinearProbe
 from cspops.models.loading import load_image_classifier, load_location_classifier
 from cspops.models.location_encoder import LocationClassifier, LocationEncoder
 from cspops.params.graph import EvaluateView
-from cspops.params.sections import Priors
+from cspops.params.sections import PoolGrid, Priors
 from cspops.pipeline import evaluate
 from cspops.seeds import global_torch_stream, numpy_stream, torch_stream
 from cspops.shapes import Tensor
@@ -58,6 +60,7 @@ VIEW = EvaluateView(
         distance_knn=(5, 10, 20, 50),
         kde=(50.0, 100.0, 200.0, 400.0, 800.0),
     ),
+    PoolGrid(kernel_km=(5.0, 12.0, 25.0, 50.0, 100.0, 200.0, 400.0, 800.0), count_weight=(0.03, 0.1, 0.3, 1.0, 3.0, 10.0)),
 )
 
 
@@ -96,6 +99,10 @@ def write(folder: Path, shapes: Shapes) -> dict[str, Path]:
     level = np.where(np.arange(n) < m, RATIO, np.nan)
     few = pa.table({"obs_id": obs_id, "seed_0": pa.array(level, pa.float32(), from_pandas=True)})
     pq.write_table(few, inputs["split"] / "few_shot.parquet")
+    choosing = pa.table(
+        {"obs_id": obs_id, "seed_0": pa.array([RATIO if role == "val" else None for role in roles], pa.float32())}
+    )
+    pq.write_table(choosing, inputs["split"] / "choosing.parquet")
     features = FeatureFile(inputs["featurize"]).create(obs_id, shapes.features)
     for first in range(0, n, 4096):
         some = features[first : first + 4096]
@@ -134,22 +141,18 @@ def whole(inputs: dict[str, Path], out: Path) -> dict[str, dict[str, float]]:
     image = predictor.image_log_p(load_image_classifier(inputs["finetune-img"] / piece(0, RATIO))(features))
     classifier = load_location_classifier(inputs["finetune-loc"] / piece(0, RATIO))
     location = predictor.location_log_p(classifier(lonlat), located)
-    fitted = calibration.fit(lambda rows: (image[rows], location[rows]), label, val.nonzero()[:, 0], classes=classes)
+    places = Places(observations.lonlat[few].double(), observations.label[few])
+    near, nobody = places.near(lonlat, k=NEIGHBOURS), torch.empty(0, dtype=torch.long)
+    informed = torch.bincount(places.label, minlength=classes)[label] > 0
+    choosers, grid = Choosers((val & informed).nonzero()[:, 0], nobody, nobody), Grid(*VIEW.pool.model_dump().values())
+    fitted = pool_fit.fit(lambda rows: (image[rows], location[rows]), label, near, choosers, grid, classes=classes)
     tables: dict[str, Tensor] = {
         "image": image,
         "location": location,
         "combined": predictor.combined_log_p(image, location, located),
-        "calibrated": predictor.calibrated_log_p(image, location, located, fitted),
+        "pool": fitted.log_p(image, location, near, located),
     }
-    of_labelled = priors.LocationPriors(
-        observations.lonlat[few],
-        observations.label[few],
-        lonlat,
-        located,
-        classes=classes,
-        pseudo_count=1.0,
-        most_neighbours=50,
-    )
+    of_labelled = priors.LocationPriors(places, lonlat, classes=classes, pseudo_count=1.0, most_neighbours=50)
     every, chooser, settings = torch.arange(len(label)), val.nonzero()[:, 0], VIEW.priors.model_dump()
     tried: dict[tuple[priors.Prior, float], Tensor] = {}
     for name in priors.PRIORS:
@@ -159,7 +162,6 @@ def whole(inputs: dict[str, Path], out: Path) -> dict[str, dict[str, float]]:
             product = predictor.combined_log_p(image[val], tried[name, setting], located[val])
             nll.append(float(-product.gather(1, label[val, None]).mean()))
         tables[name] = of_labelled.log_p(name, settings.get(name, (0.0,))[int(np.argmin(nll))], every)
-        tables[f"image_x_{name}"] = predictor.combined_log_p(image, tables[name], located)
     return {
         name: metrics.score(metrics.judge(log_p[test], label[test]), label[test], classes=classes)
         for name, log_p in tables.items()

@@ -17,7 +17,7 @@ from cspops.models.checkpoint import save_model
 from cspops.models.heads import ClassEmbedding, LinearProbe
 from cspops.models.location_encoder import LocationClassifier, LocationEncoder
 from cspops.params.graph import EvaluateView
-from cspops.params.sections import Priors
+from cspops.params.sections import PoolGrid, Priors
 from cspops.site import Site
 
 N, Q, SEEDS, RATIOS = 60, 3, (0, 1), (0.5, 1.0)
@@ -30,7 +30,10 @@ ENCODER = {
     "dim": 4,
 }  # fmt: skip
 VIEW = EvaluateView(
-    SEEDS, RATIOS, Priors(pseudo_count=1.0, histogram=(10.0, 60.0), knn=(1, 5), distance_knn=(3,), kde=(500.0, 5000.0))
+    SEEDS,
+    RATIOS,
+    Priors(pseudo_count=1.0, histogram=(10.0, 60.0), knn=(1, 5), distance_knn=(3,), kde=(500.0, 5000.0)),
+    PoolGrid(kernel_km=(500.0, 2000.0), count_weight=(0.1, 1.0)),
 )
 
 

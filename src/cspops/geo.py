@@ -127,6 +127,15 @@ def blocks(lonlat: LonLat, degrees: float) -> Int[Tensor, "*batch"]:
     return row * columns + column
 
 
+def along_a_curve(lonlat: Float[Tensor, "n 2"]) -> Int[Tensor, "n"]:
+    """Return an order in which positions that follow one another are mostly close: a Z-order curve over the map."""
+    column, row = ((lonlat.nan_to_num() + 180) / 360 * 2**12).long().unbind(1)
+    code = torch.zeros_like(column)
+    for bit in range(12):
+        code |= ((column >> bit & 1) << 2 * bit) | ((row >> bit & 1) << 2 * bit + 1)
+    return code.argsort(stable=True)
+
+
 def near_blocks(lonlat: Float[Tensor, "n 2"], cells: Int[Tensor, "m"], degrees: float, *, km: float) -> Bool[Tensor, "n"]:
     """Return which positions lie in one of the ``degrees`` x ``degrees`` cells, or nearer than ``km`` to one.
 

@@ -110,6 +110,16 @@ def row_blocks(rows: Int[Tensor, "n"], classes: int) -> list[Int[Tensor, "b"]]:
     return [part for part in rows.split(max(1, TABLE // classes)) if len(part)]
 
 
+CACHE = 2**17
+"""Numbers of a table that are worked on at once where each takes many passes: 1 MB in float64 stays in the cache."""
+
+
+def slices(n: int, classes: int) -> list[slice]:
+    """Split n rows in parts of at most ``CACHE // classes``, in order."""
+    size = max(1, CACHE // classes)
+    return [slice(start, min(n, start + size)) for start in range(0, n, size)]
+
+
 @cache
 def _onednn_is_faster() -> bool:
     """Judge by the instruction set and nothing measured: the choice must be the same in every run on a machine."""

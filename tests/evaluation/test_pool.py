@@ -10,6 +10,7 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
+from cspops import kernels
 from cspops.errors import DataError
 from cspops.evaluation import pool_fit
 from cspops.evaluation.pool import Neighbours, Places, Pool, PoolEntry, Slots, kernel, nearness, read_pool, write_pool
@@ -235,7 +236,7 @@ def test_more_numbers_than_are_held_leave_evenly_spaced_rows(monkeypatch):
     image, location, label, lonlat = table(90)
     want = fit(image[::3], location[::3], label[::3], lonlat[::3], spatial=10)
     monkeypatch.setattr(pool_fit, "KEPT", 2 * Q * 30)
-    monkeypatch.setattr(pool_fit, "CACHE", 7 * Q)
+    monkeypatch.setattr(kernels, "CACHE", 7 * Q)
     got = fit(image, location, label, lonlat, spatial=30)
     assert (got.kernel_km, got.count_weight, got.fade_km) == (want.kernel_km, want.count_weight, want.fade_km)
     assert (*got.image, *got.place) == pytest.approx((*want.image, *want.place), abs=2e-6)

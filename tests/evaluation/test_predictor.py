@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cspops.evaluation.predictor import Calibration, Predictor, calibrated_log_p, combined_log_p, image_log_p, location_log_p
+from cspops.evaluation.pool import Neighbours, Pool
+from cspops.evaluation.predictor import Predictor, combined_log_p, image_log_p, location_log_p
 
 EVERYWHERE = torch.tensor([True, True, True, True])
 
@@ -122,22 +123,23 @@ class TestPredictor:
 
     image, location = image_log_p(logits(0)), image_log_p(logits(1))
     located = torch.tensor([True, True, False, True])
-    both = Predictor(lambda rows: TestPredictor.image[rows], lambda rows: TestPredictor.location[rows], Calibration(2.0, 0.5))
+    near = Neighbours(torch.tensor([[10.0], [500.0], [torch.inf], [0.0]]).double(), torch.tensor([[0], [1], [0], [2]]))
+    pool = Pool((0.5, 0.8), (1.5, 0.3), 0.7, 100.0, 50.0, 2.0)
+    both = Predictor(lambda rows: TestPredictor.image[rows], lambda rows: TestPredictor.location[rows], pool, near.of)
 
     def test_it_says_what_each_formula_does(self):
         rows = torch.arange(4)
         got = dict(self.both.log_p(rows, rows, self.located))
-        assert list(got) == ["image", "location", "combined", "calibrated"]
+        assert list(got) == ["image", "location", "combined", "pool"]
         torch.testing.assert_close(got["combined"], combined_log_p(self.image, self.location, self.located))
-        wanted = calibrated_log_p(self.image, self.location, self.located, Calibration(2.0, 0.5))
-        torch.testing.assert_close(got["calibrated"], wanted)
+        torch.testing.assert_close(got["pool"], self.pool.log_p(self.image, self.location, self.near, self.located))
 
     def test_what_is_not_given_is_left_out(self):
         rows = torch.arange(4)
         assert list(dict(self.both.log_p(None, rows, self.located))) == ["location"]
         assert list(dict(self.both.log_p(rows, None, self.located))) == ["image"]
         assert list(dict(Predictor(None, self.both.location).log_p(rows, rows, self.located))) == ["location"]
-        assert "calibrated" not in dict(Predictor(self.both.image, self.both.location).log_p(rows, rows, self.located))
+        assert "pool" not in dict(Predictor(self.both.image, self.both.location).log_p(rows, rows, self.located))
 
     def test_rows_without_an_image_have_nan_and_change_no_other(self):
         imaged = torch.tensor([True, False, True, True])

@@ -134,13 +134,11 @@ def test_validation_without_predictions_is_judged_by_location_and_chooses_by_it_
     evaluate.run(VIEW, site)
     metrics, validation = written(site, "reports/metrics.json"), written(site, "reports/validation.json")
     assert list(metrics) == ["test"]  # no row of spatial_test has a prediction
-    assert "calibrated" in metrics["test"]["label_50"]
-    assert metrics["test"]["label_50"]["calibrated"] == metrics["test"]["label_50"]["combined"]
+    assert metrics["test"]["label_50"]["pool"] == metrics["test"]["label_50"]["combined"]
     assert list(validation) == ["val", "spatial_val"]
     for of_role in validation.values():
         assert list(of_role["label_50"]) == ["location", "frequency", "histogram", "knn", "distance_knn", "kde"]
-    fitted = written(site, "calibration.json")["label_50"]["seed_0"]
-    assert (fitted["temperature"], fitted["location_weight"], fitted["rows"]) == (1.0, 1.0, 0)
+    assert written(site, "seed_0/label_50/chosen.json")["rows"] == {"val": 0, "spatial_val": 0, "alone": 0}
     rows = pq.read_table(site.out / "predictions.parquet").to_pylist()
     assert {row["role"] for row in rows} == {"test"}
     assert list(written(site, "reports/intervals.json")) == ["test"]
@@ -150,13 +148,13 @@ def test_the_prior_is_chosen_by_its_own_nll_when_no_validation_row_has_a_predict
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
-    choose = evaluate.LocationPriors.choose
+    add = evaluate.Choice.add
 
-    def spy(self: Any, settings: Any, *, image: Any, label: Any, chooser: torch.Tensor) -> Any:
-        asked.append((image(torch.arange(4)).abs().max().item(), int(chooser.sum())))
-        return choose(self, settings, image=image, label=label, chooser=chooser)
+    def spy(self: Any, rows: torch.Tensor, log_image: torch.Tensor) -> None:
+        asked.append((log_image[self.chooser[rows]].abs().sum().item(), int(self.chooser.sum())))
+        add(self, rows, log_image)
 
-    monkeypatch.setattr(evaluate.LocationPriors, "choose", spy)
+    monkeypatch.setattr(evaluate.Choice, "add", spy)
     everywhere(site, table(TESTED))
     evaluate.run(VIEW, site)
     located_val = sum(role == "val" and i not in UNLOCATED and i not in UNLABELLED for i, role in enumerate(ROLES))
@@ -170,7 +168,7 @@ def test_rows_of_a_role_that_lack_a_prediction_are_not_judged(site: Site) -> Non
     rows = pq.read_table(site.out / "predictions.parquet").to_pylist()
     assert {int(row["obs_id"][1:]) for row in rows} == {i for i in some if i not in UNLABELLED}
     chosen = [i for i in some if ROLES[i] == "val" and i not in UNLOCATED and i not in UNLABELLED]
-    assert written(site, "calibration.json")["label_50"]["seed_0"]["rows"] == len(chosen)
+    assert written(site, "seed_0/label_50/chosen.json")["rows"]["val"] == len(chosen)
 
 
 @pytest.mark.parametrize("lacking", RATIOS)

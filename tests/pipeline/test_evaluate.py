@@ -15,6 +15,7 @@ from cspops import kernels
 from cspops.data.features import FeatureFile
 from cspops.data.splits import piece
 from cspops.errors import DataError
+from cspops.evaluation.pool import Pool, read_pool
 from cspops.evaluation.predictor import combined_log_p, image_log_p, location_log_p
 from cspops.models.checkpoint import save_model
 from cspops.models.heads import LinearProbe
@@ -62,7 +63,7 @@ def test_predictions_are_those_of_the_models(site: Site) -> None:
                 assert row[model] == one.argsort(descending=True).tolist()
     for row in rows:
         if row["obs_id"] in ("o20", "o33", "o34"):
-            assert row["combined"] == row["image"] == row["calibrated"]
+            assert row["combined"] == row["image"] == row["pool"]
             assert row["location_log_p"] == pytest.approx(-math.log(Q))
 
 
@@ -74,17 +75,16 @@ def test_everything_written_is_finite_and_complete(site: Site) -> None:
 
     found = {}
     for file in (
-        site.out / "calibration.json",
+        *(site.out / piece(0, 0.5) / name for name in ("pool.json", "chosen.json")),
         *(site.reports / f"{n}.json" for n in ("metrics", "validation", "intervals", "regions")),
     ):
         found[file.stem] = json.loads(file.read_text(), parse_constant=refuse)
     assert (list(found["metrics"]), list(found["validation"])) == (["test", "spatial_test"], ["val", "spatial_val"])
     assert list(found["metrics"]["test"]["label_50"]) == [
-        *("image", "location", "combined", "calibrated", "frequency", "histogram", "knn", "distance_knn", "kde"),
-        *(f"image_x_{name}" for name in ("frequency", "histogram", "knn", "distance_knn", "kde")),
+        *("image", "location", "combined", "pool", "frequency", "histogram", "knn", "distance_knn", "kde"),
     ]
     assert list(found["regions"]) == ["test", "spatial_test"]
-    assert found["calibration"]["label_50"]["seed_0"]["rows"] == 11  # 12 validation rows, one of which has no place
+    assert found["chosen"]["rows"] == {"val": 11, "spatial_val": 6, "alone": 1}
     assert found["intervals"]["test"]["label_50"]["combined_minus_image"]["rows"] == 11  # one has no label
     for kind in found["regions"]["test"]["label_50"].values():
         assert sum(row["rows"] for row in kind) == 9  # and two have no place
@@ -99,18 +99,57 @@ def test_a_set_without_rows_is_left_out(site: Site) -> None:
         assert list(json.loads((site.reports / f"{name}.json").read_text())) == there
 
 
-def test_without_validation_rows_the_calibrated_product_is_the_plain_one(site: Site) -> None:
+def test_without_validation_rows_the_pool_is_the_plain_product(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     file = site.inputs["split"] / "roles.parquet"
     roles = ["train" if role == "val" else role for role in ROLES]
     pq.write_table(pa.table({"obs_id": [f"o{i}" for i in range(N)], "role": roles}), file)
     evaluate.run(VIEW, site)
     metrics = json.loads((site.reports / "metrics.json").read_text())["test"]["label_50"]
-    assert metrics["calibrated"] == metrics["combined"]
-    fitted = json.loads((site.out / "calibration.json").read_text())["label_50"]["seed_0"]
-    assert fitted == {
-        "temperature": 1.0, "location_weight": 1.0, "rows": 0,
+    assert metrics["pool"] == metrics["combined"]
+    found = read_pool(site.out / piece(0, 0.5), classes=Q, remake="")
+    assert found is not None and found[0] == Pool()
+    assert json.loads((site.out / piece(0, 0.5) / "chosen.json").read_text()) == {
+        "rows": {"val": 0, "spatial_val": 6, "alone": 0},
         "priors": {"histogram": 10.0, "knn": 1, "distance_knn": 3, "kde": 500.0},
-    }  # fmt: skip
+    }
+    assert [one.message for one in caplog.records if one.levelname == "WARNING"] == [
+        f"evaluate: {key}: no labelled row of role val can choose: the pool is the plain product"
+        for key in ("label_50", "label_100")
+    ]
+
+
+def test_the_pool_written_is_the_pool_that_is_judged(site: Site) -> None:
+    """Read back, with its labelled places, it gives the probabilities of predictions.parquet."""
+    evaluate.run(VIEW, site)
+    found = read_pool(site.out / piece(1, 0.5), classes=Q, remake="")
+    assert found is not None
+    pool, places = found
+    assert pool.fade_km is not None and pool.count_weight in VIEW.pool.count_weight and pool.kernel_km in VIEW.pool.kernel_km
+    assert len(places.label) == sum(role == "train" and i % 2 for i, role in enumerate(ROLES))
+    features = torch.tensor(FeatureFile(site.inputs["featurize"]).read([f"o{i}" for i in range(N)]), dtype=torch.float32)
+    lonlat, classifier = place(), load_location_classifier(site.inputs["finetune-loc"] / piece(1, 0.5))
+    located = ~lonlat.isnan().any(1)
+    with torch.inference_mode():
+        image = image_log_p(load_image_classifier(site.inputs["finetune-img"] / piece(1, 0.5))(features))
+        location = location_log_p(classifier(lonlat.nan_to_num()), located)
+        want = pool.log_p(image, location, places.near(lonlat), located)
+    for row in pq.read_table(site.out / "predictions.parquet").to_pylist():
+        if (row["seed"], row["label_ratio"]) == (1, 0.5):
+            one = want[int(row["obs_id"][1:])]
+            assert row["pool_log_p"] == pytest.approx(float(one[row["label"]]), abs=1e-6)
+            assert row["pool_confidence"] == pytest.approx(float(one.exp().max()), abs=1e-6)
+            assert row["pool"] == one.argsort(descending=True).tolist()
+
+
+def test_rows_of_classes_without_a_labelled_row_choose_no_weights(site: Site) -> None:
+    """Only class 0 lends labels: 4 of 12 rows of val are of it, among them none without a place, and 2 of 6 of spatial_val."""
+    file = site.inputs["split"] / "few_shot.parquet"
+    level = [0.5 if role == "train" and i % Q == 0 else None for i, role in enumerate(ROLES)]
+    few = {f"seed_{seed}": pa.array(level, pa.float32()) for seed in SEEDS}
+    pq.write_table(pa.table({"obs_id": [f"o{i}" for i in range(N)]} | few), file)
+    evaluate.run(VIEW, site)
+    rows = json.loads((site.out / piece(0, 0.5) / "chosen.json").read_text())["rows"]
+    assert rows == {"val": 4, "spatial_val": 2, "alone": 0}
 
 
 def test_the_link_is_that_of_the_saved_classifier(site: Site) -> None:
@@ -136,16 +175,18 @@ def test_a_model_that_gives_nan_is_named(site: Site) -> None:
 def test_some_rows_at_a_time_give_the_same_files(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Five rows at a time: float32 scores of other batches may differ in their last bits, the rounded metrics in 1e-4."""
     evaluate.run(VIEW, site)
-    names = ("reports/metrics.json", "reports/validation.json", "reports/regions.json", "calibration.json")
+    names = ("reports/metrics.json", "reports/validation.json", "reports/regions.json")
     before = {name: json.loads((site.out / name).read_text()) for name in names}
     whole = pq.read_table(site.out / "predictions.parquet").to_pylist()
     monkeypatch.setattr(kernels, "TABLE", 5 * Q)
+    monkeypatch.setattr(kernels, "CACHE", 2 * Q)
+    monkeypatch.setattr(evaluate, "AT_ONCE", 5 * Q)
     evaluate.run(VIEW, site)
     for name, content in before.items():
         for one, other in zip(numbers(content), numbers(json.loads((site.out / name).read_text())), strict=True):
             assert one == pytest.approx(other, abs=2e-4), name
     for one, other in zip(whole, pq.read_table(site.out / "predictions.parquet").to_pylist(), strict=True):
-        for model in ("image", "combined", "calibrated"):
+        for model in ("image", "combined", "pool"):
             assert one[model] == other[model]
             assert one[f"{model}_log_p"] == pytest.approx(other[f"{model}_log_p"], abs=1e-4)
 

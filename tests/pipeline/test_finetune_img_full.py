@@ -24,7 +24,7 @@ from cspops.models.heads import ImageHead
 from cspops.params import load
 from cspops.params.graph import FinetuneImgView
 from cspops.pipeline import finetune_img, finetune_img_full
-from cspops.pipeline.evaluate import image_of_rows
+from cspops.pipeline.judged_models import image_of_rows
 from cspops.site import Site
 from cspops.training.curves import read_curve
 

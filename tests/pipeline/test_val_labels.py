@@ -11,7 +11,7 @@ import torch
 from judged_set import ENCODER, RATIOS, ROLES, SEEDS, UNLABELLED, UNLOCATED, VIEW, N, place, write_site
 
 from cspops.data.features import FeatureFile
-from cspops.evaluation.priors import LocationPriors
+from cspops.evaluation.pool_fit import Choosers
 from cspops.models.checkpoint import save_model
 from cspops.models.location_encoder import LocationEncoder
 from cspops.params import default_params, with_values
@@ -88,15 +88,17 @@ def test_early_stopping_of_the_location_classifier(site: Site, monkeypatch: pyte
     assert same(seen, LOCATED)
 
 
-def test_calibration_and_the_settings_of_priors(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All labelled rows are judged as ever."""
-    fitted = watch(monkeypatch, evaluate.calibration, "fit", lambda _, __, rows, **___: {JUDGED[row] for row in rows.tolist()})
+def test_the_pool_and_the_settings_of_priors(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All labelled rows are judged as ever. Row 20 chooses the power of the image alone."""
+
+    def fitting(*arguments: Any, **_: Any) -> set[int]:
+        chosen = next(one for one in arguments if isinstance(one, Choosers))
+        return {JUDGED[row] for row in (*chosen.val.tolist(), *chosen.spatial_val.tolist(), *chosen.alone.tolist())}
+
+    fitted = watch(monkeypatch, evaluate.pool_fit, "fit", fitting)
     chosen = watch(
-        monkeypatch,
-        LocationPriors,
-        "choose",
-        lambda *_, chooser, **__: {JUDGED[row] for row in chooser.nonzero()[:, 0].tolist()},
+        monkeypatch, evaluate, "Choice", lambda *_, chooser, **__: {JUDGED[row] for row in chooser.nonzero()[:, 0].tolist()}
     )
     evaluate.run(VIEW, site)
-    assert same(fitted, LOCATED) and same(chosen, LOCATED)
+    assert same(fitted, [*MAY_CHOOSE.values()]) and same(chosen, LOCATED)
     assert pq.read_table(site.out / "predictions.parquet").num_rows == len(MAY_CHOOSE) * len(JUDGED)

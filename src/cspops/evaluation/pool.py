@@ -44,7 +44,7 @@ class Neighbours:
         """The distance to the nearest labelled row; inf where there is none."""
         return self.km[:, 0] if self.km.shape[1] else self.km.new_full((len(self.km),), torch.inf)
 
-    def of(self, rows: Tensor) -> "Neighbours":
+    def of(self, rows: Tensor | slice) -> "Neighbours":
         """Return those of some positions."""
         return Neighbours(self.km[rows], self.label[rows])
 
@@ -138,8 +138,8 @@ class Pool:
     def weights(self, km_nearest: Float[Tensor, "n"]) -> Float[Tensor, "n 2"]:
         """Return a(d) and b(d) at distances to the nearest labelled row, in km."""
         ends = torch.tensor((self.image, self.place), dtype=torch.float64)
-        g = nearness(km_nearest, self.fade_km)
-        return g @ ends.T
+        shares = nearness(km_nearest, self.fade_km)
+        return torch.mm(shares, ends.T)
 
     def log_p(
         self,
@@ -157,11 +157,12 @@ class Pool:
             if image is None:
                 raise ValueError("neither an image nor a location")
             return (self.image_alone * image).log_softmax(1)
-        location = location.double().where(located[:, None], 0)
+        if not located.all():
+            location = location.where(located[:, None], 0)
         a, b = self.weights(near.nearest_km).where(located[:, None], 0).T[..., None]
         scores = b * self.place_log_p(location, near)
         if image is not None:
-            scores += a.where(located[:, None], self.image_alone) * image
+            scores.addcmul_(a.where(located[:, None], self.image_alone), image)
         return scores.log_softmax(1)
 
 

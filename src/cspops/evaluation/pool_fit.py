@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from cspops.evaluation.pool import Neighbours, Pool, Slots, kernel, nearness
+from cspops.kernels import slices
 from cspops.shapes import Float, Int, Tensor
 
 PRIOR_STRENGTH = 1.0
@@ -16,8 +17,6 @@ FADE = 3.0
 """fade_km as a multiple of the median distance from a validation row to the nearest label."""
 KEPT = 2**25
 """Numbers held, two per row and class; where there are more, evenly spaced rows choose."""
-CACHE = 2**17
-"""Numbers of a table that are worked on at once: 1 MB in float64 stays in a processor's cache."""
 STEPS = 100
 
 LogPs = Callable[[Int[Tensor, "b"]], tuple[Tensor, Tensor]]
@@ -106,7 +105,7 @@ def _best_kernel(
     (image, location), slots = tables, Slots.of(near)
     a, b = weights.tolist()
     rest = torch.empty(len(label), dtype=torch.float64)
-    for here in _slices(len(label), image.shape[1]):
+    for here in slices(len(label), image.shape[1]):
         spared = slots.label[here].where(slots.used[here], slots.label[here, :1])
         rest[here] = (a * image[here] + b * location[here]).scatter_(1, spared, -torch.inf).logsumexp(1)
     own_image, own_location = (table.gather(1, label[:, None])[:, 0] for table in tables)
@@ -167,7 +166,7 @@ def _evaluate(
     n, f = len(label), len(tables)
     weights = design @ at
     nll, slope, curvature = (torch.zeros(n, *shape, dtype=torch.float64) for shape in ((), (f,), (f, f)))
-    for here in _slices(n, tables[0].shape[1]):
+    for here in slices(n, tables[0].shape[1]):
         some, own = [table[here] for table in tables], label[here, None]
         scores = weights[here, :1] * some[0]
         for k in range(1, f):
@@ -190,9 +189,3 @@ def _evaluate(
     hessian = torch.einsum("nr,ns,njk->rjsk", design, design, curvature).reshape(size, size)
     hessian += PRIOR_STRENGTH * torch.eye(size, dtype=torch.float64)
     return _Point(float(nll.sum() + PRIOR_STRENGTH / 2 * (at - 1).square().sum()), gradient, hessian)
-
-
-def _slices(n: int, classes: int) -> list[slice]:
-    """Split n rows in parts of at most ``CACHE`` numbers."""
-    size = max(1, CACHE // classes)
-    return [slice(start, min(n, start + size)) for start in range(0, n, size)]

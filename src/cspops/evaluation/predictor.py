@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.functional import logsigmoid
 
-from cspops.kernels import row_blocks
+from cspops.evaluation.pool import Neighbours, Pool
+from cspops.kernels import row_blocks, slices
 from cspops.models.location_encoder import Link, LocationClassifier
 from cspops.shapes import Bool, Float, Tensor
 
@@ -16,7 +18,10 @@ CPU = torch.device("cpu")
 
 def image_log_p(logits: Float[Tensor, "n q"]) -> Float[Tensor, "n q"]:
     """Return log P(y|I), the softmax of the classifier g."""
-    return logits.double().log_softmax(-1)
+    out = torch.empty(logits.shape, dtype=torch.float64)
+    for here in slices(*logits.shape):
+        torch.log_softmax(logits[here].double(), -1, out=out[here])
+    return out
 
 
 def location_log_p(scores: Float[Tensor, "n q"], located: Bool[Tensor, "n"], *, link: Link = "sigmoid") -> Float[Tensor, "n q"]:
@@ -26,7 +31,9 @@ def location_log_p(scores: Float[Tensor, "n q"], located: Bool[Tensor, "n"], *, 
         link: `sigmoid`, P(y|x) proportional to sigma(e(x) T) (paper); `softmax`, for a classifier that was trained with
             the cross-entropy over classes.
     """
-    scores = scores.double().where(located[:, None], 0)
+    scores = scores.double()
+    if not located.all():
+        scores = scores.where(located[:, None], 0)
     return (logsigmoid(scores) if link == "sigmoid" else scores).log_softmax(-1)
 
 
@@ -38,29 +45,8 @@ def combined_log_p(
     Image and location are taken as independent given the class. In log space the product underflows nowhere; rows
     of ``location`` where ``located`` is false may hold anything, nan too.
     """
-    return torch.where(located[:, None], (image + location).log_softmax(-1), image)
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """T > 0 and w >= 0 of P(y|I, x), proportional to softmax(z_I / T) P(y|x)^w; (1, 1) is the plain product."""
-
-    temperature: float = 1.0
-    location_weight: float = 1.0
-
-
-def calibrated_log_p(
-    image: Float[Tensor, "n q"], location: Float[Tensor, "n q"], located: Bool[Tensor, "n"], calibration: Calibration
-) -> Float[Tensor, "n q"]:
-    """Return log P(y|I, x); softmax(z_I / T) alone where there is no location.
-
-    Args:
-        image: log P(y|I): a softmax of it over T is that of the logits z_I, which differ from it by a constant.
-        location: log P(y|x); where ``located`` is false it may hold anything.
-    """
-    sharpened = image / calibration.temperature
-    product = sharpened + calibration.location_weight * location
-    return torch.where(located[:, None], product, sharpened).log_softmax(-1)
+    product = (image + location).log_softmax(-1)
+    return product if located.all() else product.where(located[:, None], image)
 
 
 @dataclass(frozen=True)
@@ -86,12 +72,14 @@ class LocationPredictor:
         out = torch.empty(len(lonlat), classes, dtype=torch.float64)
         for rows in row_blocks(torch.arange(len(lonlat)), classes):
             scores = self.classifier(lonlat[rows].nan_to_num().to(self.device)).cpu()
-            out[rows] = location_log_p(scores, located[rows], link=self.classifier.link)
+            for here in slices(len(rows), classes):
+                out[rows[here]] = location_log_p(scores[here], located[rows[here]], link=self.classifier.link)
         return out
 
 
-LogP = Callable[[Tensor], Tensor]
+LogP = Callable[[Any], Tensor]
 """From what is known of n rows to their log P (n, q)."""
+Near = Callable[[Any], Neighbours]
 
 
 @dataclass(frozen=True)
@@ -104,17 +92,19 @@ class Predictor:
 
     image: LogP | None
     location: LogP | None
-    calibration: Calibration | None = None
+    pool: Pool | None = None
+    near: Near | None = None
+    """The labelled neighbours of the pool; called on what ``location`` is called on."""
 
     def log_p(
         self,
-        images: Tensor | None,
-        places: Tensor | None,
+        images: Any,
+        places: Any,
         located: Bool[Tensor, "n"],
         *,
         imaged: Bool[Tensor, "n"] | None = None,
     ) -> Iterator[tuple[str, Float[Tensor, "n q"]]]:
-        """Yield name and log P of each model: `image`, `location`, of both `combined` and, with a calibration, `calibrated`.
+        """Yield name and log P of each model: `image`, `location`, of both `combined` and, with a pool, `pool`.
 
         Each table is made when it is next, so that a caller may drop the one before.
 
@@ -137,5 +127,5 @@ class Predictor:
             yield "location", location
         if image is not None and location is not None:
             yield "combined", combined_log_p(image, location, located)
-            if self.calibration is not None:
-                yield "calibrated", calibrated_log_p(image, location, located, self.calibration)
+            if self.pool is not None and self.near is not None:
+                yield "pool", self.pool.log_p(image, location, self.near(places), located)

@@ -17,42 +17,24 @@ with w_i at most 1 and the pseudo-count a > 0, so that it is finite everywhere a
 Mac Aodha et al. 2019 compare their learned prior with baselines like these. Distances are along great circles.
 """
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, get_args
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
-from scipy.sparse import coo_array
-from scipy.spatial import cKDTree
 
-from cspops.geo import EARTH_RADIUS_KM, blocks, unit_vectors
-from cspops.kernels import row_blocks
+from cspops.evaluation.metrics import Judgement
+from cspops.evaluation.pool import Places
+from cspops.evaluation.prior_counts import Entries, Sorted, Sums, histogram_entries, in_cells, kde_sums, knn_entries
 from cspops.shapes import Bool, Float, Int, Tensor
 
 Prior = Literal["frequency", "histogram", "knn", "distance_knn", "kde"]
 PRIORS: tuple[Prior, ...] = get_args(Prior)
-PRODUCTS = tuple(f"image_x_{name}" for name in PRIORS)
 METRICS = ("top1", "top5", "mrr", "balanced_top1", "nll")
-"""The metrics of each prior and product: fewer than of the learned models, which keeps metrics.json short."""
-
-BLOCK = 500_000
-"""Kernel values held at once."""
+"""The metrics of each prior: fewer than of the learned models, which keeps metrics.json short."""
 
 KEPT = 2**26
 """Bytes of kernel sums that are kept, for the next seed with the same labelled rows."""
-
-LEAST_EXPONENT = -80.0
-"""exp of it is 2e-35, next to nothing: below -87 the numbers are subnormal in float32, and ten times slower."""
-
-
-@dataclass(frozen=True)
-class Neighbours:
-    """The nearest labelled rows of n positions, nearest first: at most k, or all where there are fewer."""
-
-    km: Float[Tensor, "n k"]
-    label: Int[Tensor, "n k"]
 
 
 def log_frequency(label: Int[Tensor, "m"], *, classes: int) -> Float[Tensor, "q"]:
@@ -67,204 +49,148 @@ def smoothed(counts: Float[Tensor, "n q"], frequency: Float[Tensor, "q"], *, pse
     return (counts + pseudo_count * frequency.exp()).log() - total.log()
 
 
-def nearest(known: Float[Tensor, "m 2"], label: Int[Tensor, "m"], lonlat: Float[Tensor, "n 2"], *, k: int) -> Neighbours:
-    """Return the ``k`` labelled rows nearest to each position: chords of a k-d tree order points as great circles do."""
-    k = min(k, len(label))
-    if k == 0:
-        return Neighbours(torch.empty(len(lonlat), 0, dtype=torch.float64), torch.empty(len(lonlat), 0, dtype=torch.long))
-    chord, row = cKDTree(unit_vectors(known.double()).numpy()).query(
-        unit_vectors(lonlat.double()).numpy(), k=[*range(1, k + 1)]
-    )
-    km = 2 * EARTH_RADIUS_KM * np.arcsin(np.clip(chord / 2, 0, 1))
-    return Neighbours(torch.from_numpy(km), label[torch.from_numpy(row)])
-
-
-class Entries(NamedTuple):
-    """Counts that are not 0, of some judged rows: entry i adds ``weight[i]`` to a class of a row."""
-
-    row: Int[Tensor, "e"]
-    label: Int[Tensor, "e"]
-    weight: Float[Tensor, "e"]
-
-    def dense(self, rows: int, classes: int) -> Float[Tensor, "n q"]:
-        """Return the table of all counts, zeros included."""
-        counts = torch.zeros(rows * classes, dtype=torch.float64)
-        return counts.scatter_add_(0, self.row * classes + self.label, self.weight).view(rows, classes)
-
-
-def in_cells(known: Float[Tensor, "m 2"], label: Int[Tensor, "m"], *, degrees: float, classes: int) -> Any:
-    """Count the labelled rows of each class in each ``degrees`` x ``degrees`` cell: a scipy csr array (cells, q)."""
-    cell = blocks(known, degrees).numpy()
-    shape = (math.ceil(360 / degrees) * math.ceil(180 / degrees), classes)
-    return coo_array((np.ones(len(cell)), (cell, label.numpy())), shape=shape).tocsr()
-
-
-def histogram_entries(table: Any, lonlat: Float[Tensor, "n 2"], *, degrees: float) -> Entries:
-    """Count the labelled rows of each class in the same cell; ``table`` is that of `in_cells`."""
-    counts = table[blocks(lonlat, degrees).numpy()]
-    row = np.repeat(np.arange(len(lonlat)), np.diff(counts.indptr))
-    return Entries(torch.from_numpy(row), torch.from_numpy(counts.indices).long(), torch.from_numpy(counts.data))
-
-
-def knn_entries(neighbours: Neighbours, *, k: int, by_distance: bool = False) -> Entries:
-    """Count the ``k`` nearest rows of each class, or add up their weights by distance."""
-    km, label = neighbours.km[:, :k], neighbours.label[:, :k]
-    weight = (km[:, :1] + 1) / (km + 1) if by_distance else torch.ones_like(km)
-    row = torch.arange(len(km))[:, None].expand_as(label)
-    return Entries(row.flatten(), label.flatten(), weight.flatten())
-
-
-@dataclass(frozen=True)
-class Sorted:
-    """Labelled rows in the order of their classes."""
-
-    vectors: Float[Tensor, "m 3"]
-    present: Int[Tensor, "c"]
-    """The classes that occur."""
-    starts: Int[np.ndarray, "c"]
-    """The first row of each of them."""
-
-    @classmethod
-    def of(cls, known: Float[Tensor, "m 2"], label: Int[Tensor, "m"]) -> "Sorted":
-        """Sort positions in degrees by ``label``."""
-        order = label.argsort(stable=True)
-        present, sizes = label.unique(return_counts=True)
-        return cls(unit_vectors(known[order].double()), present, (sizes.cumsum(0) - sizes).numpy())
-
-
-def kde_counts(known: Sorted, lonlat: Float[Tensor, "n 2"], *, bandwidth_km: float, classes: int) -> Float[Tensor, "n q"]:
-    """Sum the kernels of each class, exactly and in blocks.
-
-    The rows are sorted by class, so that one `reduceat` sums all classes: the cost is n m, whatever their number.
-    """
-    counts = torch.zeros(len(lonlat), classes, dtype=torch.float64)
-    m = len(known.vectors)
-    if m == 0:
-        return counts
-    concentration = (EARTH_RADIUS_KM / bandwidth_km) ** 2
-    known_vectors = (concentration * known.vectors).T.contiguous()
-    done = 0
-    for part in unit_vectors(lonlat.double()).split(max(1, BLOCK // m)):
-        kernel = (part @ known_vectors).sub_(concentration).float().clamp_(min=LEAST_EXPONENT).exp_()
-        sums = np.add.reduceat(kernel.numpy(), known.starts, axis=1)
-        counts[done : done + len(part), known.present] = torch.from_numpy(sums).double()
-        done += len(part)
-    return counts
-
-
 class LocationPriors:
-    """The priors of one set of labelled positions at one set of positions to judge, some rows at a time.
+    """The priors of one set of labelled places at one set of positions to judge, some rows at a time.
 
     It holds the neighbours, 16 bytes per judged row and neighbour, and at most ``KEPT`` bytes of kernel sums.
     """
 
     def __init__(
-        self,
-        known: Float[Tensor, "m 2"],
-        label: Int[Tensor, "m"],
-        lonlat: Float[Tensor, "n 2"],
-        located: Bool[Tensor, "n"],
-        *,
-        classes: int,
-        pseudo_count: float,
-        most_neighbours: int,
+        self, places: Places, lonlat: Float[Tensor, "n 2"], *, classes: int, pseudo_count: float, most_neighbours: int
     ) -> None:
         """Find the neighbours.
 
         Args:
-            known: degrees, positions of the labelled rows, none missing.
-            label: their classes.
-            lonlat: degrees, the positions to judge; anything where ``located`` is false: there a prior is P(y).
+            places: the labelled rows.
+            lonlat: degrees, the positions to judge; where they are nan a prior is P(y).
+            classes: the number of classes.
             pseudo_count: weight of P(y), in labelled rows.
-            most_neighbours: the greatest k that `log_p` will be called with.
+            most_neighbours: the greatest k that will be asked for.
         """
-        self.known, self.label, self.classes, self.pseudo_count = known.double(), label, classes, pseudo_count
-        self.lonlat, self.located = lonlat.double().where(located[:, None], 0), located
-        self.frequency = log_frequency(label, classes=classes)
-        self.neighbours = nearest(self.known, label, self.lonlat, k=max(1, most_neighbours))
-        self._sorted = Sorted.of(self.known, label)
+        self.places, self.classes, self.pseudo_count = places, classes, pseudo_count
+        self.located = ~lonlat.isnan().any(1)
+        self.lonlat = lonlat.double().nan_to_num()
+        self.frequency = log_frequency(places.label, classes=classes)
+        self.neighbours = places.near(lonlat, k=most_neighbours)
+        self.base = pseudo_count * self.frequency.exp()
+        self._sorted_base = self.base.sort().values
+        self._sorted = Sorted.of(places)
         self._in_cells: dict[float, Any] = {}
-        self._kernel_sums: dict[tuple[float, bytes], Tensor] = {}
+        self._kernel_sums: dict[tuple[float, bytes], list[Sums]] = {}
 
     @property
     def nearest_km(self) -> Float[Tensor, "n"]:
         """The distance to the nearest labelled row; nan without a position, inf where no row is labelled."""
-        km = self.neighbours.km
-        first = km[:, 0] if km.shape[1] else km.new_full((len(km),), torch.inf)
-        return first.where(self.located, torch.nan)
+        return self.neighbours.nearest_km.where(self.located, torch.nan)
 
     def log_p(self, name: Prior, setting: float, rows: Int[Tensor, "b"]) -> Float[Tensor, "b q"]:
         """Return log P(y|x) of the judged rows numbered ``rows``."""
-        counts = self._counts(name, setting, rows)
-        dense = counts.dense(len(rows), self.classes) if isinstance(counts, Entries) else counts
-        log_p = smoothed(dense, self.frequency, pseudo_count=self.pseudo_count)
-        return self.frequency.where(~self.located[rows, None], log_p)
+        table = torch.zeros(len(rows), self.classes, dtype=torch.float64)
+        for counts in self._counts(name, setting, rows):
+            table[counts.row, counts.label] = counts.weight
+        return smoothed(table, self.frequency, pseudo_count=self.pseudo_count)
 
-    def choose(
-        self,
-        settings: Mapping[Prior, Sequence[float]],
-        *,
-        image: Callable[[Int[Tensor, "b"]], Tensor],
-        label: Int[Tensor, "n"],
-        chooser: Bool[Tensor, "n"],
-    ) -> dict[Prior, float]:
-        """Return the setting of each prior with the least NLL of P(y|I) P(y|x) on the located rows of ``chooser``.
+    def judge(self, name: Prior, setting: float, rows: Int[Tensor, "b"], label: Int[Tensor, "b"]) -> Judgement:
+        """Return what `metrics.judge` finds in `log_p`, but for the confidence, without the table.
 
-        It is the first where a prior has one setting, or no row chooses. The NLL of a normalised product needs two
-        numbers per row only (`_counts_under`), so that no table of P(y|I, x) is made per setting.
-
-        Args:
-            settings: the settings to choose from.
-            image: row numbers to log P(y|I); zeros make it the NLL of P(y|x) alone.
-            label: of every judged row.
-            chooser: which judged rows choose.
+        A class is ranked by its count + a P(y). The rank among all a P(y) is looked up; then what each count changes is added.
         """
-        tried = [(name, one) for name, some in settings.items() if len(some) > 1 for one in some]
-        every = (chooser & self.located).nonzero()[:, 0]
-        nll = {one: torch.zeros(len(every), dtype=torch.float64) for one in tried}
-        for here in row_blocks(torch.arange(len(every)), self.classes) if tried else ():
-            rows = every[here]
-            log_image = image(rows)
-            own, p_image = log_image.gather(1, label[rows, None])[:, 0], log_image.exp()
-            background = p_image @ self.frequency.exp()
-            for name, setting in tried:
-                of_own, mean = self._counts_under(p_image, label[rows], self._counts(name, setting, rows))
-                smooth = of_own + self.pseudo_count * self.frequency[label[rows]].exp()
-                nll[name, setting][here] = (mean + self.pseudo_count * background).log() - smooth.log() - own
-        chosen = {}
-        for name, some in settings.items():
-            means = [float(nll[name, one].mean()) for one in some] if len(some) > 1 and len(every) else [0.0]
-            chosen[name] = some[int(np.argmin(means))]
-        return chosen
+        some = self._counts(name, setting, rows)
+        own = self.base[label]
+        for counts in some:
+            own = own + counts.of_class(label)
+        total = torch.full_like(own, self.pseudo_count)
+        higher = self.classes - torch.searchsorted(self._sorted_base, own, right=True)
+        lead = (higher - torch.searchsorted(self._sorted_base, own)).double()  # classes above minus classes below
+        for counts in some:
+            without = self.base[counts.label] - counts.at(own)
+            lead += counts.sum(torch.sign(self.base[counts.label] + counts.weight - counts.at(own)).sub_(without.sign_()))
+            total += counts.sum(counts.weight)
+        return Judgement(((self.classes + 1 + lead) / 2).float(), own.log() - total.log(), torch.zeros_like(own))
 
-    @staticmethod
-    def _counts_under(
-        p: Float[Tensor, "b q"], label: Int[Tensor, "b"], counts: Entries | Tensor
+    def counts_under(
+        self, name: Prior, setting: float, rows: Int[Tensor, "b"], label: Int[Tensor, "b"], p: Float[Tensor, "b q"]
     ) -> tuple[Float[Tensor, "b"], Float[Tensor, "b"]]:
-        """Return the count of each row's label, and the mean count under ``p``: all that a normalised product needs."""
-        if not isinstance(counts, Entries):
-            return counts.gather(1, label[:, None])[:, 0], (p * counts).sum(1)
-        row, entry_label, weight = counts
-        own, mean = torch.zeros(2, len(p), dtype=torch.float64)
-        own.index_add_(0, row, weight * (entry_label == label[row]))
-        return own, mean.index_add_(0, row, weight * p[row, entry_label])
+        """Return the count of a class of each row, and the mean count under ``p``: all that a normalised product needs."""
+        own, mean = torch.zeros(2, len(rows), dtype=torch.float64)
+        for counts in self._counts(name, setting, rows):
+            own += counts.of_class(label)
+            mean += counts.sum(counts.pick(p).mul_(counts.weight))
+        return own, mean
 
-    def _counts(self, name: Prior, setting: float, rows: Int[Tensor, "b"]) -> Entries | Tensor:
-        """Return the weighted counts of each class at some judged rows: those that are not 0, or a table of kernel sums."""
+    def _counts(self, name: Prior, setting: float, rows: Int[Tensor, "b"]) -> Sequence[Entries | Sums]:
+        """Return the weighted counts of each class at some judged rows, as far as they are not 0; none without a position."""
         if name == "kde":
             return self._kernel(setting, rows)
         if name == "histogram":
             if setting not in self._in_cells:
-                self._in_cells[setting] = in_cells(self.known, self.label, degrees=setting, classes=self.classes)
-            return histogram_entries(self._in_cells[setting], self.lonlat[rows], degrees=setting)
-        near = Neighbours(self.neighbours.km[rows], self.neighbours.label[rows])
-        return knn_entries(near, k=0 if name == "frequency" else int(setting), by_distance=name == "distance_knn")
+                lonlat, label = self.places.lonlat, self.places.label
+                self._in_cells[setting] = in_cells(lonlat, label, degrees=setting, classes=self.classes)
+            entries = histogram_entries(self._in_cells[setting], self.lonlat[rows], degrees=setting)
+            there = self.located[rows][entries.row]
+            return [Entries(entries.rows, *(column[there] for column in entries[1:]))]
+        k = 0 if name == "frequency" else int(setting)
+        return [knn_entries(self.neighbours.of(rows), k=k, classes=self.classes, by_distance=name == "distance_knn")]
 
-    def _kernel(self, setting: float, rows: Int[Tensor, "b"]) -> Float[Tensor, "b q"]:
+    def _kernel(self, setting: float, rows: Int[Tensor, "b"]) -> list[Sums]:
         key = (setting, rows.numpy().tobytes())
         if key in self._kernel_sums:
             return self._kernel_sums[key]
-        sums = kde_counts(self._sorted, self.lonlat[rows], bandwidth_km=setting, classes=self.classes)
-        if sum(table.nbytes for table in self._kernel_sums.values()) + sums.nbytes <= KEPT:
-            self._kernel_sums[key] = sums
-        return sums
+        some = list(kde_sums(self._sorted, self.lonlat[rows], bandwidth_km=setting))
+        for sums in some:
+            sums.weight.mul_(self.located[rows[sums.row], None])
+        kept = sum(sums.weight.nbytes for every in (*self._kernel_sums.values(), some) for sums in every)
+        if kept <= KEPT:
+            self._kernel_sums[key] = some
+        return some
+
+
+class Choice:
+    """The setting of each prior with the least NLL of P(y|I) P(y|x), from some rows at a time.
+
+    The NLL of a normalised product needs two numbers per row only, so that no table of P(y|I, x) is made per setting.
+    """
+
+    def __init__(
+        self,
+        priors: LocationPriors,
+        settings: Mapping[Prior, Sequence[float]],
+        *,
+        label: Int[Tensor, "n"],
+        chooser: Bool[Tensor, "n"],
+    ) -> None:
+        """Begin.
+
+        Args:
+            priors: those to choose for.
+            settings: the settings to choose from.
+            label: of every judged row.
+            chooser: which judged rows choose, as far as they have a position.
+        """
+        self.priors, self.settings, self.label = priors, settings, label
+        self.chooser = chooser & priors.located
+        tried = [(name, one) for name, some in settings.items() if len(some) > 1 for one in some]
+        self._nll = {one: torch.zeros(len(label), dtype=torch.float64) for one in tried}
+
+    def add(self, rows: Int[Tensor, "b"], log_image: Float[Tensor, "b q"]) -> None:
+        """Take log P(y|I) of the judged rows numbered ``rows``; zeros make it the NLL of P(y|x) alone."""
+        choose = self.chooser[rows]
+        if not self._nll or not choose.any():
+            return
+        if not choose.all():
+            rows, log_image = rows[choose], log_image[choose]
+        label, base = self.label[rows], self.priors.base
+        own, p = log_image.gather(1, label[:, None])[:, 0], log_image.exp()
+        background = p @ base
+        for (name, setting), nll in self._nll.items():
+            of_own, mean = self.priors.counts_under(name, setting, rows, label, p)
+            nll[rows] = (mean + background).log() - (of_own + base[label]).log() - own
+
+    def chosen(self) -> dict[Prior, float]:
+        """Return each setting: the first where a prior has one setting, or no row chose."""
+        out = {}
+        for name, some in self.settings.items():
+            several = len(some) > 1 and bool(self.chooser.any())
+            means = [float(self._nll[name, one][self.chooser].mean()) for one in some] if several else [0.0]
+            out[name] = some[int(np.argmin(means))]
+        return out

@@ -19,6 +19,7 @@ from cspops.params.sections import (
     ImageEncoder,
     LossSettings,
     Params,
+    PoolGrid,
     Pretrain,
     Priors,
     Report,
@@ -105,6 +106,7 @@ class EvaluateView:
     seeds: tuple[int, ...] = listed("seeds")
     label_ratios: tuple[float, ...] = listed("split.label_ratios")
     priors: Priors = listed("evaluate.priors")
+    pool: PoolGrid = listed("evaluate.pool")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -338,8 +338,14 @@ class Priors(Section):
     kde: tuple[Annotated[float, Field(ge=1, le=20000)], ...] = Field(min_length=1, max_length=FEW)
 
 
+class PoolGrid(Section):
+    kernel_km: tuple[Annotated[float, Field(ge=0.1, le=20000)], ...] = Field(min_length=1, max_length=FEW)
+    count_weight: tuple[Annotated[float, Field(ge=1e-6, le=1e6)], ...] = Field(min_length=1, max_length=FEW)
+
+
 class Evaluate(Section):
     priors: Priors
+    pool: PoolGrid
 
 
 class Report(Section):

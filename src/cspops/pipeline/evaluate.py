@@ -1,12 +1,12 @@
 """Stage evaluate: image, location and both combined, beside priors without learning, on validation and both test sets.
 
-Tables of rows and classes are computed some rows at a time (`kernels.row_blocks`) and leave a few numbers per row.
+Tables of rows and classes are computed once, some rows at a time, and leave a few numbers per row.
 """
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,43 +19,45 @@ from cspops.data.catalogue import Observations, read_observations
 from cspops.data.features import FeatureFile
 from cspops.data.splits import piece, ratio_key, read_choosing, read_few_shot, read_roles
 from cspops.errors import DataError
-from cspops.evaluation import calibration, metrics, priors
+from cspops.evaluation import metrics, pool_fit, priors
 from cspops.evaluation.bootstrap import paired_difference
 from cspops.evaluation.metrics import MODELS, Judgement, Scores, summarise
+from cspops.evaluation.pool import NEIGHBOURS, Neighbours, Places, Pool, write_pool
+from cspops.evaluation.pool_fit import Choosers, Grid
 from cspops.evaluation.predictions import TOP, Judged, predictions, schema
-from cspops.evaluation.predictor import Calibration, ImagePredictor, LocationPredictor, LogP, Predictor, combined_log_p
-from cspops.evaluation.priors import LocationPriors, Prior
+from cspops.evaluation.predictor import LogP, Predictor
+from cspops.evaluation.priors import Choice, LocationPriors, Prior
 from cspops.evaluation.regions import regions
-from cspops.evaluation.released import predicted, read_released, released_log_p
-from cspops.kernels import keep_freed_memory, row_blocks
-from cspops.models.heads import ImageHead
-from cspops.models.loading import load_image_classifier, load_location_classifier
-from cspops.shapes import Bool, Int, Tensor
+from cspops.evaluation.released import predicted, read_released
+from cspops.geo import along_a_curve
+from cspops.kernels import keep_freed_memory, slices
+from cspops.pipeline.judged_models import image_of_rows, location_of_rows
+from cspops.shapes import Bool, Tensor
 from cspops.site import Site
 
 if TYPE_CHECKING:
     from cspops.params.graph import EvaluateView
-    from cspops.params.sections import Priors
+    from cspops.params.sections import PoolGrid, Priors
 
 log = logging.getLogger(__name__)
 
 
-FINETUNE_IMG = "dvc repro finetune-img"
 VALIDATION, TEST = ("val", "spatial_val"), ("test", "spatial_test")
-DIFFERENCES = (("combined", "image"), ("calibrated", "combined"))
+DIFFERENCES = (("combined", "image"), ("pool", "combined"))
+AT_ONCE = 2**22
+"""Numbers of a table of rows and classes that is made at once: 32 MB in float64."""
 IMAGELESS = ("location", *priors.PRIORS)
 """The models that do not see the image."""
 
 
 @torch.inference_mode()
 def run(view: "EvaluateView", site: Site) -> None:
-    """Write predictions.parquet and calibration.json, and metrics, validation, intervals and regions for reports/."""
+    """Write predictions.parquet, what validation chose, and metrics, validation, intervals and regions for reports/."""
     observations = read_observations(site.inputs["download"])
     judged = _judged(observations, view, site)
     features = FeatureFile(site.inputs["featurize"]).read(observations.obs_id)
     keep_freed_memory()
     scores: Scores = {}
-    settings: dict[str, dict[str, Any]] = {}
     intervals: dict[str, dict[str, Any]] = {}
     places: dict[str, dict[str, Any]] = {}
     with pq.ParquetWriter(site.out / "predictions.parquet", schema(MODELS), compression="zstd") as writer:
@@ -65,16 +67,20 @@ def run(view: "EvaluateView", site: Site) -> None:
             nearest_km: list[torch.Tensor] = []
             labelled, location_priors = None, None
             for seed in view.seeds:
-                few = read_few_shot(site.inputs["split"], observations.obs_id, seed=seed, ratio=ratio) & observations.located
+                few = read_few_shot(site.inputs["split"], observations.obs_id, seed=seed, ratio=ratio)
                 # At ratio 1 all seeds share one set.
                 if location_priors is None or labelled is None or not torch.equal(few, labelled):
                     location_priors = None  # freed before the next one is made: it may be large
-                    labelled, location_priors = few, _location_priors(observations, few, judged, view.priors)
-                may_choose = read_choosing(site.inputs["split"], observations.obs_id, seed=seed, ratio=ratio)["val"][judged.row]
-                chooser = replace(judged, roles={**judged.roles, "val": judged.roles["val"] & may_choose})
-                models = _models(site, chooser, features, location_priors, view.priors, seed, ratio)
-                settings.setdefault(key, {})[f"seed_{seed}"] = models.settings()
-                judgements, best = _judge(models, judged)
+                    placed = few & observations.located
+                    labelled, location_priors = few, _location_priors(observations, placed, judged, view.priors)
+                may_choose = read_choosing(site.inputs["split"], observations.obs_id, seed=seed, ratio=ratio)
+                may_choose["labelled"] = torch.bincount(observations.label[few], minlength=len(observations.classes)) > 0
+                models = _models(site, judged, features, location_priors, may_choose, piece(seed, ratio))
+                pool = _fit(models, judged, view.pool)
+                judgements, best, chosen = _judge(models, judged, pool, view.priors)
+                if seed == view.seeds[0]:
+                    _say(pool, key, len(models.choosers.val))
+                _write_chosen(site.out / piece(seed, ratio), pool, models, chosen)
                 for model, judgement in judgements.items():
                     _score(scores, judged, judgement, key, model, seed, classes=len(observations.classes))
                 writer.write_table(predictions(judged, best, judgements, seed=seed, ratio=ratio))
@@ -86,14 +92,13 @@ def run(view: "EvaluateView", site: Site) -> None:
                 if (mask & judged.imaged).any():
                     intervals.setdefault(role, {})[key] = _intervals(stacked, mask)
                 if role in TEST and mask.any():
-                    three = {model: hit[:, mask] for model, hit in stacked.items() if model != "calibrated"}
+                    three = {model: hit[:, mask] for model, hit in stacked.items() if model != "pool"}
                     places.setdefault(role, {})[key] = regions(three, judged.lonlat[mask], torch.stack(nearest_km)[:, mask])
-    ratios, names = [ratio_key(ratio) for ratio in view.label_ratios], [*MODELS, *priors.PRIORS, *priors.PRODUCTS]
+    ratios, names = [ratio_key(ratio) for ratio in view.label_ratios], [*MODELS, *priors.PRIORS]
     for file, roles in (("metrics.json", TEST), ("validation.json", VALIDATION)):
         _write(site.reports / file, summarise(scores, roles=roles, ratios=ratios, seeds=view.seeds, models=names))
     _write(site.reports / "intervals.json", {role: intervals[role] for role in (*TEST, *VALIDATION) if role in intervals})
     _write(site.reports / "regions.json", places)
-    _write(site.out / "calibration.json", settings)
 
 
 def _judged(observations: Observations, view: "EvaluateView", site: Site) -> Judged:
@@ -134,133 +139,105 @@ def _judged(observations: Observations, view: "EvaluateView", site: Site) -> Jud
     )
 
 
-def _location_priors(observations: Observations, few: torch.Tensor, judged: Judged, params: "Priors") -> LocationPriors:
-    return LocationPriors(
-        observations.lonlat[few],
-        observations.label[few],
-        judged.lonlat,
-        judged.located,
-        classes=len(observations.classes),
-        pseudo_count=params.pseudo_count,
-        most_neighbours=max(*params.knn, *params.distance_knn),
-    )
-
-
 @dataclass(frozen=True)
 class _Models:
-    """Every model of one seed and label ratio, and what validation chose for them."""
+    """The experts of one seed and label ratio, and which rows choose."""
 
-    predictor: Predictor
-    """Takes numbers of judged rows."""
-    location_priors: LocationPriors
-    located: Bool[Tensor, "n"]
-    calibration_rows: int
-    chosen: dict[Prior, float]
+    image: LogP
+    """Takes numbers of judged rows, and so does `location`."""
+    location: LogP
+    priors: LocationPriors
+    near: Neighbours
+    choosers: Choosers
+    prior_chooser: Bool[Tensor, "n"]
 
-    def settings(self) -> dict[str, Any]:
-        """Return the entry of calibration.json."""
-        fitted = self.predictor.calibration or Calibration()
-        return {
-            "temperature": round(fitted.temperature, 6),
-            "location_weight": round(fitted.location_weight, 6),
-            "rows": self.calibration_rows,
-            "priors": self.chosen,
-        }
 
-    def log_p(self, rows: Int[Tensor, "b"]) -> Iterator[tuple[str, Tensor]]:
-        """Yield name and log P of each model for the judged rows numbered ``rows``, one table after another."""
-        located = self.located[rows]
-        log_ps = dict(self.predictor.log_p(rows, rows, located))
-        yield from log_ps.items()
-        for name in priors.PRIORS:
-            log_p = self.location_priors.log_p(name, self.chosen.get(name, 0.0), rows)
-            yield name, log_p
-            yield f"image_x_{name}", combined_log_p(log_ps["image"], log_p, located)
+def _location_priors(observations: Observations, few: torch.Tensor, judged: Judged, params: "Priors") -> LocationPriors:
+    return LocationPriors(
+        Places(observations.lonlat[few].double(), observations.label[few]),
+        judged.lonlat,
+        classes=len(observations.classes),
+        pseudo_count=params.pseudo_count,
+        most_neighbours=max(NEIGHBOURS, *params.knn, *params.distance_knn),
+    )
 
 
 def _models(
-    site: Site, judged: Judged, features: np.ndarray, location_priors: LocationPriors, params: "Priors", seed: int, ratio: float
+    site: Site,
+    judged: Judged,
+    features: np.ndarray,
+    location_priors: LocationPriors,
+    may_choose: dict[str, Tensor],
+    folder: Path,
 ) -> _Models:
-    """Return the models, with T, w and the priors' settings of least NLL on the located rows of role val.
+    """Return the models in ``folder`` of both stages.
 
-    Where none of these rows has a P(y|I), T and w stay 1, and the priors' settings are those of the least NLL of P(y|x).
+    Args:
+        may_choose: which rows of the catalogue may choose: a mask for val and one for spatial_val, and of ``labelled``
+            classes, one per class.
+        folder: that of one seed and label ratio.
     """
-    classes, folder = location_priors.classes, piece(seed, ratio)
-    image = _once(
-        image_of_rows(site.inputs["finetune-img"] / folder, judged, features, classes=classes), len(judged.row), classes
+    image = image_of_rows(site.inputs["finetune-img"] / folder, judged, features, classes=location_priors.classes)
+    location = location_of_rows(site.inputs["finetune-loc"] / folder, judged)
+    val, spatial_val = (judged.roles[role] & may_choose[role][judged.row] for role in VALIDATION)
+    informed = judged.imaged & may_choose["labelled"][judged.label]
+    choosers = Choosers(
+        *(
+            (mask & informed).nonzero()[:, 0]
+            for mask in (val & judged.located, spatial_val & judged.located, val & ~judged.located)
+        )
     )
-    location = _once(_location_of_rows(site.inputs["finetune-loc"] / folder, judged), len(judged.row), classes)
-    val = judged.roles["val"] & judged.located
-    rows = (val & judged.imaged).nonzero()[:, 0]
-    fitted = calibration.fit(lambda block: (image(block), location(block)), judged.label, rows, classes=classes)
+    near = Neighbours(location_priors.neighbours.km[:, :NEIGHBOURS], location_priors.neighbours.label[:, :NEIGHBOURS])
+    return _Models(image, location, location_priors, near, choosers, val & judged.located)
+
+
+def _fit(models: _Models, judged: Judged, grid: "PoolGrid") -> Pool:
+    def log_ps(rows: Tensor) -> tuple[Tensor, Tensor]:
+        return models.image(rows), models.location(rows)
+
+    return pool_fit.fit(
+        log_ps,
+        judged.label,
+        models.near,
+        models.choosers,
+        Grid(grid.kernel_km, grid.count_weight),
+        classes=models.priors.classes,
+    )
+
+
+def _judge(
+    models: _Models, judged: Judged, pool: Pool, params: "Priors"
+) -> tuple[dict[str, Judgement], dict[str, Tensor], dict[Prior, float]]:
+    """Return every model's judgement of every judged row, the best classes of ``MODELS``, and the setting of each prior.
+
+    The rows are taken in an order in which those that choose come first, and neighbours on the map together: kernels reach
+    few labelled rows then.
+    """
+    n, classes = len(judged.label), models.priors.classes
+    judgements = {name: metrics.blank(n) for name in (*MODELS, *priors.PRIORS)}
+    best = {name: torch.empty(n, min(TOP, classes), dtype=torch.int32) for name in MODELS}
     settings: dict[Prior, Sequence[float]] = {
         "histogram": params.histogram, "knn": params.knn, "distance_knn": params.distance_knn, "kde": params.kde,
     }  # fmt: skip
-    image_or_uniform = image if len(rows) else lambda block: torch.zeros(len(block), classes, dtype=torch.float64)
-    chosen = location_priors.choose(settings, image=image_or_uniform, label=judged.label, chooser=val)
-    return _Models(Predictor(image, location, fitted), location_priors, judged.located, len(rows), chosen)
-
-
-def image_of_rows(folder: Path, judged: Judged, features: np.ndarray, *, classes: int) -> LogP:
-    """Return a function from numbers of judged rows to log P(y|I), of a classifier of stage finetune-img or as released.
-
-    Args:
-        folder: that of one seed and label ratio.
-        judged: the rows.
-        features: F*(I) of every row of the catalogue; only the rows in use are read. A fine-tuned network has left features of
-            its own in the folder.
-        classes: the number of classes.
-    """
-    released = read_released(folder, (len(features), classes))
-    if released is not None:
-        return lambda rows: _finite(released_log_p(released, judged.row[rows]), folder, "finetune-img")
-    classifier = load_image_classifier(folder, remake=FINETUNE_IMG)
-    own, row = _own_features(folder, judged) if isinstance(classifier, ImageHead) else (features, judged.row)
-    image = ImagePredictor(classifier)
-    return lambda rows: _finite(image(torch.from_numpy(own[row[rows].numpy()]).float()), folder, "finetune-img")
-
-
-def _own_features(folder: Path, judged: Judged) -> tuple[np.ndarray, Int[Tensor, "n"]]:
-    """Return the features of the network fine-tuned with the classifier, and which of their rows each judged row is."""
-    features, rows = np.load(folder / "features.npy", mmap_mode="r"), torch.from_numpy(np.load(folder / "rows.npy"))
-    place = torch.searchsorted(rows, judged.row).clamp(max=len(rows) - 1)
-    if len(rows) != len(features) or not torch.equal(rows[place], judged.row):
-        raise DataError(f"{folder / 'features.npy'} lacks some of the judged rows", hint=FINETUNE_IMG)
-    return features, place
-
-
-def _location_of_rows(folder: Path, judged: Judged) -> LogP:
-    """Return a function from numbers of judged rows to log P(y|x), of a classifier of stage finetune-loc."""
-    location = LocationPredictor(load_location_classifier(folder, remake="dvc repro finetune-loc"))
-    return lambda rows: _finite(location(judged.lonlat[rows]), folder, "finetune-loc")
-
-
-def _finite(log_p: Tensor, folder: Path, stage: str) -> Tensor:
-    if not log_p.isfinite().all():
-        raise DataError(f"the model in {folder} gives scores that are not finite", hint=f"dvc repro -f {stage}")
-    return log_p
-
-
-def _once(model: LogP, n: int, classes: int) -> LogP:
-    """Return ``model``, or a look-up in its result for all ``n`` rows where these make one block."""
-    blocks = row_blocks(torch.arange(n), classes)
-    if len(blocks) > 1:
-        return model
-    table = model(blocks[0])
-    return lambda rows: table[rows]
-
-
-def _judge(models: _Models, judged: Judged) -> tuple[dict[str, Judgement], dict[str, Tensor]]:
-    """Return every model's judgement of every judged row, and the best classes of ``MODELS``."""
-    n, classes = len(judged.label), models.location_priors.classes
-    judgements = {name: metrics.blank(n) for name in (*MODELS, *priors.PRIORS, *priors.PRODUCTS)}
-    best = {name: torch.empty(n, min(TOP, classes), dtype=torch.int32) for name in MODELS}
-    for rows in row_blocks(torch.arange(n), classes):
-        for name, log_p in models.log_p(rows):
-            judgements[name].put(rows, metrics.judge(log_p, judged.label[rows]))
-            if name in MODELS:
-                best[name][rows] = log_p.topk(min(TOP, classes), dim=1).indices.int()
-    return judgements, best
+    choice = Choice(models.priors, settings, label=judged.label, chooser=models.prior_chooser)
+    informed = bool((judged.imaged & models.prior_chooser).any())  # all rows that choose have a P(y|I) then
+    order = along_a_curve(judged.lonlat)
+    order = torch.cat((order[models.prior_chooser[order]], order[~models.prior_chooser[order]]))
+    parts = order.split(max(1, AT_ONCE // classes))
+    for rows in parts:
+        image, location, near = models.image(rows), models.location(rows), models.near.of(rows)
+        predictor = Predictor(image.__getitem__, location.__getitem__, pool, near.of)
+        for here in slices(len(rows), classes):
+            some = rows[here]
+            for name, log_p in predictor.log_p(here, here, judged.located[some]):
+                judgements[name].put(some, metrics.judge(log_p, judged.label[some]))
+                best[name][some] = metrics.best_classes(log_p, TOP).int()
+            choice.add(some, image[here] if informed else torch.zeros_like(image[here]))
+    chosen = choice.chosen()
+    for name in priors.PRIORS:
+        for rows in parts:
+            judgements[name].put(rows, models.priors.judge(name, chosen.get(name, 0.0), rows, judged.label[rows]))
+    return judgements, best, chosen
 
 
 def _score(scores: Scores, judged: Judged, judgement: Judgement, ratio: str, model: str, seed: int, *, classes: int) -> None:
@@ -280,6 +257,25 @@ def _intervals(hits: dict[str, torch.Tensor], mask: torch.Tensor) -> dict[str, d
         numbers = {"mean": round(gap.mean, 4), "low": round(gap.low, 4), "high": round(gap.high, 4)}
         out[f"{a}_minus_{b}"] = numbers | {"rows": int(mask.sum()), "seeds": len(hits[a])}
     return out
+
+
+def _write_chosen(folder: Path, pool: Pool, models: _Models, chosen: dict[Prior, float]) -> None:
+    """Write the pool with its labelled places, and chosen.json: how many rows chose, and the priors' settings."""
+    write_pool(folder, pool, models.priors.places)
+    rows = {field: len(getattr(models.choosers, field)) for field in ("val", "spatial_val", "alone")}
+    _write(folder / "chosen.json", {"rows": rows, "priors": chosen})
+
+
+def _say(pool: Pool, key: str, val_rows: int) -> None:
+    """Log what the pool of a label ratio trusts."""
+    if val_rows == 0:
+        log.warning(f"evaluate: {key}: no labelled row of role val can choose: the pool is the plain product")
+        return
+    (a, a_far), (b, b_far) = pool.image, pool.place
+    log.info(
+        f"evaluate: {key}: the pool trusts the image {a:.2f}, the place {b:.2f}, far from labels {a_far:.2f} and {b_far:.2f}; "
+        f"a labelled neighbour counts {pool.count_weight:g}, within about {pool.kernel_km:g} km"
+    )
 
 
 def _write(file: Path, content: Any) -> None:
