@@ -14,7 +14,7 @@ from cspops.errors import DataError
 from cspops.evaluation import metrics
 from cspops.evaluation.metrics import MODELS, Judgement, Scores, summarise
 from cspops.evaluation.per_class import per_class, sole_best
-from cspops.evaluation.priors import nearest
+from cspops.evaluation.pool import Places
 from cspops.evaluation.regions import regions
 from cspops.library.inputs import Input
 from cspops.library.labelled import ClassNames, LabelledRow, RowSorter
@@ -170,6 +170,6 @@ def _nearest_km(scored: Scored, seeds: Sequence[int], run: Path | None, ratio: f
     out = torch.full((len(seeds), len(located)), torch.nan, dtype=torch.float64)
     for number, seed in enumerate(seeds):
         few = read_few_shot(run / "split", observations.obs_id, seed=seed, ratio=ratio) & observations.located
-        km = nearest(observations.lonlat[few], observations.label[few], scored.lonlat[located], k=1).km
-        out[number, located] = km[:, 0] if km.shape[1] else torch.inf
+        known = Places(observations.lonlat[few], observations.label[few])
+        out[number, located] = known.near(scored.lonlat[located], k=1).nearest_km
     return out

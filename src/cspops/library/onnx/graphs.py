@@ -2,16 +2,17 @@
 
 Positions are degrees, longitude first; longitudes from 180 to 360 count as -180 to 0. A row that holds a nan has no
 position. Positions are float64, as everything up to the end of the encoding: float32 would move them by up to 0.8 m, and
-an encoding of scales in metres would describe another place.
+an encoding of scales in metres would describe another place. The formulas are those of `evaluation.predictor` and
+`evaluation.pool`, whose short cuts look at the data, which a graph cannot.
 """
 
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.functional import logsigmoid
 
 from cspops.evaluation.pool import NEIGHBOURS, Places, Pool
-from cspops.evaluation.predictor import combined_log_p, image_log_p, location_log_p
 from cspops.geo import EARTH_RADIUS_KM, unit_vectors
 from cspops.models.backbones import ImageNetwork
 from cspops.models.location_encoder import LocationClassifier, LocationEncoder
@@ -60,7 +61,8 @@ class LocationProbabilities(nn.Module):
     def log_p(self, points: Float[Tensor, "n 2"], located: Bool[Tensor, "n"]) -> Float[Tensor, "n q"]:
         """Return log P(y|x) in float64."""
         scores: Tensor = self.class_embedding(self.embed(points))
-        return location_log_p(scores, located, link=self.link)
+        scores = torch.where(located[:, None], scores.double(), 0.0)
+        return (logsigmoid(scores) if self.link == "sigmoid" else scores).log_softmax(-1)
 
 
 class PoolOfPlaces(nn.Module):
@@ -136,8 +138,9 @@ class CombinedProbabilities(nn.Module):
     def forward(self, image: Float[Tensor, "n 3 px px"], lonlat: Float[Tensor, "n 2"]) -> tuple[Tensor, ...]:
         points, located = _points(lonlat)
         log_p_location = self.location.log_p(points, located)
-        log_p_image = image_log_p(self.head(self.network.features(image / 255)))
-        log_ps = [combined_log_p(log_p_image, log_p_location, located), log_p_image, log_p_location]
+        log_p_image = self.head(self.network.features(image / 255)).double().log_softmax(-1)
+        product = torch.where(located[:, None], (log_p_image + log_p_location).log_softmax(-1), log_p_image)
+        log_ps = [product, log_p_image, log_p_location]
         if self.pool is not None:
             log_ps.append(self.pool(log_p_image, log_p_location, points, located))
         return tuple(log_p.exp().float() for log_p in log_ps)
