@@ -100,7 +100,6 @@ def test_the_kernel_is_the_same_in_small_blocks(monkeypatch, kilometres):
     known, known_label, lonlat = places(30, 0), labels(30, 1), places(24, 2)
     made = make(known, known_label, lonlat)
     whole = log_p(made, "kde", kilometres)
-    monkeypatch.setattr(prior_counts, "BLOCK", 70)
     monkeypatch.setattr(prior_counts, "TOGETHER", 5)
     torch.testing.assert_close(log_p(make(known, known_label, lonlat), "kde", kilometres), whole)
 

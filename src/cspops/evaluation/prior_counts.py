@@ -7,20 +7,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from scipy.sparse import coo_array
+from scipy.sparse import coo_array, csr_array
 
 from cspops.evaluation.pool import Neighbours, Places
 from cspops.geo import EARTH_RADIUS_KM, blocks, unit_vectors
 from cspops.shapes import Float, Int, Tensor
 
-BLOCK = 2**18
-"""Kernel values held at once."""
-
 TOGETHER = 32
-"""Positions for which the labelled rows within reach of a kernel are looked up together; best where they are close."""
+"""Positions whose kernels are summed together, from the labelled rows within reach of any; best where they are close."""
 
-LEAST_EXPONENT = -80.0
-"""Labelled rows whose kernel has a lesser one may be left out: exp of it is 2e-35, next to nothing."""
+NEGLIGIBLE = 1e-12
+"""Labelled rows may be left out of a kernel's sums where a P(y|x) changes by no more than this share of itself."""
 
 
 class Entries(NamedTuple):
@@ -121,28 +118,29 @@ class Sorted:
         """Return all rows within a chord's length of any of the positions, and perhaps some more."""
         centre = positions.mean(0)
         reach = chord + float((positions - centre).norm(dim=1).max())
-        near = (self.vectors @ centre >= (1 + float(centre @ centre) - reach**2) / 2 - 1e-12).nonzero()[:, 0]
+        near = np.flatnonzero((self.vectors @ centre).numpy() >= (1 + float(centre @ centre) - reach**2) / 2 - 1e-12)
         return self if len(near) == len(self.label) else Sorted(self.vectors[near], self.label[near])
 
 
-def kde_sums(known: Sorted, lonlat: Float[Tensor, "n 2"], *, bandwidth_km: float) -> Iterator[Sums]:
-    """Yield the kernels summed by class, exactly, some positions at a time.
+def kde_sums(known: Sorted, lonlat: Float[Tensor, "n 2"], *, bandwidth_km: float, pseudo_count: float) -> Iterator[Sums]:
+    """Yield the kernels summed by class, some positions at a time.
 
-    The rows are sorted by class, so that one `reduceat` sums all classes: the cost is that of the rows within reach, whatever
-    the number of classes.
+    The cost is that of the rows within reach, whatever the number of classes. m rows beyond it, of a kernel below exp(-t) each,
+    add at most m exp(-t) to a class's count + a P(y), and in all it is at least the share a / m of theirs.
     """
     concentration = (EARTH_RADIUS_KM / bandwidth_km) ** 2
-    reach = math.sqrt(-2 * LEAST_EXPONENT / concentration)
+    least = math.log(NEGLIGIBLE * pseudo_count / max(1, len(known.label)))
+    reach = math.sqrt(max(0.0, -2 * least) / concentration)
     vectors = unit_vectors(lonlat.double())
     for first in range(0, len(vectors), TOGETHER):
         together = vectors[first : first + TOGETHER]
         near = known.within(reach, together)
-        if len(near.label) == 0:
+        m = len(near.label)
+        if m == 0:
             continue
         present, sizes = near.label.unique_consecutive(return_counts=True)
-        starts, transposed = (sizes.cumsum(0) - sizes).numpy(), (concentration * near.vectors).T.contiguous()
-        for part in together.split(max(1, BLOCK // len(near.label))):
-            kernel = (part @ transposed).sub_(concentration).exp_()
-            sums = np.add.reduceat(kernel.numpy(), starts, axis=1)
-            yield Sums(len(vectors), slice(first, first + len(part)), present, torch.from_numpy(sums))
-            first += len(part)
+        ends = np.concatenate(([0], sizes.cumsum(0).numpy()))
+        of_class = csr_array((np.ones(m), np.arange(m), ends), shape=(len(present), m))
+        kernel = (near.vectors @ (concentration * together).T).sub_(concentration).exp_()
+        sums = np.ascontiguousarray((of_class @ kernel.numpy()).T)
+        yield Sums(len(vectors), slice(first, first + len(together)), present, torch.from_numpy(sums))

@@ -136,7 +136,7 @@ class LocationPriors:
         key = (setting, rows.numpy().tobytes())
         if key in self._kernel_sums:
             return self._kernel_sums[key]
-        some = list(kde_sums(self._sorted, self.lonlat[rows], bandwidth_km=setting))
+        some = list(kde_sums(self._sorted, self.lonlat[rows], bandwidth_km=setting, pseudo_count=self.pseudo_count))
         for sums in some:
             sums.weight.mul_(self.located[rows[sums.row], None])
         kept = sum(sums.weight.nbytes for every in (*self._kernel_sums.values(), some) for sums in every)

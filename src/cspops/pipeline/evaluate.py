@@ -232,7 +232,7 @@ def _judge(
             for name, log_p in predictor.log_p(here, here, judged.located[some]):
                 judgements[name].put(some, metrics.judge(log_p, judged.label[some]))
                 best[name][some] = metrics.best_classes(log_p, TOP).int()
-            choice.add(some, image[here] if informed else torch.zeros_like(image[here]))
+        choice.add(rows, image if informed else torch.zeros_like(image))
     chosen = choice.chosen()
     for name in priors.PRIORS:
         for rows in parts:

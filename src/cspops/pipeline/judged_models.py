@@ -1,5 +1,6 @@
 """The image classifier and the location classifier of a seed and label ratio, asked about rows that are judged."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,6 @@ def location_of_rows(folder: Path, judged: Judged) -> LogP:
 
 
 def _finite(log_p: Tensor, folder: Path, stage: str) -> Tensor:
-    if not log_p.isfinite().all():
+    if not math.isfinite(float(log_p.sum())):
         raise DataError(f"the model in {folder} gives scores that are not finite", hint=f"dvc repro -f {stage}")
     return log_p
