@@ -59,7 +59,7 @@ def test_predict_says_what_evaluate_wrote(project: Path, table: Path, judged: li
 def test_evaluate_on_the_same_rows_counts_the_same(project: Path, table: Path, judged: list[dict[str, Any]]) -> None:
     words = ["evaluate", "--on", str(table), "--seed", str(SEED), "--label-ratio", str(RATIO), "--json"]
     document = json.loads(run(project, "cspops", *words).stdout)
-    for model in ("image", "location", "combined", "calibrated"):
+    for model in ("image", "location", "combined", "pool"):
         hits = sum(row[model][0] == row["label"] for row in judged)
         assert document["metrics"][model]["top1"]["mean"] == pytest.approx(100 * hits / len(judged), abs=1e-3)
 

@@ -39,7 +39,8 @@ WHOLE = {
     },
     "params": {"loss": "mc", "losses.mc": {"terms": "a|b"}},
     "metrics": {"seeds": [3, 4], "scores": {"test": {"combined": scores(60.5, 9.6), "pool": scores(61.0, 3.0)}}},
-    "lacking": [], "onnx": {"combined.onnx": dict.fromkeys(("probabilities", "pool_probabilities"), {"onnx": 1.2e-6, "torch": 9e-7})},
+    "lacking": [],
+    "onnx": {"combined.onnx": {name: {"onnx": 1.2e-6, "torch": 9e-7} for name in ("probabilities", "pool_probabilities")}},
     "files": {"classes.json": {"bytes": 1234, "sha256": "ab"}},
 }  # fmt: skip
 
@@ -81,8 +82,8 @@ def test_the_numbers_are_there():
         "Training positions: -179.5 to 179 degrees of longitude, -55 to 83 of latitude.",
         "| test | combined | 60.50 (0.25) | 61.00 | 0.90 (0.00) | 9.60 (0.10) |",
         "of `pool` 3.0 %, of the plain product `combined` 9.6 %",
-        "2 exp(-d^2 / 2 h^2) for each labelled neighbour at d km, h = 150 km. a = 0.8 and b = 0.5 near labels, 0.9 and 1.25 far "
-        "from them, fading over 300 km; without a position a = 0.7.",
+        "2 exp(-d^2 / 2 h^2) for each labelled neighbour at d km, h = 150 km. a = 0.8 and b = 0.5 near labels, 0.9 and 1.25 "
+        "far from them, fading over 300 km; without a position a = 0.7.",
         "`places.parquet` holds the positions and classes of 1,000 labelled training rows: it tells where they were taken.",
         'session.run(["pool_probabilities"]',
         "`location_probabilities`, and `pool_probabilities`, float32",
@@ -109,7 +110,7 @@ def test_what_is_not_known_is_not_said():
     [
         (
             {"places": 0},
-            "places are not in this folder: the pool counts no neighbours and weighs as far from labels.",
+            "are not in this folder: the pool counts no neighbours and weighs as far from labels.",
             "`places.",
         ),
         ({"places": 0, "fade_km": None}, "not in this folder: the pool counts no neighbours.", "far from them"),
