@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cspops.errors import DataError
+from cspops.evaluation import metrics
 from cspops.evaluation.metrics import METRICS, MODELS, blank, expected_calibration_error, judge, ranks, score, summarise
 
 
@@ -140,6 +141,28 @@ def test_a_row_of_nan_is_no_hit():
     log_p = torch.full((1, 4), torch.nan)
     assert ranks(log_p, torch.tensor([2])).item() >= 1
     assert scored(log_p, torch.tensor([2]))["top1"] == 0
+
+
+@pytest.mark.parametrize(("q", "k"), [(3, 10), (12, 10), (1280, 10), (1343, 10), (8142, 10), (8142, 1)])
+def test_best_classes_are_those_of_topk(q, k):
+    log_p = torch.randn(7, q, generator=torch.Generator().manual_seed(0)).double().log_softmax(1)
+    log_p[0, -1], log_p[1] = 1.0, torch.arange(q).flip(0)
+    values, classes = metrics.best_classes(log_p, k)
+    want = log_p.topk(min(k, q), dim=1)
+    assert torch.equal(classes, want.indices)
+    assert torch.equal(values, want.values)
+
+
+def test_best_classes_of_equals_are_some_of_them():
+    values, classes = metrics.best_classes(torch.zeros(2, 2000), 10)
+    assert torch.equal(values, torch.zeros(2, 10))
+    assert all(len(set(row)) == 10 for row in classes.tolist())
+
+
+def test_ranks_with_ties_in_a_judgement_are_those_counted():
+    log_p = torch.randint(5, (50, 30), generator=torch.Generator().manual_seed(0)).double()
+    label = torch.arange(50) % 30
+    assert torch.equal(judge(log_p, label).rank, ranks(log_p, label))
 
 
 def test_judgements_of_parts_are_those_of_the_whole_and_of_some_rows_those_rows():

@@ -17,6 +17,7 @@ from cspops.shapes import Bool, Float, Int, Tensor
 TOP_K = (1, 3, 5, 10)
 BINS = 15
 PARTS = 64
+"""Classes of a group in `best_classes`."""
 METRICS = (*(f"top{k}" for k in TOP_K), "mrr", "balanced_top1", "nll", "ece")
 MODELS = ("image", "location", "combined", "pool")
 """What is evaluated per seed and label ratio: two models, their product, and the pool of experts."""
@@ -61,29 +62,32 @@ class Judgement(NamedTuple):
         return Judgement(*(numbers[rows] for numbers in self))
 
 
-def judge(log_p: Float[Tensor, "n q"], label: Int[Tensor, "n"]) -> Judgement:
-    """Judge each row; the rows may be a part of an evaluation."""
+def judge(log_p: Float[Tensor, "n q"], label: Int[Tensor, "n"], *, top: Float[Tensor, "n"] | None = None) -> Judgement:
+    """Judge each row; the rows may be a part of an evaluation. ``top`` is each row's greatest log P, where it is known."""
     log_p = log_p.double()
-    own, top = log_p.gather(1, label[:, None]), log_p.amax(1)
+    own, top = log_p.gather(1, label[:, None]), log_p.amax(1) if top is None else top
     if top.isnan().any():
         return Judgement(ranks(log_p, label), own[:, 0], top.exp().nan_to_num())
     lead = torch.sub(log_p, own).sign_().sum(1)  # classes above minus classes below: faster than to count either
     return Judgement(((log_p.shape[1] + 1 + lead) / 2).float(), own[:, 0], top.exp())
 
 
-def best_classes(log_p: Float[Tensor, "n q"], k: int) -> Int[Tensor, "n k"]:
-    """Return the ``k`` best classes of each row, best first, or all where there are fewer; the order of equals is open.
+def best_classes(log_p: Float[Tensor, "n q"], k: int) -> tuple[Float[Tensor, "n k"], Int[Tensor, "n k"]]:
+    """Return the ``k`` greatest log P of each row and their classes, best first, or all where there are fewer.
 
-    They are among every `PARTS`-th class of the k best such groups, which are found faster than the classes themselves.
+    The order of equals is open. They are all in the k groups with the greatest maxima, where a group is every w-th class:
+    the maxima are found faster than the classes.
     """
     n, q = log_p.shape
     width = q // PARTS
     if width < 2 * k:
-        return log_p.topk(min(k, q), dim=1).indices
+        best = log_p.topk(min(k, q), dim=1)
+        return best.values, best.indices
     groups = log_p[:, : width * PARTS].view(n, PARTS, width).amax(1).topk(k, dim=1).indices
-    among = torch.arange(width * PARTS, q).expand(n, -1)
-    among = torch.cat(((groups[:, :, None] + width * torch.arange(PARTS)).flatten(1), among), 1)
-    return among.gather(1, log_p.gather(1, among).topk(k, dim=1).indices)
+    rest = torch.arange(width * PARTS, q).expand(n, -1)
+    among = torch.cat(((groups[:, :, None] + width * torch.arange(PARTS)).flatten(1), rest), 1)
+    best = log_p.gather(1, among).topk(k, dim=1)
+    return best.values, among.gather(1, best.indices)
 
 
 def blank(rows: int) -> Judgement:

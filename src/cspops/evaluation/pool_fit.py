@@ -34,15 +34,19 @@ class Choosers:
     alone: Int[Tensor, "k"]
     """They have no position."""
 
-    @property
-    def count(self) -> int:
-        """The number of rows with a position."""
-        return len(self.val) + len(self.spatial_val)
+    def thinned(self, classes: int) -> "Choosers":
+        """Return at most as many as are held, evenly spaced."""
+        step = _step(len(self.val) + len(self.spatial_val), classes)
+        return Choosers(self.val[::step], self.spatial_val[::step], evenly(self.alone, classes))
 
-    def thinned(self, most: int) -> "Choosers":
-        """Return at most ``most`` rows with a position and as many without, evenly spaced."""
-        step, alone = max(1, -(-self.count // most)), max(1, -(-len(self.alone) // most))
-        return Choosers(self.val[::step], self.spatial_val[::step], self.alone[::alone])
+
+def evenly(rows: Int[Tensor, "n"], classes: int) -> Int[Tensor, "m"]:
+    """Return as many of the rows as choose at once, evenly spaced: all, but with thousands of classes."""
+    return rows[:: _step(len(rows), classes)]
+
+
+def _step(rows: int, classes: int) -> int:
+    return max(1, -(-rows // max(1, KEPT // (2 * classes))))
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ def fit(log_ps: LogPs, label: Int[Tensor, "n"], near: Neighbours, choosers: Choo
         grid: what (h, c) is chosen from, the first of equals.
         classes: the number of classes.
     """
-    some = choosers.thinned(max(1, KEPT // (2 * classes)))
+    some = choosers.thinned(classes)
     alone = _rounded(_minimise(log_ps(some.alone)[:1], label[some.alone], torch.ones(len(some.alone), 1).double())[0])
     if len(some.val) == 0:
         return Pool(image_alone=alone[0])

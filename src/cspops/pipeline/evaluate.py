@@ -188,7 +188,9 @@ def _models(
         )
     )
     near = Neighbours(location_priors.neighbours.km[:, :NEIGHBOURS], location_priors.neighbours.label[:, :NEIGHBOURS])
-    return _Models(image, location, location_priors, near, choosers, val & judged.located)
+    prior_chooser = torch.zeros_like(val)
+    prior_chooser[pool_fit.evenly((val & judged.located).nonzero()[:, 0], location_priors.classes)] = True
+    return _Models(image, location, location_priors, near, choosers, prior_chooser)
 
 
 def _fit(models: _Models, judged: Judged, grid: "PoolGrid") -> Pool:
@@ -230,8 +232,9 @@ def _judge(
         for here in slices(len(rows), classes):
             some = rows[here]
             for name, log_p in predictor.log_p(here, here, judged.located[some]):
-                judgements[name].put(some, metrics.judge(log_p, judged.label[some]))
-                best[name][some] = metrics.best_classes(log_p, TOP).int()
+                values, classes_of = metrics.best_classes(log_p, TOP)
+                judgements[name].put(some, metrics.judge(log_p, judged.label[some], top=values[:, 0]))
+                best[name][some] = classes_of.int()
         choice.add(rows, image if informed else torch.zeros_like(image))
     chosen = choice.chosen()
     for name in priors.PRIORS:
