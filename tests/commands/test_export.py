@@ -347,10 +347,13 @@ def test_the_command(project, tmp_path, monkeypatch, capsys):
     assert said.out.splitlines()[0] == "out"
     assert "image_network/model.safetensors" in said.out
     assert "not in it: ONNX files: --no-onnx left them out." in said.err
+    assert "places.parquet, 3 labelled places, tells where training photos were taken; --without-places leaves it" in said.err
     assert command("export", "--out", "out", "--no-onnx", at=monkeypatch) == 3
     assert capsys.readouterr().err == "error: out is there already\nhint: --force replaces it, --out FOLDER names another\n"
     assert command("export", "--out", "out", "--no-onnx", "--force", "--json", at=monkeypatch) == 0
     assert json.loads(capsys.readouterr().out) == json.loads((project / "out" / "export.json").read_text())
+    assert command("export", "--out", "out", "--no-onnx", "--force", "--without-places", at=monkeypatch) == 0
+    assert "not in it: Labelled places: --without-places left them out" in capsys.readouterr().err
     assert command("export", "--out", "more", "--no-onnx", "--seed", "7", at=monkeypatch) == 3
     assert "has no seed 7: it has 0, 1" in capsys.readouterr().err
     monkeypatch.setattr("cspops.library.onnx.writing.find_spec", lambda name: None)

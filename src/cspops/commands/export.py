@@ -36,7 +36,7 @@ def export(
 ) -> None:
     """Write the trained models into a folder that needs no project: safetensors, ONNX and a model card for a model hub.
 
-    The pool keeps its labelled places, at most 200,000 (in ONNX 50,000): with more it counts no neighbours.
+    The pool keeps its labelled places; with more than 200,000 it counts no neighbours. combined.onnx has it up to 50,000.
     """
     from cspops.commands import exported_folder
 
@@ -52,5 +52,8 @@ def export(
         worst = f"{max(output['onnx'] for output in differences.values()):.1e}" if differences else ""
         rows.append([name, f"{one['bytes']:,}", worst])
     show("", rows, text_columns=1)
+    if about["pool"] is not None and about["pool"]["places"]:
+        told = "tells where training photos were taken; --without-places leaves it out"
+        log.info(f"places.parquet, {about['pool']['places']:,} labelled places, {told}")
     for sentence in about["lacking"]:
         log.info(f"not in it: {sentence.replace('`', '')}")
