@@ -25,13 +25,14 @@ def compare(
 ) -> None:
     """Compare metrics and params with another revision's, as git holds them; exit code 1 when accuracy really dropped.
 
-    A drop within the spread of the seeds counts as noise. The default model is combined.
+    A drop within the spread of the seeds counts as noise. The default models are combined, the paper's product, and pool, where
+    both runs have them.
     """
     from cspops.report.compared_runs import as_markdown, conclusion, metric_rows, param_rows
 
     if json and md:
         raise ParamsError("--json and --md exclude each other", hint="cspops compare REV --json")
-    document = compared_runs(base, head, models=tuple(dict.fromkeys(model or ["combined"])), max_drop=max_drop)
+    document = compared_runs(base, head, models=tuple(dict.fromkeys(model or ["combined", "pool"])), max_drop=max_drop)
     if json:
         print_json(document)
     elif md:
