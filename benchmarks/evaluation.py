@@ -232,7 +232,8 @@ def main(shapes: Shapes | None = None, argv: list[str] | None = None) -> None:
             print(f"{f'2 x {rows:,}':>26}{way:>12}{numbers}", flush=True)
     alone, stage = (measurements[full, way]["cpu"] for way in ("product", "in blocks"))
     print(
-        f"at 2 x {full:,} rows the stage takes {stage / alone:.2f} times the CPU time of the product: {stage - alone:.1f} s more"
+        f"at 2 x {full:,} rows the stage takes {stage / alone:.2f} times the CPU time of the product, "
+        f"{stage - alone:.1f} s more"
     )
     if beside:
         blocks, tables = (measurements[beside, way] for way in ("in blocks", "whole"))

@@ -138,8 +138,7 @@ class Pool:
     def weights(self, km_nearest: Float[Tensor, "n"]) -> Float[Tensor, "n 2"]:
         """Return a(d) and b(d) at distances to the nearest labelled row, in km."""
         ends = torch.tensor((self.image, self.place), dtype=torch.float64)
-        shares = nearness(km_nearest, self.fade_km)
-        return torch.mm(shares, ends.T)
+        return torch.einsum("ne,we->nw", nearness(km_nearest, self.fade_km), ends)
 
     def log_p(
         self,
