@@ -43,6 +43,7 @@ def test_the_fewest_and_the_most_labels_and_what_their_intervals_hold(low: float
         ({"combined": 61.0}, "There the plain product of image and location is better: 61.0 %, by 1.0 points."),
         ({"kde": 62.5, "knn": 61.0}, "There kernel density alone, which learns nothing, is better: 62.5 %, by 2.5 points."),
         ({"kde": 60.0, "knn": 59.0}, None),
+        ({"kde": 60.04}, None),
     ],
 )
 def test_a_model_that_beats_the_pool_is_not_hidden(better: dict[str, float], says: str | None) -> None:

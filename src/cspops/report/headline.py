@@ -20,6 +20,10 @@ OTHERS = {
 """What the pool may be worse than, in words."""
 
 
+LEAST = 0.05
+"""Points that are not 0.0 when they are rounded."""
+
+
 def main_sentences(metrics: Metrics, intervals: Intervals) -> list[str]:
     """Return, per test set, what location adds to the image by the pool with the fewest and with the most labels.
 
@@ -39,7 +43,7 @@ def _sentences(role: str, ratio: str, models: Models, gap: Interval) -> Iterator
         f"{TITLES[role]} set: {_difference(gap)}"
     )
     best = max((name for name in OTHERS if name in top1), key=lambda name: top1[name])
-    if top1[best] > top1["pool"]:
+    if top1[best] - top1["pool"] >= LEAST:
         yield f"There {OTHERS[best]} is better: {top1[best]:.1f} %, by {top1[best] - top1['pool']:.1f} points."
 
 
