@@ -35,7 +35,7 @@ def haversine(a: Float[Tensor, "*#batch 2"], b: Float[Tensor, "*#batch 2"]) -> F
 
 
 def destination(lonlat: Float[Tensor, "n 2"], *, km: Float[Tensor, "n"], bearing: Float[Tensor, "n"]) -> Float[Tensor, "n 2"]:
-    """Return the ends of great circles, ``km`` long, from positions off the poles; bearings in radians, clockwise from north."""
+    """Return the ends of great circle arcs, ``km`` long, from positions off the poles; bearings in radians, north to east."""
     lat, way = torch.deg2rad(lonlat[:, 1]), km / EARTH_RADIUS_KM
     height = (lat.sin() * way.cos() + lat.cos() * way.sin() * bearing.cos()).clamp(-1, 1)
     turn = torch.atan2(bearing.sin() * way.sin() * lat.cos(), way.cos() - lat.sin() * height)

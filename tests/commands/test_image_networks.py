@@ -54,7 +54,7 @@ def tile(draws: np.random.Generator, label: int) -> bytes:
     return file.getvalue()
 
 
-def make_inputs(folder: Path) -> None:
+def make_inputs(folder: Path, params=PARAMS) -> None:
     """Catalogue and split of 60 tiles in 3 classes; of each judged set one row has no label."""
     draws = np.random.default_rng(0)
     order = draws.permutation(N)
@@ -64,19 +64,19 @@ def make_inputs(folder: Path) -> None:
     columns["obs_id"] = pa.array([f"o{row}" for row in range(N)])
     columns["image"] = pa.array([{"bytes": tile(draws, one), "path": None} for one in label], IMAGE)
     columns["label"] = pa.array([None if row in bare.values() else one for row, one in enumerate(label)], pa.int32())
-    with paths.whole_folder(folder / "download", {"stage": "download", "params": recorded(PARAMS, "download")}) as out:
+    with paths.whole_folder(folder / "download", {"stage": "download", "params": recorded(params, "download")}) as out:
         pq.write_table(pa.table(columns), out / "observations.parquet", row_group_size=7)
         (out / "classes.json").write_text('["a", "b", "c"]')
         (out / "images.json").write_text(json.dumps(Reading().as_json()))
     labels = torch.tensor([-1 if row in bare.values() else int(one) for row, one in enumerate(label)])
     train = torch.tensor([role == "train" for role in roles])
     levels = {
-        f"seed_{seed}": few_shot_levels(labels, train, ratios=PARAMS.split.label_ratios, seed=seed) for seed in PARAMS.seeds
+        f"seed_{seed}": few_shot_levels(labels, train, ratios=params.split.label_ratios, seed=seed) for seed in params.seeds
     }
     masks = {role: torch.tensor([one == role for one in roles]) for role in CHOOSERS}
-    law = {"ratios": PARAMS.split.label_ratios, "val_labels": PARAMS.split.val_labels}
-    choosing = {f"seed_{seed}": choosing_levels(labels, masks, seed=seed, **law) for seed in PARAMS.seeds}
-    with paths.whole_folder(folder / "split", {"stage": "split", "params": recorded(PARAMS, "split")}) as out:
+    law = {"ratios": params.split.label_ratios, "val_labels": params.split.val_labels}
+    choosing = {f"seed_{seed}": choosing_levels(labels, masks, seed=seed, **law) for seed in params.seeds}
+    with paths.whole_folder(folder / "split", {"stage": "split", "params": recorded(params, "split")}) as out:
         pq.write_table(pa.table({"obs_id": columns["obs_id"], "role": roles}), out / "roles.parquet")
         for name, by_seed in (("few_shot", levels), ("choosing", choosing)):
             values = {seed: pa.array(level.numpy(), from_pandas=True) for seed, level in by_seed.items()}
@@ -162,6 +162,26 @@ def test_each_network_is_a_row_with_mean_and_sd_of_its_pieces(project, monkeypat
     assert "Missing: published: the published weights cannot be had" in TABLE.with_suffix(".md").read_text()
     kept = {path.name for folder in (project / ".dvc/tmp/cspops").iterdir() for path in folder.iterdir()}
     assert all(name.endswith(".json") for name in kept - {".lock"})  # the pixels are gone
+
+
+def test_only_rows_that_may_choose_choose_the_probe(tmp_path, monkeypatch):
+    """All labelled rows of val at every ratio, or a quarter of each class at a quarter; all are judged as ever."""
+    asked = {}
+    for val_labels in ("all", "as_labels"):
+        (tmp_path / val_labels).mkdir()
+        monkeypatch.chdir(tmp_path / val_labels)
+        params, seen = with_values(PARAMS, [("split.val_labels", val_labels)]), []
+        make_inputs(Path("artifacts"), params)
+
+        def watched(x, y, val_x, val_y, seen=seen, **options):
+            seen.append(len(val_y))
+            return linear_probe(x, y, val_x, val_y, **options)
+
+        monkeypatch.setattr(image_probes, "linear_probe", watched)
+        fill("colour statistics", params=params, seeds=1)
+        asked[val_labels] = sorted(seen)
+    assert asked["all"] == [11, 11]
+    assert asked["as_labels"][0] in (3, 4) and asked["as_labels"][1] == 11
 
 
 def test_a_piece_is_the_probe_on_the_rows_of_its_split(project):

@@ -13,6 +13,7 @@ from image_sites import photos, site
 from PIL import Image
 from told import told
 
+from cspops.data.catalogue import read_observations
 from cspops.data.features import FeatureFile
 from cspops.data.splits import piece
 from cspops.errors import DataError
@@ -101,6 +102,23 @@ def test_each_piece_has_head_network_curve_and_the_features_of_the_judged_rows(a
     keys = [f"label_{ratio}{part}" for ratio in (50, 100) for part in ("", "_val_nll", "_val_top1")]
     assert [list(row) for row in curve] == [["epoch", *keys]] * 2
     assert not any(name.startswith(("pixels", "progress", "shard")) for name in written(at))
+
+
+def test_only_rows_that_may_choose_stop_the_training(at, monkeypatch):
+    """The other labelled ones keep their features: they are judged."""
+    rows = [row for row in range(N) if ROLES[row] == "val" and LABEL[row] is not None]
+    obs_id = read_observations(at.inputs["download"]).obs_id
+    levels = pa.array([{rows[0]: 0.5, rows[1]: 1.0}.get(row) for row in range(N)], pa.float32())
+    pq.write_table(pa.table({"obs_id": obs_id, "seed_0": levels}), at.inputs["split"] / "choosing.parquet")
+    seen, train = {}, finetune_img_full.train_piece
+
+    def watched(piece, *others):
+        seen[piece.ratio] = piece.val.tolist(), piece.val_label.tolist(), set(rows) <= set(piece.judged.tolist())
+        train(piece, *others)
+
+    monkeypatch.setattr(finetune_img_full, "train_piece", watched)
+    finetune_img.run(view(epochs=1), at)
+    assert seen == {0.5: ([rows[0]], [LABEL[rows[0]]], True), 1.0: (rows[:2], [LABEL[row] for row in rows[:2]], True)}
 
 
 def test_evaluate_reads_the_features_of_the_network_itself(at):

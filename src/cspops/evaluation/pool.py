@@ -138,7 +138,7 @@ class Pool:
     def weights(self, km_nearest: Float[Tensor, "n"]) -> Float[Tensor, "n 2"]:
         """Return a(d) and b(d) at distances to the nearest labelled row, in km."""
         ends = torch.tensor((self.image, self.place), dtype=torch.float64)
-        return torch.einsum("ne,we->nw", nearness(km_nearest, self.fade_km), ends)
+        return nearness(km_nearest, self.fade_km).matmul(ends.T)
 
     def log_p(
         self,
@@ -159,7 +159,7 @@ class Pool:
         if not located.all():
             location = location.where(located[:, None], 0)
         a, b = self.weights(near.nearest_km).where(located[:, None], 0).T[..., None]
-        scores = b * self.place_log_p(location, near)
+        scores: Tensor = b * self.place_log_p(location, near)
         if image is not None:
             scores.addcmul_(a.where(located[:, None], self.image_alone), image)
         return scores.log_softmax(1)

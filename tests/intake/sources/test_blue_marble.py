@@ -571,8 +571,9 @@ def test_no_stream_is_used_twice(stripes, monkeypatch):
     """Were the trial's stream the training set's too, zones would be chosen by the very points they are to be judged on."""
     used = []
     monkeypatch.setattr(blue_marble, "torch_stream", lambda *purpose: used.append(purpose) or torch_stream(*purpose))
-    drawn(stripes, seed=7)
-    assert len(used) == len(set(used)) == 5
+    lonlat, _, _ = drawn(stripes, seed=7)
+    glimpses(stripes.image, lonlat, Glimpse(side_km=120.0, px=8, max_offset_km=100.0, exposure=0.1), seed=7)
+    assert len(used) == len(set(used)) == 6
     assert {seed for seed, *_ in used} == {7}
 
 
