@@ -63,7 +63,7 @@ def test_nothing_given_and_parts_that_lack():
     with pytest.raises(DataError, match="combine='location' needs positions"):
         model.predict_proba(["a.jpg"], combine="location")
     with pytest.raises(ParamsError, match="combine is 'sum'"):
-        model.predict_proba(lonlat=[[8.5, 47.4]], combine="sum")
+        model.combination("sum")
 
 
 def test_a_model_without_a_pool_falls_back_on_the_learned_one():
@@ -98,6 +98,12 @@ def test_positions_alone_are_judged_by_the_place_part_of_the_pool(place):
     weights, distance = model.trust(torch.tensor([place], dtype=torch.float64))
     image = POOL.image[0] * near + POOL.image[1] * (1 - near)
     np.testing.assert_allclose([*weights[0].tolist(), float(distance)], [image, power, km], rtol=1e-6, atol=1e-4)
+
+
+def test_a_pool_takes_no_position_at_all():
+    nowhere = torch.empty(0, 2, dtype=torch.float64)
+    assert pooled().predict_proba(lonlat=nowhere).shape == pooled().place_log_p(nowhere).shape == (0, 3)
+    assert pooled().predict_proba(lonlat=[[np.nan, np.nan]])[0] == pytest.approx([1 / 3] * 3)
 
 
 def test_trust_without_a_position_and_without_labelled_places():

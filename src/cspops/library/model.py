@@ -210,7 +210,9 @@ class Model:
             parts[name] = log_p
             yield name, log_p
         if self.pool is not None and parts:
-            near = (NOWHERE if lonlat is None else self._places).near(torch.empty(0, 2) if lonlat is None else lonlat)
+            if lonlat is None:
+                lonlat = torch.full((len(parts["image"]), 2), torch.nan, dtype=torch.float64)
+            near, located = self._places.near(lonlat), ~lonlat.isnan().any(1)
             yield "pool", self.pool.log_p(parts.get("image"), parts.get("location"), near, located)
 
     @property
