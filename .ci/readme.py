@@ -9,14 +9,21 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from cspops.report.headline import PRIORS, PRODUCT, counting_sentence, main_sentences
-from cspops.report.paper_page import comparison_rows, number_rows, remarks
+from cspops.report.headline import PRIORS, main_sentences
+from cspops.report.paper_page import MEASURE_WORDS, MEASURES, comparison_rows, interval_text, number_rows, remarks
 from cspops.report.tables import cell, markdown, ratio_title
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "docs/results.md")
 BLOCK = re.compile(r"(<!-- numbers: ([a-z ]+) -->).*?(<!-- end of numbers -->)", re.DOTALL)
-LOSSES = (("CSP-MC-BLD", "Sup. Only (grid)"), ("CSP-MC-BLD", "CSP-NCE-BLD"), ("CSP-NCE-BLD", "MSE"))
+MODELS = {
+    "image alone, P(y\\|I)": "image",
+    "location alone, P(y\\|x)": "location",
+    "product, P(y\\|I) P(y\\|x)": "combined",
+    "**pool**": "pool",
+}
+LOSSES = ("Sup. Only (grid)", "MSE", "CSP-NCE-BLD")
+"""What CSP-MC-BLD is compared with."""
 
 Read = Callable[[str], Any]
 """From the name of a JSON file below reports/ to its content."""
@@ -30,55 +37,45 @@ def filled(page: str, read: Read) -> str:
 def _run(read: Read) -> Iterator[str]:
     """The committed run: its models on the test set, and what its report says of them."""
     metrics, intervals = read("metrics.json"), read("intervals.json")
-    models = {
-        "image alone, P(y\\|I)": "image",
-        "location alone, P(y\\|x)": "location",
-        "**both, P(y\\|I) P(y\\|x)**": "combined",
-        "calibrated product": "calibrated",
-    }
-    yield _table("test set", metrics["test"], models)
-    yield " ".join((*main_sentences(metrics, {role: intervals[role] for role in metrics}), counting_sentence(metrics)))
+    yield _table("test set", metrics["test"], MODELS)
+    yield " ".join(main_sentences(metrics, {role: intervals[role] for role in metrics}))
 
 
 def _whole_run(read: Read) -> Iterator[str]:
-    """The committed run with the priors that only count, on both test sets."""
+    """The committed run with a prior that only counts, on both test sets."""
     metrics, prior = read("metrics.json"), "distance_knn"
-    models = {
-        "image alone": "image",
-        "location alone": "location",
-        "**both**, P(y\\|I) P(y\\|x)": "combined",
-        "calibrated product": "calibrated",
-        f"{PRIORS[prior]}, no learning": prior,
-        f"image x {PRIORS[prior]}": f"{PRODUCT}{prior}",
-    }
+    models = MODELS | {f"{PRIORS[prior]}, no learning": prior}
     yield _table("test set", metrics["test"], models)
     yield _table("spatial test set", metrics["spatial_test"], models)
     first = next(iter(metrics["test"]))
-    plain, calibrated = (metrics["test"][first][name] for name in ("combined", "calibrated"))
+    plain, pool = (metrics["test"][first][name] for name in ("combined", "pool"))
     yield (
-        f"{counting_sentence(metrics)} At {ratio_title(first)} of the labels the product as in the paper has a negative "
-        f"log-likelihood of {plain['nll']['mean']:.2f} and a calibration error of {plain['ece']['mean']:.0f} %, the calibrated "
-        f"product {calibrated['nll']['mean']:.2f} and {calibrated['ece']['mean']:.0f} %."
+        f"At {ratio_title(first)} of the labels the product as in the paper has a negative log-likelihood of "
+        f"{plain['nll']['mean']:.2f} and a calibration error of {plain['ece']['mean']:.0f} %, the pool "
+        f"{pool['nll']['mean']:.2f} and {pool['ece']['mean']:.0f} %."
     )
 
 
 def _losses(read: Read) -> Iterator[str]:
-    """Whether the paper's order of the losses holds, in Table 1."""
+    """What pre-training and its losses add by the pool, in Table 1."""
     table = read("tables/table_1.json")
     rows = [["points of top-1", *table["columns"]]]
-    for name, minus in LOSSES:
-        [cells] = [one["cells"] for one in table["comparisons"] if (one["row"], one["minus"]) == (name, minus)]
-        rows.append([f"{name} minus {minus}", *(_verdict(one) for one in cells)])
+    for minus in LOSSES:
+        wanted = ("CSP-MC-BLD", minus, "pool")
+        [cells] = [one["cells"] for one in table["comparisons"] if (one["row"], one["minus"], one["measure"]) == wanted]
+        rows.append([f"CSP-MC-BLD minus {minus}", *map(interval_text, cells)])
     yield markdown(rows, text_columns=1)
     yield from _marks(table)
 
 
 def _table_1(read: Read) -> Iterator[str]:
-    """Ours of Table 1 and its differences."""
+    """Ours of Table 1 and its differences, by the product and by the pool."""
     table = read("tables/table_1.json")
     header, *body = number_rows(table)
-    yield markdown([[name, *cells] for name, whose, *cells in (header, *body) if whose != "paper"], text_columns=1)
-    yield markdown([row for row in comparison_rows(table) if row[1] != "paper"], text_columns=2)
+    yield markdown([header, *(row for row in body if row[1] != "paper")], text_columns=2)
+    for measure in MEASURES:
+        yield f"Differences {MEASURE_WORDS[measure]}:"
+        yield markdown([row for row in comparison_rows(table, measure) if row[1] != "paper"], text_columns=2)
     yield from _marks(table)
 
 
@@ -86,12 +83,6 @@ def _table(title: str, scores: Any, models: dict[str, str]) -> str:
     rows: list[Sequence[str]] = [[title, *map(ratio_title, scores)]]
     rows += [[name, *(cell(of_ratio[model]["top1"]) for of_ratio in scores.values())] for name, model in models.items()]
     return markdown(rows, text_columns=1)
-
-
-def _verdict(cell: Any) -> str:
-    if cell["difference"] is None:
-        return "-"
-    return f"{cell['difference']:+.2f} ({cell['verdict'] or 'not compared'})"
 
 
 def _marks(table: Any) -> Iterator[str]:

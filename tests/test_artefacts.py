@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 
 import cspops
 from cspops.artefacts import json_text_as
+from cspops.commands.exported_folder import Contents
 from cspops.commands.exported_folder import run as export
 from cspops.data.catalogue import SCHEMA
 from cspops.errors import DataError
@@ -60,7 +61,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     every |= {f"{model}_{kind}": [-1.0] * 2 * ROWS for model in MODELS for kind in ("log_p", "confidence")}
     pq.write_table(pa.table(every, schema(MODELS)), artifacts / "evaluate" / "predictions.parquet")
     scores = {model: {name: {"mean": 1.0, "sd": 0.0} for name in ("top1", "nll", "ece")} for model in MODELS}
-    region = {"rows": 3, "image": 1.0, "location": 1.0, "combined": 1.0, "gain": 0.0}
+    region = {"rows": 3, "image": 1.0, "location": 1.0, "combined": 1.0, "pool": 1.0, "gain": 0.0}
     places = {
         "latitude": [{"from": -15, "to": 0} | region],
         "cell": [{"west": 0, "east": 30, "south": 0, "north": 30} | region],
@@ -71,7 +72,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "reports" / "regions.json").write_text(json.dumps({"test": {"label_100": places}}))
     (folder / "photos" / "fir").mkdir(parents=True)
     Image.fromarray(draws.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(folder / "photos" / "fir" / "a.png")
-    export(artifacts, folder / "EXPORT", onnx=False)
+    export(artifacts, folder / "EXPORT", Contents(onnx=False))
     return folder
 
 
@@ -83,8 +84,8 @@ def run(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
 
 
 PREDICT = "predict photos/fir/a.png --lon 8 --lat 47 --format jsonl"
-CALIBRATED = f"{PREDICT} --calibrated"
-EXPORTED = f"{CALIBRATED} --model EXPORT"
+TRUST = f"{PREDICT} --trust"
+EXPORTED = f"{TRUST} --model EXPORT"
 EMBED = "embed --lon 8 --lat 47 --out e.npy --model artifacts/pretrain/seed_0"
 MAP = "map fir --out map.tif --grid 30"
 ON = "evaluate --on photos --by region"
@@ -92,7 +93,7 @@ SHOW = "evaluate --show --by region"
 PER_CLASS = "evaluate --show --per-class"
 VERSUS = "versus HEAD"
 EXPORT = "export --out again --no-onnx"
-COMMANDS = (PREDICT, CALIBRATED, EXPORTED, EMBED, MAP, ON, SHOW, PER_CLASS, "evaluate --show --json", EXPORT)
+COMMANDS = (PREDICT, TRUST, EXPORTED, EMBED, MAP, ON, SHOW, PER_CLASS, "evaluate --show --json", EXPORT)
 
 
 @pytest.mark.filterwarnings("ignore:Use .@. matmul:PendingDeprecationWarning")
@@ -171,12 +172,27 @@ def column(name: str, values: Any) -> Damage:
 BRACKETS = text("[" * 100_000)
 HUGE = "1" + "0" * 400
 PIECE = "artifacts/finetune_loc/seed_0/label_100"
+POOL = "artifacts/evaluate/seed_0/label_100"
 HEAD = "artifacts/finetune_img/seed_0/label_100"
 FSTAR = "artifacts/pretrain_img"
 AGAIN, EVALUATE, SPLIT, DOWNLOAD = "copy the whole folder again", "dvc repro evaluate", "dvc repro split", "dvc repro download"
 NAN, INF = float("nan"), float("inf")
 OTHER_JSON = [text("[]"), text("3.5"), BRACKETS, a_folder]
 NO_COLUMN = pa.scalar(None, pa.int32())
+NO_POOL = [
+    *(*OTHER_JSON, text("{}"), text(HUGE), cut, empty, changed(image=3), changed(place=[1.0]), changed(image_alone=None)),
+    *(
+        changed(kernel_km=0.0),
+        changed(fade_km="x"),
+        changed(count_weight=-1.0),
+        changed(count_weight=NAN),
+        changed(place=[1, INF]),
+    ),
+]
+NO_PLACES = [
+    *(cut, empty, gone, a_folder, text("x" * 100), column("lon", None), column("lat", 91.0), column("lon", NAN)),
+    *(column("label", pa.scalar(3, pa.int32())), column("label", pa.scalar(-1, pa.int32())), column("label", NO_COLUMN)),
+]
 
 TABLE: list[tuple[str, tuple[str, ...], str, list[Damage]]] = [
     (f"{PIECE}/model.safetensors", (PREDICT, MAP, ON), "finetune-loc", [times(NAN), times(INF)]),
@@ -228,26 +244,10 @@ TABLE: list[tuple[str, tuple[str, ...], str, list[Damage]]] = [
         "dvc repro -f download",
         [*OTHER_JSON, gone, changed(bands=[0]), changed(bands=[1, 2]), changed(black=HUGE), changed(white=-1.0)],
     ),
-    (
-        "artifacts/evaluate/calibration.json",
-        (CALIBRATED,),
-        EVALUATE,
-        [
-            *OTHER_JSON,
-            changed(label_100__seed_0=3),
-            *(changed(label_100__seed_0__temperature=one) for one in (None, 0.0, NAN, 1e308, 10**400)),
-            *(changed(label_100__seed_0__location_weight=one) for one in (None, -1.0, "x", 1e308)),
-        ],
-    ),
-    (
-        "EXPORT/calibration.json",
-        (EXPORTED,),
-        AGAIN,
-        [
-            *(*OTHER_JSON, text("{}"), text(HUGE), text('{"temperature": 1e400, "location_weight": 1}')),
-            *(changed(temperature=10**400), changed(location_weight="x")),
-        ],
-    ),
+    (f"{POOL}/pool.json", (PREDICT, TRUST, MAP), EVALUATE, NO_POOL),
+    (f"{POOL}/places.parquet", (PREDICT, TRUST, MAP), EVALUATE, NO_PLACES),
+    ("EXPORT/pool.json", (EXPORTED,), AGAIN, NO_POOL),
+    ("EXPORT/places.parquet", (EXPORTED,), AGAIN, NO_PLACES),
     (
         "EXPORT/reading.json",
         (EXPORTED,),
@@ -349,7 +349,7 @@ VALUES = st.recursive(
 )
 NAMES = [
     *(f"{PIECE}/config.json", f"{FSTAR}/config.json", f"{HEAD}/config.json", "artifacts/download/classes.json"),
-    *("artifacts/download/images.json", "artifacts/evaluate/calibration.json"),
+    *("artifacts/download/images.json", f"{POOL}/pool.json"),
 ]
 
 

@@ -184,6 +184,11 @@ def test_of_another_machine_nothing_is_a_gain(
         assert found["not_comparable"] in conclusion(found)
 
 
+def test_a_model_that_one_run_lacks_is_left_out(repository: Path) -> None:
+    found = compared_runs("main", None, models=["combined", "pool"], max_drop=0.5)
+    assert [row["model"] for row in found["rows"]] == ["combined"] * 2
+
+
 def test_what_cannot_be_compared(repository: Path) -> None:
     for base, says in (("nowhere", "no revision 'nowhere'"), ("", "no revision ''"), ("--help", "no revision '--help'")):
         with pytest.raises(DataError, match=says):

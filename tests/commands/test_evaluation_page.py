@@ -40,7 +40,7 @@ def test_everything_odd_is_a_sentence():
         "labels that the model does not know: 'elm' (3)",
         "labels matched regardless of case, blanks and Unicode form: 'Oak ' as 'oak' (2)",
         "scored without a position, by the image alone: no position is given (7)",
-        "no calibrated product: the run was not evaluated (dvc repro evaluate)",
+        "no pool of image, location and labelled neighbours: the run was not evaluated (dvc repro evaluate)",
     ]
     plain = DOCUMENT | {
         "images_of_the_run": {},

@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from judged_set import SEEDS, VIEW, write_site
-from location_runs import write_run
+from location_runs import POOL, write_run
 from PIL import Image
 from ruamel.yaml import YAML
 from small_project import run as in_folder
@@ -31,6 +32,11 @@ def command(*arguments, at):
     at.setattr(sys, "argv", ["cspops", *map(str, arguments)])
     at.setenv("COLUMNS", "120")
     return main()
+
+
+def export(project, out, *, seed=None, label_ratio=None, force=False, **contents):
+    wanted = exported_folder.Contents(**contents)
+    return exported_folder.run(project, out, wanted, seed=seed, label_ratio=label_ratio, force=force)
 
 
 @pytest.fixture
@@ -82,7 +88,7 @@ def contents(folder):
 
 def test_the_whole_folder_works_without_the_project(project, tmp_path, said):
     """The card's lines, run as a reader would in the folder, answer what the project's model answers."""
-    about = exported_folder.run(project, tmp_path / "out", seed=1, label_ratio=0.05)
+    about = export(project, tmp_path / "out", seed=1, label_ratio=0.05)
     assert said == [f"export: onnx/{name}.onnx" for name in ("location_encoder", "location_classifier", "combined")]
     model = cspops.load(project, seed=1, label_ratio=0.05)
     shutil.rmtree(project)
@@ -101,12 +107,12 @@ def test_the_whole_folder_works_without_the_project(project, tmp_path, said):
 
 
 def test_every_file_is_listed_with_its_hash(project, tmp_path):
-    about = exported_folder.run(project, tmp_path / "out", onnx=False)
+    about = export(project, tmp_path / "out", onnx=False)
     written = contents(tmp_path / "out")
     card = written.pop("README.md").decode()
     assert json.loads(written.pop("export.json")) == json.loads(json.dumps(about))
     assert set(about["files"]) == set(written) == {
-        "calibration.json", "classes.json", "reading.json",
+        "classes.json", "places.parquet", "pool.json", "reading.json",
         *(f"{part}/{file}" for part in ("image_head", "image_network", "location_classifier", "location_encoder")
           for file in ("config.json", "model.safetensors")),
     }  # fmt: skip
@@ -114,12 +120,12 @@ def test_every_file_is_listed_with_its_hash(project, tmp_path):
         digest = hashlib.sha256(content).hexdigest()
         assert about["files"][name] == {"bytes": len(content), "sha256": digest}
         assert f"| `{name}` | {len(content):,} | `{digest}` |" in card
-    assert exported_folder.run(project, tmp_path / "again", onnx=False) == about
+    assert export(project, tmp_path / "again", onnx=False) == about
     assert contents(tmp_path / "again") == contents(tmp_path / "out")
 
 
 def test_metrics_are_those_of_the_model(evaluated, tmp_path):
-    about = exported_folder.run(evaluated, tmp_path / "out", label_ratio=0.5, onnx=False)
+    about = export(evaluated, tmp_path / "out", label_ratio=0.5, onnx=False)
     summary = json.loads((evaluated / "reports" / "metrics.json").read_text())
     found = about["metrics"]
     assert found["seeds"] == list(SEEDS)
@@ -128,9 +134,7 @@ def test_metrics_are_those_of_the_model(evaluated, tmp_path):
         assert list(models) == ["location"]  # there is no image network in the folder
         for metric in ("top1", "nll", "ece"):
             assert models["location"][metric] == summary[role]["label_50"]["location"][metric]
-        both = [
-            exported_folder.run(evaluated, tmp_path / f"{role}{seed}", seed=seed, label_ratio=0.5, onnx=False) for seed in SEEDS
-        ]
+        both = [export(evaluated, tmp_path / f"{role}{seed}", seed=seed, label_ratio=0.5, onnx=False) for seed in SEEDS]
         of_seeds = [one["metrics"]["scores"][role]["location"]["this_seed"] for one in both]
         assert np.mean(of_seeds) == pytest.approx(models["location"]["top1"]["mean"], abs=1e-3)
     card = (tmp_path / "out" / "README.md").read_text()
@@ -147,22 +151,22 @@ def test_metrics_of_other_models_are_left_out(evaluated, tmp_path):
     kept = shutil.copytree(evaluated / folder, tmp_path / "kept")
     shutil.rmtree(evaluated / folder)
     shutil.copytree(other, evaluated / folder)
-    about = exported_folder.run(evaluated, tmp_path / "a", onnx=False)
+    about = export(evaluated, tmp_path / "a", onnx=False)
     assert about["metrics"] == {}
     assert "Metrics: those in reports are of another run (dvc repro evaluate)." in about["lacking"]
     assert "## Metrics" not in (tmp_path / "a" / "README.md").read_text()
     shutil.rmtree(evaluated / folder)
     shutil.copytree(kept, evaluated / folder)
-    assert exported_folder.run(evaluated, tmp_path / "b", onnx=False)["metrics"]
+    assert export(evaluated, tmp_path / "b", onnx=False)["metrics"]
     file = evaluated / "reports" / "metrics.json"
     summary = json.loads(file.read_text())
     summary["test"]["label_100"]["combined"]["top1"]["mean"] += 1
     file.write_text(json.dumps(summary))
-    assert exported_folder.run(evaluated, tmp_path / "c", onnx=False)["metrics"] == {}
+    assert export(evaluated, tmp_path / "c", onnx=False)["metrics"] == {}
 
 
 def test_the_card_says_whose_data_and_what_is_not_there(evaluated, tmp_path):
-    about = exported_folder.run(evaluated, tmp_path / "out", onnx=False)
+    about = export(evaluated, tmp_path / "out", onnx=False)
     card = (tmp_path / "out" / "README.md").read_text()
     matter = front_matter(card)
     assert (matter["license"], matter["library_name"], matter["pipeline_tag"]) == ("unknown", "cspops", "feature-extraction")
@@ -192,7 +196,7 @@ def test_the_card_says_whose_data_and_what_is_not_there(evaluated, tmp_path):
 def test_the_licence_of_published_data(evaluated, tmp_path, source, licence, says):
     file = evaluated / "artifacts" / "download" / "stage.json"
     file.write_text(json.dumps({"params": {"dataset.source": source}, "files": {}}))
-    exported_folder.run(evaluated, tmp_path / "out", onnx=False)
+    export(evaluated, tmp_path / "out", onnx=False)
     card = (tmp_path / "out" / "README.md").read_text()
     assert licence.items() <= front_matter(card).items()
     assert says in card
@@ -216,7 +220,7 @@ def test_weights_of_others_have_a_licence_of_their_own(project, tmp_path):
     (project / "artifacts" / "download" / "stage.json").write_text(
         json.dumps({"params": {"dataset.source": "blue_marble"}, "files": {}})
     )
-    exported_folder.run(project, tmp_path / "out", onnx=False)
+    export(project, tmp_path / "out", onnx=False)
     card = (tmp_path / "out" / "README.md").read_text()
     assert front_matter(card)["license"] == "unknown"
     assert "started from published weights (`timm:test_resnet`)" in card
@@ -226,7 +230,7 @@ def test_weights_of_others_have_a_licence_of_their_own(project, tmp_path):
     ("only", "parts"), [("encoder", {"location_encoder"}), ("location", {"location_encoder", "location_classifier"})]
 )
 def test_a_part_alone(project, tmp_path, only, parts):
-    about = exported_folder.run(project, tmp_path / "out", only=only, onnx=False)
+    about = export(project, tmp_path / "out", only=only, onnx=False)
     assert {name.split("/")[0] for name in about["files"] if "/" in name} == parts
     assert about["lacking"][0] == f"All other parts: `--only {only}` left them out."
     places = [[8.54, 47.37]]
@@ -234,10 +238,10 @@ def test_a_part_alone(project, tmp_path, only, parts):
 
 
 def test_models_of_one_stage(project, tmp_path):
-    pretrained = exported_folder.run(project / "artifacts/pretrain/seed_1", tmp_path / "a", onnx=False)
+    pretrained = export(project / "artifacts/pretrain/seed_1", tmp_path / "a", onnx=False)
     assert (pretrained["stage"], pretrained["seed"], pretrained["classes"]) == ("pretrain", 1, None)
     assert "saw no label" in (tmp_path / "a" / "README.md").read_text()
-    classifier = exported_folder.run(project / "artifacts/finetune_loc/seed_0/label_5", tmp_path / "b", onnx=False)
+    classifier = export(project / "artifacts/finetune_loc/seed_0/label_5", tmp_path / "b", onnx=False)
     assert (classifier["stage"], classifier["label_ratio"], classifier["classes"]) == ("finetune_loc", 0.05, 3)
     assert cspops.load(tmp_path / "b").classes == ("beech", "fir", "oak")
     assert any("this is a model of locations only" in one for one in classifier["lacking"])
@@ -246,10 +250,10 @@ def test_models_of_one_stage(project, tmp_path):
 def test_released_predictions_and_no_evaluation(project, tmp_path):
     folder = project / "artifacts" / "finetune_img" / "seed_0" / "label_100"
     (folder / "config.json").unlink()
-    (project / "artifacts" / "evaluate" / "calibration.json").unlink()
-    about = exported_folder.run(project, tmp_path / "out", onnx=False)
+    shutil.rmtree(project / "artifacts" / "evaluate")
+    about = export(project, tmp_path / "out", onnx=False)
     assert "Image classifier: P(y|I) are predictions that came with the data." in about["lacking"]
-    assert any(one.startswith("Calibration: stage evaluate was not run") for one in about["lacking"])
+    assert any(one.startswith("Pool of image, location and labelled neighbours: stage") for one in about["lacking"])
     assert cspops.load(tmp_path / "out").encode_image([Image.new("RGB", (32, 32))]).shape[0] == 1
     shutil.rmtree(project / "artifacts" / "pretrain_img")
     (folder / "released.npz").touch()
@@ -263,25 +267,65 @@ def test_nothing_is_overwritten_but_an_export(project, tmp_path):
     (home / "letter").write_text("dear")
     for force in (True, False):
         with pytest.raises(DataError, match="not made by cspops export"):
-            exported_folder.run(project, home, onnx=False, force=force)
+            export(project, home, onnx=False, force=force)
     assert contents(home) == {"letter": b"dear"}
     out = tmp_path / "out"
-    exported_folder.run(project, out, onnx=False)
+    export(project, out, onnx=False)
     with pytest.raises(DataError, match="is there already"):
-        exported_folder.run(project, out, onnx=False)
-    exported_folder.run(project, out, only="encoder", onnx=False, force=True)
+        export(project, out, onnx=False)
+    export(project, out, only="encoder", onnx=False, force=True)
     assert not (out / "image_network").exists()
     (out / ".git").mkdir()
     (out / ".git" / "HEAD").write_text("ref")
     with pytest.raises(DataError, match=r"holds \.git/HEAD, which cspops export did not write"):
-        exported_folder.run(project, out, onnx=False, force=True)
+        export(project, out, onnx=False, force=True)
     with pytest.raises(DataError, match="an exported folder already"):
-        exported_folder.run(out, tmp_path / "copy", onnx=False)
+        export(out, tmp_path / "copy", onnx=False)
+
+
+IMAGES = [Image.fromarray(np.random.default_rng(n).integers(0, 256, (40, 48, 3), dtype=np.uint8)) for n in range(3)]
+LONLAT = [[8.1, 47.1], [100.0, -10.0], [np.nan, np.nan]]
+
+
+def test_an_export_keeps_the_pool_and_its_places_and_says_what_they_tell(project, tmp_path):
+    about = export(project, tmp_path / "out", onnx=False)
+    assert about["pool"]["places"] == 3
+    assert not any("abelled places" in one for one in about["lacking"])
+    expected = cspops.load(project).predict_proba(IMAGES, LONLAT)
+    assert np.array_equal(cspops.load(tmp_path / "out").predict_proba(IMAGES, LONLAT), expected)
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "`places.parquet` holds the positions and classes of 3 labelled training rows" in card
+
+
+@pytest.mark.parametrize(
+    ("contents", "most", "why"),
+    [({"places": False}, 10, "`--without-places` left them out"), ({}, 2, "there are 3, more than 2")],
+)
+def test_labelled_places_can_be_left_out_and_are_where_they_are_many(project, tmp_path, monkeypatch, contents, most, why):
+    monkeypatch.setattr(exported_folder, "MOST_PLACES", most)
+    about = export(project, tmp_path / "out", onnx=False, **contents)
+    assert f"Labelled places: {why}. The pool counts no neighbours and weighs image and place as far" in str(about["lacking"])
+    assert about["pool"]["places"] == 0
+    again = cspops.load(tmp_path / "out")
+    image, location = (again.predict_proba(IMAGES, LONLAT, combine=one) for one in ("image", "location"))
+    far = image[:2] ** POOL.image[1] * location[:2] ** POOL.place[1]
+    np.testing.assert_allclose(again.predict_proba(IMAGES, LONLAT)[:2], far / far.sum(1, keepdims=True), rtol=1e-9)
+    assert "The labelled places are not in this folder" in (tmp_path / "out" / "README.md").read_text()
+    assert pq.read_metadata(tmp_path / "out" / "places.parquet").num_rows == 0
+
+
+def test_the_onnx_file_has_no_pool_of_many_places(project, tmp_path, monkeypatch):
+    monkeypatch.setattr(exported_folder, "MOST_PLACES_IN_ONNX", 2)
+    about = export(project, tmp_path / "out")
+    assert list(about["onnx"]["combined.onnx"]) == ["probabilities", "image_probabilities", "location_probabilities"]
+    assert "The pool in the ONNX files: there are more than 2 labelled places." in about["lacking"]
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert 'session.run(["probabilities"]' in card and "pool_probabilities" not in card
 
 
 def test_a_failure_leaves_nothing(project, tmp_path, monkeypatch):
     out = tmp_path / "new" / "out"
-    exported_folder.run(project, tmp_path / "old", only="encoder", onnx=False)
+    export(project, tmp_path / "old", only="encoder", onnx=False)
     before = contents(tmp_path / "old")
 
     def refused(*_, **__):
@@ -290,7 +334,7 @@ def test_a_failure_leaves_nothing(project, tmp_path, monkeypatch):
     monkeypatch.setattr(exported_folder, "_write_onnx", refused)
     for target, force in ((out, False), (tmp_path / "old", True)):
         with pytest.raises(CspopsError, match="cannot be written as ONNX"):
-            exported_folder.run(project, target, force=force)
+            export(project, target, force=force)
     assert list(out.parent.iterdir()) == []
     assert contents(tmp_path / "old") == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "old", "project"]
@@ -303,10 +347,13 @@ def test_the_command(project, tmp_path, monkeypatch, capsys):
     assert said.out.splitlines()[0] == "out"
     assert "image_network/model.safetensors" in said.out
     assert "not in it: ONNX files: --no-onnx left them out." in said.err
+    assert "places.parquet, 3 labelled places, tells where training photos were taken; --without-places leaves it" in said.err
     assert command("export", "--out", "out", "--no-onnx", at=monkeypatch) == 3
     assert capsys.readouterr().err == "error: out is there already\nhint: --force replaces it, --out FOLDER names another\n"
     assert command("export", "--out", "out", "--no-onnx", "--force", "--json", at=monkeypatch) == 0
     assert json.loads(capsys.readouterr().out) == json.loads((project / "out" / "export.json").read_text())
+    assert command("export", "--out", "out", "--no-onnx", "--force", "--without-places", at=monkeypatch) == 0
+    assert "not in it: Labelled places: --without-places left them out" in capsys.readouterr().err
     assert command("export", "--out", "more", "--no-onnx", "--seed", "7", at=monkeypatch) == 3
     assert "has no seed 7: it has 0, 1" in capsys.readouterr().err
     monkeypatch.setattr("cspops.library.onnx.writing.find_spec", lambda name: None)

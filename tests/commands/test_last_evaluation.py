@@ -56,7 +56,7 @@ def test_the_classes_together_are_the_metrics(evaluated):
         for role, models in document["metrics"].items():
             classes = document["per_class"][role]
             rows = sum(one["rows"] for one in classes)
-            for model in ("image", "location", "combined", "calibrated"):
+            for model in ("image", "location", "combined", "pool"):
                 top1 = sum(one["rows"] * one["top1"][model] for one in classes) / rows
                 assert top1 == pytest.approx(models[ratio_key(ratio)][model]["top1"]["mean"], abs=1e-3)
                 for one in classes:

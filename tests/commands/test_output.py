@@ -71,7 +71,7 @@ def test_examples_name_options_that_exist():
 def write_metrics(folder: Path) -> None:
     (folder / "reports").mkdir()
     one = {name: {"mean": 50.0, "sd": 1.0} for name in METRICS}
-    models = dict.fromkeys(("image", "location", "combined", "calibrated"), one)
+    models = dict.fromkeys(("image", "location", "combined", "pool"), one)
     (folder / "reports" / "metrics.json").write_text(json.dumps({"test": {"label_5": models, "label_100": models}}))
 
 

@@ -1,14 +1,22 @@
 """Predictions of images that a user names: what each row says, in pieces of bounded size, and bad images among good ones."""
 
+import csv
+import io
+import shutil
+
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
-from location_runs import CLASSES, write_run
+import torch
+from in_process import command_line
+from location_runs import CLASSES, POOL, write_run
 from PIL import Image
 
 import cspops
 from cspops.errors import DataError
 from cspops.library import prediction
 from cspops.library.inputs import Input
+from cspops.library.model import COMBINE
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +46,14 @@ def test_each_row_says_what_its_image_and_its_position_say(model, rows):
     lonlat = [[8.5, 47.4]]
     for name, p in (
         ("combined", model.predict_proba([rows[0].image], lonlat)),
-        ("image", model.predict_proba([rows[0].image])),
-        ("location", model.predict_proba(lonlat=lonlat)),
+        ("image", model.predict_proba([rows[0].image], combine="image")),
+        ("location", model.predict_proba(lonlat=lonlat, combine="location")),
     ):
         assert {one["class"]: one["p"] for one in a[name]} == pytest.approx(dict(zip(CLASSES, p[0], strict=True)))
         assert [one["p"] for one in a[name]] == sorted((one["p"] for one in a[name]), reverse=True)
-    assert b["combined"] == b["image"]
+    b_alone = model.predict_proba([rows[1].image])[0]
+    assert {one["class"]: one["p"] for one in b["combined"]} == pytest.approx(dict(zip(CLASSES, b_alone, strict=True)))
+    assert {one["combine"] for one in (a, b, c, d)} == {"pool"}
     assert b["location"] is None
     assert (b["lon"], b["position_problem"], b["error"]) == (None, "no position is given", None)
     assert (c["combined"], c["image"]) == (None, None)
@@ -76,12 +86,64 @@ def test_no_more_images_are_read_than_a_piece_holds(model, rows, monkeypatch):
     assert taken == ["a", "b"]
 
 
-def test_the_calibrated_product_is_another(model, rows):
-    plain, calibrated = (
-        next(prediction.predict(model, iter(rows), top=3, calibrated=flag)).as_dict()["combined"] for flag in (False, True)
+@pytest.mark.parametrize("combine", [None, *COMBINE])
+def test_combined_is_what_is_asked_for(model, rows, combine):
+    a, b, c, d = (one.as_dict() for one in prediction.predict(model, iter(rows), top=3, combine=combine))
+    p = model.predict_proba([rows[0].image], [[8.5, 47.4]], combine=combine)
+    assert {one["class"]: one["p"] for one in a["combined"]} == pytest.approx(dict(zip(CLASSES, p[0], strict=True)))
+    assert a["combine"] == (combine or "pool")
+    assert [one["combined"] is None for one in (b, c, d)] == (
+        [True, False, True] if combine == "location" else [False, True, True]
     )
-    assert {one["class"] for one in plain} == {one["class"] for one in calibrated}
-    assert [one["p"] for one in plain] != [one["p"] for one in calibrated]
+
+
+def test_the_pool_says_what_it_trusted(model, rows):
+    a, b, c, d = (one.as_dict() for one in prediction.predict(model, iter(rows), top=1, trust=True))
+    weights, km = model.trust(torch.tensor([[8.5, 47.4]], dtype=torch.float64))
+    assert [a["image_weight"], a["place_weight"]] == weights[0].tolist()
+    assert a["nearest_km"] == pytest.approx(float(km), abs=1e-3)
+    assert [b[name] for name in prediction.TRUST] == [POOL.image_alone, 0.0, None]
+    assert (c["image_weight"], c["place_weight"]) == (None, None) and c["nearest_km"] == pytest.approx(55.6, abs=0.2)
+    assert {d[name] for name in prediction.TRUST} == {None}
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "says"),
+    [
+        ([], 0, "combined: the product P(y|I) P(y|x)"),
+        (["--combine", "image"], 0, "combined: the image alone"),
+        (["--combine", "pool"], 3, "it was not evaluated"),
+        (["--trust"], 3, "it was not evaluated"),
+        (["--trust", "--combine", "image"], 2, "--trust is of the pool, and --combine is image"),
+    ],
+)
+def test_a_run_that_was_not_evaluated_has_no_pool_and_says_so(tmp_path, monkeypatch, capsys, words, status, says):
+    write_run(tmp_path / "artifacts")
+    shutil.rmtree(tmp_path / "artifacts" / "evaluate")
+    Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(tmp_path / "a.png")
+    monkeypatch.chdir(tmp_path)
+    found, out, err = command_line(monkeypatch, capsys)("predict", "a.png", "--format", "csv", *words)
+    assert (found, err.count(says)) == (status, 1)
+    if status == 3:
+        assert "dvc repro evaluate" in err
+    if not words:
+        assert "there is no pool: dvc repro evaluate" in err and ",product," in out
+
+
+def test_trust_has_columns_of_its_own(tmp_path, monkeypatch, capsys):
+    write_run(tmp_path / "artifacts")
+    Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(tmp_path / "a.png")
+    monkeypatch.chdir(tmp_path)
+    cspops = command_line(monkeypatch, capsys)
+    asked = ("predict", "a.png", "--lon", "8", "--lat", "47", "--trust")
+    _, out, err = cspops(*asked, "--format", "csv")
+    (row,) = csv.DictReader(io.StringIO(out))
+    assert [float(row[name]) for name in prediction.TRUST] == [POOL.image[0], POOL.place[0], 0.0]
+    assert "combined: the pool of image, learned location and labelled neighbours" in err
+    assert cspops(*asked, "--out", "p.parquet")[0] == 0
+    (found,) = pq.read_table("p.parquet").to_pylist()
+    assert [found[name] for name in prediction.TRUST] == pytest.approx([POOL.image[0], POOL.place[0], 0.0])
+    assert "place weight" in cspops(*asked)[1]
 
 
 def test_a_model_that_cannot_is_refused(tmp_path, rows):

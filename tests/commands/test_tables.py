@@ -47,6 +47,7 @@ def write(file: str, text: str) -> None:
 
 def metrics_text(params: Params, combined: float, image: float) -> str:
     models = {"image": {"top1": {"mean": image, "sd": 0.25}}, "combined": {"top1": {"mean": combined, "sd": 0.5}}}
+    models["pool"] = models["combined"]
     return json.dumps({"test": {ratio_key(ratio): models for ratio in params.split.label_ratios}})
 
 
@@ -129,20 +130,20 @@ def means(document: dict[str, Any], name: str) -> list[float | None]:
     return [cell["ours"] and cell["ours"]["mean"] for cell in row(document, name)]
 
 
-NONE = [None] * 4
+NONE = [None] * 6
 
 
 def test_a_run_fills_the_row_of_its_params_whatever_it_is_called(project: Path) -> None:
     commit = experiment("nce", SUP_GRID, 51.0)
     experiment("t1-sup-grid", {"loss": "mse"}, 52.0)
     document = collect()
-    assert means(document, "CSP-MC-BLD") == [53.0] * 4
-    assert means(document, "Sup. Only (grid)") == [51.0] * 4
-    assert means(document, "MSE") == [52.0] * 4
-    assert means(document, "Img. Only") == [30.0] * 4
+    assert means(document, "CSP-MC-BLD") == [53.0] * 6
+    assert means(document, "Sup. Only (grid)") == [51.0] * 6
+    assert means(document, "MSE") == [52.0] * 6
+    assert means(document, "Img. Only") == [30.0] * 6
     assert means(document, "CSP-NCE-BLD") == means(document, "Sup. Only (wrap)") == NONE
-    cell = row(document, "Sup. Only (grid)")[0]
-    assert cell["paper"] == {"mean": 8.16, "sd": 0.01}
+    ours_alone, _, cell = row(document, "Sup. Only (grid)")[:3]
+    assert (ours_alone["paper"], cell["paper"]) == (None, {"mean": 8.16, "sd": 0.01})
     assert {name: cell["ours"][name] for name in ("mean", "sd", "revision", "commit")} == {
         "mean": 51.0,
         "sd": 0.5,
@@ -162,7 +163,7 @@ def test_a_branch_counts_and_what_dvc_keeps_for_itself_does_not(project: Path) -
     assert means(collect(), "Sup. Only (grid)") == NONE
     write_run(SUP_GRID, 51.0)
     save("refs/heads/without")
-    assert means(collect(), "Sup. Only (grid)") == [51.0] * 4
+    assert means(collect(), "Sup. Only (grid)") == [51.0] * 6
 
 
 @pytest.mark.parametrize(
@@ -178,7 +179,7 @@ def test_a_branch_counts_and_what_dvc_keeps_for_itself_does_not(project: Path) -
 )
 def test_only_params_that_some_stage_reads_decide(project: Path, values: dict[str, Any], matches: bool) -> None:
     experiment("one", SUP_GRID | values, 51.0)
-    assert means(collect(), "Sup. Only (grid)") == ([51.0] * 4 if matches else NONE)
+    assert means(collect(), "Sup. Only (grid)") == ([51.0] * 6 if matches else NONE)
 
 
 def test_the_image_alone_comes_from_any_run_of_the_same_image_line(project: Path) -> None:
@@ -186,7 +187,7 @@ def test_the_image_alone_comes_from_any_run_of_the_same_image_line(project: Path
     git("commit", "-q", "-a", "-m", "broken")
     assert means(collect(), "Img. Only") == NONE
     experiment("a", SUP_WRAP | {"pretrain.epochs": 3, "finetune_losses.presence_absence.beta": 0.5}, 50.0, 31.0)
-    assert means(collect(), "Img. Only") == [31.0] * 4
+    assert means(collect(), "Img. Only") == [31.0] * 6
     git("update-ref", "-d", git("for-each-ref", "--format=%(refname)", "refs/exps"))
     Path("reports/tables/table_1.json").unlink()
     experiment("b", SUP_WRAP | {"finetune_img.modes.linear_probe.max_iterations": 3}, 50.0, 31.0)
@@ -199,12 +200,12 @@ def test_other_code_only_when_asked_for_and_marked(project: Path) -> None:
     assert means(document, "Sup. Only (grid)") == NONE
     assert row(document, "Sup. Only (grid)")[0]["missing"] == "run only by other code (old); --any-code shows it"
     document = collect(any_code=True)
-    assert means(document, "Sup. Only (grid)") == [51.0] * 4
+    assert means(document, "Sup. Only (grid)") == [51.0] * 6
     marked = {one["name"] for one in document["rows"] for cell in one["cells"] if cell["other_code"]}
     assert marked == {"Sup. Only (grid)"}
     assert "51.00 (0.50)†" in Path("reports/tables/table_1.md").read_text()
     experiment("new", SUP_GRID, 51.5)  # the same code as the workspace's wins
-    assert means(collect(any_code=True), "Sup. Only (grid)") == [51.5] * 4
+    assert means(collect(any_code=True), "Sup. Only (grid)") == [51.5] * 6
 
 
 def test_other_raw_data_never(project: Path) -> None:
@@ -217,7 +218,7 @@ def test_metrics_of_another_run_do_not_count(project: Path) -> None:
     write("reports/metrics.json", Path("reports/metrics.json").read_text().replace("52.0", "92.0"))
     save("refs/heads/edited")
     reason = "edited has these params, but its metrics.json belongs to another run"
-    assert row(collect(any_code=True), "MSE")[3] == {
+    assert row(collect(any_code=True), "MSE")[-1] == {
         "paper": {"mean": 73.27, "sd": 0.02},
         "ours": None,
         "other_code": False,
@@ -231,7 +232,7 @@ def test_what_ran_counts_and_not_what_params_yaml_says_since(project: Path) -> N
     experiment("not-run", SUP_GRID, 51.0, ran={"loss": "mse"})
     document = collect(any_code=True)
     assert means(document, "Sup. Only (grid)") == NONE
-    assert means(document, "MSE") == [51.0] * 4
+    assert means(document, "MSE") == [51.0] * 6
 
 
 def test_revisions_of_another_form_are_passed_over(project: Path) -> None:
@@ -242,7 +243,7 @@ def test_revisions_of_another_form_are_passed_over(project: Path) -> None:
     write_run(SUP_GRID, 51.0)
     Path("reports/run.json").unlink()
     save("refs/heads/without")
-    assert means(collect(), "CSP-MC-BLD") == [53.0] * 4
+    assert means(collect(), "CSP-MC-BLD") == [53.0] * 6
     assert means(collect(), "Sup. Only (grid)") == NONE
 
 
@@ -250,9 +251,9 @@ def test_a_label_ratio_that_the_workspace_lacks_is_an_empty_cell_with_the_reason
     write_run({"split.label_ratios": [0.05, 1.0]}, 53.0)
     git("commit", "-q", "-a", "-m", "two ratios")
     document = collect()
-    assert means(document, "CSP-MC-BLD") == [53.0, None, None, 53.0]
-    assert row(document, "CSP-MC-BLD")[1]["missing"] == "split.label_ratios in params.yaml has no 0.1"
-    assert "Missing: CSP-MC-BLD (10 %)" in Path("reports/tables/table_1.md").read_text()
+    assert means(document, "CSP-MC-BLD") == [None, None, 53.0, None, None, 53.0]
+    assert row(document, "CSP-MC-BLD")[3]["missing"] == "split.label_ratios in params.yaml has no 0.1"
+    assert "Missing: CSP-MC-BLD (0.5 %)" in Path("reports/tables/table_1.md").read_text()
 
 
 def without_tile2vec(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -284,9 +285,11 @@ def hits(seeds: int, n: int, combined: float, image: float) -> compared_rows.Hit
         return (torch.arange(n) < n * percent / 100).expand(seeds, n).clone()
 
     one = compared_rows.Hits(
-        tuple(range(seeds)), tuple(map(str, range(n))), {"combined": right(combined), "image": right(image)}
+        tuple(range(seeds)),
+        tuple(map(str, range(n))),
+        {"combined": right(combined), "pool": right(combined), "image": right(image)},
     )
-    return {("test", ratio): one for ratio in (0.05, 0.1, 0.2, 1.0)}
+    return {("test", ratio): one for ratio in DEFAULT.split.label_ratios}
 
 
 @pytest.fixture
@@ -303,8 +306,9 @@ def predictions(monkeypatch: pytest.MonkeyPatch) -> dict[str, compared_rows.Hits
     return cache
 
 
-def comparison(document: dict[str, Any], name: str, minus: str) -> list[dict[str, Any]]:
-    found = (one["cells"] for one in document["comparisons"] if (one["row"], one["minus"]) == (name, minus))
+def comparison(document: dict[str, Any], name: str, minus: str, measure: str = "combined") -> list[dict[str, Any]]:
+    wanted = (name, minus, measure)
+    found = (one["cells"] for one in document["comparisons"] if (one["row"], one["minus"], one["measure"]) == wanted)
     cells: list[dict[str, Any]] = next(found)
     return cells
 
@@ -321,17 +325,19 @@ def test_intervals_and_verdicts_from_the_predictions(
     predictions[experiment("mse", {"loss": "mse"}, 100.0, 0.0)] = hits(2, 20, 100, 0)
     document = collect()
     for minus in ("Sup. Only (grid)", "CSP-NCE-BLD", "Img. Only"):
-        for cell in comparison(document, "CSP-MC-BLD", minus):
-            assert (cell["difference"], cell["low"], cell["high"], cell["verdict"]) == (100.0, 100.0, 100.0, "holds")
-    worse = comparison(document, "CSP-NCE-BLD", "MSE")[1]
+        for measure in ("combined", "pool"):
+            cells = comparison(document, "CSP-MC-BLD", minus, measure)
+            assert all((cell["difference"], cell["low"], cell["high"]) == (100.0, 100.0, 100.0) for cell in cells)
+            assert [cell["verdict"] for cell in cells] == ["not in the paper"] * 2 + ["holds"] * 4
+    worse = comparison(document, "CSP-NCE-BLD", "MSE")[3]
     assert (worse["difference"], worse["high"], worse["verdict"], worse["paper"]) == (-100.0, -100.0, "does not hold", 0.95)
-    assert comparison(document, "MSE", "Sup. Only (grid)")[0]["verdict"] == "no order in the paper"
+    assert comparison(document, "MSE", "Sup. Only (grid)")[2]["verdict"] == "no order in the paper"
     missing = comparison(document, "Sup. Only (grid)", "Sup. Only (wrap)")[0]
     assert (missing["difference"], missing["verdict"], missing["why"]) == (None, None, "a number is missing")
     predictions[experiment("nce-again", {"loss": "nce"}, 100.0, 0.0, other_code=OTHER)] = hits(2, 20, 100, 0)
     git("update-ref", "-d", f"refs/exps/{git('rev-parse', 'HEAD')[:2]}/{git('rev-parse', 'HEAD')[2:]}/nce")
     Path("reports/tables/table_1.json").unlink(missing_ok=True)
-    even = comparison(collect(any_code=True), "CSP-MC-BLD", "CSP-NCE-BLD")[2]
+    even = comparison(collect(any_code=True), "CSP-MC-BLD", "CSP-NCE-BLD")[4]
     assert (even["low"], even["high"], even["verdict"]) == (0.0, 0.0, "within noise")
 
 
@@ -345,9 +351,10 @@ def test_intervals_and_verdicts_from_the_predictions(
         (1, -0.1, 2.0, "within noise"),
         (-1, 0.0, 2.0, "within noise"),
         (0, 0.1, 2.0, "no order in the paper"),
+        (None, 0.1, 2.0, "not in the paper"),
     ],
 )
-def test_verdict(expected: int, low: float, high: float, says: str) -> None:
+def test_verdict(expected: int | None, low: float, high: float, says: str) -> None:
     assert verdict(expected, low, high) == says
 
 
@@ -371,7 +378,7 @@ def test_an_interval_that_cannot_be_had_says_why(
     predictions[other] = hits(2, 100, 39, 30)
     assert why() == "the predictions in DVC's cache are not those of metrics.json"
     predictions[other] = hits(2, 100, 40, 30)
-    assert comparison(collect(), "CSP-MC-BLD", "Sup. Only (grid)")[0]["verdict"] == "holds"
+    assert comparison(collect(), "CSP-MC-BLD", "Sup. Only (grid)")[2]["verdict"] == "holds"
 
 
 @pytest.fixture
@@ -392,16 +399,16 @@ def test_in_a_fresh_clone_the_committed_table_stays_as_it_is(clone: Path) -> Non
     assert git("for-each-ref", "refs/exps") == ""
     before = {file.name: file.read_bytes() for file in Path("reports/tables").iterdir()}
     document = collect()
-    assert means(document, "Sup. Only (grid)") == [40.0] * 4
+    assert means(document, "Sup. Only (grid)") == [40.0] * 6
     assert row(document, "Sup. Only (grid)")[0]["ours"]["revision"] == "none"
-    assert comparison(document, "CSP-MC-BLD", "Sup. Only (grid)")[0]["verdict"] == "holds"
+    assert comparison(document, "CSP-MC-BLD", "Sup. Only (grid)")[2]["verdict"] == "holds"
     assert {file.name: file.read_bytes() for file in Path("reports/tables").iterdir()} == before
     shutil.rmtree("reports/tables")  # HEAD still has them
-    assert means(collect(), "Sup. Only (grid)") == [40.0] * 4
+    assert means(collect(), "Sup. Only (grid)") == [40.0] * 6
     whole = Path("reports/tables/table_1.json").read_text()
     for broken in ("{", "[]", whole.replace('"key"', '"kez"'), whole.replace('"low"', '"lov"'), '{"rows": [{}]}'):
         write("reports/tables/table_1.json", broken)
-        assert means(collect(), "Sup. Only (grid)") == [40.0] * 4
+        assert means(collect(), "Sup. Only (grid)") == [40.0] * 6
     assert git("status", "--short") == ""
 
 
@@ -420,7 +427,7 @@ def test_committed_numbers_of_other_params_stay_marked_and_are_queued_again(
     write_run({"pretrain.epochs": 99}, 55.0)
     git("commit", "-q", "-a", "-m", "longer")
     document = collect()
-    assert means(document, "CSP-MC-BLD") == [55.0] * 4
+    assert means(document, "CSP-MC-BLD") == [55.0] * 6
     assert not any(cell["other_params"] for cell in row(document, "CSP-MC-BLD") + row(document, "Img. Only"))
     cell = row(document, "Sup. Only (grid)")[0]
     assert (cell["ours"]["mean"], cell["other_params"]) == (40.0, True)
@@ -430,8 +437,8 @@ def test_committed_numbers_of_other_params_stay_marked_and_are_queued_again(
     page = Path("reports/tables/table_1.md").read_text()
     assert "40.00 (0.50)‡" in page
     assert "‡ kept from an earlier table, of other params or data than params.yaml: Sup. Only (grid)" in page
-    assert means(collect(), "Sup. Only (grid)") == [40.0] * 4  # nor does it go when the table is written again
-    assert next(one for one in command.listing() if one["table"] == 1)["cells_with_results"] == 8
+    assert means(collect(), "Sup. Only (grid)") == [40.0] * 6  # nor does it go when the table is written again
+    assert next(one for one in command.listing() if one["table"] == 1)["cells_with_results"] == 12
     fake_dvc(monkeypatch)
     assert "t1-sup-grid" in [one["name"] for one in queue()["queued"]]
 
@@ -443,7 +450,7 @@ def test_numbers_of_other_machines_are_marked_and_not_compared(
     predictions[experiment("fast", SUP_GRID, 40.0, numerics=FAST)] = hits(2, 100, 40, 30)
     predictions[experiment("same", {"loss": "mse"}, 50.0)] = hits(2, 100, 50, 30)
     document = collect()
-    assert [cell["other_machine"] for cell in row(document, "Sup. Only (grid)")] == [True] * 4
+    assert [cell["other_machine"] for cell in row(document, "Sup. Only (grid)")] == [True] * 6
     assert not any(cell["other_machine"] for cell in row(document, "MSE") + row(document, "CSP-MC-BLD"))
     gap = comparison(document, "CSP-MC-BLD", "Sup. Only (grid)")[0]
     assert (gap["difference"], gap["verdict"]) == (13.0, None)
@@ -484,7 +491,7 @@ def test_committed_numbers_of_other_code_stay_and_are_marked_but_are_queued_agai
 def test_a_finished_experiment_wins_over_a_committed_number(clone: Path) -> None:
     experiment("again", SUP_GRID, 51.0)
     document = collect()
-    assert means(document, "Sup. Only (grid)") == [51.0] * 4
+    assert means(document, "Sup. Only (grid)") == [51.0] * 6
     # The committed interval was that of another number.
     assert comparison(document, "CSP-MC-BLD", "Sup. Only (grid)")[0]["verdict"] is None
 
@@ -493,11 +500,12 @@ def test_listing_counts_cells_with_results(project: Path) -> None:
     experiment("wrap", SUP_WRAP, 51.0)
     found = {one["table"]: one for one in command.listing()}
     assert {number: (one["rows"], one["columns"], one["cells_with_results"]) for number, one in found.items()} == {
-        1: (6, 4, 12),
-        2: (4, 4, 4),
-        3: (5, 4, 4),
+        1: (6, 6, 18),
+        2: (4, 6, 6),
+        3: (5, 6, 6),
         4: (6, 2, 0),
         5: (7, 4, 8),
+        6: (2, 8, 2),
     }
     assert not Path("reports/tables").exists()
 
@@ -572,6 +580,58 @@ def test_what_waits_in_the_queue_is_known_by_its_params(
     report = queue()
     assert ("t1-sup-grid" in [command[4] for command in asked]) == again
     assert ("t1-sup-grid" in report["waiting"]) != again
+
+
+SIZES = (2000, 6000, 60000)
+
+
+def test_other_numbers_of_images_are_runs_on_other_data_known_by_their_params(
+    project: Path, predictions: dict[str, compared_rows.HitsByRoleAndRatio]
+) -> None:
+    for name, values, right in (("HEAD", {}, 53), ("none", SUP_GRID, 50)):
+        commit = git("rev-parse", "HEAD") if name == "HEAD" else experiment(name, values, right)
+        predictions[commit] = hits(2, 100, right, 30)
+    columns = {column.slug: dict(column.overrides) for column in TABLES[6].columns}
+    for n in SIZES:
+        for values, right in (({}, 60), (SUP_GRID, 40)):
+            setting = columns[f"n{n}"] | values
+            commit = experiment(f"{n}-{right}", setting, right, data=f"{n} images")
+            ratios = with_values(DEFAULT, setting.items()).split.label_ratios
+            (one,) = {id(one): one for one in hits(2, 100, right, 30).values()}.values()
+            predictions[commit] = {("test", ratio): one for ratio in ratios}
+    assert not Path("reports/figures/gain.png").exists()
+    collect(1)
+    document = collect(6)
+    assert means(document, "CSP-MC-BLD") == [60.0] * 4 + [53.0] * 2 + [60.0] * 2
+    cells = comparison(document, "CSP-MC-BLD", "Sup. Only (grid)", "pool")
+    assert [cell["difference"] for cell in cells] == [20.0] * 4 + [3.0] * 2 + [20.0] * 2
+    assert all(cell["low"] is not None and cell["verdict"] == "not in the paper" for cell in cells)
+    assert "the paper has no such table" in Path("reports/tables/table_6.md").read_text()
+    assert Path("reports/figures/gain.png").stat().st_size > 5000
+    for ref in git("for-each-ref", "--format=%(refname)", "refs/exps").split():
+        git("update-ref", "-d", ref)  # what was kept is still known by its params
+    assert means(collect(6), "CSP-MC-BLD") == [60.0] * 4 + [53.0] * 2 + [60.0] * 2
+
+
+def test_lists_are_queued_as_dvc_reads_them_and_one_run_has_the_columns_of_one_number_of_images(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = fake_dvc(monkeypatch)
+    queue(6)
+    assert [one[4] for one in asked] == [
+        *(f"t6-n{n}-sup-grid" for n in (2000, 6000, 20000, 60000)),
+        *(f"t6-n{n}-mc-bld" for n in SIZES),
+    ]
+    command = next(one for one in asked if one[4] == "t6-n2000-sup-grid")
+    size = ("-S", "dataset.blue_marble.train=2000", "-S", "dataset.blue_marble.min_zone_points=4")
+    assert command[5:] == (*size, "-S", "split.label_ratios=[0.05,0.2]", "-S", "loss=none")
+
+
+def test_a_table_of_one_source_is_not_filled_from_another(project: Path) -> None:
+    write_run({"dataset.source": "folder"}, 53.0)
+    git("commit", "-q", "-a", "-m", "folder")
+    document = collect(6)
+    assert {cell["missing"] for cell in row(document, "CSP-MC-BLD")} == {"it is of dataset.source blue_marble"}
 
 
 def test_a_name_that_is_taken_gets_a_number(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -652,11 +712,11 @@ def test_the_command(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = run(app, ["tables", "1", "--write", "--json"])
     assert done.exit_code == 0
     assert json.loads(done.stdout) == json.loads(Path("reports/tables/table_1.json").read_text())
-    assert [one["table"] for one in json.loads(run(app, ["tables", "--json"]).stdout)] == [1, 2, 3, 4, 5]
+    assert [one["table"] for one in json.loads(run(app, ["tables", "--json"]).stdout)] == [1, 2, 3, 4, 5, 6]
     shown = run(app, ["tables", "1"], env={"COLUMNS": "160"}).stdout
     assert "53.00 (0.50)" in shown
-    assert "Missing: MSE (5 %, 10 %, 20 %, 100 %): not run with these params and data" in shown
-    assert "8 of 24" in run(app, ["tables"], env={"COLUMNS": "160"}).stdout
+    assert "Missing: MSE (0.5 %, 2 %, 5 %, 10 %, 20 %, 100 %): not run with these params and data" in shown
+    assert "12 of 36" in run(app, ["tables"], env={"COLUMNS": "160"}).stdout
     fake_dvc(monkeypatch)
     shown = run(app, ["tables", "2", "--queue"]).stdout
     assert "queued: t2-mc-bd, t2-mc-bl, t2-mc-b\n" in shown

@@ -34,10 +34,10 @@ def predictions(file: Path, *, seeds: tuple[int, ...] = (3, 1), first_row: int =
 def test_each_difference_is_that_of_the_hits_counted_a_row_at_a_time(tmp_path: Path) -> None:
     mine, its = predictions(tmp_path / "a", draw=1), predictions(tmp_path / "b", draw=2)
     rows = compared_rows.differences(compared_rows.hits_in(mine), compared_rows.hits_in(its), "other")
-    assert [(row["role"], row["label_ratio"], row["model"]) for row in rows[:3]] == [
+    assert [(row["role"], row["label_ratio"], row["model"]) for row in rows[:4]] == [
         ("spatial_test", 0.1, model) for model in compared_rows.MODELS
     ]
-    assert len(rows) == 2 * 2 * 3
+    assert len(rows) == 2 * 2 * 4
     for row in rows:
         hits = [
             [
@@ -108,4 +108,4 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: list
     said.clear()
     assert run("main").stdout == shown
     assert said == []
-    assert shown.count("+0.00") == 2 * 2 * 3 * 3
+    assert shown.count("+0.00") == 2 * 2 * 4 * 3

@@ -8,12 +8,12 @@ import torch
 from cspops.evaluation.regions import by_group, regions
 from cspops.geo import uniform_on_sphere
 
-MODELS = ("image", "location", "combined")
+MODELS = ("image", "location", "combined", "pool")
 
 
 def table(seeds: int = 3, n: int = 60):
     g = torch.Generator().manual_seed(0)
-    hits = {model: torch.rand(seeds, n, generator=g) < p for model, p in zip(MODELS, (0.4, 0.5, 0.6), strict=True)}
+    hits = {model: torch.rand(seeds, n, generator=g) < p for model, p in zip(MODELS, (0.4, 0.5, 0.6, 0.7), strict=True)}
     lonlat = uniform_on_sphere(n, generator=g)
     lonlat[::9] = torch.nan
     km = (1000 * torch.rand(seeds, n, generator=g, dtype=torch.float64)).where(~lonlat.isnan().any(1), torch.nan)
@@ -24,7 +24,7 @@ def naive(hits, inside, seeds, n):
     """Rows a seed, top-1 of each model in per cent, and the gain, of the (seed, row) pairs for which ``inside`` is true."""
     pairs = [(s, i) for s in range(seeds) for i in range(n) if inside(s, i)]
     top1 = {model: 100 * sum(bool(hits[model][s, i]) for s, i in pairs) / len(pairs) for model in MODELS}
-    return {"rows": len(pairs) / seeds, **top1, "gain": top1["combined"] - top1["image"]}
+    return {"rows": len(pairs) / seeds, **top1, "gain": top1["pool"] - top1["image"]}
 
 
 def test_regions_are_the_naive_count():

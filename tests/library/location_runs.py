@@ -1,11 +1,12 @@
-"""The artefacts of a small run, written without training."""
+"""The artefacts of a small run, written without training, with a pool as stage evaluate leaves it."""
 
 import json
 from pathlib import Path
 
 import torch
 
-from cspops.data.splits import ratio_key
+from cspops.data.splits import piece, ratio_key
+from cspops.evaluation.pool import Places, Pool, write_pool
 from cspops.models.backbones import build_image_network
 from cspops.models.checkpoint import save_model
 from cspops.models.heads import ClassEmbedding, LinearProbe
@@ -14,6 +15,8 @@ from cspops.pixels.reading import Reading
 
 CONFIG = {"encoding": {"name": "wrap"}, "network": {"name": "ffn", "hidden": 8}, "dim": 6}
 CLASSES = ["beech", "fir", "oak"]
+POOL = Pool((0.8, 0.9), (0.5, 1.25), image_alone=0.7, fade_km=300.0, kernel_km=150.0, count_weight=2.0)
+PLACES = Places(torch.tensor([[8.0, 47.0], [9.0, 48.0], [-70.0, -33.5]], dtype=torch.float64), torch.tensor([2, 0, 1]))
 
 
 def make_classifier(seed: int = 0) -> LocationClassifier:
@@ -25,17 +28,13 @@ def write_location_run(artifacts: Path, *, seeds=(0, 1), ratios=(0.05, 1.0)) -> 
     """download, pretrain, finetune_loc and evaluate, as far as location models need them."""
     (artifacts / "download").mkdir(parents=True)
     (artifacts / "download" / "classes.json").write_text(json.dumps(CLASSES))
-    calibration = {}
     for seed in seeds:
         encoder = make_classifier(seed).encoder
         save_model(artifacts / "pretrain" / f"seed_{seed}", encoder, encoder.config)
         for number, ratio in enumerate(ratios):
             classifier = make_classifier(10 * seed + number)
             save_model(artifacts / "finetune_loc" / f"seed_{seed}" / ratio_key(ratio), classifier, classifier.config)
-            of_seed = {"temperature": 2.0, "location_weight": 0.5}
-            calibration.setdefault(ratio_key(ratio), {})[f"seed_{seed}"] = of_seed
-    (artifacts / "evaluate").mkdir()
-    (artifacts / "evaluate" / "calibration.json").write_text(json.dumps(calibration))
+            write_pool(artifacts / "evaluate" / piece(seed, ratio), POOL, PLACES)
 
 
 def write_run(artifacts: Path, *, seeds=(0,), ratios=(1.0,)) -> None:

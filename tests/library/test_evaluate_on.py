@@ -49,10 +49,10 @@ def test_the_metrics_are_those_of_the_models_own_probabilities(run, models, rows
     lonlat = np.array([[row.lon, row.lat] for row in rows[:12]])
     images, label = [row.image for row in rows[:12]], np.arange(12) % 2
     for name, ask in {
-        "image": lambda model: model.predict_proba(images),
-        "location": lambda model: model.predict_proba(lonlat=lonlat),
-        "combined": lambda model: model.predict_proba(images, lonlat),
-        "calibrated": lambda model: model.predict_proba(images, lonlat, calibrated=True),
+        "image": lambda model: model.predict_proba(images, combine="image"),
+        "location": lambda model: model.predict_proba(lonlat=lonlat, combine="location"),
+        "combined": lambda model: model.predict_proba(images, lonlat, combine="product"),
+        "pool": lambda model: model.predict_proba(images, lonlat),
     }.items():
         nll, hits = [], []
         for model in models.values():

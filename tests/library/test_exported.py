@@ -13,7 +13,7 @@ from PIL import Image
 import cspops
 from cspops.errors import DataError
 from cspops.library.exported import ABOUT, write_parts
-from cspops.library.model import Model
+from cspops.library.model import COMBINE, Model
 
 PLACES = np.array([[8.54, 47.37], [-70.0, -33.0], [np.nan, np.nan], [180.0, 90.0]])
 
@@ -40,10 +40,11 @@ def test_all_answers_are_bit_identical(model, tmp_path):
     images = [Image.fromarray(draws.integers(0, 256, (40, 48, 3), dtype=np.uint8)) for _ in PLACES]
     assert np.array_equal(again.encode_location(PLACES), model.encode_location(PLACES), equal_nan=True)
     assert np.array_equal(again.encode_image(images), model.encode_image(images))
-    for how in ({"calibrated": False}, {"calibrated": True}):
-        assert np.array_equal(again.predict_proba(images, PLACES, **how), model.predict_proba(images, PLACES, **how))
+    for how in (None, *COMBINE):
+        asked = [one.predict_proba(images, PLACES, combine=how) for one in (again, model)]
+        assert np.array_equal(*asked)
     assert np.array_equal(again.predict_proba(lonlat=PLACES), model.predict_proba(lonlat=PLACES))
-    assert (again.classes, again.calibration) == (tuple(CLASSES), model.calibration)
+    assert (again.classes, again.pool) == (tuple(CLASSES), model.pool)
     assert again.image.network.config == model.image.network.config
     assert again.image.reading == dataclasses.replace(model.image.reading, root="data", folder="")
 
@@ -53,7 +54,8 @@ def test_each_part_is_a_model_of_its_own(model, tmp_path):
     encoder, classifier = (cspops.load(folder / part) for part in ("location_encoder", "location_classifier"))
     assert np.array_equal(encoder.encode_location(PLACES), model.encode_location(PLACES), equal_nan=True)
     assert encoder.classifier is None
-    assert np.array_equal(classifier.predict_proba(lonlat=PLACES), model.predict_proba(lonlat=PLACES))
+    learned = model.predict_proba(lonlat=PLACES, combine="location")
+    assert np.array_equal(classifier.predict_proba(lonlat=PLACES), learned)
     assert classifier.classes == tuple(CLASSES)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from image_files import encoded
-from location_runs import write_run
+from location_runs import POOL, write_run
 from PIL import Image
 
 import cspops
@@ -58,14 +58,18 @@ def test_batches_change_nothing(artifacts, monkeypatch):
 def test_the_product_is_that_of_the_two_models(artifacts):
     model, images = cspops.load(artifacts), [picture(seed) for seed in range(3)]
     lonlat = np.array([[8.5, 47.4], [np.nan, np.nan], [-70.0, -33.0]])
-    image, location = model.predict_proba(images), model.predict_proba(lonlat=lonlat)
+    image, location = (model.predict_proba(images, lonlat, combine=one) for one in ("image", "location"))
     product = image * location
-    both = model.predict_proba(images, lonlat)
+    both = model.predict_proba(images, lonlat, combine="product")
     np.testing.assert_allclose(both, product / product.sum(1, keepdims=True), rtol=1e-9)
     np.testing.assert_allclose(both[1], image[1])
-    sharpened = image**0.5 * np.where(np.isnan(lonlat[:, :1]), 1.0, location**0.5)  # T = 2, w = 1/2 in the fixture
-    calibrated = model.predict_proba(images, lonlat, calibrated=True)
-    np.testing.assert_allclose(calibrated, sharpened / sharpened.sum(1, keepdims=True), rtol=1e-9)
+    weights, _ = model.trust(torch.from_numpy(lonlat))
+    place = model.place_log_p(torch.from_numpy(lonlat)).exp()
+    pooled = (torch.from_numpy(image) ** weights[:, :1] * place ** weights[:, 1:]).numpy()
+    assert weights[1].tolist() == [POOL.image_alone, 0]
+    np.testing.assert_allclose(model.predict_proba(images, lonlat), pooled / pooled.sum(1, keepdims=True), rtol=1e-9)
+    alone = image**POOL.image_alone
+    np.testing.assert_allclose(model.predict_proba(images), alone / alone.sum(1, keepdims=True), rtol=1e-9)
 
 
 def test_a_fine_tuned_network_goes_before_the_frozen_one(artifacts, tmp_path):

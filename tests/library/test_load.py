@@ -6,12 +6,11 @@ import sys
 import numpy as np
 import pytest
 import torch
-from location_runs import CLASSES, make_classifier, write_location_run
+from location_runs import CLASSES, PLACES, POOL, make_classifier, write_location_run
 
 import cspops
 from cspops.data.splits import ratio_key
 from cspops.errors import DataError
-from cspops.evaluation.predictor import Calibration
 from cspops.library.loading import load_seeds, ratio_of
 from cspops.models.checkpoint import save_model
 
@@ -30,7 +29,8 @@ def test_a_project_gives_its_smallest_seed_and_largest_ratio(artifacts):
         expected = make_classifier(1)
         torch.testing.assert_close(model.encode_location(torch.tensor(PLACE)), expected.encoder(torch.tensor(PLACE).double()))
         assert model.classes == tuple(CLASSES)
-        assert model.calibration == Calibration(2.0, 0.5)
+        assert model.pool == POOL
+        assert model.places.lonlat.tolist() == PLACES.lonlat.tolist()
         assert model.image is None
 
 
@@ -38,7 +38,8 @@ def test_a_project_gives_its_smallest_seed_and_largest_ratio(artifacts):
 def test_a_seed_and_ratio_can_be_chosen(artifacts, seed, ratio, number):
     model = cspops.load(artifacts, seed=seed, label_ratio=ratio)
     expected = make_classifier(number)(torch.tensor(PLACE).double()).sigmoid()[0].double()
-    assert model.predict_proba(lonlat=PLACE)[0] == pytest.approx((expected / expected.sum()).tolist(), rel=1e-5)
+    p = model.predict_proba(lonlat=PLACE, combine="location")[0]
+    assert p == pytest.approx((expected / expected.sum()).tolist(), rel=1e-5)
 
 
 @pytest.mark.parametrize(

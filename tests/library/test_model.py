@@ -1,11 +1,14 @@
 """What a model answers: kinds, sizes, rows without a position."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
-from location_runs import CLASSES, make_classifier
+from location_runs import CLASSES, PLACES, POOL, make_classifier
 
-from cspops.errors import DataError
+from cspops.errors import DataError, ParamsError
+from cspops.geo import haversine
 from cspops.library import model as module
 from cspops.library.model import Model, as_lonlat, like, top_classes
 
@@ -53,8 +56,64 @@ def test_nothing_given_and_parts_that_lack():
         model.predict_proba()
     with pytest.raises(DataError, match="no image network"):
         model.predict_proba(["a.jpg"])
-    with pytest.raises(DataError, match="calibrated product needs"):
-        model.predict_proba(lonlat=[[8.5, 47.4]], calibrated=True)
+    with pytest.raises(DataError, match="no pool of image, location and labelled neighbours: it was not evaluated"):
+        model.predict_proba(lonlat=[[8.5, 47.4]], combine="pool")
+    with pytest.raises(DataError, match="combine='image' needs images"):
+        model.predict_proba(lonlat=[[8.5, 47.4]], combine="image")
+    with pytest.raises(DataError, match="combine='location' needs positions"):
+        model.predict_proba(["a.jpg"], combine="location")
+    with pytest.raises(ParamsError, match="combine is 'sum'"):
+        model.combination("sum")
+
+
+def test_a_model_without_a_pool_falls_back_on_the_learned_one():
+    model = location_model()
+    assert (model.combination(None), pooled().combination(None)) == ("product", "pool")
+    place = torch.tensor([[8.5, 47.4]], dtype=torch.float64)
+    torch.testing.assert_close(model.place_log_p(place), model.location_log_p(place))
+    assert torch.equal(model.predict_proba(lonlat=place), model.predict_proba(lonlat=place, combine="location"))
+
+
+def pooled(**changes) -> Model:
+    return dataclasses.replace(location_model(), pool=POOL, places=PLACES, **changes)
+
+
+def counted(model: Model, place: list[float]) -> tuple[np.ndarray, float]:
+    """P_n at a place, and the distance to the nearest labelled place, by the formulas of the pool."""
+    at = torch.tensor([place], dtype=torch.float64)
+    km = haversine(at, PLACES.lonlat).numpy()
+    weight = POOL.count_weight * np.exp(-0.5 * (km / POOL.kernel_km) ** 2)
+    counts = np.array([weight[PLACES.label.numpy() == label].sum() for label in range(3)])
+    return (counts + model.location_log_p(at).exp()[0].numpy()) / (weight.sum() + 1), float(km.min())
+
+
+@pytest.mark.parametrize("place", [[8.0, 47.0], [8.6, 47.6], [12.0, 50.0], [150.0, -80.0]])
+def test_positions_alone_are_judged_by_the_place_part_of_the_pool(place):
+    model = pooled()
+    p, km = counted(model, place)
+    np.testing.assert_allclose(model.place_log_p(torch.tensor([place], dtype=torch.float64)).exp()[0], p, rtol=1e-6)
+    near = np.exp(-km / POOL.fade_km)
+    power = POOL.place[0] * near + POOL.place[1] * (1 - near)
+    np.testing.assert_allclose(model.predict_proba(lonlat=[place])[0], p**power / (p**power).sum(), rtol=1e-6)
+    weights, distance = model.trust(torch.tensor([place], dtype=torch.float64))
+    image = POOL.image[0] * near + POOL.image[1] * (1 - near)
+    np.testing.assert_allclose([*weights[0].tolist(), float(distance)], [image, power, km], rtol=1e-6, atol=1e-4)
+
+
+def test_a_pool_takes_no_position_at_all():
+    nowhere = torch.empty(0, 2, dtype=torch.float64)
+    assert pooled().predict_proba(lonlat=nowhere).shape == pooled().place_log_p(nowhere).shape == (0, 3)
+    assert pooled().predict_proba(lonlat=[[np.nan, np.nan]])[0] == pytest.approx([1 / 3] * 3)
+
+
+def test_trust_without_a_position_and_without_labelled_places():
+    places = torch.tensor([[np.nan, np.nan], [8.5, 47.4]], dtype=torch.float64)
+    weights, km = pooled().trust(places)
+    assert weights[0].tolist() == [POOL.image_alone, 0.0] and km[0].isnan() and km[1] < 100
+    weights, km = dataclasses.replace(pooled(), places=None).trust(places)
+    assert weights[1].tolist() == [POOL.image[1], POOL.place[1]] and km[1].isinf()
+    with pytest.raises(DataError, match="no pool"):
+        location_model().trust(places)
 
 
 def test_the_best_classes_come_first():

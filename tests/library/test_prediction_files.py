@@ -11,10 +11,19 @@ from cspops.library import prediction_files as files
 
 MODELS = ("combined", "image", "location")
 ROWS = [
-    {"where": "a, b.png", "obs_id": "17", "lon": 8.5, "lat": 47.4, "position": "file", "position_problem": None, "error": None}
+    {
+        "where": "a, b.png",
+        "obs_id": "17",
+        "lon": 8.5,
+        "lat": 47.4,
+        "position": "file",
+        "position_problem": None,
+        "error": None,
+        "combine": "pool",
+    }
     | {name: [{"class": "oak", "p": 0.75}, {"class": "fir", "p": 0.25}] for name in MODELS},
     {"where": "c.png", "obs_id": None, "lon": None, "lat": None, "position": "none", "position_problem": "no position is given"}
-    | {"error": "image file is empty"}
+    | {"error": "image file is empty", "combine": "pool"}
     | dict.fromkeys(MODELS),
 ]
 

@@ -52,14 +52,14 @@ def test_predict_says_what_evaluate_wrote(project: Path, table: Path, judged: li
     found = [json.loads(line) for line in run(project, "cspops", *words).stdout.splitlines()]
     assert len(found) == len(judged)
     for row, evaluated in zip(found, judged, strict=True):
-        for model in ("image", "location", "combined"):
-            assert [one["class"] for one in row[model]] == [classes[number] for number in evaluated[model][:3]]
+        for said, model in {"image": "image", "location": "location", "combined": "pool"}.items():
+            assert [one["class"] for one in row[said]] == [classes[number] for number in evaluated[model][:3]]
 
 
 def test_evaluate_on_the_same_rows_counts_the_same(project: Path, table: Path, judged: list[dict[str, Any]]) -> None:
     words = ["evaluate", "--on", str(table), "--seed", str(SEED), "--label-ratio", str(RATIO), "--json"]
     document = json.loads(run(project, "cspops", *words).stdout)
-    for model in ("image", "location", "combined", "calibrated"):
+    for model in ("image", "location", "combined", "pool"):
         hits = sum(row[model][0] == row["label"] for row in judged)
         assert document["metrics"][model]["top1"]["mean"] == pytest.approx(100 * hits / len(judged), abs=1e-3)
 
@@ -72,16 +72,20 @@ def test_one_bad_image_does_not_stop_the_rest(project: Path, table: Path) -> Non
     assert "1 of 25 rows" in done.stderr
 
 
-def test_the_map_of_a_class_is_the_location_model_on_a_grid(project: Path, classes: list[str]) -> None:
+def test_the_map_of_a_class_is_the_learned_location_and_the_neighbours_on_a_grid(project: Path, classes: list[str]) -> None:
     import rasterio
+    import torch
 
     import cspops
 
-    run(project, "cspops", "map", classes[0], "--out", "class.tif", "--box", "0", "40", "4", "42", "--grid", "1", "--seed", "1")
-    with rasterio.open(project / "class.tif") as raster:
-        values, lonlat = raster.read(1), [raster.xy(row, column) for row in range(2) for column in range(4)]
-    expected = cspops.load(project, seed=1).predict_proba(lonlat=lonlat)[:, 0]
-    assert values.ravel().tolist() == pytest.approx(expected.tolist(), abs=1e-5)
+    model = cspops.load(project, seed=1)
+    words = ["map", classes[0], "--out", "class.tif", "--box", "0", "40", "4", "42", "--grid", "1", "--seed", "1"]
+    for more, log_p in (([], model.place_log_p), (["--combine", "location"], model.location_log_p)):
+        run(project, "cspops", *words, *more)
+        with rasterio.open(project / "class.tif") as raster:
+            values, lonlat = raster.read(1), [raster.xy(row, column) for row in range(2) for column in range(4)]
+        expected = log_p(torch.tensor(lonlat, dtype=torch.float64)).exp()[:, 0]
+        assert values.ravel().tolist() == pytest.approx(expected.tolist(), abs=1e-5)
 
 
 def test_a_notebook_embeds_places_with_the_encoder_alone(project: Path) -> None:

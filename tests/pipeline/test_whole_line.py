@@ -28,7 +28,7 @@ def test_the_keys_of_the_metrics_are_these(project: Path) -> None:
     for ratios in found.values():
         assert list(ratios) == ["label_10", "label_100"]
         for models in ratios.values():
-            assert list(models) == [*LEARNED, *PRIORS, *(f"image_x_{name}" for name in PRIORS)]
+            assert list(models) == [*LEARNED, *PRIORS]
             for model, scores in models.items():
                 assert list(scores) == (LEARNED_METRICS if model in LEARNED else PRIOR_METRICS)
                 for metric, value in scores.items():
@@ -36,7 +36,7 @@ def test_the_keys_of_the_metrics_are_these(project: Path) -> None:
                     assert 0 <= value["mean"] <= (100 if metric != "nll" else 1000)
 
 
-LEARNED = ["image", "location", "combined", "calibrated"]
+LEARNED = ["image", "location", "combined", "pool"]
 PRIORS = ["frequency", "histogram", "knn", "distance_knn", "kde"]
 LEARNED_METRICS = ["top1", "top3", "top5", "top10", "mrr", "balanced_top1", "nll", "ece"]
 PRIOR_METRICS = ["top1", "top5", "mrr", "balanced_top1", "nll"]
@@ -47,16 +47,16 @@ def test_intervals_and_regions_are_of_the_same_rows_as_the_metrics(project: Path
     assert list(intervals) == ["test", "spatial_test", "val", "spatial_val"]
     for role, ratios in metrics(project).items():
         for ratio, models in ratios.items():
-            gain = models["combined"]["top1"]["mean"] - models["image"]["top1"]["mean"]
-            found = intervals[role][ratio]["combined_minus_image"]
+            gain = models["pool"]["top1"]["mean"] - models["image"]["top1"]["mean"]
+            found = intervals[role][ratio]["pool_minus_image"]
             assert found["mean"] == pytest.approx(gain, abs=1e-3)
             assert found["low"] <= found["mean"] <= found["high"]
             for rows in regions[role][ratio].values():  # each kind of region cuts all rows into parts
                 assert sum(row["rows"] for row in rows) == pytest.approx(found["rows"])
                 assert sum(row["rows"] * row["gain"] for row in rows) / found["rows"] == pytest.approx(gain, abs=1e-3)
-    fitted = json.loads((project / "artifacts/evaluate/calibration.json").read_text())
-    assert set(fitted["label_10"]) == {"seed_0", "seed_1"}
-    assert set(fitted["label_10"]["seed_0"]["priors"]) == set(PRIORS[1:])
+    for seed in (0, 1):
+        chosen = json.loads((project / f"artifacts/evaluate/seed_{seed}/label_10/chosen.json").read_text())
+        assert set(chosen["priors"]) == set(PRIORS[1:])
 
 
 def test_the_metrics_are_those_of_the_predictions(project: Path) -> None:
@@ -164,7 +164,7 @@ import json, sys, numpy, cspops
 model = cspops.load(sys.argv[1], **json.loads(sys.argv[2]))
 places = numpy.load("places.npy")
 numpy.savez(sys.argv[3], e=model.encode_location(places), p=model.predict_proba(["photo.png"] * len(places), places),
-            c=model.predict_proba(["photo.png"] * len(places), places, calibrated=True))
+            c=model.predict_proba(["photo.png"] * len(places), places, combine="product"))
 """
 
 
@@ -192,7 +192,7 @@ def test_an_export_answers_as_the_project_does(project: Path, tmp_path: Path) ->
     for role, models in about["metrics"]["scores"].items():
         for name, scores in models.items():
             assert scores["top1"] == summary[role]["label_10"][name]["top1"]
-    assert list(about["metrics"]["scores"]["test"]) == ["image", "location", "combined", "calibrated"]
+    assert list(about["metrics"]["scores"]["test"]) == ["image", "location", "combined", "pool"]
     assert about["git"]["changed"] is False
     assert about["git"]["commit"] == run(project, "git", "rev-parse", "HEAD").stdout.strip()
     assert about["data"]["source"] == "blue_marble"

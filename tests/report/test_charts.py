@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from cspops.report import charts
 from cspops.report.charts import COLOURS, STYLE, inline
 
-MODELS = ("image", "location", "combined", "image_x_distance_knn")
+MODELS = ("image", "location", "combined", "pool")
 
 
 def ratios(top1: float = 40.0, sd: float = 2.0) -> dict[str, Any]:
@@ -21,13 +21,13 @@ def test_accuracy_has_bars_for_several_seeds_only() -> None:
     several, one = (str(charts.accuracy(ratios(), "a", "title", top=50.0, seeds=seeds)) for seeds in (2, 1))
     assert "LineCollection" in several
     assert "LineCollection" not in one
-    for name in ("image", "location", "combined", "image x neighbours", "5 %", "100 %"):
+    for name in ("image", "location", "combined", "pool", "5 %", "100 %"):
         assert f">{name}<" in several
 
 
 @pytest.mark.parametrize("roles", [("test", "spatial_test"), ("spatial_test",)])
 def test_gains_name_the_sets_that_there_are(roles: tuple[str, ...]) -> None:
-    found = {"combined_minus_image": {"mean": 3.0, "low": 1.0, "high": 4.0}}
+    found = {"pool_minus_image": {"mean": 3.0, "low": 1.0, "high": 4.0}}
     drawn = str(charts.gains({role: {"label_5": found} for role in roles}, "a", "title"))
     assert (">test<" in drawn) == ("test" in roles)
     assert ">spatial test<" in drawn
@@ -47,8 +47,8 @@ def test_one_point_and_no_bin_are_charts_too() -> None:
 
 def test_regions_are_named_and_the_first_is_on_top() -> None:
     rows = [
-        {"from": 0, "to": 50, "image": 30.0, "combined": 40.0},
-        {"from": 800, "to": None, "image": 30.0, "combined": 20.0},
+        {"from": 0, "to": 50, "image": 30.0, "pool": 40.0},
+        {"from": 800, "to": None, "image": 30.0, "pool": 20.0},
     ]
     drawn = str(charts.regions(rows, "distance", "a", "title"))
     assert drawn.index("800 km or more") < drawn.index("0 - 50 km")  # drawn from below

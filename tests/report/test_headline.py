@@ -1,21 +1,18 @@
-"""The main sentence says what the interval allows, no more."""
+"""The main sentences say what the intervals allow, no more."""
 
 from typing import Any
 
 import pytest
 
-from cspops.report.headline import counting_sentence, main_sentences
+from cspops.report.headline import main_sentences
 
 
 def metrics(**top1: float) -> dict[str, Any]:
     return {name: {"top1": {"mean": value, "sd": 0.0}} for name, value in top1.items()}
 
 
-def said(low: float, high: float) -> str:
-    ratios = {"label_5": metrics(image=1.0, combined=2.0), "label_50": metrics(image=40.0, combined=45.0)}
-    interval = {"combined_minus_image": {"mean": (low + high) / 2, "low": low, "high": high, "rows": 9, "seeds": 2}}
-    (sentence,) = main_sentences({"test": ratios}, {"test": {"label_5": {}, "label_50": interval}})
-    return sentence.replace("\N{NO-BREAK SPACE}", " ")
+def gap(low: float, high: float) -> dict[str, Any]:
+    return {"pool_minus_image": {"mean": (low + high) / 2, "low": low, "high": high, "rows": 9, "seeds": 2}}
 
 
 @pytest.mark.parametrize(
@@ -27,14 +24,30 @@ def said(low: float, high: float) -> str:
         (0.0, 0.0, "+0.0 points against the image alone, which may be chance (95 % interval +0.0 to +0.0)."),
     ],
 )
-def test_the_largest_label_ratio_and_what_its_interval_holds(low: float, high: float, says: str) -> None:
-    start = "With 50 % of the labels, image and location combined are right for 45.0 % on the test set: "
-    assert said(low, high) == start + says
+def test_the_fewest_and_the_most_labels_and_what_their_intervals_hold(low: float, high: float, says: str) -> None:
+    scores = [metrics(image=10.0 * n, pool=10.0 * n + 5) for n in (1, 2, 4)]
+    ratios = dict(zip(("label_0p5", "label_5", "label_50"), scores, strict=True))
+    intervals = {"label_0p5": gap(4.0, 6.0), "label_5": {}, "label_50": gap(low, high)}
+    few, many = main_sentences({"test": ratios}, {"test": intervals})
+    assert few.startswith(
+        "With 0.5 % of the labels, the pool of image and location is right for 15.0 % on the test set: location"
+    )
+    assert many == f"With 50 % of the labels, the pool of image and location is right for 45.0 % on the test set: {says}"
 
 
-def test_a_prior_that_beats_learning_is_not_hidden() -> None:
-    models = metrics(combined=60.0, image_x_knn=61.0, image_x_kde=62.5)
-    assert "kernel density, which only counts labelled places" in counting_sentence({"test": {"label_100": models}})
-    assert "2.5 points more" in counting_sentence({"test": {"label_100": models}})
-    models["combined"]["top1"]["mean"] = 70.0
-    assert "more than" not in counting_sentence({"test": {"label_100": models}})
+@pytest.mark.parametrize(
+    ("better", "says"),
+    [
+        ({"image": 61.0}, "There the image alone is better: 61.0 %, by 1.0 points."),
+        ({"location": 61.0}, "There the learned location alone is better: 61.0 %, by 1.0 points."),
+        ({"combined": 61.0}, "There the plain product of image and location is better: 61.0 %, by 1.0 points."),
+        ({"kde": 62.5, "knn": 61.0}, "There kernel density alone, which learns nothing, is better: 62.5 %, by 2.5 points."),
+        ({"kde": 60.0, "knn": 59.0}, None),
+        ({"kde": 60.04}, None),
+    ],
+)
+def test_a_model_that_beats_the_pool_is_not_hidden(better: dict[str, float], says: str | None) -> None:
+    models = metrics(**({"image": 40.0, "location": 50.0, "combined": 55.0, "pool": 60.0} | better))
+    (sentence,) = main_sentences({"spatial_test": {"label_100": models}}, {"spatial_test": {"label_100": gap(4.0, 6.0)}})
+    assert says is None or sentence.endswith(says)
+    assert ("There" in sentence) == (says is not None)

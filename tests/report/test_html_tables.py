@@ -8,7 +8,7 @@ from cspops.report.html_tables import accuracy_table, region_table
 from cspops.report.paper import TABLE_1
 
 PRIORS = ("frequency", "knn")
-NAMES = ["image", "location", "combined", "calibrated", *PRIORS, *(f"image_x_{one}" for one in PRIORS)]
+NAMES = ["image", "location", "combined", "pool", *PRIORS]
 
 
 def metrics(*ratios: str) -> dict[str, Any]:
@@ -21,6 +21,7 @@ def test_ours_and_the_papers_rows_have_the_columns_of_our_ratios() -> None:
     assert list(table.header) == ["model", "5 %", "33 %", "100 %"]
     titles = [group.title or "" for group in table.groups]
     assert titles[:2] == ["This run, test", "This run, test: priors that only count labelled places"]
+    assert [row[0] for row in table.groups[1].rows] == ["class frequency", "nearest neighbours"]
     assert titles[-2].startswith("Paper, Table 1, iNat2018: another data set")
     assert titles[-1].startswith("Paper, Table 5, fMoW: another data set")
     assert all(len(row) == 4 for group in table.groups for row in group.rows)
@@ -48,7 +49,8 @@ def test_one_seed_has_no_deviation_and_ratios_that_the_paper_lacks_no_rows() -> 
 
 
 def test_a_set_without_a_region_has_no_group() -> None:
-    row = {"from": 0, "to": 15, "rows": 3.0, "image": 1.0, "location": 2.0, "combined": 3.0, "gain": 2.0}
+    row = {"from": 0, "to": 15, "rows": 3.0, "image": 1.0, "location": 2.0, "combined": 3.0, "pool": 4.0, "gain": 3.0}
     table = region_table({"test": {"latitude": [row]}, "spatial_test": {"latitude": []}}, "latitude", "By latitude")
     assert [group.title for group in table.groups] == ["test"]
-    assert table.groups[0].rows == [["0 - 15 N", "3", "1.00", "2.00", "3.00", "+2.00"]]
+    assert table.groups[0].rows == [["0 - 15 N", "3", "1.00", "2.00", "3.00", "4.00", "+3.00"]]
+    assert table.header[-1] == "pool - image"

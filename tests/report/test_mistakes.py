@@ -91,7 +91,7 @@ def rows() -> list[dict[str, object]]:
     for seed in (4, 9):
         for i in range(8):
             label = i % 3
-            guesses = {"image": 0, "location": 1, "combined": label if i != 7 else 2, "calibrated": label}
+            guesses = {"image": 0, "location": 1, "combined": label, "pool": label if i != 7 else 2}
             out.append(
                 {"seed": seed, "label_ratio": 0.5, "role": "val" if i < 2 else "test", "obs_id": f"o{i}", "label": label}
                 | {model: [guess, (guess + 1) % 3] for model, guess in guesses.items()}
@@ -114,7 +114,7 @@ def test_the_rows_of_one_set_and_ratio_are_read(judged: JudgedRows) -> None:
     assert judged.label.tolist() == [2, 0, 1, 2, 0, 1] * 2
     assert judged.hit("image").tolist() == [False, True, False, False, True, False] * 2
     np.testing.assert_allclose(judged.p_true["image"], 0.1, rtol=1e-6)
-    assert judged.confidence["combined"].tolist() == [0.75] * 12
+    assert judged.confidence["pool"].tolist() == [0.75] * 12
 
 
 def test_a_set_that_was_not_judged_has_no_row(tmp_path: Path, judged: JudgedRows) -> None:
@@ -123,7 +123,7 @@ def test_a_set_that_was_not_judged_has_no_row(tmp_path: Path, judged: JudgedRows
 
 def test_confusions_are_rows_a_seed(judged: JudgedRows) -> None:
     assert confusion_rows(confusions(judged, 3), NAMES, seeds=judged.seeds) == [
-        ["true class", "taken for", "image", "combined", "change"],
+        ["true class", "taken for", "image", "pool", "change"],
         ["elm", "oak", "2.0", "0.0", "-2.0"],
         ["fir", "oak", "2.0", "0.0", "-2.0"],
         ["elm", "fir", "0.0", "1.0", "+1.0"],

@@ -24,9 +24,13 @@ def scores(top1, ece):
     }
 
 
+POOL = {
+    "image": [0.8, 0.9], "place": [0.5, 1.25], "image_alone": 0.7, "fade_km": 300.0, "kernel_km": 150.0, "count_weight": 2.0,
+    "places": 1000,
+}  # fmt: skip
 WHOLE = {
     "cspops": "0.1.0", "git": {"commit": "c0ffee", "changed": True}, "stage": "run", "seed": 3, "label_ratio": 0.05,
-    "imported": {}, "dim": 256, "classes": 28, "image": IMAGE, "calibration": {"temperature": 1.5, "location_weight": 0.5},
+    "imported": {}, "dim": 256, "classes": 28, "image": IMAGE, "pool": POOL,
     "encoder": {"dim": 256, "encoding": {"name": "grid", "scales": 32}},
     "data": {
         "source": "blue_marble", "title": "Tiles: of the Earth", "licence": "public domain", "citation": "Somebody (2005).",
@@ -34,8 +38,9 @@ WHOLE = {
         "located_training_rows": 19000, "box": [-179.5, -55.0, 179.0, 83.0], "labelled_rows": 1000,
     },
     "params": {"loss": "mc", "losses.mc": {"terms": "a|b"}},
-    "metrics": {"seeds": [3, 4], "scores": {"test": {"combined": scores(60.5, 9.6), "calibrated": scores(61.0, 3.0)}}},
-    "lacking": [], "onnx": {"combined.onnx": {"probabilities": {"onnx": 1.2e-6, "torch": 9e-7}}},
+    "metrics": {"seeds": [3, 4], "scores": {"test": {"combined": scores(60.5, 9.6), "pool": scores(61.0, 3.0)}}},
+    "lacking": [],
+    "onnx": {"combined.onnx": {name: {"onnx": 1.2e-6, "torch": 9e-7} for name in ("probabilities", "pool_probabilities")}},
     "files": {"classes.json": {"bytes": 1234, "sha256": "ab"}},
 }  # fmt: skip
 
@@ -76,8 +81,12 @@ def test_the_numbers_are_there():
         ", 1,000 of these with their label.",
         "Training positions: -179.5 to 179 degrees of longitude, -55 to 83 of latitude.",
         "| test | combined | 60.50 (0.25) | 61.00 | 0.90 (0.00) | 9.60 (0.10) |",
-        "of `combined` 9.6 %, of the calibrated product 3.0 %",
-        "T = 1.5 and w = 0.5",
+        "of `pool` 3.0 %, of the plain product `combined` 9.6 %",
+        "2 exp(-d^2 / 2 h^2) for each labelled neighbour at d km, h = 150 km. a = 0.8 and b = 0.5 near labels, 0.9 and 1.25 "
+        "far from them, fading over 300 km; without a position a = 0.7.",
+        "`places.parquet` holds the positions and classes of 1,000 labelled training rows: it tells where they were taken.",
+        'session.run(["pool_probabilities"]',
+        "`location_probabilities`, and `pool_probabilities`, float32",
         "| `onnx/combined.onnx` | `probabilities` | 1.2e-06 | 9.0e-07 |",
         "the centre square of 0.875 of the shorter side, resized to 32 x 32 pixels, bilinear as in Pillow.",
         '| `losses.mc.terms` | `"a\\|b"` |',
@@ -87,13 +96,30 @@ def test_the_numbers_are_there():
 
 
 def test_what_is_not_known_is_not_said():
-    text = card(metrics={}, git=None, calibration=None, onnx={}, lacking=["Metrics: none."])
-    for part in ("## Metrics", "revision", "calibrated product", "onnxruntime", "held-out"):
+    text = card(metrics={}, git=None, pool=None, onnx={}, lacking=["Metrics: none."])
+    for part in ("## Metrics", "revision", "neighbours", "onnxruntime", "held-out"):
         assert part not in text
     assert "Not in this folder:\n\n- Metrics: none." in text
     assert "was not measured" in text
     assert "model-index" not in front_matter(text)
     assert "onnx" not in front_matter(text)["tags"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "says", "not_said"),
+    [
+        (
+            {"places": 0},
+            "are not in this folder: the pool counts no neighbours and weighs as far from labels.",
+            "`places.",
+        ),
+        ({"places": 0, "fade_km": None}, "not in this folder: the pool counts no neighbours.", "far from them"),
+    ],
+)
+def test_which_pool_is_in_the_folder(changes, says, not_said):
+    text = card(pool=POOL | changes)
+    assert says in text
+    assert not_said not in text
 
 
 @pytest.mark.parametrize(
@@ -129,7 +155,7 @@ def test_names_with_a_meaning_in_yaml_or_markdown_stay_names(name):
 
 
 def test_a_location_encoder_alone():
-    text = card(image=None, classes=None, calibration=None, metrics={}, stage="pretrain", label_ratio=None)
+    text = card(image=None, classes=None, pool=None, metrics={}, stage="pretrain", label_ratio=None)
     assert "model.encode_location([[8.54, 47.37]])" in text
     assert "onnx/location_encoder.onnx" in text
     assert "saw no label" in text
@@ -141,7 +167,7 @@ def test_a_location_encoder_alone():
 def test_an_imported_checkpoint_has_settings_and_an_unknown_origin():
     data = {"source": None, "title": None, "licence": None, "citation": None, "non_commercial": False}
     imported = {"file": "model.pth.tar", "sha256": "cd", "epoch": 31, "kind": "gridcell"}
-    text = card(stage="imported", imported=imported, image=None, calibration=None, metrics={}, params={}, data=data, git=None)
+    text = card(stage="imported", imported=imported, image=None, pool=None, metrics={}, params={}, data=data, git=None)
     assert "# Imported location model model.pth.tar" in text
     assert "(`gridcell`, SHA-256 `cd`)" in text
     assert "What the model was trained on is not known to cspops" in text

@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from cspops.evaluation.priors import PRIORS
-from cspops.report.page import NAMED, best_prior_sentence, data_section, image_section, map_section, write_accuracy
+from cspops.report.page import NAMED, data_section, image_section, map_section, write_accuracy
 
 
 def test_the_maps_come_with_words_and_alternative_texts() -> None:
@@ -13,17 +12,6 @@ def test_the_maps_come_with_words_and_alternative_texts() -> None:
     assert "55 % of the land keeps its colour. Both are the same.\n" in text
     assert "![Two world maps of the clusters: untrained (loss none), and with the fewest labels](figures/clusters.png)" in text
     assert "![World maps of P(Csa | x) at the smallest and the largest label ratio](figures/class.png)" in text
-
-
-def test_a_prior_that_beats_the_learned_model_is_said_so() -> None:
-    def models(combined: float, **products: float) -> dict[str, Any]:
-        every = {"combined": combined} | {f"image_x_{name}": products.get(name, 0.0) for name in PRIORS}
-        return {name: {"top1": {"mean": value, "sd": 0.0}} for name, value in every.items()}
-
-    ratios = {"label_5": models(50.0, knn=49.0), "label_100": models(60.0, knn=61.0, kde=62.5)}
-    said = best_prior_sentence(ratios, "test")
-    assert said.endswith("in the product at 100 % labels (image x `kde`, +2.50 points).")
-    assert best_prior_sentence({"label_5": ratios["label_5"]}, "spatial_test").endswith("at no label ratio.")
 
 
 ACCOUNT: dict[str, Any] = {
@@ -79,7 +67,7 @@ def test_notes_and_numbers_with_their_meaning() -> None:
 
 
 def scores(top1: float) -> dict[str, Any]:
-    return {model: {"top1": {"mean": top1, "sd": 1.0}} for model in ("image", "location", "combined", "calibrated", "knn")}
+    return {model: {"top1": {"mean": top1, "sd": 1.0}} for model in ("image", "location", "combined", "pool", "knn")}
 
 
 def test_a_line_a_label_ratio_and_nothing_for_a_set_without_rows(tmp_path: Path) -> None:

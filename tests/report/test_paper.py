@@ -58,7 +58,7 @@ def means(number: int, name: str) -> list[float]:
     return [mean for mean, _ in TABLES[number].row(name).paper]
 
 
-@pytest.mark.parametrize("number", TABLES)
+@pytest.mark.parametrize("number", PRINTED)
 def test_the_numbers_are_those_that_are_printed(number: int) -> None:
     printed = [
         tuple(
@@ -68,7 +68,21 @@ def test_the_numbers_are_those_that_are_printed(number: int) -> None:
         for line in PRINTED[number].strip().splitlines()
     ]
     assert [row.paper for row in TABLES[number].rows] == printed
-    assert all(len(row.paper) == len(TABLES[number].columns) for row in TABLES[number].rows)
+    columns = [column for column in TABLES[number].columns if column.in_paper]
+    assert all(len(row.paper) == len(columns) for row in TABLES[number].rows)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_two_ratios_of_few_labels_come_before_those_of_the_paper_and_have_no_number_or_order_of_it(number: int) -> None:
+    table = TABLES[number]
+    assert [column.ratio for column in table.columns] == [0.005, 0.02, 0.05, 0.1, 0.2, 1.0]
+    ours, first = table.columns[:2], table.columns[2]
+    for row in table.rows:
+        assert [table.printed(row, column) for column in ours] == [None, None]
+        assert table.printed(row, first) == row.paper[0]
+    for row, minus in table.comparisons:
+        assert [table.expected_sign(row, minus, column) for column in ours] == [None, None]
+        assert [table.paper_difference(row, minus, column) for column in ours] == [None, None]
 
 
 def test_relative_improvements_are_those_of_the_text() -> None:
@@ -105,9 +119,12 @@ def test_tables_repeat_one_another_where_the_paper_does() -> None:
     assert [row.paper[0][0] for row in TABLES[4].rows] == [row.paper[0][0] for row in TABLES[1].rows]
 
 
+COLUMN = Column("", "", 0.5)
+
+
 def two_rows(a: tuple[float, float | None], b: tuple[float, float | None]) -> Table:
     rows = (Row("a", "a", (), (a,)), Row("b", "b", (), (b,)))
-    return Table(9, "", "", "", (Column("", "", 0.5),), rows, (("a", "b"),))
+    return Table(9, "", "", "", (COLUMN,), rows, (("a", "b"),))
 
 
 @pytest.mark.parametrize(
@@ -122,16 +139,18 @@ def two_rows(a: tuple[float, float | None], b: tuple[float, float | None]) -> Ta
     ],
 )
 def test_an_order_is_expected_where_the_difference_exceeds_the_printed_spreads(a: Any, b: Any, sign: int) -> None:
-    assert two_rows(a, b).expected_sign("a", "b", 0) == sign
+    assert two_rows(a, b).expected_sign("a", "b", COLUMN) == sign
+
+
+def signs(number: int, name: str, minus: str) -> list[int | None]:
+    """The orders of the paper's columns."""
+    return [TABLES[number].expected_sign(name, minus, column) for column in TABLES[number].columns if column.in_paper]
 
 
 def test_no_order_is_expected_where_the_paper_calls_results_comparable() -> None:
-    assert [TABLES[5].expected_sign("CSP-MC-BLD", "CSP-NCE-BLD", column) for column in range(4)] == [1, 0, 0, 1]
-    assert TABLES[1].expected_sign("MSE", "Sup. Only (grid)", 0) == 0
-    assert [TABLES[3].expected_sign("CSP-MC-BLD, d = 1024", "CSP-MC-BLD, d = 256", column) for column in range(4)] == [
-        *(-1, -1, -1),
-        1,
-    ]
+    assert signs(5, "CSP-MC-BLD", "CSP-NCE-BLD") == [1, 0, 0, 1]
+    assert signs(1, "MSE", "Sup. Only (grid)")[0] == 0
+    assert signs(3, "CSP-MC-BLD, d = 1024", "CSP-MC-BLD, d = 256") == [-1, -1, -1, 1]
 
 
 @pytest.mark.parametrize("number", TABLES)
@@ -166,3 +185,13 @@ def test_a_row_is_what_its_name_says_whatever_the_workspace_holds() -> None:
         assert params.location_encoder.network.name == "ffn"
         if name.startswith("CSP"):
             assert value_at(params, f"losses.{loss}.terms") == "BLD"
+
+
+def test_the_columns_of_fixed_labels_have_so_many_labels_of_so_many_images() -> None:
+    table, labels = TABLES[6], []
+    for column in table.columns:
+        params = with_values(load(ROOT / "params.yaml"), column.overrides)
+        assert column.ratio in params.split.label_ratios
+        labels.append((params.dataset.blue_marble.train, round(column.ratio * params.dataset.blue_marble.train)))
+    assert labels == [(n, m) for n in (2000, 6000, 20000, 60000) for m in (100, 400)]
+    assert not any(table.printed(row, column) for row in table.rows for column in table.columns)

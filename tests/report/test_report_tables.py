@@ -15,11 +15,9 @@ def cell(west: int, south: int, rows: float, gain: float) -> dict[str, Any]:
 
 
 def test_accuracy_has_a_column_for_each_model_asked_for() -> None:
-    models = {
-        name: {"top1": {"mean": float(i), "sd": 0.0}} for i, name in enumerate(("image", "location", "combined", "calibrated"))
-    }
+    models = {name: {"top1": {"mean": float(i), "sd": 0.0}} for i, name in enumerate(("image", "location", "combined", "pool"))}
     assert accuracy_rows({"spatial_test": {"label_0p5": models}}) == [
-        ["set", "labels", "image", "location", "combined", "calibrated"],
+        ["set", "labels", "image", "location", "combined", "pool"],
         ["spatial test", "0.5 %", "0.00 (0.00)", "1.00 (0.00)", "2.00 (0.00)", "3.00 (0.00)"],
     ]
     assert accuracy_rows({"test": {"label_5": models}}, models=("location",))[1] == ["test", "5 %", "1.00 (0.00)"]

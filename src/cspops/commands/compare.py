@@ -19,19 +19,20 @@ def compare(
     base: Annotated[str, typer.Argument(help="A branch, tag, commit or experiment.", metavar="REV")],
     head: Annotated[str | None, typer.Argument(help="Another revision; default: the workspace.", metavar="HEAD")] = None,
     max_drop: Annotated[float, typer.Option(help="Percentage points of top-1 that may be lost.", min=0.0, max=100.0)] = 0.5,
-    model: Annotated[list[str] | None, typer.Option(help="image, location, combined or calibrated; repeatable.")] = None,
+    model: Annotated[list[str] | None, typer.Option(help="image, location, combined or pool; repeatable.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     md: Annotated[bool, typer.Option("--md", help="Print Markdown.")] = False,
 ) -> None:
     """Compare metrics and params with another revision's, as git holds them; exit code 1 when accuracy really dropped.
 
-    A drop within the spread of the seeds counts as noise. The default model is combined.
+    A drop within the spread of the seeds counts as noise. The default models are combined, the paper's product, and pool, where
+    both runs have them.
     """
     from cspops.report.compared_runs import as_markdown, conclusion, metric_rows, param_rows
 
     if json and md:
         raise ParamsError("--json and --md exclude each other", hint="cspops compare REV --json")
-    document = compared_runs(base, head, models=tuple(dict.fromkeys(model or ["combined"])), max_drop=max_drop)
+    document = compared_runs(base, head, models=tuple(dict.fromkeys(model or ["combined", "pool"])), max_drop=max_drop)
     if json:
         print_json(document)
     elif md:

@@ -144,8 +144,8 @@ def notes(document: Document) -> list[str]:
     if unplaced := document["scored_without_position"]:
         reasons = "; ".join(f"{reason} ({count:,})" for reason, count in unplaced.items())
         sentences.append(f"scored without a position, by the image alone: {reasons}")
-    if "calibrated" not in document["metrics"] and "image" in document["metrics"]:
-        sentences.append("no calibrated product: the run was not evaluated (dvc repro evaluate)")
+    if "pool" not in document["metrics"] and "image" in document["metrics"]:
+        sentences.append("no pool of image, location and labelled neighbours: the run was not evaluated (dvc repro evaluate)")
     if "image" not in document["metrics"]:
         sentences.append("location alone: the model has no image classifier")
     return sentences
@@ -166,7 +166,7 @@ def _about_seen(of_run: Mapping[str, int] | None, scored: int) -> str:
 def class_rows(classes: Sequence[Document]) -> list[list[str]]:
     """Return a header and one row per class, the largest first: top-1 of each model, and what it is most often taken for."""
     models = list(classes[0]["top1"]) if classes else []
-    judge = "combined" if "combined" in models else models[-1] if models else ""
+    judge = models[-1] if models else ""
     body = []
     for one in classes[:MOST_CLASSES]:
         other = one["taken_for"][judge]

@@ -28,13 +28,20 @@ def export(
         typer.Option(help="encoder: places to embeddings; location: also to classes. Both leave the image network out."),
     ] = None,
     onnx: Annotated[bool, typer.Option("--onnx/--no-onnx", help="Write ONNX files, each checked against the model.")] = True,
+    without_places: Annotated[
+        bool, typer.Option("--without-places", help="Leave out the labelled places, which tell where photos were taken.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export in that folder.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print export.json.")] = False,
 ) -> None:
-    """Write the trained models into a folder that needs no project: safetensors, ONNX and a model card for a model hub."""
+    """Write the trained models into a folder that needs no project: safetensors, ONNX and a model card for a model hub.
+
+    The pool keeps its labelled places; with more than 200,000 it counts no neighbours. combined.onnx has it up to 50,000.
+    """
     from cspops.commands import exported_folder
 
-    about = exported_folder.run(model, out, seed=seed, label_ratio=label_ratio, only=only, onnx=onnx, force=force)
+    contents = exported_folder.Contents(only=only, onnx=onnx, places=not without_places)
+    about = exported_folder.run(model, out, contents, seed=seed, label_ratio=label_ratio, force=force)
     if json:
         print_json(about, ensure_ascii=False)
         return
@@ -45,5 +52,8 @@ def export(
         worst = f"{max(output['onnx'] for output in differences.values()):.1e}" if differences else ""
         rows.append([name, f"{one['bytes']:,}", worst])
     show("", rows, text_columns=1)
+    if about["pool"] is not None and about["pool"]["places"]:
+        told = "tells where training photos were taken; --without-places leaves it out"
+        log.info(f"places.parquet, {about['pool']['places']:,} labelled places, {told}")
     for sentence in about["lacking"]:
         log.info(f"not in it: {sentence.replace('`', '')}")

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,7 +19,9 @@ from cspops.library import export_facts as facts
 from cspops.library.export_facts import metrics_of
 from cspops.library.exported import ABOUT, is_export, reading_facts, write_parts
 from cspops.library.loading import load
-from cspops.library.model import Model
+from cspops.library.model import NOWHERE, Model
+from cspops.library.onnx.graphs import MOST_PLACES as MOST_PLACES_IN_ONNX
+from cspops.library.onnx.graphs import PoolOfPlaces
 from cspops.library.onnx.writing import require_packages
 from cspops.report.model_card import CARD, model_card
 
@@ -30,16 +32,29 @@ log = logging.getLogger(__name__)
 
 Only = Literal["encoder", "location"]
 """The location encoder alone, or with its classes; without an image network."""
+MOST_PLACES = 200_000
+"""Labelled places that an export holds."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What an exported folder holds."""
+
+    only: Only | None = None
+    """Which parts are written; None: all."""
+    onnx: bool = True
+    """Whether ONNX files are written beside the safetensors."""
+    places: bool = True
+    """Whether the pool keeps its labelled places, which say where training images were taken."""
 
 
 def run(
     folder: Path,
     out: Path,
+    contents: Contents = Contents(),
     *,
     seed: int | None = None,
     label_ratio: float | None = None,
-    only: Only | None = None,
-    onnx: bool = True,
     force: bool = False,
 ) -> Document:
     """Write the models in ``folder``, their ONNX files and a card into ``out``, which appears whole or not at all.
@@ -47,8 +62,7 @@ def run(
     Args:
         folder: as for `cspops.load`; so are ``seed`` and ``label_ratio``.
         out: the new folder.
-        only: which parts are written; None: all.
-        onnx: whether ONNX files are written beside the safetensors.
+        contents: what is written.
         force: whether an earlier export is replaced.
 
     Returns:
@@ -62,16 +76,19 @@ def run(
     _refuse_to_overwrite(out, force)
     if is_export(folder):
         raise DataError(f"{folder} is an exported folder already", hint="copy it, or export from the project")
-    if onnx:
+    if contents.onnx:
         require_packages()
     origin = facts.origin_of(folder, seed=seed, label_ratio=label_ratio)
-    model = _part_of(load(folder, seed=seed, label_ratio=label_ratio), only)
+    model, without_places = _without_places(_part_of(load(folder, seed=seed, label_ratio=label_ratio), contents.only), contents)
     with replaced(out.resolve()) as new:
         write_parts(new, model)
-        differences = _write_onnx(new, model) if onnx else {}
-        about = _about(folder, origin, model, only) | {"onnx": differences}
-        if not onnx:
+        differences = _write_onnx(new, model) if contents.onnx else {}
+        about = _about(folder, origin, model, contents.only) | {"onnx": differences}
+        about["lacking"] += without_places
+        if not contents.onnx:
             about["lacking"].append("ONNX files: `--no-onnx` left them out.")
+        elif model.pool is not None and model.image is not None and model.image.head is not None and _onnx_pool(model) is None:
+            about["lacking"].append(f"The pool in the ONNX files: there are more than {MOST_PLACES_IN_ONNX:,} labelled places.")
         about["files"] = {one.relative_to(new).as_posix(): _sizes(one) for one in sorted(new.rglob("*")) if one.is_file()}
         (new / ABOUT).write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         (new / CARD).write_text(model_card(about), encoding="utf-8")
@@ -107,7 +124,25 @@ def _refuse_to_overwrite(out: Path, force: bool) -> None:
 def _part_of(model: Model, only: Only | None) -> Model:
     if only == "encoder":
         return Model(model.encoder)
-    return model if only is None else replace(model, image=None, calibration=None)
+    return model if only is None else replace(model, image=None)
+
+
+def _without_places(model: Model, contents: Contents) -> tuple[Model, list[str]]:
+    """Return the model without its labelled places where it may not keep them, and a sentence on that."""
+    if model.pool is None or model.places is None or not len(model.places.label):
+        return model, []
+    count = len(model.places.label)
+    if contents.places and count <= MOST_PLACES:
+        return model, []
+    why = f"there are {count:,}, more than {MOST_PLACES:,}" if contents.places else "`--without-places` left them out"
+    sentence = f"Labelled places: {why}. The pool counts no neighbours and weighs image and place as far from labels."
+    return replace(model, places=None), [sentence]
+
+
+def _onnx_pool(model: Model) -> PoolOfPlaces | None:
+    """Return the pool as a part of an ONNX file; None where there is none, or too many places."""
+    places = model.places or NOWHERE
+    return PoolOfPlaces(model.pool, places) if model.pool is not None and len(places.label) <= MOST_PLACES_IN_ONNX else None
 
 
 def _write_onnx(new: Path, model: Model) -> "dict[str, dict[str, Deviation]]":
@@ -122,7 +157,7 @@ def _write_onnx(new: Path, model: Model) -> "dict[str, dict[str, Deviation]]":
         graphs["location_classifier.onnx"] = ("the location classifier", location)
         if model.image is not None and model.image.head is not None:
             network = model.image.network
-            combined = CombinedProbabilities(network, model.image.head, location, model.calibration)
+            combined = CombinedProbabilities(network, model.image.head, location, _onnx_pool(model))
             graphs["combined.onnx"] = (f"the image network {network.config['model']}", combined)
     differences = {}
     px = model.image.network.config["px"] if model.image is not None else None
@@ -154,7 +189,7 @@ def _about(folder: Path, origin: facts.Origin, model: Model, only: Only | None) 
         "dim": model.encoder.dim,
         "classes": None if model.classifier is None else model.classifier.class_embedding.linear.out_features,
         "image": None if model.image is None else _image_facts(model),
-        "calibration": None if model.calibration is None else asdict(model.calibration),
+        "pool": None if model.pool is None else asdict(model.pool) | {"places": len((model.places or NOWHERE).label)},
         "encoder": model.encoder.config,
         "data": facts.data_of(origin, params),
         "params": params,

@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -30,15 +30,23 @@ def map_class(
         180.0,
         90.0,
     ),
+    combine: Annotated[
+        Literal["pool", "location"] | None,
+        typer.Option(help="pool: the learned model and the labelled neighbours (default); location: the learned model alone."),
+    ] = None,
     model: ModelOption = Path(),
     seed: SeedOption = None,
     label_ratio: RatioOption = None,
 ) -> None:
-    """Draw P(y|x) of a class over the world or a box."""
+    """Draw P(y|x) of a class over the world or a box: by the learned model and, where it was evaluated, labelled neighbours."""
     from cspops.report import place_map
 
     require_folder(out)
     loaded = load_model(model, seed, label_ratio)
+    learned = combine == "location" or (combine is None and loaded.pool is None)
+    if not learned:
+        loaded.combination("pool")
     with Meter("map", None, unit="places") as meter:
-        class_name = place_map.map_of_class(loaded, name, out, grid=grid, box=box, step=meter.step)
-    log.info(f"{out}: where {class_name} is likely")
+        class_name = place_map.map_of_class(loaded, name, out, grid=grid, box=box, learned=learned, step=meter.step)
+    by = "the learned model" if learned else "the learned model and the labelled neighbours"
+    log.info(f"{out}: where {class_name} is likely, by {by}")

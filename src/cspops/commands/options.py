@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -59,6 +59,12 @@ ModelOption = Annotated[
 ]
 SeedOption = Annotated[int | None, typer.Option(help="Seed of the run; default: the smallest.", metavar="SEED")]
 RatioOption = Annotated[float | None, typer.Option(help="Label ratio of the run; default: the largest.", metavar="RATIO")]
+
+
+CombineOption = Annotated[
+    Literal["pool", "product", "image", "location"] | None,
+    typer.Option(help="Image and location by the pool (default; where not evaluated: product), their product, or one alone."),
+]
 
 
 def load_model(folder: Path, seed: int | None, label_ratio: float | None) -> "Model":

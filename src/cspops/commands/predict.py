@@ -9,6 +9,7 @@ import typer
 
 from cspops.commands.app import USE, app
 from cspops.commands.options import (
+    CombineOption,
     LatOption,
     LonOption,
     ModelOption,
@@ -39,7 +40,8 @@ def predict(
     lon: LonOption = None,
     lat: LatOption = None,
     top: Annotated[int, typer.Option(help="Classes per model.", min=1, max=1000)] = 3,
-    calibrated: Annotated[bool, typer.Option("--calibrated", help="The calibrated product instead of the plain one.")] = False,
+    combine: CombineOption = None,
+    trust: Annotated[bool, typer.Option("--trust", help="Add the pool's weights and the km to the nearest label.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write a .csv, .parquet, .jsonl or .geojson file.", metavar="FILE")] = None,
     form: Annotated[
         Literal["table", "csv", "jsonl", "geojson"] | None,
@@ -59,6 +61,8 @@ def predict(
     from cspops.pixels.reading import Reading
 
     place = position(lon, lat)
+    if trust and combine not in (None, "pool"):
+        raise ParamsError(f"--trust is of the pool, and --combine is {combine}", hint="leave one of them out")
     if out is not None and form is not None:
         raise ParamsError("--format is for standard output; the suffix of --out decides its format", hint="leave --format out")
     if out is not None and out.suffix.lower() not in files.SUFFIXES:
@@ -66,25 +70,32 @@ def predict(
     if out is not None:
         require_folder(out)
     loaded = load_model(model, seed, label_ratio)
+    chosen = loaded.combination("pool" if trust else combine)
+    numbers = prediction.TRUST if trust else ()
     reading = loaded.image.reading if loaded.image is not None else Reading()
     inputs = read_inputs(paths, stdin=lines_of_stdin(), position=place, reading=reading)
     failures = files.Failures()
     streams = form not in (None, "table") and sys.stdout.isatty()  # rows on the terminal show the progress themselves
     with Meter("predict", None, unit="images", shown=not streams) as meter:
         rows = meter.each(inputs)
-        predictions = failures.watch(one.as_dict() for one in prediction.predict(loaded, rows, top=top, calibrated=calibrated))
+        predictions = failures.watch(
+            one.as_dict() for one in prediction.predict(loaded, rows, top=top, combine=chosen, trust=trust)
+        )
         if out is not None:
-            files.write_file(predictions, out, models=prediction.MODELS, top=top)
+            files.write_file(predictions, out, models=prediction.MODELS, top=top, numbers=numbers)
         elif form in (None, "table"):
             shown, more = files.first(predictions, MOST_ROWS)
         else:
-            files.write_text(predictions, Output(), form=form, models=prediction.MODELS, top=top)
+            files.write_text(predictions, Output(), form=form, models=prediction.MODELS, top=top, numbers=numbers)
     if out is not None:
         log.info(f"{out}: {failures.rows} rows")
     elif form in (None, "table"):
-        show("", files.table_rows(shown, models=prediction.MODELS), text_columns=2)
+        show("", files.table_rows(shown, models=prediction.MODELS, numbers=numbers), text_columns=2)
         if more:
             log.info(f"and {more} further rows: --out FILE writes all")
+    log.info(f"combined: {prediction.SAID[chosen]}")
+    if combine is None and chosen == "product":
+        log.info("the model was not evaluated, so that there is no pool: dvc repro evaluate")
     if failures.misplaced:
         log.warning(f"{failures.misplaced} of {failures.rows} rows have an unusable position: {failures.first_misplaced}")
     if failures.count:

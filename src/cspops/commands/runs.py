@@ -96,6 +96,7 @@ def hits_of(revision: str) -> "HitsByRoleAndRatio":
     import io
 
     import dvc.api
+    import pyarrow.parquet as pq
 
     from cspops.evaluation.compared_rows import COLUMNS, hits_in
     from cspops.evaluation.predictions import predictions_table
@@ -104,7 +105,9 @@ def hits_of(revision: str) -> "HitsByRoleAndRatio":
     try:
         with dvc.api.open(PREDICTIONS.as_posix(), rev=revision, mode="rb") as opened:
             content = io.BytesIO(opened.read())
-        return hits_in(predictions_table(content, COLUMNS, name=name, remake=f"git checkout {revision}, then dvc repro"))
+        has_pool = "pool" in pq.read_schema(content).names
+        columns = [one for one in COLUMNS if has_pool or one != "pool"]
+        return hits_in(predictions_table(content, columns, name=name, remake=f"git checkout {revision}, then dvc repro"))
     except CspopsError:
         raise
     except Exception as error:  # DVC lets errors of its own libraries through, and gives them no public name

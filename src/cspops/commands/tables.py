@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FOLDER = Path("reports/tables")
+FIGURE = Path("reports/figures/gain.png")
 PARAMS = Path("params.yaml")
 ENTRY = re.compile(r"([0-9a-f]{7,40})\s+(\S+)\s.*\b(?:Queued|Running)\s*")
 """A line of `dvc queue status`: commit and name of an experiment that waits or runs."""
@@ -37,7 +38,7 @@ ENTRY = re.compile(r"([0-9a-f]{7,40})\s+(\S+)\s.*\b(?:Queued|Running)\s*")
 
 @app.command(rich_help_panel=LOOK, epilog="Example: cspops tables 1 --queue; dvc queue start; then cspops tables 1 --write")
 def tables(
-    number: Annotated[int | None, typer.Argument(help="1 to 5; default: list the tables.", metavar="NUMBER")] = None,
+    number: Annotated[int | None, typer.Argument(help="1 to 6; default: list the tables.", metavar="NUMBER")] = None,
     queue: Annotated[bool, typer.Option("--queue", help="Queue the missing runs as DVC experiments.")] = False,
     any_code: Annotated[bool, typer.Option("--any-code", help="Also use runs of other code; they are marked.")] = False,
     write: Annotated[bool, typer.Option("--write", help="Write the table to reports/tables/, as Markdown and JSON.")] = False,
@@ -86,7 +87,22 @@ def filled(number: int, *, any_code: bool, write: bool) -> "TableDocument":
     if write:
         write_whole(FOLDER / f"table_{number}.json", json_text.dumps(document, indent=1) + "\n")
         write_whole(FOLDER / f"table_{number}.md", page(document))
+        if number in (1, 6):
+            _draw_gain()
     return document
+
+
+def _draw_gain() -> None:
+    """Draw reports/figures/gain.png, where Tables 1 and 6 are both written with both measures."""
+    from cspops.report.gain_figure import draw_gain, gains
+
+    files = [FOLDER / f"table_{number}.json" for number in (1, 6)]
+    if not all(file.is_file() for file in files):
+        return
+    of_labels, of_images = (gains(json_text.loads(file.read_text(encoding="utf-8"))) for file in files)
+    if of_labels and of_images:
+        draw_gain(of_labels, of_images, FIGURE)
+        log.info(f"{FIGURE}: gain of pre-training")
 
 
 def queued(number: int, *, any_code: bool) -> Document:
@@ -114,13 +130,13 @@ def queued(number: int, *, any_code: bool) -> Document:
             document["unavailable"].append({"row": cell.row.name, "column": cell.column.title, "reason": cell.impossible})
         elif ours["missing"] is None and (any_code or not ours["other_code"]):
             document["finished"].append(run_name)
-        elif any(record.key(cell.row.model) == cell.key for record in coming):
+        elif any(table.made_by(record, cell) for record in coming):
             document["waiting"].append(run_name)
         else:
             free = (f"{run_name}-{n}" for n in count(2) if f"{run_name}-{n}" not in taken)
             name = next(free) if run_name in taken else run_name
             changed = {path: value for path, value in cell.overrides if value_at(table.params, path) != value}
-            settings = [f"{path}={'null' if value is None else value}" for path, value in changed.items()]
+            settings = [f"{path}={_as_override(value)}" for path, value in changed.items()]
             _dvc("exp", "run", "--queue", "-n", name, *(part for one in settings for part in ("-S", one)))
             log.info(f"queued {name}: {', '.join(settings) or 'params.yaml as it is'}")
             taken.add(name)
@@ -145,7 +161,10 @@ def _show_filled(document: "TableDocument") -> None:
     from cspops.report import paper_page as pages
 
     show(pages.heading(document), pages.number_rows(document), text_columns=2)
-    show("Does the paper's order hold?", pages.comparison_rows(document), text_columns=2)
+    for measure in pages.MEASURES:
+        words = pages.MEASURE_WORDS[measure]
+        title = f"Does the paper's order hold, {words}?" if document["paper"]["dataset"] else f"Differences {words}"
+        show(title, pages.comparison_rows(document, measure), text_columns=2)
     say(pages.data_sentence(document))
     for remark in pages.remarks(document):
         say(f"- {remark}")
@@ -218,6 +237,13 @@ def _records(table: "PaperTable", commits: list[str]) -> list[Any]:
         except (ParamsError, UnicodeDecodeError):
             continue
     return out
+
+
+def _as_override(value: Any) -> str:
+    """Return a value as `dvc exp run -S` reads it."""
+    if value is None:
+        return "null"
+    return f"[{','.join(map(str, value))}]" if isinstance(value, tuple) else str(value)
 
 
 def _dvc(*arguments: str) -> str:

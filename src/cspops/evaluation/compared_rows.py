@@ -12,7 +12,7 @@ from cspops.errors import DataError
 from cspops.evaluation.bootstrap import Interval, paired_difference
 from cspops.shapes import Bool, Tensor
 
-MODELS = ("image", "location", "combined")
+MODELS = ("image", "location", "combined", "pool")
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ HitsByRoleAndRatio = dict[tuple[str, float], Hits]
 
 
 COLUMNS = ("seed", "label_ratio", "role", "obs_id", "label", *MODELS)
-"""Of predictions.parquet, that are compared."""
+"""Of predictions.parquet, that are compared; an older one has no `pool`."""
 
 
 def hits_in(table: pa.Table) -> HitsByRoleAndRatio:
     """Return the hits in the rows of predictions.parquet, by role and label ratio; DataError where seeds have other rows."""
     label = table["label"].to_numpy()
-    top1 = {model: pc.list_element(table[model], 0).to_numpy() for model in MODELS}
+    top1 = {model: pc.list_element(table[model], 0).to_numpy() for model in MODELS if model in table.column_names}
     role, ratio, seed = (table[name].to_numpy() for name in ("role", "label_ratio", "seed"))
     obs_id = np.asarray(table["obs_id"].to_pylist())
     out: HitsByRoleAndRatio = {}
@@ -48,7 +48,7 @@ def hits_in(table: pa.Table) -> HitsByRoleAndRatio:
                 raise DataError("predictions.parquet holds other rows for some seeds than others", hint="dvc repro evaluate")
             seeds = tuple(numbers.tolist())
             table_rows = rows[np.argsort(seed[rows], kind="stable")].reshape(len(seeds), -1)
-            by_model = {model: torch.from_numpy(top1[model][table_rows] == label[table_rows]) for model in MODELS}
+            by_model = {model: torch.from_numpy(top1[model][table_rows] == label[table_rows]) for model in top1}
             ids = tuple(str(one) for one in obs_id[table_rows[0]])
             out[str(one_role), float(one_ratio)] = Hits(seeds, ids, by_model)
     return out
@@ -71,7 +71,7 @@ def differences(mine: HitsByRoleAndRatio, its: HitsByRoleAndRatio, revision: str
     for (role, ratio), own in mine.items():
         if (role, ratio) not in its:
             continue
-        for model in MODELS:
+        for model in (one for one in own.by_model if one in its[role, ratio].by_model):
             try:
                 interval = difference(own, model, its[role, ratio], model)
             except DataError as error:

@@ -20,10 +20,10 @@ Row = dict[str, Any]
 def regions(
     hits: Mapping[str, Bool[Tensor, "seeds n"]], lonlat: Float[Tensor, "n 2"], nearest_km: Float[Tensor, "seeds n"]
 ) -> dict[str, list[Row]]:
-    """Return `latitude`, `cell` and `distance`: per region with rows each model's top-1 and `gain`, combined - image.
+    """Return `latitude`, `cell` and `distance`: per region with rows each model's top-1 and `gain`, pool - image.
 
     Args:
-        hits: of image, location and combined: whether the true class came first.
+        hits: of each model: whether the true class came first. Without a pool the gain is combined - image.
         lonlat: degrees; rows without a position (nan) are in no region.
         nearest_km: distance to the nearest labelled row of the seed.
 
@@ -68,9 +68,9 @@ def by_group(
     top1 = {
         model: 100 * torch.bincount(members, hit[counted].double(), minlength=len(names)) / size for model, hit in hits.items()
     }
-    out = []
+    together, out = "pool" if "pool" in hits else "combined", []
     for one in size.nonzero()[:, 0].tolist():
         scores = {model: round(float(values[one]), 4) for model, values in top1.items()}
-        gain = round(float(top1["combined"][one] - top1["image"][one]), 4)
+        gain = round(float(top1[together][one] - top1["image"][one]), 4)
         out.append({**names[one], "rows": round(int(size[one]) / seeds, 1), **scores, "gain": gain})
     return out

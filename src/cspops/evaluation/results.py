@@ -31,7 +31,7 @@ Role = Literal["test", "spatial_test"]
 Metrics = dict[str, dict[Ratio, dict[str, dict[str, Spread]]]]
 """By role, label ratio, model and metric; of any run of git, whose roles and models may be others than today's."""
 
-_SCORES = ("rows", "image", "location", "combined", "gain")
+_SCORES = ("rows", "image", "location", "combined", "pool", "gain")
 
 
 class Places(BaseModel):

@@ -14,7 +14,7 @@ from cspops.errors import DataError
 from cspops.evaluation import metrics
 from cspops.evaluation.metrics import MODELS, Judgement, Scores, summarise
 from cspops.evaluation.per_class import per_class, sole_best
-from cspops.evaluation.priors import nearest
+from cspops.evaluation.pool import Places
 from cspops.evaluation.regions import regions
 from cspops.library.inputs import Input
 from cspops.library.labelled import ClassNames, LabelledRow, RowSorter
@@ -66,15 +66,15 @@ def score(
 ) -> Document:
     """Score the models of every seed on labelled rows, and write nothing.
 
-    Image, combined and calibrated are computed as in stage evaluate: for a row without a position P(y|x) is uniform, and
-    the product is P(y|I). Models without an image classifier are scored on rows with a position, by location alone; without
-    a calibration the calibrated product is left out.
+    Image, combined and pool are computed as in stage evaluate: for a row without a position P(y|x) is uniform, and the
+    image decides. Models without an image classifier are scored on rows with a position, by location and its pool; without
+    a pool that is left out.
 
     Args:
         models: by seed; of one label ratio of a run, or one model.
         rows: with their labels.
         run: the artefacts of the models' run, which hold its labelled rows and its images' hashes; None: there is none.
-        unseen: whether images that the models were trained, chosen or calibrated with are left out.
+        unseen: whether images that the models were trained, chosen or weighed with are left out.
         by_region: whether to score by latitude, cell and distance to the nearest labelled row as well.
         by_class: whether to score each class as well.
 
@@ -155,7 +155,7 @@ def _metrics(scored: Scored, names: Sequence[str], *, seeds: int, classes: int) 
 
 def _regions(scored: Scored, seeds: Sequence[int], run: Path | None, ratio: float | None) -> Document:
     """Return what regions.json holds, without distances where the positions of the labelled rows are unknown."""
-    compared = ("image", "location", "combined")
+    compared = [name for name in MODELS if (name, 0) in scored.judgements]
     hits = {name: torch.stack([scored.judgements[name, seed].hits for seed in range(len(seeds))]) for name in compared}
     nearest_km = _nearest_km(scored, seeds, run, ratio)
     by_kind = regions(hits, scored.lonlat, nearest_km if nearest_km is not None else torch.zeros(hits["image"].shape))
@@ -170,6 +170,6 @@ def _nearest_km(scored: Scored, seeds: Sequence[int], run: Path | None, ratio: f
     out = torch.full((len(seeds), len(located)), torch.nan, dtype=torch.float64)
     for number, seed in enumerate(seeds):
         few = read_few_shot(run / "split", observations.obs_id, seed=seed, ratio=ratio) & observations.located
-        km = nearest(observations.lonlat[few], observations.label[few], scored.lonlat[located], k=1).km
-        out[number, located] = km[:, 0] if km.shape[1] else torch.inf
+        known = Places(observations.lonlat[few], observations.label[few])
+        out[number, located] = known.near(scored.lonlat[located], k=1).nearest_km
     return out

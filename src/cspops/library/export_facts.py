@@ -150,8 +150,8 @@ def lacking(origin: Origin, model: Model) -> list[str]:
         sentences.append(f"Image network and image classifier: {_why_no_image(origin)}.")
     elif model.image.head is None:
         sentences.append("Image classifier: P(y|I) are predictions that came with the data.")
-    if model.calibration is None and model.image is not None:
-        sentences.append("Calibration: stage evaluate was not run, so that there is no calibrated product.")
+    if model.pool is None and model.image is not None:
+        sentences.append("Pool of image, location and labelled neighbours: stage evaluate was not run.")
     if origin.stage == "run":
         sentences.append(
             f"The location encoder before fine-tuning: `cspops export --model artifacts/pretrain/seed_{origin.seed}` writes it."

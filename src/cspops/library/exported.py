@@ -1,12 +1,11 @@
 """Models in a folder that `cspops export` wrote, each part in a folder of its own, without the project around it.
 
 location_encoder/, location_classifier/, image_network/ and image_head/ hold config.json and model.safetensors;
-classes.json, calibration.json and reading.json hold what else a prediction needs. export.json lists the contents; a
+classes.json, pool.json, places.parquet and reading.json hold what else a prediction needs. export.json lists the contents; a
 folder without it is no export.
 """
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +13,8 @@ import torch
 
 from cspops.artefacts import json_as
 from cspops.data.catalogue import CLASSES, read_classes
-from cspops.evaluation.calibration import CalibrationEntry
-from cspops.library.model import Model
+from cspops.evaluation.pool import read_pool, write_pool
+from cspops.library.model import NOWHERE, Model
 from cspops.models.checkpoint import save_model
 from cspops.models.loading import (
     load_image_network,
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
 ABOUT = "export.json"
 ENCODER, CLASSIFIER, NETWORK, HEAD = "location_encoder", "location_classifier", "image_network", "image_head"
-CALIBRATION, READING = "calibration.json", "reading.json"
+READING = "reading.json"
 AGAIN = "copy the whole folder again, or cspops export --out FOLDER --force"
 
 
@@ -51,8 +50,8 @@ def write_parts(folder: Path, model: Model) -> None:
             config: Any = model.image.head.config
             save_model(folder / HEAD, model.image.head, config)
         _write(folder / READING, reading_facts(model.image.reading))
-    if model.calibration is not None:
-        _write(folder / CALIBRATION, asdict(model.calibration))
+    if model.pool is not None:
+        write_pool(folder, model.pool, model.places or NOWHERE)
 
 
 def reading_facts(reading: "Reading") -> dict[str, Any]:
@@ -71,10 +70,8 @@ def read_parts(folder: Path, device: torch.device) -> Model:
     count = classifier.class_embedding.linear.out_features
     image = _image(folder, count, device) if (folder / NETWORK).is_dir() else None
     classes = read_classes(folder / CLASSES, count, remake=AGAIN) if (folder / CLASSES).exists() else None
-    calibration = None
-    if (folder / CALIBRATION).exists():
-        calibration = json_as(folder / CALIBRATION, CalibrationEntry, remake=AGAIN).calibration()
-    return Model(classifier.encoder, classifier, image, classes, calibration, device)
+    pool, places = read_pool(folder, classes=count, remake=AGAIN) or (None, None)
+    return Model(classifier.encoder, classifier, image, classes, pool, places, device)
 
 
 def _image(folder: Path, classes: int, device: torch.device) -> "ImageModel":

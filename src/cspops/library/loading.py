@@ -5,12 +5,10 @@ from pathlib import Path
 
 import torch
 
-from cspops.artefacts import json_as
 from cspops.data.catalogue import CLASSES, read_classes
 from cspops.data.splits import ratio_key
 from cspops.errors import DataError
-from cspops.evaluation.calibration import CalibrationEntry
-from cspops.evaluation.predictor import Calibration
+from cspops.evaluation.pool import read_pool
 from cspops.library.exported import is_export, read_parts
 from cspops.library.model import Model
 from cspops.models.checkpoint import load_config
@@ -29,7 +27,7 @@ def load(
     """Load the model in a folder.
 
     A project's folder (or its `artifacts`) gives what was trained there: the location classifier and the image model of one
-    seed and label ratio, and the calibration that validation chose. A folder of stage pretrain or of `encoder/` gives the
+    seed and label ratio, and the pool that validation chose. A folder of stage pretrain or of `encoder/` gives the
     location encoder, one of finetune-loc or `classifier/` the location classifier; neither needs timm, torchvision or
     images. A folder that `cspops export` wrote gives all that is in it.
 
@@ -111,7 +109,8 @@ def _whole_run(run: Path, piece: Path, device: torch.device, *, like: Model | No
     folders = [run / "finetune_loc" / piece]
     if image is not None and image.folder is not None:
         folders += [image.folder, run / "finetune_img" / piece]
-    return Model(classifier.encoder, classifier, image, classes, _calibration(run, piece), device, tuple(folders))
+    pool, places = read_pool(run / "evaluate" / piece, classes=len(classes), remake="dvc repro evaluate") or (None, None)
+    return Model(classifier.encoder, classifier, image, classes, pool, places, device, tuple(folders))
 
 
 def _seeds(folder: Path) -> list[int]:
@@ -130,16 +129,6 @@ def chosen_piece(folder: Path, seed: int | None, label_ratio: float | None) -> P
         has = ", ".join(f"{ratio:g}" for ratio in ratios) or "none"
         raise DataError(f"{chosen} has no label ratio {label_ratio}: it has {has}", hint="split.label_ratios in params.yaml")
     return Path(chosen.name) / ratio_key(ratios[-1] if label_ratio is None else label_ratio)
-
-
-def _calibration(run: Path, piece: Path) -> Calibration | None:
-    """Return the calibration that validation chose for the piece; None before stage evaluate."""
-    file = run / "evaluate" / "calibration.json"
-    if not file.exists():
-        return None
-    entries = json_as(file, dict[str, dict[str, CalibrationEntry]], remake="dvc repro evaluate")
-    chosen = entries.get(piece.name, {}).get(piece.parent.name)
-    return chosen.calibration() if chosen else None
 
 
 def _names_beside(folder: Path, count: int) -> tuple[str, ...] | None:

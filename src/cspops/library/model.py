@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 
-from cspops.errors import DataError
-from cspops.evaluation.predictor import Calibration, LocationPredictor, Predictor
+from cspops.errors import DataError, ParamsError
+from cspops.evaluation.pool import Places, Pool
+from cspops.evaluation.predictor import LocationPredictor, Predictor
 from cspops.intake.judging.positions import BEYOND
 from cspops.library.frames import rows_of
 from cspops.models.location_encoder import LocationClassifier, LocationEncoder
@@ -64,8 +65,17 @@ def like(result: Tensor, given: Any) -> Any:
     return result if isinstance(given, Tensor) else result.numpy()
 
 
+Combine = Literal["pool", "product", "image", "location"]
+COMBINE: tuple[Combine, ...] = get_args(Combine)
+"""How image and location are put together; the last two are one of them alone."""
+NAMES: dict[Combine, str] = {"pool": "pool", "product": "combined", "image": "image", "location": "location"}
+"""What `Model.log_p` calls them."""
+NO_POOL = "the model has no pool of image, location and labelled neighbours: it was not evaluated"
 ROWS = 8192
 """Positions that are embedded at once."""
+
+
+NOWHERE = Places(torch.empty(0, 2, dtype=torch.float64), torch.empty(0, dtype=torch.long))
 
 
 @dataclass(frozen=True)
@@ -81,7 +91,9 @@ class Model:
     image: "ImageModel | None" = None
     classes: tuple[str, ...] | None = None
     """Names of the classes, in the order of the probabilities."""
-    calibration: Calibration | None = None
+    pool: Pool | None = None
+    places: Places | None = None
+    """The labelled places that the pool counts; None: it counts none, and every place is far from labels."""
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     folders: tuple[Path, ...] = ()
     """The folders that it was read from."""
@@ -105,38 +117,74 @@ class Model:
         return like(self._image().features(images), images)
 
     @torch.inference_mode()
-    def predict_proba(self, images: Any = None, lonlat: Any = None, *, calibrated: bool = False) -> Any:
-        """Return class probabilities, float64 (n, q): P(y|I) P(y|x) of both, else P(y|I) of images or P(y|x) of positions.
+    def predict_proba(self, images: Any = None, lonlat: Any = None, *, combine: Combine | None = None) -> Any:
+        """Return class probabilities, float64 (n, q), of images, of positions, or of both.
 
         Args:
             images: as for `encode_image`, or None.
-            lonlat: positions (n, 2), or None; a row of nan gets P(y|I) (uniform without an image).
-            calibrated: softmax(z / T) P(y|x)^w with T and w fitted on validation, instead of the plain product.
+            lonlat: positions (n, 2), or None; in a row of nan the image decides (uniform without an image).
+            combine: `pool`, image, learned location and labelled neighbours, weighted on validation; `product`, P(y|I)
+                P(y|x) as in the paper; `image` and `location`, that one alone. None: the pool where the model has one, else
+                the product. Pool and product also take images or positions alone.
 
         Raises:
             DataError: neither is given, their counts differ, or the model lacks a part that is needed.
+            ParamsError: ``combine`` is something else.
         """
+        chosen = self.combination(combine)
         if images is None and lonlat is None:
             raise DataError("neither images nor positions are given", hint="predict_proba(images, lonlat)")
-        if calibrated and (images is None or lonlat is None or self.calibration is None):
-            raise DataError(
-                "the calibrated product needs images, positions, and a model that was evaluated",
-                hint="give both, or load the artefacts of a whole run",
-            )
+        for what, given in (("image", images), ("location", lonlat)):
+            if chosen == what and given is None:
+                raise DataError(f"combine={what!r} needs {'images' if what == 'image' else 'positions'}", hint="give them")
         given = lonlat if images is None else images
         places = None if lonlat is None else as_lonlat(lonlat)
-        features = None if images is None else self._image().features(images)
+        features = None if images is None or chosen == "location" else self._image().features(images)
         if features is not None and places is not None and len(features) != len(places):
             raise DataError(f"{len(features)} images and {len(places)} positions", hint="one position per image, nan for none")
-        name = "location" if features is None else "image" if places is None else "calibrated" if calibrated else "combined"
+        name = NAMES[chosen]
+        if chosen == "product" and (features is None or places is None):
+            name = "location" if features is None else "image"
         log_p = next(one for which, one in self.log_p(features, places) if which == name)
         return like(log_p.exp(), given)
 
+    def combination(self, combine: str | None) -> Combine:
+        """Return how image and location are put together where ``combine`` was asked for; None: as `predict_proba` does.
+
+        Raise a DataError where the pool is asked for and there is none, a ParamsError for an unknown name.
+        """
+        if combine is None:
+            return "product" if self.pool is None else "pool"
+        if combine not in COMBINE:
+            raise ParamsError(f"combine is {combine!r}", hint=f"one of {', '.join(COMBINE)}")
+        if combine == "pool" and self.pool is None:
+            raise DataError(NO_POOL, hint="dvc repro evaluate, or --combine product (in Python combine='product')")
+        return combine
+
     @torch.inference_mode()
     def location_log_p(self, lonlat: Float[Tensor, "n 2"]) -> Float[Tensor, "n q"]:
-        """Return log P(y|x) in float64 of checked positions; uniform where they are nan."""
+        """Return the learned log P(y|x) in float64 of checked positions; uniform where they are nan."""
         return dict(self.log_p(None, lonlat))["location"]
 
+    @torch.inference_mode()
+    def place_log_p(self, lonlat: Float[Tensor, "n 2"]) -> Float[Tensor, "n q"]:
+        """Return log P_n(y|x), the learned P(y|x) with the labelled neighbours that the pool counts; without a pool P(y|x)."""
+        learned = self.location_log_p(lonlat)
+        return learned if self.pool is None else self.pool.place_log_p(learned, self._places.near(lonlat))
+
+    def trust(self, lonlat: Float[Tensor, "n 2"]) -> tuple[Float[Tensor, "n 2"], Float[Tensor, "n"]]:
+        """Return the pool's weights of image and place at checked positions, and the km to the nearest labelled place.
+
+        Without a position the place has no weight, and the distance is nan; where no place is labelled it is inf.
+        """
+        if self.pool is None:
+            raise DataError(NO_POOL, hint="dvc repro evaluate")
+        located = ~lonlat.isnan().any(1)
+        km = self._places.near(lonlat, k=1).nearest_km
+        alone = torch.tensor([self.pool.image_alone, 0.0], dtype=torch.float64)
+        return torch.where(located[:, None], self.pool.weights(km), alone), km.where(located, torch.nan)
+
+    @torch.inference_mode()
     def log_p(
         self,
         features: Float[Tensor, "n k"] | None,
@@ -145,6 +193,8 @@ class Model:
         imaged: Bool[Tensor, "m"] | None = None,
     ) -> Iterator[tuple[str, Float[Tensor, "m q"]]]:
         """Yield name and log P of each model, as `Predictor.log_p` does, for image features and checked positions.
+
+        Of images alone and of positions alone there is a pool too, but no `combined`.
 
         Raise a DataError where this model lacks a classifier that is needed.
         """
@@ -155,7 +205,19 @@ class Model:
         image = None if features is None else self._image().predictor
         location = None if self.classifier is None else LocationPredictor(self.classifier, self.device)
         located = ~lonlat.isnan().any(1) if lonlat is not None else torch.zeros(0, dtype=torch.bool)
-        return Predictor(image, location, self.calibration).log_p(features, lonlat, located, imaged=imaged)
+        parts: dict[str, Tensor] = {}
+        for name, log_p in Predictor(image, location).log_p(features, lonlat, located, imaged=imaged):
+            parts[name] = log_p
+            yield name, log_p
+        if self.pool is not None and parts:
+            if lonlat is None:
+                lonlat = torch.full((len(parts["image"]), 2), torch.nan, dtype=torch.float64)
+            near, located = self._places.near(lonlat), ~lonlat.isnan().any(1)
+            yield "pool", self.pool.log_p(parts.get("image"), parts.get("location"), near, located)
+
+    @property
+    def _places(self) -> Places:
+        return self.places or NOWHERE
 
     def _image(self) -> "ImageModel":
         if self.image is None:

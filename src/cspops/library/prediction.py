@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from math import isfinite
 
 import numpy as np
 import torch
@@ -10,12 +11,23 @@ import torch
 from cspops.data.json_files import Document
 from cspops.errors import DataError
 from cspops.library.inputs import Input
-from cspops.library.model import Model, top_classes
+from cspops.library.model import NAMES, Combine, Model, top_classes
 from cspops.pixels.unreadable import UnreadableImage
+from cspops.shapes import Bool, Float, Tensor
 
 BATCH = 64
 """Rows that are in memory at once."""
 MODELS = ("combined", "image", "location")
+"""What a row has guesses of; `combined` is image and location as asked for."""
+SAID: dict[Combine, str] = {
+    "pool": "the pool of image, learned location and labelled neighbours, weighted on validation",
+    "product": "the product P(y|I) P(y|x)",
+    "image": "the image alone",
+    "location": "the learned location alone",
+}
+"""What `combined` is, in words."""
+TRUST = ("image_weight", "place_weight", "nearest_km")
+"""What the pool trusted: the powers of P(y|I) and of P_n(y|x), and the distance to the nearest labelled place."""
 
 Guesses = list[tuple[str, float]]
 """Names of classes with their probabilities, best first."""
@@ -28,6 +40,9 @@ class Prediction:
     input: Input
     guesses: dict[str, Guesses]
     error: str | None
+    combine: Combine
+    trust: dict[str, float | None]
+    """`TRUST`, or nothing."""
 
     def as_dict(self) -> Document:
         """Return plain values for JSON and Parquet, None where there is nothing."""
@@ -41,32 +56,44 @@ class Prediction:
             "position": row.position,
             "position_problem": row.problem,
             "error": self.error,
+            "combine": self.combine,
         }
         guesses = {
             model: [{"class": name, "p": p} for name, p in self.guesses[model]] if model in self.guesses else None
             for model in MODELS
         }
-        return about | guesses
+        return about | guesses | self.trust
 
 
-def predict(model: Model, rows: Iterator[Input], *, top: int, calibrated: bool = False) -> Iterator[Prediction]:
+def predict(
+    model: Model, rows: Iterator[Input], *, top: int, combine: Combine | None = None, trust: bool = False
+) -> Iterator[Prediction]:
     """Yield a `Prediction` for each row, in order; at most `BATCH` images are in memory.
 
-    `combined` is P(y|I) P(y|x) (or the calibrated product), and P(y|I) for a row without a position. A row whose image
-    cannot be read has an `error` and the prediction of its position.
+    `combined` is what `Model.predict_proba` gives of image and position; a row without a position is judged by the image. A
+    row whose image cannot be read has an `error` and the prediction of its position.
 
-    Raise a DataError where the model lacks the names of its classes or an image classifier.
+    Args:
+        model: one with images and named classes.
+        rows: what to predict for.
+        top: the most guesses of each model.
+        combine: as for `Model.predict_proba`.
+        trust: whether rows say what the pool trusted.
+
+    Raises:
+        DataError: the model lacks the names of its classes, an image classifier, or the pool that is asked for.
     """
     if model.classes is None or model.image is None or model.classifier is None:
         raise DataError("the model has no image classifier with named classes", hint="name a project's folder with --model")
-    if calibrated and model.calibration is None:
-        raise DataError("the model was not evaluated: it has no calibration", hint="dvc repro evaluate")
+    chosen = model.combination("pool" if trust else combine)
     while part := list(islice(rows, BATCH)):
-        yield from _batch(model, part, model.classes, top=top, calibrated=calibrated)
+        yield from _batch(model, part, model.classes, top=top, combine=chosen, trust=trust)
 
 
 @torch.inference_mode()
-def _batch(model: Model, rows: Sequence[Input], classes: Sequence[str], *, top: int, calibrated: bool) -> Iterator[Prediction]:
+def _batch(
+    model: Model, rows: Sequence[Input], classes: Sequence[str], *, top: int, combine: Combine, trust: bool
+) -> Iterator[Prediction]:
     errors = [row.error for row in rows]
     squares: list[np.ndarray] = []
     imaged = torch.zeros(len(rows), dtype=torch.bool)
@@ -83,10 +110,25 @@ def _batch(model: Model, rows: Sequence[Input], classes: Sequence[str], *, top: 
     lonlat = torch.tensor([[row.lon, row.lat] for row in rows], dtype=torch.float64)
     features = model.image.features_of_squares(squares) if squares else None
     log_p = dict(model.log_p(features, lonlat, imaged=imaged))
-    if calibrated and features is not None:
-        log_p["combined"] = log_p["calibrated"]
-    predicted = {"image": imaged, "location": ~lonlat.isnan().any(1), "combined": imaged}
+    located = ~lonlat.isnan().any(1)
+    predicted = {"image": imaged, "location": located, "combined": located if combine == "location" else imaged}
+    log_p["combined"] = log_p.get(NAMES[combine], log_p["location"])  # no image can be read: no row has it
     best = {name: top_classes(log_p[name].exp(), classes, top) for name in predicted if name in log_p}
+    trusted = _trusted(model, lonlat, imaged) if trust else [{} for _ in rows]
     for number, row in enumerate(rows):
         guesses = {name: classes_of[number] for name, classes_of in best.items() if bool(predicted[name][number])}
-        yield Prediction(row, guesses, errors[number])
+        yield Prediction(row, guesses, errors[number], combine, trusted[number])
+
+
+def _trusted(model: Model, lonlat: Float[Tensor, "n 2"], imaged: Bool[Tensor, "n"]) -> list[dict[str, float | None]]:
+    """Return `TRUST` of each row; None where there is no prediction of the pool, or no labelled place."""
+    weights, km = model.trust(lonlat)
+    rows = zip(weights.tolist(), km.tolist(), imaged.tolist(), strict=True)
+    return [
+        {
+            "image_weight": image if has_image else None,
+            "place_weight": place if has_image else None,
+            "nearest_km": round(distance, 3) if isfinite(distance) else None,
+        }
+        for (image, place), distance, has_image in rows
+    ]

@@ -12,7 +12,7 @@ from cspops.data.splits import ROLES, read_roles
 from cspops.files import sha256_of
 
 SEEN = ("train", "val", "spatial_val")
-"""Roles whose images a model was trained with, or chosen and calibrated by."""
+"""Roles whose images a model was trained with, or chosen and weighed by."""
 
 
 def roles_of_images(run: Path | None) -> dict[str, str] | None:

@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 
 VALIDATION, TEST = ("val", "spatial_val"), ("test", "spatial_test")
-DIFFERENCES = (("combined", "image"), ("pool", "combined"))
+DIFFERENCES = (("pool", "image"), ("pool", "combined"), ("combined", "image"))
 AT_ONCE = 2**22
 """Numbers of a table of rows and classes that is made at once: 32 MB in float64."""
 IMAGELESS = ("location", *priors.PRIORS)
@@ -92,8 +92,8 @@ def run(view: "EvaluateView", site: Site) -> None:
                 if (mask & judged.imaged).any():
                     intervals.setdefault(role, {})[key] = _intervals(stacked, mask)
                 if role in TEST and mask.any():
-                    three = {model: hit[:, mask] for model, hit in stacked.items() if model != "pool"}
-                    places.setdefault(role, {})[key] = regions(three, judged.lonlat[mask], torch.stack(nearest_km)[:, mask])
+                    of_role = {model: hit[:, mask] for model, hit in stacked.items()}
+                    places.setdefault(role, {})[key] = regions(of_role, judged.lonlat[mask], torch.stack(nearest_km)[:, mask])
     ratios, names = [ratio_key(ratio) for ratio in view.label_ratios], [*MODELS, *priors.PRIORS]
     for file, roles in (("metrics.json", TEST), ("validation.json", VALIDATION)):
         _write(site.reports / file, summarise(scores, roles=roles, ratios=ratios, seeds=view.seeds, models=names))

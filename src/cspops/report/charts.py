@@ -85,9 +85,8 @@ def inline(figure: Figure, name: str, title: str) -> Markup:
 LINES = {
     "image": (GREY, "s", ":", "image"),
     "location": (ORANGE, "^", "--", "location"),
-    "combined": (BLUE, "o", "-", "combined"),
-    "calibrated": (GREEN, "v", (0, (5, 1, 1, 1)), "calibrated"),
-    "image_x_distance_knn": (GREEN, "D", (0, (5, 1, 1, 1)), "image x neighbours"),
+    "combined": (GREEN, "D", (0, (5, 1, 1, 1)), "combined"),
+    "pool": (BLUE, "o", "-", "pool"),
 }
 """Colour, marker, dashes and name of each model."""
 SETS = {"test": (BLUE, "o", "-"), "spatial_test": (ORANGE, "^", "--")}
@@ -97,13 +96,13 @@ SIZE = (4.3, 3.0)
 
 
 def gains(intervals: Intervals, name: str, title: str) -> Markup:
-    """Chart combined minus image, in points of top-1 with 95 % intervals, against the label ratio."""
+    """Chart pool minus image, in points of top-1 with 95 % intervals, against the label ratio."""
     with mpl.rc_context(STYLE):
         figure, ax = _panel((5.0, 2.6))
         roles = [role for role in SETS if role in intervals]
         for number, role in enumerate(roles):
             colour, marker, line = SETS[role]
-            gaps = [ratio["combined_minus_image"] for ratio in intervals[role].values()]
+            gaps = [ratio["pool_minus_image"] for ratio in intervals[role].values()]
             x = np.arange(len(gaps)) + 0.1 * (number - (len(roles) - 1) / 2)
             mean = np.array([one["mean"] for one in gaps])
             spans = np.abs(np.array([[one["low"], one["high"]] for one in gaps]).T - mean)
@@ -121,8 +120,6 @@ def accuracy(ratios: Mapping[str, Models], name: str, title: str, *, top: float,
         figure, ax = _panel(SIZE)
         x = np.arange(len(ratios))
         for model, (colour, marker, line, label) in LINES.items():
-            if model == "calibrated":
-                continue
             values = [models[model]["top1"] for models in ratios.values()]
             mean = [value["mean"] for value in values]
             sd = [value["sd"] for value in values] if seeds > 1 else None
@@ -166,12 +163,12 @@ def reliability(bins: Mapping[str, Sequence[tuple[float, float, int]]], name: st
 
 
 def regions(rows: Sequence[Region], kind: str, name: str, title: str) -> Markup:
-    """Chart one line per region, from the image's top-1 to that of both combined."""
+    """Chart one line per region, from the image's top-1 to that of the pool."""
     with mpl.rc_context(STYLE):
         figure, ax = _panel((4.3, 0.9 + 0.24 * len(rows)))
         for place, row in enumerate(reversed(rows)):
-            ax.plot([row["image"], row["combined"]], [place, place], color=QUIET, linewidth=1.2, zorder=2)
-            for model in ("image", "combined"):
+            ax.plot([row["image"], row["pool"]], [place, place], color=QUIET, linewidth=1.2, zorder=2)
+            for model in ("image", "pool"):
                 colour, marker, _, label = LINES[model]
                 ax.plot(
                     row[model], place, color=colour, marker=marker, linestyle="", label=label if not place else None, zorder=3

@@ -92,8 +92,8 @@ def examples(
             thumbnail=picture,
             true=names[judged.label[row]],
             image=(names[judged.guess["image"][row]], float(judged.confidence["image"][row])),
-            combined=(names[judged.guess["combined"][row]], float(judged.confidence["combined"][row])),
-            p_true=(float(judged.p_true["image"][row]), float(judged.p_true["combined"][row])),
+            pool=(names[judged.guess["pool"][row]], float(judged.confidence["pool"][row])),
+            p_true=(float(judged.p_true["image"][row]), float(judged.p_true["pool"][row])),
             dot=dot,
             place=place_text(lon, lat),
         )

@@ -18,7 +18,12 @@ from cspops.terminal import visible
 
 # Okabe and Ito's palette: distinguishable with every common colour blindness; markers and dashes tell lines apart in grey.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#8A8A8A"
-STYLES = {"image": (GREY, "s", ":"), "location": (ORANGE, "^", "--"), "combined": (BLUE, "o", "-")}
+STYLES = {
+    "image": (GREY, "s", ":"),
+    "location": (ORANGE, "^", "--"),
+    "combined": (GREEN, "D", "-."),
+    "pool": (BLUE, "o", "-"),
+}
 STYLE: Any = {
     "font.size": 10,
     "axes.spines.top": False,
@@ -61,7 +66,7 @@ def save(figure: Figure, file: Path, *, colours: int | None = None) -> None:
 
 
 def accuracy_by_ratio(summary: Metrics, file: Path) -> None:
-    """Draw top-1 of the three models against the label ratio, one panel per set, with bars of one standard deviation."""
+    """Draw top-1 of each model against the label ratio, one panel per set, with bars of one standard deviation."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(4.4 * len(summary), 3.4), layout="constrained")
         axes = figure.subplots(1, len(summary), sharey=True, squeeze=False)[0]

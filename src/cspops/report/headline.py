@@ -1,9 +1,9 @@
-"""The main result in a sentence or two that claim no more than the numbers support."""
+"""The main result in sentences that claim no more than the numbers support."""
 
-from cspops.report.tables import TITLES, Interval, Intervals, Metrics, ratio_title
+from collections.abc import Iterator
 
-PRODUCT = "image_x_"
-"""The prefix, before a prior's name, that metrics.json gives to the product of image and prior."""
+from cspops.report.tables import TITLES, Interval, Intervals, Metrics, Models, ratio_title
+
 PRIORS = {
     "frequency": "class frequency",
     "histogram": "longitude-latitude histogram",
@@ -12,19 +12,39 @@ PRIORS = {
     "kde": "kernel density",
 }
 """Priors without learning, in words."""
+OTHERS = {
+    "image": "the image alone",
+    "location": "the learned location alone",
+    "combined": "the plain product of image and location",
+} | {name: f"{words} alone, which learns nothing," for name, words in PRIORS.items()}
+"""What the pool may be worse than, in words."""
+
+
+LEAST = 0.05
+"""Points that are not 0.0 when they are rounded."""
 
 
 def main_sentences(metrics: Metrics, intervals: Intervals) -> list[str]:
-    """Return one sentence per test set: top-1 of both combined at the largest label ratio, and what location adds."""
-    out: list[str] = []
-    for role, ratios in metrics.items():
-        ratio = list(ratios)[-1]
-        combined = ratios[ratio]["combined"]["top1"]["mean"]
-        gap = intervals[role][ratio]["combined_minus_image"]
-        where = f"With {ratio_title(ratio)} of the labels" if not out else f"On the {TITLES[role]} set"
-        rows = f" on the {TITLES[role]} set" if not out else ""
-        out.append(f"{where}, image and location combined are right for {combined:.1f} %{rows}: {_difference(gap)}")
-    return out
+    """Return, per test set, what location adds to the image by the pool with the fewest and with the most labels.
+
+    Where another model is better than the pool, a sentence says which one and by how much.
+    """
+    return [
+        " ".join(_sentences(role, ratio, ratios[ratio], intervals[role][ratio]["pool_minus_image"]))
+        for role, ratios in metrics.items()
+        for ratio in dict.fromkeys((next(iter(ratios)), list(ratios)[-1]))
+    ]
+
+
+def _sentences(role: str, ratio: str, models: Models, gap: Interval) -> Iterator[str]:
+    top1 = {name: float(scores["top1"]["mean"]) for name, scores in models.items()}
+    yield (
+        f"With {ratio_title(ratio)} of the labels, the pool of image and location is right for {top1['pool']:.1f} % on the "
+        f"{TITLES[role]} set: {_difference(gap)}"
+    )
+    best = max((name for name in OTHERS if name in top1), key=lambda name: top1[name])
+    if top1[best] - top1["pool"] >= LEAST:
+        yield f"There {OTHERS[best]} is better: {top1[best]:.1f} %, by {top1[best] - top1['pool']:.1f} points."
 
 
 def _difference(gap: Interval) -> str:
@@ -35,19 +55,3 @@ def _difference(gap: Interval) -> str:
     if gap["high"] < 0:
         return f"location takes {-gap['mean']:.1f} points from the image alone ({span})."
     return f"{gap['mean']:+.1f} points against the image alone, which may be chance ({span})."
-
-
-def counting_sentence(metrics: Metrics) -> str:
-    """Return whether, at the largest label ratio of the first test set, a prior that only counts beats the learned model."""
-    role = next(iter(metrics))
-    ratio = list(metrics[role])[-1]
-    models = {name: float(scores["top1"]["mean"]) for name, scores in metrics[role][ratio].items()}
-    best = max((name for name in models if name.startswith(PRODUCT)), key=lambda name: models[name])
-    gain = models[best] - models["combined"]
-    prior = PRIORS.get(best.removeprefix(PRODUCT), best.removeprefix(PRODUCT))
-    if gain > 0:
-        return (
-            f"Counting does better than learning here: image x {prior}, which only counts labelled places, reaches "
-            f"{models[best]:.1f} %, {gain:.1f} points more than the learned location model."
-        )
-    return f"Image x {prior}, the best of the priors that only count labelled places, reaches {models[best]:.1f} %."

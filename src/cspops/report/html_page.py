@@ -8,7 +8,7 @@ from typing import Any
 from cspops.data.splits import ratio_key, read_few_shot
 from cspops.report import charts, html_tables
 from cspops.report.examples import examples, locator
-from cspops.report.headline import counting_sentence, main_sentences
+from cspops.report.headline import main_sentences
 from cspops.report.html_parts import Group, Picture, Section, Table, data_uri, render
 from cspops.report.maps import region
 from cspops.report.material import Material
@@ -91,9 +91,8 @@ def html(material: Material, site: Site) -> str:
             "title": f"What location adds to the image: {heading_of(source)}",
             "sections": [Section(anchor, title) for anchor, title in SECTIONS.items()],
             "main_sentences": main_sentences(material.scores.metrics, material.scores.intervals),
-            "counting_sentence": counting_sentence(material.scores.metrics),
             "headline": Picture(
-                "What location adds to the image: combined minus image alone, in points of top-1, with 95 % intervals",
+                "What location adds to the image: pool minus image alone, in points of top-1, with 95 % intervals",
                 charts.gains(material.scores.intervals, "gains", "Points of top-1 that location adds at each label ratio"),
             ),
             "run_facts": _run_facts(material, site),
@@ -171,7 +170,7 @@ def _mistakes(material: Material, site: Site) -> dict[str, Any]:
     return {
         "confusions": Table(caption, header, [Group(None, body)], 2) if confusions else None,
         "matrices": matrices(judged, names) if confusions else [],
-        "mistakes_words": f"On the {test_set} set at {ratio} of the labels: the pairs of classes that image and combined mix "
+        "mistakes_words": f"On the {test_set} set at {ratio} of the labels: the pairs of classes that image and pool mix "
         "up most often, counted over both so that the choice favours neither, and what location changes.",
         "examples_words": _examples_words(turned, test_set, ratio, material.view.seeds[0]),
         "ground": ground,

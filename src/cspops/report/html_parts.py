@@ -62,9 +62,9 @@ class Example:
     true: str
     image: tuple[str, float]
     """The guess and its P."""
-    combined: tuple[str, float]
+    pool: tuple[str, float]
     p_true: tuple[float, float]
-    """P of the true class by the image alone and by both."""
+    """P of the true class by the image alone and by the pool."""
     dot: tuple[int, int]
     place: str
 

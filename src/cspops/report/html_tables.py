@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from cspops.report.headline import PRIORS, PRODUCT
+from cspops.report.headline import PRIORS
 from cspops.report.html_parts import Group, Table, mean_text
 from cspops.report.paper import TABLE_1, TABLE_5
 from cspops.report.paper import Table as PaperTable
@@ -16,6 +16,7 @@ from cspops.report.tables import (
     Places,
     counted,
     ratio_title,
+    region_models,
     region_title,
 )
 
@@ -23,16 +24,15 @@ NAMES = PRIORS | {
     "image": "image, P(y|I)",
     "location": "location, P(y|x)",
     "combined": "combined, P(y|I) P(y|x)",
-    "calibrated": "calibrated",
+    "pool": "pool of image, learned location and labelled neighbours",
 }
-LEARNED = ("image", "location", "combined", "calibrated")
 DATASETS = {"inat2018": "iNat2018", "fmow": "fMoW"}
 """The paper's names of the sources that it used too."""
 
 
 def model_name(model: str) -> str:
     """Return the name of a model in words."""
-    return f"image x {NAMES[model.removeprefix(PRODUCT)]}" if model.startswith(PRODUCT) else NAMES.get(model, model)
+    return NAMES.get(model, model)
 
 
 def accuracy_table(metrics: Metrics, *, seeds: int, source: str) -> Table:
@@ -41,8 +41,8 @@ def accuracy_table(metrics: Metrics, *, seeds: int, source: str) -> Table:
     groups = []
     for role, by_ratio in metrics.items():
         for title, models in (
-            (f"This run, {TITLES[role]}", LEARNED),
-            (f"This run, {TITLES[role]}: priors that only count labelled places", _counting(by_ratio)),
+            (f"This run, {TITLES[role]}", MODELS),
+            (f"This run, {TITLES[role]}: priors that only count labelled places", counting(by_ratio)),
         ):
             rows = [
                 [model_name(model), *(mean_text(by_ratio[one][model]["top1"], seeds=seeds) for one in ratios)]
@@ -56,15 +56,14 @@ def accuracy_table(metrics: Metrics, *, seeds: int, source: str) -> Table:
     return Table(caption, ["model", *(ratio_title(one) for one in ratios)], groups)
 
 
-def _counting(ratios: Mapping[str, Models]) -> list[str]:
-    models = next(iter(ratios.values()))
-    products = [name for name in models if name.startswith(PRODUCT)]
-    return [*(name.removeprefix(PRODUCT) for name in products), *products]
+def counting(ratios: Mapping[str, Models]) -> list[str]:
+    """Return the priors without learning that were scored."""
+    return [name for name in next(iter(ratios.values())) if name in PRIORS]
 
 
 def _paper_group(table: PaperTable, ratios: Sequence[str], source: str) -> Group | None:
     """Return the paper's rows at the ratios that this run has too."""
-    columns = {ratio_title(f"label_{column.slug}"): number for number, column in enumerate(table.columns)}
+    columns = {column.title: column for column in table.columns if column.in_paper}
     if not columns.keys() & {ratio_title(one) for one in ratios}:
         return None
     same = DATASETS.get(source) == table.dataset_of_paper
@@ -73,8 +72,8 @@ def _paper_group(table: PaperTable, ratios: Sequence[str], source: str) -> Group
     for row in table.rows:
         cells = []
         for ratio in ratios:
-            number = columns.get(ratio_title(ratio))
-            mean, sd = row.paper[number] if number is not None else (None, None)
+            column = columns.get(ratio_title(ratio))
+            mean, sd = (column and table.printed(row, column)) or (None, None)
             cells.append("–" if mean is None else f"{mean:.2f}" if sd is None else f"{mean:.2f} ({sd:.2f})")
         rows.append([row.name, *cells])
     spread = "" if table.spread_of_paper == "not given" else f"; in parentheses: {table.spread_of_paper}"
@@ -82,10 +81,10 @@ def _paper_group(table: PaperTable, ratios: Sequence[str], source: str) -> Group
 
 
 def metric_table(models: Models, *, role: str, ratio: str, seeds: int) -> Table:
-    """Return every metric of the learned models."""
+    """Return every metric of `MODELS`."""
     names = list(models["combined"])
-    rows = [[model_name(model), *(mean_text(models[model][name], seeds=seeds) for name in names)] for model in LEARNED]
-    caption = f"All metrics of the learned models, {TITLES[role]}, {ratio_title(ratio)} of the labels"
+    rows = [[model_name(model), *(mean_text(models[model][name], seeds=seeds) for name in names)] for model in MODELS]
+    caption = f"All metrics, {TITLES[role]}, {ratio_title(ratio)} of the labels"
     return Table(caption, ["model", *(name.replace("_", " ") for name in names)], [Group(None, rows)])
 
 
@@ -109,6 +108,7 @@ def _interval(one: Interval) -> str:
 
 def region_table(places: Mapping[str, Places], kind: str, caption: str) -> Table:
     """Return top-1 by region of a kind, one group per set."""
+    models = region_models(places)
     groups = [
         Group(
             TITLES[role],
@@ -116,7 +116,7 @@ def region_table(places: Mapping[str, Places], kind: str, caption: str) -> Table
                 [
                     region_title(row, kind),
                     counted(row["rows"]),
-                    *(f"{row[model]:.2f}" for model in MODELS),
+                    *(f"{row[model]:.2f}" for model in models),
                     f"{row['gain']:+.2f}",
                 ]
                 for row in kinds[kind]
@@ -125,7 +125,7 @@ def region_table(places: Mapping[str, Places], kind: str, caption: str) -> Table
         for role, kinds in places.items()
         if kinds[kind]
     ]
-    return Table(caption, ["region", "rows per seed", *MODELS, "combined - image"], groups)
+    return Table(caption, ["region", "rows per seed", *models, f"{models[-1]} - image"], groups)
 
 
 def count_table(caption: str, what: str, counts: Mapping[str, int]) -> Table:

@@ -176,8 +176,8 @@ class Turned:
 
 
 def confusions(judged: JudgedRows, classes: int) -> list[Confusion]:
-    """Return the pairs that image and combined mix up most often."""
-    return commonest(judged.label, judged.guess["image"], judged.guess["combined"], classes=classes, most=MOST)
+    """Return the pairs that image and pool mix up most often."""
+    return commonest(judged.label, judged.guess["image"], judged.guess["pool"], classes=classes, most=MOST)
 
 
 def confusion_rows(pairs: Sequence[Confusion], names: list[str], *, seeds: int) -> list[list[str]]:
@@ -191,7 +191,7 @@ def confusion_rows(pairs: Sequence[Confusion], names: list[str], *, seeds: int) 
         ]
         for one in pairs
     ]
-    return [["true class", "taken for", "image", "combined", "change"], *body]
+    return [["true class", "taken for", "image", "pool", "change"], *body]
 
 
 def _change(one: Confusion, seeds: int) -> str:
@@ -200,8 +200,8 @@ def _change(one: Confusion, seeds: int) -> str:
 
 
 def matrices(judged: JudgedRows, names: list[str]) -> list[Heat]:
-    """Return, for the classes with most mistakes, how their rows were guessed by the image alone and by both."""
-    guesses = {"Image alone": judged.guess["image"], "Image and location combined": judged.guess["combined"]}
+    """Return, for the classes with most mistakes, how their rows were guessed by the image alone and by the pool."""
+    guesses = {"Image alone": judged.guess["image"], "Pool of image and location": judged.guess["pool"]}
     chosen = mistaken_classes(judged, len(names))
     shown = [names[one] for one in chosen]
     return [
@@ -212,7 +212,7 @@ def matrices(judged: JudgedRows, names: list[str]) -> list[Heat]:
 
 def mistaken_classes(judged: JudgedRows, classes: int) -> list[int]:
     """Return the classes with most mistakes, or the first ones where there is no mistake."""
-    mistaken = most_mistaken(judged.label, judged.guess["image"], judged.guess["combined"], classes=classes, most=MOST)
+    mistaken = most_mistaken(judged.label, judged.guess["image"], judged.guess["pool"], classes=classes, most=MOST)
     return mistaken or list(range(min(MOST, classes)))
 
 
@@ -220,13 +220,13 @@ def turned_rows(judged: JudgedRows, observations: Observations) -> Turned:
     """Return rows with a position where location helped and hurt most, by the change of P of the true class."""
     first = np.flatnonzero(judged.seed == judged.seed[0])
     first = first[observations.located.numpy()[judged.row[first]]]
-    image, combined = judged.hit("image")[first], judged.hit("combined")[first]
-    gain, label = (judged.p_true["combined"] - judged.p_true["image"])[first], judged.label[first]
+    image, pool = judged.hit("image")[first], judged.hit("pool")[first]
+    gain, label = (judged.p_true["pool"] - judged.p_true["image"])[first], judged.label[first]
     return Turned(
-        first[turned(image, combined, gain, label, most=HELPED)],
-        first[turned(combined, image, -gain, label, most=HARMED)],
-        int((~image & combined).sum()),
-        int((image & ~combined).sum()),
+        first[turned(image, pool, gain, label, most=HELPED)],
+        first[turned(pool, image, -gain, label, most=HARMED)],
+        int((~image & pool).sum()),
+        int((image & ~pool).sum()),
         len(first),
     )
 
@@ -240,17 +240,17 @@ def turned_table(rows: Int[np.ndarray, "m"], judged: JudgedRows, observations: O
             names[judged.label[row]],
             *(
                 cell
-                for model in ("image", "combined")
+                for model in ("image", "pool")
                 for cell in (names[judged.guess[model][row]], f"{judged.confidence[model][row]:.2f}")
             ),
         ]
         for row in rows.tolist()
     ]
-    return [["observation", "true class", "image", "P", "combined", "P"], *body]
+    return [["observation", "true class", "image", "P", "pool", "P"], *body]
 
 
 def write_confusion(file: Path, judged: JudgedRows, names: list[str]) -> None:
-    """Write true and guessed class (by both combined) of each row of the first seed, for the classes with most mistakes.
+    """Write true and guessed class (by the pool) of each row of the first seed, for the classes with most mistakes.
 
     It is for `dvc plots`, whose template counts the rows. Guesses of other classes count as one.
     """
@@ -262,4 +262,4 @@ def write_confusion(file: Path, judged: JudgedRows, names: list[str]) -> None:
         writer.writerow(["actual", "predicted"])
         for row in first:
             if (true := int(judged.label[row])) in chosen:
-                writer.writerow([shown[true], shown.get(int(judged.guess["combined"][row]), OTHER)])
+                writer.writerow([shown[true], shown.get(int(judged.guess["pool"][row]), OTHER)])

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from huggingface_hub import EvalResult
 
 CARD = "README.md"
+POOL_OUTPUT = "pool_probabilities"
+"""The output of combined.onnx that holds the pool, where there is one."""
 TAGS = ("location-encoder", "geospatial", "contrastive-learning", "csp", "safetensors")
 
 
@@ -39,7 +41,8 @@ def model_card(document: Document) -> str:
         sees_images=_sees_images(document),
         test=test,
         spatial=scores.get("spatial_test", {}),
-        best="combined" if "combined" in test else "location",
+        best=next((name for name in ("pool", "combined") if name in test), "location"),
+        pool_in_onnx=POOL_OUTPUT in document["onnx"].get("combined.onnx", {}),
         onnx_rows=[["file", "output", "ONNX", "torch, float32"], *_deviations(document)],
         metric_rows=[
             ["set", "model", "top-1, all seeds", "top-1, this seed", "NLL, nats", "calibration error, %"],

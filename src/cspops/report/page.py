@@ -6,7 +6,8 @@ from pathlib import Path
 from cspops.data.json_files import Document
 from cspops.data.splits import ratio_key
 from cspops.evaluation.metrics import MODELS
-from cspops.report.headline import PRODUCT
+from cspops.report.headline import main_sentences
+from cspops.report.html_tables import counting
 from cspops.report.material import Material
 from cspops.report.mistakes import confusion_rows, turned_table
 from cspops.report.model_maps import encoder_title
@@ -14,7 +15,6 @@ from cspops.report.run_facts import same_embeddings
 from cspops.report.tables import (
     TITLES,
     Metrics,
-    Models,
     Region,
     accuracy_rows,
     as_code,
@@ -39,8 +39,6 @@ def page(material: Material) -> str:
     view, scores, metrics, main = material.view, material.scores, material.scores.metrics, material.main
     first = next(iter(metrics[main]))
     places = {role: ratios[first] for role, ratios in scores.regions.items()}
-    priors = _priors(metrics[main][first])
-    products = ("combined", *(f"{PRODUCT}{name}" for name in priors))
     observations = ", ".join(
         f"{int(mask.sum()):,} {TITLES.get(role, role)}" for role, mask in material.roles.items() if mask.any()
     )
@@ -49,28 +47,27 @@ def page(material: Material) -> str:
         f"Pre-training loss `{view.loss}`, seeds {', '.join(map(str, view.seeds))}. Accuracies are per cent: "
         + ("mean over seeds (standard deviation)" if len(view.seeds) > 1 else "of one seed, so that (0.00) is no deviation")
         + ". A seed draws its own few-shot labels, pre-trains and fine-tunes; all are tested on the same rows.",
+        "\n".join(f"- {sentence}" for sentence in main_sentences(metrics, scores.intervals)),
         "## Top-1 accuracy",
         markdown(accuracy_rows(metrics), text_columns=2),
-        "`image`: P(y|I) alone. `location`: P(y|x) alone. `combined`: P(y|I) P(y|x). `calibrated`: softmax(z_I / T) P(y|x)^w "
-        "with T and w of least negative log-likelihood on the labelled validation rows, which may be more than the labels of "
-        "a small ratio. The spatial test set lies in blocks of the map that hold no training row and have none near. At 100 % "
-        "every seed has the same labels, so that the image model, which has no other randomness, has no deviation.",
-        "![Top-1 accuracy against the share of labels, for image, location and combined](figures/accuracy.png)",
+        "`image`: P(y|I) alone. `location`: P(y|x) alone. `combined`: P(y|I) P(y|x), as in the paper. `pool`: image, "
+        "learned location and labelled neighbours, weighted on validation. The spatial test set lies in blocks of the map that "
+        "hold no training row and have none near. At 100 % every seed has the same "
+        "labels, so that the image model, which has no other randomness, has no deviation.",
+        "![Top-1 accuracy against the share of labels, for image, location, combined and pool](figures/accuracy.png)",
         f"## All metrics at {ratio_title(first)} labels, {TITLES[main]}",
         markdown(metric_rows(metrics[main][first]), text_columns=1),
         "Per cent, but `nll` (mean negative log-likelihood) in nats; `ece`: expected calibration error of the top class.",
         "## Differences",
-        "Top-1 in percentage points with 95 % paired bootstrap intervals over rows and seeds. On validation, calibrated minus "
-        "combined is measured on the rows that chose T and w.",
+        "Top-1 in percentage points with 95 % paired bootstrap intervals over rows and seeds. On validation, the pool is "
+        "measured on the rows that chose its weights.",
         markdown(interval_rows(scores.intervals), text_columns=2),
         "## Location priors without learning",
-        "Top-1 of priors that only count the labelled positions, beside the learned `location` and `combined`: the classes' "
+        "Top-1 of priors that only count the labelled positions, beside the learned `location` and `pool`: the classes' "
         "`frequency`, a longitude-latitude `histogram`, the nearest neighbours (`knn`; `distance_knn` weighs them by "
         "1 / distance) and a kernel density (`kde`), each smoothed towards the frequency. Their neighbours, cells and "
-        "bandwidths are those of least negative log-likelihood of image x prior on validation.",
-        *(best_prior_sentence(ratios, role) for role, ratios in metrics.items()),
-        markdown(accuracy_rows(metrics, models=("location", *priors)), text_columns=2),
-        markdown(accuracy_rows(metrics, models=products), text_columns=2),
+        "bandwidths were chosen on validation.",
+        markdown(accuracy_rows(metrics, models=("location", "pool", *counting(metrics[main]))), text_columns=2),
         f"## Where location helps and where it harms, {ratio_title(first)} labels",
         *(where_sentence(kinds["cell"], role) for role, kinds in places.items()),
         "By distance to the nearest labelled row; top-1 over all rows of all seeds, rows per seed:",
@@ -95,13 +92,8 @@ def page(material: Material) -> str:
     return joined(parts)
 
 
-def _priors(models: Models) -> list[str]:
-    """Return the priors that were scored, in the order of metrics.json."""
-    return [name.removeprefix(PRODUCT) for name in models if name.startswith(PRODUCT)]
-
-
 def where_sentence(cells: Sequence[Region], role: str) -> str:
-    """Return in which 30-degree cells with at least ``LEAST_ROWS`` rows combined - image is greatest and least."""
+    """Return in which 30-degree cells with at least ``LEAST_ROWS`` rows pool - image is greatest and least."""
     large = sorted((row for row in cells if row["rows"] >= LEAST_ROWS), key=lambda row: row["gain"])
     where = f"On the {TITLES[role]} set, of the 30-degree cells with at least {LEAST_ROWS} rows,"
     if not large:
@@ -115,22 +107,6 @@ def where_sentence(cells: Sequence[Region], role: str) -> str:
     if large[-1]["gain"] <= 0:
         return f"{where} location helps in none; it harms most in {least} and least in {most}."
     return f"{where} location helps most in {most} and harms most in {least}."
-
-
-def best_prior_sentence(ratios: Mapping[str, Models], role: str) -> str:
-    """Return at which label ratios the best product of image and prior exceeds the learned `combined`, and by how much."""
-
-    def top1(models: Models, model: str) -> float:
-        return float(models[model]["top1"]["mean"])
-
-    above = []
-    for ratio, models in ratios.items():
-        best = max(_priors(models), key=lambda name: top1(models, f"{PRODUCT}{name}"))
-        gain = top1(models, f"{PRODUCT}{best}") - top1(models, "combined")
-        if gain > 0:
-            above.append(f"at {ratio_title(ratio)} labels (image x `{best}`, {gain:+.2f} points)")
-    what = f"On the {TITLES[role]} set a prior without learning beats the learned location model in the product"
-    return f"{what} {', '.join(above)}." if above else f"{what} at no label ratio."
 
 
 def _mistakes(material: Material) -> str:
@@ -147,7 +123,7 @@ def _mistakes(material: Material) -> str:
         [
             f"## Commonest mistakes, {where}",
             f"Rows{' per seed' if judged.seeds > 1 else ''} of a class that are taken for another, by the image alone and by "
-            "image and location combined; the pairs that both together mix up most often.",
+            "the pool; the pairs that both together mix up most often.",
             table(confusion_rows(material.confusions, observations.classes, seeds=judged.seeds), 2),
             "Rows that location turned right, those whose probability of the true class rose most, one per class; `P` is that "
             "of the guess before it:",

@@ -1,10 +1,18 @@
 """A table of the paper beside ours as rows of text, which `cspops tables` shows and writes to reports/tables/."""
 
 from collections.abc import Iterator
-from typing import TypedDict
+from typing import Literal, TypedDict, get_args
 
 from cspops.report.machine import Numerics
 from cspops.report.tables import joined, markdown
+
+Measure = Literal["combined", "pool"]
+MEASURES: tuple[Measure, ...] = get_args(Measure)
+"""How image and location are put together: the paper's product, or the pool of experts."""
+MEASURE_WORDS: dict[Measure, str] = {
+    "combined": "by the paper's product, P(y|I) P(y|x)",
+    "pool": "by the pool of image, learned location and labelled neighbours, weighted on validation",
+}
 
 
 class Number(TypedDict):
@@ -24,7 +32,8 @@ class Ours(Number):
 
 
 class Cell(TypedDict):
-    paper: Number
+    paper: Number | None
+    """None where the paper has no such column, or model."""
     ours: Ours | None
     other_code: bool
     """Whether ours was computed by other code than that of reports/run.json."""
@@ -45,7 +54,7 @@ class TableRow(TypedDict):
 class Difference(TypedDict):
     """The difference of two rows in a column; nulls where numbers of ours are missing, and ``why``."""
 
-    paper: float
+    paper: float | None
     difference: float | None
     low: float | None
     high: float | None
@@ -58,6 +67,7 @@ class Difference(TypedDict):
 class Comparison(TypedDict):
     row: str
     minus: str
+    measure: Measure
     cells: list[Difference]
 
 
@@ -80,6 +90,7 @@ class TableDocument(TypedDict):
     notes: list[str]
 
 
+ORDER = " The paper's order holds where the interval lies on its side of 0, and does not where it lies on the other."
 MARKS = {
     "other_code": ("†", "computed by other code than that of reports/run.json"),
     "other_machine": (
@@ -99,6 +110,8 @@ def heading(document: TableDocument) -> str:
 def data_sentence(document: TableDocument) -> str:
     """Return on which data ours and the paper's numbers were measured."""
     ours, papers = document["dataset"], document["paper"]["dataset"]
+    if not papers:
+        return f"Ours were measured on {ours}; the paper has no such table."
     if ours.casefold() == papers.casefold():
         return f"Ours and the paper's numbers were measured on {papers}."
     return (
@@ -108,20 +121,30 @@ def data_sentence(document: TableDocument) -> str:
 
 
 def number_rows(document: TableDocument) -> list[list[str]]:
-    """Return a header and two rows of text per row of the table: ours and the paper's."""
+    """Return a header and, per row of the table, ours by the paper's product, ours by the pool, and the paper's numbers."""
+    by_pool = {row["name"]: row for row in document["rows"] if row["model"] == "pool"}
     out = [["model", "", *document["columns"]]]
     for row in document["rows"]:
+        if row["model"] == "pool":
+            continue
         out.append([row["name"], "ours", *(_ours(cell) for cell in row["cells"])])
-        out.append(["", "paper", *(_number(cell["paper"]) for cell in row["cells"])])
+        if row["name"] in by_pool:
+            out.append(["", "ours, pool", *(_ours(cell) for cell in by_pool[row["name"]]["cells"])])
+        if any(cell["paper"] for cell in row["cells"]):
+            out.append(["", "paper", *("-" if cell["paper"] is None else _number(cell["paper"]) for cell in row["cells"])])
     return out
 
 
-def comparison_rows(document: TableDocument) -> list[list[str]]:
+def comparison_rows(document: TableDocument, measure: Measure) -> list[list[str]]:
     """Return a header and, per pair of rows, our difference with its interval, the paper's, and whether its order holds."""
     out = [["difference", "", *document["columns"]]]
     for one in document["comparisons"]:
-        out.append([f"{one['row']} minus {one['minus']}", "ours", *(_interval(cell) for cell in one["cells"])])
-        out.append(["", "paper", *(f"{cell['paper']:+.2f}" for cell in one["cells"])])
+        if one["measure"] != measure:
+            continue
+        out.append([f"{one['row']} minus {one['minus']}", "ours", *(interval_text(cell) for cell in one["cells"])])
+        if all(cell["paper"] is None for cell in one["cells"]):
+            continue
+        out.append(["", "paper", *("-" if cell["paper"] is None else f"{cell['paper']:+.2f}" for cell in one["cells"])])
         out.append(["", "order", *(cell["verdict"] or "-" for cell in one["cells"])])
     return out
 
@@ -136,18 +159,33 @@ def page(document: TableDocument) -> str:
     parts = [
         f"# {heading(document)}",
         f"{data_sentence(document)} Top-1 on the test set, per cent: ours mean (standard deviation) over "
-        f"{len(document['seeds'])} seeds; the paper's spread: {document['paper']['spread']}.",
+        f"{len(document['seeds'])} seeds{_paper_spread(document)}.",
         markdown(number_rows(document), text_columns=2),
-        "## Does the paper's order hold?",
-        "Differences in percentage points on the same test rows, with 95 % paired bootstrap intervals. The paper's order "
-        "holds where the interval lies on its side of 0, and does not where it lies on the other.",
-        markdown(comparison_rows(document), text_columns=2),
+        "## Does the paper's order hold?" if document["paper"]["dataset"] else "## Differences",
+        "Differences in percentage points on the same test rows, with 95 % paired bootstrap intervals."
+        + (ORDER if document["paper"]["dataset"] else ""),
+        *(
+            part
+            for measure in MEASURES
+            for part in (
+                f"{_capital(MEASURE_WORDS[measure])}:",
+                markdown(comparison_rows(document, measure), text_columns=2),
+            )
+        ),
         "## Remarks",
         "\n".join(f"- {remark}" for remark in remarks(document)) or "None.",
         "## Runs",
         markdown(_run_rows(document), text_columns=4),
     ]
     return joined(parts)
+
+
+def _paper_spread(document: TableDocument) -> str:
+    return f"; the paper's spread: {document['paper']['spread']}" if document["paper"]["dataset"] else ""
+
+
+def _capital(words: str) -> str:
+    return words[0].upper() + words[1:]
 
 
 def _ours(cell: Cell) -> str:
@@ -159,7 +197,8 @@ def _number(value: Number) -> str:
     return f"{value['mean']:.2f}" if value["sd"] is None else f"{value['mean']:.2f} ({value['sd']:.2f})"
 
 
-def _interval(cell: Difference) -> str:
+def interval_text(cell: Difference) -> str:
+    """Return a difference with its interval, as far as there is one."""
     if cell["difference"] is None:
         return "-"
     interval = "" if cell["low"] is None else f" [{cell['low']:+.2f}, {cell['high']:+.2f}]"
@@ -167,9 +206,19 @@ def _interval(cell: Difference) -> str:
 
 
 def _cells(document: TableDocument) -> Iterator[tuple[str, str, Cell]]:
+    """Yield row, column and cell; of the pool, whose numbers are of the same runs, what the product has and it lacks."""
+    missing = {
+        (row["name"], column)
+        for row in document["rows"]
+        for column, cell in zip(document["columns"], row["cells"], strict=True)
+        if row["model"] != "pool" and cell["missing"]
+    }
     for row in document["rows"]:
         for column, cell in zip(document["columns"], row["cells"], strict=True):
-            yield row["name"], column, cell
+            if row["model"] != "pool":
+                yield row["name"], column, cell
+            elif cell["missing"] and (row["name"], column) not in missing:
+                yield f"{row['name']} by the pool", column, cell
 
 
 def _grouped(pairs: list[tuple[str, str, str]]) -> list[str]:
@@ -196,13 +245,20 @@ def _marked(document: TableDocument) -> list[str]:
 
 
 def _without_interval(document: TableDocument) -> list[str]:
-    lacking = [
-        (f"{one['row']} minus {one['minus']}", column, cell["why"])
-        for one in document["comparisons"]
-        for column, cell in zip(document["columns"], one["cells"], strict=True)
-        if cell["difference"] is not None and cell["why"]
-    ]
-    return [f"No interval: {line}" for line in _grouped(lacking)]
+    """Return the differences without an interval; of the pool those alone whose reason is not that of the product."""
+    lacking: dict[tuple[str, str], str] = {}
+    of_pool = []
+    for one in document["comparisons"]:
+        name = f"{one['row']} minus {one['minus']}"
+        for column, cell in zip(document["columns"], one["cells"], strict=True):
+            if cell["difference"] is None or not cell["why"]:
+                continue
+            if one["measure"] == "combined":
+                lacking[name, column] = cell["why"]
+            elif lacking.get((name, column)) != cell["why"]:
+                of_pool.append((f"{name}, by the pool", column, cell["why"]))
+    pairs = [*((name, column, why) for (name, column), why in lacking.items()), *of_pool]
+    return [f"No interval: {line}" for line in _grouped(pairs)]
 
 
 def _run_rows(document: TableDocument) -> list[list[str]]:

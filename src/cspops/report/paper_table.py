@@ -3,15 +3,15 @@
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from cspops.data.splits import ratio_key
 from cspops.errors import DataError, ParamsError
 from cspops.evaluation.compared_rows import Hits, HitsByRoleAndRatio, difference
-from cspops.params import Params, with_values
-from cspops.report.paper import Column, Overrides, Row, Table
-from cspops.report.paper_page import Cell, Difference, Ours, TableDocument
+from cspops.params import Params, recorded, with_values
+from cspops.report.paper import Column, Model, Overrides, Row, Table
+from cspops.report.paper_page import MEASURES, Cell, Difference, Measure, Ours, TableDocument
 from cspops.report.run_record import Run, RunRecord
 
 HitsOf = Callable[[str], HitsByRoleAndRatio | None]
@@ -25,15 +25,15 @@ ROUNDING = 1e-3
 class Kept:
     """The numbers and intervals of reports/tables/table_N.json, each with its keys and code."""
 
-    numbers: Mapping[tuple[str, str], Sequence[Ours]]
-    """By row and column."""
+    numbers: Mapping[tuple[str, str, str], Sequence[Ours]]
+    """By row, column and model."""
     intervals: Mapping[tuple[Any, ...], tuple[float, float]]
-    """By the two rows, column, keys, code and difference."""
+    """By the two rows, column, measure, keys, code and difference."""
 
     @classmethod
     def of(cls, texts: Iterable[bytes | None]) -> "Kept":
         """Read the texts of a table as far as possible; earlier texts take precedence."""
-        numbers: dict[tuple[str, str], list[Ours]] = defaultdict(list)
+        numbers: dict[tuple[str, str, str], list[Ours]] = defaultdict(list)
         intervals: dict[tuple[Any, ...], tuple[float, float]] = {}
         for text in texts:
             try:
@@ -42,11 +42,13 @@ class Kept:
                     for column, cell in zip(document["columns"], row["cells"], strict=True):
                         if cell["ours"] is not None:
                             number = {"numerics": None} | cell["ours"]  # a table of an older form has none
-                            numbers[row["name"], column].append(cast(Ours, {name: number[name] for name in NUMBER}))
+                            numbers[row["name"], column, row["model"]].append(
+                                cast(Ours, {name: number[name] for name in NUMBER})
+                            )
                 for one in document["comparisons"]:
                     for column, cell in zip(document["columns"], one["cells"], strict=True):
                         if cell["low"] is not None:
-                            place = (one["row"], one["minus"], column)
+                            place = (one["row"], one["minus"], column, one.get("measure", "combined"))
                             intervals.setdefault((*place, *_run_key(cell)), (cell["low"], cell["high"]))
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 continue
@@ -62,11 +64,14 @@ class Place:
     """The place of a cell, and the run that it needs."""
 
     row: Row
+    """Its ``model`` is the one that is looked for."""
     column: Column
     overrides: Overrides
     params: Params
     key: str = ""
     code: str = ""
+    other_data: bool = False
+    """Whether the catalogue is not the workspace's: the run is known by its params alone."""
     impossible: str | None = None
     """Why there cannot be such a run."""
 
@@ -93,10 +98,18 @@ class PaperTable:
         """Return all cells, row by row."""
         return [self._cell(row, column) for row in self.table.rows for column in self.table.columns]
 
+    def _rows(self) -> list[Row]:
+        """Return the rows as the paper has them, and those of both image and location once more, by the pool."""
+        return [*self.table.rows, *(replace(row, model="pool") for row in self.table.rows if row.model == "combined")]
+
     def run_name(self, cell: Place) -> str:
         """Return for example `t1-sup-wrap`: one run fills a whole row, unless the columns set params."""
         parts = (cell.column.slug, cell.row.slug) if cell.column.overrides else (cell.row.slug,)
         return "-".join((f"t{self.table.number}", *parts))
+
+    def made_by(self, record: RunRecord, cell: Place) -> bool:
+        """Return whether a run with this record is that of the cell."""
+        return (record.on_any_catalogue() if cell.other_data else record).key(cell.row.model) == cell.key
 
     def fill(self, cell: Place, *, any_code: bool) -> Filled:
         """Find the number of a cell.
@@ -105,11 +118,11 @@ class PaperTable:
         ``any_code`` one of other code fills what is missing, and is marked. Where no run is found, as in a fresh clone, a
         kept number stays, and is marked when its code, machine or params are others.
         """
-        mean, sd = cell.row.paper[self.table.columns.index(cell.column)]
-        model, every_kept = cell.row.model, self.kept.numbers.get((cell.row.name, cell.column.title), ())
-        same_key = [run for run in self.runs if run.record.key(model) == cell.key]
+        paper = self.table.printed(cell.row, cell.column) if cell.row.model != "pool" else None
+        model, every_kept = cell.row.model, self.kept.numbers.get((cell.row.name, cell.column.title, cell.row.model), ())
+        same_key = [run for run in self.runs if self.made_by(run.record, cell)]
         numbers = [(run.number(ratio_key(cell.column.ratio), model), run) for run in same_key]
-        ran = [(number, run) for number, run in numbers if number is not None]
+        ran = [(number | {"key": cell.key}, run) for number, run in numbers if number is not None]
         same = [one for one in ran if one[0]["code"] == cell.code]
         kept = [(number, None) for number in every_kept if number["key"] == cell.key]
         kept_same = [one for one in kept if one[0]["code"] == cell.code]
@@ -126,7 +139,7 @@ class PaperTable:
             ours = cast(Ours, {**ours, "numerics": number["numerics"]})
         return Filled(
             {
-                "paper": {"mean": mean, "sd": sd},
+                "paper": None if paper is None else {"mean": paper[0], "sd": paper[1]},
                 "ours": ours,
                 "other_code": ours is not None and ours["code"] != cell.code,
                 "other_machine": ours is not None and (ours["numerics"] is None or ours["numerics"] != self.last.numerics),
@@ -138,8 +151,12 @@ class PaperTable:
 
     def document(self, hits_of: HitsOf, *, any_code: bool) -> TableDocument:
         """Return the whole table; intervals that were not kept are computed from the runs' predictions."""
-        filled = {(cell.row.name, cell.column): self.fill(cell, any_code=any_code) for cell in self.cells()}
-        columns = self.table.columns
+        rows, columns = self._rows(), self.table.columns
+        filled = {
+            (row.name, row.model, column): self.fill(self._cell(row, column), any_code=any_code)
+            for row in rows
+            for column in columns
+        }
         return {
             "table": self.table.number,
             "title": self.table.title,
@@ -148,15 +165,21 @@ class PaperTable:
             "paper": {"dataset": self.table.dataset_of_paper, "spread": self.table.spread_of_paper},
             "columns": [column.title for column in columns],
             "rows": [
-                {"name": row.name, "model": row.model, "cells": [filled[row.name, column].cell for column in columns]}
-                for row in self.table.rows
+                {
+                    "name": row.name,
+                    "model": row.model,
+                    "cells": [filled[row.name, row.model, column].cell for column in columns],
+                }
+                for row in rows
             ],
             "comparisons": [
                 {
                     "row": row,
                     "minus": minus,
-                    "cells": [self._compared(row, minus, column, filled, hits_of) for column in columns],
+                    "measure": measure,
+                    "cells": [self._compared((row, minus), measure, column, filled, hits_of) for column in columns],
                 }
+                for measure in MEASURES
                 for row, minus in self.table.comparisons
             ],
             "notes": list(self.table.notes),
@@ -164,6 +187,8 @@ class PaperTable:
 
     def _cell(self, row: Row, column: Column) -> Place:
         overrides = (*column.overrides, *row.overrides)
+        if self.table.source not in (None, self.params.dataset.source):
+            return Place(row, column, overrides, self.params, impossible=f"it is of dataset.source {self.table.source}")
         try:
             params = with_values(self.params, overrides)
         except ParamsError as error:
@@ -172,20 +197,24 @@ class PaperTable:
             reason = f"split.label_ratios in params.yaml has no {column.ratio:g}"
             return Place(row, column, overrides, params, impossible=reason)
         record = self.last.with_params(params)
-        return Place(row, column, overrides, params, record.key(row.model), record.code_of(row.model))
+        other_data = recorded(params, "download") != recorded(self.params, "download")
+        key = (record.on_any_catalogue() if other_data else record).key(row.model)
+        return Place(row, column, overrides, params, key, record.code_of(row.model), other_data)
 
     def _compared(
         self,
-        row: str,
-        minus: str,
+        pair: tuple[str, str],
+        measure: Measure,
         column: Column,
-        filled: Mapping[tuple[str, Column], Filled],
+        filled: Mapping[tuple[str, Model, Column], Filled],
         hits_of: HitsOf,
     ) -> Difference:
         """Return the difference of two rows in one column, with the kept interval or that of the predictions."""
-        index = self.table.columns.index(column)
+        row, minus = pair
+        of_rows = [self.table.row(name).model for name in pair]
+        models = [measure if model == "combined" else model for model in of_rows]
         out: Difference = {
-            "paper": self.table.paper_difference(row, minus, index),
+            "paper": self.table.paper_difference(row, minus, column),
             "difference": None,
             "low": None,
             "high": None,
@@ -194,7 +223,7 @@ class PaperTable:
             "verdict": None,
             "why": None,
         }
-        first, second = filled[row, column], filled[minus, column]
+        first, second = (filled[name, model, column] for name, model in zip(pair, models, strict=True))
         a, b = first.cell["ours"], second.cell["ours"]
         if a is None or b is None:
             return out | {"why": "a number is missing"}
@@ -202,7 +231,7 @@ class PaperTable:
         out |= {"difference": gap, "keys": [a["key"], b["key"]], "codes": [a["code"], b["code"]]}
         if a["numerics"] != b["numerics"]:
             return out | {"why": "the two runs are not comparable: they are of different machines, or of an unknown one"}
-        interval = self.kept.intervals.get((row, minus, column.title, *_run_key(out)))
+        interval = self.kept.intervals.get((row, minus, column.title, measure, *_run_key(out)))
         if interval is None:
             if first.cell["other_params"] or second.cell["other_params"]:
                 return out | {"why": "a number is of other params or data"}
@@ -210,14 +239,14 @@ class PaperTable:
                 return out | {"why": "this clone lacks the runs, and no interval of them was kept"}
             try:
                 hits = [_test_hits(run, column.ratio, hits_of) for run in (first.run, second.run)]
-                gap_of_hits = difference(hits[0], self.table.row(row).model, hits[1], self.table.row(minus).model)
+                gap_of_hits = difference(hits[0], models[0], hits[1], models[1])
             except DataError as error:
                 return out | {"why": error.message}
             if abs(gap_of_hits.mean - gap) > ROUNDING:
                 return out | {"why": "the predictions in DVC's cache are not those of metrics.json"}
             interval = round(gap_of_hits.low, 4), round(gap_of_hits.high, 4)
         low, high = interval
-        return out | {"low": low, "high": high, "verdict": verdict(self.table.expected_sign(row, minus, index), low, high)}
+        return out | {"low": low, "high": high, "verdict": verdict(self.table.expected_sign(row, minus, column), low, high)}
 
 
 def _why_missing(ran: Sequence[Any], same_key: Sequence[Run], *, kept: bool) -> str:
@@ -239,8 +268,10 @@ def _test_hits(run: Run, ratio: float, hits_of: HitsOf) -> Hits:
     return hits["test", ratio]
 
 
-def verdict(expected: int, low: float, high: float) -> str:
-    """Return whether an interval agrees with the paper's order (1 more, -1 less, 0 none)."""
+def verdict(expected: int | None, low: float, high: float) -> str:
+    """Return whether an interval agrees with the paper's order (1 more, -1 less, 0 none); None: the paper has no number."""
+    if expected is None:
+        return "not in the paper"
     if not expected:
         return "no order in the paper"
     if low <= 0 <= high:

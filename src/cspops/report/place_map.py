@@ -1,4 +1,4 @@
-"""Maps of where a class is likely: P(y|x) over the world or a box, as PNG or GeoTIFF."""
+"""Maps of where a class is likely: P(y|x) or P_n(y|x) over the world or a box, as PNG or GeoTIFF."""
 
 from pathlib import Path
 
@@ -72,11 +72,16 @@ def class_number(model: Model, name: str) -> int:
     raise ParamsError(f"there is no class {name!r}", hint=f"for example: {', '.join(near)}")
 
 
-def probability(model: Model, number: int, lonlat: Float[np.ndarray, "n 2"], step: Step = uncounted) -> Float[np.ndarray, "n"]:
-    """Return P(y|x) of one class at positions in degrees; ``step`` receives the number of positions done."""
-    parts = []
+def probability(
+    model: Model, number: int, lonlat: Float[np.ndarray, "n 2"], step: Step = uncounted, *, learned: bool = False
+) -> Float[np.ndarray, "n"]:
+    """Return P_n(y|x) of one class at positions in degrees (`Model.place_log_p`); ``step`` receives the number done.
+
+    ``learned``: of the learned model alone, P(y|x).
+    """
+    parts, log_p = [], model.location_log_p if learned else model.place_log_p
     for points in torch.from_numpy(lonlat).split(8192):
-        parts.append(model.location_log_p(points)[:, number].exp())
+        parts.append(log_p(points)[:, number].exp())
         step(len(points))
     return torch.cat(parts).numpy() if parts else np.zeros(0)
 
@@ -89,7 +94,9 @@ def world_of(box: Box) -> World:
     return World(south, north, west=west, east=east, width=width)
 
 
-def map_of_class(model: Model, name: str, out: Path, *, grid: float, box: Box = WORLD, step: Step = uncounted) -> str:
+def map_of_class(
+    model: Model, name: str, out: Path, *, grid: float, box: Box = WORLD, learned: bool = False, step: Step = uncounted
+) -> str:
     """Write the map of a class: a PNG over land (Equal Earth), or a GeoTIFF of ``grid`` degrees with land and sea.
 
     Returns:
@@ -103,9 +110,9 @@ def map_of_class(model: Model, name: str, out: Path, *, grid: float, box: Box = 
     cells = Grid(grid, box)  # refuses an empty box
     if out.suffix.lower() == ".png":
         world = world_of(box)
-        p = probability(model, number, world.lonlat, step)
+        p = probability(model, number, world.lonlat, step, learned=learned)
         draw_place_map(p, world, class_name, f"Where {class_name} is likely", out)
     else:
-        values = np.concatenate([probability(model, number, some.lonlat, step) for some in cells.points()])
+        values = np.concatenate([probability(model, number, some.lonlat, step, learned=learned) for some in cells.points()])
         write_geotiff(values.reshape(cells.shape), box, class_name, out)
     return class_name

@@ -25,7 +25,7 @@ def _up_to(*stages: str) -> tuple[str, ...]:
     return tuple(stage for stage in VIEWS if stage in needed)
 
 
-STAGES = {"combined": _up_to("evaluate"), "image": (*_up_to("finetune-img"), "evaluate")}
+STAGES = {"combined": _up_to("evaluate"), "pool": _up_to("evaluate"), "image": (*_up_to("finetune-img"), "evaluate")}
 """The stages that a model's numbers come from."""
 
 
@@ -76,6 +76,10 @@ class RunRecord:
     def with_params(self, params: Params) -> "RunRecord":
         """Return what a run of other params on the same catalogue would record."""
         return replace(self, params={stage: _digest(recorded(params, stage)) for stage in self.params})
+
+    def on_any_catalogue(self) -> "RunRecord":
+        """Return the record without its catalogue, to be compared by params alone."""
+        return replace(self, catalogue="")
 
     def key(self, model: str) -> str:
         """Return a digest of what a model of `STAGES` was computed from: params and catalogue."""

@@ -38,7 +38,7 @@ def reliability(confidence: Float[np.ndarray, "n"], hit: Bool[np.ndarray, "n"], 
     ]
 
 
-CALIBRATION = ("image", "combined", "calibrated")
+CALIBRATION = ("image", "combined", "pool")
 LEAST_IN_BIN = 20
 """Least rows of a bin of the reliability charts."""
 
@@ -108,9 +108,8 @@ def calibration_part(material: Material) -> dict[str, Any]:
     return {
         "bins": BINS,
         "reliability_charts": drawn,
-        "calibration_words": f"Over all seeds; bins of fewer than {LEAST_IN_BIN} rows are not drawn. Calibrated is "
-        "softmax(z / T) P(y|x)^w with T and w of least negative log-likelihood on the labelled validation rows, which may be "
-        "more than the labels of a small ratio.",
+        "calibration_words": f"Over all seeds; bins of fewer than {LEAST_IN_BIN} rows are not drawn. The "
+        "pool's weights are those of least negative log-likelihood on the labelled validation rows.",
         "calibration_table": Table(
             f"Calibration on the {TITLES[material.main]} set", ["model", *(ratio_title(key) for key in ratios)], groups
         ),

@@ -26,7 +26,7 @@ class Interval(TypedDict):
 
 
 Region = Mapping[str, Any]
-"""Its bounds, rows, top-1 of each of ``MODELS``, and the gain of combined over image."""
+"""Its bounds, rows, top-1 of the models, and the gain over the image of both together: the pool, or without one the product."""
 Models = Mapping[str, Mapping[str, Mean]]
 """By model and metric."""
 Metrics = Mapping[str, Mapping[str, Models]]
@@ -56,7 +56,7 @@ TITLES = {
     "buffer": "in the buffer",
     "given": "given",
 }
-MODELS = ("image", "location", "combined")
+MODELS = ("image", "location", "combined", "pool")
 
 
 def ratio_title(key: str) -> str:
@@ -74,7 +74,7 @@ def cell(value: Mean) -> str:
     return f"{value['mean']:.2f} ({value['sd']:.2f})"
 
 
-def accuracy_rows(summary: Metrics, metric: str = "top1", models: Sequence[str] = (*MODELS, "calibrated")) -> list[list[str]]:
+def accuracy_rows(summary: Metrics, metric: str = "top1", models: Sequence[str] = MODELS) -> list[list[str]]:
     """Return a header and one row per set and label ratio: the metric of each model."""
     rows = [["set", "labels", *models]]
     for role, ratios in summary.items():
@@ -103,12 +103,19 @@ def interval_rows(intervals: Intervals) -> list[list[str]]:
 
 def region_rows(places: Mapping[str, Places], kind: str) -> list[list[str]]:
     """Return a header and one row per set and region of a kind (`latitude`, `cell`, `distance`) at one label ratio."""
-    rows = [["set", kind, "rows", *MODELS, "combined - image"]]
+    models = region_models(places)
+    rows = [["set", kind, "rows", *models, f"{models[-1]} - image"]]
     for role, kinds in places.items():
         for row in kinds[kind]:
-            scores = [f"{row[model]:.2f}" for model in MODELS]
+            scores = [f"{row[model]:.2f}" for model in models]
             rows.append([TITLES[role], region_title(row, kind), counted(row["rows"]), *scores, f"{row['gain']:+.2f}"])
     return rows
+
+
+def region_models(places: Mapping[str, Places]) -> list[str]:
+    """Return the models that regions were scored by; the last is both together, whose gain over the image they show."""
+    some = next((row for kinds in places.values() for rows in kinds.values() for row in rows), None)
+    return [model for model in MODELS if some is None or model in some]
 
 
 def counted(rows: float) -> str:

@@ -112,7 +112,7 @@ def _minimise(
     def closure() -> Tensor:
         optimizer.zero_grad()
         at = moved @ inverse
-        objective = cross_entropy(linear(x, at, shift), y) + l2 / 2 * at.square().sum()
+        objective: Tensor = cross_entropy(linear(x, at, shift), y) + l2 / 2 * at.square().sum()
         objective.backward()
         return objective
 
@@ -125,5 +125,5 @@ def _minimise(
 def _inverse_factor(spread: Float[Tensor, "k k"], *, curvature: float, l2: float) -> Float[Tensor, "k k"]:
     """Return L^-1 of L L^T = curvature ``spread`` + l2, to 8 bits: no minimum depends on it, and no last bit of the steps."""
     hessian = curvature * spread + l2 * torch.eye(len(spread), dtype=spread.dtype, device=spread.device)
-    inverse = torch.linalg.inv(torch.linalg.cholesky(hessian))
+    inverse: Tensor = torch.linalg.inv(torch.linalg.cholesky(hessian))
     return inverse.bfloat16().float()

@@ -1,6 +1,7 @@
 """Every encoding, network and kind of image network as an ONNX file that answers as torch does."""
 
 import copy
+import dataclasses
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,15 +9,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from location_runs import make_classifier
+from location_runs import PLACES, POOL, make_classifier
 from torch import nn
 
 from cspops.errors import CspopsError, EnvironmentProblem
-from cspops.evaluation.predictor import Calibration
+from cspops.evaluation.pool import NEIGHBOURS, Places
 from cspops.library.model import Model
 from cspops.library.onnx import checking, writing
 from cspops.library.onnx.checking import TOLERANCE, check_onnx, open_session
-from cspops.library.onnx.graphs import CombinedProbabilities, Embedding, LocationProbabilities, example
+from cspops.library.onnx.graphs import CombinedProbabilities, Embedding, LocationProbabilities, PoolOfPlaces, _points, example
 from cspops.library.onnx.writing import write_onnx
 from cspops.models.backbones import build_image_network
 from cspops.models.encodings import ENCODINGS
@@ -137,14 +138,14 @@ def test_an_image_network_answers_as_torch(tmp_path, network, px, head):
     image_network = build_image_network(network, pretrained=False, px=px, seed=0).eval()
     image_head = head(image_network.dim, 3)
     nn.init.normal_(image_head.linear.weight, std=0.3)
-    classifier, calibration = make_classifier(), Calibration(2.0, 0.5)
-    graph = CombinedProbabilities(image_network, image_head, LocationProbabilities(classifier), calibration)
+    classifier = make_classifier()
+    graph = CombinedProbabilities(image_network, image_head, LocationProbabilities(classifier), PoolOfPlaces(POOL, PLACES))
     file = written(graph, tmp_path, px)
     assert max(off["onnx"] for off in check_onnx(file, graph, name=network, px=px).values()) < 1e-5
     pixels = torch.randint(0, 256, (3, px, px, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     lonlat = ODD[3:6]
     image = {"image": pixels.permute(0, 3, 1, 2).float().numpy(), "lonlat": lonlat}
-    both, of_image, of_location, calibrated = open_session(file).run(None, image)
+    both, of_image, of_location, pooled = open_session(file).run(None, image)
     with torch.inference_mode():
         p = image_head(image_network(pixels)).softmax(1).numpy()
     q = Model(classifier.encoder, classifier).predict_proba(lonlat=lonlat)
@@ -152,9 +153,50 @@ def test_an_image_network_answers_as_torch(tmp_path, network, px, head):
     np.testing.assert_allclose(of_location, q, atol=1e-6)
     np.testing.assert_allclose(both, p * q / (p * q).sum(1, keepdims=True), atol=1e-5)
     np.testing.assert_allclose(both[1], of_image[1], atol=1e-7)
-    product = p**0.5 * q**0.5
-    product[1] = p[1] ** 0.5
-    np.testing.assert_allclose(calibrated, product / product.sum(1, keepdims=True), atol=1e-5)
+    log_p = [torch.from_numpy(one).double().log() for one in (p, q)]
+    near, located = PLACES.near(torch.from_numpy(lonlat)), ~torch.from_numpy(lonlat).isnan().any(1)
+    np.testing.assert_allclose(pooled, POOL.log_p(*log_p, near, located).exp(), atol=1e-5)
+
+
+class _PoolAlone(nn.Module):
+    """The pool of log P that are simple functions of the position."""
+
+    def __init__(self, pool, places):
+        super().__init__()
+        self.places = PoolOfPlaces(pool, places)
+
+    def parts(self, lonlat):
+        points, located = _points(lonlat)
+        waves = torch.stack([(points[:, 0] * 0.1 * n + points[:, 1] * 0.05).sin() for n in range(6)], 1)
+        return (3 * waves[:, :3]).log_softmax(-1), (3 * waves[:, 3:]).log_softmax(-1), points, located
+
+    def forward(self, lonlat):
+        return self.places(*self.parts(lonlat)).exp()
+
+
+def test_the_pool_of_the_graph_and_of_the_file_is_that_of_the_model(tmp_path):
+    """Clouds of places, more than are counted, or some of them in one place; positions among them and far off."""
+    draws, graphs, expected = np.random.default_rng(0), {}, {}
+    odd = [[8.0, 47.0], [188.0, -47.0], [np.nan, np.nan], [0.0, 90.0]]
+    lonlat = torch.from_numpy(np.concatenate((draws.normal((8.0, 47.0), 3.0, (40, 2)), odd)))
+    for count, fade_km, count_weight in ((0, 300.0, 2.0), (0, None, 2.0), (3, 300.0, 2.0), (250, 300.0, 0.5), (9, None, 0.0)):
+        around = torch.from_numpy(draws.normal((8.0, 47.0), 2.0, (count, 2)))
+        if count < NEIGHBOURS:  # of more, those that are equally near at the end are any
+            around[1::9] = around[::9][: len(around[1::9])]
+        places = Places(around, torch.from_numpy(draws.integers(0, 3, count)))
+        pool = dataclasses.replace(POOL, fade_km=fade_km, count_weight=count_weight)
+        name = f"pool_{len(graphs)}_probabilities"
+        graphs[name] = _PoolAlone(pool, places)
+        image, location, points, located = graphs[name].parts(lonlat)
+        near = places.near(torch.where(located[:, None], points, torch.nan))
+        expected[name] = pool.log_p(image, location, near, located).exp()
+    graph = Several(graphs)
+    with torch.inference_mode():
+        by_graph = graph(lonlat)
+    by_file = open_session(written(graph, tmp_path)).run(None, {"lonlat": lonlat.numpy()})
+    for name, of_graph, of_file in zip(graphs, by_graph, by_file, strict=True):
+        np.testing.assert_allclose(of_graph, expected[name], atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(of_file, expected[name], atol=1e-6, err_msg=name)
 
 
 def test_the_file_says_what_it_is_and_the_model_is_as_it_was(wide):
@@ -200,7 +242,7 @@ def combined_graph(*, sharp=1.0):
         probe.standardise.fit(network(pixels))
     for weight in (probe.linear.weight, classifier.class_embedding.linear.weight):
         weight.data.mul_(sharp)
-    return CombinedProbabilities(network, probe, LocationProbabilities(classifier), Calibration(2.0, 0.5)).eval()
+    return CombinedProbabilities(network, probe, LocationProbabilities(classifier), PoolOfPlaces(POOL, PLACES)).eval()
 
 
 def compared(monkeypatch, graph, answers, px=32):

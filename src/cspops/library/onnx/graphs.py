@@ -2,23 +2,29 @@
 
 Positions are degrees, longitude first; longitudes from 180 to 360 count as -180 to 0. A row that holds a nan has no
 position. Positions are float64, as everything up to the end of the encoding: float32 would move them by up to 0.8 m, and
-an encoding of scales in metres would describe another place.
+an encoding of scales in metres would describe another place. The formulas are those of `evaluation.predictor` and
+`evaluation.pool`, whose short cuts look at the data, which a graph cannot.
 """
 
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.functional import logsigmoid
 
-from cspops.evaluation.predictor import Calibration, calibrated_log_p, combined_log_p, image_log_p, location_log_p
+from cspops.evaluation.pool import NEIGHBOURS, Places, Pool
+from cspops.geo import EARTH_RADIUS_KM, unit_vectors
 from cspops.models.backbones import ImageNetwork
 from cspops.models.location_encoder import LocationClassifier, LocationEncoder
-from cspops.shapes import Bool, Float, Tensor
+from cspops.shapes import Bool, Float, Int, Tensor
 
 LONLAT = "lonlat"
 IMAGE = "image"
 PROBABILITIES = "probabilities"
 """How the names of outputs end that are no embeddings."""
+POOL_OUTPUT = "pool_probabilities"
+MOST_PLACES = 50_000
+"""Labelled places that are compared with every position; with more of them there is no pool in ONNX."""
 
 
 class Embedding(nn.Module):
@@ -55,33 +61,88 @@ class LocationProbabilities(nn.Module):
     def log_p(self, points: Float[Tensor, "n 2"], located: Bool[Tensor, "n"]) -> Float[Tensor, "n q"]:
         """Return log P(y|x) in float64."""
         scores: Tensor = self.class_embedding(self.embed(points))
-        return location_log_p(scores, located, link=self.link)
+        scores = torch.where(located[:, None], scores.double(), 0.0)
+        return (logsigmoid(scores) if self.link == "sigmoid" else scores).log_softmax(-1)
+
+
+class PoolOfPlaces(nn.Module):
+    """`Pool.log_p` as operations that ONNX has: the neighbours by all chords and the k longest products of unit vectors."""
+
+    def __init__(self, pool: Pool, places: Places) -> None:
+        super().__init__()
+        self.pool, self.k = pool, min(NEIGHBOURS, len(places.label))
+        self.register_buffer("vectors", unit_vectors(places.lonlat.double()).T.contiguous())
+        self.register_buffer("label", places.label.long())
+
+    def forward(
+        self,
+        image: Float[Tensor, "n q"],
+        location: Float[Tensor, "n q"],
+        points: Float[Tensor, "n 2"],
+        located: Bool[Tensor, "n"],
+    ) -> Float[Tensor, "n q"]:
+        """Return log P(y|I, x) of log P(y|I), log P(y|x), and positions where ``located``."""
+        g = torch.zeros_like(points[:, :1])  # no labelled place: all are far
+        if self.k:
+            km, label = self.near(points)
+            location = self.counted(location, km, label)
+            g = torch.exp(km[:, :1] * (-1 / self.pool.fade_km)) if self.pool.fade_km is not None else g
+        if self.pool.fade_km is None:
+            g = g + 1
+        a, b = (near * g + far * (1 - g) for near, far in (self.pool.image, self.pool.place))
+        return torch.where(located[:, None], a * image + b * location, self.pool.image_alone * image).log_softmax(-1)
+
+    def near(self, points: Float[Tensor, "n 2"]) -> tuple[Float[Tensor, "n k"], Int[Tensor, "n k"]]:
+        """Return km and labels of the nearest places, nearest first."""
+        vectors: Tensor = self.vectors  # type: ignore[assignment]
+        labels: Tensor = self.label  # type: ignore[assignment]
+        cosine, row = (unit_vectors(points) @ vectors).topk(self.k, dim=1)
+        half = ((1 - cosine).clamp(min=0) / 2).sqrt()  # half the chord
+        return 2 * EARTH_RADIUS_KM * torch.atan2(half, (1 - half * half).clamp(min=0).sqrt()), labels[row]
+
+    def counted(
+        self, location: Float[Tensor, "n q"], km: Float[Tensor, "n k"], label: Int[Tensor, "n k"]
+    ) -> Float[Tensor, "n q"]:
+        """Return log P_n(y|x)."""
+        if self.pool.count_weight == 0:
+            return location
+        weight = torch.exp(-0.5 * (km / self.pool.kernel_km) ** 2)
+        counts = torch.zeros_like(location).scatter_add(1, label, weight)
+        log_counts = (counts * self.pool.count_weight).clamp(min=LEAST).log()
+        high, low = torch.maximum(log_counts, location), torch.minimum(log_counts, location)
+        together = high + torch.log(1 + torch.exp(low - high))
+        return together - torch.log(1 + self.pool.count_weight * weight.sum(1, keepdim=True))
+
+
+LEAST = 1e-300
+"""A count of 0 is taken for this, whose logarithm is finite."""
 
 
 class CombinedProbabilities(nn.Module):
-    """`combined.onnx`: P(y|I) P(y|x), P(y|I) and P(y|x), float32; with a calibration the calibrated product too.
+    """`combined.onnx`: P(y|I) P(y|x), P(y|I) and P(y|x), float32; with a pool P(y|I, x) by that too.
 
-    Pixels are RGB from 0 to 255, channels first. For a row without a position the products are P(y|I). Features are not rounded
+    Pixels are RGB from 0 to 255, channels first. For a row without a position the product is P(y|I). Features are not rounded
     to float16, as they are in stage featurize: two runtimes would round some of them to different neighbours.
     """
 
     inputs = (IMAGE, LONLAT)
 
     def __init__(
-        self, network: ImageNetwork, head: nn.Module, location: LocationProbabilities, calibration: Calibration | None
+        self, network: ImageNetwork, head: nn.Module, location: LocationProbabilities, pool: PoolOfPlaces | None
     ) -> None:
         super().__init__()
-        self.network, self.head, self.location, self.calibration = network, head, location, calibration
+        self.network, self.head, self.location, self.pool = network, head, location, pool
         names = ("probabilities", "image_probabilities", "location_probabilities")
-        self.outputs = names if calibration is None else (*names, "calibrated_probabilities")
+        self.outputs = names if pool is None else (*names, POOL_OUTPUT)
 
     def forward(self, image: Float[Tensor, "n 3 px px"], lonlat: Float[Tensor, "n 2"]) -> tuple[Tensor, ...]:
         points, located = _points(lonlat)
         log_p_location = self.location.log_p(points, located)
-        log_p_image = image_log_p(self.head(self.network.features(image / 255)))
-        log_ps = [combined_log_p(log_p_image, log_p_location, located), log_p_image, log_p_location]
-        if self.calibration is not None:
-            log_ps.append(calibrated_log_p(log_p_image, log_p_location, located, self.calibration))
+        log_p_image = self.head(self.network.features(image / 255)).double().log_softmax(-1)
+        product = torch.where(located[:, None], (log_p_image + log_p_location).log_softmax(-1), log_p_image)
+        log_ps = [product, log_p_image, log_p_location]
+        if self.pool is not None:
+            log_ps.append(self.pool(log_p_image, log_p_location, points, located))
         return tuple(log_p.exp().float() for log_p in log_ps)
 
 
