@@ -446,7 +446,7 @@ def test_every_param_that_a_row_depends_on_changes_its_key(project, monkeypatch)
         assert path not in read or "moco" in changes, path
         if path in of_all:
             assert changes == before.keys(), path
-        elif path.startswith("image_encoder."):
+        elif path.startswith("image_encoder.") and path != "image_encoder.seed":  # rows are drawn by `seeds`
             assert "moco" in changes, path
         elif path.startswith("pretrain_img.methods."):
             assert changes == {path.split(".")[2]}, path

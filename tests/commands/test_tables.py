@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -22,6 +22,7 @@ from cspops.errors import CspopsError, DataError, EnvironmentProblem, ParamsErro
 from cspops.evaluation import compared_rows
 from cspops.params import Params, load, parse, recorded, with_values
 from cspops.pipeline.code import installed
+from cspops.report import paper_page
 from cspops.report.paper import TABLES
 from cspops.report.paper_table import verdict
 from cspops.report.run_record import RunRecord
@@ -341,6 +342,30 @@ def test_intervals_and_verdicts_from_the_predictions(
     assert (even["low"], even["high"], even["verdict"]) == (0.0, 0.0, "within noise")
 
 
+def test_a_sentence_says_how_far_the_gain_moves_with_the_image_network(
+    project: Path, predictions: dict[str, compared_rows.HitsByRoleAndRatio]
+) -> None:
+    """All test rows are alike, so that an interval has no width: 3, 5 and 4 points; of a marked run nothing counts."""
+
+    def sentence() -> str | None:
+        return paper_page.f_star_sentence(cast(paper_page.TableDocument, collect()))
+
+    predictions[git("rev-parse", "HEAD")] = hits(2, 20, 100, 0)
+    experiment("none", SUP_GRID, 50.0)
+    assert sentence() is None
+    for number, gain in ((2, 5.0), (3, 4.0)):
+        seed = {"image_encoder.seed": number - 1}
+        experiment(f"mc-{number}", seed, 50.0 + gain)
+        experiment(f"none-{number}", SUP_GRID | seed, 50.0, numerics=PORTABLE if number == 2 else FAST)
+        assert "0.5 %: 2.00 (2 F*, +3.00 to +5.00; +3.00);" in str(sentence())
+    git("update-ref", "-d", next(ref for ref in git("for-each-ref", "--format=%(refname)").split() if ref.endswith("none-3")))
+    experiment("none-3-again", SUP_GRID | {"image_encoder.seed": 2}, 52.5)
+    Path("reports/tables/table_1.json").unlink()
+    said = str(sentence())
+    assert said.endswith("100 %: 3.50 (3 F*, +1.50 to +5.00; +3.00).")
+    assert said in Path("reports/tables/table_1.md").read_text()
+
+
 @pytest.mark.parametrize(
     ("expected", "low", "high", "says"),
     [
@@ -500,7 +525,7 @@ def test_listing_counts_cells_with_results(project: Path) -> None:
     experiment("wrap", SUP_WRAP, 51.0)
     found = {one["table"]: one for one in command.listing()}
     assert {number: (one["rows"], one["columns"], one["cells_with_results"]) for number, one in found.items()} == {
-        1: (6, 6, 18),
+        1: (10, 6, 18),
         2: (4, 6, 6),
         3: (5, 6, 6),
         4: (6, 2, 0),
@@ -539,9 +564,14 @@ def test_one_experiment_a_missing_run_with_only_what_differs(project: Path, monk
         (*add, "t1-sup-wrap", "-S", "loss=none", "-S", *wrap),
         (*add, "t1-sup-grid", "-S", "loss=none"),
         (*add, "t1-nce-bld", "-S", "loss=nce"),
+        *(
+            (*add, f"t1-{slug}-f{number}", *changes, "-S", f"image_encoder.seed={number - 1}")
+            for number in (2, 3)
+            for slug, changes in (("sup-grid", ("-S", "loss=none")), ("mc-bld", ()))
+        ),
     ]
     assert report["finished"] == ["t1-mse", "t1-mc-bld", "t1-img-only"]
-    assert [one["name"] for one in report["queued"]] == ["t1-sup-wrap", "t1-sup-grid", "t1-nce-bld"]
+    assert [one["name"] for one in report["queued"]] == [command[4] for command in asked]
     assert report["waiting"] == report["unavailable"] == []
 
 
@@ -716,7 +746,7 @@ def test_the_command(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = run(app, ["tables", "1"], env={"COLUMNS": "160"}).stdout
     assert "53.00 (0.50)" in shown
     assert "Missing: MSE (0.5 %, 2 %, 5 %, 10 %, 20 %, 100 %): not run with these params and data" in shown
-    assert "12 of 36" in run(app, ["tables"], env={"COLUMNS": "160"}).stdout
+    assert "12 of 60" in run(app, ["tables"], env={"COLUMNS": "160"}).stdout
     fake_dvc(monkeypatch)
     shown = run(app, ["tables", "2", "--queue"]).stdout
     assert "queued: t2-mc-bd, t2-mc-bl, t2-mc-b\n" in shown

@@ -39,7 +39,7 @@ def view(method="moco", encoder=None, **changes):
     settings = getattr(params.pretrain_img.methods, method)
     small = {"epochs": 2, "batch_size": 7, "queue": 4} | changes
     known = {key: value for key, value in small.items() if key in type(settings).model_fields}
-    return PretrainImgView(seed=0, image_encoder=encoder, method=method, settings=settings.model_copy(update=known))
+    return PretrainImgView(image_encoder=encoder, method=method, settings=settings.model_copy(update=known))
 
 
 def captures():

@@ -165,6 +165,8 @@ def _show_filled(document: "TableDocument") -> None:
         words = pages.MEASURE_WORDS[measure]
         title = f"Does the paper's order hold, {words}?" if document["paper"]["dataset"] else f"Differences {words}"
         show(title, pages.comparison_rows(document, measure), text_columns=2)
+    if sentence := pages.f_star_sentence(document):
+        say(sentence)
     say(pages.data_sentence(document))
     for remark in pages.remarks(document):
         say(f"- {remark}")

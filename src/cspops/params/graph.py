@@ -54,7 +54,6 @@ class SplitView:
 
 @dataclasses.dataclass(frozen=True)
 class PretrainImgView:
-    seed: int = listed("seed")
     image_encoder: ImageEncoder = listed("image_encoder")
     method: str = listed("pretrain_img.method")
     settings: MethodSettings = listed("pretrain_img.methods.${pretrain_img.method}")

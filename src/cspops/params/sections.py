@@ -209,6 +209,7 @@ Interpolation = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lan
 class ImageEncoder(Section):
     """The image network; null is what the model was made for, see `models.image_architectures`."""
 
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
     model: Annotated[str, Field(pattern=r"^(timm|torchvision):.+")]
     weights: Annotated[str, AfterValidator(_some_weights)]
     px: Annotated[int, Field(ge=8, le=1024)] | None

@@ -49,7 +49,7 @@ class ImageRow:
     weights: str | None
     """The weights before its pre-training, as `image_encoder.weights`."""
     images: Mapping[str, Any]
-    """How images become its squares: the other keys of `image_encoder`."""
+    """How images become its squares: the keys of `image_encoder` but model, weights and seed (here one of `seeds`)."""
     method: str = "none"
     settings: Mapping[str, Any] | None = None
     files: Mapping[str, str | None] = field(default_factory=dict)
@@ -76,7 +76,7 @@ def image_rows(params: Params, also: Sequence[str] = ()) -> list[ImageRow]:
     Raise a ParamsError for one of ``also`` that is no MODEL,WEIGHTS, and a DataError for a missing file of weights.
     """
     encoder = params.image_encoder
-    images = encoder.model_dump(mode="json", exclude={"model", "weights"})
+    images = encoder.model_dump(mode="json", exclude={"seed", "model", "weights"})
     rows = [
         ImageRow(COLOUR, None, None, images),
         ImageRow("random", encoder.model, "random", images),

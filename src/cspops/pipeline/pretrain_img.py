@@ -47,9 +47,9 @@ def run(view: "PretrainImgView", site: Site) -> None:
         (site.out / "config.json").write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
         log.info(f"pretrain-img: the data set comes with {given.width} image features: no network is made")
     else:
-        network = network_of(about, seed=view.seed)
+        network = network_of(about, seed=about.seed)
         if view.method != "none":
-            run = Run(view.seed, site.host.torch_device(), Resume(site.scratch))
+            run = Run(about.seed, site.host.torch_device(), Resume(site.scratch))
             images = training_images(network, site, run.device)
             extra = extra_inputs(view.settings, images, site)
             pretrained = METHODS[view.method](network, images, view.settings, run, **extra)

@@ -69,7 +69,7 @@ def _paper_group(table: PaperTable, ratios: Sequence[str], source: str) -> Group
     same = DATASETS.get(source) == table.dataset_of_paper
     data = "the same data set" if same else "another data set: only the order of its rows compares with ours"
     rows = []
-    for row in table.rows:
+    for row in (row for row in table.rows if row.paper):
         cells = []
         for ratio in ratios:
             column = columns.get(ratio_title(ratio))

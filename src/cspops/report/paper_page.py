@@ -1,5 +1,6 @@
 """A table of the paper beside ours as rows of text, which `cspops tables` shows and writes to reports/tables/."""
 
+import re
 from collections.abc import Iterator
 from typing import Literal, TypedDict, get_args
 
@@ -102,6 +103,10 @@ MARKS = {
 """The marks of a number, by the key of its cell, and what they say."""
 
 
+F_STAR = re.compile(r", F\* \d+$")
+"""The end of the name of a row that is another one with another image network."""
+
+
 def heading(document: TableDocument) -> str:
     """Return `Table 1: ...`."""
     return f"Table {document['table']}: {document['title']}"
@@ -149,6 +154,38 @@ def comparison_rows(document: TableDocument, measure: Measure) -> list[list[str]
     return out
 
 
+def f_star_sentence(document: TableDocument) -> str | None:
+    """Return how far a difference by the pool moves from one image network to another; None where only one was run.
+
+    Marked numbers do not count: they differ by more than the image network.
+    """
+    by_pool = {row["name"]: row["cells"] for row in document["rows"] if row["model"] == "pool"}
+    by_pair: dict[tuple[str, str], list[Comparison]] = {}
+    for one in document["comparisons"]:
+        if one["measure"] == "pool" and {one["row"], one["minus"]} <= by_pool.keys():
+            by_pair.setdefault((F_STAR.sub("", one["row"]), F_STAR.sub("", one["minus"])), []).append(one)
+    for (row, minus), repeats in by_pair.items():
+        parts = []
+        for at, column in enumerate(document["columns"]):
+            cells = [
+                one["cells"][at]
+                for one in repeats
+                if not any(by_pool[one[of]][at].get(mark) for of in ("row", "minus") for mark in MARKS)
+            ]
+            gaps = [cell["difference"] for cell in cells if cell["difference"] is not None]
+            if len(gaps) > 1:
+                first = next(interval_text(cell) for cell in cells if cell["difference"] is not None)
+                parts.append(
+                    f"{column}: {max(gaps) - min(gaps):.2f} ({len(gaps)} F*, {min(gaps):+.2f} to {max(gaps):+.2f}; {first})"
+                )
+        if parts:
+            return (
+                f"From one image network F* to another, {row} minus {minus} by the pool moves by so many points (beside the "
+                f"difference of the first and its interval over test rows and seeds): {'; '.join(parts)}."
+            )
+    return None
+
+
 def remarks(document: TableDocument) -> list[str]:
     """Return what else a reader must know: what is missing and why, and what other code measured."""
     return [*document["notes"], *_marked(document), *_missing(document), *_without_interval(document)]
@@ -172,6 +209,7 @@ def page(document: TableDocument) -> str:
                 markdown(comparison_rows(document, measure), text_columns=2),
             )
         ),
+        *filter(None, [f_star_sentence(document)]),
         "## Remarks",
         "\n".join(f"- {remark}" for remark in remarks(document)) or "None.",
         "## Runs",
