@@ -108,6 +108,7 @@ WRONG = [
         {"neighbour_km": 50.0, "distant_km": 20.0},
         ["pretrain_img.methods.tile2vec: distant_km is 20, less than neighbour_km, 50"],
     ),
+    ("image_encoder.seed", -1, ["image_encoder.seed: input should be greater than or equal to 0 (got -1)"]),
     ("image_encoder.model", "resnet10t", ["image_encoder.model: string should match pattern"]),
     ("image_encoder.model", "torchvisio:resnet50", ["image_encoder.model: string should match pattern"]),
     ("image_encoder.weights", "pretraned", ["image_encoder.weights: 'pretraned' is not one of random, pretrained, file:PATH"]),
@@ -172,6 +173,7 @@ def test_a_wrong_value_is_named(good: dict[str, Any], tmp_path: Path, path: str,
 
 def test_image_networks_of_both_libraries_files_and_nulls_are_taken(good: dict[str, Any], tmp_path: Path) -> None:
     changes = {
+        "seed": 2**40,
         "model": "torchvision:inception_v3",
         "weights": "file:~/a b.pth",
         "px": None,

@@ -111,17 +111,18 @@ def test_a_disk_without_room_is_said_before_anything_is_decoded(tmp_path, monkey
     assert not list(at.scratch.iterdir())
 
 
-def test_it_trains_on_them_as_if_they_were_in_memory(tmp_path, monkeypatch):
+@pytest.mark.parametrize("seed", [0, 1])
+def test_it_trains_on_them_as_if_they_were_in_memory(tmp_path, seed):
     paths = photos(tmp_path / "raw", N, side=32)
     at = site(tmp_path, paths=paths, train=TRAIN)
-    asked = view()
+    asked = view(encoder={"seed": seed})
     pretrain_img.run(asked, at)
     curve = read_curve(at.reports / "curves" / "pretrain_img.tsv")
     assert [row["epoch"] for row in curve] == [1, 2]
     chosen = [path for path, train in zip(paths, TRAIN, strict=True) if train]
     pixels = np.stack([np.asarray(Image.open(tmp_path / "raw" / path))[:, 4:36] for path in chosen])
-    network = build_image_network("timm:test_resnet", pretrained=False, px=32, seed=0)
-    moco(network, unlabelled(torch.from_numpy(pixels)), asked.settings, Run(0, torch.device("cpu")))
+    network = build_image_network("timm:test_resnet", pretrained=False, px=32, seed=seed)
+    moco(network, unlabelled(torch.from_numpy(pixels)), asked.settings, Run(seed, torch.device("cpu")))
     made = load_file(at.out / "model.safetensors")
     assert made.keys() == network.state_dict().keys()
     for name, tensor in network.state_dict().items():
