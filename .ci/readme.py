@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from cspops.report.headline import PRIORS, main_sentences
-from cspops.report.paper_page import MEASURE_WORDS, MEASURES, comparison_rows, interval_text, number_rows, remarks
+from cspops.report.paper_page import (
+    MEASURE_WORDS,
+    MEASURES,
+    comparison_rows,
+    f_star_sentence,
+    interval_text,
+    number_rows,
+    remarks,
+)
 from cspops.report.tables import cell, markdown, ratio_title
 
 ROOT = Path(__file__).parents[1]
@@ -76,6 +84,8 @@ def _table_1(read: Read) -> Iterator[str]:
     for measure in MEASURES:
         yield f"Differences {MEASURE_WORDS[measure]}:"
         yield markdown([row for row in comparison_rows(table, measure) if row[1] != "paper"], text_columns=2)
+    if sentence := f_star_sentence(table):
+        yield sentence
     yield from _marks(table)
 
 
