@@ -36,14 +36,14 @@ def test_each_changed_key_is_named_once_with_both_values() -> None:
         ["seeds", "[0, 1, 2, 3, 4]", "[3, 4]"],
         ["location_encoder.encoding.name", "grid", "wrap"],
         ["pretrain.epochs", "15", "4"],
-        ["finetune_loc.modes.probe_then_full.steps", "400", "7"],
+        ["finetune_loc.modes.probe_then_full.steps", "600", "7"],
     ]
 
 
 def test_settings_of_what_is_not_in_force_do_not_count_and_those_of_another_choice_do() -> None:
     assert differences(records(losses__nce__weight_dropout=0.5), as_it_comes()) == []
     found = differences(records(loss="nce", losses__nce__weight_dropout=0.5), as_it_comes())
-    assert found == [["loss", "mc", "nce"], ["losses.nce.weight_dropout", "1.0", "0.5"]]
+    assert found == [["loss", "mc", "nce"], ["losses.nce.weight_dropout", "0.1", "0.5"]]
 
 
 def test_params_of_the_report_count_too_and_null_is_null() -> None:
