@@ -35,7 +35,7 @@ def test_each_changed_key_is_named_once_with_both_values() -> None:
     assert differences(found, as_it_comes()) == [
         ["seeds", "[0, 1, 2, 3, 4]", "[3, 4]"],
         ["location_encoder.encoding.name", "grid", "wrap"],
-        ["pretrain.epochs", "15", "4"],
+        ["pretrain.epochs", "10", "4"],
         ["finetune_loc.modes.probe_then_full.steps", "600", "7"],
     ]
 
