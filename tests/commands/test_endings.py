@@ -91,6 +91,10 @@ def test_an_error_of_the_code_is_not_hidden(cspops: Command, monkeypatch: pytest
         (["split", "--jsn"], "error: no such option: --jsn\nhint: cspops split -h\n"),
         (["split", "a\x1b[31m"], "error: got unexpected extra argument(s) (a\\x1b[31m)\nhint: cspops split -h\n"),
         (["evaluate", "--seed", "[red]"], "error: invalid value for '--seed': "),
+        (
+            ["map", "oak", "--out", "a.png", "--combine", "x"],
+            "error: invalid value for '--combine': 'x' is not one of 'pool', ",
+        ),
         (["predict"], "error: missing argument 'PATH...'\nhint: cspops predict -h\n"),
     ],
 )

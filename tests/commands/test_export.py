@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ import cspops
 from cspops.commands import exported_folder, main
 from cspops.data.given_features import GIVEN
 from cspops.errors import CspopsError, DataError
-from cspops.library.export_facts import SAMPLE, lacking, origin_of
+from cspops.library.export_facts import SAMPLE, lacking, metrics_of, origin_of
 from cspops.library.onnx import checking
 from cspops.pipeline import evaluate
 
@@ -314,6 +315,13 @@ def test_labelled_places_can_be_left_out_and_are_where_they_are_many(project, tm
     assert pq.read_metadata(tmp_path / "out" / "places.parquet").num_rows == 0
 
 
+def test_a_pool_without_its_places_has_not_the_metrics_of_the_run(evaluated):
+    origin, model = origin_of(evaluated, seed=0, label_ratio=0.5), cspops.load(evaluated, seed=0, label_ratio=0.5)
+    model = replace(model, image=object())  # one that sees images
+    assert "pool" in metrics_of(origin, model)[0]["scores"]["test"]
+    assert list(metrics_of(origin, replace(model, places=None))[0]["scores"]["test"]) == ["image", "location", "combined"]
+
+
 def test_the_onnx_file_has_no_pool_of_many_places(project, tmp_path, monkeypatch):
     monkeypatch.setattr(exported_folder, "MOST_PLACES_IN_ONNX", 2)
     about = export(project, tmp_path / "out")
@@ -347,7 +355,7 @@ def test_the_command(project, tmp_path, monkeypatch, capsys):
     assert said.out.splitlines()[0] == "out"
     assert "image_network/model.safetensors" in said.out
     assert "not in it: ONNX files: --no-onnx left them out." in said.err
-    assert "places.parquet, 3 labelled places, tells where training photos were taken; --without-places leaves it" in said.err
+    assert "in places.parquet: 3 labelled places, which tell where training images were taken; --without-places" in said.err
     assert command("export", "--out", "out", "--no-onnx", at=monkeypatch) == 3
     assert capsys.readouterr().err == "error: out is there already\nhint: --force replaces it, --out FOLDER names another\n"
     assert command("export", "--out", "out", "--no-onnx", "--force", "--json", at=monkeypatch) == 0

@@ -1,14 +1,17 @@
 """Maps of a class: the raster's numbers and georeference, the picture, names of classes."""
 
+import shutil
 import warnings
 
 import numpy as np
 import pytest
-from location_runs import CLASSES, make_classifier
+from in_process import command_line
+from location_runs import CLASSES, POOL, make_classifier, write_run
 from PIL import Image
 
 from cspops.errors import DataError, ParamsError
-from cspops.library.model import Model
+from cspops.evaluation.pool import write_pool
+from cspops.library.model import NOWHERE, Model
 from cspops.report.place_map import PIXELS, class_number, map_of_class, world_of
 
 
@@ -90,3 +93,26 @@ def test_progress_is_told_by_the_places(tmp_path):
         steps: list[int] = []
         map_of_class(model(), "oak", tmp_path / name, grid=0.5, box=(8.0, 47.0, 9.0, 48.0), step=steps.append)
         assert sum(steps) == count
+
+
+@pytest.mark.parametrize(
+    ("pool", "words", "status", "says"),
+    [
+        ("whole", (), 0, "by the learned model and the labelled neighbours\n"),
+        ("whole", ("--combine", "location"), 0, "by the learned model\n"),
+        ("no places", (), 0, "by the learned model; the model holds no labelled places, so that no neighbour is counted\n"),
+        ("none", (), 0, "by the learned model\n"),
+        ("none", ("--combine", "pool"), 3, "hint: dvc repro evaluate, or --combine location\n"),
+    ],
+)
+def test_the_command_says_by_what_it_drew(tmp_path, monkeypatch, capsys, pool, words, status, says):
+    write_run(tmp_path / "artifacts")
+    if pool == "none":
+        shutil.rmtree(tmp_path / "artifacts" / "evaluate")
+    elif pool == "no places":
+        write_pool(tmp_path / "artifacts" / "evaluate" / "seed_0" / "label_100", POOL, NOWHERE)
+    monkeypatch.chdir(tmp_path)
+    warnings.simplefilter("ignore", PendingDeprecationWarning)
+    asked = ("map", "oak", "--out", "a.tif", "--grid", "1", "--box", "8", "47", "10", "48", *words)
+    found, _, err = command_line(monkeypatch, capsys)(*asked)
+    assert (found, err.endswith(says)) == (status, True), err

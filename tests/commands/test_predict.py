@@ -14,9 +14,10 @@ from PIL import Image
 
 import cspops
 from cspops.errors import DataError
+from cspops.evaluation.pool import write_pool
 from cspops.library import prediction
 from cspops.library.inputs import Input
-from cspops.library.model import COMBINE
+from cspops.library.model import COMBINE, NOWHERE
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +145,16 @@ def test_trust_has_columns_of_its_own(tmp_path, monkeypatch, capsys):
     (found,) = pq.read_table("p.parquet").to_pylist()
     assert [found[name] for name in prediction.TRUST] == pytest.approx([POOL.image[0], POOL.place[0], 0.0])
     assert "place weight" in cspops(*asked)[1]
+
+
+@pytest.mark.parametrize(("combine", "said"), [("pool", 1), ("product", 0)])
+def test_a_pool_that_lost_its_places_says_so(tmp_path, monkeypatch, capsys, combine, said):
+    write_run(tmp_path / "artifacts")
+    write_pool(tmp_path / "artifacts" / "evaluate" / "seed_0" / "label_100", POOL, NOWHERE)
+    Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(tmp_path / "a.png")
+    monkeypatch.chdir(tmp_path)
+    _, _, err = command_line(monkeypatch, capsys)("predict", "a.png", "--lon", "8", "--lat", "47", "--combine", combine)
+    assert err.count("the model holds no labelled places, so that no neighbour is counted") == said
 
 
 def test_a_model_that_cannot_is_refused(tmp_path, rows):

@@ -62,6 +62,9 @@ def test_nothing_given_and_parts_that_lack():
         model.predict_proba(lonlat=[[8.5, 47.4]], combine="image")
     with pytest.raises(DataError, match="combine='location' needs positions"):
         model.predict_proba(["a.jpg"], combine="location")
+    for combine in (None, "product", "location"):
+        with pytest.raises(DataError, match="2 images and 1 positions" if combine == "location" else "no image network"):
+            model.predict_proba(["a.jpg", "b.jpg"], [[8.5, 47.4]], combine=combine)
     with pytest.raises(ParamsError, match="combine is 'sum'"):
         model.combination("sum")
 
@@ -135,6 +138,7 @@ def test_every_kind_of_table_is_taken(given):
 
 def test_one_position_is_a_table_of_one():
     assert as_lonlat((8.54, 47.37)).tolist() == [[8.54, 47.37]]
+    assert as_lonlat([]).shape == as_lonlat(np.empty(0)).shape == (0, 2)
     assert as_lonlat(torch.tensor([8.5, 47.5])).tolist() == [[8.5, 47.5]]
 
 

@@ -84,7 +84,8 @@ def test_the_numbers_are_there():
         "of `pool` 3.0 %, of the plain product `combined` 9.6 %",
         "2 exp(-d^2 / 2 h^2) for each labelled neighbour at d km, h = 150 km. a = 0.8 and b = 0.5 near labels, 0.9 and 1.25 "
         "far from them, fading over 300 km; without a position a = 0.7.",
-        "`places.parquet` holds the positions and classes of 1,000 labelled training rows: it tells where they were taken.",
+        "`places.parquet` and `onnx/combined.onnx` hold the positions and classes of 1,000 labelled training rows, which tell "
+        "where their images were taken.",
         'session.run(["pool_probabilities"]',
         "`location_probabilities`, and `pool_probabilities`, float32",
         "| `onnx/combined.onnx` | `probabilities` | 1.2e-06 | 9.0e-07 |",

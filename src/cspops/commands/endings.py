@@ -53,7 +53,7 @@ def _said(error: BaseException) -> str:
 
 def of_usage(error: typer.TyperException) -> CspopsError:
     """Return an error of the command line, or of a variable that stands for an option, as one of ours."""
-    text = " ".join(error.format_message().split())
+    text = " ".join(error.format_message().split()).replace("': Value error, ", "': ")
     context: Any = getattr(error, "ctx", None)
     variable = getattr(getattr(error, "param", None), "envvar", None)
     if variable and context is not None and context.get_parameter_source(error.param.name).name == "ENVIRONMENT":  # type: ignore[attr-defined]

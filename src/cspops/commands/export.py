@@ -39,6 +39,7 @@ def export(
     The pool keeps its labelled places; with more than 200,000 it counts no neighbours. combined.onnx has it up to 50,000.
     """
     from cspops.commands import exported_folder
+    from cspops.report.model_card import POOL_OUTPUT
 
     contents = exported_folder.Contents(only=only, onnx=onnx, places=not without_places)
     about = exported_folder.run(model, out, contents, seed=seed, label_ratio=label_ratio, force=force)
@@ -53,7 +54,10 @@ def export(
         rows.append([name, f"{one['bytes']:,}", worst])
     show("", rows, text_columns=1)
     if about["pool"] is not None and about["pool"]["places"]:
-        told = "tells where training photos were taken; --without-places leaves it out"
-        log.info(f"places.parquet, {about['pool']['places']:,} labelled places, {told}")
+        files = (
+            "places.parquet and combined.onnx" if POOL_OUTPUT in about["onnx"].get("combined.onnx", {}) else "places.parquet"
+        )
+        told = "which tell where training images were taken; --without-places leaves them out"
+        log.info(f"in {files}: {about['pool']['places']:,} labelled places, {told}")
     for sentence in about["lacking"]:
         log.info(f"not in it: {sentence.replace('`', '')}")

@@ -8,6 +8,7 @@ import typer
 
 from cspops.commands.app import USE, app
 from cspops.commands.options import ModelOption, RatioOption, SeedOption, class_names, load_model, require_folder
+from cspops.errors import DataError
 from cspops.progress import Meter
 
 log = logging.getLogger(__name__)
@@ -39,14 +40,17 @@ def map_class(
     label_ratio: RatioOption = None,
 ) -> None:
     """Draw P(y|x) of a class over the world or a box: by the learned model and, where it was evaluated, labelled neighbours."""
+    from cspops.library.model import NO_PLACES, NO_POOL
     from cspops.report import place_map
 
     require_folder(out)
     loaded = load_model(model, seed, label_ratio)
     learned = combine == "location" or (combine is None and loaded.pool is None)
-    if not learned:
-        loaded.combination("pool")
+    if not learned and loaded.pool is None:
+        raise DataError(NO_POOL, hint="dvc repro evaluate, or --combine location")
     with Meter("map", None, unit="places") as meter:
         class_name = place_map.map_of_class(loaded, name, out, grid=grid, box=box, learned=learned, step=meter.step)
-    by = "the learned model" if learned else "the learned model and the labelled neighbours"
+    by = "the learned model"
+    if not learned:
+        by += " and the labelled neighbours" if loaded.knows_places else f"; {NO_PLACES}"
     log.info(f"{out}: where {class_name} is likely, by {by}")

@@ -58,6 +58,7 @@ def predict(
     from cspops.library import prediction
     from cspops.library import prediction_files as files
     from cspops.library.inputs import read_inputs
+    from cspops.library.model import NO_PLACES
     from cspops.pixels.reading import Reading
 
     place = position(lon, lat)
@@ -94,6 +95,8 @@ def predict(
         if more:
             log.info(f"and {more} further rows: --out FILE writes all")
     log.info(f"combined: {prediction.SAID[chosen]}")
+    if chosen == "pool" and not loaded.knows_places:
+        log.info(NO_PLACES)
     if combine is None and chosen == "product":
         log.info("the model was not evaluated, so that there is no pool: dvc repro evaluate")
     if failures.misplaced:

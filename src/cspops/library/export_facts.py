@@ -202,7 +202,7 @@ def metrics_of(origin: Origin, model: Model) -> tuple[Document, str | None]:
     """Return `seeds` and `scores` (by set, model, metric: mean and sd over seeds, top-1 of this seed), or why there are none.
 
     The numbers are used when stage evaluate's predictions of this seed and label ratio are those of the model, and the mean
-    over seeds of their top-1 is the one in metrics.json.
+    over seeds of their top-1 is the one in metrics.json. Those of the pool are left out where the model lacks its places.
     """
     if origin.run is None or origin.label_ratio is None or origin.seed is None:
         return {}, "Metrics: the model was not evaluated."
@@ -216,6 +216,8 @@ def metrics_of(origin: Origin, model: Model) -> tuple[Document, str | None]:
     if not len(own) or not _were_made_by(own, observations, model) or not _agrees_with(rows, summary, key):
         return {}, "Metrics: those in reports are of another run (dvc repro evaluate)."
     models = MODELS if model.image is not None else ("location",)
+    if model.places is None:
+        models = tuple(name for name in models if name != "pool")
     scores = {
         role: {
             name: {metric: ratios[key][name][metric] for metric in KEPT}

@@ -70,7 +70,7 @@ class ImageModel:
         return square(self._rgb(image), config["px"], crop=config["crop"], interpolation=config["interpolation"])
 
     def _squares(self, images: Any) -> Iterator[UInt8[np.ndarray, "px px 3"]]:
-        for number, image in enumerate(_listed(images)):
+        for number, image in enumerate(listed(images)):
             try:
                 yield self.square_of(image)
             except UnreadableImage as error:
@@ -85,7 +85,7 @@ class ImageModel:
         return open_rgb(image if isinstance(image, bytes) else Path(image), reading=self.reading)
 
 
-def _listed(images: Any) -> Sequence[Any]:
+def listed(images: Any) -> Sequence[Any]:
     """Return images as a list, one item per image."""
     if isinstance(images, Tensor):
         images = images.cpu().numpy()
@@ -95,11 +95,11 @@ def _listed(images: Any) -> Sequence[Any]:
         return list(images)
     if isinstance(images, str | bytes | Path | Image.Image):
         raise DataError(f"images are one {type(images).__name__}, not a list of them", hint=KINDS)
-    listed = list(images)
-    for number, one in enumerate(listed):
+    items = list(images)
+    for number, one in enumerate(items):
         if not isinstance(one, str | bytes | Path | Image.Image | np.ndarray):
             raise DataError(f"image number {number} is a {type(one).__name__}", hint=KINDS)
-    return listed
+    return items
 
 
 def load_head(folder: Path, network: ImageNetwork, classes: int, *, remake: str) -> nn.Module:

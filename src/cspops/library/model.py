@@ -23,7 +23,9 @@ ORDER = "positions are degrees, longitude first: [[8.54, 47.37]] is Zurich"
 
 
 def as_lonlat(values: Any) -> Float[Tensor, "n 2"]:
-    """Return float64 positions (n, 2), longitudes in [-180, 180), from a tensor, array or nested lists; (2,) is one position.
+    """Return float64 positions (n, 2), longitudes in [-180, 180), from a tensor, array or nested lists.
+
+    Of shape (2,) they are one position, of shape (0,) none.
 
     A table (of pandas, polars, pyarrow, a dict of columns) is read by its columns lon and lat, or other usual names of these,
     else it has two columns, longitude first. Longitudes up to 360 are accepted; a row of two nan, null or masked numbers has
@@ -37,7 +39,7 @@ def as_lonlat(values: Any) -> Float[Tensor, "n 2"]:
         points = values.detach().cpu().double() if isinstance(values, Tensor) else torch.from_numpy(rows_of(values))
     except (TypeError, ValueError, OverflowError):
         raise DataError("positions must be numbers, two per row", hint=ORDER) from None
-    lonlat = points.reshape(1, 2) if points.shape == (2,) else points
+    lonlat = points.reshape(-1, 2) if points.shape in ((2,), (0,)) else points
     if lonlat.ndim != 2 or lonlat.shape[1] != 2:
         raise DataError(f"positions have shape {tuple(points.shape)}, not (n, 2)", hint=ORDER)
     lon, lat = lonlat.unbind(1)
@@ -71,6 +73,7 @@ COMBINE: tuple[Combine, ...] = get_args(Combine)
 NAMES: dict[Combine, str] = {"pool": "pool", "product": "combined", "image": "image", "location": "location"}
 """What `Model.log_p` calls them."""
 NO_POOL = "the model has no pool of image, location and labelled neighbours: it was not evaluated"
+NO_PLACES = "the model holds no labelled places, so that no neighbour is counted"
 ROWS = 8192
 """Positions that are embedded at once."""
 
@@ -140,8 +143,10 @@ class Model:
         given = lonlat if images is None else images
         places = None if lonlat is None else as_lonlat(lonlat)
         features = None if images is None or chosen == "location" else self._image().features(images)
-        if features is not None and places is not None and len(features) != len(places):
-            raise DataError(f"{len(features)} images and {len(places)} positions", hint="one position per image, nan for none")
+        if images is not None and places is not None:
+            count = _count(images) if features is None else len(features)
+            if count != len(places):
+                raise DataError(f"{count} images and {len(places)} positions", hint="one position per image, nan for none")
         name = NAMES[chosen]
         if chosen == "product" and (features is None or places is None):
             name = "location" if features is None else "image"
@@ -216,6 +221,11 @@ class Model:
             yield "pool", self.pool.log_p(parts.get("image"), parts.get("location"), near, located)
 
     @property
+    def knows_places(self) -> bool:
+        """Whether the pool has labelled places to count."""
+        return len(self._places.label) > 0
+
+    @property
     def _places(self) -> Places:
         return self.places or NOWHERE
 
@@ -223,6 +233,12 @@ class Model:
         if self.image is None:
             raise DataError("this model has no image network", hint="load the artefacts of a whole run, or an exported folder")
         return self.image
+
+
+def _count(images: Any) -> int:
+    from cspops.library.image_model import listed  # needs torchvision, which location models do without
+
+    return len(listed(images))
 
 
 def top_classes(p: Float[Tensor, "n q"], classes: Sequence[str], k: int) -> list[list[tuple[str, float]]]:
