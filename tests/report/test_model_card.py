@@ -124,6 +124,21 @@ def test_which_pool_is_in_the_folder(changes, says, not_said):
 
 
 @pytest.mark.parametrize(
+    ("changes", "measured", "says"),
+    [
+        ({}, ("image", "combined"), 'was not measured; `combine="product"` gives what was.'),
+        ({"image": None}, ("location",), 'was not measured; `combine="location"` gives what was.'),
+        ({}, ("combined", "pool"), None),
+        ({"pool": None}, ("combined",), None),
+    ],
+)
+def test_a_pool_that_was_not_measured_is_named(changes, measured, says):
+    text = card(**changes, metrics={"seeds": [3], "scores": {"test": {name: scores(60.5, 9.6) for name in measured}}})
+    assert ("was not measured" in text) == (says is not None)
+    assert says is None or says in text
+
+
+@pytest.mark.parametrize(
     ("image", "says"),
     [
         (

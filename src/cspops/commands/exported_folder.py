@@ -136,7 +136,7 @@ def _without_places(model: Model, contents: Contents) -> tuple[Model, list[str]]
         return model, []
     why = f"there are {count:,}, more than {MOST_PLACES:,}" if contents.places else "`--without-places` left them out"
     sentence = f"Labelled places: {why}. The pool counts no neighbours and weighs image and place as far from labels."
-    return replace(model, places=None), [f"{sentence} The run measured it with its places: those metrics are not of this one."]
+    return replace(model, places=None), [sentence]
 
 
 def _onnx_pool(model: Model) -> PoolOfPlaces | None:
