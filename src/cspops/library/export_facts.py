@@ -215,9 +215,9 @@ def metrics_of(origin: Origin, model: Model) -> tuple[Document, str | None]:
     summary = read_metrics(file)
     if not len(own) or not _were_made_by(own, observations, model) or not _agrees_with(rows, summary, key):
         return {}, "Metrics: those in reports are of another run (dvc repro evaluate)."
-    models = MODELS if model.image is not None else ("location",)
-    if model.places is None:
-        models = tuple(name for name in models if name != "pool")
+    models = [name for name in MODELS if model.image is not None or name == "location"]
+    if model.places is None and "pool" in models:
+        models.remove("pool")
     scores = {
         role: {
             name: {metric: ratios[key][name][metric] for metric in KEPT}
