@@ -28,7 +28,7 @@ from cspops.params.graph import StageRecord
 STAGES = ("download", "split", "pretrain_img", "pretrain", "finetune_loc", "finetune_img")
 LEFT_OUT = ("seeds", "split.label_ratios", "dataset.max_rejected", "dataset.folder", "dataset.table")
 SAMPLE = {
-    "title": "NASA Blue Marble tiles with Koeppen-Geiger climate zones",
+    "title": "NASA Blue Marble images with Koeppen-Geiger climate zones",
     "licence": "imagery: public domain (NASA Earth Observatory); climate zones: BSD 3-clause",
     "citation": "Stoeckli, R., Vermote, E., Saleous, N., Simmon, R., Herring, D. (2005), The Blue Marble Next Generation. "
     "Rubel, F., Brugger, K., Haslinger, K., Auer, I. (2017), The climate of the European Alps: Shift of very high resolution "
