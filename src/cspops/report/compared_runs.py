@@ -87,9 +87,8 @@ def compared(ours: Side, theirs: Side, *, models: Sequence[str], max_drop: float
         if model in ratios[ratio] and model in theirs.metrics.get(role, {}).get(ratio, {})
     ]
     if not common:
-        raise DataError(
-            f"{ours.name} and {theirs.name} have no set and label ratio in common", hint=f"dvc params diff {theirs.name}"
-        )
+        lacking = f"{ours.name} and {theirs.name} have no set and label ratio with {' or '.join(models)} in common"
+        raise DataError(lacking, hint=f"dvc params diff {theirs.name}; --model names other models")
     level = 1 - (1 - LEVEL) / len(common)
     rows = [_row(ours, theirs, place, level=level, max_drop=max_drop) for place in common]
     machines = _machines(ours, theirs)
