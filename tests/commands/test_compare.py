@@ -198,7 +198,7 @@ def test_what_cannot_be_compared(repository: Path) -> None:
     with pytest.raises(DataError, match="workspace and main have no set and label ratio with pool in common"):
         compared_runs("main", None, models=["pool"], max_drop=0.5)
     Path("reports/metrics.json").write_text("{}")
-    with pytest.raises(DataError, match="workspace and main have no set and label ratio with .* in common"):
+    with pytest.raises(DataError, match=r"workspace and main have no set and label ratio with .* in common"):
         verdicts()
     Path("reports/metrics.json").write_text("{")
     with pytest.raises(DataError, match=r"reports/metrics\.json of workspace is broken"):
