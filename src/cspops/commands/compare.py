@@ -54,7 +54,8 @@ def compare(
 
 def compared_runs(base: str, head: str | None, *, models: Sequence[str], max_drop: float) -> Document:
     """Compare ``head`` (None: the workspace) with ``base``; raise a DataError for one that is unknown or holds no metrics."""
-    from cspops.report.compared_runs import MODELS, Side, compared
+    from cspops.report.compared_runs import Side, compared
+    from cspops.report.tables import MODELS
 
     if unknown := [one for one in models if one not in MODELS]:
         raise ParamsError(f"there is no model {unknown[0]!r}", hint=f"models: {', '.join(MODELS)}")

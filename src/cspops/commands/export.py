@@ -39,7 +39,7 @@ def export(
     The pool keeps its labelled places; with more than 200,000 it counts no neighbours. combined.onnx has it up to 50,000.
     """
     from cspops.commands import exported_folder
-    from cspops.report.model_card import POOL_OUTPUT
+    from cspops.library.onnx.graphs import POOL_OUTPUT
 
     contents = exported_folder.Contents(only=only, onnx=onnx, places=not without_places)
     about = exported_folder.run(model, out, contents, seed=seed, label_ratio=label_ratio, force=force)

@@ -10,9 +10,8 @@ import torch
 from cspops.data.json_files import Document
 from cspops.errors import DataError
 from cspops.evaluation.bootstrap import Interval, paired_difference
+from cspops.evaluation.metrics import MODELS
 from cspops.shapes import Bool, Tensor
-
-MODELS = ("image", "location", "combined", "pool")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from cspops.report.run_facts import leaves
 from cspops.report.run_record import RunRecord
 from cspops.report.tables import TITLES, as_code, markdown, ratio_title
 
-MODELS = ("image", "location", "combined", "pool")
 LEVEL = 0.95
 AGAIN = "dvc repro, then git commit"
 

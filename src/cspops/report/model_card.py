@@ -6,6 +6,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from cspops.data.json_files import Document
+from cspops.library.onnx.graphs import POOL_OUTPUT
 from cspops.report.run_facts import leaves
 from cspops.report.tables import TITLES, as_code, as_text, cell, markdown
 from cspops.terminal import visible
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from huggingface_hub import EvalResult
 
 CARD = "README.md"
-POOL_OUTPUT = "pool_probabilities"
-"""The output of combined.onnx that holds the pool, where there is one."""
 TAGS = ("location-encoder", "geospatial", "contrastive-learning", "csp", "safetensors")
 
 

@@ -23,6 +23,7 @@ IMAGE = "image"
 PROBABILITIES = "probabilities"
 """How the names of outputs end that are no embeddings."""
 POOL_OUTPUT = "pool_probabilities"
+"""The output of combined.onnx that holds the pool, where there is one."""
 MOST_PLACES = 50_000
 """Labelled places that are compared with every position; with more of them there is no pool in ONNX."""
 
