@@ -13,7 +13,7 @@ from photos import write_photos
 from ruamel.yaml import YAML
 
 from cspops.params import Params, completed, default_params, load, parse, unchosen
-from cspops.params.editing import with_value
+from cspops.params.editing import edited
 
 PACKAGE = Path(__file__).parents[2] / "src" / "cspops"
 Command = Callable[..., tuple[int, str, str]]
@@ -65,7 +65,7 @@ def test_a_project_starts_from_the_sample_committed_and_clean(cspops: Command, t
 
 
 def default_with(path: tuple[str, ...], value: str) -> Params:
-    return parse(with_value((PACKAGE / "template/params.yaml").read_text(), path, value), Path("params.yaml"))
+    return parse(edited((PACKAGE / "template/params.yaml").read_text(), {path: value}), Path("params.yaml"))
 
 
 def assert_only_the_chosen_sections(project: Path, default: Params) -> None:

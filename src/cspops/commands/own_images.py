@@ -12,7 +12,7 @@ from cspops.data.json_files import Document
 from cspops.errors import DataError, ParamsError
 from cspops.files import write_whole
 from cspops.params import TEMPLATE, Params, completed, parse, value_at
-from cspops.params.editing import with_section, with_value
+from cspops.params.editing import edited, with_section
 from cspops.params.yaml_text import NotReadable, read_yaml
 from cspops.pipeline import paths
 
@@ -35,7 +35,7 @@ def imported_folder() -> str:
 def data_dvc_with(folder: str) -> str:
     """Return the text of data.dvc with another folder; DVC notices that size and hash are those of the former one."""
     imported_folder()
-    return with_value(_text(), ("deps", 0, "path"), folder)
+    return edited(_text(), {("deps", 0, "path"): folder})
 
 
 def _text() -> str:
@@ -277,13 +277,12 @@ def _params_with(section: str, values: dict[str, Any]) -> str:
         text = with_section(text, tuple(section.split(".")), TEMPLATE.read_text(encoding="utf-8"))
     except KeyError:
         raise ParamsError(f"{paths.PARAMS}: {section} is missing", hint=f"copy its lines from {TEMPLATE}") from None
-    for key, value in values.items():
-        try:
-            text = with_value(text, tuple(key.split(".")), value)
-        except KeyError:
-            raise ParamsError(
-                f"{paths.PARAMS}: {key} is not a plain value that can be replaced", hint="set it by hand"
-            ) from None
+    try:
+        text = edited(text, {tuple(key.split(".")): value for key, value in values.items()})
+    except KeyError as error:
+        raise ParamsError(
+            f"{paths.PARAMS}: {error.args[0]} is not a value that can be replaced", hint="set it by hand"
+        ) from None
     parse(text, paths.PARAMS)
     return text
 

@@ -1,36 +1,39 @@
-"""A value of a YAML file replaced, a section put in or left out where it stands; comments, order and spacing stay."""
+"""Values of a YAML file replaced, a section put in or left out where it stands; comments and order stay."""
 
-import json
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
+from io import StringIO
 from itertools import takewhile
+from operator import getitem
 from typing import Any
 
-from cspops.params.yaml_text import NotReadable, compose, read_yaml
+from cspops.params.yaml_text import compose
 
 
-def with_value(text: str, path: tuple[str | int, ...], value: str | int | float | bool | None) -> str:
-    """Return the text with the scalar at ``path`` replaced; KeyError when nothing, or no scalar, is there.
+def edited(text: str, values: Mapping[tuple[str | int, ...], Any]) -> str:
+    """Return the text with other values at these paths; KeyError when nothing, or a mapping, is there.
 
-    A comment behind it stays in its column where there is room.
+    It is written as `dvc exp run -S` writes it: of a text in that form, as params.yaml is, only the lines of the values change.
     """
-    from ruamel.yaml.nodes import ScalarNode
+    from ruamel.yaml import YAML
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
-    _, node = _key_and_value(compose(text), path)
-    if (
-        not isinstance(node, ScalarNode)
-        or node.start_mark.line != node.end_mark.line
-        or node.start_mark.column == node.end_mark.column
-    ):
-        raise KeyError(".".join(map(str, path)))
-    lines = text.splitlines(keepends=True)
-    number, start, stop = node.start_mark.line, node.start_mark.column, node.end_mark.column
-    before, old, after = lines[number][:start], lines[number][start:stop], lines[number][stop:]
-    new = _scalar(value)
-    if comment := re.match(r"( +)#", after):
-        after = " " * max(1, len(comment[1]) + len(old) - len(new)) + after[len(comment[1]) :]
-    lines[number] = before + new + after
-    return "".join(lines)
+    yaml, written = YAML(), StringIO()
+    yaml.default_flow_style = False
+    content = yaml.load(text)
+    for path, value in values.items():
+        if isinstance(value, str) and not value.isprintable():
+            value = DoubleQuotedScalarString(value)  # as DVC writes it, a NEL would become a blank
+        *parents, last = path
+        try:
+            at = reduce(getitem, parents, content)
+            if isinstance(at[last], Mapping):
+                raise KeyError(last)
+            at[last] = value
+        except (KeyError, IndexError, TypeError):
+            raise KeyError(".".join(map(str, path))) from None
+    yaml.dump(content, written)
+    return written.getvalue()
 
 
 def with_section(text: str, path: tuple[str, ...], whole: str) -> str:
@@ -65,30 +68,12 @@ def _lines_of(key: Any, lines: Sequence[str]) -> range:
     return range(key.line, key.line + 1 + len(list(deeper)))
 
 
-def _key_and_value(node: Any, path: tuple[str | int, ...]) -> tuple[Any, Any]:
+def _key_and_value(node: Any, path: tuple[str, ...]) -> tuple[Any, Any]:
     """Return the nodes of the last key of ``path`` below ``node`` and of what it holds; None for what is not there."""
-    from ruamel.yaml.nodes import MappingNode, SequenceNode
+    from ruamel.yaml.nodes import MappingNode
 
     name = None
     for key in path:
-        if isinstance(node, MappingNode):
-            name, node = next((pair for pair in node.value if pair[0].value == key), (None, None))
-        elif isinstance(node, SequenceNode) and isinstance(key, int) and key < len(node.value):
-            name, node = None, node.value[key]
-        else:
-            name, node = None, None
+        pairs = node.value if isinstance(node, MappingNode) else []
+        name, node = next((pair for pair in pairs if pair[0].value == key), (None, None))
     return name, node
-
-
-def _scalar(value: str | int | float | bool | None) -> str:
-    """Return how a value is written: plain where YAML reads it back as it is, within braces too, else in double quotes."""
-    if not isinstance(value, str):
-        return json.dumps(value)
-    try:
-        block, flow = (read_yaml(f"{text} # comment") for text in (f"key: {value}", f"{{key: {value}}}"))
-        if block == flow == {"key": value}:
-            return value
-    except NotReadable:
-        pass
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    return '"' + "".join(one if one.isprintable() else f"\\U{ord(one):08x}" for one in escaped) + '"'
