@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cspops.commands import own_images
+from cspops.commands import image_folder, own_images
 from cspops.data.json_files import Document
 from cspops.errors import DataError, ParamsError, nearest
 from cspops.files import whole
@@ -138,10 +138,10 @@ def _what_to_read(params: Params, host: Host, path: Path | None, source: str | N
         raise ParamsError(f"--source {name} is not one of {', '.join(sources)}", hint=hint)
     raw = data_root = host.data_root
     if path is not None:
-        raw, table = own_images.folder_and_table(path)
+        raw, table = image_folder.folder_and_table(path)
         data_root = raw
         if source is None and (name not in ANY_FOLDER or (table is not None and name == "folder")):
-            name = own_images.detect(raw, table, own_images.contents_of(raw, params), None)
+            name = image_folder.detect(raw, table, image_folder.contents_of(raw, params), None)
         if name not in ANY_FOLDER:
             raise ParamsError(f"source {name} reads its own files, not {path}", hint=f"cspops data check --source {name}")
         if name == "folder" and table is not None:

@@ -18,13 +18,13 @@ log = logging.getLogger(__name__)
 def data_use(
     path: Annotated[Path, typer.Argument(help="A folder of images, or a table that names them.", metavar="PATH")],
     source: Annotated[Literal["folder", "table"] | None, typer.Option(help="Also set dataset.source in params.yaml.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would change, and change nothing.")] = False,
+    dry: Annotated[bool, typer.Option("--dry", "--dry-run", help="Print what would change, and change nothing.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Make data.dvc import your own folder, whose images `dvc repro` then copies to data/."""
     from cspops.commands import own_images
 
-    document = own_images.run(path, read_params(), source=source, dry_run=dry_run)
+    document = own_images.run(path, read_params(), source=source, dry=dry)
     for warning in document["warnings"]:
         log.warning(warning)
     if json:
@@ -32,7 +32,8 @@ def data_use(
         return
     say(f"{document['path']}: {document['files']:,} files, {document['bytes'] / 1e6:,.1f} MB, {document['images']:,} images")
     say(f"source: {document['source']}")
-    say(f"{'would change: data.dvc' if dry_run else 'changed: ' + ', '.join(document['changed'])} (was {document['was']})")
+    did, files = ("would change", document["would_change"]) if dry else ("changed", document["changed"])
+    say(f"{did}: {', '.join(files)} (was {document['was']})")
     for command in document["next"]:
         say(f"next: {command}")
     say(f"back: {document['back']}")

@@ -21,22 +21,40 @@ def init(
         typer.Option(help="Your folder of images, or a table of them; default: the embedded sample.", metavar="PATH"),
     ] = None,
     source: Annotated[Literal["folder", "table"] | None, typer.Option(help="How to read PATH; default: by its files.")] = None,
+    label: Annotated[
+        str | None,
+        typer.Option(
+            help="The table's column of labels; default: recognised, or the names of the images' own folders.", metavar="COLUMN"
+        ),
+    ] = None,
+    preset: Annotated[
+        Literal["photos", "satellite"] | None,
+        typer.Option(help="What the images are; default: satellite if most are TIFFs, else photos."),
+    ] = None,
+    dry: Annotated[bool, typer.Option("--dry", help="Print what would be made, and make nothing.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Make a new project folder that works with the installed cspops: params, graph, data.dvc, DVC and git."""
+    """Make a new project folder that works with the installed cspops: params, graph, data.dvc, DVC and git.
+
+    With --data, params.yaml gets the values that fit such images: a published image network, and a split for few rows.
+    """
     from cspops.commands import new_project
 
-    document = new_project.run(folder, data=data, source=source)
+    document = new_project.run(folder, new_project.Wishes(data, source, label, preset), dry=dry)
     for warning in document["warnings"]:
         log.warning(warning)
     if json:
         print_json(document)
         return
-    say(f"{document['folder']}: a project of cspops {document['version']}")
+    say(f"{document['folder']}: {'would be ' if dry else ''}a project of cspops {document['version']}")
     say(f"data: {document['data'] or 'the embedded sample, in raw/'}")
     say(f"source: {document['source']}")
-    for line in document["advice"]:
-        say(f"advice: {line}")
+    if document["preset"] is not None:
+        say(f"preset: {document['preset']}")
+    for key, value in document["set"].items():
+        say(f"set: {key}: {'null' if value is None else value}")
+    if document["later"] is not None:
+        say(f"later: {document['later']}")
     if document["not_committed"] is not None:
         say(f"not committed: {document['not_committed']}. Experiments need a commit")
     for command in document["next"]:

@@ -4,17 +4,18 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import chdir, contextmanager
+from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from string import Template
 
 from cspops import params
-from cspops.commands import git, own_images
+from cspops.commands import git, image_folder, own_images, presets
 from cspops.data.json_files import Document
 from cspops.errors import CspopsError, ParamsError
 from cspops.files import disk_problems, sweep, unfinished
-from cspops.params.editing import without_sections
+from cspops.params.editing import edited, without_sections
 from cspops.pipeline import code, paths
 from cspops.terminal import visible
 
@@ -53,18 +54,8 @@ def commit(folder: Path) -> str | None:
 
 RAW = "raw"
 """Folder of the embedded sample, which data.dvc imports."""
-FEW = 1000
-"""With fewer images, the blocks of the map that are held out leave too little to learn from."""
-PHOTOS = (
-    "params.yaml sets an image network for the embedded tiles of 32 px. For photos a published one is better: "
-    "image_encoder.weights: pretrained, px, crop and interpolation: null, pretrain_img.method: none (downloads once)"
-)
-SPATIAL = (
-    "set split.spatial_val and split.spatial_test to 0.0 in params.yaml; the blocks that they hold out, and the places near "
-    "them, take a quarter of all images"
-)
 GITATTRIBUTES = ".gitattributes"
-TEMPLATES = {"params.yaml": "params.yaml", "graph.yaml": "dvc.yaml", "gitignore": ".gitignore", "gitattributes": GITATTRIBUTES}
+TEMPLATES = {"graph.yaml": "dvc.yaml", "gitignore": ".gitignore", "gitattributes": GITATTRIBUTES}
 """Files of the template and their names in a project; under those names DVC and git would use the template's own files."""
 IMPORT = f"""\
 # The folder that `dvc repro` copies to data/; do not edit data/ by hand. `cspops data use PATH` names another folder.
@@ -82,44 +73,57 @@ DVC_CONFIG = """\
 DVC_GITIGNORE = "/config.local\n/tmp\n/cache\n"
 
 
-def run(folder: Path, *, data: Path | None, source: str | None) -> Document:
-    """Make ``folder``, which is missing or empty, a project, whole or not at all.
+@dataclass(frozen=True)
+class Wishes:
+    """What a project is made for; all None: the embedded sample."""
 
-    Without ``data`` the project starts from the embedded sample; with it data.dvc names that folder, or the folder of that
-    table, and params.yaml sets how to read it. A git repository with a first commit is made, unless ``folder`` lies in
+    data: Path | None = None
+    """A folder of images, or a table of them."""
+    source: str | None = None
+    """As dataset.source; None: by the files."""
+    label: str | None = None
+    """The column of labels of the table; None: recognised, or the names of the images' own folders."""
+    preset: presets.Preset | None = None
+    """What the images are; None: satellite where most are TIFFs, else photos."""
+
+
+def run(folder: Path, wishes: Wishes = Wishes(), *, dry: bool = False) -> Document:
+    """Make ``folder``, which is missing or empty, a project, whole or not at all; if ``dry``, only say how.
+
+    Without data the project starts from the embedded sample; with it data.dvc names that folder, or the folder of that
+    table, and params.yaml has the values that fit. A git repository with a first commit is made, unless ``folder`` lies in
     another repository: there DVC works in a subfolder, and commits are left to the owner.
 
     Returns:
-        folder, version, data, source, repository; `not_committed`, why there is no commit, or None; `warnings`, `advice`,
-        and `next`, commands to run.
+        folder, version, data, source, preset, repository; `set`, the values of params.yaml that are not those of the template;
+        `later`, what to set later, or None; `not_committed`, why there is no commit, or None; `warnings`, and `next`, commands
+        to run.
     """
     name = str(folder)  # as the user wrote it
     folder = _from_the_root(folder).resolve()
     if name.startswith("~"):
         name = str(folder)
-    data = None if data is None else _from_the_root(data)
-    if source is not None and data is None:
-        raise ParamsError(f"--source {source} says how to read --data, which is not given", hint="--data PATH")
+    for option in ("source", "label", "preset"):
+        if wishes.data is None and (value := getattr(wishes, option)) is not None:
+            raise ParamsError(f"--{option} {value} is about --data, which is not given", hint="--data PATH")
     _require_room(folder)
     outer = enclosing_repository(folder)
-    document: Document = {"data": None, "source": "blue_marble", "warnings": [], "advice": []}
+    imported, text, document = _contents(folder, wishes)
     not_committed = None
-    with _filled(folder) as new:
-        _write(new, folder.name, sample=data is None)
-        if data is not None:
-            document |= _point_at(new, data, source)
-        _leave_out_unchosen_sections(new / paths.PARAMS)
-        if outer is None:
-            make_repository(new)
-            not_committed = commit(new)
-    if outer == folder:
-        not_committed = commit(folder)
-    elif outer is not None:
+    if not dry:
+        with _filled(folder) as new:
+            _write(new, folder.name, imported, text)
+            if outer is None:
+                make_repository(new)
+                not_committed = commit(new)
+        if outer == folder:
+            not_committed = commit(folder)
+    if outer not in (None, folder):
         not_committed = f"{name} lies in the git repository {outer}, whose commits are yours to make"
     commands = [] if folder == Path.cwd() else [f"cd {shlex.quote(name)}"]
     if not_committed is not None:
         commands.append(f"git add . && git commit -m {shlex.quote(MESSAGE)} .")
-    document |= {
+    return document | {
         "folder": name,
         "version": code.installed().version,
         "repository": str(outer or folder),
@@ -127,7 +131,24 @@ def run(folder: Path, *, data: Path | None, source: str | None) -> Document:
         "warnings": [*document["warnings"], *_warnings()],
         "next": [*commands, "cspops data check", "dvc repro"],
     }
-    return document
+
+
+def _contents(folder: Path, wishes: Wishes) -> tuple[Path | None, str, Document]:
+    """Return the folder that data.dvc names, None for the sample, the text of params.yaml, and what is said about both."""
+    document: Document = {"data": None, "source": "blue_marble", "preset": None, "set": {}, "later": None, "warnings": []}
+    text, imported, default = params.TEMPLATE.read_text(encoding="utf-8"), None, params.default_params()
+    if wishes.data is not None:
+        data = _from_the_root(wishes.data)
+        found = image_folder.look(data, default, project=folder, source=wishes.source, label=wishes.label)
+        imported, images = found.folder, found.contents
+        preset = wishes.preset or ("satellite" if 2 * len(images.tiffs) > images.images else "photos")
+        first = imported / images.tiffs[0] if images.tiffs else None
+        fitting, later = presets.values(preset, found.source, images=images.images, first=first)
+        document |= {"data": imported.as_posix(), "source": found.source, "preset": preset, "set": found.values | fitting}
+        document |= {"later": later, "warnings": found.warnings}
+        text = edited(text, {tuple(key.split(".")): value for key, value in document["set"].items()})
+    unchosen = params.unchosen(params.parse(text, paths.PARAMS))
+    return imported, without_sections(text, [tuple(section.split(".")) for section in unchosen]), document
 
 
 def _from_the_root(path: Path) -> Path:
@@ -177,37 +198,24 @@ def _filled(folder: Path) -> Iterator[Path]:
         raise
 
 
-def _write(new: Path, name: str, *, sample: bool) -> None:
+def _write(new: Path, name: str, imported: Path | None, text: str) -> None:
     """Write the files of a project. `.dvc` is as in a clone: `dvc init` would stage files in a repository around this one."""
     for template, target in TEMPLATES.items():
         (new / target).write_bytes(code.template(template))
+    (new / paths.PARAMS).write_text(text, encoding="utf-8")
     (new / code.FILE).write_text(code.installed().text)
-    (new / own_images.DATA_DVC).write_text(IMPORT)
+    named = IMPORT if imported is None else edited(IMPORT, {("deps", 0, "path"): imported.as_posix()})
+    (new / own_images.DATA_DVC).write_text(named, encoding="utf-8")
     readme = Template(code.template("readme.md").decode())
     (new / "README.md").write_text(readme.substitute(name=visible(name)), encoding="utf-8")
     (new / ".dvc").mkdir()
     (new / ".dvc" / "config").write_text(DVC_CONFIG)
     (new / ".dvc" / ".gitignore").write_text(DVC_GITIGNORE)
-    if sample:
+    if imported is None:
         (new / RAW).mkdir()
         for file in files("cspops").joinpath("sample").iterdir():
             if file.is_file():
                 (new / RAW / file.name).write_bytes(file.read_bytes())
-
-
-def _point_at(new: Path, data: Path, source: str | None) -> Document:
-    """Do as `cspops data use` does in the new project, with params.yaml."""
-    with chdir(new):
-        document = own_images.run(data, params.load(paths.PARAMS), source=source, dry_run=False, set_params=True)
-    advice = [PHOTOS]
-    if document["images"] < FEW:
-        advice.append(f"{document['images']:,} images are few: {SPATIAL}")
-    return {"data": document["path"], "source": document["source"], "warnings": document["warnings"], "advice": advice}
-
-
-def _leave_out_unchosen_sections(file: Path) -> None:
-    text, sections = file.read_text(encoding="utf-8"), params.unchosen(params.load(file))
-    file.write_text(without_sections(text, [tuple(section.split(".")) for section in sections]), encoding="utf-8")
 
 
 def _warnings() -> list[str]:

@@ -1,0 +1,80 @@
+"""The values of params.yaml that fit a folder of your own images: `cspops init --preset`."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+Preset = Literal["photos", "satellite"]
+
+MODEL = "timm:resnet50"
+PUBLISHED = ("timm/resnet50.a1_in1k", "model.safetensors")
+"""Where timm publishes its weights of that model: a repository of the model hub, and a file there."""
+SECONDS = 5.0
+"""To wait for the model hub."""
+LATER = (
+    "the published weights of {model} are out of reach, so params.yaml sets random ones: with a connection, "
+    "dvc exp run -S image_encoder.weights=pretrained"
+)
+FEW = 1000
+"""With fewer images, held-out blocks of the map leave too little to learn from, and small shares of the labels no rows."""
+FEW_VALUES: dict[str, Any] = {
+    "split.label_ratios": [0.25, 0.5, 1.0],
+    "split.val": 0.2,
+    "split.test": 0.2,
+    "split.spatial_val": 0.0,
+    "split.spatial_test": 0.0,
+}
+SENTINEL_2 = (12, 13)
+"""Bands of its products, without and with band 10; the red, green and blue ones and a white of reflectance 0.3."""
+SENTINEL_2_RGB: dict[str, Any] = {"bands": [4, 3, 2], "white": 3000.0}
+
+
+def values(preset: Preset, source: str, *, images: int, first: Path | None) -> tuple[dict[str, Any], str | None]:
+    """Return the values of params.yaml by key, and a sentence about what is to be set later, or None.
+
+    Args:
+        preset: what the images are.
+        source: as dataset.source.
+        images: how many there are.
+        first: the first of them, which may have many bands; None where none lies in the folder itself.
+    """
+    near = published_within_reach()
+    fitting: dict[str, Any] = {
+        "image_encoder.model": MODEL,
+        "image_encoder.weights": "pretrained" if near else "random",
+        "image_encoder.px": None,
+        "image_encoder.crop": 1.0 if preset == "satellite" else None,
+        "image_encoder.interpolation": None,
+        "pretrain_img.method": "none",
+    }
+    if preset == "satellite" and first is not None and bands_of(first) in SENTINEL_2:
+        fitting |= {f"dataset.{source}.images.{key}": value for key, value in SENTINEL_2_RGB.items()}
+    if images < FEW:
+        fitting |= FEW_VALUES
+    return fitting, None if near else LATER.format(model=MODEL)
+
+
+def published_within_reach() -> bool:
+    """Return whether the published weights are in the cache of the model hub, or can be downloaded from there."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+
+    if isinstance(try_to_load_from_cache(*PUBLISHED), str):
+        return True
+    try:
+        get_hf_file_metadata(hf_hub_url(*PUBLISHED), timeout=SECONDS)
+    except Exception:  # whatever keeps a download from its end
+        return False
+    return True
+
+
+def bands_of(file: Path) -> int | None:
+    """Return how many bands a GeoTIFF has; None for a file that is none."""
+    import rasterio
+    from rasterio.errors import RasterioIOError
+
+    from cspops.pixels.gdal import gdal_alone
+
+    try:
+        with gdal_alone(), rasterio.open(file, driver="GTiff") as opened:
+            return int(opened.count)
+    except RasterioIOError:
+        return None
