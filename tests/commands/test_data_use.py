@@ -11,7 +11,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 from small_project import run as in_project
 
-from cspops.commands import own_images
+from cspops.commands import image_folder, own_images
 from cspops.intake.sources.folder import open_folder
 from cspops.intake.tables.columns import USUAL
 from cspops.params import load, unchosen
@@ -154,10 +154,12 @@ def test_where_a_section_has_no_room_nothing_changes(project: Path, use: Use, sl
 
 
 def test_a_dry_run_changes_nothing(project: Path, use: Use) -> None:
-    before = files(project)
-    code, out, _ = use(photos(project.parent / "photos"), "--source", "folder", "--dry-run")
+    before, mine = files(project), photos(project.parent / "photos")
+    code, out, _ = use(mine, "--source", "folder", "--dry")
     assert code == 0
-    assert "would change: data.dvc" in out
+    assert "would change: data.dvc, params.yaml (was src/cspops/sample)" in out.splitlines()
+    assert "would change: data.dvc (was src/cspops/sample)" in use(mine, "--dry-run")[1].splitlines()
+    assert json.loads(use(mine, "--dry", "--json")[1])["changed"] == []
     assert files(project) == before
 
 
@@ -214,7 +216,7 @@ def test_large_folders_are_warned_of(project: Path, use: Use, monkeypatch: pytes
         ("LARGE_FILES", 3, 0),
     ):
         with monkeypatch.context() as patch:
-            patch.setattr(own_images, name, limit)
+            patch.setattr(image_folder, name, limit)
             code, _, err = use(mine)
         assert (code, err.count("warning: 3 files, ")) == (0, warns)
         assert ("set dataset.folder.root to data_root in params.yaml and CSPOPS_DATA_ROOT" in err) == bool(warns)
@@ -224,7 +226,7 @@ def test_a_full_disk_is_warned_of(project: Path, use: Use, monkeypatch: pytest.M
     mine = photos(project.parent / "photos")
     size = sum(file.stat().st_size for file in mine.rglob("*.*"))
     for free, warns in ((2 * size - 1, True), (2 * size, False)):
-        monkeypatch.setattr(own_images.shutil, "disk_usage", lambda _, free=free: type("Usage", (), {"free": free}))
+        monkeypatch.setattr(image_folder.shutil, "disk_usage", lambda _, free=free: type("Usage", (), {"free": free}))
         assert ("warning: both copies take" in use(mine)[2]) == warns
 
 

@@ -6,14 +6,18 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import rasterio
 from in_process import command_line
 from photos import write_photos
+from rasterio.transform import Affine
 from ruamel.yaml import YAML
 
-from cspops.params import Params, completed, default_params, load, parse, unchosen
-from cspops.params.editing import edited
+from cspops.commands import presets
+from cspops.params import completed, default_params, load, unchosen, value_at, with_values
 
 PACKAGE = Path(__file__).parents[2] / "src" / "cspops"
 Command = Callable[..., tuple[int, str, str]]
@@ -28,6 +32,7 @@ def cspops(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(presets, "published_within_reach", lambda: True)
 
     return command_line(monkeypatch, capsys)
 
@@ -64,12 +69,9 @@ def test_a_project_starts_from_the_sample_committed_and_clean(cspops: Command, t
     assert (project / "README.md").read_text().startswith("# birds & co\n")
 
 
-def default_with(path: tuple[str, ...], value: str) -> Params:
-    return parse(edited((PACKAGE / "template/params.yaml").read_text(), {path: value}), Path("params.yaml"))
-
-
-def assert_only_the_chosen_sections(project: Path, default: Params) -> None:
-    """All values are as by default, all comments of the chosen sections stay, and a person can read it at a sitting."""
+def assert_only_the_chosen_sections(project: Path, values: dict[str, Any]) -> None:
+    """All other values are as by default, all comments of the chosen sections stay, and a person can read it at a sitting."""
+    default = with_values(default_params(), values.items())
     text = (project / "params.yaml").read_text()
     assert len(text.splitlines()) <= 120
     params = load(project / "params.yaml")
@@ -89,7 +91,7 @@ def test_a_folder_of_any_name_steers_no_terminal(cspops: Command, tmp_path: Path
 
 def test_params_yaml_of_a_new_project_has_the_chosen_sections(cspops: Command, tmp_path: Path) -> None:
     cspops("init", "birds")
-    assert_only_the_chosen_sections(tmp_path / "birds", default_params())
+    assert_only_the_chosen_sections(tmp_path / "birds", {})
 
 
 def test_no_file_of_a_project_names_a_path_of_the_package(cspops: Command, tmp_path: Path) -> None:
@@ -101,19 +103,125 @@ def test_no_file_of_a_project_names_a_path_of_the_package(cspops: Command, tmp_p
         assert file.is_dir() or str(PACKAGE) not in file.read_text(), file
 
 
-def test_own_photos_are_named_from_the_root_on_and_advice_is_printed_not_followed(cspops: Command, tmp_path: Path) -> None:
+PHOTOS = {
+    "image_encoder.model": "timm:resnet50",
+    "image_encoder.weights": "pretrained",
+    "image_encoder.px": None,
+    "image_encoder.crop": None,
+    "image_encoder.interpolation": None,
+    "pretrain_img.method": "none",
+}
+FEW = {
+    "split.label_ratios": [0.25, 0.5, 1.0],
+    "split.val": 0.2,
+    "split.test": 0.2,
+    "split.spatial_val": 0.0,
+    "split.spatial_test": 0.0,
+}
+
+
+def test_own_photos_are_named_from_the_root_on_and_params_yaml_has_the_values_that_fit(cspops: Command, tmp_path: Path) -> None:
     write_photos(tmp_path / "photos", 6, exif=True)
     code, out, err = cspops("init", "birds", "--data", "photos")
     assert (code, err) == (0, "")
     project = tmp_path / "birds"
     about = YAML(typ="safe").load((project / "data.dvc").read_text())
     assert about == {"deps": [{"path": str(tmp_path / "photos")}], "outs": [{"path": "data"}]}
-    assert_only_the_chosen_sections(project, default_with(("dataset", "source"), "folder"))
-    advice = [line for line in out.splitlines() if line.startswith("advice: ")]
-    assert "image_encoder.weights: pretrained" in advice[0]
-    assert advice[1].startswith("advice: 6 images are few: set split.spatial_val and split.spatial_test to 0.0")
+    values = {"dataset.source": "folder"} | PHOTOS | FEW
+    assert_only_the_chosen_sections(project, values)
+    assert out.splitlines()[3:-3] == ["preset: photos"] + [
+        f"set: {key}: {'null' if value is None else value}" for key, value in values.items()
+    ]
     assert "raw" not in entries(project)
     assert git(project, "status", "--short") == ""
+
+
+def tiffs(folder: Path, count: int, bands: int) -> None:
+    """GeoTIFFs of 16 bits."""
+    folder.mkdir()
+    for number in range(count):
+        about = {"width": 4, "height": 4, "count": bands, "dtype": "uint16", "crs": "EPSG:4326", "driver": "GTiff"}
+        with rasterio.open(folder / f"{number}.tif", "w", transform=Affine(1, 0, 8, 0, -1, 47), **about) as file:
+            file.write(np.full((bands, 4, 4), number + 1, np.uint16))
+
+
+RGB = {"dataset.folder.images.bands": (4, 3, 2), "dataset.folder.images.white": 3000.0}
+AS_THEY_ARE = {"dataset.folder.images.bands": None, "dataset.folder.images.white": None}
+
+
+@pytest.mark.parametrize(
+    ("bands", "jpegs", "options", "preset", "values"),
+    [
+        (13, 1, [], "satellite", RGB),
+        (12, 0, [], "satellite", RGB),
+        (4, 0, [], "satellite", AS_THEY_ARE),
+        (13, 3, [], "photos", AS_THEY_ARE),  # most are JPEGs
+        (13, 3, ["--preset", "satellite"], "satellite", RGB),
+        (3, 0, ["--preset", "photos"], "photos", AS_THEY_ARE),
+    ],
+)
+def test_a_preset_is_given_or_found_by_what_most_images_are(
+    cspops: Command, tmp_path: Path, bands: int, jpegs: int, options: list[str], preset: str, values: dict[str, Any]
+) -> None:
+    tiffs(tmp_path / "mine", 2, bands)
+    write_photos(tmp_path / "mine", jpegs, exif=True)
+    code, out, err = cspops("init", "land", "--data", "mine", *options, "--json")
+    assert (code, err, json.loads(out)["preset"]) == (0, "", preset)
+    made = load(tmp_path / "land/params.yaml")
+    assert {key: value_at(made, key) for key in values} == values
+    assert value_at(made, "image_encoder.crop") == (1.0 if preset == "satellite" else None)
+
+
+@pytest.mark.parametrize(("images", "few"), [(2, True), (3, False)])
+def test_only_a_set_of_few_images_gets_a_split_for_few(
+    cspops: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, images: int, few: bool
+) -> None:
+    monkeypatch.setattr(presets, "FEW", 3)
+    write_photos(tmp_path / "photos", images, exif=True)
+    cspops("init", "birds", "--data", "photos")
+    assert load(tmp_path / "birds/params.yaml").split == with_values(default_params(), (FEW if few else {}).items()).split
+
+
+def test_without_published_weights_one_line_says_what_to_set_later(
+    cspops: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presets, "published_within_reach", lambda: False)
+    write_photos(tmp_path / "photos", 3, exif=True)
+    _, out, _ = cspops("init", "birds", "--data", "photos")
+    [later] = [line for line in out.splitlines() if line.startswith("later: ")]
+    assert later.endswith("with a connection, dvc exp run -S image_encoder.weights=pretrained")
+    assert load(tmp_path / "birds/params.yaml").image_encoder.weights == "random"
+
+
+@pytest.mark.parametrize(
+    ("options", "values"),
+    [
+        ([], {"source": "table", "table.columns.label": "land_use"}),
+        (
+            ["--source", "folder"],
+            {"source": "folder", "folder.label": "column", "folder.sidecar": "list.csv", "folder.columns.label": "land_use"},
+        ),
+    ],
+)
+def test_the_column_of_labels_is_written(cspops: Command, tmp_path: Path, options: list[str], values: dict[str, str]) -> None:
+    write_photos(tmp_path / "photos", 3, exif=True)
+    (tmp_path / "photos/list.csv").write_text("image,lon,lat,land_use\nheath/0000.jpg,8,47,heath\n")
+    code, _, err = cspops("init", "birds", "--data", "photos", "--label", "land_use", *options)
+    assert (code, err) == (0, "")
+    made = load(tmp_path / "birds/params.yaml")
+    assert {key: value_at(made, f"dataset.{key}") for key in values} == values
+
+
+@pytest.mark.parametrize("data", [[], ["--data", "photos"], ["--data", "photos/list.csv", "--label", "kind"]])
+def test_a_dry_run_says_the_same_and_makes_nothing(cspops: Command, tmp_path: Path, data: list[str]) -> None:
+    write_photos(tmp_path / "photos", 3, exif=True)
+    (tmp_path / "photos/list.csv").write_text("image,lon,lat,kind\nheath/0000.jpg,8,47,heath\n")
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    code, out, err = cspops("init", "deep/birds", *data, "--dry")
+    assert (code, err) == (0, "")
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+    assert out.startswith("deep/birds: would be a project")
+    assert cspops("init", "deep/birds", *data)[1] == out.replace("would be a project", "a project")
 
 
 def test_a_table_is_found_as_such_and_named_in_params(cspops: Command, tmp_path: Path) -> None:
@@ -140,7 +248,24 @@ REFUSED: dict[str, tuple[list[str], int, str]] = {
     "no data": (["a/b/birds", "--data", "nowhere"], 3, "nowhere does not exist"),
     "no table": (["a/b/birds", "--data", "photos", "--source", "table"], 3, "holds no table of images at its top level"),
     "among its data": (["photos/birds", "--data", "photos"], 2, "photos holds the project itself"),
-    "source of nothing": (["birds", "--source", "table"], 2, "--source table says how to read --data, which is not given"),
+    "source of nothing": (["birds", "--source", "table"], 2, "--source table is about --data, which is not given"),
+    "label of nothing": (["birds", "--label", "x"], 2, "--label x is about --data, which is not given"),
+    "preset of nothing": (["birds", "--preset", "photos"], 2, "--preset photos is about --data, which is not given"),
+    "no such preset": (["birds", "--data", "photos", "--preset", "photo"], 2, "'photo' is not one of 'photos', 'satellite'"),
+    "label without a table": (["birds", "--data", "photos", "--label", "x"], 3, "--label x is a column, and "),
+    "no such column": (
+        ["birds", "--data", "tables/a.csv", "--label", "knd"],
+        3,
+        "no column 'knd' (dataset.table.columns.label)",
+    ),
+    "label of two tables": (
+        ["birds", "--data", "tables", "--source", "folder", "--label", "kind"],
+        2,
+        "--label kind is a column of one table, and ",
+    ),
+    "table without images": (["birds", "--data", "notes", "--label", "kind"], 3, "n.csv has no column for the image"),
+    "dry, not empty": (["photos", "--dry"], 2, "photos is not empty"),
+    "dry, no data": (["birds", "--data", "nowhere", "--dry"], 3, "nowhere does not exist"),
     "home of nobody": (["~no-such-user/birds"], 2, "~no-such-user/birds: "),
 }
 
@@ -152,12 +277,19 @@ def test_what_cannot_be_is_refused_in_a_sentence_and_leaves_nothing(
     write_photos(tmp_path / "photos", 3, exif=True)
     for name in range(6):
         (tmp_path / "many" / str(name)).mkdir(parents=True)
+    for name, header, row in (
+        ("tables/a.csv", "image,kind", "0.jpg,x"),
+        ("tables/b.csv", "image,kind", "0.jpg,x"),
+        ("notes/n.csv", "kind", "x"),
+    ):
+        write_photos(tmp_path / name.split("/")[0], 1, exif=True)
+        (tmp_path / name).write_text(f"{header}\n{row}\n")
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
     got, out, err = cspops("init", *arguments)
     assert (got, out) == (code, "")
     assert err.startswith("error: ") and says in err
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == before
-    assert entries(tmp_path) == {"photos", "many", "gitconfig"}
+    assert entries(tmp_path) == {"photos", "many", "tables", "notes", "gitconfig"}
     assert entries(tmp_path / "photos") == {"heath", "marsh", "oak wood"}
 
 

@@ -96,7 +96,10 @@ def _labelled(folder: Path, source: str, table: str | None, contents: Contents, 
         )
     [name] = tables
     columns = value_at(params, "dataset.folder.columns").model_dump() | {"label": label}
-    next(iter(read_sidecar(folder / name, columns=columns, remarks=[])), None)
+    try:
+        next(iter(read_sidecar(folder / name, columns=columns, remarks=[])), None)
+    except DataError as error:
+        raise DataError(error.message, hint=f"without --label, cspops init writes a params.yaml; {error.hint}") from None
     return {"dataset.folder.label": "column", "dataset.folder.sidecar": name, "dataset.folder.columns.label": label}
 
 
