@@ -40,7 +40,7 @@ def init(
     """
     from cspops.commands import new_project
 
-    document = new_project.run(folder, new_project.Wishes(data, source, label, preset), dry=dry)
+    document = new_project.run(folder, new_project.Request(data, source, label, preset), dry=dry)
     for warning in document["warnings"]:
         log.warning(warning)
     if json:

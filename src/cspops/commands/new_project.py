@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -74,7 +75,7 @@ DVC_GITIGNORE = "/config.local\n/tmp\n/cache\n"
 
 
 @dataclass(frozen=True)
-class Wishes:
+class Request:
     """What a project is made for; all None: the embedded sample."""
 
     data: Path | None = None
@@ -87,7 +88,7 @@ class Wishes:
     """What the images are; None: satellite where most are TIFFs, else photos."""
 
 
-def run(folder: Path, wishes: Wishes = Wishes(), *, dry: bool = False) -> Document:
+def run(folder: Path, request: Request = Request(), *, dry: bool = False) -> Document:
     """Make ``folder``, which is missing or empty, a project, whole or not at all; if ``dry``, only say how.
 
     Without data the project starts from the embedded sample; with it data.dvc names that folder, or the folder of that
@@ -104,11 +105,13 @@ def run(folder: Path, wishes: Wishes = Wishes(), *, dry: bool = False) -> Docume
     if name.startswith("~"):
         name = str(folder)
     for option in ("source", "label", "preset"):
-        if wishes.data is None and (value := getattr(wishes, option)) is not None:
+        if request.data is None and (value := getattr(request, option)) is not None:
             raise ParamsError(f"--{option} {value} is about --data, which is not given", hint="--data PATH")
+    if not dry:
+        sweep(folder / folder.name)
     _require_room(folder)
     outer = enclosing_repository(folder)
-    imported, text, document = _contents(folder, wishes)
+    imported, text, document = _contents(folder, request)
     not_committed = None
     if not dry:
         with _filled(folder) as new:
@@ -125,7 +128,7 @@ def run(folder: Path, wishes: Wishes = Wishes(), *, dry: bool = False) -> Docume
         commands.append(f"git add . && git commit -m {shlex.quote(MESSAGE)} .")
     return document | {
         "folder": name,
-        "version": code.installed().version,
+        "version": version("cspops"),
         "repository": str(outer or folder),
         "not_committed": not_committed,
         "warnings": [*document["warnings"], *_warnings()],
@@ -133,15 +136,15 @@ def run(folder: Path, wishes: Wishes = Wishes(), *, dry: bool = False) -> Docume
     }
 
 
-def _contents(folder: Path, wishes: Wishes) -> tuple[Path | None, str, Document]:
+def _contents(folder: Path, request: Request) -> tuple[Path | None, str, Document]:
     """Return the folder that data.dvc names, None for the sample, the text of params.yaml, and what is said about both."""
     document: Document = {"data": None, "source": "blue_marble", "preset": None, "set": {}, "later": None, "warnings": []}
     text, imported, default = params.TEMPLATE.read_text(encoding="utf-8"), None, params.default_params()
-    if wishes.data is not None:
-        data = _from_the_root(wishes.data)
-        found = image_folder.look(data, default, project=folder, source=wishes.source, label=wishes.label)
+    if request.data is not None:
+        data = _from_the_root(request.data)
+        found = image_folder.look(data, default, project=folder, source=request.source, label=request.label)
         imported, images = found.folder, found.contents
-        preset = wishes.preset or ("satellite" if 2 * len(images.tiffs) > images.images else "photos")
+        preset = request.preset or ("satellite" if 2 * len(images.tiffs) > images.images else "photos")
         first = imported / images.tiffs[0] if images.tiffs else None
         fitting, later = presets.values(preset, found.source, images=images.images, first=first)
         document |= {"data": imported.as_posix(), "source": found.source, "preset": preset, "set": found.values | fitting}
@@ -166,7 +169,6 @@ def _require_room(folder: Path) -> None:
         if folder.exists() or folder.is_symlink():
             raise ParamsError(f"{folder} is a file", hint="name a new folder")
         return
-    sweep(folder / folder.name)
     others = sorted(entry.name for entry in folder.iterdir() if entry.name != ".git")
     if others:
         more = f" and {len(others) - 3} more" if len(others) > 3 else ""
