@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import rasterio
 from PIL import Image
 
 from cspops.commands import main
@@ -213,6 +215,56 @@ def test_what_cannot_be_checked_is_one_sentence(
     assert says in err
     assert "Traceback" not in err
     assert tree(project) == before
+
+
+@pytest.fixture
+def outside(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder beside the project."""
+    folder = project.parent / "outside"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def test_outside_of_a_project_a_path_is_checked_as_a_new_project_would_read_it(outside: Path, check: Check) -> None:
+    code, out, err = check("../mine/list.csv", "--json")
+    assert (code, json.loads(out)["rejected"]) == (3, 6)  # of 11, and the defaults allow a tenth
+    assert "6 of 11 rows" in err
+    code, out, _ = check("../mine", "--source", "folder")
+    assert (code, out.splitlines()[-1]) == (3, "o 1 to 9 rows, O 10 to 99, @ 100 and more; . land") or "no positions" in out
+    Path("../mine/broken.png").unlink()
+    Path("../mine/same.png").unlink()
+    code, out, _ = check("../mine", "--source", "folder")
+    assert (code, out.splitlines()[-1]) == (0, "next: cspops init NAME --data ../mine --source folder")
+    assert list(outside.iterdir()) == []
+
+
+def test_outside_of_a_project_sentinel_2_is_read_in_its_colours(outside: Path, check: Check) -> None:
+    about = {"width": 4, "height": 4, "count": 13, "dtype": "uint16", "crs": "EPSG:4326", "driver": "GTiff"}
+    Path("oak").mkdir()
+    with rasterio.open("oak/a.tif", "w", transform=rasterio.Affine(1, 0, 8, 0, -1, 47), **about) as file:
+        file.write(np.full((13, 4, 4), 1500, np.uint16))
+    document = document_of(check, ".")
+    assert (document["observations"], document["rejected"]) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        ([], 2, "params.yaml is missing: this folder is no project\nhint: cspops data check PATH checks any folder"),
+        (["../none"], 3, "../none does not exist"),
+        (["."], 3, ". holds neither an image nor a table of images"),
+        (["../mine", "--source", "fmow"], 2, "source fmow reads its own files, not ../mine"),
+        (["../mine/a.png"], 3, "a.png is neither a folder nor a table"),
+    ],
+)
+def test_what_cannot_be_checked_outside_of_a_project_is_one_sentence(
+    outside: Path, check: Check, arguments: list[str], code: int, says: str
+) -> None:
+    found, out, err = check(*arguments)
+    assert (found, out) == (code, "")
+    assert says in err
+    assert list(outside.iterdir()) == []
 
 
 def test_a_folder_that_is_gone_is_named(project: Path, check: Check) -> None:

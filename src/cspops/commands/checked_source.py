@@ -12,14 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cspops.commands import image_folder, own_images
+from cspops.commands import image_folder, own_images, presets
 from cspops.data.json_files import Document
 from cspops.errors import DataError, ParamsError, nearest
 from cspops.files import whole
 from cspops.host import Host
 from cspops.intake.rows import Account
 from cspops.intake.take_in import take_in
-from cspops.params import DownloadView, Params, completed, value_at, view
+from cspops.params import DownloadView, Params, completed, default_params, value_at, view, with_values
 from cspops.params.sections import Sources
 from cspops.pipeline import paths
 from cspops.progress import silence
@@ -126,6 +126,16 @@ def draw(checked: CheckedSource, file: Path) -> None:
     south, north = (min(-60.0, checked.lonlat[:, 1].min(initial=0.0)), max(84.0, checked.lonlat[:, 1].max(initial=0.0)))
     with whole(file) as new:
         observation_map({"observations": checked.lonlat}, World(float(south), float(north)), new)
+
+
+def params_of(path: Path) -> Params:
+    """Return the params by which a project that `cspops init` makes of this folder or table would read it."""
+    default = default_params()
+    folder, _ = image_folder.folder_and_table(path)
+    contents = image_folder.contents_of(folder, default)
+    if presets.preset_of(contents) != "satellite":
+        return default
+    return with_values(default, [pair for source in ANY_FOLDER for pair in presets.bands(folder, contents, source).items()])
 
 
 def _what_to_read(params: Params, host: Host, path: Path | None, source: str | None) -> tuple[DownloadView, Path, Path]:

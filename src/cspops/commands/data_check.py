@@ -1,5 +1,6 @@
 """`cspops data check`: read a source and report what is in it."""
 
+import shlex
 import textwrap
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,7 @@ from cspops.commands.app import data
 from cspops.commands.options import require_folder
 from cspops.commands.output import WIDE, Cell, print_json, shortened, show, width
 from cspops.data.json_files import Document
+from cspops.errors import ParamsError
 from cspops.pipeline.run import read_host, read_params
 from cspops.terminal import say
 
@@ -23,15 +25,26 @@ def data_check(
     map_file: Annotated[Path | None, typer.Option("--map", help="Draw a map into a PNG file.", metavar="FILE")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Read a source and report what is in it, good and bad; change nothing.
+    """Read a source and report what is in it, good and bad; change nothing. PATH needs no project.
 
     Exit code 3 when more rows would be set aside than dataset.max_rejected allows.
     """
     from cspops.commands import checked_source
+    from cspops.pipeline import paths
 
     if map_file is not None:
         require_folder(map_file)
-    checked = checked_source.run(read_params(), read_host(), path=path, source=source)
+    in_project = paths.PARAMS.exists()
+    if in_project:
+        params = read_params()
+    elif path is not None:
+        params = checked_source.params_of(path)
+    else:
+        raise ParamsError(
+            f"{paths.PARAMS} is missing: this folder is no project",
+            hint="cspops data check PATH checks any folder; cspops init makes a project",
+        )
+    checked = checked_source.run(params, read_host(), path=path, source=source)
     if map_file is not None:
         checked_source.draw(checked, map_file)
     if json:
@@ -48,6 +61,8 @@ def data_check(
             say(f"warning: {shortened(warning, wide=1000)}")
         say(*character_map(checked.lonlat, width=min(width(), 120)))
     checked.refuse()
+    if not in_project and not json:
+        say(f"next: cspops init NAME --data {shlex.quote(str(path))}{f' --source {source}' if source else ''}")
 
 
 MOST_CLASSES = 20

@@ -143,10 +143,9 @@ def _contents(folder: Path, request: Request) -> tuple[Path | None, str, Documen
     if request.data is not None:
         data = _from_the_root(request.data)
         found = image_folder.look(data, default, project=folder, source=request.source, label=request.label)
-        imported, images = found.folder, found.contents
-        preset = request.preset or ("satellite" if 2 * len(images.tiffs) > images.images else "photos")
-        first = imported / images.tiffs[0] if images.tiffs else None
-        fitting, later = presets.values(preset, found.source, images=images.images, first=first)
+        imported = found.folder
+        preset = request.preset or presets.preset_of(found.contents)
+        fitting, later = presets.values(preset, imported, found.contents, found.source)
         document |= {"data": imported.as_posix(), "source": found.source, "preset": preset, "set": found.values | fitting}
         document |= {"later": later, "warnings": found.warnings}
         text = edited(text, {tuple(key.split(".")): value for key, value in document["set"].items()})

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any, Literal
 
+from cspops.commands.image_folder import Contents
+
 Preset = Literal["photos", "satellite"]
 
 MODEL = "timm:resnet50"
@@ -28,15 +30,13 @@ SENTINEL_2 = (12, 13)
 SENTINEL_2_RGB: dict[str, Any] = {"bands": [4, 3, 2], "white": 3000.0}
 
 
-def values(preset: Preset, source: str, *, images: int, first: Path | None) -> tuple[dict[str, Any], str | None]:
-    """Return the values of params.yaml by key, and a sentence about what is to be set later, or None.
+def preset_of(contents: Contents) -> Preset:
+    """Return satellite where most images are TIFFs, else photos."""
+    return "satellite" if 2 * len(contents.tiffs) > contents.images else "photos"
 
-    Args:
-        preset: what the images are.
-        source: as dataset.source.
-        images: how many there are.
-        first: the first of them, which may have many bands; None where none lies in the folder itself.
-    """
+
+def values(preset: Preset, folder: Path, contents: Contents, source: str) -> tuple[dict[str, Any], str | None]:
+    """Return the values of params.yaml by key, and a sentence about what is to be set later, or None."""
     near = published_within_reach()
     fitting: dict[str, Any] = {
         "image_encoder.model": MODEL,
@@ -46,11 +46,18 @@ def values(preset: Preset, source: str, *, images: int, first: Path | None) -> t
         "image_encoder.interpolation": None,
         "pretrain_img.method": "none",
     }
-    if preset == "satellite" and first is not None and bands_of(first) in SENTINEL_2:
-        fitting |= {f"dataset.{source}.images.{key}": value for key, value in SENTINEL_2_RGB.items()}
-    if images < FEW:
+    if preset == "satellite":
+        fitting |= bands(folder, contents, source)
+    if contents.images < FEW:
         fitting |= FEW_VALUES
     return fitting, None if near else LATER.format(model=MODEL)
+
+
+def bands(folder: Path, contents: Contents, source: str) -> dict[str, Any]:
+    """Return the values that make RGB of Sentinel-2 images, by key; none where the first TIFF has other bands."""
+    if not contents.tiffs or bands_of(folder / contents.tiffs[0]) not in SENTINEL_2:
+        return {}
+    return {f"dataset.{source}.images.{key}": value for key, value in SENTINEL_2_RGB.items()}
 
 
 def published_within_reach() -> bool:
