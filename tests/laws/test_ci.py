@@ -9,6 +9,7 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[2]
 FILES = (ROOT / ".github" / "workflows" / "ci.yml", ROOT / ".gitlab-ci.yml")
+MODEL = ROOT / ".github" / "workflows" / "model.yml"
 
 
 def read(file: Path) -> dict[str, Any]:
@@ -40,9 +41,22 @@ def test_github_may_only_read_and_uses_checkout_and_set_up_alone() -> None:
     assert used == {"actions/checkout", "actions/setup-python"}
 
 
+def test_a_tag_of_the_classifier_exports_the_run_of_the_tag_and_attaches_it() -> None:
+    document, lines = read(MODEL), commands(MODEL).splitlines()
+    assert document["on"] == {"push": {"tags": ["classifier@v*"]}}
+    assert "classifier" in read(ROOT / "dvc.yaml")["artifacts"]
+    assert document["permissions"] == {"contents": "write"}
+    order = ["make setup", "dvc pull", "dvc repro", "git diff --exit-code dvc.lock", "cspops export", "gh release upload"]
+    at = [next(number for number, line in enumerate(lines) if one in line) for one in order]
+    assert at == sorted(at)
+    used = {step["uses"].split("@")[0] for job in document["jobs"].values() for step in job["steps"] if "uses" in step}
+    assert used == {"actions/checkout", "actions/setup-python"}
+    assert re.findall(r"\$\{\{(.*?)\}\}", MODEL.read_text()) == [" github.ref_name ", " github.token "]
+
+
 def test_what_a_stranger_names_is_not_pasted_into_a_command() -> None:
     """A branch may be called `$(rm -rf .)`: names come through the environment, quoted."""
-    assert "${{" not in commands(FILES[0])
-    for file in FILES:
+    assert "${{" not in commands(FILES[0]) + commands(MODEL)
+    for file in (*FILES, MODEL):
         for line in commands(file).splitlines():
             assert not re.search(r'(?<!["/+:\w}])\$(TARGET|CI_MERGE_REQUEST_TARGET_BRANCH_NAME)', line), line

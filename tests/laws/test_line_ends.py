@@ -25,7 +25,7 @@ def this_repository(folder: Path) -> None:
 
 
 def new(folder: Path) -> None:
-    new_project.run(folder, data=None, source=None)
+    new_project.run(folder)
 
 
 @pytest.mark.parametrize("make", [this_repository, new])

@@ -19,10 +19,9 @@ ALL = ["check", *VIEWS]
 SMALL = {
     "seeds": [0],
     "split.label_ratios": [0.5, 1.0],
-    "split.spatial_val": 0.0,
-    "split.spatial_test": 0.0,
     "image_encoder.model": "timm:test_resnet",
-    "pretrain_img.method": "none",
+    "image_encoder.weights": "random",
+    "image_encoder.px": 32,
     "pretrain.epochs": 2,
     "pretrain.batch_size": 16,
     "finetune_loc.modes.probe_then_full.steps": 10,
