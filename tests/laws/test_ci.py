@@ -59,4 +59,4 @@ def test_what_a_stranger_names_is_not_pasted_into_a_command() -> None:
     assert "${{" not in commands(FILES[0]) + commands(MODEL)
     for file in (*FILES, MODEL):
         for line in commands(file).splitlines():
-            assert not re.search(r'(?<!["/+:\w}])\$(TARGET|CI_MERGE_REQUEST_TARGET_BRANCH_NAME)', line), line
+            assert not re.search(r'(?<!["/+:\w}])\$(TARGET|TAG|RUNNER_TEMP|CI_MERGE_REQUEST_TARGET_BRANCH_NAME)', line), line
