@@ -34,7 +34,7 @@ def here(evaluated, monkeypatch):
 
 def test_metrics_are_the_file_and_of_one_ratio_a_part_of_it(evaluated):
     whole = json.loads(metrics_text())
-    assert read_last()["metrics"] == whole == json.loads((evaluated / "reports" / "metrics.json").read_text())
+    assert read_last()["metrics"] == whole == json.loads((evaluated / "reports" / "scores.json").read_text())
     part = read_last(label_ratio=0.5)
     assert part["label_ratio"] == 0.5
     assert part["metrics"] == {role: {"label_50": found["label_50"]} for role, found in whole.items()}
@@ -86,7 +86,7 @@ def test_what_is_missing_or_broken_is_named(evaluated, tmp_path, monkeypatch):
     with pytest.raises(DataError, match=r"predictions\.parquet is broken"):
         read_last(by_class=True)
     for text in ("[", "[]", "{}"):
-        (tmp_path / "reports" / "metrics.json").write_text(text)
+        (tmp_path / "reports" / "scores.json").write_text(text)
         with pytest.raises(DataError, match=r"metrics\.json (is broken|holds no results)"):
             read_last()
 
