@@ -201,8 +201,8 @@ def test_what_cannot_be_compared(repository: Path) -> None:
     with pytest.raises(DataError, match=r"workspace and main have no set and label ratio with .* in common"):
         verdicts()
     Path("reports/scores.json").write_text("{")
-    with pytest.raises(DataError, match=r"reports/metrics\.json of workspace is broken"):
+    with pytest.raises(DataError, match=r"reports/scores\.json of workspace is broken"):
         verdicts()
     Path("reports/scores.json").unlink()
-    with pytest.raises(DataError, match=r"workspace has no reports/metrics\.json"):
+    with pytest.raises(DataError, match=r"workspace has no reports/scores\.json"):
         verdicts()

@@ -70,7 +70,7 @@ def test_what_is_missing_or_broken_is_named(evaluated, tmp_path, monkeypatch):
     with pytest.raises(DataError, match=r"has no label ratio 0\.1: it has 0\.5, 1"):
         read_last(label_ratio=0.1)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match=r"reports/metrics\.json is missing"):
+    with pytest.raises(DataError, match=r"reports/scores\.json is missing"):
         metrics_text()
     shutil.copytree(evaluated / "reports", "reports")
     with pytest.raises(DataError, match=r"artifacts/download/classes\.json is missing"):
@@ -87,7 +87,7 @@ def test_what_is_missing_or_broken_is_named(evaluated, tmp_path, monkeypatch):
         read_last(by_class=True)
     for text in ("[", "[]", "{}"):
         (tmp_path / "reports" / "scores.json").write_text(text)
-        with pytest.raises(DataError, match=r"metrics\.json (is broken|holds no results)"):
+        with pytest.raises(DataError, match=r"scores\.json (is broken|holds no results)"):
             read_last()
 
 
