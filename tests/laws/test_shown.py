@@ -15,13 +15,26 @@ RUN_BY = {
     "dvc pull": "pipeline/test_remote.py::elsewhere",
     "cspops evaluate": "pipeline/test_remote.py::test_the_models_that_came_are_evaluated_without_training",
     "cspops init birds --data ~/photos": (
-        "commands/test_init.py::test_own_photos_are_named_from_the_root_on_and_advice_is_printed_not_followed"
+        "commands/test_init.py::test_own_photos_are_named_from_the_root_on_and_params_yaml_has_the_values_that_fit"
+    ),
+    "cspops data check ~/photos": (
+        "commands/test_data_check.py::test_outside_of_a_project_a_path_is_checked_as_a_new_project_would_read_it"
     ),
     "cspops data check": "commands/test_data_check.py::test_the_document_counts_every_row_and_names_the_bad_ones",
     "cspops predict ~/new_photos": "pipeline/test_use_of_a_run.py::test_predict_says_what_evaluate_wrote",
     "cspops data use ~/photos --source folder": "commands/test_data_use.py::test_dvc_imports_the_folder_and_goes_back",
     "git restore data.dvc params.yaml && dvc repro": "commands/test_data_use.py::test_dvc_imports_the_folder_and_goes_back",
     "cspops tables 1 --queue": "commands/test_tables.py::test_dvc_itself_queues_the_run_once",
+    "dvc exp push origin nce": "pipeline/test_registry.py::test_an_experiment_is_pushed_with_its_outputs_and_applied_elsewhere",
+    "dvc exp list origin": "pipeline/test_registry.py::test_an_experiment_is_pushed_with_its_outputs_and_applied_elsewhere",
+    "dvc exp pull origin nce": "pipeline/test_registry.py::test_an_experiment_is_pushed_with_its_outputs_and_applied_elsewhere",
+    "dvc exp apply nce": "pipeline/test_registry.py::test_an_experiment_is_pushed_with_its_outputs_and_applied_elsewhere",
+    "dvc exp branch nce best": "pipeline/test_registry.py::test_an_experiment_is_pushed_with_its_outputs_and_applied_elsewhere",
+    "git push origin classifier@v0.0.1": "pipeline/test_registry.py::test_what_is_registered_is_brought_by_its_name",
+    "dvc artifacts get git@git.example.org:you/birds.git classifier --out birds": (
+        "pipeline/test_registry.py::test_what_is_registered_is_brought_by_its_name"
+    ),
+    "cspops predict photo.jpg --model birds": "pipeline/test_use_of_a_run.py::test_predict_says_what_evaluate_wrote",
     "dvc exp run --run-all": "pipeline/test_shown_commands.py::test_what_is_shown_runs",
 }
 """Commands in blocks that tests/pipeline/test_shown_commands.py does not run, and the test that runs them."""
