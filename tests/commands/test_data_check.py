@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+from photos import write_photos
 from PIL import Image
 
 from cspops.commands import main
@@ -237,6 +238,14 @@ def test_outside_of_a_project_a_path_is_checked_as_a_new_project_would_read_it(o
     code, out, _ = check("../mine", "--source", "folder")
     assert (code, out.splitlines()[-1]) == (0, "next: cspops init NAME --data ../mine --source folder")
     assert list(outside.iterdir()) == []
+
+
+def test_outside_of_a_project_a_table_of_labels_is_joined_to_photos_that_know_where(outside: Path, check: Check) -> None:
+    taken = write_photos(Path("photos"), 3, exif=True)
+    Path("photos/list.csv").write_text(f"image,label\n{taken[0].path},rare\n")
+    document = document_of(check, "photos")
+    assert (document["source"], document["rows"], document["without_position"]) == ("folder", 3, 0)
+    assert document["classes"] == {"rare": 1}
 
 
 def test_outside_of_a_project_sentinel_2_is_read_in_its_colours(outside: Path, check: Check) -> None:

@@ -184,6 +184,15 @@ def test_a_table_that_names_images_is_preferred_to_a_folder_of_images(project: P
     assert json.loads(use(mine, "--source", "folder", "--json")[1])["source"] == "folder"
 
 
+def test_a_table_without_positions_beside_images_is_their_side_car(project: Path, use: Use) -> None:
+    mine = photos(project.parent / "set")
+    table(mine / "list.csv", "image,label", "oak/a.jpg,oak")
+    assert json.loads(use(mine, "--json")[1])["next"] == [
+        "cspops data check --source folder",
+        "dvc exp run -S dataset.source=folder -S dataset.folder.label=column -S dataset.folder.sidecar=list.csv",
+    ]
+
+
 def test_a_table_without_images_beside_images_leaves_the_folder(project: Path, use: Use) -> None:
     mine = photos(project.parent / "set")
     table(mine / "classes.csv", "name,number", "oak,3")

@@ -212,6 +212,31 @@ def test_the_column_of_labels_is_written(cspops: Command, tmp_path: Path, option
     assert {key: value_at(made, f"dataset.{key}") for key in values} == values
 
 
+@pytest.mark.parametrize(
+    ("data", "header", "options", "values"),
+    [
+        ("photos", "image,label", [], {"source": "folder", "folder.sidecar": "list.csv", "folder.label": "column"}),
+        (
+            "photos/list.csv",
+            "image,land_use",
+            ["--label", "land_use"],
+            {"source": "folder", "folder.sidecar": "list.csv", "folder.columns.label": "land_use"},
+        ),
+        ("photos", "image,remark", [], {"source": "folder", "folder.sidecar": None, "folder.label": "folder"}),
+        ("photos", "image,label", ["--source", "table"], {"source": "table", "table.file": None}),
+        ("photos/list.csv", "name,label", [], {"source": "table", "table.file": "list.csv"}),  # its columns are named later
+    ],
+)
+def test_a_table_without_positions_is_a_side_car_of_images_that_may_have_them(
+    cspops: Command, tmp_path: Path, data: str, header: str, options: list[str], values: dict[str, Any]
+) -> None:
+    write_photos(tmp_path / "photos", 3, exif=True)
+    (tmp_path / "photos/list.csv").write_text(f"{header}\nheath/0000.jpg,x\n")
+    assert cspops("init", "birds", "--data", data, *options)[0] == 0
+    made = load(tmp_path / "birds/params.yaml")
+    assert {key: value_at(made, f"dataset.{key}") for key in values} == values
+
+
 @pytest.mark.parametrize("data", [[], ["--data", "photos"], ["--data", "photos/list.csv", "--label", "kind"]])
 def test_a_dry_run_says_the_same_and_makes_nothing(cspops: Command, tmp_path: Path, data: list[str]) -> None:
     write_photos(tmp_path / "photos", 3, exif=True)

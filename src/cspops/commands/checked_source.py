@@ -128,14 +128,16 @@ def draw(checked: CheckedSource, file: Path) -> None:
         observation_map({"observations": checked.lonlat}, World(float(south), float(north)), new)
 
 
-def params_of(path: Path) -> Params:
-    """Return the params by which a project that `cspops init` makes of this folder or table would read it."""
+def outside(path: Path, source: str | None) -> tuple[Params, Path]:
+    """Return the params by which a project that `cspops init` makes of a folder or table would read it, and the folder."""
     default = default_params()
-    folder, _ = image_folder.folder_and_table(path)
-    contents = image_folder.contents_of(folder, default)
-    if presets.preset_of(contents) != "satellite":
-        return default
-    return with_values(default, [pair for source in ANY_FOLDER for pair in presets.bands(folder, contents, source).items()])
+    if source not in (None, *ANY_FOLDER):
+        return default, path
+    found = image_folder.look(path, default, source=source)
+    values = found.values
+    if presets.preset_of(found.contents) == "satellite":
+        values = values | presets.bands(found.folder, found.contents, found.source)
+    return with_values(default, values.items()), found.folder
 
 
 def _what_to_read(params: Params, host: Host, path: Path | None, source: str | None) -> tuple[DownloadView, Path, Path]:

@@ -36,15 +36,15 @@ def data_check(
         require_folder(map_file)
     in_project = paths.PARAMS.exists()
     if in_project:
-        params = read_params()
+        params, place = read_params(), path
     elif path is not None:
-        params = checked_source.params_of(path)
+        params, place = checked_source.outside(path, source)
     else:
         raise ParamsError(
             f"{paths.PARAMS} is missing: this folder is no project",
             hint="cspops data check PATH checks any folder; cspops init makes a project",
         )
-    checked = checked_source.run(params, read_host(), path=path, source=source)
+    checked = checked_source.run(params, read_host(), path=place, source=source)
     if map_file is not None:
         checked_source.draw(checked, map_file)
     if json:

@@ -5,10 +5,13 @@ import shutil
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cspops.errors import DataError, ParamsError
 from cspops.params import Params, value_at
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 LARGE_BYTES, LARGE_FILES = 4 << 30, 100_000
 """Above these, the copies in data/ and in DVC's cache are a burden: each check of what changed takes minutes."""
@@ -48,59 +51,81 @@ class Found:
     warnings: list[str]
 
 
-def look(path: Path, params: Params, *, project: Path, source: str | None = None, label: str | None = None) -> Found:
+def look(
+    path: Path, params: Params, *, project: Path | None = None, source: str | None = None, label: str | None = None
+) -> Found:
     """Look at a folder of images, or at a table and the folder that it lies in.
 
     Args:
         path: of the folder or table.
         params: with a section for either source.
-        project: the folder of the project that will read it.
-        source: how it is read; None: a table that names the images counts before the images themselves.
+        project: the folder of the project that will read it, which is warned of what is large or odd; None: none will.
+        source: how it is read; None: a table that names the images counts before the images themselves, unless it knows no
+            position; then it is a side-car, and the images know.
         label: the table's column of labels; None: recognised, or the names of the images' own folders.
     """
     folder, table = folder_and_table(path)
-    _refuse_own_folders(folder, project)
+    if project is not None:
+        _refuse_own_folders(folder, project)
     contents = contents_of(folder, params)
     detected = detect(folder, table, contents, source)
-    values: dict[str, Any] = {"dataset.source": detected}
-    if detected == "table" and (table or contents.other_tables or len(contents.tables) > 1):
-        values["dataset.table.file"] = table or _only(contents.tables, folder)
-    if label is not None:
-        values |= _labelled(folder, detected, table, contents, label, params)
-    warnings = _warnings(folder, project, contents, detected, value_at(params, f"dataset.{detected}.root"))
+    try:
+        if detected == "table":
+            name = table or _only(contents.tables, folder)
+            detected, values = _by_table(folder, name, contents, params, source=source, label=label)
+            if detected == "table" and (table or len(contents.tables) + len(contents.other_tables) > 1):
+                values["dataset.table.file"] = name
+        else:
+            values = {} if label is None else _labelled(folder, _sidecar(folder, contents, label), label, params)
+    except DataError as error:
+        if label is None:
+            raise
+        raise DataError(error.message, hint=f"without --label, cspops init writes a params.yaml; {error.hint}") from None
+    warnings: list[str] = []
+    if project is not None:
+        warnings = _warnings(folder, project, contents, detected, value_at(params, f"dataset.{detected}.root"))
     if source is None and detected == "folder":
-        named = values.get("dataset.folder.sidecar")
-        others = {name: error for name, error in contents.other_tables.items() if name != named}
-        warnings += [f"{error.message}: not read as the table of the images" for error in others.values()]
-    return Found(folder, contents, detected, values, warnings)
+        sidecar = values.get("dataset.folder.sidecar")
+        reasons = [error.message for other, error in contents.other_tables.items() if other != sidecar]
+        warnings += [f"{reason}: not read as the table of the images" for reason in reasons]
+    return Found(folder, contents, detected, {"dataset.source": detected} | values, warnings)
 
 
-def _labelled(folder: Path, source: str, table: str | None, contents: Contents, label: str, params: Params) -> dict[str, Any]:
-    """Return the values that make a table's column the labels, that of the only table beside images for source folder."""
-    from cspops.intake.sources.table import read_sidecar
+def _by_table(
+    folder: Path, name: str, contents: Contents, params: Params, *, source: str | None, label: str | None
+) -> tuple[str, dict[str, Any]]:
+    """Return how a table is read, and what params.yaml needs for it; one without positions is a side-car of images."""
+    if label is not None or name not in contents.other_tables:
+        rows = _read_first_rows(folder / name, params, label=label)
+        if source is None and contents.images and rows["lon"].null_count == len(rows):
+            if label is not None:
+                return "folder", _labelled(folder, name, label, params)
+            labelled = rows["label"].null_count < len(rows)
+            return "folder", {"dataset.folder.label": "column", "dataset.folder.sidecar": name} if labelled else {}
+    return "table", {} if label is None else {"dataset.table.columns.label": label}
 
-    if source == "table":
-        name = table or _only(contents.tables, folder)
-        _read_first_rows(folder / name, params, label=label)
-        return {"dataset.table.columns.label": label}
+
+def _sidecar(folder: Path, contents: Contents, label: str) -> str:
+    """Return the only table beside images."""
     tables = [*contents.tables, *contents.other_tables]
     if not tables:
-        raise DataError(
-            f"--label {label} is a column, and {folder} holds no table at its top level",
-            hint=f"tables are {TABLES}; without --label, the names of the images' own folders are the labels",
-        )
+        why = f"--label {label} is a column, and {folder} holds no table at its top level"
+        raise DataError(why, hint=f"tables are {TABLES}")
     if len(tables) > 1:
         raise ParamsError(
             f"--label {label} is a column of one table, and {folder} holds {len(tables)}: {', '.join(sorted(tables)[:5])}",
             hint="leave one of them there",
         )
-    [name] = tables
+    return tables[0]
+
+
+def _labelled(folder: Path, sidecar: str, label: str, params: Params) -> dict[str, Any]:
+    """Return what params.yaml needs for a column of a side-car to be the labels of images."""
+    from cspops.intake.sources.table import read_sidecar
+
     columns = value_at(params, "dataset.folder.columns").model_dump() | {"label": label}
-    try:
-        next(iter(read_sidecar(folder / name, columns=columns, remarks=[])), None)
-    except DataError as error:
-        raise DataError(error.message, hint=f"without --label, cspops init writes a params.yaml; {error.hint}") from None
-    return {"dataset.folder.label": "column", "dataset.folder.sidecar": name, "dataset.folder.columns.label": label}
+    next(iter(read_sidecar(folder / sidecar, columns=columns, remarks=[])), None)
+    return {"dataset.folder.label": "column", "dataset.folder.sidecar": sidecar, "dataset.folder.columns.label": label}
 
 
 def folder_and_table(path: Path) -> tuple[Path, str | None]:
@@ -203,16 +228,16 @@ def _unread(contents: Contents) -> str:
     return f"images in formats that are not read: {len(contents.unread)}, the first is {ascii(path)[1:-1]}: {what}"
 
 
-def _read_first_rows(file: Path, params: Params, *, label: str | None = None) -> None:
-    """Read the first rows as source `table` does; raise a DataError where that fails, or there is no row."""
+def _read_first_rows(file: Path, params: Params, *, label: str | None = None) -> "pa.RecordBatch":
+    """Return the first rows as source `table` reads them; raise a DataError where that fails, or there is no row."""
     from cspops.intake.sources.table import open_table
 
     columns = value_at(params, "dataset.table.columns").model_dump()
-    if label is not None:
-        columns["label"] = label
-    source = open_table(Path(file.name), root=file.parent, columns=columns)
-    if next(iter(source.batches), None) is None:
+    source = open_table(Path(file.name), root=file.parent, columns=columns | ({} if label is None else {"label": label}))
+    rows = next(iter(source.batches), None)
+    if rows is None:
         raise DataError(f"{file.name} has no row")
+    return rows
 
 
 def _refuse_own_folders(folder: Path, project: Path) -> None:
