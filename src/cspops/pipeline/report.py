@@ -1,5 +1,6 @@
 """Stage report: report.html, report.md and their figures, tables for `dvc plots`, and run.json."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cspops.pipeline import code
@@ -16,13 +17,14 @@ from cspops.training.loop import Curve
 if TYPE_CHECKING:
     from cspops.params.graph import ReportView
 
+README = Path("README.md")
 VALIDATION = "_val_nll"
 """The suffix of the columns of both fine-tunings that are drawn in a panel of their own."""
 
 
 def run(view: "ReportView", site: Site) -> None:
     """Draw the figures and write both pages under reports/, confusion.tsv, and what was run."""
-    material = read_material(view, site)
+    material = read_material(view, site, project=project_name())
     metrics = material.scores.metrics
     figures.accuracy_by_ratio(metrics, site.reports / "figures" / "accuracy.png")
     losses = {title: _training_losses(curve) for title, curve in material.curves.items()}
@@ -37,6 +39,17 @@ def run(view: "ReportView", site: Site) -> None:
     numerics = of_run(record["numerics"] for record in material.records.values())
     record = RunRecord.of(material.records, code.noted(), metrics_text, numerics)
     (site.reports / "run.json").write_text(record.text)
+
+
+def project_name() -> str | None:
+    """Return the heading of README.md in a project that `cspops init` made; None elsewhere, and where it has none.
+
+    The folder's name would do but in a clone of another name, or in the folder of a queued experiment.
+    """
+    if not code.FILE.exists() or not README.is_file():
+        return None
+    lines = README.read_text(encoding="utf-8", errors="replace").splitlines()
+    return next((line.removeprefix("# ").strip() for line in lines if line.startswith("# ")), None) or None
 
 
 def _training_losses(curve: Curve) -> Curve:
