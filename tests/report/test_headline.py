@@ -21,18 +21,18 @@ RATIOS = ("label_0p5", "label_5", "label_50")
 @pytest.mark.parametrize(
     ("low", "high", "says"),
     [
-        (4.0, 6.0, "5.0 points more than the image alone (95 % interval +4.0 to +6.0)."),
-        (-6.0, -4.0, "5.0 points less than the image alone (95 % interval -6.0 to -4.0)."),
-        (-1.0, 3.0, "which may be as many as the image alone (+1.0 points, 95 % interval -1.0 to +3.0)."),
-        (0.0, 0.0, "which may be as many as the image alone (+0.0 points, 95 % interval +0.0 to +0.0)."),
+        (4.0, 6.0, "+5.0 points against the image alone [+4.0, +6.0]"),
+        (-6.0, -4.0, "-5.0 points against the image alone [-6.0, -4.0]"),
+        (-1.0, 3.0, "+1.0 points against the image alone [-1.0, +3.0], which may be chance"),
+        (0.0, 0.0, "+0.0 points against the image alone [+0.0, +0.0], which may be chance"),
     ],
 )
 def test_the_fewest_and_the_most_labels_and_what_their_intervals_hold(low: float, high: float, says: str) -> None:
     scores = [metrics(image=10.0 * n, pool=10.0 * n + 5, kde=1.0) for n in (1, 2, 4)]
     intervals = {"test": dict(zip(RATIOS, (gap(4.0, 6.0), {}, gap(low, high)), strict=True))}
     assert main_sentences({"test": dict(zip(RATIOS, scores, strict=True))}, intervals) == [
-        "On the test set (5,000 rows), the pool of image and location is right for 15.0 % with 0.5 % of the labels, 5.0 points "
-        f"more than the image alone (95 % interval +4.0 to +6.0); and for 45.0 % with 50 % of the labels, {says}"
+        "On the test set (5,000 rows), the pool of image and location is right for 15.0 % with 0.5 % of the labels "
+        f"(+5.0 points against the image alone [+4.0, +6.0]) and for 45.0 % with 50 % of the labels ({says})."
     ]
 
 
@@ -42,8 +42,8 @@ PRODUCT = "With 100 % of the labels, the plain product of image and location is 
 @pytest.mark.parametrize(
     ("better", "minus_product", "says"),
     [
-        ({"combined": 61.0}, (-2.0, -0.5), f"{PRODUCT}: the pool is 1.2 points worse (95 % interval -2.0 to -0.5)."),
-        ({"combined": 61.0}, (-2.0, 0.5), f"{PRODUCT}, which may be chance (-0.8 points, 95 % interval -2.0 to +0.5)."),
+        ({"combined": 61.0}, (-2.0, -0.5), f"{PRODUCT}: -1.2 points [-2.0, -0.5]."),
+        ({"combined": 61.0}, (-2.0, 0.5), f"{PRODUCT}: -0.8 points [-2.0, +0.5], which may be chance."),
         (
             {"location": 61.0},
             (1.0, 2.0),
@@ -93,8 +93,8 @@ def test_of_few_rows_there_are_numbers_and_a_warning_but_no_conclusion() -> None
     ratios = {"label_5": metrics(image=5.0, pool=95.0, kde=99.0), "label_100": metrics(image=10.0, pool=95.0)}
     intervals = {"test": {"label_5": gap(80.0, 99.0, rows=20), "label_100": gap(70.0, 90.0, rows=20)}}
     assert main_sentences({"test": ratios}, intervals) == [
-        "On the test set (20 rows), the pool of image and location is right for 95.0 % with 5 % of the labels, the image alone "
-        "for 5.0 %; and for 95.0 % with 100 % of the labels, the image alone for 10.0 %."
+        "On the test set (20 rows), the pool of image and location is right for 95.0 % with 5 % of the labels (the image alone "
+        "for 5.0 %) and for 95.0 % with 100 % of the labels (the image alone for 10.0 %)."
     ]
     assert meaning({"test": ratios}, intervals) is None
     assert few_rows(intervals, ["test"]) == [

@@ -141,7 +141,7 @@ def test_shown_rows_are_located_ones_of_the_first_seed_one_a_class_first(judged:
     assert (found.to_right, found.to_wrong) == (3, 0)
     assert judged.row[found.helped].tolist() == [5, 4, 2]  # by the rise of P(true)
     assert len(found.harmed) == 0
-    assert turned_table(found.helped, judged, OBSERVATIONS)[1] == ["o5", "fir", "oak", "0.75", "fir", "0.75"]
+    assert turned_table(found.helped, judged, OBSERVATIONS.obs_id, NAMES)[1] == ["o5", "fir", "oak", "0.75", "fir", "0.75"]
 
 
 def test_dvc_gets_a_row_an_observation_of_the_first_seed(judged: JudgedRows, tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ SIZE = (4.3, 3.0)
 def gains(intervals: Intervals, name: str, title: str) -> Markup:
     """Chart pool minus image, in points of top-1 with 95 % intervals, against the label ratio."""
     with mpl.rc_context(STYLE):
-        figure, ax = _panel((5.0, 2.6))
+        figure, ax = _panel((5.0, 2.7))
         roles = [role for role in SETS if role in intervals]
         for number, role in enumerate(roles):
             colour, marker, line = SETS[role]
@@ -141,7 +141,7 @@ def curve(rows: Sequence[Mapping[str, float]], columns: Sequence[str], name: str
             positions = [row[x] for row in rows]
             shown = marker if len(rows) < 8 or number >= len(CYCLE) else None
             ax.plot(positions, [row.get(column, nan) for row in rows], color=colour, linestyle=line, marker=shown, label=label)
-        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
         ax.set(xlabel=x, ylabel=unit)
         if len(columns) > 1:
             _legend(ax, 4 if len(columns) < 4 else 2)

@@ -98,6 +98,6 @@ def loss_curves(curves: dict[str, list[dict[str, float]]], file: Path) -> None:
                 heights = [row.get(column, nan) for row in rows]  # a curve that ended early lacks the last rows
                 ax.plot([row[x] for row in rows], heights, color=colour, linestyle=line, marker=marker, label=name)
             ax.set(title=title, xlabel=x, ylabel="loss")
-            ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+            ax.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
             ax.legend()
         save(figure, file)

@@ -27,7 +27,7 @@ FEW = 100
 def few_rows(intervals: Intervals, roles: Iterable[str]) -> list[str]:
     """Return a sentence for each test set of fewer than ``FEW`` rows."""
     return [
-        f"The {TITLES[role]} set has only {rows:,} {'row' if rows == 1 else 'rows'}: one is {100 / rows:.2g} points, and the "
+        f"The {TITLES[role]} set has only {rows:,} {'row' if rows == 1 else 'rows'}: one is {100 / rows:.3g} points, and the "
         f"95 % interval of an accuracy of 50 % reaches {_reach(rows):.0f} points to each side. From fewer than {FEW} rows "
         f"({_reach(FEW):.0f} points) this report concludes nothing: it shows numbers."
         for role in roles
@@ -47,10 +47,8 @@ def _reach(rows: int) -> float:
 def measured(data: str, *, classes: int, seeds: int) -> str:
     """Return a sentence on what was measured, and on which data."""
     over = f"mean over {seeds} seeds" if seeds > 1 else "one seed, whose chance the intervals do not hold"
-    return (
-        "Measured is how often the first guess is the true class (top-1), from the image, from the location and from both, "
-        f"the pool, on {data}: {classes:,} classes, {over}."
-    )
+    what = "Top-1, how often the first guess is the true class"
+    return f"{what}, on {data}: {classes:,} classes, {over}; 95 % intervals in brackets."
 
 
 def main_sentences(metrics: Metrics, intervals: Intervals) -> list[str]:
@@ -67,25 +65,19 @@ def _sentences(role: str, ratios: Mapping[str, Models], intervals: Intervals) ->
     parts = []
     for ratio in ends:
         pool, image = (float(ratios[ratio][model]["top1"]["mean"]) for model in ("pool", "image"))
-        beside = f"the image alone for {image:.1f} %" if rows < FEW else _beside(intervals[role][ratio]["pool_minus_image"])
-        parts.append(f"{pool:.1f} % with {ratio_title(ratio)} of the labels, {beside}")
-    yield f"On the {TITLES[role]} set ({rows:,} rows), the pool of image and location is right for {'; and for '.join(parts)}."
+        gap = intervals[role][ratio]["pool_minus_image"]
+        of_image = f"the image alone for {image:.1f} %" if rows < FEW else _signed(gap, " against the image alone")
+        parts.append(f"{pool:.1f} % with {ratio_title(ratio)} of the labels ({of_image})")
+    yield f"On the {TITLES[role]} set ({rows:,} rows), the pool of image and location is right for {' and for '.join(parts)}."
     if rows >= FEW:
         for ratio in ends:
             yield from _better(ratios[ratio], intervals[role][ratio], f"With {ratio_title(ratio)} of the labels")
 
 
-def _beside(gap: Interval) -> str:
-    """Return how the pool compares with the image alone: more or less only where the interval excludes zero."""
-    if gap["low"] > 0:
-        return f"{gap['mean']:.1f} points more than the image alone ({_span(gap)})"
-    if gap["high"] < 0:
-        return f"{-gap['mean']:.1f} points less than the image alone ({_span(gap)})"
-    return f"which may be as many as the image alone ({gap['mean']:+.1f} points, {_span(gap)})"
-
-
-def _span(gap: Interval) -> str:
-    return f"95 % interval {gap['low']:+.1f} to {gap['high']:+.1f}"
+def _signed(gap: Interval, against: str = "") -> str:
+    """Return a difference with its interval."""
+    chance = "" if gap["low"] > 0 or gap["high"] < 0 else ", which may be chance"
+    return f"{gap['mean']:+.1f} points{against} [{gap['low']:+.1f}, {gap['high']:+.1f}]{chance}"
 
 
 def _better(models: Models, gaps: Mapping[str, Interval], where: str) -> Iterator[str]:
@@ -98,10 +90,8 @@ def _better(models: Models, gaps: Mapping[str, Interval], where: str) -> Iterato
     both = f"{where}, {OTHERS[best]} is right for {top1[best]:.1f} %, the pool for {top1['pool']:.1f} %"
     if gap is None:
         yield f"{both}; no interval was computed for this difference."
-    elif gap["high"] < 0:
-        yield f"{both}: the pool is {-gap['mean']:.1f} points worse ({_span(gap)})."
     else:
-        yield f"{both}, which may be chance ({gap['mean']:+.1f} points, {_span(gap)})."
+        yield f"{both}: {_signed(gap)}."
 
 
 def meaning(metrics: Metrics, intervals: Intervals) -> str | None:

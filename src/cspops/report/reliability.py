@@ -51,6 +51,6 @@ def chance_sentence(judged: JudgedRows) -> str:
     """Return a sentence on the calibration error that chance alone would give the pool."""
     sure = judged.confidence["pool"][judged.first_seed]
     return (
-        f"Over {len(sure):,} rows, a perfectly calibrated pool would have an error of about {chance_error(sure):.1f} % by chance "
-        "alone."
+        f"Over {len(sure):,} rows, a perfectly calibrated pool would have an error of about {chance_error(sure):.1f} % by "
+        "chance alone."
     )
