@@ -21,10 +21,10 @@ RATIOS = ("label_0p5", "label_5", "label_50")
 @pytest.mark.parametrize(
     ("low", "high", "says"),
     [
-        (4.0, 6.0, "+5.0 points against the image alone [+4.0, +6.0]"),
-        (-6.0, -4.0, "-5.0 points against the image alone [-6.0, -4.0]"),
-        (-1.0, 3.0, "+1.0 points against the image alone [-1.0, +3.0], which may be chance"),
-        (0.0, 0.0, "+0.0 points against the image alone [+0.0, +0.0], which may be chance"),
+        (4.0, 6.0, "+5.0 points [+4.0, +6.0]"),
+        (-6.0, -4.0, "-5.0 points [-6.0, -4.0]"),
+        (-1.0, 3.0, "+1.0 points [-1.0, +3.0], which may be chance"),
+        (0.0, 0.0, "+0.0 points [+0.0, +0.0], which may be chance"),
     ],
 )
 def test_the_fewest_and_the_most_labels_and_what_their_intervals_hold(low: float, high: float, says: str) -> None:

@@ -34,7 +34,7 @@ DOCUMENT: dict[str, Any] = {
 def test_a_network_without_a_number_has_a_dash() -> None:
     header, *rows = accuracy_rows(DOCUMENT, "test")
     assert header == ["features", "numbers", "0.5 %", "100 %"]
-    assert rows == [["colour statistics", "6", "26.00 (1.00)", "-"], ["geo_kr", "512", "-", "-"], ["seco", "-", "-", "-"]]
+    assert rows == [["colour statistics", "6", "26.00 (1.00)", "-"], ["geo_kr", "512", "-", "-"], ["seco", "missing", "-", "-"]]
     assert accuracy_rows(DOCUMENT, "val")[1][2] == "25.00 (0.50)"
 
 

@@ -47,8 +47,7 @@ def _reach(rows: int) -> float:
 def measured(data: str, *, classes: int, seeds: int) -> str:
     """Return a sentence on what was measured, and on which data."""
     over = f"mean over {seeds} seeds" if seeds > 1 else "one seed, whose chance the intervals do not hold"
-    what = "Top-1, how often the first guess is the true class"
-    return f"{what}, on {data}: {classes:,} classes, {over}; 95 % intervals in brackets."
+    return f"Top-1 (how often the first guess is right) on {data}: {classes:,} classes, {over}; 95 % intervals in brackets."
 
 
 def main_sentences(metrics: Metrics, intervals: Intervals) -> list[str]:
@@ -66,7 +65,9 @@ def _sentences(role: str, ratios: Mapping[str, Models], intervals: Intervals) ->
     for ratio in ends:
         pool, image = (float(ratios[ratio][model]["top1"]["mean"]) for model in ("pool", "image"))
         gap = intervals[role][ratio]["pool_minus_image"]
-        of_image = f"the image alone for {image:.1f} %" if rows < FEW else _signed(gap, " against the image alone")
+        of_image = (
+            f"the image alone for {image:.1f} %" if rows < FEW else _signed(gap, "" if parts else " against the image alone")
+        )
         parts.append(f"{pool:.1f} % with {ratio_title(ratio)} of the labels ({of_image})")
     yield f"On the {TITLES[role]} set ({rows:,} rows), the pool of image and location is right for {' and for '.join(parts)}."
     if rows >= FEW:

@@ -87,13 +87,13 @@ def data_sentence(document: NetworksDocument) -> str:
 
 
 def accuracy_rows(document: NetworksDocument, role: str) -> list[list[str]]:
-    """Return a header and top-1 of each network on one set, a dash where there is none."""
+    """Return a header and top-1 of each network on one set, a dash where there is none; a refused row is missing."""
     ratios = list(document["labels"])
     body = []
     for row in document["rows"]:
         scores = row.get("scores", {})
         numbers = [cell(scores[ratio][role]) if role in scores.get(ratio, {}) else "-" for ratio in ratios]
-        body.append([row["name"], str(row.get("dim", "-")), *numbers])
+        body.append([row["name"], "missing" if "refused" in row else str(row.get("dim", "-")), *numbers])
     return [["features", "numbers", *map(ratio_title, ratios)], *body]
 
 

@@ -47,7 +47,7 @@ def page(material: Material) -> str:
     parts = [
         f"# {as_text(material.title)}",
         *(f"**{sentence}**" for sentence in few_rows(scores.intervals, metrics)),
-        "\n".join(f"- {as_text(sentence)}" for sentence in answer(material)),
+        "\n".join(f"- {sentence}" for sentence in answer(material)),
         "## Top-1 accuracy",
         f"Pre-training loss `{view.loss}`. Per cent, "
         + (f"mean (standard deviation) over seeds {', '.join(map(str, view.seeds))}" if several else f"of seed {view.seeds[0]}")

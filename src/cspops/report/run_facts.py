@@ -45,8 +45,8 @@ def heading_of(source: str) -> str:
 
 
 def described(source: str) -> str:
-    """Return what a sentence calls a source, with its name in params.yaml."""
-    return f"{SOURCES[source][1] if source in SOURCES else f'a {source} of images'} ({source})"
+    """Return what a sentence calls a source."""
+    return SOURCES[source][1] if source in SOURCES else f"a {source} of images"
 
 
 def class_titles(source: str, classes: Sequence[str]) -> list[str]:
@@ -96,7 +96,7 @@ def facts(
     seeds = value_of(records, "seeds")
     return [
         ("Pre-training loss", loss),
-        ("Data", described(source)),
+        ("Data", f"{described(source)} ({source})"),
         ("Observations", ", ".join(f"{count:,} {name}" for name, count in roles.items())),
         ("Classes", f"{classes:,}"),
         ("Labels for fine-tuning", ", ".join(labels)),
