@@ -89,7 +89,7 @@ def accuracy_by_ratio(summary: Metrics, file: Path) -> None:
 
 
 def line_style(number: int, points: int) -> dict[str, Any]:
-    """Return how to draw a line of a chart: unlike the lines before it, in grey too. Markers are for few points or many lines."""
+    """Return how to draw a line, unlike those before it in grey too; markers are for few points or many lines."""
     colour, line, marker = CYCLE[number % len(CYCLE)]
     return {"color": colour, "linestyle": line, "marker": marker if points < 8 or number >= len(CYCLE) else None}
 
