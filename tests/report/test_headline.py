@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from cspops.report.headline import FEW, few_rows, main_sentences, meaning
+from cspops.report.headline import FEW, few_rows, main_sentences, meaning, measured
 
 
 def metrics(**top1: float) -> dict[str, Any]:
@@ -87,6 +87,19 @@ def test_what_it_means_is_what_all_intervals_say(intervals: list[tuple[float, fl
     said = meaning({"test": dict.fromkeys(ratios)}, {"test": ratios, "val": {"label_1": gap(-9, -8)}})  # type: ignore[dict-item]
     assert said is not None
     assert says in said
+
+
+@pytest.mark.parametrize(
+    ("seeds", "intervals", "ending"),
+    [
+        (5, True, "mean over 5 seeds; 95 % intervals in brackets."),
+        (1, True, "one seed; 95 % intervals in brackets, without the chance of the seed."),
+        (1, False, "one seed."),
+    ],
+)
+def test_what_was_measured_on_what(seeds: int, intervals: bool, ending: str) -> None:
+    said = measured("birds", classes=1200, seeds=seeds, intervals=intervals)
+    assert said == f"Top-1 (how often the first guess is right) on birds: 1,200 classes, {ending}"
 
 
 def test_of_few_rows_there_are_numbers_and_a_warning_but_no_conclusion() -> None:

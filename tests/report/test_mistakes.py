@@ -130,9 +130,10 @@ def test_confusions_are_rows_a_seed(judged: JudgedRows) -> None:
     ]
     image, both = matrices(judged, NAMES)
     assert image.rows == NAMES
-    assert list(image.columns) == [*NAMES, OTHER]
-    assert image.shares == [[1, 0, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0]]
-    assert both.shares == [[1, 0, 0, 0], [0, 0.5, 0.5, 0], [0, 0, 1, 0]]
+    assert list(image.columns) == NAMES
+    assert image.shares == [[1, 0, 0], [1, 0, 0], [1, 0, 0]]
+    assert both.shares == [[1, 0, 0], [0, 0.5, 0.5], [0, 0, 1]]
+    assert list(matrices(judged, [*NAMES, "yew"])[0].columns) == [*NAMES, OTHER]
 
 
 def test_shown_rows_are_located_ones_of_the_first_seed_one_a_class_first(judged: JudgedRows) -> None:

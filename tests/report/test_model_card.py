@@ -82,7 +82,8 @@ def test_the_numbers_are_there():
         "Training positions: -179.5 to 179 degrees of longitude, -55 to 83 of latitude.",
         "| test | combined | 60.50 (0.25) | 61.00 | 0.90 (0.00) | 9.60 (0.10) |",
         "of `pool` 3.0 %, of the plain product `combined` 9.6 %",
-        "2 exp(-d^2 / 2 h^2) for each labelled neighbour at d km, h = 150 km. a = 0.8 and b = 0.5 near labels, 0.9 and 1.25 "
+        "2 exp(-d^2 / 2 h^2) for each labelled neighbour of class y, d km away and among the 100 nearest, h = 150 km. a = 0.8 "
+        "and b = 0.5 near labels, 0.9 and 1.25 "
         "far from them, fading over 300 km; without a position a = 0.7.",
         "`places.parquet` and `onnx/combined.onnx` hold the positions and classes of 1,000 labelled training rows, which tell "
         "where their images were taken.",

@@ -107,6 +107,8 @@ def gains(intervals: Intervals, name: str, title: str) -> Markup:
             spans = np.abs(np.array([[one["low"], one["high"]] for one in gaps]).T - mean)
             ax.errorbar(x, mean, yerr=spans, color=colour, marker=marker, linestyle=line, capsize=3, label=TITLES[role])
         ax.axhline(0, color=QUIET, linewidth=0.9)
+        low, high = ax.get_ylim()
+        ax.set_ylim(min(low, -1), max(high, 1))  # no fine scale where all is 0
         _ratios(ax, list(intervals[roles[0]]))
         ax.set_ylabel("points over the image alone")
         _legend(ax, len(roles))

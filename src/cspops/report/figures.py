@@ -70,7 +70,7 @@ def save(figure: Figure, file: Path, *, colours: int | None = None) -> None:
 def accuracy_by_ratio(summary: Metrics, file: Path) -> None:
     """Draw top-1 of each model against the label ratio, one panel per set, with bars of one standard deviation."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(4.4 * len(summary), 3.4), layout="constrained")
+        figure = Figure(figsize=(4.4 * len(summary), 3.6), layout="constrained")
         axes = figure.subplots(1, len(summary), sharey=True, squeeze=False)[0]
         for ax, (role, ratios) in zip(axes, summary.items(), strict=True):
             x = np.arange(len(ratios))
@@ -84,7 +84,7 @@ def accuracy_by_ratio(summary: Metrics, file: Path) -> None:
             ax.set_xticks(x, [ratio_title(key) for key in ratios])
             ax.set(title=TITLES[role], xlabel="share of training labels")
         axes[0].set_ylabel("top-1 accuracy, per cent")
-        axes[0].legend()
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=len(MODELS))
         save(figure, file)
 
 

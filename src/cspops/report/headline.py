@@ -44,10 +44,12 @@ def _reach(rows: int) -> float:
     return 98 / rows**0.5
 
 
-def measured(data: str, *, classes: int, seeds: int) -> str:
-    """Return a sentence on what was measured, and on which data."""
-    over = f"mean over {seeds} seeds" if seeds > 1 else "one seed, whose chance the intervals do not hold"
-    return f"Top-1 (how often the first guess is right) on {data}: {classes:,} classes, {over}; 95 % intervals in brackets."
+def measured(data: str, *, classes: int, seeds: int, intervals: bool) -> str:
+    """Return a sentence on what was measured, and on which data; ``intervals`` says whether sentences after it have some."""
+    what = f"Top-1 (how often the first guess is right) on {data}: {classes:,} classes"
+    over = f"mean over {seeds} seeds" if seeds > 1 else "one seed"
+    brackets = "; 95 % intervals in brackets" + ("" if seeds > 1 else ", without the chance of the seed")
+    return f"{what}, {over}{brackets if intervals else ''}."
 
 
 def main_sentences(metrics: Metrics, intervals: Intervals) -> list[str]:

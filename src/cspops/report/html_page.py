@@ -183,6 +183,8 @@ def _mistakes(material: Material, site: Site) -> dict[str, Any]:
 
 
 def _examples_words(turned: Turned, test_set: str, ratio: str, seed: int) -> str:
+    if not turned.rows:
+        return f"No row of the {test_set} set has a position."
     return (
         f"Of the {turned.rows:,} located rows of the {test_set} set, at {ratio} of the labels and seed {seed}, location turned "
         f"{turned.to_right:,} wrong guesses right and {turned.to_wrong:,} right ones wrong. Shown are those whose probability "

@@ -209,8 +209,9 @@ def matrices(judged: JudgedRows, names: list[str]) -> list[Heat]:
     guesses = {"Image alone": judged.guess["image"], "Pool of image and location": judged.guess["pool"]}
     chosen = mistaken_classes(judged, len(names))
     shown = [names[one] for one in chosen]
+    columns = [*shown, OTHER] if len(chosen) < len(names) else shown
     return [
-        Heat(title, shown, [*shown, OTHER], shares(judged.label, guess, chosen, classes=len(names)).tolist())
+        Heat(title, shown, columns, shares(judged.label, guess, chosen, classes=len(names))[:, : len(columns)].tolist())
         for title, guess in guesses.items()
     ]
 

@@ -108,9 +108,14 @@ def answer(material: Material) -> list[str]:
     data = described(str(value_of(material.records, "dataset.source")))
     means = meaning(metrics, intervals)
     return [
-        measured(data, classes=len(material.observations.classes), seeds=len(material.view.seeds)),
+        measured(
+            data,
+            classes=len(material.observations.classes),
+            seeds=len(material.view.seeds),
+            intervals=means is not None,
+        ),
         *main_sentences(metrics, intervals),
-        *([means] if means else []),
+        *([means] if means is not None else []),
     ]
 
 

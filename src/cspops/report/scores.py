@@ -91,7 +91,7 @@ def calibration_part(material: Material) -> dict[str, Any]:
         "bins": BINS,
         "reliability_charts": [] if few else list(_reliability_charts(material)),
         "calibration_words": f"{words} The pool's weights are those of least negative log-likelihood (nll) on the labelled "
-        "validation rows.",
+        "validation rows, drawn a little towards the plain product.",
         "calibration_table": Table(
             f"Calibration on the {TITLES[material.main]} set", ["model", *(ratio_title(key) for key in ratios)], groups
         ),
