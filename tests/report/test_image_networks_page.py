@@ -38,6 +38,13 @@ def test_a_network_without_a_number_has_a_dash() -> None:
     assert accuracy_rows(DOCUMENT, "val")[1][2] == "25.00 (0.50)"
 
 
+def test_one_seed_has_no_deviation() -> None:
+    alone = DOCUMENT | {"seeds": [0]}
+    assert accuracy_rows(alone, "test")[1] == ["colour statistics", "6", "26.00", "-"]
+    assert fact_rows(alone)[1] == ["geo_kr", "knn_km_after", "1235"]
+    assert "Top-1, per cent: one seed. Labels" in page(alone)
+
+
 def test_a_set_without_rows_is_left_out() -> None:
     assert roles(DOCUMENT) == ["test", "val"]
     without = DOCUMENT | {"rows_of_data": {"train": 2000, "val": 40, "classes": 3}}

@@ -65,6 +65,12 @@ def test_the_front_matter_is_what_hubs_read():
     assert [one["value"] for one in result["metrics"]] == [0.605, 0.61]
 
 
+def test_one_seed_has_no_deviation():
+    text = card(metrics=WHOLE["metrics"] | {"seeds": [3]})
+    assert "Top-1 accuracy, per cent: one seed, 3. The spatial" in text
+    assert "| test | combined | 60.50 | 61.00 | 0.90 | 9.60 |" in text
+
+
 def test_no_name_steers_a_terminal_that_shows_the_card():
     text = card(data=WHOLE["data"] | {"title": "Tiles\x1b[2J", "citation": "\u202eSomebody"}, params={"a": "\x9b1m"})
     assert not {"\x1b", "\u202e", "\x9b"} & set(text)

@@ -1,5 +1,6 @@
 """The main result in a few sentences that claim no more than the numbers support."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 
 from cspops.report.tables import TITLES, Interval, Intervals, Metrics, Models, ratio_title
@@ -41,7 +42,7 @@ def _rows(intervals: Intervals, role: str) -> int:
 
 def _reach(rows: int) -> float:
     """Return half the width, in points, of the normal approximation's 95 % interval of an accuracy of 50 %."""
-    return 98 / rows**0.5
+    return 98 / math.sqrt(rows)
 
 
 def measured(data: str, *, classes: int, seeds: int, intervals: bool) -> str:
@@ -63,7 +64,7 @@ def main_sentences(metrics: Metrics, intervals: Intervals) -> list[str]:
 def _sentences(role: str, ratios: Mapping[str, Models], intervals: Intervals) -> Iterator[str]:
     rows = _rows(intervals, role)
     ends = list(dict.fromkeys((next(iter(ratios)), list(ratios)[-1])))
-    parts = []
+    parts: list[str] = []
     for ratio in ends:
         pool, image = (float(ratios[ratio][model]["top1"]["mean"]) for model in ("pool", "image"))
         gap = intervals[role][ratio]["pool_minus_image"]

@@ -34,7 +34,8 @@ def reliability(confidence: Float[np.ndarray, "n"], hit: Bool[np.ndarray, "n"], 
 
 def _bins(confidence: Float[np.ndarray, "n"], bins: int) -> Int[np.ndarray, "n"]:
     """Return the bin of each row, 0 for ]0, 1/bins]: those of `metrics.expected_calibration_error`."""
-    return np.digitize(confidence, np.arange(1, bins) / bins, right=True)
+    bin_of: np.ndarray = np.digitize(confidence, np.arange(1, bins) / bins, right=True)
+    return bin_of
 
 
 def chance_error(confidence: Float[np.ndarray, "n"], *, bins: int = BINS) -> float:

@@ -53,7 +53,7 @@ def class_titles(source: str, classes: Sequence[str]) -> list[str]:
     """Return classes as a reader knows them: `Cfb (temperate oceanic)` of the embedded climate zones, others as they are."""
     if source != "blue_marble":
         return list(classes)
-    with files("cspops").joinpath("sample", "climate_zones.csv").open(encoding="utf-8", newline="") as opened:
+    with files("cspops").joinpath("sample", "climate_zones.csv").open(encoding="utf-8") as opened:
         names = {row["zone"]: row["name"] for row in csv.DictReader(opened)}
     return [f"{zone} ({names[zone]})" if zone in names else zone for zone in classes]
 
