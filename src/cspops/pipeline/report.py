@@ -1,9 +1,8 @@
 """Stage report: report.html, report.md and their figures, tables for `dvc plots`, and run.json."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cspops.pipeline import code
+from cspops.pipeline import code, paths
 from cspops.report import figures
 from cspops.report.html_page import html
 from cspops.report.machine import of_run
@@ -17,7 +16,6 @@ from cspops.training.loop import Curve
 if TYPE_CHECKING:
     from cspops.params.graph import ReportView
 
-README = Path("README.md")
 VALIDATION = "_val_nll"
 """The suffix of the columns of both fine-tunings that are drawn in a panel of their own."""
 
@@ -46,9 +44,9 @@ def project_name() -> str | None:
 
     The folder's name would do but in a clone of another name, or in the folder of a queued experiment.
     """
-    if not code.FILE.exists() or not README.is_file():
+    if not code.FILE.exists() or not paths.README.is_file():
         return None
-    lines = README.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = paths.README.read_text(encoding="utf-8", errors="replace").splitlines()
     return next((line.removeprefix("# ").strip() for line in lines if line.startswith("# ")), None) or None
 
 
