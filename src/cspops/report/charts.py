@@ -156,7 +156,7 @@ def reliability(bins: Mapping[str, Sequence[tuple[float, float, int]]], name: st
         for model, points in bins.items():
             colour, marker, line, label = LINES[model]
             sure, right = ([100 * one[axis] for one in points] for axis in (0, 1))
-            ax.plot(sure, right, color=colour, marker=marker, linestyle=line, label=label)
+            ax.plot(sure, right, color=colour, marker=marker, linestyle=line, label=label, clip_on=False)
         ax.set(xlim=(0, 100), ylim=(0, 100), aspect="equal", xlabel="P of the first guess, per cent", ylabel="right, per cent")
         _legend(ax, 3)
         return inline(figure, name, title)
