@@ -1,4 +1,4 @@
-"""What the names in metrics.json mean."""
+"""What the names in scores.json mean."""
 
 import pytest
 
