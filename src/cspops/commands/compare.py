@@ -8,7 +8,8 @@ import typer
 
 from cspops.commands import runs
 from cspops.commands.app import LOOK, app
-from cspops.commands.output import print_json, show
+from cspops.commands.layout import ending, show
+from cspops.commands.output import print_json
 from cspops.data.json_files import Document
 from cspops.errors import DataError, ParamsError
 from cspops.terminal import say
@@ -38,11 +39,10 @@ def compare(
     elif md:
         say(*as_markdown(document).splitlines())
     else:
-        show(
-            f"Top-1, per cent: {document['head']} against {document['base']}",
-            metric_rows(document),
-            text_columns=3,
-        )
+        header, *body = metric_rows(document)
+        for name in dict.fromkeys(row[0] for row in body):
+            title = f"Top-1 on {name}, per cent: {document['head']} against {document['base']}"
+            show(title, [_narrow(row) for row in (header, *body) if row is header or row[0] == name], text_columns=2)
         if document["params"]:
             show("", param_rows(document), text_columns=1)
         for note in document["notes"]:
@@ -50,6 +50,12 @@ def compare(
         say(conclusion(document))
     if document["drops"]:
         raise typer.Exit(1)
+
+
+def _narrow(row: list[str]) -> list[str]:
+    """Return a row of a set without its name, the interval beside the difference, of revisions the ends of their names."""
+    _, labels, model, base, head, difference, interval, verdict = row
+    return [labels, model, ending(base, wide=16), ending(head, wide=16), f"{difference} {interval}".rstrip(), verdict]
 
 
 def compared_runs(base: str, head: str | None, *, models: Sequence[str], max_drop: float) -> Document:

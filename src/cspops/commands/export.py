@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 import typer
 
 from cspops.commands.app import USE, app
+from cspops.commands.layout import show
 from cspops.commands.options import ModelOption, RatioOption, SeedOption
-from cspops.commands.output import print_json, show
+from cspops.commands.output import print_json
 from cspops.terminal import say
 
 log = logging.getLogger(__name__)

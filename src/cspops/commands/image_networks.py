@@ -5,7 +5,8 @@ from typing import Annotated, Any
 import typer
 
 from cspops.commands.app import LOOK, app
-from cspops.commands.output import print_json, show
+from cspops.commands.layout import show
+from cspops.commands.output import print_json
 from cspops.pipeline.run import read_host, read_params
 from cspops.terminal import say
 

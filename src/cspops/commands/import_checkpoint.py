@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cspops.commands.app import OTHERS, app
-from cspops.commands.output import print_json, show
+from cspops.commands.layout import show
+from cspops.commands.output import print_json
 from cspops.data.json_files import Document
 from cspops.errors import DataError
 from cspops.terminal import say

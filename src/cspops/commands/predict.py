@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from cspops.commands.app import USE, app
+from cspops.commands.layout import JOINED, show
 from cspops.commands.options import (
     CombineOption,
     LatOption,
@@ -19,7 +20,6 @@ from cspops.commands.options import (
     position,
     require_folder,
 )
-from cspops.commands.output import show
 from cspops.errors import ParamsError
 from cspops.progress import Meter
 from cspops.terminal import Output, lines_of_stdin
@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 MOST_ROWS = 200
 """Most rows of predictions in a table on the terminal."""
+FIRST_LEFT_OUT = ("location", "image", "position")
+"""Columns of that table that a narrow terminal does without."""
 
 
 EXAMPLE = """Example: cspops predict photos/ --out guesses.csv; cspops predict a.jpg --lon 8.54 --lat 47.37;
@@ -91,7 +93,11 @@ def predict(
     if out is not None:
         log.info(f"{out}: {failures.rows} rows")
     elif form in (None, "table"):
-        show("", files.table_rows(shown, models=prediction.MODELS, numbers=numbers), text_columns=2)
+        header, *body = files.table_rows(shown, models=prediction.MODELS, numbers=numbers)
+        texts = len(header) - len(numbers)
+        left_out = show("", [header, *map(_unbroken, body)], text_columns=texts, paths=0, optional=FIRST_LEFT_OUT)
+        if left_out:
+            log.info(f"left out, as the terminal is narrow: {', '.join(left_out)}; --format csv has all")
         if more:
             log.info(f"and {more} further rows: --out FILE writes all")
     log.info(f"combined: {prediction.SAID[chosen]}")
@@ -104,3 +110,8 @@ def predict(
     if failures.count:
         log.warning(f"{failures.count} of {failures.rows} rows have an error: {failures.first}")
         raise typer.Exit(1)
+
+
+def _unbroken(cells: list[str]) -> list[str]:
+    """Return a row in which a line ends between two guesses alone, not inside one."""
+    return [cell if cell.startswith("error: ") else cell.replace(" ", JOINED).replace(f",{JOINED}", ", ") for cell in cells]

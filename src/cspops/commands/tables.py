@@ -16,7 +16,8 @@ import typer
 
 from cspops.commands import runs
 from cspops.commands.app import LOOK, app
-from cspops.commands.output import print_json, show
+from cspops.commands.layout import show
+from cspops.commands.output import print_json
 from cspops.data.json_files import Document
 from cspops.errors import CspopsError, DataError, ParamsError
 from cspops.pipeline.run import read_params
@@ -24,7 +25,7 @@ from cspops.terminal import say
 
 if TYPE_CHECKING:
     from cspops.evaluation.compared_rows import HitsByRoleAndRatio
-    from cspops.report.paper_page import TableDocument
+    from cspops.report.paper_page import Measure, TableDocument
     from cspops.report.paper_table import PaperTable
 
 log = logging.getLogger(__name__)
@@ -151,25 +152,52 @@ def queued(number: int, *, any_code: bool) -> Document:
 def _show_listing(entries: list[Document]) -> None:
     body = []
     for one in entries:
-        size, numbers = f"{one['rows']} x {one['columns']}", f"{one['cells_with_results']} of {one['rows'] * one['columns']}"
-        body.append([str(one["table"]), one["title"], one["dataset_of_paper"], size, numbers])
-    header = ["table", "title", "data of the paper", "rows x columns", "with results here"]
-    show("Tables of the paper", [header, *body], text_columns=3)
+        numbers = f"{one['cells_with_results']} of {one['rows'] * one['columns']}"
+        body.append([str(one["table"]), one["title"], one["dataset_of_paper"], numbers])
+    show("Tables of the paper", [["table", "title", "paper's data", "ours"], *body], text_columns=3)
 
 
 def _show_filled(document: "TableDocument") -> None:
     from cspops.report import paper_page as pages
 
-    show(pages.heading(document), pages.number_rows(document), text_columns=2)
+    show(pages.heading(document), _with_numbers(pages.number_rows(document)), text_columns=2)
     for measure in pages.MEASURES:
         words = pages.MEASURE_WORDS[measure]
         title = f"Does the paper's order hold, {words}?" if document["paper"]["dataset"] else f"Differences {words}"
-        show(title, pages.comparison_rows(document, measure), text_columns=2)
+        if len(rows := comparison_rows(document, measure)) > 1:
+            show(title, rows, text_columns=2)
     if sentence := pages.f_star_sentence(document):
         say(sentence)
     say(pages.data_sentence(document))
     for remark in pages.remarks(document):
         say(f"- {remark}")
+
+
+def _with_numbers(rows: list[list[str]]) -> list[list[str]]:
+    """Return the rows and columns that hold a number; all where none does. The first two columns name a row."""
+    header, *body = rows
+    columns = [at for at in range(2, len(header)) if any(row[at] != "-" for row in body)]
+    kept = [row for row in body if any(row[at] != "-" for at in columns)]
+    return [[row[at] for at in (0, 1, *columns)] for row in (header, *kept)] if kept else rows
+
+
+def comparison_rows(document: "TableDocument", measure: "Measure") -> list[list[str]]:
+    """Return a header and, for each difference that we have, a row: our difference, its interval, the paper's and its order.
+
+    As columns, as the page has them, the intervals are too wide for a terminal.
+    """
+    has_paper = bool(document["paper"]["dataset"])
+    rows = [["difference", "at", "ours", "95 % interval", *(("paper", "order") if has_paper else ())]]
+    for one in document["comparisons"]:
+        name = f"{one['row']} minus {one['minus']}"
+        for column, cell in zip(document["columns"], one["cells"], strict=True):
+            if one["measure"] != measure or cell["difference"] is None:
+                continue
+            interval = "-" if cell["low"] is None else f"[{cell['low']:+.2f}, {cell['high']:+.2f}]"
+            papers = ["-" if cell["paper"] is None else f"{cell['paper']:+.2f}", cell["verdict"] or "-"] if has_paper else []
+            rows.append([name, column, f"{cell['difference']:+.2f}", interval, *papers])
+            name = ""
+    return rows
 
 
 def _show_queued(document: Mapping[str, Any]) -> None:

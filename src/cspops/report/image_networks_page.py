@@ -92,7 +92,8 @@ def accuracy_rows(document: NetworksDocument, role: str) -> list[list[str]]:
     body = []
     for row in document["rows"]:
         scores = row.get("scores", {})
-        numbers = [cell(scores[ratio][role]) if role in scores.get(ratio, {}) else "-" for ratio in ratios]
+        spread = len(document["seeds"]) > 1
+        numbers = [cell(scores[ratio][role], spread=spread) if role in scores.get(ratio, {}) else "-" for ratio in ratios]
         body.append([row["name"], str(row.get("dim", "-")), *numbers])
     return [["features", "numbers", *map(ratio_title, ratios)], *body]
 

@@ -69,9 +69,9 @@ def percent(key: str) -> float:
     return float(key.removeprefix("label_").replace("p", "."))
 
 
-def cell(value: Mean) -> str:
-    """Return mean and standard deviation as `48.21 (0.33)`."""
-    return f"{value['mean']:.2f} ({value['sd']:.2f})"
+def cell(value: Mean, *, spread: bool = True) -> str:
+    """Return mean and standard deviation as `48.21 (0.33)`; without ``spread``, as of one seed, only the mean."""
+    return f"{value['mean']:.2f} ({value['sd']:.2f})" if spread else f"{value['mean']:.2f}"
 
 
 def accuracy_rows(summary: Metrics, metric: str = "top1", models: Sequence[str] = MODELS) -> list[list[str]]:
