@@ -102,7 +102,7 @@ def test_quiet_keeps_warnings_and_errors_and_verbose_adds_detail(monkeypatch, ca
     assert said(False, False) == "progress\nwarning: watch out\n"
     assert said(False, True) == "progress\nwarning: watch out\ndetail\n"
     code, _, err = call(monkeypatch, capsys, "-q", "evaluate", "--seed", "1")
-    assert (code, err.splitlines()[0]) == (2, "error: --seed chooses what --on scores")
+    assert (code, err.splitlines()[0]) == (2, "error: --seed is for --on, which is not given")
 
 
 @pytest.mark.parametrize(("variable", "lines"), [("CSPOPS_QUIET", 0), ("CSPOPS_VERBOSE", 1)])

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cspops.commands.app import OTHERS, app
+from cspops.commands.app import OTHERS, app, examples
 from cspops.commands.layout import show
+from cspops.commands.options import ForceOption, JsonOption
 from cspops.commands.output import print_json
 from cspops.data.json_files import Document
 from cspops.errors import DataError
@@ -19,19 +20,22 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-EXAMPLE = """Example: cspops import-checkpoint model_fmow.pth.tar --out imported/fmow.
-In Python: from cspops.models.loading import load_location_encoder;
-load_location_encoder("FOLDER/encoder")(torch.tensor([[8.5, 47.4]])) embeds places, in degrees, longitude first."""
+EXAMPLES = examples(
+    "cspops import-checkpoint model_fmow.pth.tar --out imported/fmow",
+    'in Python: cspops.load("imported/fmow").encode_location([[8.5, 47.4]])',
+)
 
 
-@app.command(rich_help_panel=OTHERS, epilog=EXAMPLE)
+@app.command(rich_help_panel=OTHERS, epilog=EXAMPLES)
 def import_checkpoint(
     file: Annotated[Path, typer.Argument(help="A .pth.tar file of the released CSP code.", metavar="FILE")],
-    out: Annotated[Path | None, typer.Option(help="Default: artifacts/imported/NAME.", metavar="FOLDER")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an earlier import in that folder.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print source.json.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write; default: artifacts/imported/NAME.", metavar="FOLDER")
+    ] = None,
+    force: ForceOption = False,
+    json: JsonOption = False,
 ) -> None:
-    """Turn a checkpoint of the released CSP, Sphere2Vec or TorchSpatial code into safetensors with the same output."""
+    """Convert a checkpoint of the released CSP, Sphere2Vec or TorchSpatial code to safetensors with the same output."""
     folder = out or default_folder(file)
     source = run(file, folder, force=force)
     if json:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cspops.commands import runs
-from cspops.commands.app import LOOK, app
+from cspops.commands.app import LOOK, app, examples
 from cspops.commands.layout import show
+from cspops.commands.options import JsonOption
 from cspops.commands.output import print_json
 from cspops.data.json_files import Document
 from cspops.errors import CspopsError, DataError, ParamsError
@@ -37,15 +38,18 @@ ENTRY = re.compile(r"([0-9a-f]{7,40})\s+(\S+)\s.*\b(?:Queued|Running)\s*")
 """A line of `dvc queue status`: commit and name of an experiment that waits or runs."""
 
 
-@app.command(rich_help_panel=LOOK, epilog="Example: cspops tables 1 --queue; dvc queue start; then cspops tables 1 --write")
+EXAMPLES = examples("cspops tables 1 --queue", "dvc queue start", "cspops tables 1 --write")
+
+
+@app.command(rich_help_panel=LOOK, epilog=EXAMPLES)
 def tables(
     number: Annotated[int | None, typer.Argument(help="1 to 6; default: list the tables.", metavar="NUMBER")] = None,
     queue: Annotated[bool, typer.Option("--queue", help="Queue the missing runs as DVC experiments.")] = False,
-    any_code: Annotated[bool, typer.Option("--any-code", help="Also use runs of other code; they are marked.")] = False,
-    write: Annotated[bool, typer.Option("--write", help="Write the table to reports/tables/, as Markdown and JSON.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    any_code: Annotated[bool, typer.Option("--any-code", help="Also use runs of other code, and mark them.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Write the table to reports/tables/ as Markdown and JSON.")] = False,
+    json: JsonOption = False,
 ) -> None:
-    """Fill a table of the paper from finished experiments, ours beside the paper's."""
+    """Print a table of the paper with the results of your experiments beside the paper's numbers."""
     if queue and write:
         raise ParamsError("--queue and --write exclude each other", hint="--write once the queued runs are finished")
     if number is None:

@@ -8,6 +8,7 @@ import typer
 
 from cspops.commands.app import LOOK, app
 from cspops.commands.layout import show
+from cspops.commands.options import JsonOption
 from cspops.commands.output import print_json
 from cspops.commands.runs import PREDICTIONS, RECORD, commit_of, hits_of, read, require_repository
 from cspops.data.json_files import Document
@@ -19,11 +20,14 @@ log = logging.getLogger(__name__)
 @app.command(rich_help_panel=LOOK, epilog="Example: cspops versus main")
 def versus(
     revision: Annotated[
-        str, typer.Argument(help="A branch, tag, commit or experiment, its predictions in DVC's cache.", metavar="REV")
+        str, typer.Argument(help="A branch, tag, commit or experiment whose predictions are in DVC's cache.", metavar="REV")
     ],
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json: JsonOption = False,
 ) -> None:
-    """Compare the workspace's predictions with another revision's, row by row, with paired bootstrap intervals."""
+    """Compare the workspace's predictions with another revision's, row by row, with paired bootstrap intervals.
+
+    The tables show the test sets; --json has validation too.
+    """
     from cspops.evaluation.compared_rows import COLUMNS, differences, hits_in
     from cspops.evaluation.predictions import predictions_table
 
@@ -42,7 +46,7 @@ def versus(
         if of_role := [row for row in shown if row["role"] == role]:
             show(title(of_role[0], revision), table_rows(of_role), text_columns=2)
     if len(shown) < len(rows):
-        log.info("validation, by which models were chosen, is in --json")
+        log.info("validation, on which the models were chosen, is in --json")
 
 
 TESTS = ("test", "spatial_test")
