@@ -64,7 +64,7 @@ def chained(error: BaseException, cause: BaseException) -> BaseException:
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "a\x1bb"), 4, "error: No space left on device: a\\x1bb\n"),
         (OSError("odd"), 4, "error: odd\n"),
         (KeyboardInterrupt(), 130, "stopped: the same command starts over\n"),
-        (EOFError(), 1, "\nerror: the command was broken off\n"),
+        (EOFError(), 1, "\nerror: the command was aborted\n"),
         (ReaderGone("nobody"), 141, ""),
     ],
     ids=lambda one: repr(one)[:40] if isinstance(one, BaseException) else "",

@@ -78,7 +78,7 @@ def test_the_command(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "left out: optimizer" in said.err
     assert cspops("import-checkpoint", file.name, at=monkeypatch) == 3
     assert capsys.readouterr().err == (
-        "error: artifacts/imported/model_gridcell is there already\nhint: --force replaces it, --out FOLDER names another\n"
+        "error: artifacts/imported/model_gridcell exists already\nhint: --force replaces it, --out FOLDER names another\n"
     )
     assert cspops("import-checkpoint", file.name, "--force", "--json", at=monkeypatch) == 0
     assert json.loads(capsys.readouterr().out) == json.loads((folder / "source.json").read_text())

@@ -99,3 +99,13 @@ def test_the_columns_left_out_are_named(monkeypatch, capsys):
 )
 def test_of_a_path_the_end_is_kept(text, wide, shown):
     assert ending(text, wide=wide) == shown
+
+
+def test_texts_that_do_not_fit_side_by_side_are_printed_in_parts_behind_the_first(printed):
+    words = ["pretrained" * 2, "self-supervision-x" * 1, "torchvision:network1"]
+    lines = printed(60, "", [["features", "weights", "pre-training", "network"], ["squeezenet.pth", *words]], text_columns=4)
+    assert [line.split() for line in lines if line.startswith("features")] == [
+        ["features", "weights", "pre-training"],
+        ["features", "network"],
+    ]
+    assert all(word in "\n".join(lines) for word in words)

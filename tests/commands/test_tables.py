@@ -678,13 +678,13 @@ def test_changed_params_are_not_queued_and_untracked_sources_are_named(project: 
     write("src/cspops/extra.py", "")
     with told(said.append):
         queue()
-    assert "note: not in git, so queued runs will not have it: src/cspops/extra.py (git add -N)" in said
+    assert "note: queued runs will lack src/cspops/extra.py, which git does not know: git add -N brings them in" in said
     asked.clear()
     write("params.yaml", Path("params.yaml").read_text().replace('"loss": "mc"', '"loss": "nce"'))
     with pytest.raises(ParamsError, match=r"params\.yaml differs from HEAD"):
         queue()
     assert not asked
-    assert collect()["said"] == ["note: not as in HEAD: params.yaml; runs that are not committed do not count"]
+    assert collect()["said"] == ["note: params.yaml differ from HEAD; a run that is not committed does not count"]
 
 
 def test_code_and_data_that_changed_since_the_last_run_are_named(project: Path) -> None:
@@ -693,12 +693,13 @@ def test_code_and_data_that_changed_since_the_last_run_are_named(project: Path) 
     git("commit", "-q", "-a", "-m", "by other code")
     (said,) = collect()["said"]
     assert (
-        said == "note: the code of split, pretrain is not that of reports/run.json, by which runs are chosen: dvc repro first"
+        said
+        == "note: the code of split, pretrain is not that of reports/run.json, which other runs must match: dvc repro first"
     )
     write_run({"dataset.blue_marble.border_km": 99.0}, 53.0, ran={})
     git("commit", "-q", "-a", "-m", "not run")
     (said,) = collect()["said"]
-    assert said.startswith("note: the catalogue of reports/run.json, by which runs are chosen, is not that of params.yaml")
+    assert said.startswith("note: the data of reports/run.json, which other runs must match, are not those of params.yaml")
 
 
 def test_dvcs_last_word_is_the_error(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,7 +116,7 @@ def _run() -> int:
     except typer.TyperException as error:
         return end(of_usage(error, called=_called())) if error.format_message() else ParamsError.code  # no message: it was help
     except typer.Abort:
-        return end(CspopsError("the command was broken off"))
+        return end(CspopsError("the command was aborted"))
     except Exception as error:
         problem = lacking(error)
         if problem is None:

@@ -54,7 +54,7 @@ def export(
         print_json(about, ensure_ascii=False)
         return
     say(str(out))
-    rows = [["file", "bytes", "difference from float64"]]
+    rows = [["file", "bytes", "largest difference from float64"]]
     for name, one in about["files"].items():
         differences = about["onnx"].get(name.removeprefix("onnx/"), {})
         worst = f"{max(output['onnx'] for output in differences.values()):.1e}" if differences else ""
@@ -64,7 +64,7 @@ def export(
         files = (
             "places.parquet and combined.onnx" if POOL_OUTPUT in about["onnx"].get("combined.onnx", {}) else "places.parquet"
         )
-        told = "which tell where training images were taken; --without-places leaves them out"
+        told = "which say where training images were taken; --without-places leaves them out"
         log.info(f"in {files}: {about['pool']['places']:,} labelled places, {told}")
     for sentence in about["lacking"]:
-        log.info(f"not in it: {sentence.replace('`', '')}")
+        log.info(f"not included: {sentence.replace('`', '')}")

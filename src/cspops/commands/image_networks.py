@@ -47,7 +47,7 @@ def image_networks(
     if json:
         print_json(document, ensure_ascii=False)
     elif list_rows:
-        show("Image networks", pages.listing_rows(document), text_columns=4)
+        show("Image networks", pages.listing_rows(document), text_columns=5, paths=0)
     else:
         for role in pages.roles(document):
             show(pages.heading(role), pages.accuracy_rows(document, role), text_columns=1)

@@ -99,9 +99,9 @@ def _refuse_to_overwrite(folder: Path, force: bool) -> None:
     if not folder.exists():
         return
     if not (folder / SOURCE).is_file():
-        raise DataError(f"{folder} is there and was not made by import-checkpoint", hint="name another folder with --out")
+        raise DataError(f"{folder} exists and was not made by import-checkpoint", hint="name another folder with --out")
     if not force:
-        raise DataError(f"{folder} is there already", hint="--force replaces it, --out FOLDER names another")
+        raise DataError(f"{folder} exists already", hint="--force replaces it, --out FOLDER names another")
 
 
 def _write(folder: Path, released: "Released") -> None:

@@ -97,17 +97,22 @@ def _total(widths: Sequence[int]) -> int:
     return sum(widths) + GAP * (len(widths) - 1)
 
 
-def _parts(columns: Sequence[_Column]) -> list[list[_Column]]:
-    """Return the columns of each table that is printed: all in one, or the texts and as many numbers as fit."""
+def _parts(columns: list[_Column]) -> list[list[_Column]]:
+    """Return the columns of each table that is printed: all in one, or what names a row and as many others as fit.
+
+    All texts name a row, or where they leave no room the first one.
+    """
     if _total([one.least for one in columns]) <= width():
-        return [list(columns)]
-    texts, numbers = ([one for one in columns if one.is_text is kind] for kind in (True, False))
-    if not numbers:
-        return [texts]
+        return [columns]
+    texts, others = ([one for one in columns if one.is_text is kind] for kind in (True, False))
+    if not others or _total([one.least for one in texts]) + GAP + max(one.least for one in others) > width():
+        texts, others = columns[:1], columns[1:]
+    if not others:
+        return [columns]
     room = width() - _total([one.least for one in texts])
-    fitting = max(1, room // (GAP + max(one.least for one in numbers)))
-    each = math.ceil(len(numbers) / math.ceil(len(numbers) / fitting))
-    return [[*texts, *numbers[at : at + each]] for at in range(0, len(numbers), each)]
+    fitting = max(1, room // (GAP + max(one.least for one in others)))
+    each = math.ceil(len(others) / math.ceil(len(others) / fitting))
+    return [[*texts, *others[at : at + each]] for at in range(0, len(others), each)]
 
 
 def _print(title: str, columns: Sequence[_Column]) -> None:

@@ -122,7 +122,7 @@ def queued(number: int, *, any_code: bool) -> Document:
         )
     _warn(table)
     if files := runs.untracked_sources():
-        log.info(f"note: not in git, so queued runs will not have it: {', '.join(files)} (git add -N)")
+        log.info(f"note: queued runs will lack {', '.join(files)}, which git does not know: git add -N brings them in")
     waiting = [match.groups() for match in map(ENTRY.fullmatch, _dvc("queue", "status").splitlines()) if match]
     coming = _records(table, [commit for commit, _ in waiting])
     taken = {name for _, name in waiting} | {name for _, name, _ in runs.revisions()}
@@ -243,14 +243,14 @@ def _warn(table: "PaperTable") -> None:
     from cspops.pipeline import code
 
     if differ := runs.differs_from_head(PARAMS, runs.RECORD, runs.METRICS):
-        log.info(f"note: not as in HEAD: {', '.join(differ)}; runs that are not committed do not count")
+        log.info(f"note: {', '.join(differ)} differ from HEAD; a run that is not committed does not count")
     here = code.package()
     if changed := [stage for stage, digest in table.last.code.items() if here.digest(stage) != digest]:
         log.info(
-            f"note: the code of {', '.join(changed)} is not that of {runs.RECORD}, by which runs are chosen: dvc repro first"
+            f"note: the code of {', '.join(changed)} is not that of {runs.RECORD}, which other runs must match: dvc repro first"
         )
     if table.last.with_params(table.params).params["download"] != table.last.params["download"]:
-        log.info(f"note: the catalogue of {runs.RECORD}, by which runs are chosen, is not that of params.yaml: dvc repro first")
+        log.info(f"note: the data of {runs.RECORD}, which other runs must match, are not those of params.yaml: dvc repro first")
 
 
 def _hits(commit: str) -> "HitsByRoleAndRatio | None":

@@ -264,7 +264,8 @@ def _grouped(pairs: list[tuple[str, str, str]]) -> list[str]:
     groups: dict[tuple[str, str], list[str]] = {}
     for name, column, reason in pairs:
         groups.setdefault((name, reason), []).append(column)
-    return [f"{name} ({', '.join(columns)}): {reason}" for (name, reason), columns in groups.items()]
+    between = "; " if any(", " in column for _, column, _ in pairs) else ", "
+    return [f"{name} ({between.join(columns)}): {reason}" for (name, reason), columns in groups.items()]
 
 
 def _missing(document: TableDocument) -> list[str]:
