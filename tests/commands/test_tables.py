@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 import torch
+from in_process import command_line
 from small_project import environment
 from told import told
 from typer.testing import CliRunner
@@ -761,6 +762,49 @@ def test_the_command(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         error = run(app, arguments).exception
         assert isinstance(error, ParamsError)
         assert says in error.message
+
+
+def gap(difference: float | None, low: float | None = None, high: float | None = None) -> dict[str, Any]:
+    return {
+        "difference": difference,
+        "low": low,
+        "high": high,
+        "paper": None if low is None else 1.84,
+        "verdict": low and "holds",
+    }
+
+
+@pytest.mark.parametrize(("dataset", "more"), [("iNat2018", [["+1.84", "holds"], ["-", "-"]]), ("", [[], []])])
+def test_differences_are_rows_on_a_terminal_those_that_we_have(dataset: str, more: list[list[str]]) -> None:
+    cells = [gap(12.15, 10.44, 13.74), gap(None), gap(-0.5)]
+    document = {
+        "paper": {"dataset": dataset},
+        "columns": ["5 %", "10 %", "100 %"],
+        "comparisons": [
+            {"row": "a", "minus": "b", "measure": "combined", "cells": cells},
+            {"row": "a", "minus": "b", "measure": "pool", "cells": [gap(9.0)] * 3},
+            {"row": "c", "minus": "b", "measure": "combined", "cells": [gap(None)] * 3},
+        ],
+    }
+    header, *rows = command.comparison_rows(cast(Any, document), "combined")
+    assert header == ["difference", "at", "ours", "95 % interval", *(["paper", "order"] if dataset else [])]
+    assert rows == [["a minus b", "5 %", "+12.15", "[+10.44, +13.74]", *more[0]], ["", "100 %", "-0.50", "-", *more[1]]]
+
+
+def test_tables_fit_a_narrow_terminal(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rows and columns without a number are left to the remarks; a number stays on one line."""
+    write_run({}, 53.0)
+    monkeypatch.setenv("COLUMNS", "80")
+    cspops = command_line(monkeypatch, capsys)
+    for words in ((), (1,)):
+        status, out, _ = cspops("tables", *words)
+        tables, *_ = out.split("\nOurs were measured")
+        assert status == 0
+        assert max(map(len, tables.splitlines())) <= 80
+    assert tables.count("53.00 (0.50)") == 2 * len(DEFAULT.split.label_ratios)
+    assert "F* 2" not in tables
 
 
 def test_dvc_itself_queues_the_run_once(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
