@@ -774,6 +774,15 @@ def gap(difference: float | None, low: float | None = None, high: float | None =
     }
 
 
+@pytest.mark.parametrize(("seeds", "ours"), [([0], "53.00†"), ([0, 1], "53.00 (0.50)†")])
+def test_of_one_seed_no_deviation_is_shown(seeds: list[int], ours: str) -> None:
+    number = {"mean": 53.0, "sd": 0.5}
+    cells = [{"paper": {"mean": 9.0, "sd": 0.25}, "ours": number, "other_code": True}]
+    row = {"name": "CSP-MC-BLD", "model": "combined", "cells": cells}
+    document = {"seeds": seeds, "columns": ["5 %"], "rows": [row]}
+    assert [row[2] for row in paper_page.number_rows(cast(Any, document))] == ["5 %", ours, "9.00 (0.25)"]
+
+
 @pytest.mark.parametrize(("dataset", "more"), [("iNat2018", [["+1.84", "holds"], ["-", "-"]]), ("", [[], []])])
 def test_differences_are_rows_on_a_terminal_those_that_we_have(dataset: str, more: list[list[str]]) -> None:
     cells = [gap(12.15, 10.44, 13.74), gap(None), gap(-0.5)]
