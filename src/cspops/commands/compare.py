@@ -50,7 +50,7 @@ def compare(
             title = f"Top-1 on {name}, per cent: {document['head']} against {document['base']}"
             show(title, [_narrow(row) for row in (header, *body) if row is header or row[0] == name], text_columns=2)
         if document["params"]:
-            show("", param_rows(document), text_columns=1)
+            show("", param_rows(document), text_columns=3)
         for note in document["notes"]:
             say(f"- {note}")
         say(conclusion(document))

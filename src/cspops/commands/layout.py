@@ -13,8 +13,8 @@ Cell = str | list[str]
 """A text, or its lines."""
 GAP = 2
 """Blanks between two columns."""
-LEAST_TEXT, LEAST_PATH = 20, 36
-"""A longer word may be broken, and the name of a file cut, where there is no room."""
+LEAST_NAME, LEAST_TEXT = 36, 20
+"""A longer word, of the column that names a row and of other texts, may be broken where there is no room."""
 WIDE = 60
 JOINED = "\u00a0"
 """A blank at which no line ends."""
@@ -33,7 +33,7 @@ class _Column:
     """The width below which it would lose something."""
 
     @classmethod
-    def of(cls, cells: Sequence[Cell], *, is_text: bool, is_path: bool) -> "_Column":
+    def of(cls, cells: Sequence[Cell], *, is_text: bool, is_path: bool, is_name: bool) -> "_Column":
         from rich.cells import cell_len
 
         def split(line: str) -> list[str]:
@@ -44,7 +44,7 @@ class _Column:
         widest = max((size for cell in body for size in cell), default=0)
         wide = max(*header, widest)
         words = [cell_len(part) for cell in (lines if is_text else lines[:1]) for line in cell for part in split(line)]
-        least = max(widest, *words) if not is_text else min(max(words), LEAST_PATH if is_path else LEAST_TEXT)
+        least = max(widest, *words) if not is_text else min(max(words), LEAST_NAME if is_name else LEAST_TEXT)
         return cls(lines, is_text, is_path, wide, least)
 
     @property
@@ -80,7 +80,7 @@ def show(
         the headers of those left out.
     """
     columns = [
-        _Column.of(cells, is_text=number < text_columns, is_path=number == paths)
+        _Column.of(cells, is_text=number < text_columns, is_path=number == paths, is_name=number == 0)
         for number, cells in enumerate(zip(*rows, strict=True))
     ]
     left_out = []
@@ -155,7 +155,7 @@ def shortened(text: str, *, wide: int = WIDE) -> str:
     return text if len(text) <= wide else f"{text[: wide - 3]}..."
 
 
-def ending(text: str, *, wide: int = WIDE) -> str:
+def ending(text: str, *, wide: int = LEAST_NAME) -> str:
     """Return the end of a path that is too long for a table: as many folders as fit, at least the name of the file."""
     if len(text) <= wide or "/" not in text:
         return text
