@@ -108,7 +108,7 @@ def evaluate(
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Score the image, the location and both together; write reports/metrics.json and print it as a table.
+    """Score the image, the location, their product and the pool; write reports/scores.json and print it as a table.
 
     With --on, the trained models are scored on other images, and nothing is written. Labels come from a column of the table,
     or from the names of the images' folders. Rows that cannot be scored are counted by reason, and so are images that the

@@ -16,9 +16,9 @@ from cspops.evaluation.metrics import MODELS, Judgement, Scores, summarise
 from cspops.evaluation.per_class import per_class, sole_best
 from cspops.evaluation.pool import Places
 from cspops.evaluation.regions import regions
+from cspops.evaluation.results import ratio_of
 from cspops.library.inputs import Input
 from cspops.library.labelled import ClassNames, LabelledRow, RowSorter
-from cspops.library.loading import ratio_of
 from cspops.library.model import Model
 from cspops.library.seen import roles_of_images
 from cspops.shapes import Float, Int, Tensor
@@ -81,7 +81,7 @@ def score(
     Returns:
         `rows`, `scored`, `not_scored` by reason, `scored_without_position` by reason, `images_of_the_run` by role (None where
         that is not known), `unseen`, `unknown_labels`, `respelled_labels`, `classes` with rows, `seeds`, `label_ratio`,
-        `metrics` (model, metric, mean and sd over seeds, as in metrics.json), and `regions` and `per_class` where they are
+        `metrics` (model, metric, mean and sd over seeds, as in scores.json), and `regions` and `per_class` where they are
         asked for.
 
     Raises:
