@@ -19,7 +19,7 @@ from cspops.terminal import Output, lines_of_stdin, say
 
 if TYPE_CHECKING:
     from cspops.library.model import Model
-    from cspops.report.tables import Models, Places
+    from cspops.report.tables import Places
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ def score(
 
 def show_last(label_ratio: float | None, *, by: str | None, by_class: bool, json: bool) -> None:
     """Print what stage evaluate wrote."""
-    from cspops.report.tables import TITLES
+    from cspops.report.tables import TITLES, accuracy_rows
 
     if json and label_ratio is None and by is None and not by_class:
         Output().write(metrics_text())
@@ -82,7 +82,7 @@ def show_last(label_ratio: float | None, *, by: str | None, by_class: bool, json
         return
     for role, ratios in document["metrics"].items():
         title = f"Top-1 on {TITLES[role]}: {document['rows'][role]:,} rows, per cent, {over(document['seeds'])}"
-        show(title, accuracy_rows(ratios, spread=document["seeds"] > 1), text_columns=1)
+        show(title, [row[1:] for row in accuracy_rows({role: ratios})], text_columns=1)
     title = f"{100 * document['label_ratio']:g} %"
     if by is not None:
         _show_regions(document["regions"], f", {title} of the labels")
@@ -156,16 +156,6 @@ def metric_rows(document: Document) -> list[list[str]]:
             for name in names
         ),
     ]
-
-
-def accuracy_rows(ratios: "Mapping[str, Models]", *, spread: bool) -> list[list[str]]:
-    """Return a header and one row per label ratio: top-1 of each model."""
-    from cspops.report.tables import MODELS, cell, ratio_title
-
-    body = [
-        [ratio_title(ratio), *(cell(models[one]["top1"], spread=spread) for one in MODELS)] for ratio, models in ratios.items()
-    ]
-    return [["labels", *MODELS], *body]
 
 
 def reason_rows(document: Document) -> list[list[Cell]]:
