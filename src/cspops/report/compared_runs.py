@@ -37,7 +37,7 @@ class Side:
         """Read the texts of params.yaml, run.json and scores.json; raise a DataError where one is missing or broken."""
         if metrics is None or params is None:
             lacking = "reports/scores.json" if metrics is None else "params.yaml"
-            raise DataError(f"{name} has no {lacking}: it was not run to its end", hint=AGAIN)
+            raise DataError(f"{name} has no {lacking}: it was not run to its end, or by an older cspops", hint=AGAIN)
         try:
             settings = read_yaml(params.decode("utf-8"))
         except (UnicodeDecodeError, NotReadable) as error:
