@@ -78,7 +78,7 @@ def test_whichever_stage_runs_first_refuses_a_wrong_value_and_touches_nothing(pr
 def test_a_missing_artefact_is_one_sentence_with_the_command(project: Path) -> None:
     done = cspops("evaluate", cwd=project)
     assert done.returncode == 3
-    assert done.stderr == "error: artifacts/download is missing: stage evaluate reads it\nhint: dvc repro download\n"
+    assert done.stderr == "error: artifacts/download is missing: stage evaluate reads it\nhint: dvc repro evaluate\n"
 
 
 def test_missing_raw_inputs_are_named_and_leave_nothing_half_written(project: Path) -> None:

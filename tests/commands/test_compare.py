@@ -119,16 +119,20 @@ def test_more_rows_ask_for_a_clearer_difference(repository: Path) -> None:
     assert row["low"] == pytest.approx(1.0 - stats.t.ppf(1 - 0.05 / 4, 8) * se, abs=1e-4)
 
 
-def test_one_seed_says_nothing_of_the_spread(repository: Path) -> None:
-    write_run(seeds=1)
+@pytest.mark.parametrize(("seeds", "words", "sd"), [(1, "one seed", None), (2, "two seeds", 0.2)])
+def test_one_seed_or_two_have_no_interval(repository: Path, seeds: int, words: str, sd: float | None) -> None:
+    write_run(seeds=5)
     commit()
-    write_run(seeds=1, change=-0.4)
+    write_run(seeds=seeds, change=-0.4)
     assert verdicts() == ["unknown", "unknown"]
-    write_run(seeds=1, change=-0.6)
+    write_run(seeds=seeds, change=-0.6)
     found = compared_runs("main", None, models=["combined"], max_drop=0.5)
     assert [row["verdict"] for row in found["rows"]] == ["drop", "drop"]
-    assert found["rows"][0]["low"] is None
-    assert "single seed" in found["notes"][0]
+    row = found["rows"][0]
+    assert (row["low"], row["high"], row["base_sd"], row["head_sd"]) == (None, None, 0.2, sd)
+    assert found["notes"][0].startswith(f"{words}: no interval, ")
+    write_run(seeds=seeds)
+    assert conclusion(compared_runs("main", None, models=["combined"], max_drop=0.5)).endswith(" points against main.")
 
 
 def test_params_that_differ_are_listed_by_their_paths(repository: Path) -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from cspops.commands.data_check import MOST_CLASSES, class_rows, note_rows, overview_rows, reason_rows
-from cspops.commands.output import shortened
+from cspops.commands.layout import shortened
 
 DOCUMENT: dict[str, Any] = {
     "rows": 1200,
@@ -52,19 +52,23 @@ def test_the_largest_classes_come_first_and_the_others_are_counted() -> None:
 
 def test_reasons_and_notes_name_their_first_places() -> None:
     assert reason_rows(DOCUMENT)[1:] == [
-        [["no image"], ["a.csv:2", "a.csv:3 (x)", "..."], "98"],
-        [["bad"], ["a.csv:4 (1)", "a.csv:9 (2)"], "2"],
+        ["no image", ["a.csv:2", "a.csv:3 (x)", "..."], "98"],
+        ["bad", ["a.csv:4 (1)", "a.csv:9 (2)"], "2"],
     ]
-    assert note_rows(DOCUMENT)[1:] == [[["decimal comma"], ["a.csv:7", "..."], "5"], [["wrapped"], [], "1"]]
+    assert note_rows(DOCUMENT)[1:] == [["decimal comma", ["a.csv:7", "..."], "5"], ["wrapped", [], "1"]]
 
 
-def test_a_long_reason_or_note_stands_whole_in_several_lines() -> None:
+def test_a_long_reason_or_note_stands_whole() -> None:
     sentence = " ".join(f"word{number}" for number in range(15)) + " dataset.folder.images.bands"
-    rows = reason_rows({"reasons": {sentence: 1}, "examples": {"reasons": {sentence: []}}})
-    rows += note_rows({"notes": {sentence: 1}, "examples": {"notes": {}}})
-    for shown in (rows[1][0], rows[3][0]):
-        assert max(map(len, shown)) <= 60
-        assert " ".join(shown) == sentence
+    assert reason_rows({"reasons": {sentence: 1}, "examples": {"reasons": {sentence: []}}})[1][0] == sentence
+    assert note_rows({"notes": {sentence: 1}, "examples": {"notes": {}}})[1][0] == sentence
+
+
+def test_of_a_place_the_end_is_shown_with_what_is_wrong() -> None:
+    long = f"{'folder/' * 12}a.csv:3"
+    places = {"reasons": {"bad": [{"where": long, "detail": "n/a"}]}}
+    ((shown,),) = (row[1] for row in reason_rows({"reasons": {"bad": 1}, "examples": places})[1:])
+    assert shown.startswith(".../folder/") and shown.endswith("/a.csv:3 (n/a)")
 
 
 def test_a_long_name_is_shortened() -> None:

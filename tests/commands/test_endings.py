@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from in_process import Command, command_line
 
 from cspops.commands import main, stages
+from cspops.commands.app import SECOND_START
 from cspops.errors import DataError, ReaderGone
 
 
@@ -61,8 +63,8 @@ def chained(error: BaseException, cause: BaseException) -> BaseException:
         ),
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "a\x1bb"), 4, "error: No space left on device: a\\x1bb\n"),
         (OSError("odd"), 4, "error: odd\n"),
-        (KeyboardInterrupt(), 130, "interrupted: the same command continues\n"),
-        (EOFError(), 1, "\nerror: the command was broken off\n"),
+        (KeyboardInterrupt(), 130, "stopped: the same command starts over\n"),
+        (EOFError(), 1, "\nerror: the command was aborted\n"),
         (ReaderGone("nobody"), 141, ""),
     ],
     ids=lambda one: repr(one)[:40] if isinstance(one, BaseException) else "",
@@ -76,6 +78,23 @@ def test_an_error_is_a_sentence(
     assert err.startswith(said)
     assert len(err.splitlines()) <= 2 and "Traceback" not in err
     assert said or not err
+
+
+@pytest.mark.parametrize("command", [*SECOND_START, "split"])
+def test_what_was_stopped_says_what_a_second_start_does(cspops: Command, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    """At Ctrl-C, and where the command is long in its help."""
+    monkeypatch.setenv("COLUMNS", "200")
+    said = f"the same command {SECOND_START.get(command, 'starts over')}"
+    assert (f"If it is stopped, {said}." in cspops(command, "-h")[1]) == (command in SECOND_START)
+
+    def stops(self: object, context: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(typer.core.TyperCommand, "invoke", stops)
+    words = {"predict": ["a.jpg"], "map": ["oak", "--out", "a.png"], "export": ["--out", "a"]}.get(command, [])
+    status, out, err = cspops("-v", command, *words)
+    assert (status, out) == (130, "")
+    assert f"stopped: {said}\n" in err
 
 
 def test_an_error_of_the_code_is_not_hidden(cspops: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,6 +115,11 @@ def test_an_error_of_the_code_is_not_hidden(cspops: Command, monkeypatch: pytest
             "error: invalid value for '--combine': 'x' is not one of 'pool', ",
         ),
         (["predict"], "error: missing argument 'PATH...'\nhint: cspops predict -h\n"),
+        (["tables", "x"], "error: invalid value for 'NUMBER': it should be a valid integer\nhint: cspops tables -h\n"),
+        (["-q", "embed", "--box", "1"], "error: option '--box' requires 4 arguments\nhint: cspops embed -h\n"),
+        (["data", "check", "--map"], "error: option '--map' requires an argument\nhint: cspops data check -h\n"),
+        (["--nothing"], "error: no such option: --nothing\nhint: cspops -h\n"),
+        (["data", "chek"], "error: no such command 'chek'. Did you mean 'check'?\nhint: cspops data -h\n"),
     ],
 )
 def test_a_wrong_command_line_is_told_as_any_other_error(cspops: Command, arguments: list[str], said: str) -> None:

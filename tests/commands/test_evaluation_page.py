@@ -1,6 +1,8 @@
 """The text that `cspops evaluate` prints beside its table."""
 
-from cspops.commands.evaluate import MOST_CLASSES, class_rows, heading, notes, reason_rows
+import pytest
+
+from cspops.commands.evaluate import LEAST_ROWS, MOST_CLASSES, class_rows, heading, metric_rows, notes, reason_rows
 
 DOCUMENT = {
     "on": ["photos", "more\x1b[31m.csv"],
@@ -25,17 +27,36 @@ def test_the_heading_says_rows_labels_and_seeds():
         heading(DOCUMENT)
         == "photos, more\x1b[31m.csv: 1,100 of 1,200 rows, models of 5 % of the labels, mean (sd) over 2 seeds"
     )
-    assert heading(DOCUMENT | {"seeds": None, "label_ratio": None}).endswith("1,200 rows, mean (sd) over 1 seed")
+    assert heading(DOCUMENT | {"seeds": None, "label_ratio": None}).endswith("1,200 rows, one seed")
     assert "1,200 rows, unseen images only, models" in heading(DOCUMENT | {"unseen": True})
 
 
+SCORES = {"top1": {"mean": 50.0, "sd": 0.5}, "ece": {"mean": 4.0, "sd": 1.0}}
+
+
+@pytest.mark.parametrize(
+    ("seeds", "scored", "top1", "ece"),
+    [
+        ([0, 1], LEAST_ROWS, "50.00 (0.50)", "4.00 (1.00)"),
+        ([0, 1], LEAST_ROWS - 1, "50.00 (0.50)", "-"),
+        ([3], LEAST_ROWS, "50.00", "4.00"),
+        (None, 1, "50.00", "-"),
+    ],
+)
+def test_one_seed_has_no_deviation_and_few_rows_no_calibration_error(seeds, scored, top1, ece):
+    document = DOCUMENT | {"seeds": seeds, "scored": scored, "metrics": {"image": SCORES, "location": {"top1": SCORES["top1"]}}}
+    assert metric_rows(document) == [["metric", "image", "location"], ["top1", top1, top1], ["ece", ece, "-"]]
+    said = f"no calibration error (ece) of {scored:,} rows: of fewer than {LEAST_ROWS} rows it is mostly chance"
+    assert (said in notes(document)) == (scored < LEAST_ROWS)
+
+
 def test_reasons_with_places():
-    assert reason_rows(DOCUMENT)[1:] == [["no label", "a.jpg, b\n.jpg", "100"]]
+    assert reason_rows(DOCUMENT)[1:] == [["no label", ["a.jpg", "b\n.jpg"], "100"]]
 
 
 def test_everything_odd_is_a_sentence():
     assert notes(DOCUMENT) == [
-        "2 of the model's 3 classes have rows",
+        "the rows are of 2 of the model's 3 classes",
         "42 of 1,100 images were used to train or tune the model (train 40, test 5, val 2): --unseen leaves them out",
         "labels that the model does not know: 'elm' (3)",
         "labels matched regardless of case, blanks and Unicode form: 'Oak ' as 'oak' (2)",

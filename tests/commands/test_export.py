@@ -272,7 +272,7 @@ def test_nothing_is_overwritten_but_an_export(project, tmp_path):
     assert contents(home) == {"letter": b"dear"}
     out = tmp_path / "out"
     export(project, out, onnx=False)
-    with pytest.raises(DataError, match="is there already"):
+    with pytest.raises(DataError, match="exists already"):
         export(project, out, onnx=False)
     export(project, out, only="encoder", onnx=False, force=True)
     assert not (out / "image_network").exists()
@@ -354,14 +354,14 @@ def test_the_command(project, tmp_path, monkeypatch, capsys):
     said = capsys.readouterr()
     assert said.out.splitlines()[0] == "out"
     assert "image_network/model.safetensors" in said.out
-    assert "not in it: ONNX files: --no-onnx left them out." in said.err
-    assert "in places.parquet: 3 labelled places, which tell where training images were taken; --without-places" in said.err
+    assert "not included: ONNX files: --no-onnx left them out." in said.err
+    assert "in places.parquet: 3 labelled places, which say where training images were taken; --without-places" in said.err
     assert command("export", "--out", "out", "--no-onnx", at=monkeypatch) == 3
-    assert capsys.readouterr().err == "error: out is there already\nhint: --force replaces it, --out FOLDER names another\n"
+    assert capsys.readouterr().err == "error: out exists already\nhint: --force replaces it, --out FOLDER names another\n"
     assert command("export", "--out", "out", "--no-onnx", "--force", "--json", at=monkeypatch) == 0
     assert json.loads(capsys.readouterr().out) == json.loads((project / "out" / "export.json").read_text())
     assert command("export", "--out", "out", "--no-onnx", "--force", "--without-places", at=monkeypatch) == 0
-    assert "not in it: Labelled places: --without-places left them out" in capsys.readouterr().err
+    assert "not included: Labelled places: --without-places left them out" in capsys.readouterr().err
     assert command("export", "--out", "more", "--no-onnx", "--seed", "7", at=monkeypatch) == 3
     assert "has no seed 7: it has 0, 1" in capsys.readouterr().err
     monkeypatch.setattr("cspops.library.onnx.writing.find_spec", lambda name: None)

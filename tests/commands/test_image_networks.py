@@ -389,7 +389,7 @@ def test_without_artefacts_the_stage_to_run_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     error = run_command(monkeypatch, "random")
     assert (error.code, error.message) == (3, "artifacts/download is missing: cspops image-networks reads it")
-    assert error.hint == "dvc repro download"
+    assert error.hint == "dvc repro split"
     assert not any(row["computed"] for row in image_network_table.listing(PARAMS, also=(), seeds=1))
 
 

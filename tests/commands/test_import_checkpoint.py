@@ -74,11 +74,11 @@ def test_the_command(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     said = capsys.readouterr()
     assert said.out.splitlines()[0] == "artifacts/imported/model_gridcell"
     for part, tensors in (("encoder", 6), ("classifier", 7), ("projection", 2)):
-        assert re.search(rf"{part} .* {tensors} ", said.out)
+        assert re.search(rf"{part} .* {tensors}\n", said.out)
     assert "left out: optimizer" in said.err
     assert cspops("import-checkpoint", file.name, at=monkeypatch) == 3
     assert capsys.readouterr().err == (
-        "error: artifacts/imported/model_gridcell is there already\nhint: --force replaces it, --out FOLDER names another\n"
+        "error: artifacts/imported/model_gridcell exists already\nhint: --force replaces it, --out FOLDER names another\n"
     )
     assert cspops("import-checkpoint", file.name, "--force", "--json", at=monkeypatch) == 0
     assert json.loads(capsys.readouterr().out) == json.loads((folder / "source.json").read_text())

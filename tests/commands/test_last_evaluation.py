@@ -1,17 +1,20 @@
 """What stage evaluate wrote last, read again: by label ratio, by region, by class."""
 
 import json
+import re
 import shutil
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from in_process import command_line
 from judged_set import RATIOS, SEEDS, UNLOCATED, VIEW, write_site
 
 from cspops.commands.evaluate import metrics_text, read_last
 from cspops.data.splits import ratio_key
 from cspops.errors import DataError
 from cspops.pipeline import evaluate
+from cspops.report.tables import TITLES
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +41,35 @@ def test_metrics_are_the_file_and_of_one_ratio_a_part_of_it(evaluated):
     part = read_last(label_ratio=0.5)
     assert part["label_ratio"] == 0.5
     assert part["metrics"] == {role: {"label_50": found["label_50"]} for role, found in whole.items()}
+
+
+def test_each_set_is_shown_with_its_rows_and_seeds(evaluated, monkeypatch, capsys):
+    rows = {role: next(iter(gaps.values()))["pool_minus_image"]["rows"] for role, gaps in intervals(evaluated).items()}
+    monkeypatch.setenv("COLUMNS", "80")
+    status, out, _ = command_line(monkeypatch, capsys)("evaluate", "--show", "--by", "region")
+    over = f"per cent, mean (sd) over {len(SEEDS)} seeds"
+    assert status == 0
+    assert [line for line in out.splitlines() if line.startswith("Top-1 on ")] == [
+        f"Top-1 on {TITLES[role]}: {rows[role]:,} rows, {over}" for role in read_last()["metrics"]
+    ]
+    assert {f"Top-1 by {kind} on test, 100 % of the labels" for kind in ("latitude", "cell", "distance")} <= {*out.splitlines()}
+
+
+def test_of_one_seed_no_deviation_is_shown(evaluated, tmp_path, monkeypatch, capsys):
+    shutil.copytree(evaluated / "reports", tmp_path / "reports")
+    monkeypatch.chdir(tmp_path)
+    for name, old, new in (("intervals", r'"seeds": \d+', '"seeds": 1'), ("scores", r'"sd": [\d.]+', '"sd": 0.0')):
+        file = tmp_path / "reports" / f"{name}.json"
+        file.write_text(re.sub(old, new, file.read_text()))
+    cspops = command_line(monkeypatch, capsys)
+    _, out, _ = cspops("evaluate", "--show")
+    assert "rows, per cent, one seed" in out and "(sd)" not in out and not re.search(r"\(\d", out)
+    (tmp_path / "reports" / "intervals.json").write_text("{}")
+    assert cspops("evaluate", "--show")[2] == "error: reports/intervals.json holds nothing on test\nhint: dvc repro evaluate\n"
+
+
+def intervals(project):
+    return json.loads((project / "reports" / "intervals.json").read_text())
 
 
 @pytest.mark.parametrize("ratio", [None, *RATIOS])

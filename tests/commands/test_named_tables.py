@@ -67,7 +67,7 @@ def test_evaluate_on_says_the_same_and_that_seen_images_are_not_known(cspops, ta
 
 def test_unseen_is_for_other_images(cspops):
     status, _, err = cspops("evaluate", "--unseen")
-    assert status == 2 and "--unseen chooses what --on scores" in err
+    assert status == 2 and "--unseen is for --on, which is not given" in err
 
 
 def test_embeddings_of_a_form(cspops, table, model):

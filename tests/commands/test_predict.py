@@ -114,8 +114,8 @@ def test_the_pool_says_what_it_trusted(model, rows):
         ([], 0, "combined: the product P(y|I) P(y|x)"),
         (["--combine", "image"], 0, "combined: the image alone"),
         (["--combine", "pool"], 3, "it was not evaluated"),
-        (["--trust"], 3, "it was not evaluated"),
-        (["--trust", "--combine", "image"], 2, "--trust is of the pool, and --combine is image"),
+        (["--trust"], 3, "hint: dvc repro evaluate, or leave --trust out"),
+        (["--trust", "--combine", "image"], 2, "--trust shows what the pool trusted, and --combine is image"),
     ],
 )
 def test_a_run_that_was_not_evaluated_has_no_pool_and_says_so(tmp_path, monkeypatch, capsys, words, status, says):
@@ -128,7 +128,7 @@ def test_a_run_that_was_not_evaluated_has_no_pool_and_says_so(tmp_path, monkeypa
     if status == 3:
         assert "dvc repro evaluate" in err
     if not words:
-        assert "there is no pool: dvc repro evaluate" in err and ",product," in out
+        assert "there is no pool, as the model was not evaluated: dvc repro evaluate" in err and ",product," in out
 
 
 def test_trust_has_columns_of_its_own(tmp_path, monkeypatch, capsys):
@@ -145,6 +145,23 @@ def test_trust_has_columns_of_its_own(tmp_path, monkeypatch, capsys):
     (found,) = pq.read_table("p.parquet").to_pylist()
     assert [found[name] for name in prediction.TRUST] == pytest.approx([POOL.image[0], POOL.place[0], 0.0])
     assert "place weight" in cspops(*asked)[1]
+
+
+def test_a_narrow_terminal_does_without_the_models_alone_and_keeps_the_names_of_files(tmp_path, monkeypatch, capsys):
+    write_run(tmp_path / "artifacts")
+    folder = tmp_path / "a folder of photos" / "from the first garden of the summer"
+    folder.mkdir(parents=True)
+    for name in ("a", "b"):
+        Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(folder / f"{name}.png")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    _, out, err = command_line(monkeypatch, capsys)("predict", ".", "--lon", "8", "--lat", "47", "--trust")
+    lines = out.splitlines()
+    rule = next(number for number, line in enumerate(lines) if line.startswith("─"))
+    assert {"where", "combined", "nearest"} <= {*" ".join(lines[:rule]).split()} and "location" not in out
+    assert [line.split("  ")[0][-6:] for line in lines[rule + 1 :] if ".png" in line] == ["/a.png", "/b.png"]
+    assert max(map(len, lines)) <= 80
+    assert "left out, as the terminal is narrow: location" in err
 
 
 @pytest.mark.parametrize(("combine", "said"), [("pool", 1), ("product", 0)])

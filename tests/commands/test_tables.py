@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 import torch
+from in_process import command_line
 from small_project import environment
 from told import told
 from typer.testing import CliRunner
@@ -678,13 +679,13 @@ def test_changed_params_are_not_queued_and_untracked_sources_are_named(project: 
     write("src/cspops/extra.py", "")
     with told(said.append):
         queue()
-    assert "note: not in git, so queued runs will not have it: src/cspops/extra.py (git add -N)" in said
+    assert "note: queued runs will lack src/cspops/extra.py, which git does not know: git add -N brings them in" in said
     asked.clear()
     write("params.yaml", Path("params.yaml").read_text().replace('"loss": "mc"', '"loss": "nce"'))
     with pytest.raises(ParamsError, match=r"params\.yaml differs from HEAD"):
         queue()
     assert not asked
-    assert collect()["said"] == ["note: not as in HEAD: params.yaml; runs that are not committed do not count"]
+    assert collect()["said"] == ["note: params.yaml differ from HEAD; a run that is not committed does not count"]
 
 
 def test_code_and_data_that_changed_since_the_last_run_are_named(project: Path) -> None:
@@ -693,12 +694,13 @@ def test_code_and_data_that_changed_since_the_last_run_are_named(project: Path) 
     git("commit", "-q", "-a", "-m", "by other code")
     (said,) = collect()["said"]
     assert (
-        said == "note: the code of split, pretrain is not that of reports/run.json, by which runs are chosen: dvc repro first"
+        said
+        == "note: the code of split, pretrain is not that of reports/run.json, which other runs must match: dvc repro first"
     )
     write_run({"dataset.blue_marble.border_km": 99.0}, 53.0, ran={})
     git("commit", "-q", "-a", "-m", "not run")
     (said,) = collect()["said"]
-    assert said.startswith("note: the catalogue of reports/run.json, by which runs are chosen, is not that of params.yaml")
+    assert said.startswith("note: the data of reports/run.json, which other runs must match, are not those of params.yaml")
 
 
 def test_dvcs_last_word_is_the_error(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -760,6 +762,58 @@ def test_the_command(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         error = run(app, arguments).exception
         assert isinstance(error, ParamsError)
         assert says in error.message
+
+
+def gap(difference: float | None, low: float | None = None, high: float | None = None) -> dict[str, Any]:
+    return {
+        "difference": difference,
+        "low": low,
+        "high": high,
+        "paper": None if low is None else 1.84,
+        "verdict": low and "holds",
+    }
+
+
+@pytest.mark.parametrize(("seeds", "ours"), [([0], "53.00†"), ([0, 1], "53.00 (0.50)†")])
+def test_of_one_seed_no_deviation_is_shown(seeds: list[int], ours: str) -> None:
+    number = {"mean": 53.0, "sd": 0.5}
+    cells = [{"paper": {"mean": 9.0, "sd": 0.25}, "ours": number, "other_code": True}]
+    row = {"name": "CSP-MC-BLD", "model": "combined", "cells": cells}
+    document = {"seeds": seeds, "columns": ["5 %"], "rows": [row]}
+    assert [row[2] for row in paper_page.number_rows(cast(Any, document))] == ["5 %", ours, "9.00 (0.25)"]
+
+
+@pytest.mark.parametrize(("dataset", "more"), [("iNat2018", [["+1.84", "holds"], ["-", "-"]]), ("", [[], []])])
+def test_differences_are_rows_on_a_terminal_those_that_we_have(dataset: str, more: list[list[str]]) -> None:
+    cells = [gap(12.15, 10.44, 13.74), gap(None), gap(-0.5)]
+    document = {
+        "paper": {"dataset": dataset},
+        "columns": ["5 %", "10 %", "100 %"],
+        "comparisons": [
+            {"row": "a", "minus": "b", "measure": "combined", "cells": cells},
+            {"row": "a", "minus": "b", "measure": "pool", "cells": [gap(9.0)] * 3},
+            {"row": "c", "minus": "b", "measure": "combined", "cells": [gap(None)] * 3},
+        ],
+    }
+    header, *rows = command.comparison_rows(cast(Any, document), "combined")
+    assert header == ["difference", "at", "ours", "95 % interval", *(["paper", "order"] if dataset else [])]
+    assert rows == [["a minus b", "5 %", "+12.15", "[+10.44, +13.74]", *more[0]], ["", "100 %", "-0.50", "-", *more[1]]]
+
+
+def test_tables_fit_a_narrow_terminal(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rows and columns without a number are left to the remarks; a number stays on one line."""
+    write_run({}, 53.0)
+    monkeypatch.setenv("COLUMNS", "80")
+    cspops = command_line(monkeypatch, capsys)
+    for words in ((), (1,)):
+        status, out, _ = cspops("tables", *words)
+        tables, *_ = out.split("\nOurs were measured")
+        assert status == 0
+        assert max(map(len, tables.splitlines())) <= 80
+    assert tables.count("53.00 (0.50)") == 2 * len(DEFAULT.split.label_ratios)
+    assert "F* 2" not in tables
 
 
 def test_dvc_itself_queues_the_run_once(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Predictions of two runs, compared row by row."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -109,3 +110,24 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: list
     assert run("main").stdout == shown
     assert said == []
     assert shown.count("+0.00") == 2 * 2 * 4 * 3
+    assert shown.index("on test (4 rows, 2 seeds)") < shown.index("on spatial test (2 rows, 2 seeds)")
+
+
+def test_validation_is_shown_where_there_is_no_test_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(versus, "require_repository", lambda: None)
+    versus.PREDICTIONS.parent.mkdir(parents=True)
+    mine = predictions(versus.PREDICTIONS)
+    commit()
+    hits = compared_rows.hits_in(mine)
+    for roles, shown, left_out in (({"test": "test", "spatial_test": "val"}, "test", 1), ({"test": "val"}, "validation", 0)):
+        renamed = {(roles[role], ratio): one for (role, ratio), one in hits.items() if role in roles}
+        monkeypatch.setattr(versus, "hits_of", lambda revision, renamed=renamed: renamed)
+        monkeypatch.setattr(compared_rows, "hits_in", lambda table, renamed=renamed: renamed)
+        said.clear()
+        out = CliRunner().invoke(app, ["versus", "main"], env={"COLUMNS": "80"}).stdout
+        assert [line.split(" (")[0] for line in out.splitlines() if line.startswith("Top-1")] == [f"Top-1 on {shown}"]
+        assert len(re.findall(r"\[\+0\.00, \+0\.00\]", out)) == 2 * 4
+        assert sum("validation" in line for line in said) == left_out

@@ -55,7 +55,7 @@ def test_require_names_the_first_missing_stage_all_the_way_up(project: params.Pa
         paths.require("pretrain", project)
     assert (caught.value.message, caught.value.hint) == (
         "artifacts/download is missing: stage pretrain reads it",
-        "dvc repro download",
+        "dvc repro pretrain",
     )
     for stage in ("download", "split", "pretrain-img"):
         make(stage, project)
@@ -72,7 +72,7 @@ def test_require_refuses_what_was_made_with_other_params(project: params.Params)
     with pytest.raises(DataError) as caught:
         paths.require("pretrain", other)
     assert caught.value.message == "artifacts/split was made with other values than params.yaml has of seeds"
-    assert caught.value.hint == "dvc repro split"
+    assert caught.value.hint == "dvc repro pretrain"
 
 
 def cut(file: Path) -> None:
@@ -96,7 +96,7 @@ def test_require_refuses_a_file_that_is_not_as_it_was_written(
     with pytest.raises(DataError) as caught:
         paths.require("split", project)
     assert caught.value.message.startswith(f"artifacts/download/file {says}")
-    assert caught.value.hint == "dvc repro download"
+    assert caught.value.hint == "dvc repro split"
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"params": {}}', '{"params": 1, "files": {}}', "\x00"])

@@ -8,7 +8,9 @@ import typer
 
 from cspops.commands import runs
 from cspops.commands.app import LOOK, app
-from cspops.commands.output import print_json, show
+from cspops.commands.layout import ending, show
+from cspops.commands.options import JsonOption
+from cspops.commands.output import print_json
 from cspops.data.json_files import Document
 from cspops.errors import DataError, ParamsError
 from cspops.terminal import say
@@ -18,15 +20,20 @@ from cspops.terminal import say
 def compare(
     base: Annotated[str, typer.Argument(help="A branch, tag, commit or experiment.", metavar="REV")],
     head: Annotated[str | None, typer.Argument(help="Another revision; default: the workspace.", metavar="HEAD")] = None,
-    max_drop: Annotated[float, typer.Option(help="Percentage points of top-1 that may be lost.", min=0.0, max=100.0)] = 0.5,
-    model: Annotated[list[str] | None, typer.Option(help="image, location, combined or pool; repeatable.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    max_drop: Annotated[
+        float, typer.Option(help="Percentage points of top-1 that may be lost.", metavar="POINTS", min=0.0, max=100.0)
+    ] = 0.5,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="image, location, combined or pool; repeatable; default: combined, pool.", metavar="MODEL"),
+    ] = None,
+    json: JsonOption = False,
     md: Annotated[bool, typer.Option("--md", help="Print Markdown.")] = False,
 ) -> None:
-    """Compare metrics and params with another revision's, as git holds them; exit code 1 when accuracy really dropped.
+    """Compare metrics and params with those of another revision; the exit code is 1 when accuracy has dropped.
 
-    A drop within the spread of the seeds counts as noise. The default models are combined, the paper's product, and pool, where
-    both runs have them.
+    A loss of more than --max-drop is a drop when it is larger than the spread of the seeds. With fewer than three seeds in
+    either run the spread is not known well enough, and every such loss is a drop.
     """
     from cspops.report.compared_runs import as_markdown, conclusion, metric_rows, param_rows
 
@@ -38,18 +45,23 @@ def compare(
     elif md:
         say(*as_markdown(document).splitlines())
     else:
-        show(
-            f"Top-1, per cent: {document['head']} against {document['base']}",
-            metric_rows(document),
-            text_columns=3,
-        )
+        header, *body = metric_rows(document)
+        for name in dict.fromkeys(row[0] for row in body):
+            title = f"Top-1 on {name}, per cent: {document['head']} against {document['base']}"
+            show(title, [_narrow(row) for row in (header, *body) if row is header or row[0] == name], text_columns=2)
         if document["params"]:
-            show("", param_rows(document), text_columns=1)
+            show("", param_rows(document), text_columns=3)
         for note in document["notes"]:
             say(f"- {note}")
         say(conclusion(document))
     if document["drops"]:
         raise typer.Exit(1)
+
+
+def _narrow(row: list[str]) -> list[str]:
+    """Return a row of a set without its name, the interval beside the difference, of revisions the ends of their names."""
+    _, labels, model, base, head, difference, interval, verdict = row
+    return [labels, model, ending(base, wide=16), ending(head, wide=16), f"{difference} {interval}".rstrip(), verdict]
 
 
 def compared_runs(base: str, head: str | None, *, models: Sequence[str], max_drop: float) -> Document:

@@ -1,15 +1,15 @@
 """`cspops data check`: read a source and report what is in it."""
 
 import shlex
-import textwrap
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cspops.commands.app import data
+from cspops.commands.layout import Cell, ending, shortened, show, width
 from cspops.commands.options import require_folder
-from cspops.commands.output import WIDE, Cell, print_json, shortened, show, width
+from cspops.commands.output import print_json
 from cspops.data.json_files import Document
 from cspops.errors import ParamsError
 from cspops.pipeline.run import read_host, read_params
@@ -53,7 +53,7 @@ def data_check(
         from cspops.report.character_map import character_map
 
         document = checked.document
-        show(f"{document['source']}: {shortened(document['path'])}", overview_rows(document), text_columns=1)
+        show(f"{document['source']}: {ending(document['path'])}", overview_rows(document), text_columns=2)
         for rows in (class_rows(document), reason_rows(document), note_rows(document)):
             if len(rows) > 1:
                 show("", rows, text_columns=len(rows[0]) - 1)
@@ -85,7 +85,7 @@ def overview_rows(document: Document) -> list[list[str]]:
         rows.append(["rows of a class", f"{sizes[0]:,} to {sizes[-1]:,}, median {sizes[len(sizes) // 2]:,}"])
         rows.append(["classes with one row", f"{document['single_classes']:,}"])
     split = ", ".join(f"{role} {count:,}" for role, count in document["official_split"].items())
-    rows.append(["split of its own", shortened(split) or "none"])
+    rows.append(["split of its own", split or "none"])
     if dates["rows"]:
         rows.append(["taken", f"{dates['first'][:10]} to {dates['last'][:10]} ({dates['rows']:,} rows)"])
     if box:
@@ -108,8 +108,10 @@ def reason_rows(document: Document) -> list[list[Cell]]:
     examples = document["examples"]["reasons"]
     rows: list[list[Cell]] = []
     for reason, count in document["reasons"].items():
-        places = [f"{one['where']} ({one['detail']})" if one["detail"] else f"{one['where']}" for one in examples[reason]]
-        rows.append([_wrapped(reason), _places(places, count), f"{count:,}"])
+        places = [
+            f"{ending(one['where'])} ({one['detail']})" if one["detail"] else ending(one["where"]) for one in examples[reason]
+        ]
+        rows.append([reason, _places(places, count), f"{count:,}"])
     return [["set aside because", "where", "rows"], *rows]
 
 
@@ -118,14 +120,9 @@ def note_rows(document: Document) -> list[list[Cell]]:
     examples = document["examples"]["notes"]
     rows: list[list[Cell]] = []
     for note, count in document["notes"].items():
-        rows.append([_wrapped(note), _places(examples.get(note, []), count), f"{count:,}"])
+        rows.append([note, _places(list(map(ending, examples.get(note, []))), count), f"{count:,}"])
     return [["kept, with a note", "where", "rows"], *rows]
 
 
-def _wrapped(sentence: str) -> list[str]:
-    """Wrap a sentence at `WIDE`: a reason cut short may lack the key that fixes it."""
-    return textwrap.wrap(sentence, WIDE, break_on_hyphens=False)
-
-
 def _places(places: list[str], count: int) -> list[str]:
-    return [*map(shortened, places), *(["..."] if places and count > len(places) else [])]
+    return [*places, *(["..."] if places and count > len(places) else [])]

@@ -51,13 +51,21 @@ def _said(error: BaseException) -> str:
     return next(iter(str(error).splitlines()), "")[:200]
 
 
-def of_usage(error: typer.TyperException) -> CspopsError:
-    """Return an error of the command line, or of a variable that stands for an option, as one of ours."""
-    text = " ".join(error.format_message().split()).replace("': Value error, ", "': ")
+def of_usage(error: typer.TyperException, *, called: str) -> CspopsError:
+    """Return an error of the command line, or of a variable that stands for an option, as one of ours.
+
+    ``called`` are the words that name the command, for an error that does not know them.
+    """
     context: Any = getattr(error, "ctx", None)
     variable = getattr(getattr(error, "param", None), "envvar", None)
     if variable and context is not None and context.get_parameter_source(error.param.name).name == "ENVIRONMENT":  # type: ignore[attr-defined]
-        return EnvironmentProblem(f"{variable}={os.environ[variable]}: {error.message}", hint=f"unset {variable}")
-    return ParamsError(
-        f"{text[:1].lower()}{text[1:]}".removesuffix("."), hint=None if context is None else f"{context.command_path} -h"
-    )
+        return EnvironmentProblem(f"{variable}={os.environ[variable]}: {_plain(error.message)}", hint=f"unset {variable}")
+    path = f"cspops {called}".rstrip() if context is None else context.command_path
+    return ParamsError(_plain(error.format_message()), hint=f"{path} -h")
+
+
+def _plain(text: str) -> str:
+    """Return what Typer and pydantic say, as a clause of ours."""
+    text = " ".join(text.split()).replace("': Value error, ", "': ").replace("Input should be", "it should be")
+    text = text.partition(", unable to ")[0]
+    return f"{text[:1].lower()}{text[1:]}".removesuffix(".")

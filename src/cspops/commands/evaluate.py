@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cspops.commands.output import print_json, shortened, show
+from pydantic import BaseModel
+
+from cspops.commands.layout import Cell, ending, shortened, show
+from cspops.commands.output import print_json
 from cspops.data.json_files import Document
 from cspops.errors import DataError, listed
 from cspops.pipeline import paths
@@ -40,7 +43,6 @@ def score(
     from cspops.library.inputs import read_inputs
     from cspops.library.loading import run_of
     from cspops.pixels.reading import Reading
-    from cspops.report.tables import metric_rows
 
     image = next(iter(models.values())).image
     rows = read_inputs(paths, stdin=lines_of_stdin(), position=None, reading=image.reading if image is not None else Reading())
@@ -54,13 +56,13 @@ def score(
     if json:
         print_json(document, ensure_ascii=False)
         return
-    show(heading(document), metric_rows(document["metrics"]), text_columns=1)
+    show(heading(document), metric_rows(document), text_columns=1)
     if len(reasons := reason_rows(document)) > 1:
         show("", reasons, text_columns=2)
     for note in notes(document):
         say(f"- {note}")
     if by is not None:
-        _show_regions({evaluate_on.ROLE: document["regions"]})
+        _show_regions({evaluate_on.ROLE: document["regions"]}, "")
     if by_class:
         _show_classes("", document["per_class"])
 
@@ -78,10 +80,12 @@ def show_last(label_ratio: float | None, *, by: str | None, by_class: bool, json
     if json:
         print_json(document, ensure_ascii=False)
         return
-    show("Top-1 accuracy, per cent, mean (sd) over seeds", accuracy_rows(document["metrics"]), text_columns=2)
+    for role, ratios in document["metrics"].items():
+        title = f"Top-1 on {TITLES[role]}: {document['rows'][role]:,} rows, per cent, {over(document['seeds'])}"
+        show(title, [row[1:] for row in accuracy_rows({role: ratios})], text_columns=1)
     title = f"{100 * document['label_ratio']:g} %"
     if by is not None:
-        _show_regions(document["regions"], f" at {title} of the labels")
+        _show_regions(document["regions"], f", {title} of the labels")
     if by_class:
         for role, classes in document["per_class"].items():
             _show_classes(f" on {TITLES[role]}, {title} of the labels", classes)
@@ -92,12 +96,14 @@ def _of_kind(places: "Places", by: str) -> "Places":
     return {kind: regions for kind, regions in places.items() if by in ("region", kind)}
 
 
-def _show_regions(places: "Mapping[str, Places]", where: str = "") -> None:
-    from cspops.report.tables import region_rows
+def _show_regions(places: "Mapping[str, Places]", where: str) -> None:
+    from cspops.report.tables import TITLES, region_rows
 
     for kind in KINDS:
-        if any(kind in kinds for kinds in places.values()):
-            show(f"Top-1 by {kind}{where}", region_rows(places, kind), text_columns=2)
+        for role, kinds in places.items():
+            if kind in kinds:
+                rows = [row[1:] for row in region_rows({role: kinds}, kind)]
+                show(f"Top-1 by {kind}{where and f' on {TITLES[role]}{where}'}", rows, text_columns=1)
 
 
 def _show_classes(where: str, classes: "Sequence[Document]") -> None:
@@ -112,18 +118,50 @@ MOST_CLASSES = 100
 def heading(document: Document) -> str:
     """Return the title of the table of scores."""
     seeds = len(document["seeds"] or [None])
-    parts = [f"{', '.join(map(shortened, document['on']))}: {document['scored']:,} of {document['rows']:,} rows"]
+    parts = [f"{', '.join(map(ending, document['on']))}: {document['scored']:,} of {document['rows']:,} rows"]
     if document["unseen"]:
         parts.append("unseen images only")
     if document["label_ratio"] is not None:
         parts.append(f"models of {100 * document['label_ratio']:g} % of the labels")
-    return ", ".join([*parts, f"mean (sd) over {seeds} seed{'s' if seeds > 1 else ''}"])
+    return ", ".join([*parts, over(seeds)])
 
 
-def reason_rows(document: Document) -> list[list[str]]:
+def over(seeds: int) -> str:
+    """Return what the numbers of a table are."""
+    return f"mean (sd) over {seeds} seeds" if seeds > 1 else "one seed"
+
+
+LEAST_ROWS = 300
+"""With fewer rows no calibration error is shown: with 20 in each of its 15 bins chance alone makes it some 7 points."""
+
+
+def metric_rows(document: Document) -> list[list[str]]:
+    """Return a header and one row per metric, with the number of each model; a dash where there is none, or too few rows."""
+    from cspops.report.tables import cell
+
+    models, spread = document["metrics"], len(document["seeds"] or [None]) > 1
+    names: list[str] = max(map(list, models.values()), key=len, default=[])
+    return [
+        ["metric", *models],
+        *(
+            [
+                name,
+                *(
+                    "-"
+                    if name not in scores or (name == "ece" and document["scored"] < LEAST_ROWS)
+                    else cell(scores[name], spread=spread)
+                    for scores in models.values()
+                ),
+            ]
+            for name in names
+        ),
+    ]
+
+
+def reason_rows(document: Document) -> list[list[Cell]]:
     """Return a header and one row per reason why rows are not scored."""
-    body = [
-        [shortened(reason, wide=200), ", ".join(map(shortened, about["such_as"])), f"{about['rows']:,}"]
+    body: list[list[Cell]] = [
+        [reason, [ending(place) for place in about["such_as"]], f"{about['rows']:,}"]
         for reason, about in document["not_scored"].items()
     ]
     return [["not scored because", "such as", "rows"], *body]
@@ -131,7 +169,7 @@ def reason_rows(document: Document) -> list[list[str]]:
 
 def notes(document: Document) -> list[str]:
     """Return sentences on labels and positions."""
-    sentences = [f"{document['classes']:,} of the model's {document['classes_of_model']:,} classes have rows"]
+    sentences = [f"the rows are of {document['classes']:,} of the model's {document['classes_of_model']:,} classes"]
     sentences.append(_about_seen(document["images_of_the_run"], document["scored"]))
     if unknown := document["unknown_labels"]:
         names = listed(f"{shortened(name)!r} ({count:,})" for name, count in unknown.items())
@@ -146,6 +184,10 @@ def notes(document: Document) -> list[str]:
         sentences.append(f"scored without a position, by the image alone: {reasons}")
     if "pool" not in document["metrics"] and "image" in document["metrics"]:
         sentences.append("no pool of image, location and labelled neighbours: the run was not evaluated (dvc repro evaluate)")
+    if document["scored"] < LEAST_ROWS:
+        sentences.append(
+            f"no calibration error (ece) of {document['scored']:,} rows: of fewer than {LEAST_ROWS} rows it is mostly chance"
+        )
     if "image" not in document["metrics"]:
         sentences.append("location alone: the model has no image classifier")
     return sentences
@@ -179,6 +221,13 @@ REMAKE = "dvc repro evaluate"
 METRICS = paths.REPORTS / "scores.json"
 
 
+class Judged(BaseModel):
+    """Of a difference in intervals.json, what it was measured on."""
+
+    rows: int
+    seeds: int
+
+
 def metrics_text() -> str:
     """Return the text of reports/scores.json; raise a DataError where it is missing or broken."""
     from cspops.evaluation.results import read_metrics
@@ -190,7 +239,7 @@ def metrics_text() -> str:
 def read_last(*, label_ratio: float | None = None, by_region: bool = False, by_class: bool = False) -> Document:
     """Return `metrics`, and `regions` and `per_class` of one label ratio (None: the largest), each by role.
 
-    `metrics` holds every label ratio, or only the one that is named.
+    `metrics` holds every label ratio, or only the one that is named; `rows` is by role, `seeds` the number of seeds.
 
     Raises:
         DataError: a file is missing or broken, or holds no such label ratio.
@@ -208,7 +257,13 @@ def read_last(*, label_ratio: float | None = None, by_region: bool = False, by_c
     key = near[0] if near else max(ratios, key=percent)
     if near:
         metrics = {role: {key: by_ratio[key]} for role, by_ratio in metrics.items()}
-    document: Document = {"label_ratio": percent(key) / 100, "metrics": metrics}
+    judged = _judged(metrics)
+    document: Document = {
+        "label_ratio": percent(key) / 100,
+        "rows": {role: one.rows for role, one in judged.items()},
+        "seeds": max(one.seeds for one in judged.values()),
+        "metrics": metrics,
+    }
     if by_region:
         places = read_regions(paths.REPORTS / "regions.json")
         document["regions"] = {role: by_ratio[key] for role, by_ratio in places.items() if key in by_ratio}
@@ -219,3 +274,15 @@ def read_last(*, label_ratio: float | None = None, by_region: bool = False, by_c
         classes = read_classes(paths.folder_of("download") / CLASSES)
         document["per_class"] = classes_of_predictions(paths.folder_of("evaluate") / "predictions.parquet", key, classes)
     return document
+
+
+def _judged(metrics: Mapping[str, Mapping[str, object]]) -> dict[str, Judged]:
+    """Return on how many rows and seeds each role was scored; DataError where intervals.json does not say."""
+    from cspops.artefacts import json_as
+
+    file = paths.REPORTS / "intervals.json"
+    known: dict[str, dict[str, dict[str, Judged]]] = json_as(file, dict[str, dict[str, dict[str, Judged]]], remake=REMAKE)
+    found = {role: one for role in metrics for gaps in known.get(role, {}).values() for one in gaps.values()}
+    if lacking := [role for role in metrics if role not in found]:
+        raise DataError(f"{file} holds nothing on {lacking[0]}", hint=REMAKE)
+    return found

@@ -106,9 +106,9 @@ def _refuse_to_overwrite(out: Path, force: bool) -> None:
     if not out.exists():
         return
     if not is_export(out):
-        raise DataError(f"{out} is there and was not made by cspops export", hint="name another folder with --out")
+        raise DataError(f"{out} exists and was not made by cspops export", hint="name another folder with --out")
     if not force:
-        raise DataError(f"{out} is there already", hint="--force replaces it, --out FOLDER names another")
+        raise DataError(f"{out} exists already", hint="--force replaces it, --out FOLDER names another")
     known = {*json_as(out / ABOUT, _Listed, remake="name another folder with --out").files, ABOUT, CARD}
     others = sorted(
         one.relative_to(out).as_posix()

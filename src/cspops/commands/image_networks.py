@@ -5,29 +5,31 @@ from typing import Annotated, Any
 import typer
 
 from cspops.commands.app import LOOK, app
-from cspops.commands.output import print_json, show
+from cspops.commands.layout import show
+from cspops.commands.options import JsonOption
+from cspops.commands.output import print_json
 from cspops.pipeline.run import read_host, read_params
 from cspops.terminal import say
 
 
 @app.command(rich_help_panel=LOOK, epilog="Example: cspops image-networks moco --also timm:resnet18,pretrained")
 def image_networks(
-    names: Annotated[list[str] | None, typer.Argument(help="Rows to compute; default: all.", metavar="[METHOD]...")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Rows to compute; default: all.", metavar="METHOD...")] = None,
     also: Annotated[
         list[str] | None,
-        typer.Option(help="A further network as it is: timm:resnet18,pretrained.", metavar="MODEL,WEIGHTS"),
+        typer.Option(help="Another network, as it is, such as timm:resnet18,pretrained; repeatable.", metavar="MODEL,WEIGHTS"),
     ] = None,
     seeds: Annotated[
         int | None,
         typer.Option(help="Use the first N of `seeds` in params.yaml; default: 3, or all if there are fewer.", metavar="N"),
     ] = None,
-    again: Annotated[bool, typer.Option("--again", help="Compute these rows again, as after a change of code.")] = False,
-    list_rows: Annotated[bool, typer.Option("--list", help="List the rows and compute nothing.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Compute these rows again, as after a change of the code.")] = False,
+    list_rows: Annotated[bool, typer.Option("--list", help="List the rows, and compute nothing.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Compare image networks and their pre-training by linear probes (the paper's Img. Only); write reports/tables/.
 
-    Reads only the catalogue and the split. A row that exists for the same params, data and seeds is not computed again.
+    Only the catalogue and the split are needed. A row that was computed with the same params, data and seeds is kept.
     """
     from cspops import numerics
 
@@ -45,7 +47,7 @@ def image_networks(
     if json:
         print_json(document, ensure_ascii=False)
     elif list_rows:
-        show("Image networks", pages.listing_rows(document), text_columns=4)
+        show("Image networks", pages.listing_rows(document), text_columns=5, paths=0)
     else:
         for role in pages.roles(document):
             show(pages.heading(role), pages.accuracy_rows(document, role), text_columns=1)

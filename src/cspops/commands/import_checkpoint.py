@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cspops.commands.app import OTHERS, app
-from cspops.commands.output import print_json, show
+from cspops.commands.app import OTHERS, app, examples
+from cspops.commands.layout import show
+from cspops.commands.options import ForceOption, JsonOption
+from cspops.commands.output import print_json
 from cspops.data.json_files import Document
 from cspops.errors import DataError
 from cspops.terminal import say
@@ -18,19 +20,22 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-EXAMPLE = """Example: cspops import-checkpoint model_fmow.pth.tar --out imported/fmow.
-In Python: from cspops.models.loading import load_location_encoder;
-load_location_encoder("FOLDER/encoder")(torch.tensor([[8.5, 47.4]])) embeds places, in degrees, longitude first."""
+EXAMPLES = examples(
+    "cspops import-checkpoint model_fmow.pth.tar --out imported/fmow",
+    'in Python: cspops.load("imported/fmow").encode_location([[8.5, 47.4]])',
+)
 
 
-@app.command(rich_help_panel=OTHERS, epilog=EXAMPLE)
+@app.command(rich_help_panel=OTHERS, epilog=EXAMPLES)
 def import_checkpoint(
     file: Annotated[Path, typer.Argument(help="A .pth.tar file of the released CSP code.", metavar="FILE")],
-    out: Annotated[Path | None, typer.Option(help="Default: artifacts/imported/NAME.", metavar="FOLDER")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an earlier import in that folder.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print source.json.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write; default: artifacts/imported/NAME.", metavar="FOLDER")
+    ] = None,
+    force: ForceOption = False,
+    json: JsonOption = False,
 ) -> None:
-    """Turn a checkpoint of the released CSP, Sphere2Vec or TorchSpatial code into safetensors with the same output."""
+    """Convert a checkpoint of the released CSP, Sphere2Vec or TorchSpatial code to safetensors with the same output."""
     folder = out or default_folder(file)
     source = run(file, folder, force=force)
     if json:
@@ -94,9 +99,9 @@ def _refuse_to_overwrite(folder: Path, force: bool) -> None:
     if not folder.exists():
         return
     if not (folder / SOURCE).is_file():
-        raise DataError(f"{folder} is there and was not made by import-checkpoint", hint="name another folder with --out")
+        raise DataError(f"{folder} exists and was not made by import-checkpoint", hint="name another folder with --out")
     if not force:
-        raise DataError(f"{folder} is there already", hint="--force replaces it, --out FOLDER names another")
+        raise DataError(f"{folder} exists already", hint="--force replaces it, --out FOLDER names another")
 
 
 def _write(folder: Path, released: "Released") -> None:

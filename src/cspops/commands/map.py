@@ -2,13 +2,14 @@
 
 import logging
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from cspops.commands.app import USE, app
 from cspops.commands.options import ModelOption, RatioOption, SeedOption, class_names, load_model, require_folder
 from cspops.errors import DataError
+from cspops.library.combine import PlaceCombine
 from cspops.progress import Meter
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ def map_class(
         90.0,
     ),
     combine: Annotated[
-        Literal["pool", "location"] | None,
+        PlaceCombine | None,
         typer.Option(help="pool: the learned model and the labelled neighbours (default); location: the learned model alone."),
     ] = None,
     model: ModelOption = Path(),

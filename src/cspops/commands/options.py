@@ -2,12 +2,13 @@
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cspops.artefacts import json_as
 from cspops.errors import DataError, ParamsError
+from cspops.library.combine import Combine
 from cspops.pipeline.run import read_host
 from cspops.terminal import visible
 
@@ -52,7 +53,7 @@ ModelOption = Annotated[
     Path,
     typer.Option(
         "--model",
-        help="A project, or one of its models (artifacts/pretrain/seed_0).",
+        help="A project, an export, or the folder of one model.",
         metavar="FOLDER",
         autocompletion=model_folders,
     ),
@@ -62,9 +63,15 @@ RatioOption = Annotated[float | None, typer.Option(help="Label ratio of the run;
 
 
 CombineOption = Annotated[
-    Literal["pool", "product", "image", "location"] | None,
-    typer.Option(help="Image and location by the pool (default; where not evaluated: product), their product, or one alone."),
+    Combine | None,
+    typer.Option(
+        help="How image and location are put together: pool (default), product (default where the run was not evaluated), or "
+        "one alone: image, location.",
+        metavar="HOW",
+    ),
 ]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace what an earlier call wrote into that folder.")]
 
 
 def load_model(folder: Path, seed: int | None, label_ratio: float | None) -> "Model":

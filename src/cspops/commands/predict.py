@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from cspops.commands.app import USE, app
+from cspops.commands.app import USE, app, examples
+from cspops.commands.layout import JOINED, show
 from cspops.commands.options import (
     CombineOption,
     LatOption,
@@ -19,8 +20,7 @@ from cspops.commands.options import (
     position,
     require_folder,
 )
-from cspops.commands.output import show
-from cspops.errors import ParamsError
+from cspops.errors import DataError, ParamsError
 from cspops.progress import Meter
 from cspops.terminal import Output, lines_of_stdin
 
@@ -28,42 +28,50 @@ log = logging.getLogger(__name__)
 
 MOST_ROWS = 200
 """Most rows of predictions in a table on the terminal."""
+FIRST_LEFT_OUT = ("location", "image", "position")
+"""Columns of that table that a narrow terminal does without."""
 
 
-EXAMPLE = """Example: cspops predict photos/ --out guesses.csv; cspops predict a.jpg --lon 8.54 --lat 47.37;
-ls *.jpg | cspops predict -"""
+EXAMPLES = examples(
+    "cspops predict photos/ --out guesses.csv",
+    "cspops predict a.jpg --lon 8.54 --lat 47.37",
+    "ls photos/*.jpg | cspops predict -",
+)
 
 
-@app.command(rich_help_panel=USE, epilog=EXAMPLE)
+@app.command(rich_help_panel=USE, epilog=EXAMPLES)
 def predict(
-    paths: Annotated[list[str], typer.Argument(help="Images, folders, tables; - reads paths from stdin.", metavar="PATH...")],
+    paths: Annotated[list[str], typer.Argument(help="Images, folders, tables, or - for paths on stdin.", metavar="PATH...")],
     lon: LonOption = None,
     lat: LatOption = None,
-    top: Annotated[int, typer.Option(help="Classes per model.", min=1, max=1000)] = 3,
+    top: Annotated[int, typer.Option(help="Number of classes to print per model.", metavar="N", min=1, max=1000)] = 3,
     combine: CombineOption = None,
-    trust: Annotated[bool, typer.Option("--trust", help="Add the pool's weights and the km to the nearest label.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Write a .csv, .parquet, .jsonl or .geojson file.", metavar="FILE")] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Also print the pool's weights and the distance to the nearest label, km.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="File to write: .csv, .parquet, .jsonl or .geojson.", metavar="FILE")] = None,
     form: Annotated[
         Literal["table", "csv", "jsonl", "geojson"] | None,
-        typer.Option("--format", help="On standard output; default: table."),
+        typer.Option("--format", help="On stdout: table (default), csv, jsonl or geojson.", metavar="FORMAT"),
     ] = None,
     model: ModelOption = Path(),
     seed: SeedOption = None,
     label_ratio: RatioOption = None,
 ) -> None:
-    """Predict classes of images by the image, its position (--lon --lat, a table's columns, EXIF, GeoTIFF) and both.
+    """Predict the classes of images: from the image, from its position, and from both together.
 
-    Exit code 1 when an image cannot be read: its row holds the reason, and all other rows are predicted.
+    A position comes from --lon and --lat, from a table's columns, or from the image itself (EXIF, GeoTIFF). When an image
+    cannot be read, its row says why, all other rows are predicted, and the exit code is 1.
     """
     from cspops.library import prediction
     from cspops.library import prediction_files as files
     from cspops.library.inputs import read_inputs
-    from cspops.library.model import NO_PLACES
+    from cspops.library.model import NO_PLACES, NO_POOL
     from cspops.pixels.reading import Reading
 
     place = position(lon, lat)
     if trust and combine not in (None, "pool"):
-        raise ParamsError(f"--trust is of the pool, and --combine is {combine}", hint="leave one of them out")
+        raise ParamsError(f"--trust shows what the pool trusted, and --combine is {combine}", hint="leave one of them out")
     if out is not None and form is not None:
         raise ParamsError("--format is for standard output; the suffix of --out decides its format", hint="leave --format out")
     if out is not None and out.suffix.lower() not in files.SUFFIXES:
@@ -71,6 +79,8 @@ def predict(
     if out is not None:
         require_folder(out)
     loaded = load_model(model, seed, label_ratio)
+    if trust and loaded.pool is None:
+        raise DataError(NO_POOL, hint="dvc repro evaluate, or leave --trust out")
     chosen = loaded.combination("pool" if trust else combine)
     numbers = prediction.TRUST if trust else ()
     reading = loaded.image.reading if loaded.image is not None else Reading()
@@ -89,18 +99,27 @@ def predict(
         else:
             files.write_text(predictions, Output(), form=form, models=prediction.MODELS, top=top, numbers=numbers)
     if out is not None:
-        log.info(f"{out}: {failures.rows} rows")
+        log.info(f"{out}: {failures.rows:,} rows")
     elif form in (None, "table"):
-        show("", files.table_rows(shown, models=prediction.MODELS, numbers=numbers), text_columns=2)
+        header, *body = files.table_rows(shown, models=prediction.MODELS, numbers=numbers)
+        texts = len(header) - len(numbers)
+        left_out = show("", [header, *map(_unbroken, body)], text_columns=texts, paths=0, optional=FIRST_LEFT_OUT)
+        if left_out:
+            log.info(f"left out, as the terminal is narrow: {', '.join(left_out)}; --format csv has all")
         if more:
-            log.info(f"and {more} further rows: --out FILE writes all")
+            log.info(f"and {more:,} more rows: --out FILE writes all")
     log.info(f"combined: {prediction.SAID[chosen]}")
     if chosen == "pool" and not loaded.knows_places:
         log.info(NO_PLACES)
     if combine is None and chosen == "product":
-        log.info("the model was not evaluated, so that there is no pool: dvc repro evaluate")
+        log.info("there is no pool, as the model was not evaluated: dvc repro evaluate")
     if failures.misplaced:
         log.warning(f"{failures.misplaced} of {failures.rows} rows have an unusable position: {failures.first_misplaced}")
     if failures.count:
         log.warning(f"{failures.count} of {failures.rows} rows have an error: {failures.first}")
         raise typer.Exit(1)
+
+
+def _unbroken(cells: list[str]) -> list[str]:
+    """Return a row in which a line ends between two guesses alone, not inside one."""
+    return [cell if cell.startswith("error: ") else cell.replace(" ", JOINED).replace(f",{JOINED}", ", ") for cell in cells]

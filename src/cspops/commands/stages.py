@@ -6,20 +6,23 @@ from typing import Annotated, Literal
 
 import typer
 
-from cspops.commands.app import STAGES, app
-from cspops.commands.options import RatioOption, load_models, model_folders
+from cspops.commands.app import STAGES, app, examples
+from cspops.commands.options import JsonOption, RatioOption, load_models, model_folders
 from cspops.errors import ParamsError
 from cspops.pipeline.run import read_params, run_stage
 
 log = logging.getLogger(__name__)
 
-EVALUATE_EXAMPLE = """Example: cspops evaluate --json | jq .test.label_5.combined.top1; cspops evaluate --show --per-class;
-cspops evaluate --on photos/ --by region"""
+EVALUATE_EXAMPLES = examples(
+    "cspops evaluate --json | jq .test.label_5.combined.top1",
+    "cspops evaluate --show --per-class",
+    "cspops evaluate --on photos/ --by region",
+)
 
 
 @app.command(rich_help_panel=STAGES, epilog="Example: dvc repro check")
 def check() -> None:
-    """Check params.yaml before all else, and write a digest of each stage's code, by which DVC runs what changed."""
+    """Check params.yaml, and write a digest of each stage's code, by which DVC sees which stages have changed."""
     from cspops.pipeline import code as project_code
 
     code = project_code.installed()
@@ -30,19 +33,19 @@ def check() -> None:
 
 @app.command(rich_help_panel=STAGES, epilog="Example: dvc repro download")
 def download() -> None:
-    """Make the catalogue of observations of dataset.source, after fetching a published set where it is missing."""
+    """Write the catalogue of observations that dataset.source names; a published data set is fetched first."""
     run_stage("download")
 
 
 @app.command(rich_help_panel=STAGES, epilog="Example: dvc repro split")
 def split() -> None:
-    """Decide which rows are unlabelled, few-shot labelled, validation or test."""
+    """Split the observations into unlabelled, few-shot labelled, validation and test rows."""
     run_stage("split")
 
 
 @app.command(rich_help_panel=STAGES, epilog="Example: dvc exp run -S pretrain_img.method=tile2vec")
 def pretrain_img() -> None:
-    """Make the frozen image network F*: self-supervised on the training images, random or published."""
+    """Make the frozen image network F*: trained by self-supervision, with random weights, or with published ones."""
     run_stage("pretrain-img")
 
 
@@ -54,7 +57,7 @@ def featurize() -> None:
 
 @app.command(rich_help_panel=STAGES, epilog="Example: dvc exp run -S loss=nce")
 def pretrain() -> None:
-    """Contrast locations with frozen image features: CSP proper, one location encoder per seed."""
+    """Pre-train one location encoder per seed by contrast with the frozen image features: CSP itself."""
     run_stage("pretrain")
 
 
@@ -70,24 +73,32 @@ def finetune_img() -> None:
     run_stage("finetune-img")
 
 
-@app.command(rich_help_panel=STAGES, epilog=EVALUATE_EXAMPLE)
+@app.command(rich_help_panel=STAGES, epilog=EVALUATE_EXAMPLES)
 def evaluate(
     on: Annotated[
         list[str] | None,
-        typer.Option("--on", help="Score other labelled images: a folder, a table, an image, - for stdin.", metavar="PATH"),
+        typer.Option(
+            "--on",
+            help="Score other labelled images: a folder, a table, an image, or - for paths on stdin; repeatable.",
+            metavar="PATH",
+        ),
     ] = None,
-    last: Annotated[bool, typer.Option("--show", help="Show the last result, run nothing.")] = False,
+    last: Annotated[bool, typer.Option("--show", help="Print the last result, and run nothing.")] = False,
     by: Annotated[
         Literal["region", "latitude", "cell", "distance"] | None,
         typer.Option(
-            help="Accuracy by place as well: by latitude band, cell or distance to the nearest label; region: by all."
+            help="Also print accuracy by latitude, cell (of 30 degrees) or distance (to the nearest label); region: by all.",
+            metavar="KIND",
         ),
     ] = None,
-    by_class: Annotated[bool, typer.Option("--per-class", help="Accuracy per class as well.")] = False,
+    by_class: Annotated[bool, typer.Option("--per-class", help="Also print accuracy per class.")] = False,
     model: Annotated[
         Path | None,
         typer.Option(
-            "--model", help="With --on: a project, or one of its models.", metavar="FOLDER", autocompletion=model_folders
+            "--model",
+            help="With --on: a project, an export, or the folder of one model; default: the working folder.",
+            metavar="FOLDER",
+            autocompletion=model_folders,
         ),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="With --on: one seed; default: all.", metavar="SEED")] = None,
@@ -95,26 +106,26 @@ def evaluate(
     unseen: Annotated[
         bool, typer.Option("--unseen", help="With --on: leave out images that the model was trained or tuned on.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json: JsonOption = False,
 ) -> None:
-    """Score image, location, their product and the pool; write reports/scores.json and show it as a table.
+    """Score the image, the location, their product and the pool; write reports/scores.json and print it as a table.
 
-    With --on nothing is written: the trained models are scored on other images, whose labels come from a table's column or
-    from the names of their folders. Rows that cannot be scored are counted by reason, exit code 3 when none can; images that
-    the model was trained on are counted as well.
+    With --on, the trained models are scored on other images, and nothing is written. Labels come from a column of the table,
+    or from the names of the images' folders. Rows that cannot be scored are counted by reason, and so are images that the
+    model was trained on. The exit code is 3 when no row can be scored.
     """
     from cspops.commands import evaluate
 
     if on:
         if last:
-            raise ParamsError("--show is for the last result of the stage, --on for other images", hint="leave one out")
+            raise ParamsError("--show prints the last result of the stage, --on scores other images", hint="leave one out")
         folder = model or Path()
         models = load_models(folder, seed, label_ratio)
         evaluate.score(on, folder, models, unseen=unseen, by=by, by_class=by_class, json=json)
         return
     for name, value in (("--model", model), ("--seed", seed), ("--unseen", unseen or None)):
         if value is not None:
-            raise ParamsError(f"{name} chooses what --on scores", hint="cspops evaluate --on PATH")
+            raise ParamsError(f"{name} is for --on, which is not given", hint=f"cspops evaluate --on PATH {name}")
     if not last:
         run_stage("evaluate")
     evaluate.show_last(label_ratio, by=by, by_class=by_class, json=json)

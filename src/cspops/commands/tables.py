@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cspops.commands import runs
-from cspops.commands.app import LOOK, app
-from cspops.commands.output import print_json, show
+from cspops.commands.app import LOOK, app, examples
+from cspops.commands.layout import show
+from cspops.commands.options import JsonOption
+from cspops.commands.output import print_json
 from cspops.data.json_files import Document
 from cspops.errors import CspopsError, DataError, ParamsError
 from cspops.pipeline.run import read_params
@@ -24,7 +26,7 @@ from cspops.terminal import say
 
 if TYPE_CHECKING:
     from cspops.evaluation.compared_rows import HitsByRoleAndRatio
-    from cspops.report.paper_page import TableDocument
+    from cspops.report.paper_page import Measure, TableDocument
     from cspops.report.paper_table import PaperTable
 
 log = logging.getLogger(__name__)
@@ -36,15 +38,18 @@ ENTRY = re.compile(r"([0-9a-f]{7,40})\s+(\S+)\s.*\b(?:Queued|Running)\s*")
 """A line of `dvc queue status`: commit and name of an experiment that waits or runs."""
 
 
-@app.command(rich_help_panel=LOOK, epilog="Example: cspops tables 1 --queue; dvc queue start; then cspops tables 1 --write")
+EXAMPLES = examples("cspops tables 1 --queue", "dvc queue start", "cspops tables 1 --write")
+
+
+@app.command(rich_help_panel=LOOK, epilog=EXAMPLES)
 def tables(
     number: Annotated[int | None, typer.Argument(help="1 to 6; default: list the tables.", metavar="NUMBER")] = None,
     queue: Annotated[bool, typer.Option("--queue", help="Queue the missing runs as DVC experiments.")] = False,
-    any_code: Annotated[bool, typer.Option("--any-code", help="Also use runs of other code; they are marked.")] = False,
-    write: Annotated[bool, typer.Option("--write", help="Write the table to reports/tables/, as Markdown and JSON.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    any_code: Annotated[bool, typer.Option("--any-code", help="Also use runs of other code, and mark them.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Write the table to reports/tables/ as Markdown and JSON.")] = False,
+    json: JsonOption = False,
 ) -> None:
-    """Fill a table of the paper from finished experiments, ours beside the paper's."""
+    """Print a table of the paper with the results of your experiments beside the paper's numbers."""
     if queue and write:
         raise ParamsError("--queue and --write exclude each other", hint="--write once the queued runs are finished")
     if number is None:
@@ -117,7 +122,7 @@ def queued(number: int, *, any_code: bool) -> Document:
         )
     _warn(table)
     if files := runs.untracked_sources():
-        log.info(f"note: not in git, so queued runs will not have it: {', '.join(files)} (git add -N)")
+        log.info(f"note: queued runs will lack {', '.join(files)}, which git does not know: git add -N brings them in")
     waiting = [match.groups() for match in map(ENTRY.fullmatch, _dvc("queue", "status").splitlines()) if match]
     coming = _records(table, [commit for commit, _ in waiting])
     taken = {name for _, name in waiting} | {name for _, name, _ in runs.revisions()}
@@ -151,25 +156,52 @@ def queued(number: int, *, any_code: bool) -> Document:
 def _show_listing(entries: list[Document]) -> None:
     body = []
     for one in entries:
-        size, numbers = f"{one['rows']} x {one['columns']}", f"{one['cells_with_results']} of {one['rows'] * one['columns']}"
-        body.append([str(one["table"]), one["title"], one["dataset_of_paper"], size, numbers])
-    header = ["table", "title", "data of the paper", "rows x columns", "with results here"]
-    show("Tables of the paper", [header, *body], text_columns=3)
+        numbers = f"{one['cells_with_results']} of {one['rows'] * one['columns']}"
+        body.append([str(one["table"]), one["title"], one["dataset_of_paper"], numbers])
+    show("Tables of the paper", [["table", "title", "paper's data", "ours"], *body], text_columns=3)
 
 
 def _show_filled(document: "TableDocument") -> None:
     from cspops.report import paper_page as pages
 
-    show(pages.heading(document), pages.number_rows(document), text_columns=2)
+    show(pages.heading(document), _with_numbers(pages.number_rows(document)), text_columns=2)
     for measure in pages.MEASURES:
         words = pages.MEASURE_WORDS[measure]
         title = f"Does the paper's order hold, {words}?" if document["paper"]["dataset"] else f"Differences {words}"
-        show(title, pages.comparison_rows(document, measure), text_columns=2)
+        if len(rows := comparison_rows(document, measure)) > 1:
+            show(title, rows, text_columns=2)
     if sentence := pages.f_star_sentence(document):
         say(sentence)
     say(pages.data_sentence(document))
     for remark in pages.remarks(document):
         say(f"- {remark}")
+
+
+def _with_numbers(rows: list[list[str]]) -> list[list[str]]:
+    """Return the rows and columns that hold a number; all where none does. The first two columns name a row."""
+    header, *body = rows
+    columns = [at for at in range(2, len(header)) if any(row[at] != "-" for row in body)]
+    kept = [row for row in body if any(row[at] != "-" for at in columns)]
+    return [[row[at] for at in (0, 1, *columns)] for row in (header, *kept)] if kept else rows
+
+
+def comparison_rows(document: "TableDocument", measure: "Measure") -> list[list[str]]:
+    """Return a header and, for each difference that we have, a row: our difference, its interval, the paper's and its order.
+
+    As columns, as the page has them, the intervals are too wide for a terminal.
+    """
+    has_paper = bool(document["paper"]["dataset"])
+    rows = [["difference", "at", "ours", "95 % interval", *(("paper", "order") if has_paper else ())]]
+    for one in document["comparisons"]:
+        name = f"{one['row']} minus {one['minus']}"
+        for column, cell in zip(document["columns"], one["cells"], strict=True):
+            if one["measure"] != measure or cell["difference"] is None:
+                continue
+            interval = "-" if cell["low"] is None else f"[{cell['low']:+.2f}, {cell['high']:+.2f}]"
+            papers = ["-" if cell["paper"] is None else f"{cell['paper']:+.2f}", cell["verdict"] or "-"] if has_paper else []
+            rows.append([name, column, f"{cell['difference']:+.2f}", interval, *papers])
+            name = ""
+    return rows
 
 
 def _show_queued(document: Mapping[str, Any]) -> None:
@@ -211,14 +243,14 @@ def _warn(table: "PaperTable") -> None:
     from cspops.pipeline import code
 
     if differ := runs.differs_from_head(PARAMS, runs.RECORD, runs.METRICS):
-        log.info(f"note: not as in HEAD: {', '.join(differ)}; runs that are not committed do not count")
+        log.info(f"note: {', '.join(differ)} differ from HEAD; a run that is not committed does not count")
     here = code.package()
     if changed := [stage for stage, digest in table.last.code.items() if here.digest(stage) != digest]:
         log.info(
-            f"note: the code of {', '.join(changed)} is not that of {runs.RECORD}, by which runs are chosen: dvc repro first"
+            f"note: the code of {', '.join(changed)} is not that of {runs.RECORD}, which other runs must match: dvc repro first"
         )
     if table.last.with_params(table.params).params["download"] != table.last.params["download"]:
-        log.info(f"note: the catalogue of {runs.RECORD}, by which runs are chosen, is not that of params.yaml: dvc repro first")
+        log.info(f"note: the data of {runs.RECORD}, which other runs must match, are not those of params.yaml: dvc repro first")
 
 
 def _hits(commit: str) -> "HitsByRoleAndRatio | None":

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from cspops.commands.app import DATA, app
+from cspops.commands.options import JsonOption
 from cspops.commands.output import print_json
 from cspops.data.json_files import Document
 from cspops.errors import ParamsError
@@ -21,12 +22,12 @@ KEEPS_LINE_ENDS = re.compile(rb"^\*\s(.*\s)?(-text|binary|eol=lf)\b", re.MULTILI
 """Of a .gitattributes: that line ends stay in all files."""
 
 
-@app.command(rich_help_panel=DATA, epilog="Example: pip install -U cspops; cspops upgrade; dvc repro")
+@app.command(rich_help_panel=DATA, epilog="Example: pip install -U cspops && cspops upgrade && dvc repro")
 def upgrade(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would change, and change nothing.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json: JsonOption = False,
 ) -> None:
-    """Bring a project of `cspops init` up to the installed cspops; `dvc repro` then runs the stages whose code changed."""
+    """Bring a project made by `cspops init` up to the installed cspops; `dvc repro` then runs the stages whose code changed."""
     document = run(dry_run=dry_run)
     for warning in document["warnings"]:
         log.warning(warning)

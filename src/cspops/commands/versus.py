@@ -1,13 +1,17 @@
 """`cspops versus`: compare predictions with another revision's."""
 
 import logging
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from cspops.commands.app import LOOK, app
-from cspops.commands.output import print_json, show
+from cspops.commands.layout import show
+from cspops.commands.options import JsonOption
+from cspops.commands.output import print_json
 from cspops.commands.runs import PREDICTIONS, RECORD, commit_of, hits_of, read, require_repository
+from cspops.data.json_files import Document
 from cspops.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -16,11 +20,14 @@ log = logging.getLogger(__name__)
 @app.command(rich_help_panel=LOOK, epilog="Example: cspops versus main")
 def versus(
     revision: Annotated[
-        str, typer.Argument(help="A branch, tag, commit or experiment, its predictions in DVC's cache.", metavar="REV")
+        str, typer.Argument(help="A branch, tag, commit or experiment whose predictions are in DVC's cache.", metavar="REV")
     ],
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json: JsonOption = False,
 ) -> None:
-    """Compare the workspace's predictions with another revision's, row by row, with paired bootstrap intervals."""
+    """Compare the workspace's predictions with another revision's, row by row, with paired bootstrap intervals.
+
+    The tables show the test sets; --json has validation too.
+    """
     from cspops.evaluation.compared_rows import COLUMNS, differences, hits_in
     from cspops.evaluation.predictions import predictions_table
 
@@ -34,13 +41,33 @@ def versus(
     if json:
         print_json(rows)
         return
-    header = ["role", "labels", "model", "difference", "low", "high"]
+    shown = [row for row in rows if row["role"] in TESTS] or rows
+    for role in dict.fromkeys((*TESTS, *(row["role"] for row in shown))):
+        if of_role := [row for row in shown if row["role"] == role]:
+            show(title(of_role[0], revision), table_rows(of_role), text_columns=2)
+    if len(shown) < len(rows):
+        log.info("validation, on which the models were chosen, is in --json")
+
+
+TESTS = ("test", "spatial_test")
+"""The sets that are shown, in this order."""
+
+
+def title(row: Document, revision: str) -> str:
+    """Return the words above the table of a row's set."""
+    from cspops.report.tables import TITLES
+
+    seeds = f"{row['seeds']} seed{'s' if row['seeds'] > 1 else ''}"
+    return f"Top-1 on {TITLES[row['role']]} ({row['rows']:,} rows, {seeds}), percentage points: workspace minus {revision}"
+
+
+def table_rows(rows: Sequence[Document]) -> list[list[str]]:
+    """Return a header and one row per label ratio and model of a set."""
     body = []
     for row in rows:
-        numbers = [f"{row[key]:+.2f}" for key in header[3:]]
-        body.append([row["role"], f"{100 * row['label_ratio']:g} %", row["model"], *numbers])
-    title = f"Top-1, workspace minus {revision}, percentage points, 95 % paired bootstrap"
-    show(title, [header, *body], text_columns=3)
+        interval = f"[{row['low']:+.2f}, {row['high']:+.2f}]"
+        body.append([f"{100 * row['label_ratio']:g} %", row["model"], f"{row['difference']:+.2f}", interval])
+    return [["labels", "model", "difference", "95 % interval"], *body]
 
 
 def _machines(revision: str) -> str | None:

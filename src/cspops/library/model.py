@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -11,6 +11,7 @@ from cspops.errors import DataError, ParamsError
 from cspops.evaluation.pool import Places, Pool
 from cspops.evaluation.predictor import LocationPredictor, Predictor
 from cspops.intake.judging.positions import BEYOND
+from cspops.library.combine import COMBINE, Combine
 from cspops.library.frames import rows_of
 from cspops.models.location_encoder import LocationClassifier, LocationEncoder
 from cspops.shapes import Bool, Float, Tensor
@@ -67,9 +68,6 @@ def like(result: Tensor, given: Any) -> Any:
     return result if isinstance(given, Tensor) else result.numpy()
 
 
-Combine = Literal["pool", "product", "image", "location"]
-COMBINE: tuple[Combine, ...] = get_args(Combine)
-"""How image and location are put together; the last two are one of them alone."""
 NAMES: dict[Combine, str] = {"pool": "pool", "product": "combined", "image": "image", "location": "location"}
 """What `Model.log_p` calls them."""
 NO_POOL = "the model has no pool of image, location and labelled neighbours: it was not evaluated"

@@ -10,8 +10,9 @@ import torch
 
 from cspops.data.json_files import Document
 from cspops.errors import DataError
+from cspops.library.combine import Combine
 from cspops.library.inputs import Input
-from cspops.library.model import NAMES, Combine, Model, top_classes
+from cspops.library.model import NAMES, Model, top_classes
 from cspops.pixels.unreadable import UnreadableImage
 from cspops.shapes import Bool, Float, Tensor
 

@@ -46,12 +46,14 @@ def require(stage: str, params: Params) -> dict[str, Path]:
     """Return the folders of the stages that ``stage`` reads, after checking that each file is as it was written.
 
     Raise a DataError that names the first stage up the graph without output or with one of other params, or the first
-    file that is missing or differs. Code that reads these files need not expect broken ones.
+    file that is missing or differs, and the command that makes all that is. Code that reads these files need not expect
+    broken ones.
     """
-    reader = f"stage {stage}" if stage in VIEWS else f"cspops {stage}"
+    reader, command = f"stage {stage}", f"dvc repro {stage}"
+    if stage not in VIEWS:
+        reader, command = f"cspops {stage}", f"dvc repro {NEEDS[stage][-1]}"
     for upstream in _all_upstream(stage):
         folder = folder_of(upstream)
-        command = f"dvc repro {upstream}"
         if not (folder / "stage.json").exists():
             raise DataError(f"{folder} is missing: {reader} reads it", hint=command)
         record: StageRecord = json_as(folder / "stage.json", StageRecord, remake=f"dvc repro -f {upstream}")

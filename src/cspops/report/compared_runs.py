@@ -8,14 +8,16 @@ from cspops.artefacts import json_text_as
 from cspops.data.json_files import Document
 from cspops.errors import DataError
 from cspops.evaluation.results import Metrics
-from cspops.evaluation.spread import Spread, welch
+from cspops.evaluation.spread import Difference, Spread, welch
 from cspops.params.yaml_text import NotReadable, read_yaml
 from cspops.report.machine import not_comparable
 from cspops.report.run_facts import leaves
 from cspops.report.run_record import RunRecord
-from cspops.report.tables import TITLES, Mean, as_code, cell, markdown, ratio_title
+from cspops.report.tables import TITLES, as_code, markdown, ratio_title
 
 LEVEL = 0.95
+LEAST_SEEDS = 3
+"""Of either run, for an interval: two and two have at most 2 degrees of freedom, and a quantile above 20 with many rows."""
 AGAIN = "dvc repro, then git commit"
 
 
@@ -35,7 +37,7 @@ class Side:
         """Read the texts of params.yaml, run.json and scores.json; raise a DataError where one is missing or broken."""
         if metrics is None or params is None:
             lacking = "reports/scores.json" if metrics is None else "params.yaml"
-            raise DataError(f"{name} has no {lacking}: it was not run to its end", hint=AGAIN)
+            raise DataError(f"{name} has no {lacking}: it was not run to its end, or by an older cspops", hint=AGAIN)
         try:
             settings = read_yaml(params.decode("utf-8"))
         except (UnicodeDecodeError, NotReadable) as error:
@@ -73,8 +75,8 @@ def compared(ours: Side, theirs: Side, *, models: Sequence[str], max_drop: float
 
     A row is a `drop` when it has lost more than ``max_drop`` points and its interval (Welch, over seeds) lies below zero;
     the level is divided by the number of rows (Bonferroni), so that all of them together are wrong once in twenty. With
-    a single seed the spread is unknown, and losing more than ``max_drop`` is a drop. Where the machines differ too, there
-    are no gains and no small drops.
+    fewer than `LEAST_SEEDS` seeds there is no interval, and losing more than ``max_drop`` is a drop. Where the machines
+    differ too, there are no gains and no small drops.
 
     Raise a DataError when the two have no row in common.
     """
@@ -108,14 +110,15 @@ def compared(ours: Side, theirs: Side, *, models: Sequence[str], max_drop: float
 def _row(ours: Side, theirs: Side, place: tuple[str, str, str], *, level: float, max_drop: float) -> Document:
     role, ratio, model = place
     a, b = ours.spread(place), theirs.spread(place)
-    gap = welch(a, b, level=level)
-    row = {"role": role, "label_ratio": ratio, "model": model, "base": b.mean, "base_sd": b.sd, "head": a.mean, "head_sd": a.sd}
+    gap = welch(a, b, level=level) if min(a.n, b.n) >= LEAST_SEEDS else Difference(a.mean - b.mean, None, None)
+    means = {"base": b.mean, "base_sd": b.sd if b.n > 1 else None, "head": a.mean, "head_sd": a.sd if a.n > 1 else None}
+    row = {"role": role, "label_ratio": ratio, "model": model} | means
     interval = {name: None if value is None else round(value, 4) for name, value in (("low", gap.low), ("high", gap.high))}
     return row | {"difference": round(gap.mean, 4)} | interval | {"verdict": verdict(gap.mean, gap.high, gap.low, max_drop)}
 
 
 def verdict(difference: float, high: float | None, low: float | None, max_drop: float) -> str:
-    """Return `drop`, `small drop` (real but allowed), `gain` or `noise`; for single seeds `drop` or `unknown`."""
+    """Return `drop`, `small drop` (real but allowed), `gain` or `noise`; without an interval `drop` or `unknown`."""
     if high is None or low is None:
         return "drop" if difference < -max_drop else "unknown"
     if high < 0:
@@ -141,8 +144,11 @@ def _notes(ours: Side, theirs: Side) -> list[str]:
     notes = [side.doubt for side in (ours, theirs) if side.doubt is not None]
     if ours.record and theirs.record and ours.record.catalogue != theirs.record.catalogue:
         notes.append(f"the catalogues of {ours.name} and {theirs.name} differ: their numbers are of different rows")
-    if min(ours.seeds, theirs.seeds) < 2:
-        notes.append("a single seed has no spread: no difference can be called noise")
+    if (seeds := min(ours.seeds, theirs.seeds)) < LEAST_SEEDS:
+        notes.append(
+            f"{'one seed' if seeds == 1 else 'two seeds'}: no interval, so that no difference can be called noise, and any "
+            "loss of more than --max-drop is a drop"
+        )
     return notes
 
 
@@ -150,25 +156,20 @@ def metric_rows(document: Document) -> list[list[str]]:
     """Return a header and one row per role, label ratio and model."""
     rows = [["set", "labels", "model", document["base"], document["head"], "difference", "interval", "verdict"]]
     for row in document["rows"]:
-        interval = "" if row["low"] is None else f"{row['low']:+.2f} to {row['high']:+.2f}"
+        interval = "" if row["low"] is None else f"[{row['low']:+.2f}, {row['high']:+.2f}]"
+        sides = [(f"{row[side]:.2f}", row[f"{side}_sd"]) for side in ("base", "head")]
         rows.append(
             [
                 TITLES.get(row["role"], row["role"]),
                 ratio_title(row["label_ratio"]),
                 row["model"],
-                *(_mean(row, side) for side in ("base", "head")),
+                *(mean if sd is None else f"{mean} ({sd:.2f})" for mean, sd in sides),
                 f"{row['difference']:+.2f}",
                 interval,
                 row["verdict"],
             ]
         )
     return rows
-
-
-def _mean(row: Document, side: str) -> str:
-    """Return mean and deviation of a side, without the latter where there is one seed."""
-    value: Mean = {"mean": row[side], "sd": row[f"{side}_sd"]}
-    return cell(value, spread=row["low"] is not None or value["sd"] > 0)
 
 
 def param_rows(document: Document) -> list[list[str]]:
@@ -186,7 +187,8 @@ def conclusion(document: Document) -> str:
         count = f"{document['drops']} of {len(document['rows'])}"
         said = f"{count} accuracies of {document['head']} have dropped by {allowed} {against}."
     else:
-        said = f"No accuracy of {document['head']} has dropped by {allowed} {against} beyond the spread of seeds."
+        beyond = "" if any(row["low"] is None for row in document["rows"]) else " beyond the spread of seeds"
+        said = f"No accuracy of {document['head']} has dropped by {allowed} {against}{beyond}."
     return f"{said} {document['not_comparable']}" if document["not_comparable"] else said
 
 

@@ -128,13 +128,14 @@ def data_sentence(document: TableDocument) -> str:
 def number_rows(document: TableDocument) -> list[list[str]]:
     """Return a header and, per row of the table, ours by the paper's product, ours by the pool, and the paper's numbers."""
     by_pool = {row["name"]: row for row in document["rows"] if row["model"] == "pool"}
+    spread = len(document["seeds"]) > 1
     out = [["model", "", *document["columns"]]]
     for row in document["rows"]:
         if row["model"] == "pool":
             continue
-        out.append([row["name"], "ours", *(_ours(cell) for cell in row["cells"])])
+        out.append([row["name"], "ours", *(_ours(cell, spread) for cell in row["cells"])])
         if row["name"] in by_pool:
-            out.append(["", "ours, pool", *(_ours(cell) for cell in by_pool[row["name"]]["cells"])])
+            out.append(["", "ours, pool", *(_ours(cell, spread) for cell in by_pool[row["name"]]["cells"])])
         if any(cell["paper"] for cell in row["cells"]):
             out.append(["", "paper", *("-" if cell["paper"] is None else _number(cell["paper"]) for cell in row["cells"])])
     return out
@@ -193,10 +194,11 @@ def remarks(document: TableDocument) -> list[str]:
 
 def page(document: TableDocument) -> str:
     """Return the whole page as Markdown."""
+    seeds = len(document["seeds"])
+    over = f"ours mean (standard deviation) over {seeds} seeds" if seeds > 1 else "ours of one seed"
     parts = [
         f"# {heading(document)}",
-        f"{data_sentence(document)} Top-1 on the test set, per cent: ours mean (standard deviation) over "
-        f"{len(document['seeds'])} seeds{_paper_spread(document)}.",
+        f"{data_sentence(document)} Top-1 on the test set, per cent: {over}{_paper_spread(document)}.",
         markdown(number_rows(document), text_columns=2),
         "## Does the paper's order hold?" if document["paper"]["dataset"] else "## Differences",
         "Differences in percentage points on the same test rows, with 95 % paired bootstrap intervals."
@@ -226,9 +228,12 @@ def _capital(words: str) -> str:
     return words[0].upper() + words[1:]
 
 
-def _ours(cell: Cell) -> str:
+def _ours(cell: Cell, spread: bool) -> str:
+    """Return a number with its marks; without ``spread``, as of one seed, only the mean."""
+    if cell["ours"] is None:
+        return "-"
     marks = "".join(mark for key, (mark, _) in MARKS.items() if cell.get(key))
-    return "-" if cell["ours"] is None else _number(cell["ours"]) + marks
+    return _number({"mean": cell["ours"]["mean"], "sd": cell["ours"]["sd"] if spread else None}) + marks
 
 
 def _number(value: Number) -> str:
@@ -264,7 +269,8 @@ def _grouped(pairs: list[tuple[str, str, str]]) -> list[str]:
     groups: dict[tuple[str, str], list[str]] = {}
     for name, column, reason in pairs:
         groups.setdefault((name, reason), []).append(column)
-    return [f"{name} ({', '.join(columns)}): {reason}" for (name, reason), columns in groups.items()]
+    between = "; " if any(", " in column for _, column, _ in pairs) else ", "
+    return [f"{name} ({between.join(columns)}): {reason}" for (name, reason), columns in groups.items()]
 
 
 def _missing(document: TableDocument) -> list[str]:
