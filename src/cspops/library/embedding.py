@@ -24,10 +24,10 @@ log = logging.getLogger(__name__)
 
 ROWS = 8192
 SUFFIXES = (".parquet", ".npy")
-NO_BOX = "west south east north, in degrees; one over the date line is two: to 180, and from -180"
+NO_BOX = "west south east north, in degrees; west is above east only where the box crosses the antimeridian: 170 -20 -170 -10"
 EXCHANGED = "are the columns lon and lat, in degrees, exchanged?"
 Box = tuple[float, float, float, float]
-"""West, south, east and north, degrees."""
+"""West, south, east and north, degrees; east is above 180 where the box crosses the antimeridian."""
 WORLD: Box = (-180.0, -90.0, 180.0, 90.0)
 
 
@@ -40,13 +40,26 @@ class Points:
     problem: list[str | None]
 
 
+def checked_box(box: Box) -> Box:
+    """Return a box whose east is above its west: 170 to -170 becomes 170 to 190; raise a ParamsError for what is no box.
+
+    Longitudes may be counted from -180 to 180 or from 0 to 360.
+    """
+    west, south, east, north = box
+    across = west > east
+    if across:
+        east += 360
+    if not (-180 <= west < east <= west + 360 and east <= 540 and -90 <= south < north <= 90) or (across and east - west > 180):
+        raise ParamsError(" ".join(f"{edge:g}" for edge in box) + " is no box", hint=NO_BOX)
+    turn = 360 if west >= 180 else 0
+    return west - turn, south, east - turn, north
+
+
 class Grid:
     """Centres of ``degrees`` x ``degrees`` cells over a box, from the north-west, row by row."""
 
     def __init__(self, degrees: float, box: Box = WORLD) -> None:
-        west, south, east, north = box
-        if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
-            raise ParamsError(f"{west:g} {south:g} {east:g} {north:g} is no box", hint=NO_BOX)
+        west, south, east, north = box = checked_box(box)
         if not 0 < degrees <= min(east - west, north - south):
             raise ParamsError(f"cells of {degrees:g} degrees do not fit into the box", hint="a smaller --grid")
         self.degrees, self.box = degrees, box
@@ -61,7 +74,7 @@ class Grid:
         west, south, east, north = self.box
         x = west + (column + 0.5) * ((east - west) / self.shape[1])
         y = north - (row + 0.5) * ((north - south) / self.shape[0])
-        return np.stack((x, y), 1)
+        return np.stack((np.where(x >= 180, x - 360, x), y), 1)
 
     def points(self) -> Iterator[Points]:
         """Yield all cells, `ROWS` at a time."""

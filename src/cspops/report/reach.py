@@ -1,0 +1,61 @@
+"""How far from its labelled places a map is drawn."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from cspops.evaluation.pool import Places
+from cspops.land import Box
+from cspops.report.world import surroundings
+from cspops.shapes import Bool, Float
+
+OTHERS, QUANTILE = 5, 0.99
+"""The distance of a map is this quantile, over the places, of the distance to the fifth nearest other one."""
+KERNEL = "the width of the pool's kernel"
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Places, and the distance from the nearest one beyond which a map is not drawn; inf: it is drawn everywhere."""
+
+    places: Places
+    km: float
+    why: str
+    """Where the distance comes from."""
+
+    @classmethod
+    def of(cls, places: Float[np.ndarray, "n 2"], *, kernel_km: float = 0.0) -> "Reach":
+        """Return the distance within which nearly all places have `OTHERS` others, and no less than ``kernel_km``.
+
+        It is rounded up to two digits. Several observations at one position are one place, and a single place knows no
+        distance; of fewer than 100 the most remote is not counted.
+        """
+        lonlat = torch.from_numpy(np.unique(places, axis=0))
+        tree = Places(lonlat, torch.zeros(len(lonlat), dtype=torch.long))
+        if len(lonlat) < 2:
+            return cls(tree, kernel_km or math.inf, KERNEL)
+        others = min(OTHERS, len(lonlat) - 1)
+        apart = tree.near(lonlat, k=others + 1).km[:, -1].numpy()
+        km = _rounded_up(float(np.quantile(apart, QUANTILE, method="lower")))
+        if km < kernel_km:
+            return cls(tree, kernel_km, KERNEL)
+        return cls(tree, km, f"{math.floor(100 * (apart <= km).mean())} % of these have {others} others that near")
+
+    def within(self, lonlat: Float[np.ndarray, "m 2"], *, slack_km: float = 0.0) -> Bool[np.ndarray, "m"]:
+        """Return which positions (degrees) are drawn; ``slack_km``, half a pixel, keeps the pixel that holds a place."""
+        if math.isinf(self.km):
+            return np.ones(len(lonlat), dtype=bool)
+        nearest = self.places.near(torch.from_numpy(lonlat), k=1).nearest_km.numpy()
+        near: np.ndarray = nearest <= max(self.km, slack_km)
+        return near
+
+    def box(self) -> Box:
+        """Return the box that holds all that is drawn."""
+        return (-180.0, -90.0, 180.0, 90.0) if math.isinf(self.km) else surroundings(self.places.lonlat.numpy(), self.km)
+
+
+def _rounded_up(km: float) -> float:
+    unit = 10.0 ** (math.floor(math.log10(km)) - 1) if km > 0 else 1.0
+    return float(f"{math.ceil(km / unit - 1e-9) * unit:.6g}")
