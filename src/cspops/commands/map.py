@@ -68,5 +68,6 @@ def draw_map(
     if not learned:
         by += " and the labelled neighbours" if loaded.knows_places else f"; {NO_PLACES}"
     log.info(f"{out}: {drawn.what[0].lower()}{drawn.what[1:]}, by {by}")
-    if drawn.end is not None:
-        log.info(f"nothing is drawn {drawn.end}; --beyond KM changes that")
+    end = drawn.reach.end()
+    if end is not None:
+        log.info(f"nothing is drawn {end}; --beyond KM changes that")

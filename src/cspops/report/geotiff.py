@@ -32,7 +32,7 @@ def write_classes(
     _write(band, box, none, "most likely class", {**tags, **names}, file)
     _, colours = class_colours(np.where(band == none, -1, band.astype(np.int64)).reshape(-1), len(classes))
     with rasterio.open(file, "r+") as opened:
-        table = {at: (*(int(round(255 * part)) for part in colour), 255) for at, colour in enumerate(colours.tolist())}
+        table = {at: (*(round(255 * part) for part in colour), 255) for at, colour in enumerate(colours.tolist())}
         opened.write_colormap(1, table | {none: (0, 0, 0, 0)})
 
 

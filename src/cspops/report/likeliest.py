@@ -5,7 +5,6 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Patch
 
@@ -38,7 +37,13 @@ def class_colours(number: Int[np.ndarray, "n"], count: int) -> tuple[list[int], 
 
 
 def likeliest_map(
-    number: Int[np.ndarray, "n"], classes: Sequence[str], world: World, file: Path, *, title: str | None, note: str | None = None
+    number: Int[np.ndarray, "n"],
+    classes: Sequence[str],
+    world: World,
+    file: Path,
+    *,
+    title: str | None,
+    note: str | None = None,
 ) -> None:
     """Write a PNG of the class at each land pixel of ``world``; where it is -1 the land is hatched."""
     own, colours = class_colours(number, len(classes))

@@ -239,7 +239,10 @@ def picture(ax: Axes, world: World, colours: Float[np.ndarray, "n 3"], drawn: Bo
         left, right, bottom, top = world.extent
         beyond = np.zeros(world.land.shape)
         beyond[world.land] = ~shown
-        x, y = (low + (high - low) * (np.arange(n) + 0.5) / n for low, high, n in zip((left, top), (right, bottom), beyond.shape[::-1], strict=True))
+        x, y = (
+            low + (high - low) * (np.arange(n) + 0.5) / n
+            for low, high, n in zip((left, top), (right, bottom), beyond.shape[::-1], strict=True)
+        )
         ax.contourf(x, y, beyond, levels=[0.5, 1.5], colors="none", hatches=["//////"], zorder=3)
 
 

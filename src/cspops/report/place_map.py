@@ -71,13 +71,6 @@ class PlaceMap:
         trained = ", ".join(_trained_on(self.model))
         return f"{self.what} ({trained})" if trained else self.what
 
-    @property
-    def end(self) -> str | None:
-        """Where the map ends and why; None where it does not."""
-        if math.isinf(self.reach.km):
-            return None
-        return f"farther than {self.reach.km:g} km from a labelled place ({self.reach.why})"
-
     def draw(self, out: Path, *, grid: float | None = None, step: Step = uncounted) -> None:
         """Write a PNG over land (Equal Earth), or a GeoTIFF of ``grid`` degrees with land and sea.
 
@@ -113,10 +106,11 @@ class PlaceMap:
         if not places:
             return f"no land lies in the box {_box_text(self.box)}"
         data = _box_text(self.reach.box())
-        return f"the box {_box_text(self.box)} lies {self.end}; these places lie within {data}"
+        return f"the box {_box_text(self.box)} lies {self.reach.end()}; these places lie within {data}"
 
     def _png(self, values: Float[np.ndarray, "n"], world: World, out: Path) -> None:
-        note = None if self.end is None else f"Hatched: land {self.end}"
+        end = self.reach.end()
+        note = None if end is None else f"Hatched: land {end}"
         with whole(out) as new:
             if self.number is None:
                 number = np.nan_to_num(values, nan=-1).astype(np.int64)
@@ -132,7 +126,8 @@ class PlaceMap:
                 save(figure, new, colours=maps.COLOURS)
 
     def _geotiff(self, values: Float[np.ndarray, "rows columns"], out: Path) -> None:
-        tags = {"TIFFTAG_IMAGEDESCRIPTION": self.title} | ({} if self.end is None else {"nodata": self.end})
+        end = self.reach.end()
+        tags = {"TIFFTAG_IMAGEDESCRIPTION": self.title} | ({} if end is None else {"nodata": end})
         classes = _classes(self.model)
         with whole(out) as new:
             if self.number is None:

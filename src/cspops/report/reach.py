@@ -51,6 +51,10 @@ class Reach:
         near: np.ndarray = nearest <= max(self.km, slack_km)
         return near
 
+    def end(self, place: str = "labelled place") -> str | None:
+        """Return where a map ends and why, in words; None where it does not. ``place`` is what one place is called."""
+        return None if math.isinf(self.km) else f"farther than {self.km:,g} km from a {place} ({self.why})"
+
     def box(self) -> Box:
         """Return the box that holds all that is drawn."""
         return (-180.0, -90.0, 180.0, 90.0) if math.isinf(self.km) else surroundings(self.places.lonlat.numpy(), self.km)

@@ -139,9 +139,11 @@ class World:
 
     def parallels(self) -> list[float]:
         """Return the latitudes that are drawn as lines."""
-        return _round_values(self.south, self.north) if self.is_box else [
-            float(lat) for lat in range(-60, 90, 30) if self.south < lat < self.north
-        ]
+        return (
+            _round_values(self.south, self.north)
+            if self.is_box
+            else [float(lat) for lat in range(-60, 90, 30) if self.south < lat < self.north]
+        )
 
     def graticule(self) -> list[np.ndarray]:
         """Return meridians and parallels, in the plane."""
@@ -151,7 +153,9 @@ class World:
 
     def degrees(self) -> tuple[list[tuple[float, float, str]], list[tuple[float, float, str]]]:
         """Return the degrees at the lower and at the left edge of a box: x, y and the text of each."""
-        below = [(*self._line(np.array([[lon, self.south]]))[0].tolist(), degree_text(lon, "E", "W")) for lon in self.meridians()]
+        below = [
+            (*self._line(np.array([[lon, self.south]]))[0].tolist(), degree_text(lon, "E", "W")) for lon in self.meridians()
+        ]
         left = [(*self._line(np.array([[self.west, lat]]))[0].tolist(), degree_text(lat, "N", "S")) for lat in self.parallels()]
         return below, left
 
