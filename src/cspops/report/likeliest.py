@@ -20,6 +20,8 @@ ORDER = (1, 7, 5, 2, 8, 4, 6, 3, 0)
 """The classes' colours, most frequent first: those of unlike lightness follow one another."""
 LONGEST = 28
 """Most characters of a name in the legend."""
+LEGEND, PER_INCH = 0.7, 8
+"""Inches of the height of the legend, and characters per inch of its width."""
 
 
 def class_colours(number: Int[np.ndarray, "n"], count: int) -> tuple[list[int], Float[np.ndarray, "q 3"]]:
@@ -54,9 +56,10 @@ def likeliest_map(
     if others:
         rest = 1 - float(shares[own].sum())
         entries.append((to_rgb(OTHERS), f"{others} others ({_percent(rest)})"))
-    columns = max(2, 75 // (max((len(label) for _, label in entries), default=0) + 6))
+    longest = max((len(label) for _, label in entries), default=0)
     with mpl.rc_context(maps.MAP_STYLE):
-        figure, (ax,) = maps.map_panels(1, world, columns=1, width=maps.WIDTH, below=0.22 * -(-len(entries) // columns))
+        figure, (ax,) = maps.map_panels(1, world, columns=1, width=maps.WIDTH, below=LEGEND)
+        columns = max(1, int(PER_INCH * figure.get_figwidth()) // (longest + 6))
         maps.ground(ax, world)
         maps.picture(ax, world, colours[np.where(drawn, number, 0)], drawn)
         maps.set_titles(ax, title, note)

@@ -24,6 +24,8 @@ from cspops.shapes import Bool, Float, Int
 SEA, LAND, COAST, LINE, HATCH, QUIET = "#EEF2F5", "#FFFFFF", "#5F6B73", "#D5DDE3", "#B4BCC2", "#566069"
 Drawn = TypeVar("Drawn")
 MAP_STYLE = STYLE | {"hatch.linewidth": 0.6, "hatch.color": HATCH}
+NARROW = 5.4
+"""Inches of the width of one of two maps side by side."""
 WIDTH = 9.0
 """Inches of the longer side of a map that stands alone."""
 BAR = 0.6
@@ -127,22 +129,22 @@ def class_map(
         _dots(ax, world.project(panel.labelled), color=BLUE, s=size, edge=0.3, label=f"labelled ({len(panel.labelled):,})")
         _dots(ax, world.project(test), color="#000000", s=3.5, edge=0.3, label=f"test ({len(test):,})")
 
-    def key(figure: Figure, cells: list[Axes], *, corner: float, shrink: float) -> None:
+    def key(figure: Figure, cells: list[Axes], *, corner: float) -> None:
         for ax in cells:
             legend = ax.legend(loc="lower left", bbox_to_anchor=(corner, 0.01), handletextpad=0.1)
             for handle in legend.legend_handles:
                 if isinstance(handle, PathCollection):
                     handle.set_sizes([16])
-        probability_bar(figure, cells, shade, name, shrink=shrink)
+        probability_bar(figure, cells, shade, name)
 
     with mpl.rc_context(MAP_STYLE):
         figure, cells = map_panels(len(panels), world, columns=1, width=WIDTH, below=BAR)
         for ax, (title, panel) in zip(cells, panels.items(), strict=True):
             draw(ax, panel)
             ax.set_title(title)
-        key(figure, cells, corner=0.13, shrink=0.6)
+        key(figure, cells, corner=0.13)
         save(figure, file, colours=COLOURS)
-        _apart(apart, panels.values(), world, draw, functools.partial(key, corner=-0.04, shrink=0.98))
+        _apart(apart, panels.values(), world, draw, functools.partial(key, corner=-0.04))
 
 
 def _apart(
@@ -175,15 +177,16 @@ def probability_picture(ax: Axes, world: World, shade: BoundaryNorm, p: Float[np
     picture(ax, world, PROBABILITY(shade(np.where(drawn, p, 0.0)))[:, :3], drawn)
 
 
-def probability_bar(figure: Figure, cells: Sequence[Axes], shade: BoundaryNorm, name: str, *, shrink: float = 0.6) -> None:
+def probability_bar(figure: Figure, cells: Sequence[Axes], shade: BoundaryNorm, name: str) -> None:
     """Draw the scale of P(``name`` | x) below some maps."""
+    shrink = min(1.0, NARROW / figure.get_figwidth())
     bar = figure.colorbar(ScalarMappable(shade, PROBABILITY), ax=cells, location="bottom", shrink=shrink, aspect=40, pad=0.01)
-    bar.set_ticks(shade.boundaries.tolist(), labels=[f"{level:g}" for level in shade.boundaries])
+    bar.set_ticks(shade.boundaries.tolist(), labels=[f"{level:g}" for level in shade.boundaries], fontsize=8.5)
     bar.set_label(f"P({drawable(name)} | x)")
 
 
 def map_panels(
-    count: int, world: World, *, columns: int = 2, width: float = 5.4, below: float = 0.0
+    count: int, world: World, *, columns: int = 2, width: float = NARROW, below: float = 0.0
 ) -> tuple[Figure, list[Axes]]:
     """Return a figure with ``count`` maps of ``width`` inches, or of that height where they are higher than wide.
 
@@ -204,13 +207,13 @@ def map_panels(
 def set_titles(ax: Axes, title: str | None, note: str | None) -> None:
     """Write a title and a small line below it, where there are."""
     if title is not None:
-        ax.set_title(drawable(title), pad=6.0 if note is None else 19.0)
-    if note is not None:
-        ax.annotate(note, (0, 1), (0, 5), xycoords="axes fraction", textcoords="offset points", fontsize=8.5, color=QUIET)
+        ax.set_title(drawable(title) + ("" if note is None else "\n "))
+    if note is not None:  # as a title: the layout makes a map no narrower for a long one
+        ax.set_title(note, loc="center", x=0.0, ha="left", fontsize=8.5, color=QUIET)
 
 
 def ground(ax: Axes, world: World) -> None:
-    """Draw sea, land, coasts and lines of longitude and latitude, with their degrees at the edges of a box."""
+    """Draw sea, land, coasts and lines of longitude and latitude, with their degrees at the edges of a part."""
     left, right, bottom, top = world.extent
     ax.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
     ax.axis("off")
@@ -220,7 +223,7 @@ def ground(ax: Axes, world: World) -> None:
     picture(ax, world, np.tile(to_rgb(LAND), (len(world.lonlat), 1)))
     ax.add_collection(LineCollection(world.coasts(), colors=COAST, linewidths=0.35, zorder=4))
     ax.plot(*outline.T, color=COAST, linewidth=0.6, clip_on=False, zorder=5)
-    if world.is_box:
+    if world.is_part:
         below, beside = world.degrees()
         near = {"textcoords": "offset points", "fontsize": 7.5, "color": QUIET, "annotation_clip": False}
         for x, y, text in below:

@@ -57,7 +57,7 @@ class PlaceMap:
         says. A model that knows no labelled place is drawn everywhere.
         """
         number = None if name is None else class_number(model, name)
-        reach = _reach(model, learned=learned, beyond=beyond)
+        reach = _reach(model, beyond)
         return cls(model, number, reach, _rounded(reach.box()) if box is None else checked_box(box), learned)
 
     @property
@@ -160,13 +160,11 @@ def _classes(model: Model) -> tuple[str, ...]:
     return model.classes
 
 
-def _reach(model: Model, *, learned: bool, beyond: float | None) -> Reach:
+def _reach(model: Model, beyond: float | None) -> Reach:
     places = np.zeros((0, 2)) if model.places is None else model.places.lonlat.numpy()
-    counted = model.pool is not None and model.pool.count_weight > 0 and not learned
-    reach = Reach.of(places, kernel_km=model.pool.kernel_km if counted and model.pool else 0.0)
-    if beyond is None or math.isinf(beyond) or not len(places):
-        return reach if beyond is None else Reach(reach.places, math.inf, "")
-    return Reach(reach.places, beyond, "as --beyond says")
+    counts = model.pool is not None and model.pool.count_weight > 0
+    reach = Reach.of(places, kernel_km=model.pool.kernel_km if counts and model.pool else 0.0)
+    return reach if beyond is None or not len(places) else Reach(reach.places, beyond, "as --beyond says")
 
 
 def _trained_on(model: Model) -> list[str]:

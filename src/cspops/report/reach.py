@@ -7,13 +7,15 @@ import numpy as np
 import torch
 
 from cspops.evaluation.pool import Places
+from cspops.geo import EARTH_RADIUS_KM, unit_vectors
 from cspops.land import Box
 from cspops.report.world import surroundings
 from cspops.shapes import Bool, Float
 
 OTHERS, QUANTILE = 5, 0.99
 """The distance of a map is this quantile, over the places, of the distance to the fifth nearest other one."""
-KERNEL = "the width of the pool's kernel"
+SEEN = 200
+"""The distance is at least this part of the extent of the places, so that each one can be seen."""
 
 
 @dataclass(frozen=True)
@@ -27,21 +29,24 @@ class Reach:
 
     @classmethod
     def of(cls, places: Float[np.ndarray, "n 2"], *, kernel_km: float = 0.0) -> "Reach":
-        """Return the distance within which nearly all places have `OTHERS` others, and no less than ``kernel_km``.
+        """Return the distance within which nearly all places have `OTHERS` others.
 
-        It is rounded up to two digits. Several observations at one position are one place, and a single place knows no
-        distance; of fewer than 100 the most remote is not counted.
+        It is rounded up to two digits, and no less than ``kernel_km`` and what can be seen. Several observations at one
+        position are one place, and a single place knows no distance; of fewer than 100 the most remote is not counted.
         """
         lonlat = torch.from_numpy(np.unique(places, axis=0))
-        tree = Places(lonlat, torch.zeros(len(lonlat), dtype=torch.long))
-        if len(lonlat) < 2:
-            return cls(tree, kernel_km or math.inf, KERNEL)
-        others = min(OTHERS, len(lonlat) - 1)
+        tree, others = Places(lonlat, torch.zeros(len(lonlat), dtype=torch.long)), min(OTHERS, len(lonlat) - 1)
+        kernel = kernel_km, "the width of the pool's kernel"
+        if others < 1:
+            return cls(tree, *kernel) if kernel_km and len(lonlat) else cls(tree, math.inf, "")
         apart = tree.near(lonlat, k=others + 1).km[:, -1].numpy()
         km = _rounded_up(float(np.quantile(apart, QUANTILE, method="lower")))
-        if km < kernel_km:
-            return cls(tree, kernel_km, KERNEL)
-        return cls(tree, km, f"{math.floor(100 * (apart <= km).mean())} % of these have {others} others that near")
+        extent = float(np.linalg.norm(np.ptp(unit_vectors(lonlat).numpy(), axis=0))) * EARTH_RADIUS_KM
+        seen = _rounded_up(extent / SEEN), f"1/{SEEN} of the extent of these places"
+        near = (
+            f"{math.floor(100 * (apart <= km).mean())} % of these have {others} {'others' if others > 1 else 'other'} that near"
+        )
+        return cls(tree, *max((km, near), kernel, seen, key=lambda one: one[0]))
 
     def within(self, lonlat: Float[np.ndarray, "m 2"], *, slack_km: float = 0.0) -> Bool[np.ndarray, "m"]:
         """Return which positions (degrees) are drawn; ``slack_km``, half a pixel, keeps the pixel that holds a place."""

@@ -12,11 +12,11 @@ from cspops.report.character_map import STEPS, WORLD_SPAN, bounding_box
 from cspops.shapes import Bool, Float
 
 PIXELS = 800
-"""Pixels of the longer side of a map of a box, and of the width of the whole world."""
+"""Pixels of the width of the whole world, and most along the longer side of a box."""
 LEAST_SPAN = 0.1
 """Least degrees that a map of positions spans."""
 LINES = 6
-"""Most meridians, and most parallels, that are drawn on the map of a box."""
+"""Most lines across the longer side of the map of a box, but for one."""
 Extent = tuple[float, float, float, float]
 """Left, right, bottom and top in the plane."""
 
@@ -107,6 +107,11 @@ class World:
         self.lonlat[:, 0] -= 360 * (self.lonlat[:, 0] >= 180)
 
     @property
+    def is_part(self) -> bool:
+        """Whether it is a box or a narrow belt, whose edges have degrees."""
+        return self.is_box or self.north - self.south < 90
+
+    @property
     def _middle(self) -> float:
         return (self.west + self.east) / 2
 
@@ -135,15 +140,17 @@ class World:
 
     def meridians(self) -> list[float]:
         """Return the longitudes that are drawn as lines; those east of the antimeridian are above 180."""
-        return _round_values(self.west, self.east) if self.is_box else [-120.0, -60.0, 0.0, 60.0, 120.0]
+        if not self.is_part:
+            return [-120.0, -60.0, 0.0, 60.0, 120.0]
+        left, right, bottom, top = self.extent
+        return _round_values(self.west, self.east, most=LINES * min(1.0, (right - left) / (top - bottom)))
 
     def parallels(self) -> list[float]:
         """Return the latitudes that are drawn as lines."""
-        return (
-            _round_values(self.south, self.north)
-            if self.is_box
-            else [float(lat) for lat in range(-60, 90, 30) if self.south < lat < self.north]
-        )
+        if not self.is_part:
+            return [float(lat) for lat in range(-60, 90, 30) if self.south < lat < self.north]
+        left, right, bottom, top = self.extent
+        return _round_values(self.south, self.north, most=LINES * min(1.0, (top - bottom) / (right - left)))
 
     def graticule(self) -> list[np.ndarray]:
         """Return meridians and parallels, in the plane."""
@@ -152,7 +159,7 @@ class World:
         return [self._line(line) for line in lines + [np.stack((lon, np.full(2, one)), 1) for one in self.parallels()]]
 
     def degrees(self) -> tuple[list[tuple[float, float, str]], list[tuple[float, float, str]]]:
-        """Return the degrees at the lower and at the left edge of a box: x, y and the text of each."""
+        """Return the degrees at the lower and at the left edge: x, y and the text of each."""
         below = [
             (*self._line(np.array([[lon, self.south]]))[0].tolist(), degree_text(lon, "E", "W")) for lon in self.meridians()
         ]
@@ -168,18 +175,19 @@ class World:
 
 
 def world_of(box: Box) -> World:
-    """Return the map of a box, with at most ``PIXELS`` along its longer side; of all meridians that is the width."""
+    """Return the map of a box; of a square one with as many pixels as the whole world has, along the longer side `PIXELS`."""
     west, south, east, north = box
     if east - west >= 360:
         return World(south, north)
     border = equal_earth(np.array([[(west - east) / 2, lat] for lat in (south, north, np.clip(0.0, south, north))]))
-    ratio = -2 * border[:, 0].min() / (border[1, 1] - border[0, 1])
-    return World(south, north, west=west, east=east, width=max(1, round(PIXELS * min(1.0, ratio))))
+    ratio = float(-2 * border[:, 0].min() / (border[1, 1] - border[0, 1]))
+    longer = min(PIXELS, math.sqrt(PIXELS**2 / 2 * max(ratio, 1 / ratio)))
+    return World(south, north, west=west, east=east, width=max(1, round(longer * min(1.0, ratio))))
 
 
-def _round_values(low: float, high: float) -> list[float]:
-    """Return multiples of the least round step of which at most ``LINES`` lie between two numbers."""
-    step = min((step for step in STEPS if (high - low) / step <= LINES), default=STEPS[0])
+def _round_values(low: float, high: float, *, most: float) -> list[float]:
+    """Return multiples of the least round step that fits at most ``most`` times between two numbers."""
+    step = min((step for step in STEPS if (high - low) / step <= max(most, 1.5)), default=90.0)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [round(number * step, 6) for number in range(first, last + 1)]
 
