@@ -163,7 +163,7 @@ class NpyWriter:
 
 
 class NpzWriter:
-    """The matrix of `NpyWriter` as `embeddings`, with `lon` and `lat`: of each row of the matrix, or of a grid's columns and rows."""
+    """The matrix of `NpyWriter` as `embeddings`, with `lon` and `lat` of its rows, or of a grid's columns and rows."""
 
     def __init__(self, file: Path, shape: tuple[int, ...], grid: Grid | None) -> None:
         self.grid, self.lonlat = grid, [np.zeros((0, 2))]

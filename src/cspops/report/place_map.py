@@ -80,14 +80,14 @@ class PlaceMap:
         if out.suffix.lower() == ".png":
             world = world_of(self.box)
             parts = np.split(world.lonlat, range(ROWS, len(world.lonlat), ROWS))
-            self._png(self._values(iter(parts), world.half_pixel_km, step), world, out)
+            self._png(self._values(iter(parts), "land", world.half_pixel_km, step), world, out)
         else:
             cells = Grid(_grid_of(self.box) if grid is None else grid, self.box)
             half_km = cells.degrees * KM_PER_DEGREE / math.sqrt(2)
-            values = self._values((some.lonlat for some in cells.points()), half_km, step)
+            values = self._values((some.lonlat for some in cells.points()), "place", half_km, step)
             self._geotiff(values.reshape(cells.shape), out)
 
-    def _values(self, parts: Iterator[np.ndarray], slack_km: float, step: Step) -> Float[np.ndarray, "n"]:
+    def _values(self, parts: Iterator[np.ndarray], what: str, slack_km: float, step: Step) -> Float[np.ndarray, "n"]:
         """Return P of the class, or the number of the most likely class, at positions; nan where nothing is drawn."""
         values, log_p = [], self.model.location_log_p if self.learned else self.model.place_log_p
         for lonlat in parts:
@@ -97,16 +97,14 @@ class PlaceMap:
                 part[near] = of_classes.argmax(1) if self.number is None else of_classes[:, self.number].exp()
             values.append(part)
             step(len(lonlat))
-        out = np.concatenate(values)
-        if np.isnan(out).all():
-            raise ParamsError(self._empty(len(out)), hint="another --box, or --beyond KM; a .tif has the sea, too")
-        return out
-
-    def _empty(self, places: int) -> str:
-        if not places:
-            return f"no land lies in the box {_box_text(self.box)}"
-        data = _box_text(self.reach.box())
-        return f"the box {_box_text(self.box)} lies {self.reach.end()}; these places lie within {data}"
+        if all(np.isnan(part).all() for part in values):
+            near = "" if math.isinf(self.reach.km) else f" lies within {self.reach.km:g} km of a labelled place"
+            data = f"the places lie within {_box_text(self.reach.box())}; " if near else ""
+            raise ParamsError(
+                f"no {what} in the box {_box_text(self.box)}{near}; there is nothing to draw",
+                hint=f"{data}another --box, --beyond KM, or a .tif, which has the sea",
+            )
+        return np.concatenate(values)
 
     def _png(self, values: Float[np.ndarray, "n"], world: World, out: Path) -> None:
         end = self.reach.end()
@@ -193,4 +191,4 @@ def _rounded(box: Box) -> Box:
 
 
 def _box_text(box: Box) -> str:
-    return " ".join(f"{edge:g}" for edge in box)
+    return " ".join(f"{edge:.6g}" for edge in box)

@@ -90,8 +90,7 @@ class World:
         self.south, self.north, self.west, self.east = south, north, west, east
         self.is_box = (west, east) != (-180.0, 180.0)
         self.cells = across((west, south, east, north)) if self.is_box else globe()
-        border = self.outline()
-        (left, bottom), (right, top) = border.min(0).tolist(), border.max(0).tolist()
+        left, right, bottom, top = _extent_of((west, south, east, north))
         side = (right - left) / width
         rows = max(1, round((top - bottom) / side))
         self.extent: Extent = (left, right, top - rows * side, top)
@@ -179,10 +178,18 @@ def world_of(box: Box) -> World:
     west, south, east, north = box
     if east - west >= 360:
         return World(south, north)
-    border = equal_earth(np.array([[(west - east) / 2, lat] for lat in (south, north, np.clip(0.0, south, north))]))
-    ratio = float(-2 * border[:, 0].min() / (border[1, 1] - border[0, 1]))
+    left, right, bottom, top = _extent_of(box)
+    ratio = (right - left) / (top - bottom)
     longer = min(PIXELS, math.sqrt(PIXELS**2 / 2 * max(ratio, 1 / ratio)))
     return World(south, north, west=west, east=east, width=max(1, round(longer * min(1.0, ratio))))
+
+
+def _extent_of(box: Box) -> Extent:
+    """Return the part of the plane that holds a box around its middle meridian: it is widest where it is nearest the equator."""
+    west, south, east, north = box
+    widest = np.array([[(east - west) / 2, np.clip(0.0, south, north)], [0.0, south], [0.0, north]])
+    (right, _), (_, bottom), (_, top) = equal_earth(widest).tolist()
+    return -right, right, bottom, top
 
 
 def _round_values(low: float, high: float, *, most: float) -> list[float]:
