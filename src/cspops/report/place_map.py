@@ -43,7 +43,8 @@ class PlaceMap:
     number: int | None
     """The class whose probability is drawn; None: the most likely class."""
     reach: Reach
-    box: Box
+    box: Box | None
+    """What was asked for; None: the places and their reach."""
     learned: bool
     """Whether the learned model is drawn alone, without labelled neighbours."""
 
@@ -58,7 +59,7 @@ class PlaceMap:
         """
         number = None if name is None else class_number(model, name)
         reach = _reach(model, beyond)
-        return cls(model, number, reach, _rounded(reach.box()) if box is None else checked_box(box), learned)
+        return cls(model, number, reach, None if box is None else checked_box(box), learned)
 
     @property
     def what(self) -> str:
@@ -78,14 +79,28 @@ class PlaceMap:
         """
         require_suffix(out)
         if out.suffix.lower() == ".png":
-            world = world_of(self.box)
+            world = world_of(self.drawn_box(grid))
             parts = np.split(world.lonlat, range(ROWS, len(world.lonlat), ROWS))
             self._png(self._values(iter(parts), "land", world.half_pixel_km, step), world, out)
         else:
-            cells = Grid(_grid_of(self.box) if grid is None else grid, self.box)
+            box = self.drawn_box(grid)
+            cells = Grid(grid or _grid_of(box), box)
             half_km = cells.degrees * KM_PER_DEGREE / math.sqrt(2)
             values = self._values((some.lonlat for some in cells.points()), "place", half_km, step)
-            self._geotiff(values.reshape(cells.shape), out)
+            self._geotiff(values.reshape(cells.shape), cells.box, out)
+
+    def drawn_box(self, grid: float | None = None) -> Box:
+        """Return the box that was asked for, or one around all that is drawn of whole pixels of ``grid`` degrees."""
+        if self.box is not None:
+            return self.box
+        west, south, east, north = box = self.reach.box()
+        side = grid or _grid_of(box)
+        west, south = (round(math.floor(value / side + 1e-9) * side, 6) for value in (west, south))
+        east, north = (round(math.ceil(value / side - 1e-9) * side, 6) for value in (east, north))
+        if east - west >= 360:
+            west, east = -180.0, 180.0
+        turn = 360 if west < -180 else 0
+        return west + turn, max(south, -90.0), east + turn, min(north, 90.0)
 
     def _values(self, parts: Iterator[np.ndarray], what: str, slack_km: float, step: Step) -> Float[np.ndarray, "n"]:
         """Return P of the class, or the number of the most likely class, at positions; nan where nothing is drawn."""
@@ -101,7 +116,7 @@ class PlaceMap:
             near = "" if math.isinf(self.reach.km) else f" lies within {self.reach.km:g} km of a labelled place"
             data = f"the places lie within {_box_text(self.reach.box())}; " if near else ""
             raise ParamsError(
-                f"no {what} in the box {_box_text(self.box)}{near}; there is nothing to draw",
+                f"no {what} in the box {_box_text(self.drawn_box())}{near}; there is nothing to draw",
                 hint=f"{data}another --box, --beyond KM, or a .tif, which has the sea",
             )
         return np.concatenate(values)
@@ -123,15 +138,15 @@ class PlaceMap:
                 maps.probability_bar(figure, [ax], shade, _classes(self.model)[self.number])
                 save(figure, new, colours=maps.COLOURS)
 
-    def _geotiff(self, values: Float[np.ndarray, "rows columns"], out: Path) -> None:
+    def _geotiff(self, values: Float[np.ndarray, "rows columns"], box: Box, out: Path) -> None:
         end = self.reach.end()
         tags = {"TIFFTAG_IMAGEDESCRIPTION": self.title} | ({} if end is None else {"nodata": end})
         classes = _classes(self.model)
         with whole(out) as new:
             if self.number is None:
-                geotiff.write_classes(values, self.box, classes, tags, new)
+                geotiff.write_classes(values, box, classes, tags, new)
             else:
-                geotiff.write(values, self.box, f"P({visible(classes[self.number])} | x)", tags, new)
+                geotiff.write(values, box, f"P({visible(classes[self.number])} | x)", tags, new)
 
 
 def require_suffix(out: Path) -> None:
@@ -178,16 +193,6 @@ def _grid_of(box: Box) -> float:
     """Return the smallest round side, in degrees, with which no more than ``CELLS`` pixels span a box; at most ``GRID``."""
     west, south, east, north = box
     return min((one for one in STEPS if max(east - west, north - south) / one <= CELLS and one < GRID), default=GRID)
-
-
-def _rounded(box: Box) -> Box:
-    """Return a box that holds this one and whole pixels of `_grid_of` degrees."""
-    west, south, east, north = box
-    side = _grid_of(box)
-    low = (round(math.floor(value / side + 1e-9) * side, 6) for value in (west, south))
-    high = (round(math.ceil(value / side - 1e-9) * side, 6) for value in (east, north))
-    west, south, east, north = *low, *high
-    return west, max(south, -90.0), east, min(north, 90.0)
 
 
 def _box_text(box: Box) -> str:

@@ -181,11 +181,11 @@ def world_of(box: Box) -> World:
     left, right, bottom, top = _extent_of(box)
     ratio = (right - left) / (top - bottom)
     longer = min(PIXELS, math.sqrt(PIXELS**2 / 2 * max(ratio, 1 / ratio)))
-    return World(south, north, west=west, east=east, width=max(1, round(longer * min(1.0, ratio))))
+    return World(south, north, west=west, east=east, width=max(1, int(longer * min(1.0, ratio))))
 
 
 def _extent_of(box: Box) -> Extent:
-    """Return the part of the plane that holds a box around its middle meridian: it is widest where it is nearest the equator."""
+    """Return the part of the plane that holds a box around its middle meridian; it is widest nearest the equator."""
     west, south, east, north = box
     widest = np.array([[(east - west) / 2, np.clip(0.0, south, north)], [0.0, south], [0.0, north]])
     (right, _), (_, bottom), (_, top) = equal_earth(widest).tolist()
