@@ -9,7 +9,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Patch
 
 from cspops.report import maps
-from cspops.report.figures import drawable, save
+from cspops.report.figures import STYLE, drawable, save
 from cspops.report.world import World
 from cspops.shapes import Float, Int
 
@@ -57,7 +57,7 @@ def likeliest_map(
         rest = 1 - float(shares[own].sum())
         entries.append((to_rgb(OTHERS), f"{others} others ({_percent(rest)})"))
     longest = max((len(label) for _, label in entries), default=0)
-    with mpl.rc_context(maps.MAP_STYLE):
+    with mpl.rc_context(STYLE):
         figure, (ax,) = maps.map_panels(1, world, columns=1, width=maps.WIDTH, below=LEGEND)
         columns = max(1, int(PER_INCH * figure.get_figwidth()) // (longest + 6))
         maps.ground(ax, world)

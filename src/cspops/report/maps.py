@@ -21,9 +21,8 @@ from cspops.report.figures import BLUE, STYLE, drawable, save
 from cspops.report.world import World
 from cspops.shapes import Bool, Float, Int
 
-SEA, LAND, COAST, LINE, HATCH, QUIET = "#EEF2F5", "#FFFFFF", "#5F6B73", "#D5DDE3", "#B4BCC2", "#566069"
+SEA, LAND, COAST, LINE, QUIET = "#EEF2F5", "#FFFFFF", "#5F6B73", "#D5DDE3", "#566069"
 Drawn = TypeVar("Drawn")
-MAP_STYLE = STYLE | {"hatch.linewidth": 0.6, "hatch.color": HATCH}
 NARROW = 5.4
 """Inches of the width of one of two maps side by side."""
 WIDTH = 9.0
@@ -70,7 +69,7 @@ def observation_map(groups: Mapping[str, np.ndarray], world: World, file: Path, 
         size = float(np.clip(6000 / max(len(lonlat), 1), 0.5, 7))
         _dots(ax, world.project(lonlat), color=BLUE, s=size, alpha=0.75)
 
-    with mpl.rc_context(MAP_STYLE):
+    with mpl.rc_context(STYLE):
         figure, cells = map_panels(len(groups), world)
         for ax, (title, lonlat) in zip(cells, groups.items(), strict=True):
             draw(ax, lonlat)
@@ -101,7 +100,7 @@ def cluster_map(
         ground(ax, world)
         picture(ax, world, colours[labels[nearest]], drawn)
 
-    with mpl.rc_context(MAP_STYLE):
+    with mpl.rc_context(STYLE):
         figure, cells = map_panels(len(panels), world)
         for ax, (title, labels) in zip(cells, panels.items(), strict=True):
             draw(ax, labels)
@@ -137,7 +136,7 @@ def class_map(
                     handle.set_sizes([16])
         probability_bar(figure, cells, shade, name)
 
-    with mpl.rc_context(MAP_STYLE):
+    with mpl.rc_context(STYLE):
         figure, cells = map_panels(len(panels), world, columns=1, width=WIDTH, below=BAR)
         for ax, (title, panel) in zip(cells, panels.items(), strict=True):
             draw(ax, panel)

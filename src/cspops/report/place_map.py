@@ -19,7 +19,7 @@ from cspops.library.model import Model
 from cspops.progress import Step, uncounted
 from cspops.report import geotiff, maps
 from cspops.report.character_map import STEPS
-from cspops.report.figures import save
+from cspops.report.figures import STYLE, save
 from cspops.report.likeliest import likeliest_map
 from cspops.report.reach import Reach
 from cspops.report.world import World, world_of
@@ -130,7 +130,7 @@ class PlaceMap:
                 likeliest_map(number, _classes(self.model), world, new, title=self.title, note=note)
                 return
             shade = maps.probability_shade([values])
-            with mpl.rc_context(maps.MAP_STYLE):
+            with mpl.rc_context(STYLE):
                 figure, (ax,) = maps.map_panels(1, world, columns=1, width=maps.WIDTH, below=maps.BAR)
                 maps.ground(ax, world)
                 maps.probability_picture(ax, world, shade, values)

@@ -177,7 +177,7 @@ def world_of(box: Box) -> World:
     """Return the map of a box; of a square one with as many pixels as the whole world has, along the longer side `PIXELS`."""
     west, south, east, north = box
     if east - west >= 360:
-        return World(south, north)
+        return World(south, north, width=PIXELS)
     left, right, bottom, top = _extent_of(box)
     ratio = (right - left) / (top - bottom)
     longer = min(PIXELS, math.sqrt(PIXELS**2 / 2 * max(ratio, 1 / ratio)))
