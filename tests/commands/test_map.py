@@ -194,8 +194,8 @@ def test_the_box_around_places_is_one_that_can_be_drawn(lon, lat, grid):
     [
         ((20.0, 40.0, 22.0, 42.0), None, "a.png", "no land in the box 20 40 22 42 lies within 120 km of a labelled place"),
         ((20.0, 40.0, 22.0, 42.0), None, "a.tif", "no place in the box 20 40 22 42 lies within 120 km of a labelled place"),
-        ((20.0, 40.0, 22.0, 42.0), 5.0, "a.tif", "lies within 5 km of a labelled place; there is nothing to draw"),
-        ((-31.0, 20.0, -29.0, 21.0), float("inf"), "a.png", "no land in the box -31 20 -29 21; there is nothing to draw"),
+        ((20.0, 40.0, 22.0, 42.0), 5.0, "a.tif", "lies within 5 km of a labelled place; these places lie within 7"),
+        ((-31.0, 20.0, -29.0, 21.0), float("inf"), "a.png", "no land in the box -31 20 -29 21"),
     ],
 )
 def test_a_box_with_nothing_to_draw_is_refused_in_one_sentence(tmp_path, box, beyond, name, says):

@@ -141,7 +141,7 @@ def _maps(material: Material) -> dict[str, Any]:
         "cluster_words": f"The embeddings e(x) of a grid of places on land, in {material.view.report.clusters} clusters, "
         "before and after fine-tuning on the fewest labels. Colours before it run from the poles to the equator; each cluster "
         f"after it has the colour of the one that it overlaps most. {100 * material.drawn.kept:.0f} % of the land "
-        f"keeps its colour.{hatched(material.drawn.end)}{same_embeddings(material.records)}",
+        f"keeps its colour.{same_embeddings(material.records)}{hatched(material.drawn.end)}",
         "cluster_maps": _pictures(material.drawn.clusters, "Map of the clusters of location embeddings"),
         "class_name": name,
         "class_words": f"P({name} | x) by the location classifier, which sees no image, with the labelled observations of "

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import matplotlib as mpl
 import numpy as np
@@ -224,7 +224,7 @@ def ground(ax: Axes, world: World) -> None:
     ax.plot(*outline.T, color=COAST, linewidth=0.6, clip_on=False, zorder=5)
     if world.is_part:
         below, beside = world.degrees()
-        near = {"textcoords": "offset points", "fontsize": 7.5, "color": QUIET, "annotation_clip": False}
+        near: dict[str, Any] = {"textcoords": "offset points", "fontsize": 7.5, "color": QUIET, "annotation_clip": False}
         for x, y, text in below:
             ax.annotate(text, (x, y), (0, -3), ha="center", va="top", **near)
         for x, y, text in beside:
@@ -241,10 +241,9 @@ def picture(ax: Axes, world: World, colours: Float[np.ndarray, "n 3"], drawn: Bo
         left, right, bottom, top = world.extent
         beyond = np.zeros(world.land.shape)
         beyond[world.land] = ~shown
-        x, y = (
-            low + (high - low) * (np.arange(n) + 0.5) / n
-            for low, high, n in zip((left, top), (right, bottom), beyond.shape[::-1], strict=True)
-        )
+        rows, columns = world.land.shape
+        x = left + (right - left) * (np.arange(columns) + 0.5) / columns
+        y = top - (top - bottom) * (np.arange(rows) + 0.5) / rows
         ax.contourf(x, y, beyond, levels=[0.5, 1.5], colors="none", hatches=["//////"], zorder=3)
 
 
@@ -252,4 +251,4 @@ def _dots(
     ax: Axes, xy: np.ndarray, *, color: str, s: float, alpha: float = 1.0, edge: float = 0.0, label: str | None = None
 ) -> None:
     """Dots of ``s`` square points, in a white ring ``edge`` points wide."""
-    ax.scatter(*xy.T, s=s, color=color, alpha=alpha, linewidths=edge, edgecolors="#FFFFFF", label=label, zorder=6)
+    ax.scatter(xy[:, 0], xy[:, 1], s=s, color=color, alpha=alpha, linewidths=edge, edgecolors="#FFFFFF", label=label, zorder=6)

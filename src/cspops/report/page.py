@@ -87,7 +87,7 @@ def page(material: Material) -> str:
             material.observations.classes[material.chosen],
             clusters=view.report.clusters,
             kept=material.drawn.kept,
-            remarks=hatched(material.drawn.end) + same_embeddings(material.records),
+            remarks=same_embeddings(material.records) + hatched(material.drawn.end),
         ),
     ]
     return joined(parts)

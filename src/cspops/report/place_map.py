@@ -113,11 +113,11 @@ class PlaceMap:
             values.append(part)
             step(len(lonlat))
         if all(np.isnan(part).all() for part in values):
-            near = "" if math.isinf(self.reach.km) else f" lies within {self.reach.km:g} km of a labelled place"
-            data = f"the places lie within {_box_text(self.reach.box())}; " if near else ""
+            km, data = self.reach.km, _box_text(self.reach.box())
+            limit = "" if math.isinf(km) else f" lies within {km:g} km of a labelled place; these places lie within {data}"
             raise ParamsError(
-                f"no {what} in the box {_box_text(self.drawn_box())}{near}; there is nothing to draw",
-                hint=f"{data}another --box, --beyond KM, or a .tif, which has the sea",
+                f"no {what} in the box {_box_text(self.drawn_box())}{limit}",
+                hint="another --box, --beyond KM, or a .tif, which has the sea",
             )
         return np.concatenate(values)
 

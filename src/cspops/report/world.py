@@ -117,8 +117,8 @@ class World:
     @property
     def half_pixel_km(self) -> float:
         """Half the diagonal of a pixel."""
-        side = (self.extent[1] - self.extent[0]) / self.land.shape[1]
-        return geo.EARTH_RADIUS_KM * side / math.sqrt(2)
+        side = float(self.extent[1] - self.extent[0]) / self.land.shape[1]
+        return float(geo.EARTH_RADIUS_KM * side / math.sqrt(2))
 
     def project(self, lonlat: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
         """Return where positions (degrees) are in the plane."""
