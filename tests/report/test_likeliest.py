@@ -19,7 +19,10 @@ PLACES = len(WORLD.lonlat)
 def legend_of(monkeypatch: pytest.MonkeyPatch, number: np.ndarray, names: list[str], title: str | None = "T") -> list[str]:
     figures: list[Figure] = []
     monkeypatch.setattr(likeliest, "save", lambda figure, file, **settings: figures.append(figure))
-    likeliest_map(number, names, WORLD, Path("a.png"), title=title, note="N")
+    returned = likeliest_map(number, names, WORLD, Path("a.png"), title=title, note="N")
+    if title is None:
+        assert not figures[0].legends
+        return [text for _, text in returned]
     (legend,) = figures[0].legends
     assert len({handle.get_facecolor() for handle in legend.get_patches()}) == len(legend.get_texts())
     return [text.get_text() for text in legend.get_texts()]
@@ -54,9 +57,10 @@ def test_the_legend_has_the_shares_of_what_is_drawn(monkeypatch: pytest.MonkeyPa
     ]
 
 
-def test_the_legend_counts_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("title", ["T", None])
+def test_the_legend_counts_the_others(monkeypatch: pytest.MonkeyPatch, title: str | None) -> None:
     number = np.arange(PLACES) % 20
-    labels = legend_of(monkeypatch, number, [f"c{at}" for at in range(25)])
+    labels = legend_of(monkeypatch, number, [f"c{at}" for at in range(25)], title)
     assert labels[-1] == "11 others (55 %)"
     assert len(labels) == 10
 

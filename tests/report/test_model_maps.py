@@ -97,7 +97,7 @@ def test_p_is_the_normalised_sigmoid_of_the_classifier_named_in_the_title(
     inputs: dict[str, Path], asked: dict[str, Any]
 ) -> None:
     observations = observed()
-    titles, last = draw_classes(look(), inputs, WORLD, observations, 1, FIGURES)
+    titles, last, _ = draw_classes(look(), inputs, WORLD, observations, 1, FIGURES)
     panels, name, test_places, _, _ = asked["class_map"]
     assert name == "dog"
     dogs = [row for row in range(18) if row % 4 == 1]

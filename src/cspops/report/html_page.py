@@ -148,6 +148,7 @@ def _maps(material: Material) -> dict[str, Any]:
         f"the class that it has learned from and those of both test sets. {HATCHED_CLASSES}",
         "class_maps": _pictures(material.drawn.classes, f"Map of P({name} | x)"),
         "likeliest_map": _pictures(material.drawn.likeliest, "Map of the most likely class")[0],
+        "likeliest_legend": material.drawn.legend,
         "observation_maps": _pictures(material.drawn.observations, "Map of observations"),
     }
 

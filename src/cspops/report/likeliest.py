@@ -5,7 +5,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.patches import Patch
 
 from cspops.report import maps
@@ -46,31 +46,39 @@ def likeliest_map(
     *,
     title: str | None,
     note: str | None = None,
-) -> None:
-    """Write a PNG of the class at each land pixel of ``world``; where it is -1 the land is hatched."""
+) -> list[tuple[str, str]]:
+    """Write a PNG of the class at each land pixel of ``world``; where it is -1 the land is hatched.
+
+    Returns:
+        the legend: colour (#rrggbb) and text of each entry. It is drawn where there is a ``title``.
+    """
     own, colours = class_colours(number, len(classes))
     drawn = number >= 0
-    shares = np.bincount(number[drawn], minlength=len(classes)) / max(int(drawn.sum()), 1)
-    entries = [(colours[one], f"{_short(classes[one])} ({_percent(shares[one])})") for one in own]
-    others = int((shares > 0).sum()) - len(own)
-    if others:
-        rest = 1 - float(shares[own].sum())
-        entries.append((to_rgb(OTHERS), f"{others} others ({_percent(rest)})"))
-    longest = max((len(label) for _, label in entries), default=0)
+    legend = _legend(np.bincount(number[drawn], minlength=len(classes)), classes, own, colours)
     with mpl.rc_context(STYLE):
-        figure, (ax,) = maps.map_panels(1, world, columns=1, width=maps.WIDTH, below=LEGEND)
-        columns = max(1, int(PER_INCH * figure.get_figwidth()) // (longest + 6))
+        figure, (ax,) = maps.map_panels(1, world, columns=1, width=maps.WIDTH, below=0.0 if title is None else LEGEND)
         maps.ground(ax, world)
         maps.picture(ax, world, colours[np.where(drawn, number, 0)], drawn)
         maps.set_titles(ax, title, note)
-        handles = [Patch(facecolor=colour, edgecolor=maps.COAST, linewidth=0.4, label=label) for colour, label in entries]
-        figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=9)
+        if title is not None:
+            handles = [Patch(facecolor=one, edgecolor=maps.COAST, lw=0.4, label=drawable(text)) for one, text in legend]
+            longest = max((len(text) for _, text in legend), default=0)
+            columns = max(1, int(PER_INCH * figure.get_figwidth()) // (longest + 6))
+            figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=9)
         save(figure, file, colours=maps.COLOURS)
+    return legend
 
 
-def _short(name: str) -> str:
-    name = drawable(name)
-    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+def _legend(
+    places: Int[np.ndarray, "q"], classes: Sequence[str], own: Sequence[int], colours: Float[np.ndarray, "q 3"]
+) -> list[tuple[str, str]]:
+    shares = places / max(int(places.sum()), 1)
+    names = [one if len(one) <= LONGEST else f"{one[: LONGEST - 1]}…" for one in classes]
+    entries = [(to_hex(colours[one]), f"{names[one]} ({_percent(shares[one])})") for one in own]
+    others = int((places > 0).sum()) - len(own)
+    if others:
+        entries.append((to_hex(OTHERS), f"{others} {'others' if others > 1 else 'other'} ({_percent(1 - shares[own].sum())})"))
+    return entries
 
 
 def _percent(share: float) -> str:

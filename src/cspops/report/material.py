@@ -34,6 +34,8 @@ class Drawn:
     clusters: Mapping[str, Path]
     classes: Mapping[str, Path]
     likeliest: Mapping[str, Path]
+    legend: Sequence[tuple[str, str]]
+    """Colour and text of each entry of the legend of the most likely class."""
     observations: Mapping[str, Path]
     kept: float
     """The share of the land whose clusters before and after fine-tuning are matched."""
@@ -150,12 +152,13 @@ def _drawn(
     maps.observation_map(places, world, file["observations"], apart=alone["observations"])
     kept = draw_clusters(view, site.inputs, world, reach, file["clusters"], apart=alone["clusters"])
     classes = ClassFigures(file["class"], file["most_likely_class"], alone["class"], alone["most_likely_class"])
-    titles, likeliest = draw_classes(view, site.inputs, world, observations, chosen, classes)
+    titles, likeliest, legend = draw_classes(view, site.inputs, world, observations, chosen, classes)
     clusters = (f"{encoder_title(view)}, seed {seed}", labels_title(ratio, seed))
     return Drawn(
         _numbered(alone["clusters"], clusters),
         _numbered(alone["class"], titles),
         _numbered(alone["most_likely_class"], [likeliest]),
+        legend,
         _numbered(alone["observations"], [f"{title}: {len(some):,}" for title, some in places.items()]),
         kept,
         reach.end("training row"),

@@ -180,12 +180,12 @@ class ClassFigures:
 @torch.inference_mode()
 def draw_classes(
     view: "ReportView", inputs: Mapping[str, Path], world: World, observations: Observations, chosen: int, files: ClassFigures
-) -> tuple[list[str], str]:
+) -> tuple[list[str], str, list[tuple[str, str]]]:
     """Draw P(y|x) of one class by the first seed's classifiers of the smallest and the largest label ratio, and the most
     likely class by the latter, over land as far as `Reach.of` the labelled places.
 
     Returns:
-        the title of each map of the class, and that of the most likely class.
+        the title of each map of the class; of the most likely class that and the legend, as `likeliest_map` returns it.
     """
     seed, lonlat = view.seeds[0], torch.from_numpy(world.lonlat)
     in_class = (observations.label == chosen) & observations.located
@@ -206,10 +206,10 @@ def draw_classes(
     roles = read_roles(inputs["split"], observations.obs_id)
     test = observations.lonlat[(roles["test"] | roles["spatial_test"]) & in_class].numpy()
     maps.class_map(panels, observations.classes[chosen], test, world, files.one, apart=files.one_apart)
-    likeliest_map(number, observations.classes, world, files.likeliest, title=f"The most likely class, {title}")
+    legend = likeliest_map(number, observations.classes, world, files.likeliest, title=f"The most likely class, {title}")
     if files.likeliest_apart is not None:
         likeliest_map(number, observations.classes, world, files.likeliest_apart / "0.png", title=None)
-    return list(panels), title
+    return list(panels), title, legend
 
 
 def labels_title(ratio: float, seed: int) -> str:
