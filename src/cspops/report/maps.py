@@ -130,7 +130,9 @@ def class_map(
 
     def key(figure: Figure, cells: list[Axes], *, corner: float) -> None:
         for ax in cells:
-            legend = ax.legend(loc="lower left", bbox_to_anchor=(corner, 0.01), handletextpad=0.1)
+            at = (0.0 if world.is_part else corner, 0.01)
+            legend = ax.legend(loc="lower left", bbox_to_anchor=at, handletextpad=0.1, frameon=world.is_part, edgecolor="none")
+            legend.set_zorder(7)
             for handle in legend.legend_handles:
                 if isinstance(handle, PathCollection):
                     handle.set_sizes([16])

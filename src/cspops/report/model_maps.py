@@ -135,7 +135,7 @@ def draw_clusters(
     Args:
         view: the params.
         inputs: the folders of the stages.
-        world: the ground. Clusters of the whole world are of `area_fair_grid`, those of a box of its pixels.
+        world: the ground. Clusters of the whole world are of `area_fair_grid`, those of a box of some of its pixels.
         reach: which places are drawn, and are in the clusters.
         file: the PNG.
         apart: as in `maps.observation_map`.
@@ -144,7 +144,7 @@ def draw_clusters(
         the share of the land whose cluster after fine-tuning is matched with its cluster before.
     """
     seed, ratio = view.seeds[0], view.label_ratios[0]
-    lonlat = torch.from_numpy(world.lonlat)
+    lonlat = torch.from_numpy(world.lonlat[:: math.ceil(len(world.lonlat) / (3 * MAX_LINKED)) or 1])
     if not world.is_box:
         lonlat = area_fair_grid(view.report.grid_degrees)
         lat = lonlat[:, 1]

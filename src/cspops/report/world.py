@@ -174,13 +174,13 @@ class World:
 
 
 def world_of(box: Box) -> World:
-    """Return the map of a box; of a square one with as many pixels as the whole world has, along the longer side `PIXELS`."""
+    """Return the map of a box, with half as many pixels as the whole world has, most of which are sea."""
     west, south, east, north = box
     if east - west >= 360:
         return World(south, north, width=PIXELS)
     left, right, bottom, top = _extent_of(box)
     ratio = (right - left) / (top - bottom)
-    longer = min(PIXELS, math.sqrt(PIXELS**2 / 2 * max(ratio, 1 / ratio)))
+    longer = min(PIXELS, math.sqrt(PIXELS**2 / 4 * max(ratio, 1 / ratio)))
     return World(south, north, west=west, east=east, width=max(1, int(longer * min(1.0, ratio))))
 
 
