@@ -16,9 +16,9 @@ from cspops.evaluation.metrics import MODELS, Judgement, Scores, summarise
 from cspops.evaluation.per_class import per_class, sole_best
 from cspops.evaluation.pool import Places
 from cspops.evaluation.regions import regions
+from cspops.evaluation.results import ratio_of
 from cspops.library.inputs import Input
 from cspops.library.labelled import ClassNames, LabelledRow, RowSorter
-from cspops.library.loading import ratio_of
 from cspops.library.model import Model
 from cspops.library.seen import roles_of_images
 from cspops.shapes import Float, Int, Tensor

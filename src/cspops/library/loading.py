@@ -1,6 +1,5 @@
 """Load a `Model` from a folder: a whole run, or one stage's model of a seed."""
 
-import re
 from pathlib import Path
 
 import torch
@@ -9,6 +8,7 @@ from cspops.data.catalogue import CLASSES, read_classes
 from cspops.data.splits import ratio_key
 from cspops.errors import DataError
 from cspops.evaluation.pool import read_pool
+from cspops.evaluation.results import RATIO, ratio_of
 from cspops.library.exported import is_export, read_parts
 from cspops.library.model import Model
 from cspops.models.checkpoint import load_config
@@ -18,7 +18,6 @@ LOADABLE = (
     "name a project's folder (or its artifacts), artifacts/pretrain/seed_0, artifacts/finetune_loc/seed_0/label_100, "
     "or a folder that cspops export or import-checkpoint wrote"
 )
-RATIO = re.compile(r"label_(\d+(?:p\d+)?)")
 
 
 def load(
@@ -83,14 +82,6 @@ def load_seeds(
 def run_of(folder: Path) -> Path | None:
     """Return the artefacts of a whole run in ``folder``, a project or its artefacts; None where there is none."""
     return next((one for one in (folder / "artifacts", folder) if (one / "finetune_loc").is_dir()), None)
-
-
-def ratio_of(key: str) -> float:
-    """Return the label ratio that `splits.ratio_key` has named; raise a ValueError for another name."""
-    match = RATIO.fullmatch(key)
-    if match is None:
-        raise ValueError(f"{key!r} names no label ratio")
-    return float(match[1].replace("p", ".")) / 100
 
 
 def _existing(path: str | Path) -> Path:
