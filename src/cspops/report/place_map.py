@@ -10,11 +10,11 @@ import numpy as np
 import torch
 
 from cspops.errors import DataError, ParamsError, nearest
+from cspops.evaluation.results import RATIO, ratio_of
 from cspops.files import whole
 from cspops.geo import KM_PER_DEGREE
 from cspops.land import Box
 from cspops.library.embedding import Grid, checked_box
-from cspops.library.loading import RATIO, ratio_of
 from cspops.library.model import Model
 from cspops.progress import Step, uncounted
 from cspops.report import geotiff, maps
