@@ -1,30 +1,38 @@
-"""Maps of a class: the raster's numbers and georeference, the picture, names of classes."""
+"""Maps of a class and of the most likely class: numbers and georeference, where they end, the picture, names of classes."""
 
+import dataclasses
 import shutil
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from in_process import command_line
 from location_runs import CLASSES, POOL, make_classifier, write_run
 from PIL import Image
 
 from cspops.errors import DataError, ParamsError
-from cspops.evaluation.pool import write_pool
+from cspops.evaluation.pool import Places, write_pool
+from cspops.library.embedding import checked_box
 from cspops.library.model import NOWHERE, Model
-from cspops.report.place_map import PIXELS, class_number, map_of_class, world_of
+from cspops.report.place_map import PlaceMap, class_number
+from cspops.report.world import PIXELS, world_of
+
+pytestmark = pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")  # of rasterio's own arithmetic
+ALPS = Places(torch.tensor([[8.0, 47.0], [9.0, 47.5], [9.0, 46.5]], dtype=torch.float64), torch.tensor([2, 0, 1]))
 
 
-def model() -> Model:
+def model(places: Places | None = None) -> Model:
     classifier = make_classifier()
-    return Model(classifier.encoder, classifier, classes=tuple(CLASSES))
+    pool = dataclasses.replace(POOL, kernel_km=20.0)
+    return Model(classifier.encoder, classifier, classes=tuple(CLASSES), pool=places and pool, places=places)
 
 
 def test_a_geotiff_holds_p_at_the_centres_of_its_pixels(tmp_path):
     import rasterio
 
-    warnings.simplefilter("ignore", PendingDeprecationWarning)  # of rasterio's own arithmetic
-    assert map_of_class(model(), "FIR", tmp_path / "fir.tif", grid=0.5, box=(8.0, 47.0, 9.5, 48.0)) == "fir"
+    PlaceMap.of(model(), "FIR", box=(8.0, 47.0, 9.5, 48.0)).draw(tmp_path / "fir.tif", grid=0.5)
     with rasterio.open(tmp_path / "fir.tif") as opened:
         assert (opened.crs.to_epsg(), tuple(opened.bounds), opened.shape) == (4326, (8.0, 47.0, 9.5, 48.0), (2, 3))
         found = opened.read(1)
@@ -36,7 +44,7 @@ def test_a_geotiff_holds_p_at_the_centres_of_its_pixels(tmp_path):
 
 def test_a_png_of_a_box_and_the_same_bytes_each_time(tmp_path):
     for name in ("a", "b"):
-        map_of_class(model(), "oak", tmp_path / f"{name}.png", grid=0.5, box=(-10.0, 35.0, 30.0, 60.0))
+        PlaceMap.of(model(), "oak", box=(-10.0, 35.0, 30.0, 60.0)).draw(tmp_path / f"{name}.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     with Image.open(tmp_path / "a.png") as image:
         assert min(image.size) > 300
@@ -53,7 +61,7 @@ def test_classes_are_found_whatever_their_case_and_near_names_are_said():
 
 def test_other_formats_are_refused(tmp_path):
     with pytest.raises(ParamsError, match=r"written as \.png"):
-        map_of_class(model(), "oak", tmp_path / "a.svg", grid=0.5)
+        PlaceMap.of(model(), "oak").draw(tmp_path / "a.svg")
 
 
 @pytest.mark.parametrize(
@@ -70,7 +78,8 @@ def test_other_formats_are_refused(tmp_path):
 def test_a_map_of_any_box_has_few_pixels_and_land_inside_it_alone(box):
     """A degree drawn as part of a globe would be one of 288,000 x 140,000 pixels."""
     world = world_of(box)
-    assert 0.95 * PIXELS < max(world.land.shape) <= PIXELS
+    assert max(world.land.shape) <= PIXELS
+    assert max(world.land.shape) > 0.9 * PIXELS or 0.95 < 4 * world.land.size / PIXELS**2 < 1.05
     west, south, east, north = box
     assert world.land.any()
     assert ((world.lonlat >= (west, south)) & (world.lonlat <= (east, north))).all()
@@ -81,31 +90,169 @@ def test_a_degree_with_a_coast_shows_land_sea_and_the_coast(tmp_path):
     world = world_of(box)
     assert 0.3 < world.land.mean() < 0.7
     assert len(world.coasts()) == 1
-    map_of_class(model(), "oak", tmp_path / "a.png", grid=0.5, box=box)
+    PlaceMap.of(model(), "oak", box=box).draw(tmp_path / "a.png")
     with Image.open(tmp_path / "a.png") as image:
         assert 500 < max(image.size) < 2000
 
 
 def test_progress_is_told_by_the_places(tmp_path):
-    for name, count in (("a.png", len(world_of((8.0, 47.0, 9.0, 48.0)).lonlat)), ("a.tif", 4)):
-        if name == "a.tif":
-            warnings.simplefilter("ignore", PendingDeprecationWarning)
+    box = (8.0, 47.0, 9.0, 48.0)
+    for name, grid, count in (("a.png", None, len(world_of(box).lonlat)), ("a.tif", 0.5, 4)):
         steps: list[int] = []
-        map_of_class(model(), "oak", tmp_path / name, grid=0.5, box=(8.0, 47.0, 9.0, 48.0), step=steps.append)
+        PlaceMap.of(model(), "oak", box=box).draw(tmp_path / name, grid=grid, step=steps.append)
         assert sum(steps) == count
+
+
+def test_a_geotiff_ends_where_the_places_end(tmp_path):
+    """Around three places up to 111 km apart; nodata is all that is farther than that, rounded up, from each of them."""
+    import rasterio
+
+    drawn = PlaceMap.of(model(ALPS), "fir")
+    drawn.draw(tmp_path / "a.tif", grid=0.1)
+    with rasterio.open(tmp_path / "a.tif") as opened:
+        found, (west, south, east, north), about = opened.read(1), opened.bounds, opened.tags()
+        assert np.isnan(opened.nodata)
+        assert opened.res == pytest.approx((0.1, 0.1))
+    assert 6 < west < 7 < 10 < east < 11 and 45 < south < 46 < 48 < north < 49
+    assert about["nodata"] == f"farther than {drawn.reach.km:g} km from a labelled place ({drawn.reach.why})"
+    rows, columns = found.shape
+    lon, lat = west + 0.1 * (np.arange(columns) + 0.5), north - 0.1 * (np.arange(rows) + 0.5)
+    points = torch.from_numpy(np.stack(np.meshgrid(lon, lat), -1).reshape(-1, 2))
+    near = (ALPS.near(points, k=1).nearest_km <= drawn.reach.km).numpy().reshape(found.shape)
+    np.testing.assert_array_equal(~np.isnan(found), near)
+    assert 0.3 < near.mean() < 0.9
+    expected = model(ALPS).place_log_p(points)[:, CLASSES.index("fir")].exp().numpy().reshape(found.shape)
+    np.testing.assert_allclose(found[near], expected[near], rtol=1e-5)
+
+
+def test_the_most_likely_class_of_a_geotiff_has_numbers_names_and_colours(tmp_path):
+    import rasterio
+
+    PlaceMap.of(model(ALPS), None, box=(6.0, 45.0, 12.0, 50.0)).draw(tmp_path / "a.tif", grid=0.5)
+    with rasterio.open(tmp_path / "a.tif") as opened:
+        found, table, names = opened.read(1), opened.colormap(1), opened.tags()
+        assert (opened.nodata, found.dtype) == (255, np.uint8)
+    assert [names[f"class_{number}"] for number in range(3)] == CLASSES
+    assert table[255][3] == 0
+    lon, lat = np.meshgrid(np.arange(6.25, 12, 0.5), np.arange(49.75, 45, -0.5))
+    points = np.stack((lon, lat), -1).reshape(-1, 2)
+    best = model(ALPS).place_log_p(torch.from_numpy(points)).argmax(1).numpy().reshape(found.shape)
+    drawn = found != 255
+    assert 0 < drawn.sum() < found.size
+    np.testing.assert_array_equal(found[drawn], best[drawn])
+    assert len({table[number] for number in np.unique(found)}) == len(np.unique(found))
+
+
+def test_the_numbers_of_more_than_255_classes_fit(tmp_path):
+    import rasterio
+
+    from cspops.report import geotiff
+
+    number = np.array([[0.0, 299.0], [np.nan, 254.0]])
+    geotiff.write_classes(number, (0.0, 0.0, 2.0, 2.0), [f"c{at}" for at in range(300)], {}, tmp_path / "a.tif")
+    with rasterio.open(tmp_path / "a.tif") as opened:
+        assert opened.nodata == 65535
+        assert opened.read(1).tolist() == [[0, 299], [65535, 254]]
+
+
+@pytest.mark.parametrize("box", [(178.0, -19.0, -178.0, -16.0), (178.0, -19.0, 182.0, -16.0)])
+def test_a_box_across_the_antimeridian(tmp_path, box):
+    """Its longitudes go on above 180 in the GeoTIFF, and P is that of the longitudes below -178."""
+    import rasterio
+
+    for name in ("a.tif", "a.png"):
+        PlaceMap.of(model(), "fir", box=box).draw(tmp_path / name, grid=1.0 if name == "a.tif" else None)
+    with rasterio.open(tmp_path / "a.tif") as opened:
+        assert tuple(opened.bounds) == (178.0, -19.0, 182.0, -16.0)
+        found = opened.read(1)
+    expected = model().predict_proba(lonlat=[[178.5, -16.5], [-178.5, -16.5]])[:, CLASSES.index("fir")]
+    np.testing.assert_allclose(found[0, [0, 3]], expected, rtol=1e-5)
+
+
+def test_without_a_box_it_is_around_the_places_also_across_the_antimeridian(tmp_path):
+    fiji = Places(torch.tensor([[179.0, -17.0], [-179.0, -18.0], [179.5, -16.0]], dtype=torch.float64), torch.tensor([0, 1, 2]))
+    west, south, east, north = PlaceMap.of(model(fiji), "fir").drawn_box()
+    assert 176 < west < 179 and 181 < east < 184 and -21 < south < -18 and -16 < north < -13
+
+
+@pytest.mark.parametrize(
+    ("lon", "lat"),
+    [([8.0, 9.0, 9.5], 47.0), ([-179.9, -178.0, -179.0], 10.0), ([-170.0, 0.0, 170.0], 0.0), ([0.0, 120.0, 240.0], 89.8)],
+)
+@pytest.mark.parametrize("grid", [None, 0.7, 7.0])
+def test_the_box_around_places_is_one_that_can_be_drawn(lon, lat, grid):
+    """Also beside the antimeridian, around the globe and at a pole, and of pixels that do not divide a circle."""
+    lonlat = torch.tensor([[(x + 180) % 360 - 180, lat] for x in lon], dtype=torch.float64)
+    drawn = PlaceMap.of(model(Places(lonlat, torch.tensor([0, 1, 2]))), "fir")
+    west, south, east, north = drawn.drawn_box(grid)
+    assert checked_box((west, south, east, north)) == (west, south, east, north)
+    assert ((lonlat[:, 0] - west) % 360 <= east - west).all() and south < lat < north
+
+
+@pytest.mark.parametrize(
+    ("box", "beyond", "name", "says"),
+    [
+        ((20.0, 40.0, 22.0, 42.0), None, "a.png", "no land in the box 20 40 22 42 lies within 120 km of a labelled place"),
+        ((20.0, 40.0, 22.0, 42.0), None, "a.tif", "no place in the box 20 40 22 42 lies within 120 km of a labelled place"),
+        ((20.0, 40.0, 22.0, 42.0), 5.0, "a.tif", "lies within 5 km of a labelled place; these places lie within 7"),
+        ((-31.0, 20.0, -29.0, 21.0), float("inf"), "a.png", "no land in the box -31 20 -29 21"),
+    ],
+)
+def test_a_box_with_nothing_to_draw_is_refused_in_one_sentence(tmp_path, box, beyond, name, says):
+    with pytest.raises(ParamsError) as refused:
+        PlaceMap.of(model(ALPS), "fir", box=box, beyond=beyond).draw(tmp_path / name)
+    assert says in refused.value.message
+    assert "--beyond KM" in str(refused.value.hint)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("beyond", "share"), [(None, 0.2), (10.0, 0.0024), (float("inf"), 1.0)])
+def test_beyond_moves_the_end(tmp_path, beyond, share):
+    import rasterio
+
+    PlaceMap.of(model(ALPS), "fir", box=(0.0, 45.0, 10.0, 50.0), beyond=beyond).draw(tmp_path / "a.tif", grid=0.1)
+    with rasterio.open(tmp_path / "a.tif") as opened:
+        assert (~np.isnan(opened.read(1))).mean() == pytest.approx(share, rel=0.5)
+
+
+@pytest.mark.parametrize(
+    ("box", "grid"), [((8.0, 47.0, 8.2, 47.2), 0.001), ((5.0, 40.0, 15.0, 48.0), 0.05), ((-180.0, -90.0, 180.0, 90.0), 0.5)]
+)
+def test_the_pixels_of_a_geotiff_are_finer_in_a_small_box(tmp_path, box, grid):
+    import rasterio
+
+    PlaceMap.of(model(), "fir", box=box).draw(tmp_path / "a.tif")
+    with rasterio.open(tmp_path / "a.tif") as opened:
+        assert opened.res == pytest.approx((grid, grid))
+
+
+def test_titles_name_seed_and_label_ratio_where_they_are_known():
+    run = dataclasses.replace(model(), folders=(Path("artifacts/finetune_loc/seed_3/label_2p5"),))
+    assert PlaceMap.of(run, "oak").title == "Where oak is likely (seed 3, 2.5 % of the labels)"
+    assert PlaceMap.of(model(), None).title == "The most likely class"
 
 
 @pytest.mark.parametrize(
     ("pool", "words", "status", "says"),
     [
-        ("whole", (), 0, "by the learned model and the labelled neighbours\n"),
-        ("whole", ("--combine", "location"), 0, "by the learned model\n"),
-        ("no places", (), 0, "by the learned model; the model holds no labelled places, so that no neighbour is counted\n"),
-        ("none", (), 0, "by the learned model\n"),
-        ("none", ("--combine", "pool"), 3, "hint: dvc repro evaluate, or --combine location\n"),
+        ("whole", ("oak",), 0, "a.tif: where oak is likely, by the learned model and the labelled neighbours\n"),
+        ("whole", ("--all",), 0, "a.tif: the most likely class, by the learned model and the labelled neighbours\n"),
+        ("whole", ("oak",), 0, "% of these have 2 others that near); --beyond KM changes that\n"),
+        ("whole", ("oak", "--combine", "location"), 0, "by the learned model\n"),
+        (
+            "no places",
+            ("oak",),
+            0,
+            "by the learned model; the model holds no labelled places, so that no neighbour is counted\n",
+        ),
+        ("none", ("oak",), 0, "by the learned model\n"),
+        ("none", ("oak", "--combine", "pool"), 3, "hint: dvc repro evaluate, or --combine location\n"),
+        ("whole", (), 2, "name one class, or --all for the most likely class\n"),
+        ("whole", ("oak", "--all"), 2, "name one class, or --all for the most likely class\n"),
+        ("whole", ("oak", "--box", "10", "47", "8", "48"), 2, "10 47 8 48 is no box\n"),
     ],
 )
-def test_the_command_says_by_what_it_drew(tmp_path, monkeypatch, capsys, pool, words, status, says):
+def test_the_command_says_by_what_it_drew_and_where_the_map_ends(tmp_path, monkeypatch, capsys, pool, words, status, says):
     write_run(tmp_path / "artifacts")
     if pool == "none":
         shutil.rmtree(tmp_path / "artifacts" / "evaluate")
@@ -113,6 +260,6 @@ def test_the_command_says_by_what_it_drew(tmp_path, monkeypatch, capsys, pool, w
         write_pool(tmp_path / "artifacts" / "evaluate" / "seed_0" / "label_100", POOL, NOWHERE)
     monkeypatch.chdir(tmp_path)
     warnings.simplefilter("ignore", PendingDeprecationWarning)
-    asked = ("map", "oak", "--out", "a.tif", "--grid", "1", "--box", "8", "47", "10", "48", *words)
-    found, _, err = command_line(monkeypatch, capsys)(*asked)
-    assert (found, err.endswith(says)) == (status, True), err
+    box = () if "--box" in words else ("--box", "8", "47", "10", "48")
+    found, _, err = command_line(monkeypatch, capsys)("map", *words, "--out", "a.tif", "--grid", "1", *box)
+    assert (found, says in err) == (status, True), err

@@ -13,7 +13,7 @@ MANY = {
     ("embed", "the options of a command"),
     ("evaluate", "the options of a command"),
     ("export", "the options of a command"),
-    ("map_class", "the options of a command"),
+    ("draw_map", "the options of a command"),
 }
 """Functions that may take more, and why."""
 

@@ -1,6 +1,5 @@
 """Odd sets through every stage from pretrain to report: few rows, rows that lack something, names that need care."""
 
-import functools
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -27,7 +26,7 @@ from cspops.params import VIEWS, Params, recorded, view, with_values
 from cspops.params.graph import NEEDS
 from cspops.pipeline import evaluate, finetune_img, finetune_loc, pretrain, report
 from cspops.pixels.reading import Reading
-from cspops.report import figures, maps, material
+from cspops.report import figures, maps, world
 from cspops.report.world import World
 from cspops.site import Site
 
@@ -156,7 +155,7 @@ def light(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         save(figure, file, **settings)
 
     monkeypatch.setattr(maps, "save", spy)
-    monkeypatch.setattr(material, "World", functools.partial(World, width=60))
+    monkeypatch.setattr(world, "PIXELS", 60)
     monkeypatch.setattr(World, "coasts", lambda self: [])
     monkeypatch.setitem(figures.STYLE, "savefig.dpi", 40)
     return labels
@@ -171,7 +170,7 @@ def finite(folders: dict[str, Path]) -> dict[str, Any]:
     for name in ("metrics", "validation", "intervals", "regions"):
         json.loads((folders["reports"] / f"{name}.json").read_text(), parse_constant=refuse)
     if (folders["report"] / "reports").exists():
-        assert len(list((folders["report"] / "reports" / "figures").glob("*.png"))) == 5
+        assert len(list((folders["report"] / "reports" / "figures").glob("*.png"))) == 6
         html = (folders["report"] / "reports" / "report.html").read_text()
         assert Page(html).problems() == []
         assert not re.search(r"\b(nan|inf|None)\b", " ".join(Page(html).text))

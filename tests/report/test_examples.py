@@ -16,8 +16,7 @@ from cspops.data.catalogue import SCHEMA
 from cspops.host import Host
 from cspops.pixels.reading import Reading
 from cspops.report.examples import PX, WIDTH, locator, thumbnails
-from cspops.report.maps import region
-from cspops.report.world import World
+from cspops.report.world import World, surroundings, world_of
 from cspops.site import Site
 
 RED, BLUE = (encoded(Image.new("RGB", (40, 20), colour)) for colour in ((250, 10, 10), (10, 10, 250)))
@@ -63,7 +62,7 @@ def corners(path: str) -> np.ndarray:
 
 
 def test_the_whole_world_fills_its_box() -> None:
-    ground = locator(WORLD, WORLD.extent)
+    ground = locator(WORLD)
     land, border = corners(ground.land), corners(ground.border)
     assert ground.height == round(WIDTH * (WORLD.extent[3] - WORLD.extent[2]) / (2 * WORLD.extent[1]))
     assert border[:, 0].min() <= 2
@@ -74,7 +73,7 @@ def test_the_whole_world_fills_its_box() -> None:
 
 
 def test_dots_lie_where_the_projection_puts_them() -> None:
-    ground = locator(WORLD, WORLD.extent)
+    ground = locator(WORLD)
     (middle,) = ground.at(np.array([[0.0, 0.0]]))
     assert middle[0] == WIDTH // 2
     (north, south) = ground.at(np.array([[0.0, 84.0], [0.0, -60.0]]))
@@ -83,8 +82,7 @@ def test_dots_lie_where_the_projection_puts_them() -> None:
 
 
 def test_a_region_is_drawn_larger_and_places_stay_inside() -> None:
-    part = region(SWISS, WORLD)
-    ground = locator(WORLD, part)
+    ground = locator(world_of(surroundings(SWISS, 20.0)))
     for x, y in ground.at(SWISS):
         assert 0 < x < WIDTH
         assert 0 < y < ground.height
@@ -92,6 +90,6 @@ def test_a_region_is_drawn_larger_and_places_stay_inside() -> None:
 
 
 def test_a_region_of_sea_has_no_land() -> None:
-    ground = locator(WORLD, region(np.array([[-140.0, -40.0]]), WORLD))
+    ground = locator(world_of((-141.0, -41.0, -139.0, -39.0)))
     assert ground.land == ""
     assert ground.border.endswith("z")

@@ -9,10 +9,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from cspops.report import maps
-from cspops.report.maps import LEVELS, PROBABILITY, ClassPanel, class_map, cluster_map, observation_map, region
-from cspops.report.world import World, equal_earth
+from cspops.report.maps import LEVELS, PROBABILITY, ClassPanel, class_map, cluster_map, observation_map
+from cspops.report.world import World, equal_earth, surroundings, world_of
 
 WORLD = World(-60, 84, width=120)
+EVERYWHERE = np.ones(len(WORLD.lonlat), dtype=bool)
 SOME = np.array([[10.0, 50.0], [-70.0, -10.0], [25.0, 0.0]])
 
 
@@ -43,7 +44,8 @@ def dots(figure: Figure, number: int) -> list[np.ndarray]:
 def test_a_pixel_has_the_colour_of_the_nearest_point(drawn: list[Figure], tmp_path: Path) -> None:
     """One point at 90 W, one at 90 E: the nearer one is that of the pixel's own hemisphere, across 180 degrees too."""
     points = np.array([[-90.0, 0.0], [90.0, 0.0]])
-    cluster_map({"as it is": np.array([0, 1]), "swapped": np.array([1, 0])}, points, WORLD, tmp_path / "a.png")
+    panels = {"as it is": np.array([0, 1]), "swapped": np.array([1, 0])}
+    cluster_map(panels, points, WORLD, tmp_path / "a.png", drawn=EVERYWHERE)
     first, second = land_colours(drawn[0], 0), land_colours(drawn[0], 1)
     west = WORLD.lonlat[:, 0] < 0
     assert len(np.unique(first[west], axis=0)) == len(np.unique(first[~west], axis=0)) == 1
@@ -55,7 +57,7 @@ def test_a_pixel_has_the_colour_of_the_nearest_point(drawn: list[Figure], tmp_pa
 @pytest.mark.parametrize("clusters", [1, 2, 12, 30])
 def test_each_cluster_has_its_own_colour(drawn: list[Figure], tmp_path: Path, clusters: int) -> None:
     labels = np.arange(len(WORLD.lonlat)) % clusters
-    cluster_map({"one": labels}, WORLD.lonlat, WORLD, tmp_path / "a.png")
+    cluster_map({"one": labels}, WORLD.lonlat, WORLD, tmp_path / "a.png", drawn=EVERYWHERE)
     colours = land_colours(drawn[0], 0)
     assert len(np.unique((255 * colours).round(), axis=0)) == clusters
 
@@ -120,31 +122,29 @@ def test_a_class_that_is_nowhere_or_everywhere_and_has_no_dots(tmp_path: Path, p
     assert (tmp_path / "deep" / "a.png").stat().st_size > 0
 
 
-@pytest.mark.parametrize(
-    ("west", "south", "east", "north"),
-    [(8.4, 47.3, 8.6, 47.4), (8.5, 47.4, 8.5, 47.4), (-10, 36, 30, 60), (-180, -59, -179, -58), (170, 80, 179.9, 84)],
-)
-def test_a_small_set_is_drawn_with_its_surroundings_alone(west: float, south: float, east: float, north: float) -> None:
-    corners = np.array([[west, south], [east, south], [west, north], [east, north]], dtype=float)
-    left, right, bottom, top = region(corners, WORLD)
-    x, y = equal_earth(corners).T
-    world = WORLD.extent
-    assert world[0] - 1e-9 <= left <= x.min() <= x.max() <= right <= world[1] + 1e-9
-    assert world[2] - 0.1 <= bottom <= y.min() <= y.max() <= top <= world[3] + 0.1
-    assert left < right and bottom < top
-    assert right - left < 0.4 * (world[1] - world[0])
-
-
-@pytest.mark.parametrize(
-    "lonlat", [SOME[:0], SOME, np.array([[-179.0, 0.0], [179.0, 0.0]]), np.array([[0.0, -30.0], [0.0, 30.0]])]
-)
-def test_a_large_set_or_none_is_drawn_on_the_world(lonlat: np.ndarray) -> None:
-    assert region(lonlat, WORLD) == WORLD.extent
-
-
 def test_the_map_of_a_city_shows_its_dots_within_its_frame(drawn: list[Figure], tmp_path: Path) -> None:
     places = np.array([[8.5, 47.3], [8.6, 47.4], [8.55, 47.35]])
-    observation_map({"some": places, "none": places[:0]}, WORLD, tmp_path / "a.png")
-    left, right, bottom, top = region(places, WORLD)
+    world = world_of(surroundings(places, 0.0))
+    observation_map({"some": places, "none": places[:0]}, world, tmp_path / "a.png")
+    left, right, bottom, top = world.extent
     for ax in drawn[0].axes:
         assert (*ax.get_xlim(), *ax.get_ylim()) == pytest.approx((left, right, bottom, top))
+        assert {text.get_text() for text in ax.texts} >= {"8.5°E", "47.4°N"}
+    x, y = dots(drawn[0], 0)[0].T
+    assert left < x.min() <= x.max() < right and bottom < y.min() <= y.max() < top
+
+
+def test_what_is_not_drawn_is_hatched_and_has_no_colour(drawn: list[Figure], tmp_path: Path) -> None:
+    """The east is not drawn: nan of P, false of ``drawn``. The scale holds what is drawn alone."""
+    east = WORLD.lonlat[:, 0] > 0
+    class_map({"one": ClassPanel(np.where(east, np.nan, 0.03), SOME)}, "Csa", SOME, WORLD, tmp_path / "a.png")
+    cluster_map({"one": np.zeros(3, dtype=int)}, SOME, WORLD, tmp_path / "a.png", drawn=~east)
+    assert drawn[0].axes[-1].get_xticks()[-1] == pytest.approx(0.1)
+    for figure in drawn:
+        ax = figure.axes[0]
+        picture = ax.images[-1].get_array()
+        assert picture is not None
+        np.testing.assert_array_equal(picture[WORLD.land][:, 3] == 0, east)
+        (hatched,) = [one for one in ax.collections if one.get_hatch() or getattr(one, "hatches", [None])[0]]
+        outline = np.concatenate([path.vertices for path in hatched.get_paths()])
+        assert outline[:, 0].min() > -0.1  # the middle of the map is 0

@@ -18,7 +18,8 @@ from cspops.models.heads import ClassEmbedding
 from cspops.models.loading import load_location_classifier
 from cspops.models.location_encoder import LocationClassifier, LocationEncoder
 from cspops.report import model_maps
-from cspops.report.model_maps import class_of_map, draw_class, draw_clusters, encoder_title
+from cspops.report.model_maps import ClassFigures, class_of_map, draw_classes, draw_clusters, encoder_title
+from cspops.report.reach import Reach
 from cspops.report.world import World
 
 NETWORK = {
@@ -66,11 +67,16 @@ def make_models(folder: Path, classes: int) -> dict[str, Path]:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the two drawing functions are given."""
+    """What the three drawing functions are given."""
     calls: dict[str, Any] = {}
     monkeypatch.setattr(model_maps.maps, "class_map", lambda *given, **_: calls.update(class_map=given))
-    monkeypatch.setattr(model_maps.maps, "cluster_map", lambda *given, **_: calls.update(cluster_map=given))
+    monkeypatch.setattr(model_maps.maps, "cluster_map", lambda *given, **named: calls.update(cluster_map=given, **named))
+    monkeypatch.setattr(model_maps, "likeliest_map", lambda *given, **named: calls.update(likeliest=(*given, named["title"])))
     return calls
+
+
+FIGURES = ClassFigures(Path("a.png"), Path("b.png"))
+NO_END = Reach.of(np.zeros((0, 2)))
 
 
 def test_the_class_is_the_named_one_or_the_one_with_the_most_observations() -> None:
@@ -91,12 +97,17 @@ def test_p_is_the_normalised_sigmoid_of_the_classifier_named_in_the_title(
     inputs: dict[str, Path], asked: dict[str, Any]
 ) -> None:
     observations = observed()
-    draw_class(look(), inputs, WORLD, observations, 1, Path("a.png"))
+    titles, last, _ = draw_classes(look(), inputs, WORLD, observations, 1, FIGURES)
     panels, name, test_places, _, _ = asked["class_map"]
     assert name == "dog"
     dogs = [row for row in range(18) if row % 4 == 1]
     np.testing.assert_array_equal(test_places, observations.lonlat[[row for row in dogs if row % 3 == 0]].numpy())
-    assert list(panels) == ["with 50 % of the labels, seed 3", "with 100 % of the labels, seed 3"]
+    known = {50: observations.lonlat[:19:2], 100: observations.lonlat[:19]}
+    assert titles == list(panels)
+    assert titles == [
+        f"with {ratio} % of the labels, seed 3, hatched beyond {Reach.of(places.numpy()).km:,.0f} km"
+        for ratio, places in known.items()
+    ]
     for key, panel, rows in zip(("label_50", "label_100"), panels.values(), ([], dogs), strict=True):  # dogs are odd rows
         np.testing.assert_array_equal(panel.labelled, observations.lonlat[rows].numpy())
         classifier = load_location_classifier(inputs["finetune-loc"] / "seed_3" / key)
@@ -106,11 +117,27 @@ def test_p_is_the_normalised_sigmoid_of_the_classifier_named_in_the_title(
                 scores = classifier(torch.from_numpy(WORLD.lonlat[[pixel]]))[0].double()
             sigma = [1 / (1 + np.exp(-float(score))) for score in scores]
             assert panel.p[pixel] == pytest.approx(sigma[1] / sum(sigma), rel=1e-5)
+            best = int(scores.argmax())  # of the last classifier at the end
+    number, classes, _, _, title = asked["likeliest"]
+    assert (number[pixel], classes, title) == (best, NAMES, f"The most likely class, {last}")
+
+
+def test_classes_are_drawn_near_labelled_places_alone(inputs: dict[str, Path], asked: dict[str, Any]) -> None:
+    """Twenty rows within some 60 km: all other land is hatched, on the map of one class and on that of the most likely."""
+    observations = observed()
+    observations.lonlat[:19] = torch.stack((torch.linspace(10, 10.5, 19), torch.linspace(50, 50.5, 19)), 1)
+    draw_classes(look(), inputs, WORLD, observations, 1, FIGURES)
+    number = asked["likeliest"][0]
+    for panel in asked["class_map"][0].values():
+        drawn = ~np.isnan(panel.p)
+        assert 0 < drawn.sum() < 12
+        assert np.abs(WORLD.lonlat[drawn] - (10, 50)).max() < 15
+    np.testing.assert_array_equal(number >= 0, drawn)
 
 
 def test_one_label_ratio_is_one_map_and_the_only_class_is_certain(tmp_path: Path, asked: dict[str, Any]) -> None:
     observations = observed(["only"])
-    draw_class(look(ratios=(0.5,)), make_models(tmp_path, 1), WORLD, observations, 0, Path("a.png"))
+    draw_classes(look(ratios=(0.5,)), make_models(tmp_path, 1), WORLD, observations, 0, FIGURES)
     ((_, panel),) = asked["class_map"][0].items()
     np.testing.assert_allclose(panel.p, 1)
     np.testing.assert_array_equal(panel.labelled, observations.lonlat[:18:2].numpy())  # row 18 has no label
@@ -121,7 +148,7 @@ def test_clusters_are_of_land_and_named_after_what_the_encoder_has_seen(
     inputs: dict[str, Path], asked: dict[str, Any], loss: str, title: str
 ) -> None:
     assert encoder_title(look(loss)) == title
-    kept = draw_clusters(look(loss), inputs, WORLD, Path("a.png"))
+    kept = draw_clusters(look(loss), inputs, WORLD, NO_END, Path("a.png"))
     panels, points, _, _ = asked["cluster_map"]
     assert list(panels) == [f"{title}, seed 3", "with 50 % of the labels, seed 3"]
     before, after = panels.values()
@@ -138,10 +165,20 @@ def test_an_encoder_that_fine_tuning_left_alone_keeps_all_its_colours(inputs: di
     save_model(inputs["pretrain"] / "seed_3", encoder, CONFIG)
     model = LocationClassifier(encoder, ClassEmbedding(8, 4))
     save_model(inputs["finetune-loc"] / "seed_3" / "label_50", model, model.config)
-    assert draw_clusters(look(), inputs, WORLD, Path("a.png")) == 1
+    assert draw_clusters(look(), inputs, WORLD, NO_END, Path("a.png")) == 1
 
 
 def test_more_clusters_than_places_are_a_cluster_each(inputs: dict[str, Path], asked: dict[str, Any]) -> None:
-    draw_clusters(look(clusters=10_000), inputs, WORLD, Path("a.png"))
+    draw_clusters(look(clusters=10_000), inputs, WORLD, NO_END, Path("a.png"))
     before, after = asked["cluster_map"][0].values()
     assert len(set(before)) == len(set(after)) == len(before)
+
+
+@pytest.mark.parametrize("world", [WORLD, World(40, 60, west=0, east=20, width=60)], ids=["world", "box"])
+def test_clusters_are_of_places_near_training_rows_alone(inputs: dict[str, Path], asked: dict[str, Any], world: World) -> None:
+    reach = Reach.of(np.random.default_rng(0).uniform((8, 48), (12, 52), (200, 2)))
+    draw_clusters(look(), inputs, world, reach, Path("a.png"))
+    points = asked["cluster_map"][1]
+    assert len(points) > 0
+    for lonlat in (points, world.lonlat[asked["drawn"]]):
+        assert ((lonlat > (0, 43)) & (lonlat < (17, 57))).all()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cspops.land import globe, is_land, land_of
-from cspops.report.world import World, coastlines, equal_earth, from_equal_earth
+from cspops.report.world import World, coastlines, degree_text, equal_earth, from_equal_earth, surroundings, world_of
 
 
 def test_land_is_where_land_is() -> None:
@@ -71,3 +71,70 @@ def test_a_small_box_has_a_finer_coast():
 @pytest.mark.parametrize("box", [(-30.0, 20.0, -29.0, 21.0), (10.0, 25.0, 11.0, 26.0)])
 def test_no_coast_in_the_open_sea_and_inland(box):
     assert coastlines(land_of(box)) == []
+
+
+@pytest.mark.parametrize(
+    ("places", "km", "box"),
+    [
+        ([[8.0, 0.0], [12.0, 2.0]], 111.2, (7, -1, 13, 3)),  # a degree on the equator has 111.2 km
+        ([[178.0, 0.0], [-178.0, 0.0]], 111.2, (177, -1, 183, 1)),  # Fiji: 6 degrees, not 356
+        ([[-180.0, 0.0], [-179.0, 0.0]], 111.2, (179, -1, 182, 1)),
+        ([[8.0, 60.0]], 111.2, (5.94, 59, 10.06, 61)),  # 1 / cos(61 degrees) of longitude
+        ([[0.0, 89.5]], 111.2, (-180, 88.5, 180, 90)),  # around the pole are all meridians
+        ([[-100.0, 0.0], [50.0, 0.0], [100.0, 0.0]], 111.2, (-180, -1, 180, 1)),
+        ([], 100.0, (-180, -90, 180, 90)),
+    ],
+)
+def test_the_surroundings_of_places_take_the_short_way_and_all_meridians_at_a_pole(places, km, box) -> None:
+    assert surroundings(np.array(places).reshape(-1, 2), km) == pytest.approx(box, abs=0.02)
+
+
+def test_one_place_has_surroundings_that_can_be_drawn() -> None:
+    west, south, east, north = surroundings(np.array([[8.5, 47.4]]), 0.0)
+    assert east - west > north - south == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("box", [(170.0, -50.0, 190.0, -30.0), (160.0, 60.0, 200.0, 72.0)])
+def test_a_box_across_the_antimeridian_has_the_land_of_both_sides(box) -> None:
+    world = world_of(box)
+    lon = world.lonlat[:, 0]
+    assert ((lon >= -180) & (lon < 180)).all()
+    assert ((lon >= box[0]) | (lon <= box[2] - 360)).all()
+    np.testing.assert_allclose(is_land(world.lonlat).mean(), 1, atol=0.1)  # the globe's cells are coarser
+    left, right, bottom, top = world.extent
+    x, y = world.project(world.lonlat).T
+    assert left < x.min() <= x.max() < right and bottom < y.min() <= y.max() < top
+    assert left == pytest.approx(-right)  # the middle meridian is upright
+
+
+def test_no_line_leaves_a_box() -> None:
+    world = world_of((160.0, 60.0, 200.0, 72.0))
+    left, right, bottom, top = world.extent
+    for line in [*world.coasts(), *world.graticule(), world.outline()]:
+        x, y = line[~np.isnan(line).any(1)].T
+        assert left - 1e-9 <= x.min() <= x.max() <= right + 1e-9
+        assert bottom - 0.01 <= y.min() <= y.max() <= top + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("box", "below", "left"),
+    [
+        ((5.0, 40.0, 15.0, 48.0), ["6°E", "8°E", "10°E", "12°E", "14°E"], ["40°N", "42°N", "44°N", "46°N", "48°N"]),
+        ((170.0, -20.0, 190.0, -10.0), ["170°E", "175°E", "180°", "175°W", "170°W"], ["20°S", "15°S", "10°S"]),
+        ((-0.25, -0.25, 0.25, 0.25), ["0.2°W", "0°", "0.2°E"], ["0.2°S", "0.1°S", "0°", "0.1°N", "0.2°N"]),
+        ((-180.0, -90.0, 180.0, 90.0), [], []),
+    ],
+)
+def test_the_edges_of_a_part_have_round_degrees(box, below, left) -> None:
+    world = world_of(box)
+    assert world.is_part == bool(below)
+    if below:
+        assert [[text for _, _, text in edge] for edge in world.degrees()] == [below, left]
+
+
+def test_degrees_at_an_edge_stand_where_the_projection_puts_them() -> None:
+    world = world_of((170.0, -20.0, 190.0, -10.0))
+    below, left = world.degrees()
+    assert [(x, y) for x, y, text in below if text == "175°W"] == [pytest.approx(world.project(np.array([[-175.0, -20.0]]))[0])]
+    assert [(x, y) for x, y, text in left if text == "15°S"] == [pytest.approx(world.project(np.array([[170.0, -15.0]]))[0])]
+    assert degree_text(-180.0, "E", "W") == "180°"

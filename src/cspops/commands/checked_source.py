@@ -119,13 +119,12 @@ def run(params: Params, host: Host, *, path: Path | None, source: str | None) ->
 
 
 def draw(checked: CheckedSource, file: Path) -> None:
-    """Draw a world map of the observations, written whole or not at all."""
+    """Draw a map of the observations, written whole or not at all."""
     from cspops.report.maps import observation_map
-    from cspops.report.world import World
+    from cspops.report.world import surroundings, world_of
 
-    south, north = (min(-60.0, checked.lonlat[:, 1].min(initial=0.0)), max(84.0, checked.lonlat[:, 1].max(initial=0.0)))
     with whole(file) as new:
-        observation_map({"observations": checked.lonlat}, World(float(south), float(north)), new)
+        observation_map({"observations": checked.lonlat}, world_of(surroundings(checked.lonlat, 0.0)), new)
 
 
 def outside(path: Path, source: str | None) -> tuple[Params, Path]:

@@ -8,6 +8,7 @@ import typer
 
 from cspops.commands.app import USE, app
 from cspops.commands.options import (
+    BoxOption,
     LatOption,
     LonOption,
     ModelOption,
@@ -25,7 +26,7 @@ log = logging.getLogger(__name__)
 
 @app.command(
     rich_help_panel=USE,
-    epilog="Example: cspops embed --lon 8.54 --lat 47.37 --out zurich.npy; cspops embed --grid 1 --out world.npy",
+    epilog="Example: cspops embed --lon 8.54 --lat 47.37 --out zurich.npy; cspops embed --grid 1 --out world.npz",
 )
 def embed(
     table: Annotated[
@@ -34,15 +35,15 @@ def embed(
     lon: LonOption = None,
     lat: LatOption = None,
     grid: Annotated[float | None, typer.Option(help="Side of a grid's cells, degrees.", min=0.01, max=180.0)] = None,
-    box: Annotated[tuple[float, float, float, float], typer.Option(help="Box of the grid: west south east north, degrees.")] = (
-        -180.0,
-        -90.0,
-        180.0,
-        90.0,
-    ),
-    out: Annotated[Path, typer.Option(help=".parquet or .npy (a grid becomes rows x columns x d).", metavar="FILE")] = Path(
-        "embeddings.parquet"
-    ),
+    box: BoxOption = None,
+    out: Annotated[
+        Path,
+        typer.Option(
+            help=".parquet, .npz (with lon and lat) or .npy (without). Of a grid .npz and .npy have rows x columns x d, rows "
+            "from north to south and columns from west to east.",
+            metavar="FILE",
+        ),
+    ] = Path("embeddings.parquet"),
     model: ModelOption = Path(),
     seed: SeedOption = None,
     label_ratio: RatioOption = None,
@@ -54,21 +55,25 @@ def embed(
 
     place = position(lon, lat)
     if sum(one is not None for one in (table, place, grid)) != 1:
-        raise ParamsError("name one of a table, --lon with --lat, and --grid", hint="cspops embed --grid 1.0 --out world.npy")
+        raise ParamsError("name one of a table, --lon with --lat, and --grid", hint="cspops embed --grid 1.0 --out world.npz")
     embedding.require_suffix(out)
     require_folder(out)
-    cells = None if grid is None else embedding.Grid(grid, box)
+    if box is not None and grid is None:
+        raise ParamsError(
+            "--box is a part of the world for --grid", hint="cspops embed --grid 0.1 --box 5 40 15 48 --out part.npz"
+        )
+    cells = None if grid is None else embedding.Grid(grid, box or embedding.WORLD)
     loaded = load_model(model, seed, label_ratio)
-    shape: tuple[int, ...] | None = None
-    total: int | None = None
     if cells is not None:
-        points, shape, total = cells.points(), cells.shape, len(cells)
+        points = cells.points()
     elif table is not None:
         points = embedding.points_of_table(table)
     else:
-        points, shape = iter([embedding.Points(["given"], np.array([place]), [None])]), (1,)
-    with Meter("embed", total, unit="places") as meter:
-        count, lost = embedding.embed(loaded, meter.each(points, lambda block: len(block.where)), out, shape=shape)
+        points = iter([embedding.Points(["given"], np.array([place]), [None])])
+    with Meter("embed", None if cells is None else len(cells), unit="places") as meter:
+        count, lost = embedding.embed(loaded, meter.each(points, lambda block: len(block.where)), out, grid=cells)
     log.info(
         f"{out}: {count:,} embeddings of {loaded.encoder.dim} numbers" + (f", {lost:,} without a position" if lost else "")
     )
+    if cells is not None:
+        log.info(f"{cells.shape[0]:,} rows x {cells.shape[1]:,} columns, {cells.order}")

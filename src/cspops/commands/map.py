@@ -1,4 +1,4 @@
-"""`cspops map`: draw where a class is likely."""
+"""`cspops map`: draw where a class is likely, or the most likely class."""
 
 import logging
 from pathlib import Path
@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from cspops.commands.app import USE, app
-from cspops.commands.options import ModelOption, RatioOption, SeedOption, class_names, load_model, require_folder
-from cspops.errors import DataError
+from cspops.commands.options import BoxOption, ModelOption, RatioOption, SeedOption, class_names, load_model, require_folder
+from cspops.errors import DataError, ParamsError
 from cspops.library.combine import PlaceCombine
 from cspops.progress import Meter
 
@@ -18,20 +18,30 @@ log = logging.getLogger(__name__)
 @app.command(
     "map",
     rich_help_panel=USE,
-    epilog="Example: cspops map Csa --out csa.png; cspops map Csa --out csa.tif --box 5 40 15 48 --grid 0.05",
+    epilog="Example: cspops map --all --out classes.png; cspops map Csa --out csa.tif --box 5 40 15 48 --grid 0.05",
 )
-def map_class(
+def draw_map(
     name: Annotated[
-        str, typer.Argument(help="A class, as in artifacts/download/classes.json.", metavar="CLASS", autocompletion=class_names)
-    ],
+        str | None,
+        typer.Argument(help="A class, as in artifacts/download/classes.json.", metavar="CLASS", autocompletion=class_names),
+    ] = None,
+    all_classes: Annotated[bool, typer.Option("--all", help="The most likely class instead of one class.")] = False,
+    *,
     out: Annotated[Path, typer.Option(help=".png (land, Equal Earth) or .tif (GeoTIFF, EPSG:4326).", metavar="FILE")],
-    grid: Annotated[float, typer.Option(help="Side of a pixel of the GeoTIFF, degrees.", min=0.01, max=90.0)] = 0.5,
-    box: Annotated[tuple[float, float, float, float], typer.Option(help="West south east north, degrees.")] = (
-        -180.0,
-        -90.0,
-        180.0,
-        90.0,
-    ),
+    grid: Annotated[
+        float | None,
+        typer.Option(help="Side of a pixel of the GeoTIFF, degrees; default: 0.5, less in a small box.", min=0.001, max=90.0),
+    ] = None,
+    box: BoxOption = None,
+    beyond: Annotated[
+        float | None,
+        typer.Option(
+            help="Draw nothing farther than this from a labelled place (inf: draw everywhere); default: the distance within "
+            "which 99 % of these places have five others, and no less than the pool's kernel.",
+            metavar="KM",
+            min=0.0,
+        ),
+    ] = None,
     combine: Annotated[
         PlaceCombine | None,
         typer.Option(help="pool: the learned model and the labelled neighbours (default); location: the learned model alone."),
@@ -40,18 +50,25 @@ def map_class(
     seed: SeedOption = None,
     label_ratio: RatioOption = None,
 ) -> None:
-    """Draw P(y|x) of a class over the world or a box: by the learned model and, where it was evaluated, labelled neighbours."""
+    """Draw where a class is likely, P(y|x), or the most likely class, around the labelled places or in a box."""
     from cspops.library.model import NO_PLACES, NO_POOL
-    from cspops.report import place_map
+    from cspops.report.place_map import PlaceMap, require_suffix
 
+    if (name is None) != all_classes:
+        raise ParamsError("name one class, or --all for the most likely class", hint="cspops map --all --out map.png")
+    require_suffix(out)
     require_folder(out)
     loaded = load_model(model, seed, label_ratio)
     learned = combine == "location" or (combine is None and loaded.pool is None)
     if not learned and loaded.pool is None:
         raise DataError(NO_POOL, hint="dvc repro evaluate, or --combine location")
+    drawn = PlaceMap.of(loaded, name, box=box, learned=learned, beyond=beyond)
     with Meter("map", None, unit="places") as meter:
-        class_name = place_map.map_of_class(loaded, name, out, grid=grid, box=box, learned=learned, step=meter.step)
+        drawn.draw(out, grid=grid, step=meter.step)
     by = "the learned model"
     if not learned:
         by += " and the labelled neighbours" if loaded.knows_places else f"; {NO_PLACES}"
-    log.info(f"{out}: where {class_name} is likely, by {by}")
+    log.info(f"{out}: {drawn.what[0].lower()}{drawn.what[1:]}, by {by}")
+    end = drawn.reach.end()
+    if end is not None:
+        log.info(f"nothing is drawn {end}; --beyond KM changes that")

@@ -105,6 +105,12 @@ LonOption = Annotated[float | None, typer.Option(help="Longitude, degrees.", min
 LatOption = Annotated[float | None, typer.Option(help="Latitude, degrees.", min=-90.0, max=90.0)]
 
 
+BoxOption = Annotated[
+    tuple[float, float, float, float] | None,
+    typer.Option(help="West south east north, degrees; west above east: across the antimeridian.", metavar="W S E N"),
+]
+
+
 def position(lon: float | None, lat: float | None) -> tuple[float, float] | None:
     """Return both or None; raise a ParamsError for one alone."""
     if (lon is None) != (lat is None):

@@ -14,7 +14,7 @@ from cspops.pixels.reading import image_root
 from cspops.pixels.tensors import decode, read_reading
 from cspops.report.html_parts import Example, data_uri, place_text
 from cspops.report.mistakes import JudgedRows
-from cspops.report.world import Extent, World, equal_earth
+from cspops.report.world import World
 from cspops.shapes import Float, Int
 from cspops.site import Site
 
@@ -31,38 +31,32 @@ class Locator:
     land: str
     border: str
     height: int
-    extent: Extent
+    world: World
 
     def at(self, lonlat: Float[np.ndarray, "n 2"]) -> list[tuple[int, int]]:
         """Return where positions (degrees) are in the picture."""
-        return [(round(x), round(y)) for x, y in _units(equal_earth(lonlat), self.extent).tolist()]
+        return [(round(x), round(y)) for x, y in _units(self.world.project(lonlat), self.world).tolist()]
 
 
-def locator(world: World, part: Extent) -> Locator:
-    """Return the ground of little maps that show ``part`` of ``world``."""
-    left, right, bottom, top = part
-    rows, columns = world.land.shape
-    west, east, _, north = world.extent
-    side = (east - west) / columns
-    first, last = (int(np.clip(round((x - west) / side), 0, columns)) for x in (left, right))
-    upper, lower = (int(np.clip(round((north - y) / side), 0, rows)) for y in (top, bottom))
-    step = -(-(last - first) // COLUMNS)
-    mask = np.pad(world.land[upper:lower:step, first:last:step].astype(float), 1)
-    x = west + side * (first + step * (np.arange(mask.shape[1]) - 1 + 0.5))
-    y = north - side * (upper + step * (np.arange(mask.shape[0]) - 1 + 0.5))
+def locator(world: World) -> Locator:
+    """Return the ground of little maps."""
+    left, right, bottom, top = world.extent
+    side = (right - left) / world.land.shape[1]
+    step = -(-world.land.shape[1] // COLUMNS)
+    mask = np.pad(world.land[::step, ::step].astype(float), 1)
+    x = left + side * (step * (np.arange(mask.shape[1]) - 1) + 0.5)
+    y = top - side * (step * (np.arange(mask.shape[0]) - 1) + 0.5)
     lines = Figure().subplots().contour(x, y, mask, levels=[0.5]).allsegs[0] if mask.any() else []
-    whole = part == world.extent
-    corners = np.array([[left, bottom], [right, bottom], [right, top], [left, top]])
     return Locator(
-        "".join(_path(_units(line, part)) for line in lines if len(line) > 6),
-        _path(_units(world.outline()[::8] if whole else corners, part)),
+        "".join(_path(_units(line, world)) for line in lines if len(line) > 6),
+        _path(_units(world.outline(), world)),
         round(WIDTH * (top - bottom) / (right - left)),
-        part,
+        world,
     )
 
 
-def _units(xy: Float[np.ndarray, "n 2"], part: Extent) -> Float[np.ndarray, "n 2"]:
-    left, right, _, top = part
+def _units(xy: Float[np.ndarray, "n 2"], world: World) -> Float[np.ndarray, "n 2"]:
+    left, right, _, top = world.extent
     units: np.ndarray = np.stack((xy[:, 0] - left, top - xy[:, 1]), 1) * WIDTH / (right - left)
     return units
 

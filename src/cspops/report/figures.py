@@ -34,6 +34,8 @@ STYLE: Any = {
     "axes.titlelocation": "left",
     "axes.grid": True,
     "grid.color": "#E3E3E3",
+    "hatch.color": "#B4BCC2",
+    "hatch.linewidth": 0.6,
     "legend.frameon": False,
     "figure.dpi": 120,
     "savefig.dpi": 120,

@@ -10,10 +10,9 @@ from cspops.report import charts, html_tables
 from cspops.report.examples import examples, locator
 from cspops.report.headline import few_rows
 from cspops.report.html_parts import Group, Picture, Section, Table, data_uri, render
-from cspops.report.maps import region
 from cspops.report.material import Material
 from cspops.report.mistakes import Turned, confusion_rows, matrices
-from cspops.report.page import MEANINGS, answer
+from cspops.report.page import HATCHED_CLASSES, MEANINGS, answer, hatched
 from cspops.report.run_facts import differences, facts, package_version, same_embeddings, value_of
 from cspops.report.scores import accuracy_charts, calibration_part, regions_part
 from cspops.report.tables import TITLES, ratio_title
@@ -145,12 +144,14 @@ def _maps(material: Material) -> dict[str, Any]:
         "cluster_words": f"The embeddings e(x) of a grid of places on land, in {material.view.report.clusters} clusters, "
         "before and after fine-tuning on the fewest labels. Colours before it run from the poles to the equator; each cluster "
         f"after it has the colour of the one that it overlaps most. {100 * material.drawn.kept:.0f} % of the land "
-        f"keeps its colour.{same_embeddings(material.records)}",
+        f"keeps its colour.{same_embeddings(material.records)}{hatched(material.drawn.end)}",
         "cluster_maps": _pictures(material.drawn.clusters, "Map of the clusters of location embeddings"),
         "class_title": title,
         "class_words": f"P({name} | x) by the location classifier, which sees no image, with the labelled observations of "
-        "the class that it has learned from and those of both test sets.",
+        f"the class that it has learned from and those of both test sets. {HATCHED_CLASSES}",
         "class_maps": _pictures(material.drawn.classes, f"Map of P({name} | x)"),
+        "likeliest_map": _pictures(material.drawn.likeliest, "Map of the most likely class")[0],
+        "likeliest_legend": material.drawn.legend,
         "observation_maps": _pictures(material.drawn.observations, "Map of observations"),
     }
 
@@ -166,8 +167,7 @@ def _mistakes(material: Material, site: Site) -> dict[str, Any]:
     judged, names, titles = material.judged[material.largest], material.observations.classes, material.class_titles
     confusions, turned = material.confusions, material.turned
     ratio, test_set = ratio_title(ratio_key(material.largest)), TITLES[material.main]
-    positions = material.observations.lonlat[material.observations.located].numpy()
-    ground = locator(material.world, region(positions, material.world))
+    ground = locator(material.world)
     header, *body = confusion_rows(confusions, titles, seeds=judged.seeds)
     caption = f"The commonest mistakes, rows{' per seed' if judged.seeds > 1 else ''}"
     return {

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import matplotlib as mpl
 import numpy as np
@@ -18,15 +18,19 @@ from scipy.spatial import cKDTree
 
 from cspops.geo import unit_vectors
 from cspops.report.figures import BLUE, STYLE, drawable, save
-from cspops.report.world import Extent, World, equal_earth, extent_of
-from cspops.shapes import Float, Int
+from cspops.report.world import World
+from cspops.shapes import Bool, Float, Int
 
-SEA, LAND, COAST, LINE = "#EEF2F5", "#FFFFFF", "#5F6B73", "#D5DDE3"
+SEA, LAND, COAST, LINE, QUIET = "#EEF2F5", "#FFFFFF", "#5F6B73", "#D5DDE3", "#566069"
 Drawn = TypeVar("Drawn")
-REGION = np.array([60.0, 40.0])
-"""Degrees of longitude and latitude: sets that span less are drawn without the rest of the world."""
-LEAST_SPAN = 12.0
-"""Least degrees that a map spans: the land mask's cells are a third of a degree wide."""
+NARROW = 5.4
+"""Inches of the width of one of two maps side by side."""
+WIDTH = 9.0
+"""Inches of the longer side of a map that stands alone."""
+BAR = 0.6
+"""Inches of the scale of P."""
+SHAPE = (0.25, 2.0)
+"""Least and greatest height over width of a map; a longer strip is drawn within."""
 COLOURS = 256
 """Size of the palette that a map is saved with."""
 
@@ -49,30 +53,29 @@ class ClassPanel:
     """P(y|x) of one class by one classifier."""
 
     p: Float[np.ndarray, "n"]
-    """P at each land pixel of the world."""
+    """P at each land pixel of the world; nan where it is not drawn."""
     labelled: Float[np.ndarray, "m 2"]
     """Positions (degrees) of the labelled observations of the class that the classifier was trained on."""
 
 
 def observation_map(groups: Mapping[str, np.ndarray], world: World, file: Path, *, apart: Path | None = None) -> None:
-    """Draw one map per group of positions (n, 2), degrees: of the world, or of the region that holds every group.
+    """Draw one map per group of positions (n, 2), degrees.
 
     Here and below, ``apart`` is a folder that gets each map as an untitled picture of its own: 0.png, 1.png ...
     """
-    part = region(np.concatenate(list(groups.values())), world)
 
     def draw(ax: Axes, lonlat: np.ndarray) -> None:
-        ground(ax, world, part)
+        ground(ax, world)
         size = float(np.clip(6000 / max(len(lonlat), 1), 0.5, 7))
-        _dots(ax, lonlat, color=BLUE, s=size, alpha=0.75)
+        _dots(ax, world.project(lonlat), color=BLUE, s=size, alpha=0.75)
 
     with mpl.rc_context(STYLE):
-        figure, cells = map_panels(len(groups), part)
+        figure, cells = map_panels(len(groups), world)
         for ax, (title, lonlat) in zip(cells, groups.items(), strict=True):
             draw(ax, lonlat)
             ax.set_title(f"{title}: {len(lonlat):,}")
         save(figure, file, colours=COLOURS)
-        _apart(apart, groups.values(), part, draw)
+        _apart(apart, groups.values(), world, draw)
 
 
 def cluster_map(
@@ -81,9 +84,13 @@ def cluster_map(
     world: World,
     file: Path,
     *,
+    drawn: Bool[np.ndarray, "p"],
     apart: Path | None = None,
 ) -> None:
-    """Draw one world map per clustering of ``points`` (degrees), each land pixel coloured as the nearest point's cluster."""
+    """Draw one map per clustering of ``points`` (degrees), each land pixel coloured as the nearest point's cluster.
+
+    ``drawn`` says which land pixels are.
+    """
     _, nearest = cKDTree(unit_vectors(torch.from_numpy(points))).query(unit_vectors(torch.from_numpy(world.lonlat)))
     count = 1 + max(int(labels.max()) for labels in panels.values())
     rainbow = LinearSegmentedColormap.from_list("rainbow", RAINBOW)
@@ -91,15 +98,15 @@ def cluster_map(
 
     def draw(ax: Axes, labels: np.ndarray) -> None:
         ground(ax, world)
-        picture(ax, world, colours[labels[nearest]])
+        picture(ax, world, colours[labels[nearest]], drawn)
 
     with mpl.rc_context(STYLE):
-        figure, cells = map_panels(len(panels), world.extent)
+        figure, cells = map_panels(len(panels), world)
         for ax, (title, labels) in zip(cells, panels.items(), strict=True):
             draw(ax, labels)
             ax.set_title(title)
         save(figure, file, colours=COLOURS)
-        _apart(apart, panels.values(), world.extent, draw)
+        _apart(apart, panels.values(), world, draw)
 
 
 def class_map(
@@ -111,39 +118,40 @@ def class_map(
     *,
     apart: Path | None = None,
 ) -> None:
-    """Draw one world map per classifier: P(``name`` | x) over land, with labelled and test observations as dots."""
-    top = max(float(panel.p.max()) for panel in panels.values())
-    shade = probability_shade(top)
+    """Draw one map per classifier: P(``name`` | x) over land, with labelled and test observations as dots."""
+    shade = probability_shade([panel.p for panel in panels.values()])
 
     def draw(ax: Axes, panel: ClassPanel) -> None:
         ground(ax, world)
-        picture(ax, world, PROBABILITY(shade(panel.p))[:, :3])
+        probability_picture(ax, world, shade, panel.p)
         size = float(np.clip(2400 / max(len(panel.labelled), 1), 4, 14))
-        _dots(ax, panel.labelled, color=BLUE, s=size, edge=0.3, label=f"labelled ({len(panel.labelled):,})")
-        _dots(ax, test, color="#000000", s=3.5, edge=0.3, label=f"test ({len(test):,})")
+        _dots(ax, world.project(panel.labelled), color=BLUE, s=size, edge=0.3, label=f"labelled ({len(panel.labelled):,})")
+        _dots(ax, world.project(test), color="#000000", s=3.5, edge=0.3, label=f"test ({len(test):,})")
 
-    def key(figure: Figure, cells: list[Axes], *, corner: float, shrink: float) -> None:
+    def key(figure: Figure, cells: list[Axes], *, corner: float) -> None:
         for ax in cells:
-            legend = ax.legend(loc="lower left", bbox_to_anchor=(corner, 0.01), handletextpad=0.1)
+            at = (0.0 if world.is_part else corner, 0.01)
+            legend = ax.legend(loc="lower left", bbox_to_anchor=at, handletextpad=0.1, frameon=world.is_part, edgecolor="none")
+            legend.set_zorder(7)
             for handle in legend.legend_handles:
                 if isinstance(handle, PathCollection):
                     handle.set_sizes([16])
-        probability_bar(figure, cells, shade, name, shrink=shrink)
+        probability_bar(figure, cells, shade, name)
 
     with mpl.rc_context(STYLE):
-        figure, cells = map_panels(len(panels), world.extent, columns=1, width=9.0)
+        figure, cells = map_panels(len(panels), world, columns=1, width=WIDTH, below=BAR)
         for ax, (title, panel) in zip(cells, panels.items(), strict=True):
             draw(ax, panel)
             ax.set_title(title)
-        key(figure, cells, corner=0.13, shrink=0.6)
+        key(figure, cells, corner=0.13)
         save(figure, file, colours=COLOURS)
-        _apart(apart, panels.values(), world.extent, draw, functools.partial(key, corner=-0.04, shrink=0.98))
+        _apart(apart, panels.values(), world, draw, functools.partial(key, corner=-0.04))
 
 
 def _apart(
     folder: Path | None,
     each: Iterable[Drawn],
-    part: Extent,
+    world: World,
     draw: Callable[[Axes, Drawn], None],
     key: Callable[[Figure, list[Axes]], None] | None = None,
 ) -> None:
@@ -151,51 +159,63 @@ def _apart(
     if folder is None:
         return
     for number, one in enumerate(each):
-        figure, cells = map_panels(1, part)
+        figure, cells = map_panels(1, world)
         draw(cells[0], one)
         if key is not None:
             key(figure, cells)
         save(figure, folder / f"{number}.png", colours=COLOURS)
 
 
-def probability_shade(top: float) -> BoundaryNorm:
-    """Return the steps of the scale of P whose largest value is ``top``."""
+def probability_shade(panels: Sequence[Float[np.ndarray, "n"]]) -> BoundaryNorm:
+    """Return the steps of the scale of P that holds the largest value of some maps."""
+    top = max((float(np.nanmax(p)) for p in panels if not np.isnan(p).all()), default=0.0)
     return BoundaryNorm(10.0 ** np.ceil(np.log10(min(max(top, 1e-9), 1))) * np.array(LEVELS), PROBABILITY.N)
 
 
-def probability_bar(figure: Figure, cells: Sequence[Axes], shade: BoundaryNorm, name: str, *, shrink: float = 0.6) -> None:
+def probability_picture(ax: Axes, world: World, shade: BoundaryNorm, p: Float[np.ndarray, "n"]) -> None:
+    """Colour the land pixels by P; nan is hatched."""
+    drawn = ~np.isnan(p)
+    picture(ax, world, PROBABILITY(shade(np.where(drawn, p, 0.0)))[:, :3], drawn)
+
+
+def probability_bar(figure: Figure, cells: Sequence[Axes], shade: BoundaryNorm, name: str) -> None:
     """Draw the scale of P(``name`` | x) below some maps."""
+    shrink = min(1.0, NARROW / figure.get_figwidth())
     bar = figure.colorbar(ScalarMappable(shade, PROBABILITY), ax=cells, location="bottom", shrink=shrink, aspect=40, pad=0.01)
-    bar.set_ticks(shade.boundaries.tolist(), labels=[f"{level:g}" for level in shade.boundaries])
+    bar.set_ticks(shade.boundaries.tolist(), labels=[f"{level:g}" for level in shade.boundaries], fontsize=8.5)
     bar.set_label(f"P({drawable(name)} | x)")
 
 
-def region(lonlat: Float[np.ndarray, "n 2"], world: World) -> Extent:
-    """Return the part of ``world`` to show: all, or the surroundings of positions that span less than ``REGION`` degrees."""
-    if len(lonlat) == 0:
-        return world.extent
-    low, high = lonlat.min(0), lonlat.max(0)
-    if ((high - low) >= REGION).any():
-        return world.extent
-    margin = np.maximum(LEAST_SPAN - (high - low), 0.2 * (high - low)) / 2
-    (west, south), (east, north) = low - margin, high + margin
-    return extent_of((max(west, -180), max(south, world.south), min(east, 180), min(north, world.north)))
+def map_panels(
+    count: int, world: World, *, columns: int = 2, width: float = NARROW, below: float = 0.0
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure with ``count`` maps of ``width`` inches, or of that height where they are higher than wide.
 
-
-def map_panels(count: int, extent: Extent, *, columns: int = 2, width: float = 5.4) -> tuple[Figure, list[Axes]]:
-    """Return a figure with ``count`` maps of ``width`` inches and ``extent`` in the plane."""
+    ``below`` is the height in inches of what is drawn below them all.
+    """
     columns = min(count, columns)
     rows = -(-count // columns)
-    left, right, bottom, top = extent
-    figure = Figure(figsize=(width * columns, rows * (0.35 + width * (top - bottom) / (right - left))), layout="constrained")
+    left, right, bottom, top = world.extent
+    tall = float(np.clip((top - bottom) / (right - left), *SHAPE))
+    width /= max(tall, 1.0)
+    figure = Figure(figsize=(width * columns, rows * (0.5 + width * tall) + below), layout="constrained")
     cells = figure.subplots(rows, columns, squeeze=False).flatten().tolist()
     for ax in cells[count:]:
         ax.remove()
     return figure, cells[:count]
 
 
-def ground(ax: Axes, world: World, part: Extent | None = None) -> None:
-    left, right, bottom, top = part or world.extent
+def set_titles(ax: Axes, title: str | None, note: str | None) -> None:
+    """Write a title and a small line below it, where there are."""
+    if title is not None:
+        ax.set_title(drawable(title) + ("" if note is None else "\n "))
+    if note is not None:  # as a title: the layout makes a map no narrower for a long one
+        ax.set_title(note, loc="center", x=0.0, ha="left", fontsize=8.5, color=QUIET)
+
+
+def ground(ax: Axes, world: World) -> None:
+    """Draw sea, land, coasts and lines of longitude and latitude, with their degrees at the edges of a part."""
+    left, right, bottom, top = world.extent
     ax.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
     ax.axis("off")
     outline = world.outline()
@@ -203,19 +223,34 @@ def ground(ax: Axes, world: World, part: Extent | None = None) -> None:
     ax.add_collection(LineCollection(world.graticule(), colors=LINE, linewidths=0.5, zorder=1))
     picture(ax, world, np.tile(to_rgb(LAND), (len(world.lonlat), 1)))
     ax.add_collection(LineCollection(world.coasts(), colors=COAST, linewidths=0.35, zorder=4))
-    ax.plot(*outline.T, color=COAST, linewidth=0.6, clip_on=part not in (None, world.extent), zorder=5)
+    ax.plot(*outline.T, color=COAST, linewidth=0.6, clip_on=False, zorder=5)
+    if world.is_part:
+        below, beside = world.degrees()
+        near: dict[str, Any] = {"textcoords": "offset points", "fontsize": 7.5, "color": QUIET, "annotation_clip": False}
+        for x, y, text in below:
+            ax.annotate(text, (x, y), (0, -3), ha="center", va="top", **near)
+        for x, y, text in beside:
+            ax.annotate(text, (x, y), (-4, 0), ha="right", va="center", **near)
 
 
-def picture(ax: Axes, world: World, colours: Float[np.ndarray, "n 3"]) -> None:
-    """Colour the land pixels."""
-    picture = np.zeros((*world.land.shape, 4))
-    picture[world.land] = np.concatenate((colours, np.ones((len(colours), 1))), 1)
-    ax.imshow(picture, extent=world.extent, interpolation="nearest", zorder=2)
+def picture(ax: Axes, world: World, colours: Float[np.ndarray, "n 3"], drawn: Bool[np.ndarray, "n"] | None = None) -> None:
+    """Colour the land pixels, and hatch those that are not to be ``drawn``."""
+    grid = np.zeros((*world.land.shape, 4))
+    shown = np.ones(len(colours), dtype=bool) if drawn is None else drawn
+    grid[world.land] = np.concatenate((colours, shown[:, None]), 1)
+    ax.imshow(grid, extent=world.extent, interpolation="nearest", zorder=2)
+    if not shown.all():
+        left, right, bottom, top = world.extent
+        beyond = np.zeros(world.land.shape)
+        beyond[world.land] = ~shown
+        rows, columns = world.land.shape
+        x = left + (right - left) * (np.arange(columns) + 0.5) / columns
+        y = top - (top - bottom) * (np.arange(rows) + 0.5) / rows
+        ax.contourf(x, y, beyond, levels=[0.5, 1.5], colors="none", hatches=["//////"], zorder=3)
 
 
 def _dots(
-    ax: Axes, lonlat: np.ndarray, *, color: str, s: float, alpha: float = 1.0, edge: float = 0.0, label: str | None = None
+    ax: Axes, xy: np.ndarray, *, color: str, s: float, alpha: float = 1.0, edge: float = 0.0, label: str | None = None
 ) -> None:
     """Dots of ``s`` square points, in a white ring ``edge`` points wide."""
-    x, y = equal_earth(lonlat).T
-    ax.scatter(x, y, s=s, color=color, alpha=alpha, linewidths=edge, edgecolors="#FFFFFF", label=label, zorder=6)
+    ax.scatter(xy[:, 0], xy[:, 1], s=s, color=color, alpha=alpha, linewidths=edge, edgecolors="#FFFFFF", label=label, zorder=6)

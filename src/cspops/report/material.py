@@ -13,10 +13,11 @@ from cspops.data.splits import read_few_shot, read_roles
 from cspops.errors import DataError
 from cspops.report import maps
 from cspops.report.mistakes import Confusion, JudgedRows, Turned, confusions, read_judged, turned_rows
-from cspops.report.model_maps import class_of_map, draw_class, draw_clusters, encoder_title, labels_title
+from cspops.report.model_maps import ClassFigures, class_of_map, draw_classes, draw_clusters, encoder_title, labels_title
+from cspops.report.reach import Reach
 from cspops.report.run_facts import Records, class_titles, heading_of, read_records, value_of
 from cspops.report.tables import Scores
-from cspops.report.world import World
+from cspops.report.world import World, surroundings, world_of
 from cspops.shapes import Bool, Tensor
 from cspops.site import Site
 from cspops.training.curves import read_curve
@@ -32,9 +33,14 @@ class Drawn:
 
     clusters: Mapping[str, Path]
     classes: Mapping[str, Path]
+    likeliest: Mapping[str, Path]
+    legend: Sequence[tuple[str, str]]
+    """Colour and text of each entry of the legend of the most likely class."""
     observations: Mapping[str, Path]
     kept: float
     """The share of the land whose clusters before and after fine-tuning are matched."""
+    end: str | None
+    """Where the maps of the clusters end, as `Reach.end` says."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +101,9 @@ def read_material(view: "ReportView", site: Site, *, project: str | None) -> Mat
             raise DataError(f"{file} is missing: stage report reads it", hint="dvc repro report")
     metrics, intervals, regions, pretrain_img = (json_as(file, dict[str, Any], remake="dvc repro report") for file in scored)
     chosen = class_of_map(view.report.class_name, observations)
-    lat = observations.lonlat[observations.located, 1]
-    world = World(-90 if bool((lat < -60).any()) else -60, 90 if bool((lat > 84).any()) else 84)
+    located = observations.lonlat[observations.located].numpy()
+    reach = Reach.of(observations.lonlat[roles["train"] & observations.located].numpy())
+    world = world_of(surroundings(located, reach.km))
     evaluate, role = site.inputs["evaluate"], next(iter(metrics))
     judged = {
         ratio: read_judged(evaluate, observations.obs_id, role=role, ratio=ratio)
@@ -121,7 +128,7 @@ def read_material(view: "ReportView", site: Site, *, project: str | None) -> Mat
         turned=turned_rows(largest, observations),
         chosen=chosen,
         world=world,
-        drawn=_drawn(view, site, world, observations, roles, chosen),
+        drawn=_drawn(view, site, world, reach, observations, roles, chosen),
     )
 
 
@@ -129,6 +136,7 @@ def _drawn(
     view: "ReportView",
     site: Site,
     world: World,
+    reach: Reach,
     observations: Observations,
     roles: Mapping[str, Bool[Tensor, "n"]],
     chosen: int,
@@ -147,17 +155,21 @@ def _drawn(
         "buffer": roles["buffer"],
     }
     places = {title: observations.lonlat[mask & observations.located].numpy() for title, mask in groups.items() if mask.any()}
-    alone = {name: _empty(site.scratch / name) for name in ("observations", "clusters", "class")}
+    alone = {name: _empty(site.scratch / name) for name in ("observations", "clusters", "class", "most_likely_class")}
     file = {name: site.reports / "figures" / f"{name}.png" for name in alone}
     maps.observation_map(places, world, file["observations"], apart=alone["observations"])
-    kept = draw_clusters(view, site.inputs, world, file["clusters"], apart=alone["clusters"])
-    classes = draw_class(view, site.inputs, world, observations, chosen, file["class"], apart=alone["class"])
+    kept = draw_clusters(view, site.inputs, world, reach, file["clusters"], apart=alone["clusters"])
+    classes = ClassFigures(file["class"], file["most_likely_class"], alone["class"], alone["most_likely_class"])
+    titles, likeliest, legend = draw_classes(view, site.inputs, world, observations, chosen, classes)
     clusters = (f"{encoder_title(view)}, seed {seed}", labels_title(ratio, seed))
     return Drawn(
         _numbered(alone["clusters"], clusters),
-        _numbered(alone["class"], classes),
+        _numbered(alone["class"], titles),
+        _numbered(alone["most_likely_class"], [likeliest]),
+        legend,
         _numbered(alone["observations"], [f"{title}: {len(some):,}" for title, some in places.items()]),
         kept,
+        reach.end("training row"),
     )
 
 

@@ -1,7 +1,8 @@
-"""The maps of stage report that need models: clusters of location embeddings, and P(y|x) of one class."""
+"""The maps of stage report that need models: clusters of location embeddings, P(y|x) of a class, the most likely class."""
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ from cspops.land import is_land
 from cspops.models.loading import load_location_classifier, load_location_encoder
 from cspops.models.location_encoder import LocationEncoder
 from cspops.report import maps
+from cspops.report.likeliest import likeliest_map
+from cspops.report.reach import Reach
 from cspops.report.world import World
 from cspops.shapes import Float, Int, LonLat, Tensor
 
@@ -125,19 +128,30 @@ def encoder_title(view: "ReportView") -> str:
 
 
 def draw_clusters(
-    view: "ReportView", inputs: Mapping[str, Path], world: World, file: Path, *, apart: Path | None = None
+    view: "ReportView", inputs: Mapping[str, Path], world: World, reach: Reach, file: Path, *, apart: Path | None = None
 ) -> float:
     """Draw clusters of the first seed's embeddings before and after fine-tuning on the fewest labels, over land.
 
-    ``apart`` is as in `maps.observation_map`.
+    Args:
+        view: the params.
+        inputs: the folders of the stages.
+        world: the ground. Clusters of the whole world are of `area_fair_grid`, those of a box of some of its pixels.
+        reach: which places are drawn, and are in the clusters.
+        file: the PNG.
+        apart: as in `maps.observation_map`.
 
     Returns:
         the share of the land whose cluster after fine-tuning is matched with its cluster before.
     """
     seed, ratio = view.seeds[0], view.label_ratios[0]
-    lonlat = area_fair_grid(view.report.grid_degrees)
-    lat = lonlat[:, 1]
-    lonlat = lonlat[torch.from_numpy(is_land(lonlat.numpy())) & (lat >= world.south) & (lat <= world.north)]
+    lonlat = torch.from_numpy(world.lonlat[:: math.ceil(len(world.lonlat) / (3 * MAX_LINKED)) or 1])
+    if not world.is_box:
+        lonlat = area_fair_grid(view.report.grid_degrees)
+        lat = lonlat[:, 1]
+        lonlat = lonlat[torch.from_numpy(is_land(lonlat.numpy())) & (lat >= world.south) & (lat <= world.north)]
+    lonlat = lonlat[torch.from_numpy(reach.within(lonlat.numpy(), slack_km=world.half_pixel_km))]
+    if not len(lonlat):
+        lonlat = reach.places.lonlat  # all of them lie at sea
     classifier = load_location_classifier(inputs["finetune-loc"] / piece(seed, ratio), remake=FINETUNE)
     encoders = {
         f"{encoder_title(view)}, seed {seed}": load_location_encoder(inputs["pretrain"] / f"seed_{seed}", remake=PRETRAIN),
@@ -148,38 +162,54 @@ def draw_clusters(
     before = ordered_by(before, -lonlat[:, 1].abs().numpy())
     after, kept = matched(after, before)
     panels = dict(zip(encoders, (before, after), strict=True))
-    maps.cluster_map(panels, lonlat.numpy(), world, file, apart=apart)
+    drawn = reach.within(world.lonlat, slack_km=world.half_pixel_km)
+    maps.cluster_map(panels, lonlat.numpy(), world, file, drawn=drawn, apart=apart)
     return kept
 
 
+@dataclass(frozen=True)
+class ClassFigures:
+    """Where the maps of the location classifiers are written; each of ``apart`` is as in `maps.observation_map`."""
+
+    one: Path
+    likeliest: Path
+    one_apart: Path | None = None
+    likeliest_apart: Path | None = None
+
+
 @torch.inference_mode()
-def draw_class(
-    view: "ReportView",
-    inputs: Mapping[str, Path],
-    world: World,
-    observations: Observations,
-    chosen: int,
-    file: Path,
-    *,
-    apart: Path | None = None,
-) -> list[str]:
-    """Draw P(y|x) of one class over land, by the first seed's classifiers of the smallest and the largest label ratio.
+def draw_classes(
+    view: "ReportView", inputs: Mapping[str, Path], world: World, observations: Observations, chosen: int, files: ClassFigures
+) -> tuple[list[str], str, list[tuple[str, str]]]:
+    """Draw P(y|x) of one class by the first seed's classifiers of the smallest and the largest label ratio, and the most
+    likely class by the latter, over land as far as `Reach.of` the labelled places.
 
     Returns:
-        the title of each map.
+        the title of each map of the class; of the most likely class that and the legend, as `likeliest_map` returns it.
     """
     seed, lonlat = view.seeds[0], torch.from_numpy(world.lonlat)
     in_class = (observations.label == chosen) & observations.located
-    panels = {}
+    panels, title, number = {}, "", np.zeros(0, dtype=np.int64)
     for ratio in sorted({view.label_ratios[0], view.label_ratios[-1]}):
         location = LocationPredictor(load_location_classifier(inputs["finetune-loc"] / piece(seed, ratio), remake=FINETUNE))
-        p = torch.cat([location(some)[:, chosen].exp() for some in lonlat.split(8192)])
         few = read_few_shot(inputs["split"], observations.obs_id, seed=seed, ratio=ratio)
-        panels[labels_title(ratio, seed)] = maps.ClassPanel(p.numpy(), observations.lonlat[few & in_class].numpy())
+        reach = Reach.of(observations.lonlat[few & observations.located].numpy())
+        drawn = reach.within(world.lonlat, slack_km=world.half_pixel_km)
+        p, number = np.full(len(drawn), np.nan), np.full(len(drawn), -1)
+        best = [
+            (log_p[:, chosen].exp(), log_p.argmax(1)) for log_p in map(location, lonlat[torch.from_numpy(drawn)].split(8192))
+        ]
+        if best:
+            p[drawn], number[drawn] = (torch.cat(parts).numpy() for parts in zip(*best, strict=True))
+        title = labels_title(ratio, seed) + ("" if math.isinf(reach.km) else f", hatched beyond {reach.km:,g} km")
+        panels[title] = maps.ClassPanel(p, observations.lonlat[few & in_class].numpy())
     roles = read_roles(inputs["split"], observations.obs_id)
     test = observations.lonlat[(roles["test"] | roles["spatial_test"]) & in_class].numpy()
-    maps.class_map(panels, observations.classes[chosen], test, world, file, apart=apart)
-    return list(panels)
+    maps.class_map(panels, observations.classes[chosen], test, world, files.one, apart=files.one_apart)
+    legend = likeliest_map(number, observations.classes, world, files.likeliest, title=f"The most likely class, {title}")
+    if files.likeliest_apart is not None:
+        likeliest_map(number, observations.classes, world, files.likeliest_apart / "0.png", title=None)
+    return list(panels), title, legend
 
 
 def labels_title(ratio: float, seed: int) -> str:

@@ -11,6 +11,7 @@ from cspops.report.html_tables import counting
 from cspops.report.material import Material
 from cspops.report.mistakes import confusion_rows, turned_table
 from cspops.report.model_maps import encoder_title
+from cspops.report.reach import OTHERS
 from cspops.report.reliability import chance_sentence
 from cspops.report.run_facts import described, same_embeddings, value_of
 from cspops.report.tables import (
@@ -90,7 +91,7 @@ def page(material: Material) -> str:
             material.class_titles[material.chosen],
             clusters=view.report.clusters,
             kept=material.drawn.kept,
-            when_same=same_embeddings(material.records),
+            remarks=same_embeddings(material.records) + hatched(material.drawn.end),
         ),
     ]
     return joined(parts)
@@ -164,7 +165,18 @@ def _mistakes(material: Material) -> str:
     )
 
 
-def map_section(encoder: str, name: str, *, clusters: int, kept: float, when_same: str) -> str:
+HATCHED_CLASSES = (
+    "Hatched: land farther from every labelled place than the distance in the title, within which "
+    f"nearly all of these places have {OTHERS} others."
+)
+
+
+def hatched(end: str | None) -> str:
+    """Return a sentence, after a space, on the land that is hatched; nothing where none is."""
+    return "" if end is None else f" Hatched: land {end}."
+
+
+def map_section(encoder: str, name: str, *, clusters: int, kept: float, remarks: str) -> str:
     """Return the section of the maps of location embeddings and of P(y|x).
 
     Args:
@@ -172,19 +184,22 @@ def map_section(encoder: str, name: str, *, clusters: int, kept: float, when_sam
         name: the class whose P(y|x) is drawn.
         clusters: how many clusters the embeddings are in.
         kept: the share of the land whose clusters are matched.
-        when_same: as `same_embeddings` returned it.
+        remarks: on the clusters, after a space.
     """
     parts = [
         "## Location embeddings",
         f"The embeddings e(x) of a grid of places on land, in {clusters} clusters (Ward's linkage of embeddings of length 1), "
         "before and after fine-tuning on the fewest labels. Colours before it run from the poles to the equator; each "
         "cluster after it has the colour of its match, the pairing that overlaps most. "
-        f"{100 * kept:.0f} % of the land keeps its colour.{when_same}",
+        f"{100 * kept:.0f} % of the land keeps its colour.{remarks}",
         f"![Two world maps of the clusters: {encoder}, and with the fewest labels](figures/clusters.png)",
         f"## Where {as_code(name)} is",
         f"P({as_text(name)} | x), with the labelled observations of the class that the location classifier has seen and those "
-        "of both test sets. Spatial test rows lie in blocks that hold no labelled one.",
+        f"of both test sets. Spatial test rows lie in blocks that hold no labelled one. {HATCHED_CLASSES}",
         f"![World maps of P({as_text(name)} | x) at the smallest and the largest label ratio](figures/class.png)",
+        "The most likely class by the same classifier at the largest label ratio, with the share of the drawn land that each "
+        "class takes:",
+        "![Map of the most likely class](figures/most_likely_class.png)",
     ]
     return "\n\n".join(parts)
 

@@ -1,5 +1,8 @@
-"""Maps of where a class is likely: P(y|x) or P_n(y|x) over the world or a box, as PNG or GeoTIFF."""
+"""Maps of where a class is likely, P(y|x) or P_n(y|x), and of the most likely class, as PNG or GeoTIFF."""
 
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib as mpl
@@ -7,112 +10,190 @@ import numpy as np
 import torch
 
 from cspops.errors import DataError, ParamsError, nearest
+from cspops.evaluation.results import RATIO, ratio_of
 from cspops.files import whole
+from cspops.geo import KM_PER_DEGREE
 from cspops.land import Box
-from cspops.library.embedding import WORLD, Grid
+from cspops.library.embedding import Grid, checked_box
 from cspops.library.model import Model
 from cspops.progress import Step, uncounted
-from cspops.report import maps
-from cspops.report.figures import STYLE, drawable, save
-from cspops.report.world import World, extent_of
+from cspops.report import geotiff, maps
+from cspops.report.character_map import STEPS
+from cspops.report.figures import STYLE, save
+from cspops.report.likeliest import likeliest_map
+from cspops.report.reach import Reach
+from cspops.report.world import World, world_of
 from cspops.shapes import Float
 from cspops.terminal import visible
 
-WIDTH = 9.0
-"""Inches of a picture's longer side."""
-SHAPE = (0.25, 2.0)
-"""Least and greatest height over width; a longer strip is drawn within."""
-
-
-def draw_place_map(p: Float[np.ndarray, "n"], world: World, name: str, title: str, file: Path) -> None:
-    """Write a PNG of ``p``, P(``name`` | x) at each land pixel of ``world``."""
-    shade = maps.probability_shade(float(p.max()) if len(p) else 0.0)
-    left, right, bottom, top = world.extent
-    tall = float(np.clip((top - bottom) / (right - left), *SHAPE))
-    with mpl.rc_context(STYLE):
-        figure, (ax,) = maps.map_panels(1, (0.0, 1.0, 0.0, tall), columns=1, width=WIDTH / max(tall, 1.0))
-        maps.ground(ax, world)
-        maps.picture(ax, world, maps.PROBABILITY(shade(p))[:, :3])
-        ax.set_title(drawable(title))
-        maps.probability_bar(figure, [ax], shade, name)
-        with whole(file) as new:
-            save(figure, new, colours=maps.COLOURS)
-
-
-def write_geotiff(p: Float[np.ndarray, "rows columns"], box: Box, name: str, file: Path) -> None:
-    """Write one float32 band in EPSG:4326, north up."""
-    import rasterio
-    from rasterio.transform import from_bounds
-
-    rows, columns = p.shape
-    about = {"driver": "GTiff", "height": rows, "width": columns, "count": 1, "dtype": "float32", "crs": "EPSG:4326"}
-    with (
-        whole(file) as new,
-        rasterio.open(new, "w", **about, transform=from_bounds(*box, columns, rows), compress="deflate") as out,
-    ):
-        out.write(p.astype(np.float32), 1)
-        out.set_band_description(1, f"P({visible(name)} | x)")
-
-
 SUFFIXES = (".png", ".tif", ".tiff")
-PIXELS = 800
-"""Pixels of the longer side of the picture."""
+GRID = 0.5
+"""Degrees of the largest pixel of a GeoTIFF that is chosen for a box."""
+CELLS = 400
+"""Most pixels along the longer side of a GeoTIFF with smaller ones."""
+ROWS = 8192
+"""Places that are computed at once."""
+
+
+@dataclass(frozen=True)
+class PlaceMap:
+    """What is drawn of a model, and where; `draw` writes it."""
+
+    model: Model
+    number: int | None
+    """The class whose probability is drawn; None: the most likely class."""
+    reach: Reach
+    box: Box | None
+    """What was asked for; None: the places and their reach."""
+    learned: bool
+    """Whether the learned model is drawn alone, without labelled neighbours."""
+
+    @classmethod
+    def of(
+        cls, model: Model, name: str | None, *, box: Box | None = None, learned: bool = False, beyond: float | None = None
+    ) -> "PlaceMap":
+        """Return the map of a class, or of the most likely one, around the labelled places or in a box.
+
+        ``beyond`` is the distance in km from the nearest labelled place beyond which nothing is drawn; None: as `Reach.of`
+        says. A model that knows no labelled place is drawn everywhere.
+        """
+        number = None if name is None else class_number(model, name)
+        reach = _reach(model, beyond)
+        return cls(model, number, reach, None if box is None else checked_box(box), learned)
+
+    @property
+    def what(self) -> str:
+        """What is drawn, as a title: `Where oak is likely`."""
+        return "The most likely class" if self.number is None else f"Where {_classes(self.model)[self.number]} is likely"
+
+    @property
+    def title(self) -> str:
+        """What is drawn, with seed and label ratio where they are known."""
+        trained = ", ".join(_trained_on(self.model))
+        return f"{self.what} ({trained})" if trained else self.what
+
+    def draw(self, out: Path, *, grid: float | None = None, step: Step = uncounted) -> None:
+        """Write a PNG over land (Equal Earth), or a GeoTIFF of ``grid`` degrees with land and sea.
+
+        ``step`` receives the number of places done.
+        """
+        require_suffix(out)
+        if out.suffix.lower() == ".png":
+            world = world_of(self.drawn_box(grid))
+            parts = np.split(world.lonlat, range(ROWS, len(world.lonlat), ROWS))
+            self._png(self._values(iter(parts), "land", world.half_pixel_km, step), world, out)
+        else:
+            box = self.drawn_box(grid)
+            cells = Grid(grid or _grid_of(box), box)
+            half_km = cells.degrees * KM_PER_DEGREE / math.sqrt(2)
+            values = self._values((some.lonlat for some in cells.points()), "place", half_km, step)
+            self._geotiff(values.reshape(cells.shape), cells.box, out)
+
+    def drawn_box(self, grid: float | None = None) -> Box:
+        """Return the box that was asked for, or one around all that is drawn of whole pixels of ``grid`` degrees."""
+        if self.box is not None:
+            return self.box
+        west, south, east, north = box = self.reach.box()
+        side = grid or _grid_of(box)
+        west, south = (round(math.floor(value / side + 1e-9) * side, 6) for value in (west, south))
+        east, north = (round(math.ceil(value / side - 1e-9) * side, 6) for value in (east, north))
+        if east - west >= 360:
+            west, east = -180.0, 180.0
+        turn = 360 if west < -180 else 0
+        return west + turn, max(south, -90.0), east + turn, min(north, 90.0)
+
+    def _values(self, parts: Iterator[np.ndarray], what: str, slack_km: float, step: Step) -> Float[np.ndarray, "n"]:
+        """Return P of the class, or the number of the most likely class, at positions; nan where nothing is drawn."""
+        values, log_p = [], self.model.location_log_p if self.learned else self.model.place_log_p
+        for lonlat in parts:
+            near, part = self.reach.within(lonlat, slack_km=slack_km), np.full(len(lonlat), np.nan, dtype=np.float32)
+            if near.any():
+                of_classes = log_p(torch.from_numpy(lonlat[near]))
+                part[near] = of_classes.argmax(1) if self.number is None else of_classes[:, self.number].exp()
+            values.append(part)
+            step(len(lonlat))
+        if all(np.isnan(part).all() for part in values):
+            km, data = self.reach.km, _box_text(self.reach.box())
+            limit = "" if math.isinf(km) else f" lies within {km:g} km of a labelled place; these places lie within {data}"
+            raise ParamsError(
+                f"no {what} in the box {_box_text(self.drawn_box())}{limit}",
+                hint="another --box, --beyond KM, or a .tif, which has the sea",
+            )
+        return np.concatenate(values)
+
+    def _png(self, values: Float[np.ndarray, "n"], world: World, out: Path) -> None:
+        end = self.reach.end()
+        note = None if end is None else f"Hatched: land {end}"
+        with whole(out) as new:
+            if self.number is None:
+                number = np.nan_to_num(values, nan=-1).astype(np.int64)
+                likeliest_map(number, _classes(self.model), world, new, title=self.title, note=note)
+                return
+            shade = maps.probability_shade([values])
+            with mpl.rc_context(STYLE):
+                figure, (ax,) = maps.map_panels(1, world, columns=1, width=maps.WIDTH, below=maps.BAR)
+                maps.ground(ax, world)
+                maps.probability_picture(ax, world, shade, values)
+                maps.set_titles(ax, self.title, note)
+                maps.probability_bar(figure, [ax], shade, _classes(self.model)[self.number])
+                save(figure, new, colours=maps.COLOURS)
+
+    def _geotiff(self, values: Float[np.ndarray, "rows columns"], box: Box, out: Path) -> None:
+        end = self.reach.end()
+        tags = {"TIFFTAG_IMAGEDESCRIPTION": self.title} | ({} if end is None else {"nodata": end})
+        classes = _classes(self.model)
+        with whole(out) as new:
+            if self.number is None:
+                geotiff.write_classes(values, box, classes, tags, new)
+            else:
+                geotiff.write(values, box, f"P({visible(classes[self.number])} | x)", tags, new)
+
+
+def require_suffix(out: Path) -> None:
+    """Raise a ParamsError unless ``out`` has one of `SUFFIXES`."""
+    if out.suffix.lower() not in SUFFIXES:
+        raise ParamsError(f"{out}: maps are written as {', '.join(SUFFIXES)}", hint="--out map.png")
 
 
 def class_number(model: Model, name: str) -> int:
     """Return the number of the class ``name``, regardless of case; raise a ParamsError that suggests the nearest names."""
-    if model.classes is None or model.classifier is None:
-        raise DataError("the model has no location classifier with named classes", hint="name a project's folder with --model")
-    if name in model.classes:
-        return model.classes.index(name)
-    same = [number for number, one in enumerate(model.classes) if one.casefold() == name.casefold()]
+    classes = _classes(model)
+    if name in classes:
+        return classes.index(name)
+    same = [number for number, one in enumerate(classes) if one.casefold() == name.casefold()]
     if len(same) == 1:
         return same[0]
-    near = nearest(name, model.classes, most=3, cutoff=0.4) or list(model.classes[:5])
+    near = nearest(name, classes, most=3, cutoff=0.4) or list(classes[:5])
     raise ParamsError(f"there is no class {name!r}", hint=f"for example: {', '.join(near)}")
 
 
-def probability(
-    model: Model, number: int, lonlat: Float[np.ndarray, "n 2"], step: Step = uncounted, *, learned: bool = False
-) -> Float[np.ndarray, "n"]:
-    """Return P_n(y|x) of one class at positions in degrees (`Model.place_log_p`); ``step`` receives the number done.
-
-    ``learned``: of the learned model alone, P(y|x).
-    """
-    parts, log_p = [], model.location_log_p if learned else model.place_log_p
-    for points in torch.from_numpy(lonlat).split(8192):
-        parts.append(log_p(points)[:, number].exp())
-        step(len(points))
-    return torch.cat(parts).numpy() if parts else np.zeros(0)
+def _classes(model: Model) -> tuple[str, ...]:
+    if model.classes is None or model.classifier is None:
+        raise DataError("the model has no location classifier with named classes", hint="name a project's folder with --model")
+    return model.classes
 
 
-def world_of(box: Box) -> World:
-    """Return the map of a box, with at most ``PIXELS`` along its longer side."""
+def _reach(model: Model, beyond: float | None) -> Reach:
+    places = np.zeros((0, 2)) if model.places is None else model.places.lonlat.numpy()
+    counts = model.pool is not None and model.pool.count_weight > 0
+    reach = Reach.of(places, kernel_km=model.pool.kernel_km if counts and model.pool else 0.0)
+    return reach if beyond is None or not len(places) else Reach(reach.places, beyond, "as --beyond says")
+
+
+def _trained_on(model: Model) -> list[str]:
+    """Return seed and label ratio, in words, of a model of a run's folder."""
+    for folder in model.folders:
+        seed, ratio = folder.parent.name, folder.name
+        if seed.startswith("seed_") and RATIO.fullmatch(ratio):
+            return [seed.replace("_", " "), f"{100 * ratio_of(ratio):g} % of the labels"]
+    return []
+
+
+def _grid_of(box: Box) -> float:
+    """Return the smallest round side, in degrees, with which no more than ``CELLS`` pixels span a box; at most ``GRID``."""
     west, south, east, north = box
-    left, right, bottom, top = extent_of(box)
-    width = PIXELS if box == WORLD else max(1, round(PIXELS * min(1.0, (right - left) / (top - bottom))))
-    return World(south, north, west=west, east=east, width=width)
+    return min((one for one in STEPS if max(east - west, north - south) / one <= CELLS and one < GRID), default=GRID)
 
 
-def map_of_class(
-    model: Model, name: str, out: Path, *, grid: float, box: Box = WORLD, learned: bool = False, step: Step = uncounted
-) -> str:
-    """Write the map of a class: a PNG over land (Equal Earth), or a GeoTIFF of ``grid`` degrees with land and sea.
-
-    Returns:
-        the class's name as spelled by the model.
-    """
-    if out.suffix.lower() not in SUFFIXES:
-        raise ParamsError(f"{out}: maps are written as {', '.join(SUFFIXES)}", hint="--out map.png")
-    number = class_number(model, name)
-    assert model.classes is not None
-    class_name = model.classes[number]
-    cells = Grid(grid, box)  # refuses an empty box
-    if out.suffix.lower() == ".png":
-        world = world_of(box)
-        p = probability(model, number, world.lonlat, step, learned=learned)
-        draw_place_map(p, world, class_name, f"Where {class_name} is likely", out)
-    else:
-        values = np.concatenate([probability(model, number, some.lonlat, step, learned=learned) for some in cells.points()])
-        write_geotiff(values.reshape(cells.shape), box, class_name, out)
-    return class_name
+def _box_text(box: Box) -> str:
+    return " ".join(f"{edge:.6g}" for edge in box)
