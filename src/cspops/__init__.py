@@ -10,14 +10,29 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cspops.library.loading import load
+    from cspops.library.model import Model
 
-__all__ = ["load"]
+    __version__: str
+
+__all__ = ["Model", "__version__", "load"]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 def __getattr__(name: str) -> Any:
-    """Import `load` when it is first asked for: torch takes a second."""
+    """Import `load` and `Model` when they are first asked for: torch takes a second."""
     if name == "load":
         from cspops.library.loading import load
 
         return load
+    if name == "Model":
+        from cspops.library.model import Model
+
+        return Model
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("cspops")
     raise AttributeError(f"module 'cspops' has no attribute {name!r}")

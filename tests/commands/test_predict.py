@@ -14,10 +14,10 @@ from PIL import Image
 
 import cspops
 from cspops.errors import DataError
-from cspops.evaluation.pool import write_pool
+from cspops.evaluation.pool import Places, write_pool
 from cspops.library import prediction
 from cspops.library.inputs import Input
-from cspops.library.model import COMBINE, NOWHERE
+from cspops.library.model import COMBINE
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,8 @@ def test_trust_has_columns_of_its_own(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(("combine", "said"), [("pool", 1), ("product", 0)])
 def test_a_pool_that_lost_its_places_says_so(tmp_path, monkeypatch, capsys, combine, said):
     write_run(tmp_path / "artifacts")
-    write_pool(tmp_path / "artifacts" / "evaluate" / "seed_0" / "label_100", POOL, NOWHERE)
+    nowhere = Places(torch.empty(0, 2), torch.empty(0, dtype=torch.long))
+    write_pool(tmp_path / "artifacts" / "evaluate" / "seed_0" / "label_100", POOL, nowhere)
     Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(tmp_path / "a.png")
     monkeypatch.chdir(tmp_path)
     _, _, err = command_line(monkeypatch, capsys)("predict", "a.png", "--lon", "8", "--lat", "47", "--combine", combine)
