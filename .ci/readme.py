@@ -44,14 +44,14 @@ def filled(page: str, read: Read) -> str:
 
 def _run(read: Read) -> Iterator[str]:
     """The committed run: its models on the test set, and what its report says of them."""
-    metrics, intervals = read("metrics.json"), read("intervals.json")
+    metrics, intervals = read("scores.json"), read("intervals.json")
     yield _table("test set", metrics["test"], MODELS)
     yield " ".join(main_sentences(metrics, {role: intervals[role] for role in metrics}))
 
 
 def _whole_run(read: Read) -> Iterator[str]:
     """The committed run with a prior that only counts, on both test sets."""
-    metrics, prior = read("metrics.json"), "distance_knn"
+    metrics, prior = read("scores.json"), "distance_knn"
     models = MODELS | {f"{PRIORS[prior]}, no learning": prior}
     yield _table("test set", metrics["test"], models)
     yield _table("spatial test set", metrics["spatial_test"], models)

@@ -68,7 +68,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "distance": [{"from": 800.0, "to": None} | region],
     }
     (folder / "reports").mkdir()
-    (folder / "reports" / "metrics.json").write_text(json.dumps({"test": {"label_100": scores}}))
+    (folder / "reports" / "scores.json").write_text(json.dumps({"test": {"label_100": scores}}))
     (folder / "reports" / "regions.json").write_text(json.dumps({"test": {"label_100": places}}))
     (folder / "photos" / "fir").mkdir(parents=True)
     Image.fromarray(draws.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(folder / "photos" / "fir" / "a.png")
@@ -285,7 +285,7 @@ TABLE: list[tuple[str, tuple[str, ...], str, list[Damage]]] = [
     ("artifacts/download/observations.parquet", (EXPORT,), DOWNLOAD, [cut]),
     ("artifacts/split/roles.parquet", (EXPORT,), SPLIT, [cut, column("role", "x"), column("role", 3)]),
     (
-        "reports/metrics.json",
+        "reports/scores.json",
         (SHOW,),
         EVALUATE,
         [
@@ -294,7 +294,7 @@ TABLE: list[tuple[str, tuple[str, ...], str, list[Damage]]] = [
             changed(test__label_100__image__top1__mean=10**400),
         ],
     ),
-    ("reports/metrics.json", ("evaluate --show --json", EXPORT), EVALUATE, [text("[]"), a_folder]),
+    ("reports/scores.json", ("evaluate --show --json", EXPORT), EVALUATE, [text("[]"), a_folder]),
     (
         "reports/regions.json",
         (SHOW,),

@@ -14,13 +14,13 @@ TINY = Shapes(rows=30, classes=12, labelled=60, features=5, dim=6, scales=3, hid
 
 
 def test_both_ways_judge_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seven rows at a time, three in the cache, against whole tables; metrics of metrics.json are rounded to 4 digits."""
+    """Seven rows at a time, three in the cache, against whole tables; metrics of scores.json are rounded to 4 digits."""
     inputs = write(tmp_path / "artifacts", TINY)
     monkeypatch.setattr(kernels, "TABLE", 7 * 12)
     monkeypatch.setattr(kernels, "CACHE", 3 * 12)
     monkeypatch.setattr(evaluate, "AT_ONCE", 7 * 12)
     in_blocks(inputs, tmp_path / "out")
-    found = json.loads((tmp_path / "out" / "reports" / "metrics.json").read_text())["test"]["label_5"]
+    found = json.loads((tmp_path / "out" / "reports" / "scores.json").read_text())["test"]["label_5"]
     tables = whole(inputs, tmp_path / "out")
     assert list(tables) == list(found)
     for model, scores in tables.items():

@@ -32,7 +32,7 @@ def write_run(
     numerics: dict[str, Any] = PORTABLE,
     **params: Any,
 ) -> None:
-    """params.yaml, metrics.json and the run.json that belongs to it, in the working folder."""
+    """params.yaml, scores.json and the run.json that belongs to it, in the working folder."""
     Path("reports").mkdir(exist_ok=True)
     settings = {"seeds": list(range(seeds)), "loss": "mc", "losses": {"mc": {"tau": 0.2}}} | params
     Path("params.yaml").write_text(json.dumps(settings))
@@ -41,7 +41,7 @@ def write_run(
         top1 = {"combined": {"top1": {"mean": value + change, "sd": sd}}, "image": {"top1": {"mean": 40.0, "sd": 0.0}}}
         metrics.setdefault(role, {})[ratio] = top1
     text = json.dumps(metrics)
-    Path("reports/metrics.json").write_text(text)
+    Path("reports/scores.json").write_text(text)
     stages: dict[str, Any] = {"download": {"params": {}, "files": {"observations.parquet": data}}}
     record = RunRecord.of(stages, dict.fromkeys(VIEWS, "code"), b"other" if stale else text.encode(), numerics)
     Path("reports/run.json").write_text(record.text)
@@ -144,7 +144,7 @@ def test_params_that_differ_are_listed_by_their_paths(repository: Path) -> None:
 def test_stale_metrics_and_other_data_are_noted(repository: Path) -> None:
     write_run(stale=True, data="cc")
     notes = compared_runs("main", None, models=["combined"], max_drop=0.5)["notes"]
-    assert notes[0].startswith("reports/metrics.json of workspace is not the one in its reports/run.json")
+    assert notes[0].startswith("reports/scores.json of workspace is not the one in its reports/run.json")
     assert "catalogues of workspace and main differ" in notes[1]
     Path("reports/run.json").unlink()
     (note,) = compared_runs("main", None, models=["combined"], max_drop=0.5)["notes"]
@@ -197,12 +197,12 @@ def test_what_cannot_be_compared(repository: Path) -> None:
         compared_runs("main", None, models=["combind"], max_drop=0.5)
     with pytest.raises(DataError, match="workspace and main have no set and label ratio with pool in common"):
         compared_runs("main", None, models=["pool"], max_drop=0.5)
-    Path("reports/metrics.json").write_text("{}")
+    Path("reports/scores.json").write_text("{}")
     with pytest.raises(DataError, match=r"workspace and main have no set and label ratio with .* in common"):
         verdicts()
-    Path("reports/metrics.json").write_text("{")
-    with pytest.raises(DataError, match=r"reports/metrics\.json of workspace is broken"):
+    Path("reports/scores.json").write_text("{")
+    with pytest.raises(DataError, match=r"reports/scores\.json of workspace is broken"):
         verdicts()
-    Path("reports/metrics.json").unlink()
-    with pytest.raises(DataError, match=r"workspace has no reports/metrics\.json"):
+    Path("reports/scores.json").unlink()
+    with pytest.raises(DataError, match=r"workspace has no reports/scores\.json"):
         verdicts()

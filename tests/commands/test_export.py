@@ -127,7 +127,7 @@ def test_every_file_is_listed_with_its_hash(project, tmp_path):
 
 def test_metrics_are_those_of_the_model(evaluated, tmp_path):
     about = export(evaluated, tmp_path / "out", label_ratio=0.5, onnx=False)
-    summary = json.loads((evaluated / "reports" / "metrics.json").read_text())
+    summary = json.loads((evaluated / "reports" / "scores.json").read_text())
     found = about["metrics"]
     assert found["seeds"] == list(SEEDS)
     assert list(found["scores"]) == ["test", "spatial_test"]
@@ -159,7 +159,7 @@ def test_metrics_of_other_models_are_left_out(evaluated, tmp_path):
     shutil.rmtree(evaluated / folder)
     shutil.copytree(kept, evaluated / folder)
     assert export(evaluated, tmp_path / "b", onnx=False)["metrics"]
-    file = evaluated / "reports" / "metrics.json"
+    file = evaluated / "reports" / "scores.json"
     summary = json.loads(file.read_text())
     summary["test"]["label_100"]["combined"]["top1"]["mean"] += 1
     file.write_text(json.dumps(summary))

@@ -34,7 +34,7 @@ def here(evaluated, monkeypatch):
 
 def test_metrics_are_the_file_and_of_one_ratio_a_part_of_it(evaluated):
     whole = json.loads(metrics_text())
-    assert read_last()["metrics"] == whole == json.loads((evaluated / "reports" / "metrics.json").read_text())
+    assert read_last()["metrics"] == whole == json.loads((evaluated / "reports" / "scores.json").read_text())
     part = read_last(label_ratio=0.5)
     assert part["label_ratio"] == 0.5
     assert part["metrics"] == {role: {"label_50": found["label_50"]} for role, found in whole.items()}
@@ -70,7 +70,7 @@ def test_what_is_missing_or_broken_is_named(evaluated, tmp_path, monkeypatch):
     with pytest.raises(DataError, match=r"has no label ratio 0\.1: it has 0\.5, 1"):
         read_last(label_ratio=0.1)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match=r"reports/metrics\.json is missing"):
+    with pytest.raises(DataError, match=r"reports/scores\.json is missing"):
         metrics_text()
     shutil.copytree(evaluated / "reports", "reports")
     with pytest.raises(DataError, match=r"artifacts/download/classes\.json is missing"):
@@ -86,8 +86,8 @@ def test_what_is_missing_or_broken_is_named(evaluated, tmp_path, monkeypatch):
     with pytest.raises(DataError, match=r"predictions\.parquet is broken"):
         read_last(by_class=True)
     for text in ("[", "[]", "{}"):
-        (tmp_path / "reports" / "metrics.json").write_text(text)
-        with pytest.raises(DataError, match=r"metrics\.json (is broken|holds no results)"):
+        (tmp_path / "reports" / "scores.json").write_text(text)
+        with pytest.raises(DataError, match=r"scores\.json (is broken|holds no results)"):
             read_last()
 
 

@@ -72,7 +72,7 @@ def write_metrics(folder: Path) -> None:
     (folder / "reports").mkdir()
     one = {name: {"mean": 50.0, "sd": 1.0} for name in METRICS}
     models = dict.fromkeys(("image", "location", "combined", "pool"), one)
-    (folder / "reports" / "metrics.json").write_text(json.dumps({"test": {"label_5": models, "label_100": models}}))
+    (folder / "reports" / "scores.json").write_text(json.dumps({"test": {"label_5": models, "label_100": models}}))
 
 
 @pytest.mark.parametrize("option", [[], ["-q"], ["--quiet"], ["-v"], ["--verbose"]])
@@ -80,7 +80,7 @@ def test_loudness_changes_nothing_on_stdout(tmp_path, monkeypatch, capsys, optio
     monkeypatch.chdir(tmp_path)
     write_metrics(tmp_path)
     code, out, err = call(monkeypatch, capsys, *option, "evaluate", "--show", "--json")
-    assert (code, out) == (0, (tmp_path / "reports" / "metrics.json").read_text())
+    assert (code, out) == (0, (tmp_path / "reports" / "scores.json").read_text())
     if option and option[0] in ("-v", "--verbose"):
         assert re.fullmatch(r"took \d+\.\d s, at most [\d.]+ .B of memory(, .* of the GPU's)?\n", err)
     else:
@@ -121,13 +121,13 @@ def test_verbose_shows_where_the_machine_failed(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
 
     def unreadable(*given, **named):
-        raise IsADirectoryError(errno.EISDIR, "Is a directory", "reports/metrics.json")
+        raise IsADirectoryError(errno.EISDIR, "Is a directory", "reports/scores.json")
 
     monkeypatch.setattr(evaluate, "show_last", unreadable)
     for option, traceback in (([], False), (["-v"], True)):
         code, _, err = call(monkeypatch, capsys, *option, "evaluate", "--show")
         assert code == 4
-        assert "error: Is a directory: reports/metrics.json" in err
+        assert "error: Is a directory: reports/scores.json" in err
         assert ("Traceback" in err) is traceback
 
 

@@ -77,8 +77,8 @@ def write_run(
     params = with_values(DEFAULT, values.items())
     did = params if ran is None else with_values(DEFAULT, ran.items())
     write("params.yaml", params.model_dump_json(indent=1))
-    write("reports/metrics.json", metrics_text(did, combined, image))
-    write("reports/run.json", record_text(did, Path("reports/metrics.json").read_text(), data, other_code, numerics))
+    write("reports/scores.json", metrics_text(did, combined, image))
+    write("reports/run.json", record_text(did, Path("reports/scores.json").read_text(), data, other_code, numerics))
 
 
 def save(ref: str) -> str:
@@ -184,7 +184,7 @@ def test_only_params_that_some_stage_reads_decide(project: Path, values: dict[st
 
 
 def test_the_image_alone_comes_from_any_run_of_the_same_image_line(project: Path) -> None:
-    write("reports/metrics.json", "{}")  # HEAD itself is of no use
+    write("reports/scores.json", "{}")  # HEAD itself is of no use
     git("commit", "-q", "-a", "-m", "broken")
     assert means(collect(), "Img. Only") == NONE
     experiment("a", SUP_WRAP | {"pretrain.epochs": 3, "finetune_losses.presence_absence.beta": 0.5}, 50.0, 31.0)
@@ -216,9 +216,9 @@ def test_other_raw_data_never(project: Path) -> None:
 
 def test_metrics_of_another_run_do_not_count(project: Path) -> None:
     write_run({"loss": "mse"}, 52.0)
-    write("reports/metrics.json", Path("reports/metrics.json").read_text().replace("52.0", "92.0"))
+    write("reports/scores.json", Path("reports/scores.json").read_text().replace("52.0", "92.0"))
     save("refs/heads/edited")
-    reason = "edited has these params, but its metrics.json belongs to another run"
+    reason = "edited has these params, but its scores.json belongs to another run"
     assert row(collect(any_code=True), "MSE")[-1] == {
         "paper": {"mean": 73.27, "sd": 0.02},
         "ours": None,
@@ -401,7 +401,7 @@ def test_an_interval_that_cannot_be_had_says_why(
     predictions[other] = hits(3, 100, 40, 30)
     assert why() == "tested on other rows or seeds"
     predictions[other] = hits(2, 100, 39, 30)
-    assert why() == "the predictions in DVC's cache are not those of metrics.json"
+    assert why() == "the predictions in DVC's cache are not those of scores.json"
     predictions[other] = hits(2, 100, 40, 30)
     assert comparison(collect(), "CSP-MC-BLD", "Sup. Only (grid)")[2]["verdict"] == "holds"
 

@@ -132,7 +132,7 @@ def test_validation_without_predictions_is_judged_by_location_and_chooses_by_it_
     """Only the rows of role test have predictions, as in the released sets."""
     everywhere(site, table(TESTED))
     evaluate.run(VIEW, site)
-    metrics, validation = written(site, "reports/metrics.json"), written(site, "reports/validation.json")
+    metrics, validation = written(site, "reports/scores.json"), written(site, "reports/validation.json")
     assert list(metrics) == ["test"]  # no row of spatial_test has a prediction
     assert metrics["test"]["label_50"]["pool"] == metrics["test"]["label_50"]["combined"]
     assert list(validation) == ["val", "spatial_val"]

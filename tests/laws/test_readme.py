@@ -75,7 +75,7 @@ def test_no_accuracy_is_written_by_hand(page: str) -> None:
 def test_other_numbers_in_reports_are_other_numbers_on_the_page() -> None:
     def read(name: str) -> Any:
         content = _committed(f"reports/{name}")
-        if name == "metrics.json":
+        if name == "scores.json":
             next(iter(content["test"].values()))["image"]["top1"]["mean"] = 12.345
         return content
 

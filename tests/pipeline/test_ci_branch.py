@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 params = YAML(typ="safe").load(Path("params.yaml").read_text())
 scores = {"combined": {"top1": {"mean": params["mean"], "sd": params["sd"]}}}
 Path("reports").mkdir(exist_ok=True)
-Path("reports/metrics.json").write_text(json.dumps({"test": {"label_5": scores}}))
+Path("reports/scores.json").write_text(json.dumps({"test": {"label_5": scores}}))
 '''
 GRAPH = """stages:
   check:
@@ -30,7 +30,7 @@ GRAPH = """stages:
     params: [mean, sd]
     deps: [code/evaluate, rows.txt]
     metrics:
-      - reports/metrics.json: {cache: false}
+      - reports/scores.json: {cache: false}
 """
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import pytest
 import torch
 from judged_set import RATIOS, ROLES, SEEDS, UNLABELLED, VIEW, N, Q, place, write_models, write_site
 
-from cspops import kernels
+from cspops import kernels, numerics
 from cspops.data.features import FeatureFile
 from cspops.data.splits import piece
 from cspops.errors import DataError
+from cspops.host import Host
 from cspops.evaluation.pool import Pool, read_pool
 from cspops.evaluation.predictor import combined_log_p, image_log_p, location_log_p
 from cspops.models.checkpoint import save_model
@@ -76,11 +78,15 @@ def test_everything_written_is_finite_and_complete(site: Site) -> None:
     found = {}
     for file in (
         *(site.out / piece(0, 0.5) / name for name in ("pool.json", "chosen.json")),
-        *(site.reports / f"{n}.json" for n in ("metrics", "validation", "intervals", "regions")),
+        *(site.reports / f"{n}.json" for n in ("metrics", "scores", "validation", "intervals", "regions")),
     ):
         found[file.stem] = json.loads(file.read_text(), parse_constant=refuse)
-    assert (list(found["metrics"]), list(found["validation"])) == (["test", "spatial_test"], ["val", "spatial_val"])
-    assert list(found["metrics"]["test"]["label_50"]) == [
+    assert (list(found["scores"]), list(found["validation"])) == (["test", "spatial_test"], ["val", "spatial_val"])
+    of_test = found["scores"]["test"]
+    assert found["metrics"] == {
+        "test": {ratio: {one: of_test[ratio][one]["top1"]["mean"] for one in ("combined", "pool")} for ratio in of_test}
+    }
+    assert list(of_test["label_50"]) == [
         *("image", "location", "combined", "pool", "frequency", "histogram", "knn", "distance_knn", "kde"),
     ]
     assert list(found["regions"]) == ["test", "spatial_test"]
@@ -95,7 +101,7 @@ def test_a_set_without_rows_is_left_out(site: Site) -> None:
     roles = ["train" if role.startswith("spatial") else role for role in ROLES]
     pq.write_table(pa.table({"obs_id": [f"o{i}" for i in range(N)], "role": roles}), file)
     evaluate.run(VIEW, site)
-    for name, there in (("metrics", ["test"]), ("validation", ["val"]), ("intervals", ["test", "val"]), ("regions", ["test"])):
+    for name, there in (("scores", ["test"]), ("validation", ["val"]), ("intervals", ["test", "val"]), ("regions", ["test"])):
         assert list(json.loads((site.reports / f"{name}.json").read_text())) == there
 
 
@@ -104,7 +110,7 @@ def test_without_validation_rows_the_pool_is_the_plain_product(site: Site, caplo
     roles = ["train" if role == "val" else role for role in ROLES]
     pq.write_table(pa.table({"obs_id": [f"o{i}" for i in range(N)], "role": roles}), file)
     evaluate.run(VIEW, site)
-    metrics = json.loads((site.reports / "metrics.json").read_text())["test"]["label_50"]
+    metrics = json.loads((site.reports / "scores.json").read_text())["test"]["label_50"]
     assert metrics["pool"] == metrics["combined"]
     found = read_pool(site.out / piece(0, 0.5), classes=Q, remake="")
     assert found is not None and found[0] == Pool()
@@ -155,7 +161,7 @@ def test_rows_of_classes_without_a_labelled_row_choose_no_weights(site: Site) ->
 def test_the_link_is_that_of_the_saved_classifier(site: Site) -> None:
     def location_nll() -> float:
         evaluate.run(VIEW, site)
-        return float(json.loads((site.reports / "metrics.json").read_text())["test"]["label_50"]["location"]["nll"]["mean"])
+        return float(json.loads((site.reports / "scores.json").read_text())["test"]["label_50"]["location"]["nll"]["mean"])
 
     paper = location_nll()
     for seed in SEEDS:
@@ -175,7 +181,7 @@ def test_a_model_that_gives_nan_is_named(site: Site) -> None:
 def test_some_rows_at_a_time_give_the_same_files(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Five rows at a time: float32 scores of other batches may differ in their last bits, the rounded metrics in 1e-4."""
     evaluate.run(VIEW, site)
-    names = ("reports/metrics.json", "reports/validation.json", "reports/regions.json")
+    names = ("reports/scores.json", "reports/validation.json", "reports/regions.json")
     before = {name: json.loads((site.out / name).read_text()) for name in names}
     whole = pq.read_table(site.out / "predictions.parquet").to_pylist()
     monkeypatch.setattr(kernels, "TABLE", 5 * Q)
@@ -189,6 +195,16 @@ def test_some_rows_at_a_time_give_the_same_files(site: Site, monkeypatch: pytest
         for model in ("image", "combined", "pool"):
             assert one[model] == other[model]
             assert one[f"{model}_log_p"] == pytest.approx(other[f"{model}_log_p"], abs=1e-4)
+
+
+def test_processes_side_by_side_write_the_same_bytes(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def written() -> dict[Path, bytes]:
+        evaluate.run(VIEW, replace(site, host=Host(workers="2")))
+        return {path: path.read_bytes() for path in site.out.rglob("*") if path.is_file()}
+
+    alone = written()
+    monkeypatch.setattr(numerics, "portable", lambda: True)
+    assert written() == alone
 
 
 def numbers(content: Any) -> list[Any]:

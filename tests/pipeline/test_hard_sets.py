@@ -163,7 +163,7 @@ def light(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def finite(folders: dict[str, Path]) -> dict[str, Any]:
-    """metrics.json, after a look whether every number of every file is finite and every figure is there."""
+    """scores.json, after a look whether every number of every file is finite and every figure is there."""
 
     def refuse(constant: str) -> None:
         raise AssertionError(constant)
@@ -175,7 +175,7 @@ def finite(folders: dict[str, Path]) -> dict[str, Any]:
         html = (folders["report"] / "reports" / "report.html").read_text()
         assert Page(html).problems() == []
         assert not re.search(r"\b(nan|inf|None)\b", " ".join(Page(html).text))
-    metrics: dict[str, Any] = json.loads((folders["reports"] / "metrics.json").read_text())
+    metrics: dict[str, Any] = json.loads((folders["reports"] / "scores.json").read_text())
     return metrics
 
 

@@ -26,7 +26,7 @@ def test_nothing_is_due_in_the_clone_and_git_is_clean(elsewhere: Path) -> None:
 
 def test_the_models_that_came_are_evaluated_without_training(elsewhere: Path, project: Path) -> None:
     document = json.loads(run(elsewhere, "cspops", "evaluate", "--json").stdout)
-    assert document == json.loads((project / "reports/metrics.json").read_text())
+    assert document == json.loads((project / "reports/scores.json").read_text())
 
 
 def test_a_clone_that_pulled_nothing_is_told_the_next_command(project: Path, tmp_path: Path) -> None:

@@ -154,7 +154,7 @@ def test_a_source_gives_a_catalogue_that_later_stages_read(source: str, project:
 
 
 def it_is_learned(project: Path, account: dict[str, Any]) -> None:
-    metrics = json.loads((project / "reports/metrics.json").read_text())["test"]
+    metrics = json.loads((project / "reports/scores.json").read_text())["test"]
     chance = 100 / len(account["classes"])
     combined = metrics["label_100"]["combined"]["top1"]["mean"]
     assert combined > 1.5 * chance, (combined, chance)

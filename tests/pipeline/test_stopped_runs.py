@@ -11,11 +11,11 @@ from small_project import environment, run
 
 def test_two_runs_give_the_same_bytes(project: Path) -> None:
     """Of the stages that are not killed and made again below: by other processes, of which one imports all itself."""
-    before = (project / "reports/metrics.json").read_bytes()
+    before = (project / "reports/scores.json").read_bytes()
     figures = {file.name: file.read_bytes() for file in (project / "reports/figures").iterdir()}
     run(project, "dvc", "repro", "-q", "-f", "-s", "finetune-img", processes="cold")
     run(project, "dvc", "repro", "-q", "-f", "-s", "featurize", "evaluate", "report", processes="other")
-    assert (project / "reports/metrics.json").read_bytes() == before
+    assert (project / "reports/scores.json").read_bytes() == before
     assert {file.name: file.read_bytes() for file in (project / "reports/figures").iterdir()} == figures
 
 

@@ -17,7 +17,7 @@ def stages_run(output: str) -> list[str]:
 
 
 def metrics(project: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((project / "reports/metrics.json").read_text())
+    content: dict[str, Any] = json.loads((project / "reports/scores.json").read_text())
     return content
 
 

@@ -176,11 +176,11 @@ def class_rows(classes: Sequence[Document]) -> list[list[str]]:
 
 
 REMAKE = "dvc repro evaluate"
-METRICS = paths.REPORTS / "metrics.json"
+METRICS = paths.REPORTS / "scores.json"
 
 
 def metrics_text() -> str:
-    """Return the text of reports/metrics.json; raise a DataError where it is missing or broken."""
+    """Return the text of reports/scores.json; raise a DataError where it is missing or broken."""
     from cspops.evaluation.results import read_metrics
 
     read_metrics(METRICS)
@@ -200,11 +200,11 @@ def read_last(*, label_ratio: float | None = None, by_region: bool = False, by_c
     metrics = read_metrics(METRICS)
     ratios = list(dict.fromkeys(ratio for ratios in metrics.values() for ratio in ratios))
     if not ratios:
-        raise DataError("reports/metrics.json holds no results", hint=REMAKE)
+        raise DataError("reports/scores.json holds no results", hint=REMAKE)
     near = [one for one in ratios if label_ratio is not None and math.isclose(percent(one), 100 * label_ratio, rel_tol=1e-5)]
     if label_ratio is not None and not near:
         has = ", ".join(f"{percent(one) / 100:g}" for one in ratios)
-        raise DataError(f"reports/metrics.json has no label ratio {label_ratio:g}: it has {has}", hint=REMAKE)
+        raise DataError(f"reports/scores.json has no label ratio {label_ratio:g}: it has {has}", hint=REMAKE)
     key = near[0] if near else max(ratios, key=percent)
     if near:
         metrics = {role: {key: by_ratio[key]} for role, by_ratio in metrics.items()}

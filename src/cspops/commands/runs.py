@@ -1,6 +1,6 @@
 """Runs, read from git without a checkout, and the other git queries of the commands.
 
-A run is a revision with a reports/run.json, whose metrics.json is the one that it names. Neither the
+A run is a revision with a reports/run.json, whose scores.json is the one that it names. Neither the
 name of the revision nor its present params.yaml matters.
 """
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cspops.report.run_record import Run
 
 RECORD = Path("reports/run.json")
-METRICS = Path("reports/metrics.json")
+METRICS = Path("reports/scores.json")
 PREDICTIONS = Path("artifacts/evaluate/predictions.parquet")
 EXPERIMENT = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38,62}/([^/]+)")
 """DVC's name for the ref of an experiment; its queue, stashes and bookkeeping have other names below refs/exps."""

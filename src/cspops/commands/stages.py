@@ -97,7 +97,7 @@ def evaluate(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Score image, location and both combined; write reports/metrics.json and show it as a table.
+    """Score image, location, their product and the pool; write reports/scores.json and show it as a table.
 
     With --on nothing is written: the trained models are scored on other images, whose labels come from a table's column or
     from the names of their folders. Rows that cannot be scored are counted by reason, exit code 3 when none can; images that

@@ -130,7 +130,7 @@ def score(judgement: Judgement, label: Int[Tensor, "n"], *, classes: int) -> dic
 def summarise(
     scores: Scores, *, roles: Sequence[str], ratios: Sequence[str], seeds: Sequence[int], models: Sequence[str] = MODELS
 ) -> Summary:
-    """Return the tree of metrics.json, rounded to 4 digits; sd is 0 for one seed.
+    """Return the tree of scores.json, rounded to 4 digits; sd is 0 for one seed.
 
     Roles without rows, whose every metric is nan, are left out; any other number that is not finite is a DataError.
     """

@@ -74,7 +74,7 @@ def _hits_and_confusions(
 
 REMAKE = "dvc repro -f evaluate"
 ROLES = ("test", "spatial_test")
-"""The roles of metrics.json."""
+"""The roles of scores.json."""
 
 
 def classes_of_predictions(file: Path, ratio: str, classes: Sequence[str]) -> dict[str, list[Document]]:

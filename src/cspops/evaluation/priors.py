@@ -31,7 +31,7 @@ from cspops.shapes import Bool, Float, Int, Tensor
 Prior = Literal["frequency", "histogram", "knn", "distance_knn", "kde"]
 PRIORS: tuple[Prior, ...] = get_args(Prior)
 METRICS = ("top1", "top5", "mrr", "balanced_top1", "nll")
-"""The metrics of each prior: fewer than of the learned models, which keeps metrics.json short."""
+"""The metrics of each prior: fewer than of the learned models, which keeps scores.json short."""
 
 KEPT = 2**26
 """Bytes of kernel sums that are kept, for the next seed with the same labelled rows."""

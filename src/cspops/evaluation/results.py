@@ -1,4 +1,4 @@
-"""What metrics.json and regions.json hold, as commands read them that look at a finished run."""
+"""What scores.json and regions.json hold, as commands read them that look at a finished run."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -47,7 +47,7 @@ SHOWN = ("top1", "nll", "ece")
 
 
 def read_metrics(file: Path) -> Metrics:
-    """Read reports/metrics.json; DataError where it holds something else, or a model lacks one of `SHOWN`."""
+    """Read reports/scores.json; DataError where it holds something else, or a model lacks one of `SHOWN`."""
     metrics: Metrics = json_as(file, dict[Role, dict[Ratio, dict[str, dict[str, Spread]]]], remake=REMAKE)
     for role, ratios in metrics.items():
         for ratio, models in ratios.items():

@@ -80,7 +80,7 @@ def score(
     Returns:
         `rows`, `scored`, `not_scored` by reason, `scored_without_position` by reason, `images_of_the_run` by role (None where
         that is not known), `unseen`, `unknown_labels`, `respelled_labels`, `classes` with rows, `seeds`, `label_ratio`,
-        `metrics` (model, metric, mean and sd over seeds, as in metrics.json), and `regions` and `per_class` where they are
+        `metrics` (model, metric, mean and sd over seeds, as in scores.json), and `regions` and `per_class` where they are
         asked for.
 
     Raises:

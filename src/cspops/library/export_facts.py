@@ -202,11 +202,11 @@ def metrics_of(origin: Origin, model: Model) -> tuple[Document, str | None]:
     """Return `seeds` and `scores` (by set, model, metric: mean and sd over seeds, top-1 of this seed), or why there are none.
 
     The numbers are used when stage evaluate's predictions of this seed and label ratio are those of the model, and the mean
-    over seeds of their top-1 is the one in metrics.json. Those of the pool are left out where the model lacks its places.
+    over seeds of their top-1 is the one in scores.json. Those of the pool are left out where the model lacks its places.
     """
     if origin.run is None or origin.label_ratio is None or origin.seed is None:
         return {}, "Metrics: the model was not evaluated."
-    predictions, file = origin.run / "evaluate" / "predictions.parquet", origin.run.parent / "reports" / "metrics.json"
+    predictions, file = origin.run / "evaluate" / "predictions.parquet", origin.run.parent / "reports" / "scores.json"
     if not predictions.exists() or not file.exists():
         return {}, "Metrics: stage evaluate was not run."
     key, observations = ratio_key(origin.label_ratio), read_observations(origin.run / "download")
@@ -260,7 +260,7 @@ def _were_made_by(own: pa.Table, observations: Observations, model: Model) -> bo
 
 
 def _agrees_with(rows: pa.Table, summary: Document, key: str) -> bool:
-    """Return whether top-1 of the product, averaged over the table's seeds, is that of metrics.json on every set."""
+    """Return whether top-1 of the product, averaged over the table's seeds, is that of scores.json on every set."""
     for role, ratios in summary.items():
         of_role = rows.filter(pc.equal(rows["role"], role))
         of_seeds = [of_role.filter(pc.equal(of_role["seed"], seed)) for seed in of_role["seed"].unique().to_pylist()]

@@ -1,11 +1,11 @@
-"""Stage evaluate: image, location and both combined, beside priors without learning, on validation and both test sets.
+"""Stage evaluate: image, location, their product and the pool, beside priors without learning, on validation and test sets.
 
 Tables of rows and classes are computed once, some rows at a time, and leave a few numbers per row.
 """
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from cspops.data.splits import piece, ratio_key, read_choosing, read_few_shot, r
 from cspops.errors import DataError
 from cspops.evaluation import metrics, pool_fit, priors
 from cspops.evaluation.bootstrap import paired_difference
-from cspops.evaluation.metrics import MODELS, Judgement, Scores, summarise
+from cspops.evaluation.metrics import MODELS, Judgement, Scores, Summary, summarise
 from cspops.evaluation.pool import NEIGHBOURS, Neighbours, Places, Pool, write_pool
 from cspops.evaluation.pool_fit import Choosers, Grid
 from cspops.evaluation.predictions import TOP, Judged, predictions, schema
@@ -32,6 +32,7 @@ from cspops.evaluation.released import predicted, read_released
 from cspops.geo import along_a_curve
 from cspops.kernels import keep_freed_memory, slices
 from cspops.pipeline.judged_models import image_of_rows, location_of_rows
+from cspops.pipeline.side_by_side import side_by_side
 from cspops.shapes import Bool, Tensor
 from cspops.site import Site
 
@@ -52,53 +53,86 @@ IMAGELESS = ("location", *priors.PRIORS)
 
 @torch.inference_mode()
 def run(view: "EvaluateView", site: Site) -> None:
-    """Write predictions.parquet, what validation chose, and metrics, validation, intervals and regions for reports/."""
+    """Write predictions.parquet, what validation chose, and what reports/ shows of both test sets and validation."""
     observations = read_observations(site.inputs["download"])
     judged = _judged(observations, view, site)
     features = FeatureFile(site.inputs["featurize"]).read(observations.obs_id)
     keep_freed_memory()
+    judge = _judges(observations, judged, features, view, site)
+    seeds, ratios = view.seeds, [ratio_key(ratio) for ratio in view.label_ratios]
+    results = side_by_side(judge, [(ratio, seed) for ratio in view.label_ratios for seed in seeds], site.host)
     scores: Scores = {}
     intervals: dict[str, dict[str, Any]] = {}
     places: dict[str, dict[str, Any]] = {}
     with pq.ParquetWriter(site.out / "predictions.parquet", schema(MODELS), compression="zstd") as writer:
-        for ratio in view.label_ratios:
-            key = ratio_key(ratio)
-            hits: dict[str, list[torch.Tensor]] = {model: [] for model in MODELS}
-            nearest_km: list[torch.Tensor] = []
-            labelled, location_priors = None, None
-            for seed in view.seeds:
-                few = read_few_shot(site.inputs["split"], observations.obs_id, seed=seed, ratio=ratio)
-                # At ratio 1 all seeds share one set.
-                if location_priors is None or labelled is None or not torch.equal(few, labelled):
-                    location_priors = None  # freed before the next one is made: it may be large
-                    placed = few & observations.located
-                    labelled, location_priors = few, _location_priors(observations, placed, judged, view.priors)
-                may_choose = read_choosing(site.inputs["split"], observations.obs_id, seed=seed, ratio=ratio)
-                may_choose["labelled"] = torch.bincount(observations.label[few], minlength=len(observations.classes)) > 0
-                models = _models(site, judged, features, location_priors, may_choose, piece(seed, ratio))
-                pool = _fit(models, judged, view.pool)
-                judgements, best, chosen = _judge(models, judged, pool, view.priors)
-                if seed == view.seeds[0]:
-                    _say(pool, key, len(models.choosers.val))
-                _write_chosen(site.out / piece(seed, ratio), pool, models, chosen)
-                for model, judgement in judgements.items():
-                    _score(scores, judged, judgement, key, model, seed, classes=len(observations.classes))
-                writer.write_table(predictions(judged, best, judgements, seed=seed, ratio=ratio))
-                nearest_km.append(location_priors.nearest_km)
-                for model in MODELS:
-                    hits[model].append(judgements[model].hits)
-            stacked = {model: torch.stack(by_seed) for model, by_seed in hits.items()}
+        for key in ratios:
+            of_seeds = [next(results) for _ in seeds]
+            for seed, result in zip(seeds, of_seeds, strict=True):
+                writer.write_table(result.predictions)
+                scores |= {(role, key, model, seed): values for (role, model), values in result.scores.items()}
+            hits = {model: torch.from_numpy(np.stack([result.hits[model] for result in of_seeds])) for model in MODELS}
+            nearest_km = torch.from_numpy(np.stack([result.nearest_km for result in of_seeds]))
             for role, mask in judged.roles.items():
                 if (mask & judged.imaged).any():
-                    intervals.setdefault(role, {})[key] = _intervals(stacked, mask)
+                    intervals.setdefault(role, {})[key] = _intervals(hits, mask)
                 if role in TEST and mask.any():
-                    of_role = {model: hit[:, mask] for model, hit in stacked.items()}
-                    places.setdefault(role, {})[key] = regions(of_role, judged.lonlat[mask], torch.stack(nearest_km)[:, mask])
-    ratios, names = [ratio_key(ratio) for ratio in view.label_ratios], [*MODELS, *priors.PRIORS]
-    for file, roles in (("metrics.json", TEST), ("validation.json", VALIDATION)):
-        _write(site.reports / file, summarise(scores, roles=roles, ratios=ratios, seeds=view.seeds, models=names))
+                    of_role = {model: hit[:, mask] for model, hit in hits.items()}
+                    places.setdefault(role, {})[key] = regions(of_role, judged.lonlat[mask], nearest_km[:, mask])
+    names = [*MODELS, *priors.PRIORS]
+    test, validation = (
+        summarise(scores, roles=roles, ratios=ratios, seeds=seeds, models=names) for roles in (TEST, VALIDATION)
+    )
+    _write(site.reports / "scores.json", test)
+    _write(site.reports / "metrics.json", _headline(test))
+    _write(site.reports / "validation.json", validation)
     _write(site.reports / "intervals.json", {role: intervals[role] for role in (*TEST, *VALIDATION) if role in intervals})
     _write(site.reports / "regions.json", places)
+
+
+@dataclass(frozen=True)
+class _Result:
+    """What is known of one seed and label ratio; small, since it comes from another process."""
+
+    predictions: pa.Table
+    scores: dict[tuple[str, str], dict[str, float]]
+    """By role and model."""
+    hits: dict[str, np.ndarray]
+    """Per model of `MODELS`, of each judged row."""
+    nearest_km: np.ndarray
+    """From each judged row to the nearest labelled place."""
+
+
+def _judges(
+    observations: Observations, judged: Judged, features: np.ndarray, view: "EvaluateView", site: Site
+) -> Callable[[tuple[float, int]], _Result]:
+    """Return what judges the models of a label ratio and seed, and writes what validation chose for them."""
+    latest: list[tuple[Tensor, LocationPriors]] = []
+    """With the labelled rows that they are of. At ratio 1 all seeds share one set."""
+
+    @torch.inference_mode()
+    def judge(ratio_and_seed: tuple[float, int]) -> _Result:
+        ratio, seed = ratio_and_seed
+        few = read_few_shot(site.inputs["split"], observations.obs_id, seed=seed, ratio=ratio)
+        if not latest or not torch.equal(few, latest[0][0]):
+            latest.clear()  # before the next one is made: it may be large
+            latest.append((few, _location_priors(observations, few & observations.located, judged, view.priors)))
+        location_priors = latest[0][1]
+        may_choose = read_choosing(site.inputs["split"], observations.obs_id, seed=seed, ratio=ratio)
+        may_choose["labelled"] = torch.bincount(observations.label[few], minlength=len(observations.classes)) > 0
+        models = _models(site, judged, features, location_priors, may_choose, piece(seed, ratio))
+        pool = _fit(models, judged, view.pool)
+        judgements, best, chosen = _judge(models, judged, pool, view.priors)
+        if seed == view.seeds[0]:
+            _say(pool, ratio_key(ratio), len(models.choosers.val))
+        _write_chosen(site.out / piece(seed, ratio), pool, models, chosen)
+        return _Result(
+            predictions(judged, best, judgements, seed=seed, ratio=ratio),
+            _scores(judged, judgements, classes=len(observations.classes)),
+            {model: judgements[model].hits.numpy() for model in MODELS},
+            location_priors.nearest_km.numpy(),
+        )
+
+    return judge
 
 
 def _judged(observations: Observations, view: "EvaluateView", site: Site) -> Judged:
@@ -243,13 +277,26 @@ def _judge(
     return judgements, best, chosen
 
 
-def _score(scores: Scores, judged: Judged, judgement: Judgement, ratio: str, model: str, seed: int, *, classes: int) -> None:
-    """Put the metrics of one model on every role into ``scores``; priors get fewer metrics."""
-    kept = metrics.METRICS if model in MODELS else priors.METRICS
-    for role, mask in judged.roles.items():
-        rows = mask if model in IMAGELESS else mask & judged.imaged
-        values = metrics.score(judgement.of(rows), judged.label[rows], classes=classes)
-        scores[role, ratio, model, seed] = {name: values[name] for name in kept}
+def _scores(judged: Judged, judgements: dict[str, Judgement], *, classes: int) -> dict[tuple[str, str], dict[str, float]]:
+    """Return the metrics of every model on every role; priors get fewer metrics."""
+    out = {}
+    for model, judgement in judgements.items():
+        kept = metrics.METRICS if model in MODELS else priors.METRICS
+        for role, mask in judged.roles.items():
+            rows = mask if model in IMAGELESS else mask & judged.imaged
+            values = metrics.score(judgement.of(rows), judged.label[rows], classes=classes)
+            out[role, model] = {name: values[name] for name in kept}
+    return out
+
+
+def _headline(scores: Summary) -> dict[str, dict[str, dict[str, float]]]:
+    """Return the tree of metrics.json: top-1 of product and pool, the mean over seeds, on the first test set that has rows."""
+    return {
+        role: {
+            ratio: {model: models[model]["top1"]["mean"] for model in ("combined", "pool")} for ratio, models in ratios.items()
+        }
+        for role, ratios in list(scores.items())[:1]
+    }
 
 
 def _intervals(hits: dict[str, torch.Tensor], mask: torch.Tensor) -> dict[str, dict[str, float | int]]:
@@ -275,8 +322,9 @@ def _say(pool: Pool, key: str, val_rows: int) -> None:
         log.warning(f"evaluate: {key}: no labelled row of role val can choose: the pool is the plain product")
         return
     (a, a_far), (b, b_far) = pool.image, pool.place
+    far = "" if pool.fade_km is None else f", far from labels {a_far:.2f} and {b_far:.2f}"
     log.info(
-        f"evaluate: {key}: the pool trusts the image {a:.2f}, the place {b:.2f}, far from labels {a_far:.2f} and {b_far:.2f}; "
+        f"evaluate: {key}: the pool trusts the image {a:.2f}, the place {b:.2f}{far}; "
         f"a labelled neighbour counts {pool.count_weight:g}, within about {pool.kernel_km:g} km"
     )
 

@@ -33,7 +33,7 @@ def run(view: "ReportView", site: Site) -> None:
     write_confusion(site.out / "confusion.tsv", material.judged[material.largest], material.observations.classes)
     (site.reports / "report.md").write_text(page(material), encoding="utf-8")
     (site.reports / "report.html").write_text(html(material, site), encoding="utf-8")
-    metrics_text = (site.reports_of_project / "metrics.json").read_bytes()
+    metrics_text = (site.reports_of_project / "scores.json").read_bytes()
     numerics = of_run(record["numerics"] for record in material.records.values())
     record = RunRecord.of(material.records, code.noted(), metrics_text, numerics)
     (site.reports / "run.json").write_text(record.text)

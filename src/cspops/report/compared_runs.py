@@ -32,9 +32,9 @@ class Side:
 
     @classmethod
     def of(cls, name: str, params: bytes | None, record: bytes | None, metrics: bytes | None) -> "Side":
-        """Read the texts of params.yaml, run.json and metrics.json; raise a DataError where one is missing or broken."""
+        """Read the texts of params.yaml, run.json and scores.json; raise a DataError where one is missing or broken."""
         if metrics is None or params is None:
-            lacking = "reports/metrics.json" if metrics is None else "params.yaml"
+            lacking = "reports/scores.json" if metrics is None else "params.yaml"
             raise DataError(f"{name} has no {lacking}: it was not run to its end", hint=AGAIN)
         try:
             settings = read_yaml(params.decode("utf-8"))
@@ -42,12 +42,12 @@ class Side:
             raise DataError(f"params.yaml of {name} cannot be read{error}", hint=AGAIN) from None
         if not isinstance(settings, dict):
             raise DataError(f"params.yaml of {name} holds no keys", hint=AGAIN)
-        scores = json_text_as(metrics, Metrics, name=f"reports/metrics.json of {name}", remake=AGAIN)
+        scores = json_text_as(metrics, Metrics, name=f"reports/scores.json of {name}", remake=AGAIN)
         run, doubt = RunRecord.read(record), None
         if run is None:
             doubt = f"{name} has no reports/run.json of the present format: the origin of its numbers is unknown (dvc repro)"
         elif not run.made(metrics):
-            doubt = f"reports/metrics.json of {name} is not the one in its reports/run.json: it is of another run (dvc repro)"
+            doubt = f"reports/scores.json of {name} is not the one in its reports/run.json: it is of another run (dvc repro)"
         return cls(name, settings, scores, run, doubt)
 
     @property
@@ -64,7 +64,7 @@ class Side:
             return Spread(float(top1["mean"]), float(top1["sd"]), self.seeds)
         except (KeyError, TypeError, ValueError):
             raise DataError(
-                f"{self.name}: reports/metrics.json has no top1 of {model} at {ratio} on {role}", hint="dvc repro"
+                f"{self.name}: reports/scores.json has no top1 of {model} at {ratio} on {role}", hint="dvc repro"
             ) from None
 
 

@@ -1,4 +1,4 @@
-"""The tables of report.html, from metrics.json and similar files."""
+"""The tables of report.html, from scores.json and similar files."""
 
 from collections.abc import Mapping, Sequence
 

@@ -85,7 +85,7 @@ def read_material(view: "ReportView", site: Site) -> Material:
     observations = read_observations(site.inputs["download"])
     roles = read_roles(site.inputs["split"], observations.obs_id)
     curves = site.reports_of_project / "curves"
-    scored = [site.reports_of_project / f"{name}.json" for name in ("metrics", "intervals", "regions", "pretrain_img")]
+    scored = [site.reports_of_project / f"{name}.json" for name in ("scores", "intervals", "regions", "pretrain_img")]
     for file in (*scored, *(curves / f"{name}.tsv" for name in CURVES.values())):
         if not file.is_file():
             raise DataError(f"{file} is missing: stage report reads it", hint="dvc repro report")

@@ -11,7 +11,7 @@ Overrides = tuple[tuple[str, Any], ...]
 Number = tuple[float, float | None]
 """Mean and spread, per cent, as printed; None where the paper gives no spread."""
 Model = Literal["image", "combined", "pool"]
-"""A model of metrics.json."""
+"""A model of scores.json."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """One row: ``overrides`` of params.yaml, the ``model`` of metrics.json that is reported, and the paper's numbers.
+    """One row: ``overrides`` of params.yaml, the ``model`` of scores.json that is reported, and the paper's numbers.
 
     ``paper`` has one number per column that is in the paper, or none where the row is not in it.
     """

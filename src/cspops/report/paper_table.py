@@ -243,7 +243,7 @@ class PaperTable:
             except DataError as error:
                 return out | {"why": error.message}
             if abs(gap_of_hits.mean - gap) > ROUNDING:
-                return out | {"why": "the predictions in DVC's cache are not those of metrics.json"}
+                return out | {"why": "the predictions in DVC's cache are not those of scores.json"}
             interval = round(gap_of_hits.low, 4), round(gap_of_hits.high, 4)
         low, high = interval
         return out | {"low": low, "high": high, "verdict": verdict(self.table.expected_sign(row, minus, column), low, high)}
@@ -255,7 +255,7 @@ def _why_missing(ran: Sequence[Any], same_key: Sequence[Run], *, kept: bool) -> 
     if ran:
         return f"run only by other code ({names}); --any-code shows it"
     if same_key:
-        return f"{names} has these params, but its metrics.json belongs to another run"
+        return f"{names} has these params, but its scores.json belongs to another run"
     return "not run with these params and data" + ("; the number in reports/tables has others" if kept else "")
 
 

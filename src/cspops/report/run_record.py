@@ -1,7 +1,7 @@
 """reports/run.json: what the numbers of a run were computed from and by which code, small enough for git.
 
 It identifies what was run in a revision of the project: two runs are of the same thing when their keys are equal, and
-`metrics` shows whether the metrics.json beside it is theirs. Whether their numbers are comparable, `numerics` says; of a run in
+`metrics` shows whether the scores.json beside it is theirs. Whether their numbers are comparable, `numerics` says; of a run in
 portable mode it holds nothing of the machine.
 """
 
@@ -40,7 +40,7 @@ class RunRecord:
     code: Mapping[str, str]
     """For each stage up to evaluate, the digest of its code, as in artifacts/code."""
     metrics: str
-    """The sha256 of metrics.json."""
+    """The sha256 of scores.json."""
     numerics: Numerics | None = None
     """What decided on the last bits; None in a run.json of an older form."""
 
@@ -90,13 +90,13 @@ class RunRecord:
         return _digest({stage: self.code[stage] for stage in STAGES[model]})
 
     def made(self, metrics: bytes | None) -> bool:
-        """Return whether this is the text of metrics.json that the run wrote."""
+        """Return whether this is the text of scores.json that the run wrote."""
         return metrics is not None and self.metrics == hashlib.sha256(metrics).hexdigest()
 
 
 @dataclass(frozen=True)
 class Run:
-    """A revision that holds a run: its name, commit and date, its run.json and the metrics.json beside it."""
+    """A revision that holds a run: its name, commit and date, its run.json and the scores.json beside it."""
 
     name: str
     commit: str

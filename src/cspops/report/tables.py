@@ -30,7 +30,7 @@ Region = Mapping[str, Any]
 Models = Mapping[str, Mapping[str, Mean]]
 """By model and metric."""
 Metrics = Mapping[str, Mapping[str, Models]]
-"""reports/metrics.json: by role and label ratio."""
+"""reports/scores.json: by role and label ratio."""
 Intervals = Mapping[str, Mapping[str, Mapping[str, Interval]]]
 """reports/intervals.json: by role, label ratio and difference."""
 Places = Mapping[str, Sequence[Region]]
@@ -65,7 +65,7 @@ def ratio_title(key: str) -> str:
 
 
 def percent(key: str) -> float:
-    """Return the label ratio that a key of metrics.json names, in per cent."""
+    """Return the label ratio that a key of scores.json names, in per cent."""
     return float(key.removeprefix("label_").replace("p", "."))
 
 
