@@ -62,7 +62,7 @@ def _chosen(pool: Document) -> str:
         return "These are defaults, the plain product: no validation row with a position could choose them."
     others = []
     if pool["fade_km"] is not None:
-        others.append(f"the {pool['fade_km']:g} km, {FADE:g} times the median distance from a validation row to the nearest label")
+        others.append(f"the {pool['fade_km']:g} km, {FADE:g} times the median distance of a validation row from a label")
     if pool["image_alone"] == 1:
         others.append("a without a position, a default: no validation row without a position could choose it")
     return f"Validation chose all of these but {'; and '.join(others)}." if others else "Validation chose all of these."
