@@ -2,8 +2,12 @@
 
 >>> import cspops
 >>> model = cspops.load("artifacts")  # doctest: +SKIP
+>>> model  # doctest: +SKIP
+Model(encoder='grid', d=256, image='timm:resnet10t', classes=28, seed=0, label_ratio=1.0)
 >>> model.encode_location([[8.54, 47.37]]).shape  # degrees, longitude first  # doctest: +SKIP
 (1, 256)
+>>> model.predict(["photo.jpg"], [[8.54, 47.37]], top=1)  # doctest: +SKIP
+[[('Cfb', 0.7448158210200969)]]
 """
 
 from typing import TYPE_CHECKING, Any

@@ -23,12 +23,12 @@ PIECE = re.compile(r"\bseed_(\d+)(?:/(label_\w+))?$")
 def load(
     path: str | Path = ".", *, seed: int | None = None, label_ratio: float | None = None, device: str | torch.device = "cpu"
 ) -> Model:
-    """Load the model in a folder.
+    """Load the model in a folder, in eval mode; what the folder lacks is None in it.
 
     A project's folder (or its `artifacts`) gives what was trained there: the location classifier and the image model of one
     seed and label ratio, and the pool that validation chose. A folder of stage pretrain or of `encoder/` gives the
     location encoder, one of finetune-loc or `classifier/` the location classifier; neither needs timm, torchvision or
-    images. A folder that `cspops export` wrote gives all that is in it.
+    images, and an encoder alone no scipy either. A folder that `cspops export` wrote gives all that is in it.
 
     Args:
         path: the folder.
@@ -38,6 +38,7 @@ def load(
 
     Raises:
         DataError: there is no such folder, seed or ratio, or the files are not whole.
+        RuntimeError: torch has no such device.
     """
     folder, place = _existing(path), torch.device(device)
     run = run_of(folder)

@@ -88,8 +88,9 @@ Guesses = list[tuple[str, float]]
 class Model:
     """The models of a folder; parts that it lacks are None. Everything is in eval mode, and no gradient is kept.
 
-    Methods return tensors for tensors, and arrays for arrays and lists. Positions are degrees, longitude first (WGS84);
-    batches may have any size, also 0.
+    `encode_location`, `encode_image`, `predict` and `predict_proba` take what users have and check it; they return tensors for
+    tensors, and arrays for arrays and lists. Positions are degrees, longitude first (WGS84); batches may have any size, also 0.
+    In shapes n is the rows, d the width of location embeddings, k that of image features, q the classes.
     """
 
     encoder: LocationEncoder
@@ -132,7 +133,8 @@ class Model:
     def encode_image(self, images: Any) -> Any:
         """Return image features F(I), float32 (n, k), of the fine-tuned network where there is one, else of the frozen F*.
 
-        ``images`` are paths, bytes or PIL images in a list, or uint8 (n, h, w, 3). Raise a DataError without an image network.
+        ``images`` are paths, bytes or PIL images in a list, or uint8 (n, h, w, 3). Raise a DataError without an image network,
+        and for an image that cannot be read.
         """
         return like(self._image().features(images), images)
 
@@ -148,7 +150,8 @@ class Model:
                 the product. Pool and product also take images or positions alone.
 
         Raises:
-            DataError: neither is given, their counts differ, or the model lacks a part that is needed.
+            DataError: neither is given, their counts differ, an image cannot be read, a row is no position (see `as_lonlat`),
+                or the model lacks a part that is needed.
             ParamsError: ``combine`` is something else.
         """
         chosen = self.combination(combine)
