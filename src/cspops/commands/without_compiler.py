@@ -5,7 +5,7 @@ either loads torch._dynamo, sympy and some thousand modules, a third of the CPU 
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
@@ -14,19 +14,24 @@ from typing import Any
 NAMES = ("torch._dynamo", "torch._dynamo.utils")
 
 
+def _as_it_is(fn: Any = None, *_: Any, **__: Any) -> Any:
+    return (lambda fn: fn) if fn is None else fn
+
+
+ANSWERS: dict[str, Callable[..., Any]] = {
+    "disable": _as_it_is,
+    "is_compile_supported": lambda device: _true(NAMES[-1]).is_compile_supported(device),
+}
+"""What the two functions that they import do meanwhile."""
+
+
 class _StandIn(ModuleType):
-    """Answers these two questions, and turns into the true module for any other."""
-
-    def disable(self, fn: Any = None, *_: Any, **__: Any) -> Any:
-        return (lambda fn: fn) if fn is None else fn
-
-    def is_compile_supported(self, device_type: Any) -> bool:
-        return bool(_true("torch._dynamo.utils").is_compile_supported(device_type))
+    """Has `ANSWERS`, and turns into the true module for any other name."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        return getattr(_true(self.__name__), name)
+        return ANSWERS[name] if name in ANSWERS else getattr(_true(self.__name__), name)
 
 
 def _true(name: str) -> ModuleType:
