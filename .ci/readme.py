@@ -46,7 +46,7 @@ def _run(read: Read) -> Iterator[str]:
     """The committed run: its models on the test set, and what its report says of them."""
     metrics, intervals = read("scores.json"), read("intervals.json")
     yield _table("test set", metrics["test"], MODELS)
-    yield " ".join(main_sentences(metrics, {role: intervals[role] for role in metrics}))
+    yield " ".join([*main_sentences(metrics, {role: intervals[role] for role in metrics}), "95 % intervals are in brackets."])
 
 
 def _whole_run(read: Read) -> Iterator[str]:

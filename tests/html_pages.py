@@ -63,6 +63,7 @@ class Page(HTMLParser):
         out += ["@import"] if "@import" in self.source else []
         out += ["an image without alt" for one in self.all("img") if not one.get("alt")]
         out += ["a chart without a label" for one in self.all("svg") if not one.get("aria-label") and "aria-hidden" not in one]
+        out += ["a caption that scrolls away with its table"] if self.all("caption") else []
         out += ["th without scope" for one in self.all("th") if one.get("scope") not in ("col", "row", "rowgroup")]
         html = self.all("html")
         out += [] if html and html[0].get("lang") == "en" else ["no lang"]

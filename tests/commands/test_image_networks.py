@@ -219,7 +219,7 @@ def test_a_method_that_refuses_becomes_a_row(project, monkeypatch, kind):
     assert row["refused"] == "no image has a date: seasons cannot be told apart"
     assert "scores" not in row
     page = TABLE.with_suffix(".md").read_text()
-    assert "| moco | - | - | - |" in page
+    assert "| moco | missing | - | - |" in page
     assert "- Missing: moco: no image has a date: seasons cannot be told apart" in page
     train_nothing(monkeypatch)
     assert "refused" in by_name(fill("colour statistics"))["moco"]  # it stays until it is named

@@ -10,9 +10,8 @@ import torch
 from location_runs import CLASSES, PLACES, POOL, make_classifier, write_location_run
 
 import cspops
-from cspops.data.splits import ratio_key
 from cspops.errors import DataError
-from cspops.library.loading import load, load_seeds, ratio_of
+from cspops.library.loading import load, load_seeds
 from cspops.library.model import Model
 from cspops.models.checkpoint import save_model
 
@@ -137,10 +136,3 @@ def test_all_seeds_of_a_run_at_one_ratio(artifacts):
         load_seeds(artifacts, label_ratio=0.5)
     with pytest.raises(DataError, match="is no whole run"):
         load_seeds(artifacts / "pretrain" / "seed_0")
-
-
-@pytest.mark.parametrize("ratio", [0.005, 0.05, 0.2, 1.0])
-def test_the_name_of_a_label_ratio_is_read_back(ratio):
-    assert ratio_of(ratio_key(ratio)) == pytest.approx(ratio)
-    with pytest.raises(ValueError, match="names no label ratio"):
-        ratio_of("seed_0")

@@ -16,9 +16,9 @@ from cspops import kernels, numerics
 from cspops.data.features import FeatureFile
 from cspops.data.splits import piece
 from cspops.errors import DataError
-from cspops.host import Host
 from cspops.evaluation.pool import Pool, read_pool
 from cspops.evaluation.predictor import combined_log_p, image_log_p, location_log_p
+from cspops.host import Host
 from cspops.models.checkpoint import save_model
 from cspops.models.heads import LinearProbe
 from cspops.models.loading import load_image_classifier, load_location_classifier

@@ -230,7 +230,7 @@ SETS: dict[str, Callable[[], Set]] = {
 }
 
 
-WITH_PAGE = ("spatial test alone", "no located test row", "one class")
+WITH_PAGE = ("spatial test alone", "no located test row", "one class", "one test row")
 
 
 @pytest.mark.parametrize("name", [name for name in SETS if name not in WITH_PAGE])
@@ -303,6 +303,10 @@ def test_a_hard_set_has_a_page(run: Callable[..., dict[str, Path]], light: list[
         assert "No test row has a position" in said
         assert "On no row did location turn a wrong guess into the right one." in said
     page = (folders["report"] / "reports" / "report.md").read_text()
+    for text in (said.partition("What was run Pre-training")[0], page.partition("## Top-1")[0]):
+        assert re.search(r"test set has only \d+ rows?: one is [\d.]+ points", text)
+        assert not re.search(r"may be chance|Here the position|interval of pool|points against|more|less|better", text)
+    assert "The test rows are too few for a curve or an error." in said
     assert f"## All metrics at 50 % labels, {'spatial test' if name.startswith('spatial') else 'test'}" in page
 
 

@@ -46,7 +46,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_second_run_has_nothing_to_do_and_all_is_in_git(made: Path) -> None:
-    assert (made / "reports/report.md").is_file()
+    assert (made / "reports/report.md").read_text().startswith("# birds\n")
+    assert "<title>birds</title>" in (made / "reports/report.html").read_text()
     assert "up to date" in run(made, "dvc", "repro", "--allow-missing").stdout
     assert run(made, "git", "status", "--short").stdout == ""
     tracked = run(made, "git", "ls-files").stdout.splitlines()

@@ -41,7 +41,10 @@ def test_a_curve_of_more_lines_than_colours_and_one_that_ends_early() -> None:
 
 
 def test_one_point_and_no_bin_are_charts_too() -> None:
-    assert ">epoch<" in str(charts.curve([{"epoch": 1.0, "total": 2.0}], ["total"], "a", "title", unit="loss"))
+    point = str(charts.curve([{"epoch": 1.0, "total": 2.0}], ["total"], "a", "title", unit="loss"))
+    assert ">epoch<" in point
+    assert ">1<" in point  # and no fractions of an epoch
+    assert ">0.950<" not in point
     assert "combined" in str(charts.reliability({"image": [], "combined": [(0.5, 0.4, 30)]}, "a", "title"))
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from cspops.report.html_tables import accuracy_table, region_table
+from cspops.report.html_tables import accuracy_table, paper_table, prior_table, region_table
 from cspops.report.paper import TABLE_1
 
 PRIORS = ("frequency", "knn")
@@ -16,36 +16,44 @@ def metrics(*ratios: str) -> dict[str, Any]:
     return {"test": dict.fromkeys(ratios, scores), "spatial_test": dict.fromkeys(ratios, scores)}
 
 
-def test_ours_and_the_papers_rows_have_the_columns_of_our_ratios() -> None:
-    table = accuracy_table(metrics("label_5", "label_33", "label_100"), seeds=3, source="folder")
-    assert list(table.header) == ["model", "5 %", "33 %", "100 %"]
-    titles = [group.title or "" for group in table.groups]
-    assert titles[:2] == ["This run, test", "This run, test: priors that only count labelled places"]
-    assert [row[0] for row in table.groups[1].rows] == ["class frequency", "nearest neighbours"]
-    assert titles[-2].startswith("Paper, Table 1, iNat2018: another data set")
-    assert titles[-1].startswith("Paper, Table 5, fMoW: another data set")
+def test_the_sets_stand_one_below_the_other_and_the_priors_apart() -> None:
+    table = accuracy_table(metrics("label_5", "label_33"), seeds=3)
+    assert list(table.header) == ["model", "5 %", "33 %"]
+    assert [group.title for group in table.groups] == ["Test set", "Spatial test set"]
+    assert table.groups[0].rows[2] == ["combined (product)", "12.00 (0.50)", "12.00 (0.50)"]
+    assert [row[0] for row in table.groups[1].rows] == ["image, P(y|I)", "location, P(y|x)", "combined (product)", "pool"]
+    priors = prior_table(metrics("label_5"), seeds=3)
+    assert priors.groups[0].rows == [["class frequency", "14.00 (0.50)"], ["nearest neighbours", "15.00 (0.50)"]]
+
+
+def test_the_papers_rows_have_the_columns_of_our_ratios() -> None:
+    table = paper_table(["label_5", "label_33", "label_100"], "folder")
+    assert table is not None
+    first, second = table.groups
+    assert (first.title or "").startswith("Paper, Table 1, iNat2018: another data set")
+    assert (second.title or "").startswith("Paper, Table 5, fMoW: another data set")
     assert all(len(row) == 4 for group in table.groups for row in group.rows)
-    assert table.groups[0].rows[2] == ["combined, P(y|I) P(y|x)", "12.00 (0.50)", "12.00 (0.50)", "12.00 (0.50)"]
-    paper = {row[0]: row[1:] for row in table.groups[-2].rows}
+    paper = {row[0]: row[1:] for row in first.rows}
     assert paper["CSP-MC-BLD"] == ["9.01 (0.02)", "–", "73.79 (0.02)"]
     assert paper["Img. Only"] == ["5.28", "–", "60.20"]
     assert len(paper) == sum(bool(row.paper) for row in TABLE_1.rows)
+    assert paper_table(["label_7"], "table") is None
 
 
-@pytest.mark.parametrize(("source", "table"), [("inat2018", 1), ("fmow", 5)])
-def test_the_papers_own_data_is_named_as_such_and_comes_first(source: str, table: int) -> None:
-    groups = [group.title or "" for group in accuracy_table(metrics("label_5"), seeds=1, source=source).groups]
-    papers = [title for title in groups if title.startswith("Paper")]
-    assert papers[0].startswith(f"Paper, Table {table}")
-    assert "the same data set" in papers[0]
-    assert "another data set" in papers[1]
+@pytest.mark.parametrize(("source", "number"), [("inat2018", 1), ("fmow", 5)])
+def test_the_papers_own_data_is_named_as_such_and_comes_first(source: str, number: int) -> None:
+    table = paper_table(["label_5"], source)
+    assert table is not None
+    titles = [group.title or "" for group in table.groups]
+    assert titles[0].startswith(f"Paper, Table {number}")
+    assert "the same data set" in titles[0]
+    assert "another data set" in titles[1]
 
 
-def test_one_seed_has_no_deviation_and_ratios_that_the_paper_lacks_no_rows() -> None:
-    table = accuracy_table(metrics("label_7"), seeds=1, source="table")
+def test_one_seed_has_no_deviation() -> None:
+    table = accuracy_table(metrics("label_7"), seeds=1)
     assert "without a deviation" in table.caption
     assert table.groups[0].rows[0] == ["image, P(y|I)", "10.00"]
-    assert not any((group.title or "").startswith("Paper") for group in table.groups)
 
 
 def test_a_set_without_a_region_has_no_group() -> None:

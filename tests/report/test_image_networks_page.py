@@ -34,8 +34,15 @@ DOCUMENT: dict[str, Any] = {
 def test_a_network_without_a_number_has_a_dash() -> None:
     header, *rows = accuracy_rows(DOCUMENT, "test")
     assert header == ["features", "numbers", "0.5 %", "100 %"]
-    assert rows == [["colour statistics", "6", "26.00 (1.00)", "-"], ["geo_kr", "512", "-", "-"], ["seco", "-", "-", "-"]]
+    assert rows == [["colour statistics", "6", "26.00 (1.00)", "-"], ["geo_kr", "512", "-", "-"], ["seco", "missing", "-", "-"]]
     assert accuracy_rows(DOCUMENT, "val")[1][2] == "25.00 (0.50)"
+
+
+def test_one_seed_has_no_deviation() -> None:
+    alone = DOCUMENT | {"seeds": [0]}
+    assert accuracy_rows(alone, "test")[1] == ["colour statistics", "6", "26.00", "-"]
+    assert fact_rows(alone)[1] == ["geo_kr", "knn_km_after", "1235"]
+    assert "Top-1, per cent: one seed. Labels" in page(alone)
 
 
 def test_a_set_without_rows_is_left_out() -> None:

@@ -130,9 +130,10 @@ def test_confusions_are_rows_a_seed(judged: JudgedRows) -> None:
     ]
     image, both = matrices(judged, NAMES)
     assert image.rows == NAMES
-    assert list(image.columns) == [*NAMES, OTHER]
-    assert image.shares == [[1, 0, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0]]
-    assert both.shares == [[1, 0, 0, 0], [0, 0.5, 0.5, 0], [0, 0, 1, 0]]
+    assert list(image.columns) == NAMES
+    assert image.shares == [[1, 0, 0], [1, 0, 0], [1, 0, 0]]
+    assert both.shares == [[1, 0, 0], [0, 0.5, 0.5], [0, 0, 1]]
+    assert list(matrices(judged, [*NAMES, "yew"])[0].columns) == [*NAMES, OTHER]
 
 
 def test_shown_rows_are_located_ones_of_the_first_seed_one_a_class_first(judged: JudgedRows) -> None:
@@ -141,7 +142,7 @@ def test_shown_rows_are_located_ones_of_the_first_seed_one_a_class_first(judged:
     assert (found.to_right, found.to_wrong) == (3, 0)
     assert judged.row[found.helped].tolist() == [5, 4, 2]  # by the rise of P(true)
     assert len(found.harmed) == 0
-    assert turned_table(found.helped, judged, OBSERVATIONS)[1] == ["o5", "fir", "oak", "0.75", "fir", "0.75"]
+    assert turned_table(found.helped, judged, OBSERVATIONS.obs_id, NAMES)[1] == ["o5", "fir", "oak", "0.75", "fir", "0.75"]
 
 
 def test_dvc_gets_a_row_an_observation_of_the_first_seed(judged: JudgedRows, tmp_path: Path) -> None:

@@ -65,6 +65,12 @@ def test_the_front_matter_is_what_hubs_read():
     assert [one["value"] for one in result["metrics"]] == [0.605, 0.61]
 
 
+def test_one_seed_has_no_deviation():
+    text = card(metrics=WHOLE["metrics"] | {"seeds": [3]})
+    assert "Top-1 accuracy, per cent: one seed, 3. The spatial" in text
+    assert "| test | combined | 60.50 | 61.00 | 0.90 | 9.60 |" in text
+
+
 def test_no_name_steers_a_terminal_that_shows_the_card():
     text = card(data=WHOLE["data"] | {"title": "Tiles\x1b[2J", "citation": "\u202eSomebody"}, params={"a": "\x9b1m"})
     assert not {"\x1b", "\u202e", "\x9b"} & set(text)
@@ -97,7 +103,8 @@ def test_the_numbers_are_there():
         "Training positions: -179.5 to 179 degrees of longitude, -55 to 83 of latitude.",
         "| test | combined | 60.50 (0.25) | 61.00 | 0.90 (0.00) | 9.60 (0.10) |",
         "of `pool` 3.0 %, of the plain product `combined` 9.6 %",
-        "2 exp(-d^2 / 2 h^2) for each labelled neighbour at d km, h = 150 km. a = 0.8 and b = 0.5 near labels, 0.9 and 1.25 "
+        "2 exp(-d^2 / 2 h^2) for each labelled neighbour of class y, d km away and among the 100 nearest, h = 150 km. a = 0.8 "
+        "and b = 0.5 near labels, 0.9 and 1.25 "
         "far from them, fading over 300 km; without a position a = 0.7.",
         "`places.parquet` and `onnx/combined.onnx` hold the positions and classes of 1,000 labelled training rows, which tell "
         "where their images were taken.",

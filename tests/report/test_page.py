@@ -29,10 +29,10 @@ ACCOUNT: dict[str, Any] = {
 
 
 def test_counts_reasons_notes_and_warnings_are_there() -> None:
-    text = data_section(ACCOUNT)
+    text = data_section(ACCOUNT, {"oak": "oak (Quercus)"})
     assert "200 rows of the source: 193 observations, 7 rows set aside (3.5 %)." in text
     assert "Of the observations 5 without position and 0 without label." in text
-    assert "3 classes of 3 to 100 observations, median 90: oak, ash, elm." in text
+    assert "3 classes of 3 to 100 observations, median 90: oak (Quercus), ash, elm." in text
     assert r"latitude is outside \[-90, 90\] | 4 |" in text
     assert "decimal comma | 12 |" in text
     assert "- 3 classes have one example: x, y, z" in text
@@ -40,7 +40,7 @@ def test_counts_reasons_notes_and_warnings_are_there() -> None:
 
 def test_nothing_set_aside_makes_no_table_and_many_classes_are_not_all_named() -> None:
     many = {f"class {number}": 1 for number in range(NAMED + 2)}
-    text = data_section(ACCOUNT | {"rejected": 0, "reasons": {}, "notes": {}, "warnings": [], "classes": many})
+    text = data_section(ACCOUNT | {"rejected": 0, "reasons": {}, "notes": {}, "warnings": [], "classes": many}, {})
     assert "0 rows set aside." in text
     assert "|" not in text
     assert f"{NAMED + 2} classes of 1 observations each: class 0," in text
@@ -48,7 +48,7 @@ def test_nothing_set_aside_makes_no_table_and_many_classes_are_not_all_named() -
 
 
 def test_no_class_is_said_so() -> None:
-    assert "There is no class." in data_section(ACCOUNT | {"classes": {}})
+    assert "There is no class." in data_section(ACCOUNT | {"classes": {}}, {})
 
 
 def test_a_method_alone() -> None:

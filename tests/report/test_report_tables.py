@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from cspops.report.page import where_sentence
+from cspops.report.page import EXTREMES, where_sentences
 from cspops.report.tables import accuracy_rows, as_code, as_text, interval_rows, metric_rows, region_rows, region_title
 
 ONE = {"mean": 50.0, "sd": 1.25}
@@ -14,18 +14,29 @@ def cell(west: int, south: int, rows: float, gain: float) -> dict[str, Any]:
     return {"west": west, "east": west + 30, "south": south, "north": south + 30, "rows": rows, "gain": gain}
 
 
-def test_accuracy_has_a_column_for_each_model_asked_for() -> None:
-    models = {name: {"top1": {"mean": float(i), "sd": 0.0}} for i, name in enumerate(("image", "location", "combined", "pool"))}
+def scores(*models: str, sd: float) -> dict[str, Any]:
+    return {name: {"top1": {"mean": float(number), "sd": sd}} for number, name in enumerate(models)}
+
+
+@pytest.mark.parametrize(("sd", "ending"), [(0.0, ""), (0.5, " (0.50)")])
+def test_accuracy_has_a_column_for_each_model_asked_for_and_deviations_where_there_are_any(sd: float, ending: str) -> None:
+    models = scores("image", "location", "combined", "pool", sd=sd)
     assert accuracy_rows({"spatial_test": {"label_0p5": models}}) == [
         ["set", "labels", "image", "location", "combined", "pool"],
-        ["spatial test", "0.5 %", "0.00 (0.00)", "1.00 (0.00)", "2.00 (0.00)", "3.00 (0.00)"],
+        ["spatial test", "0.5 %", *(f"{number}.00{ending}" for number in range(4))],
     ]
-    assert accuracy_rows({"test": {"label_5": models}}, models=("location",))[1] == ["test", "5 %", "1.00 (0.00)"]
+    assert accuracy_rows({"test": {"label_5": models}}, models=("location",))[1] == ["test", "5 %", f"1.00{ending}"]
+
+
+def test_a_number_without_a_deviation_among_others_shows_so() -> None:
+    both = {"label_5": scores("image", sd=0.5), "label_100": scores("image", sd=0.0)}
+    assert [row[2] for row in accuracy_rows({"test": both}, models=("image",))[1:]] == ["0.00 (0.50)", "0.00 (0.00)"]
 
 
 def test_a_model_without_a_metric_has_a_dash() -> None:
     rows = metric_rows({"combined": {"top1": ONE, "ece": ONE}, "kde": {"top1": ONE}})
     assert rows == [["model", "top1", "ece"], ["combined", "50.00 (1.25)", "50.00 (1.25)"], ["kde", "50.00 (1.25)", "-"]]
+    assert metric_rows({"kde": {"top1": {"mean": 50.0, "sd": 0.0}}}) == [["model", "top1"], ["kde", "50.00"]]
 
 
 def test_differences_have_signs_and_intervals() -> None:
@@ -61,22 +72,16 @@ def test_a_row_of_regions_for_each_set() -> None:
     ]
 
 
-def test_the_sentence_names_the_extremes_among_cells_with_rows_enough() -> None:
+def test_the_sentence_names_the_extremes_among_cells_with_rows_enough_and_claims_no_more() -> None:
     """The cells of 49 rows have the greatest and the least gain, and are not named."""
     cells = [cell(0, 0, 49, 99), cell(30, 0, 50, 20), cell(60, 0, 400, 5), cell(90, 0, 80, -3.5), cell(120, 0, 49, -99)]
-    assert where_sentence(cells, "test") == (
-        "On the test set, of the 30-degree cells with at least 50 rows, location helps most in 30 E - 60 E, 0 - 30 N "
-        "(+20.00 points over the image alone, 50 rows) and harms most in 90 E - 120 E, 0 - 30 N "
-        "(-3.50 points over the image alone, 80 rows)."
-    )
-
-
-def test_the_sentence_does_not_speak_of_harm_where_there_is_none() -> None:
-    cells = [cell(0, 0, 60, 3), cell(30, 0, 60, 1)]
-    assert "location harms in none; it helps most in 0 - 30 E" in where_sentence(cells, "test")
-    cells = [cell(0, 0, 60, -3), cell(30, 0, 60, -1)]
-    assert "location helps in none; it harms most in 0 - 30 E" in where_sentence(cells, "test")
-    assert where_sentence([cell(0, 0, 49, 3)], "spatial_test").endswith("there is none.")
+    assert where_sentences({"test": {"cell": cells}, "spatial_test": {"cell": cells[:2]}}) == [
+        "On the test set, pool minus image is greatest in 30 E - 60 E, 0 - 30 N (+20.0 points, 50 rows) and least in "
+        "90 E - 120 E, 0 - 30 N (-3.5 points, 80 rows), of the 3 cells of 30 degrees with at least 50 rows.",
+        "On the spatial test set, fewer than two cells of 30 degrees have 50 rows.",
+        EXTREMES,
+    ]
+    assert len(where_sentences({"test": {"cell": cells[:2]}})) == 1
 
 
 @pytest.mark.parametrize(

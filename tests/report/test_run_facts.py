@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cspops.params import VIEWS, Params, default_params, recorded, with_values
-from cspops.report.run_facts import differences, facts, read_records, value_of
+from cspops.report.run_facts import class_titles, differences, facts, read_records, value_of
 
 
 def records(**overrides: Any) -> dict[str, dict[str, Any]]:
@@ -65,6 +65,23 @@ def test_the_facts_name_data_seeds_and_hashes() -> None:
     assert found["Location encoder"] == "grid + ffn, d = 256"
     assert found["sha256 of the predictions"] == "cd" * 6
     assert "blue_marble" in found["Data"]
+
+
+@pytest.mark.parametrize(
+    ("source", "names", "titles"),
+    [
+        (
+            "blue_marble",
+            ["Cfb", "Dwd", "merged"],
+            ["Cfb (temperate oceanic)", "Dwd (subarctic, dry winter, extreme winter)", "merged"],
+        ),
+        ("folder", ["Cfb", "oak"], ["Cfb", "oak"]),
+    ],
+)
+def test_the_embedded_zones_are_called_by_name_and_own_classes_as_they_are(
+    source: str, names: list[str], titles: list[str]
+) -> None:
+    assert class_titles(source, names) == titles
 
 
 def test_records_are_read_from_the_folders(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What scores.json and regions.json hold, as commands read them that look at a finished run."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -26,12 +27,22 @@ def _with(*keys: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
 
 
 Spread = Annotated[dict[str, Number], AfterValidator(_with("mean", "sd"))]
-Ratio = Annotated[str, Field(pattern=r"^label_[0-9]{1,3}(p[0-9]{1,6})?$")]
+RATIO = re.compile(r"label_([0-9]{1,3}(?:p[0-9]{1,6})?)")
+"""Names of label ratios, as `splits.ratio_key` makes them."""
+Ratio = Annotated[str, Field(pattern=f"^{RATIO.pattern}$")]
 Role = Literal["test", "spatial_test"]
 Metrics = dict[str, dict[Ratio, dict[str, dict[str, Spread]]]]
 """By role, label ratio, model and metric; of any run of git, whose roles and models may be others than today's."""
 
 _SCORES = ("rows", "image", "location", "combined", "pool", "gain")
+
+
+def ratio_of(key: str) -> float:
+    """Return the label ratio that `splits.ratio_key` has named; raise a ValueError for another name."""
+    match = RATIO.fullmatch(key)
+    if match is None:
+        raise ValueError(f"{key!r} names no label ratio")
+    return float(match[1].replace("p", ".")) / 100
 
 
 class Places(BaseModel):

@@ -18,9 +18,9 @@ from cspops.data.splits import ratio_key, read_few_shot, read_roles
 from cspops.evaluation.metrics import MODELS
 from cspops.evaluation.predictions import predictions_table
 from cspops.evaluation.released import NAME as RELEASED
-from cspops.evaluation.results import read_metrics
+from cspops.evaluation.results import ratio_of, read_metrics
 from cspops.intake.published.manifest import MANIFESTS, read_manifest
-from cspops.library.loading import chosen_piece, ratio_of, run_of
+from cspops.library.loading import chosen_piece, run_of
 from cspops.library.model import Model
 from cspops.models.released import SOURCE
 from cspops.params.graph import StageRecord

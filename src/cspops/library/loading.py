@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from cspops.errors import DataError
+from cspops.evaluation.results import RATIO, ratio_of
 from cspops.library.exported import is_export, read_parts
 from cspops.library.model import Model
 from cspops.models.checkpoint import load_config
@@ -15,8 +16,7 @@ LOADABLE = (
     "name a project's folder (or its artifacts), artifacts/pretrain/seed_0, artifacts/finetune_loc/seed_0/label_100, "
     "or a folder that cspops export or import-checkpoint wrote"
 )
-RATIO = re.compile(r"label_(\d+(?:p\d+)?)")
-PIECE = re.compile(r"\bseed_(\d+)(?:/(label_\w+))?$")
+PIECE = re.compile(rf"\bseed_(\d+)(?:/({RATIO.pattern}))?$")
 """How the folder of a stage's model ends."""
 
 
@@ -86,14 +86,6 @@ def load_seeds(
 def run_of(folder: Path) -> Path | None:
     """Return the artefacts of a whole run in ``folder``, a project or its artefacts; None where there is none."""
     return next((one for one in (folder / "artifacts", folder) if (one / "finetune_loc").is_dir()), None)
-
-
-def ratio_of(key: str) -> float:
-    """Return the label ratio that `splits.ratio_key` has named; raise a ValueError for another name."""
-    match = RATIO.fullmatch(key)
-    if match is None:
-        raise ValueError(f"{key!r} names no label ratio")
-    return float(match[1].replace("p", ".")) / 100
 
 
 def _seed_and_ratio(piece: Path) -> tuple[int | None, float | None]:

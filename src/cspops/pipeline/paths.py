@@ -31,6 +31,7 @@ RAW = Path("data")
 ARTIFACTS = Path("artifacts")
 REPORTS = Path("reports")
 PARAMS = Path("params.yaml")
+README = Path("README.md")
 
 KEEP_PROGRESS = 14 * 24 * 3600
 """Seconds for which the progress of a killed run is kept; if its params changed, nothing else would delete it."""

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from cspops.pipeline import code
+from cspops.pipeline import code, paths
 from cspops.report import figures
 from cspops.report.html_page import html
 from cspops.report.machine import of_run
@@ -22,7 +22,7 @@ VALIDATION = "_val_nll"
 
 def run(view: "ReportView", site: Site) -> None:
     """Draw the figures and write both pages under reports/, confusion.tsv, and what was run."""
-    material = read_material(view, site)
+    material = read_material(view, site, project=project_name())
     metrics = material.scores.metrics
     figures.accuracy_by_ratio(metrics, site.reports / "figures" / "accuracy.png")
     losses = {title: _training_losses(curve) for title, curve in material.curves.items()}
@@ -37,6 +37,17 @@ def run(view: "ReportView", site: Site) -> None:
     numerics = of_run(record["numerics"] for record in material.records.values())
     record = RunRecord.of(material.records, code.noted(), metrics_text, numerics)
     (site.reports / "run.json").write_text(record.text)
+
+
+def project_name() -> str | None:
+    """Return the heading of README.md in a project that `cspops init` made; None elsewhere, and where it has none.
+
+    The folder's name would do but in a clone of another name, or in the folder of a queued experiment.
+    """
+    if not code.FILE.exists() or not paths.README.is_file():
+        return None
+    lines = paths.README.read_text(encoding="utf-8", errors="replace").splitlines()
+    return next((line.removeprefix("# ").strip() for line in lines if line.startswith("# ")), None) or None
 
 
 def _training_losses(curve: Curve) -> Curve:

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from cspops.report.figures import BLUE, GREEN, GREY, ORANGE
+from cspops.report.figures import BLUE, GREEN, GREY, ORANGE, line_style
 from cspops.report.tables import TITLES, Intervals, Models, Region, ratio_title, region_title
 
 INK, QUIET, RULE = "#010203", "#040506", "#070809"
@@ -90,7 +90,6 @@ LINES = {
 }
 """Colour, marker, dashes and name of each model."""
 SETS = {"test": (BLUE, "o", "-"), "spatial_test": (ORANGE, "^", "--")}
-CYCLE = ((BLUE, "-", "o"), (ORANGE, "--", "^"), (GREEN, "-.", "v"), (GREY, ":", "s"))
 SIZE = (4.3, 3.0)
 """Inches; on the page a chart fills the width of its column."""
 
@@ -98,7 +97,7 @@ SIZE = (4.3, 3.0)
 def gains(intervals: Intervals, name: str, title: str) -> Markup:
     """Chart pool minus image, in points of top-1 with 95 % intervals, against the label ratio."""
     with mpl.rc_context(STYLE):
-        figure, ax = _panel((5.0, 2.6))
+        figure, ax = _panel((4.6, 2.6))
         roles = [role for role in SETS if role in intervals]
         for number, role in enumerate(roles):
             colour, marker, line = SETS[role]
@@ -108,6 +107,8 @@ def gains(intervals: Intervals, name: str, title: str) -> Markup:
             spans = np.abs(np.array([[one["low"], one["high"]] for one in gaps]).T - mean)
             ax.errorbar(x, mean, yerr=spans, color=colour, marker=marker, linestyle=line, capsize=3, label=TITLES[role])
         ax.axhline(0, color=QUIET, linewidth=0.9)
+        low, high = ax.get_ylim()
+        ax.set_ylim(min(low, -1), max(high, 1))  # no fine scale where all is 0
         _ratios(ax, list(intervals[roles[0]]))
         ax.set_ylabel("points over the image alone")
         _legend(ax, len(roles))
@@ -136,12 +137,11 @@ def curve(rows: Sequence[Mapping[str, float]], columns: Sequence[str], name: str
         figure, ax = _panel((3.3, 2.3) if len(columns) < 2 else (3.3, 2.8))
         x = next(iter(rows[0]))
         for number, column in enumerate(columns):
-            colour, line, marker = CYCLE[number % len(CYCLE)]
             label = ratio_title(column) if column.startswith("label_") else column
             positions = [row[x] for row in rows]
-            shown = marker if len(rows) < 8 or number >= len(CYCLE) else None
-            ax.plot(positions, [row.get(column, nan) for row in rows], color=colour, linestyle=line, marker=shown, label=label)
-        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+            heights = [row.get(column, nan) for row in rows]
+            ax.plot(positions, heights, label=label, **line_style(number, len(rows)))
+        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
         ax.set(xlabel=x, ylabel=unit)
         if len(columns) > 1:
             _legend(ax, 4 if len(columns) < 4 else 2)
@@ -156,7 +156,7 @@ def reliability(bins: Mapping[str, Sequence[tuple[float, float, int]]], name: st
         for model, points in bins.items():
             colour, marker, line, label = LINES[model]
             sure, right = ([100 * one[axis] for one in points] for axis in (0, 1))
-            ax.plot(sure, right, color=colour, marker=marker, linestyle=line, label=label)
+            ax.plot(sure, right, color=colour, marker=marker, linestyle=line, label=label, clip_on=False)
         ax.set(xlim=(0, 100), ylim=(0, 100), aspect="equal", xlabel="P of the first guess, per cent", ylabel="right, per cent")
         _legend(ax, 3)
         return inline(figure, name, title)

@@ -13,7 +13,7 @@ from cspops.params.yaml_text import NotReadable, read_yaml
 from cspops.report.machine import not_comparable
 from cspops.report.run_facts import leaves
 from cspops.report.run_record import RunRecord
-from cspops.report.tables import TITLES, as_code, markdown, ratio_title
+from cspops.report.tables import TITLES, Mean, as_code, cell, markdown, ratio_title
 
 LEVEL = 0.95
 AGAIN = "dvc repro, then git commit"
@@ -156,14 +156,19 @@ def metric_rows(document: Document) -> list[list[str]]:
                 TITLES.get(row["role"], row["role"]),
                 ratio_title(row["label_ratio"]),
                 row["model"],
-                f"{row['base']:.2f} ({row['base_sd']:.2f})",
-                f"{row['head']:.2f} ({row['head_sd']:.2f})",
+                *(_mean(row, side) for side in ("base", "head")),
                 f"{row['difference']:+.2f}",
                 interval,
                 row["verdict"],
             ]
         )
     return rows
+
+
+def _mean(row: Document, side: str) -> str:
+    """Return mean and deviation of a side, without the latter where there is one seed."""
+    value: Mean = {"mean": row[side], "sd": row[f"{side}_sd"]}
+    return cell(value, spread=row["low"] is not None or value["sd"] > 0)
 
 
 def param_rows(document: Document) -> list[list[str]]:

@@ -79,13 +79,17 @@ PX = 96
 
 
 def examples(
-    rows: Int[np.ndarray, "m"], judged: JudgedRows, observations: Observations, ground: Locator, site: Site
+    rows: Int[np.ndarray, "m"],
+    judged: JudgedRows,
+    observations: Observations,
+    names: Sequence[str],
+    ground: Locator,
+    site: Site,
 ) -> list[Example]:
-    """Return one example per row of ``rows`` of ``judged``, all of which have a position."""
+    """Return one example per row of ``rows`` of ``judged``, all of which have a position; ``names`` are the classes'."""
     catalogue_rows = judged.row[rows].tolist()
     lonlat = observations.lonlat[catalogue_rows].numpy()
     pictures = thumbnails(catalogue_rows, site)
-    names = observations.classes
     return [
         Example(
             name=observations.obs_id[judged.row[row]],

@@ -24,6 +24,8 @@ STYLES = {
     "combined": (GREEN, "D", "-."),
     "pool": (BLUE, "o", "-"),
 }
+CYCLE = ((BLUE, "-", "o"), (ORANGE, "--", "^"), (GREEN, "-.", "v"), (GREY, ":", "s"))
+"""Colour, dashes and marker."""
 STYLE: Any = {
     "font.size": 10,
     "axes.spines.top": False,
@@ -68,7 +70,7 @@ def save(figure: Figure, file: Path, *, colours: int | None = None) -> None:
 def accuracy_by_ratio(summary: Metrics, file: Path) -> None:
     """Draw top-1 of each model against the label ratio, one panel per set, with bars of one standard deviation."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(4.4 * len(summary), 3.4), layout="constrained")
+        figure = Figure(figsize=(4.4 * len(summary), 3.6), layout="constrained")
         axes = figure.subplots(1, len(summary), sharey=True, squeeze=False)[0]
         for ax, (role, ratios) in zip(axes, summary.items(), strict=True):
             x = np.arange(len(ratios))
@@ -76,28 +78,34 @@ def accuracy_by_ratio(summary: Metrics, file: Path) -> None:
                 colour, marker, line = STYLES[model]
                 values = [models[model]["top1"] for models in ratios.values()]
                 mean, sd = [value["mean"] for value in values], [value["sd"] for value in values]
-                ax.errorbar(x, mean, yerr=sd, color=colour, marker=marker, linestyle=line, capsize=3, label=model)
+                ax.errorbar(
+                    x, mean, yerr=sd if any(sd) else None, color=colour, marker=marker, linestyle=line, capsize=3, label=model
+                )
             ax.set_xticks(x, [ratio_title(key) for key in ratios])
             ax.set(title=TITLES[role], xlabel="share of training labels")
         axes[0].set_ylabel("top-1 accuracy, per cent")
-        axes[0].legend()
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=len(MODELS))
         save(figure, file)
+
+
+def line_style(number: int, points: int) -> dict[str, Any]:
+    """Return how to draw a line, unlike those before it in grey too; markers are for few points or many lines."""
+    colour, line, marker = CYCLE[number % len(CYCLE)]
+    return {"color": colour, "linestyle": line, "marker": marker if points < 8 or number >= len(CYCLE) else None}
 
 
 def loss_curves(curves: dict[str, list[dict[str, float]]], file: Path) -> None:
     """Draw one panel per training stage, one line per column but the first; stages without rows are left out."""
     drawn = {title: rows for title, rows in curves.items() if rows}
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(4.0 * max(1, len(drawn)), 3.2), layout="constrained")
+        figure = Figure(figsize=(4.0 * max(1, len(drawn)), 3.8), layout="constrained")
         for ax, (title, rows) in zip(figure.subplots(1, max(1, len(drawn)), squeeze=False)[0], drawn.items(), strict=False):
             x, *columns = rows[0]
             for number, column in enumerate(columns):
-                colour = (BLUE, ORANGE, GREEN, GREY)[number % 4]
                 name = ratio_title(column) if column.startswith("label_") else column
-                line, marker = ("-", "--", "-.", ":")[number % 4], "." if len(rows) < 5 else None
                 heights = [row.get(column, nan) for row in rows]  # a curve that ended early lacks the last rows
-                ax.plot([row[x] for row in rows], heights, color=colour, linestyle=line, marker=marker, label=name)
+                ax.plot([row[x] for row in rows], heights, label=name, **line_style(number, len(rows)))
             ax.set(title=title, xlabel=x, ylabel="loss")
-            ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-            ax.legend()
+            ax.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
+            ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3)  # where it hides no line
         save(figure, file)

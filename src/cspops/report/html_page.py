@@ -8,13 +8,13 @@ from typing import Any
 from cspops.data.splits import ratio_key, read_few_shot
 from cspops.report import charts, html_tables
 from cspops.report.examples import examples, locator
-from cspops.report.headline import main_sentences
+from cspops.report.headline import few_rows
 from cspops.report.html_parts import Group, Picture, Section, Table, data_uri, render
 from cspops.report.maps import region
 from cspops.report.material import Material
 from cspops.report.mistakes import Turned, confusion_rows, matrices
-from cspops.report.page import MEANINGS
-from cspops.report.run_facts import differences, facts, heading_of, package_version, same_embeddings, value_of
+from cspops.report.page import MEANINGS, answer
+from cspops.report.run_facts import differences, facts, package_version, same_embeddings, value_of
 from cspops.report.scores import accuracy_charts, calibration_part, regions_part
 from cspops.report.tables import TITLES, ratio_title
 from cspops.site import Site
@@ -85,29 +85,32 @@ def html(material: Material, site: Site) -> str:
     """Return the page."""
     seeds, largest = len(material.view.seeds), ratio_key(material.largest)
     source = str(value_of(material.records, "dataset.source"))
-    accuracy = html_tables.accuracy_table(material.scores.metrics, seeds=seeds, source=source)
+    scores = material.scores
     return render(
         {
-            "title": f"What location adds to the image: {heading_of(source)}",
+            "title": material.title,
             "sections": [Section(anchor, title) for anchor, title in SECTIONS.items()],
-            "main_sentences": main_sentences(material.scores.metrics, material.scores.intervals),
+            "few_rows": few_rows(scores.intervals, scores.metrics),
+            "answer": answer(material),
             "headline": Picture(
-                "What location adds to the image: pool minus image alone, in points of top-1, with 95 % intervals",
-                charts.gains(material.scores.intervals, "gains", "Points of top-1 that location adds at each label ratio"),
+                "Pool minus image alone, in points of top-1, with 95 % intervals",
+                charts.gains(scores.intervals, "gains", "Pool minus image alone, in points of top-1, at each label ratio"),
             ),
             "run_facts": _run_facts(material, site),
             "differences": _differences(material),
-            "accuracy": accuracy,
-            "no_paper_ratio": not any((group.title or "").startswith("Paper") for group in accuracy.groups),
+            "accuracy": html_tables.accuracy_table(scores.metrics, seeds=seeds),
+            "priors": html_tables.prior_table(scores.metrics, seeds=seeds),
+            "paper": html_tables.paper_table(list(scores.metrics[material.main]), source),
+            "same_data": source in html_tables.DATASETS,
             "accuracy_charts": list(accuracy_charts(material)),
             "main_set": TITLES[material.main],
             "all_metrics": html_tables.metric_table(
-                material.scores.metrics[material.main][largest],
+                scores.metrics[material.main][largest],
                 role=material.main,
                 ratio=largest,
                 seeds=seeds,
             ),
-            "all_intervals": html_tables.interval_table(material.scores.intervals),
+            "all_intervals": html_tables.interval_table(scores.intervals),
             **training_part(material.curves),
             **_maps(material),
             **_mistakes(material, site),
@@ -137,14 +140,14 @@ def _differences(material: Material) -> Table | None:
 
 
 def _maps(material: Material) -> dict[str, Any]:
-    name = material.observations.classes[material.chosen]
+    name, title = (classes[material.chosen] for classes in (material.observations.classes, material.class_titles))
     return {
         "cluster_words": f"The embeddings e(x) of a grid of places on land, in {material.view.report.clusters} clusters, "
         "before and after fine-tuning on the fewest labels. Colours before it run from the poles to the equator; each cluster "
         f"after it has the colour of the one that it overlaps most. {100 * material.drawn.kept:.0f} % of the land "
         f"keeps its colour.{same_embeddings(material.records)}",
         "cluster_maps": _pictures(material.drawn.clusters, "Map of the clusters of location embeddings"),
-        "class_name": name,
+        "class_title": title,
         "class_words": f"P({name} | x) by the location classifier, which sees no image, with the labelled observations of "
         "the class that it has learned from and those of both test sets.",
         "class_maps": _pictures(material.drawn.classes, f"Map of P({name} | x)"),
@@ -160,12 +163,12 @@ def _pictures(files: Mapping[str, Path], alt: str) -> list[Picture]:
 
 
 def _mistakes(material: Material, site: Site) -> dict[str, Any]:
-    judged, names = material.judged[material.largest], material.observations.classes
+    judged, names, titles = material.judged[material.largest], material.observations.classes, material.class_titles
     confusions, turned = material.confusions, material.turned
     ratio, test_set = ratio_title(ratio_key(material.largest)), TITLES[material.main]
     positions = material.observations.lonlat[material.observations.located].numpy()
     ground = locator(material.world, region(positions, material.world))
-    header, *body = confusion_rows(confusions, names, seeds=judged.seeds)
+    header, *body = confusion_rows(confusions, titles, seeds=judged.seeds)
     caption = f"The commonest mistakes, rows{' per seed' if judged.seeds > 1 else ''}"
     return {
         "confusions": Table(caption, header, [Group(None, body)], 2) if confusions else None,
@@ -174,12 +177,14 @@ def _mistakes(material: Material, site: Site) -> dict[str, Any]:
         "up most often, counted over both so that the choice favours neither, and what location changes.",
         "examples_words": _examples_words(turned, test_set, ratio, material.view.seeds[0]),
         "ground": ground,
-        "helped": examples(turned.helped, judged, material.observations, ground, site),
-        "harmed": examples(turned.harmed, judged, material.observations, ground, site),
+        "helped": examples(turned.helped, judged, material.observations, titles, ground, site),
+        "harmed": examples(turned.harmed, judged, material.observations, titles, ground, site),
     }
 
 
 def _examples_words(turned: Turned, test_set: str, ratio: str, seed: int) -> str:
+    if not turned.rows:
+        return f"No row of the {test_set} set has a position."
     return (
         f"Of the {turned.rows:,} located rows of the {test_set} set, at {ratio} of the labels and seed {seed}, location turned "
         f"{turned.to_right:,} wrong guesses right and {turned.to_wrong:,} right ones wrong. Shown are those whose probability "
@@ -190,7 +195,8 @@ def _examples_words(turned: Turned, test_set: str, ratio: str, seed: int) -> str
 def _data(material: Material) -> dict[str, Any]:
     account, image_facts = material.account, material.pretrain_img
     rows, rejected = account["rows"], account["rejected"]
-    sizes = dict(sorted(account["classes"].items(), key=lambda item: (-item[1], item[0])))
+    titles = dict(zip(material.observations.classes, material.class_titles, strict=True))
+    sizes = {titles[name]: n for name, n in sorted(account["classes"].items(), key=lambda item: (-item[1], item[0]))}
     counts = sorted(sizes.values())
     pairs = [
         ("Rows of the source", f"{rows:,}"),

@@ -10,7 +10,6 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from cspops.report.tables import Mean
 from cspops.terminal import visible
 
 
@@ -80,11 +79,6 @@ class Section:
 def data_uri(content: bytes, kind: str) -> str:
     """Return for example `data:image/png;base64,...`."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
-
-
-def mean_text(value: Mean, *, seeds: int) -> str:
-    """Return `48.21 (0.33)`, or for one seed only the mean."""
-    return f"{value['mean']:.2f} ({value['sd']:.2f})" if seeds > 1 else f"{value['mean']:.2f}"
 
 
 def place_text(lon: float, lat: float) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from cspops.report.headline import PRIORS
-from cspops.report.html_parts import Group, Table, mean_text
+from cspops.report.html_parts import Group, Table
 from cspops.report.paper import TABLE_1, TABLE_5
 from cspops.report.paper import Table as PaperTable
 from cspops.report.tables import (
@@ -14,6 +14,7 @@ from cspops.report.tables import (
     Metrics,
     Models,
     Places,
+    cell,
     counted,
     ratio_title,
     region_models,
@@ -23,8 +24,8 @@ from cspops.report.tables import (
 NAMES = PRIORS | {
     "image": "image, P(y|I)",
     "location": "location, P(y|x)",
-    "combined": "combined, P(y|I) P(y|x)",
-    "pool": "pool of image, learned location and labelled neighbours",
+    "combined": "combined (product)",
+    "pool": "pool",
 }
 DATASETS = {"inat2018": "iNat2018", "fmow": "fMoW"}
 """The paper's names of the sources that it used too."""
@@ -35,25 +36,38 @@ def model_name(model: str) -> str:
     return NAMES.get(model, model)
 
 
-def accuracy_table(metrics: Metrics, *, seeds: int, source: str) -> Table:
-    """Return top-1 of every model at each label ratio: the test sets one below the other, then the paper's rows."""
+def accuracy_table(metrics: Metrics, *, seeds: int) -> Table:
+    """Return top-1 of image, location, product and pool at each label ratio: the test sets one below the other."""
+    return _by_ratio(metrics, MODELS, "Top-1 by share of the training labels", seeds)
+
+
+def prior_table(metrics: Metrics, *, seeds: int) -> Table:
+    """Return top-1 of the priors that only count labelled places."""
+    return _by_ratio(metrics, counting(next(iter(metrics.values()))), "Top-1 of priors that only count labelled places", seeds)
+
+
+def _by_ratio(metrics: Metrics, models: Sequence[str], what: str, seeds: int) -> Table:
     ratios = list(next(iter(metrics.values())))
-    groups = []
-    for role, by_ratio in metrics.items():
-        for title, models in (
-            (f"This run, {TITLES[role]}", MODELS),
-            (f"This run, {TITLES[role]}: priors that only count labelled places", counting(by_ratio)),
-        ):
-            rows = [
-                [model_name(model), *(mean_text(by_ratio[one][model]["top1"], seeds=seeds) for one in ratios)]
+    groups = [
+        Group(
+            f"{TITLES[role].capitalize()} set",
+            [
+                [model_name(model), *(cell(by_ratio[one][model]["top1"], spread=seeds > 1) for one in ratios)]
                 for model in models
-            ]
-            groups.append(Group(title, rows))
-    papers = (TABLE_5, TABLE_1) if source == "fmow" else (TABLE_1, TABLE_5)
-    groups += [group for table in papers if (group := _paper_group(table, ratios, source))]
+            ],
+        )
+        for role, by_ratio in metrics.items()
+    ]
     spread = "mean (standard deviation over seeds)" if seeds > 1 else "one seed, so without a deviation"
-    caption = f"Top-1 accuracy by share of training labels, per cent; {spread}"
-    return Table(caption, ["model", *(ratio_title(one) for one in ratios)], groups)
+    return Table(f"{what}, per cent; {spread}", ["model", *(ratio_title(one) for one in ratios)], groups)
+
+
+def paper_table(ratios: Sequence[str], source: str) -> Table | None:
+    """Return the paper's rows at the ratios that this run has too; None where it has none of them."""
+    tables = (TABLE_5, TABLE_1) if source == "fmow" else (TABLE_1, TABLE_5)
+    groups = [group for table in tables if (group := _paper_group(table, ratios, source))]
+    header = ["model", *(ratio_title(one) for one in ratios)]
+    return Table("Top-1 in the paper, per cent", header, groups) if groups else None
 
 
 def counting(ratios: Mapping[str, Models]) -> list[str]:
@@ -83,7 +97,7 @@ def _paper_group(table: PaperTable, ratios: Sequence[str], source: str) -> Group
 def metric_table(models: Models, *, role: str, ratio: str, seeds: int) -> Table:
     """Return every metric of `MODELS`."""
     names = list(models["combined"])
-    rows = [[model_name(model), *(mean_text(models[model][name], seeds=seeds) for name in names)] for model in MODELS]
+    rows = [[model_name(model), *(cell(models[model][name], spread=seeds > 1) for name in names)] for model in MODELS]
     caption = f"All metrics, {TITLES[role]}, {ratio_title(ratio)} of the labels"
     return Table(caption, ["model", *(name.replace("_", " ") for name in names)], [Group(None, rows)])
 

@@ -87,20 +87,21 @@ def data_sentence(document: NetworksDocument) -> str:
 
 
 def accuracy_rows(document: NetworksDocument, role: str) -> list[list[str]]:
-    """Return a header and top-1 of each network on one set, a dash where there is none."""
-    ratios = list(document["labels"])
+    """Return a header and top-1 of each network on one set, a dash where there is none; a refused row is missing."""
+    ratios, spread = list(document["labels"]), len(document["seeds"]) > 1
     body = []
     for row in document["rows"]:
         scores = row.get("scores", {})
-        numbers = [cell(scores[ratio][role]) if role in scores.get(ratio, {}) else "-" for ratio in ratios]
-        body.append([row["name"], str(row.get("dim", "-")), *numbers])
+        numbers = [cell(scores[ratio][role], spread=spread) if role in scores.get(ratio, {}) else "-" for ratio in ratios]
+        body.append([row["name"], "missing" if "refused" in row else str(row.get("dim", "-")), *numbers])
     return [["features", "numbers", *map(ratio_title, ratios)], *body]
 
 
 def fact_rows(document: NetworksDocument) -> list[list[str]]:
     """Return a header and the facts of each method's run: mean and standard deviation over seeds, or words."""
+    form = "{mean:.4g} ({sd:.4g})" if len(document["seeds"]) > 1 else "{mean:.4g}"
     body = [
-        [row["name"], name, value if isinstance(value, str) else f"{value['mean']:.4g} ({value['sd']:.4g})"]
+        [row["name"], name, value if isinstance(value, str) else form.format(**value)]
         for row in document["rows"]
         for name, value in row.get("facts", {}).items()
     ]
@@ -148,10 +149,11 @@ def remarks(document: NetworksDocument) -> list[str]:
 def page(document: NetworksDocument) -> str:
     """Return the whole page as Markdown."""
     ratios = "; ".join(f"{ratio_title(ratio)}: {_labels(counts)}" for ratio, counts in document["labels"].items())
+    seeds = len(document["seeds"])
+    over = f"mean (standard deviation) over {seeds} seeds" if seeds > 1 else "one seed"
     parts = [
         f"# {document['title']}",
-        f"{data_sentence(document)} Top-1, per cent: mean (standard deviation) over {len(document['seeds'])} seeds. "
-        f"Labels taught: {ratios}.",
+        f"{data_sentence(document)} Top-1, per cent: {over}. Labels taught: {ratios}.",
     ]
     for role in roles(document):
         parts += [f"## {TITLES[role].capitalize()}", _table(accuracy_rows(document, role), text_columns=1)]

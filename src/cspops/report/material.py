@@ -14,7 +14,7 @@ from cspops.errors import DataError
 from cspops.report import maps
 from cspops.report.mistakes import Confusion, JudgedRows, Turned, confusions, read_judged, turned_rows
 from cspops.report.model_maps import class_of_map, draw_class, draw_clusters, encoder_title, labels_title
-from cspops.report.run_facts import Records, read_records
+from cspops.report.run_facts import Records, class_titles, heading_of, read_records, value_of
 from cspops.report.tables import Scores
 from cspops.report.world import World
 from cspops.shapes import Bool, Tensor
@@ -42,8 +42,12 @@ class Material:
     """Everything that both pages are written from."""
 
     view: "ReportView"
+    title: str
+    """The project's name or, where it has none, that of its data."""
     records: Records
     observations: Observations
+    class_titles: Sequence[str]
+    """The classes as a reader knows them."""
     roles: Mapping[str, Bool[Tensor, "n"]]
     scores: Scores
     pretrain_img: Document
@@ -80,8 +84,8 @@ CURVES = {
 """Titles of the curves, and their files below reports/curves/."""
 
 
-def read_material(view: "ReportView", site: Site) -> Material:
-    """Read the outputs of the stages, draw the maps, and return all that both pages need."""
+def read_material(view: "ReportView", site: Site, *, project: str | None) -> Material:
+    """Read the outputs of the stages, draw the maps, and return all that both pages need; ``project`` is its name."""
     observations = read_observations(site.inputs["download"])
     roles = read_roles(site.inputs["split"], observations.obs_id)
     curves = site.reports_of_project / "curves"
@@ -99,10 +103,14 @@ def read_material(view: "ReportView", site: Site) -> Material:
         for ratio in dict.fromkeys((view.label_ratios[0], view.label_ratios[-1]))
     }
     largest = judged[view.label_ratios[-1]]
+    records = read_records(site.inputs)
+    source = str(value_of(records, "dataset.source"))
     return Material(
         view=view,
-        records=read_records(site.inputs),
+        title=project or heading_of(source),
+        records=records,
         observations=observations,
+        class_titles=class_titles(source, observations.classes),
         roles=roles,
         scores=Scores(metrics, intervals, regions),
         pretrain_img=pretrain_img,

@@ -127,6 +127,11 @@ class JudgedRows:
         """The number of seeds."""
         return len(np.unique(self.seed))
 
+    @property
+    def first_seed(self) -> Int[np.ndarray, "m"]:
+        """The places of the rows of the first seed."""
+        return np.flatnonzero(self.seed == self.seed[0])
+
     def hit(self, model: str) -> Bool[np.ndarray, "n"]:
         """Return whether the first choice is the true class."""
         right: np.ndarray = self.guess[model] == self.label
@@ -180,7 +185,7 @@ def confusions(judged: JudgedRows, classes: int) -> list[Confusion]:
     return commonest(judged.label, judged.guess["image"], judged.guess["pool"], classes=classes, most=MOST)
 
 
-def confusion_rows(pairs: Sequence[Confusion], names: list[str], *, seeds: int) -> list[list[str]]:
+def confusion_rows(pairs: Sequence[Confusion], names: Sequence[str], *, seeds: int) -> list[list[str]]:
     """Return a header and one row per pair: how often per seed a class is taken for another, without and with location."""
     body = [
         [
@@ -204,8 +209,9 @@ def matrices(judged: JudgedRows, names: list[str]) -> list[Heat]:
     guesses = {"Image alone": judged.guess["image"], "Pool of image and location": judged.guess["pool"]}
     chosen = mistaken_classes(judged, len(names))
     shown = [names[one] for one in chosen]
+    columns = [*shown, OTHER] if len(chosen) < len(names) else shown
     return [
-        Heat(title, shown, [*shown, OTHER], shares(judged.label, guess, chosen, classes=len(names)).tolist())
+        Heat(title, shown, columns, shares(judged.label, guess, chosen, classes=len(names))[:, : len(columns)].tolist())
         for title, guess in guesses.items()
     ]
 
@@ -218,7 +224,7 @@ def mistaken_classes(judged: JudgedRows, classes: int) -> list[int]:
 
 def turned_rows(judged: JudgedRows, observations: Observations) -> Turned:
     """Return rows with a position where location helped and hurt most, by the change of P of the true class."""
-    first = np.flatnonzero(judged.seed == judged.seed[0])
+    first = judged.first_seed
     first = first[observations.located.numpy()[judged.row[first]]]
     image, pool = judged.hit("image")[first], judged.hit("pool")[first]
     gain, label = (judged.p_true["pool"] - judged.p_true["image"])[first], judged.label[first]
@@ -231,12 +237,13 @@ def turned_rows(judged: JudgedRows, observations: Observations) -> Turned:
     )
 
 
-def turned_table(rows: Int[np.ndarray, "m"], judged: JudgedRows, observations: Observations) -> list[list[str]]:
+def turned_table(
+    rows: Int[np.ndarray, "m"], judged: JudgedRows, obs_id: Sequence[str], names: Sequence[str]
+) -> list[list[str]]:
     """Return a header and one row per observation: its class, and the guesses with their probabilities."""
-    names = observations.classes
     body = [
         [
-            observations.obs_id[judged.row[row]],
+            obs_id[judged.row[row]],
             names[judged.label[row]],
             *(
                 cell
@@ -255,11 +262,10 @@ def write_confusion(file: Path, judged: JudgedRows, names: list[str]) -> None:
     It is for `dvc plots`, whose template counts the rows. Guesses of other classes count as one.
     """
     chosen = set(mistaken_classes(judged, len(names)))
-    first = np.flatnonzero(judged.seed == judged.seed[0])
     shown = {one: no_formula(" ".join(names[one].split())) for one in chosen}
     with file.open("w", newline="", encoding="utf-8") as opened:
         writer = csv.writer(opened, delimiter="\t", lineterminator="\n")
         writer.writerow(["actual", "predicted"])
-        for row in first:
+        for row in judged.first_seed:
             if (true := int(judged.label[row])) in chosen:
                 writer.writerow([shown[true], shown.get(int(judged.guess["pool"][row]), OTHER)])

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ def model_card(document: Document) -> str:
         "text": as_text,
         "code": as_code,
         "count": lambda number: f"{number:,}",
-        "mean": cell,
+        "mean": partial(cell, spread=_several_seeds(document)),
         "table": lambda rows, text_columns: markdown(rows, text_columns=text_columns),
     }
     scores = document["metrics"].get("scores", {})
@@ -46,7 +47,7 @@ def model_card(document: Document) -> str:
         onnx_rows=[["file", "output", "ONNX", "torch, float32"], *_deviations(document)],
         metric_rows=[
             ["set", "model", "top-1, all seeds", "top-1, this seed", "NLL, nats", "calibration error, %"],
-            *_scores(scores),
+            *_scores(scores, spread=_several_seeds(document)),
         ],
         param_rows=[["key", "value"], *_params(document)],
         file_rows=[["file", "bytes", "SHA-256"], *_files(document)],
@@ -132,10 +133,15 @@ def _deviations(document: Document) -> Iterator[list[str]]:
             yield [f"`onnx/{file}`", f"`{output}`", f"{off['onnx']:.1e}", f"{off['torch']:.1e}"]
 
 
-def _scores(by_set: Document) -> Iterator[list[str]]:
+def _several_seeds(document: Document) -> bool:
+    return len(document["metrics"].get("seeds", [])) > 1
+
+
+def _scores(by_set: Document, *, spread: bool) -> Iterator[list[str]]:
     for role, models in by_set.items():
         for name, scores in models.items():
-            numbers = [cell(scores["top1"]), f"{scores['this_seed']:.2f}", cell(scores["nll"]), cell(scores["ece"])]
+            top1, nll, ece = (cell(scores[name], spread=spread) for name in ("top1", "nll", "ece"))
+            numbers = [top1, f"{scores['this_seed']:.2f}", nll, ece]
             yield [TITLES.get(role, role), name, *numbers]
 
 

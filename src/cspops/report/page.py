@@ -6,15 +6,17 @@ from pathlib import Path
 from cspops.data.json_files import Document
 from cspops.data.splits import ratio_key
 from cspops.evaluation.metrics import MODELS
-from cspops.report.headline import main_sentences
+from cspops.report.headline import few_rows, main_sentences, meaning, measured
 from cspops.report.html_tables import counting
 from cspops.report.material import Material
 from cspops.report.mistakes import confusion_rows, turned_table
 from cspops.report.model_maps import encoder_title
-from cspops.report.run_facts import same_embeddings
+from cspops.report.reliability import chance_sentence
+from cspops.report.run_facts import described, same_embeddings, value_of
 from cspops.report.tables import (
     TITLES,
     Metrics,
+    Places,
     Region,
     accuracy_rows,
     as_code,
@@ -37,39 +39,41 @@ LEAST_ROWS = 50
 def page(material: Material) -> str:
     """Return the whole page as Markdown; figures are named relative to reports/."""
     view, scores, metrics, main = material.view, material.scores, material.scores.metrics, material.main
-    first = next(iter(metrics[main]))
+    first, several = next(iter(metrics[main])), len(view.seeds) > 1
     places = {role: ratios[first] for role, ratios in scores.regions.items()}
     observations = ", ".join(
         f"{int(mask.sum()):,} {TITLES.get(role, role)}" for role, mask in material.roles.items() if mask.any()
     )
     parts = [
-        "# Report",
-        f"Pre-training loss `{view.loss}`, seeds {', '.join(map(str, view.seeds))}. Accuracies are per cent: "
-        + ("mean over seeds (standard deviation)" if len(view.seeds) > 1 else "of one seed, so that (0.00) is no deviation")
-        + ". A seed draws its own few-shot labels, pre-trains and fine-tunes; all are tested on the same rows.",
-        "\n".join(f"- {sentence}" for sentence in main_sentences(metrics, scores.intervals)),
+        f"# {as_text(material.title)}",
+        *(f"**{sentence}**" for sentence in few_rows(scores.intervals, metrics)),
+        "\n".join(f"- {sentence}" for sentence in answer(material)),
         "## Top-1 accuracy",
+        f"Pre-training loss `{view.loss}`. Per cent, "
+        + (f"mean (standard deviation) over seeds {', '.join(map(str, view.seeds))}" if several else f"of seed {view.seeds[0]}")
+        + ". A seed draws its own few-shot labels, pre-trains and fine-tunes; all are tested on the same rows.",
         markdown(accuracy_rows(metrics), text_columns=2),
         "`image`: P(y|I) alone. `location`: P(y|x) alone. `combined`: P(y|I) P(y|x), as in the paper. `pool`: image, "
         "learned location and labelled neighbours, weighted on validation. The spatial test set lies in blocks of the map that "
-        "hold no training row and have none near. At 100 % every seed has the same "
-        "labels, so that the image model, which has no other randomness, has no deviation.",
+        "hold no training row and have none near." + (SAME_LABELS if several and view.label_ratios[-1] == 1 else ""),
         "![Top-1 accuracy against the share of labels, for image, location, combined and pool](figures/accuracy.png)",
         f"## All metrics at {ratio_title(first)} labels, {TITLES[main]}",
         markdown(metric_rows(metrics[main][first]), text_columns=1),
-        "Per cent, but `nll` (mean negative log-likelihood) in nats; `ece`: expected calibration error of the top class.",
+        "Per cent, but `nll` (mean negative log-likelihood) in nats; `ece`: expected calibration error of the top class. "
+        + chance_sentence(material.judged[view.label_ratios[0]]),
         "## Differences",
         "Top-1 in percentage points with 95 % paired bootstrap intervals over rows and seeds. On validation, the pool is "
         "measured on the rows that chose its weights.",
         markdown(interval_rows(scores.intervals), text_columns=2),
-        "## Location priors without learning",
+        "<details><summary>Location priors without learning</summary>",
         "Top-1 of priors that only count the labelled positions, beside the learned `location` and `pool`: the classes' "
         "`frequency`, a longitude-latitude `histogram`, the nearest neighbours (`knn`; `distance_knn` weighs them by "
         "1 / distance) and a kernel density (`kde`), each smoothed towards the frequency. Their neighbours, cells and "
         "bandwidths were chosen on validation.",
         markdown(accuracy_rows(metrics, models=("location", "pool", *counting(metrics[main]))), text_columns=2),
-        f"## Where location helps and where it harms, {ratio_title(first)} labels",
-        *(where_sentence(kinds["cell"], role) for role, kinds in places.items()),
+        "</details>",
+        f"## Accuracy by region, {ratio_title(first)} labels",
+        *where_sentences(places),
         "By distance to the nearest labelled row; top-1 over all rows of all seeds, rows per seed:",
         markdown(region_rows(places, "distance"), text_columns=2),
         "By latitude:",
@@ -78,12 +82,12 @@ def page(material: Material) -> str:
         "## Training",
         "![Loss of each term against epochs or steps, for each training stage](figures/curves.png)",
         image_section(material.pretrain_img),
-        data_section(material.account),
+        data_section(material.account, dict(zip(material.observations.classes, material.class_titles, strict=True))),
         f"{observations}.",
         "![Where the observations are: unlabelled, few-shot labelled, validation and test](figures/observations.png)",
         map_section(
             encoder_title(view),
-            material.observations.classes[material.chosen],
+            material.class_titles[material.chosen],
             clusters=view.report.clusters,
             kept=material.drawn.kept,
             when_same=same_embeddings(material.records),
@@ -92,26 +96,52 @@ def page(material: Material) -> str:
     return joined(parts)
 
 
-def where_sentence(cells: Sequence[Region], role: str) -> str:
-    """Return in which 30-degree cells with at least ``LEAST_ROWS`` rows pool - image is greatest and least."""
+SAME_LABELS = (
+    " At 100 % every seed has the same labels, so that the image model, which has no other randomness, has no deviation."
+)
+EXTREMES = "They are the extremes of many cells, and chance makes extremes: no interval was computed for them."
+
+
+def answer(material: Material) -> list[str]:
+    """Return what was measured, the main numbers with their intervals, and what they mean."""
+    metrics, intervals = material.scores.metrics, material.scores.intervals
+    data = described(str(value_of(material.records, "dataset.source")))
+    means = meaning(metrics, intervals)
+    return [
+        measured(
+            data,
+            classes=len(material.observations.classes),
+            seeds=len(material.view.seeds),
+            intervals=means is not None,
+        ),
+        *main_sentences(metrics, intervals),
+        *([means] if means is not None else []),
+    ]
+
+
+def where_sentences(places: Mapping[str, Places]) -> list[str]:
+    """Return a sentence per set on the cells where pool minus image is greatest and least, and one on their worth."""
+    said = [_where(kinds["cell"], role) for role, kinds in places.items()]
+    return [*said, EXTREMES] if any(" greatest " in one for one in said) else said
+
+
+def _where(cells: Sequence[Region], role: str) -> str:
     large = sorted((row for row in cells if row["rows"] >= LEAST_ROWS), key=lambda row: row["gain"])
-    where = f"On the {TITLES[role]} set, of the 30-degree cells with at least {LEAST_ROWS} rows,"
-    if not large:
-        return f"{where} there is none."
+    if len(large) < 2:
+        return f"On the {TITLES[role]} set, fewer than two cells of 30 degrees have {LEAST_ROWS} rows."
     least, most = (
-        f"{region_title(row, 'cell')} ({row['gain']:+.2f} points over the image alone, {counted(row['rows'])} rows)"
-        for row in (large[0], large[-1])
+        f"{region_title(row, 'cell')} ({row['gain']:+.1f} points, {counted(row['rows'])} rows)" for row in (large[0], large[-1])
     )
-    if large[0]["gain"] >= 0:
-        return f"{where} location harms in none; it helps most in {most} and least in {least}."
-    if large[-1]["gain"] <= 0:
-        return f"{where} location helps in none; it harms most in {least} and least in {most}."
-    return f"{where} location helps most in {most} and harms most in {least}."
+    return (
+        f"On the {TITLES[role]} set, pool minus image is greatest in {most} and least in {least}, of the {len(large)} cells of "
+        f"30 degrees with at least {LEAST_ROWS} rows."
+    )
 
 
 def _mistakes(material: Material) -> str:
     """Return the classes that are taken for others, and the rows where location changed P of the true class most."""
-    judged, observations = material.judged[material.largest], material.observations
+    judged, names = material.judged[material.largest], material.class_titles
+    obs_id = material.observations.obs_id
 
     def table(rows: Sequence[Sequence[str]], text_columns: int) -> str:
         if len(rows) < 2:
@@ -124,12 +154,12 @@ def _mistakes(material: Material) -> str:
             f"## Commonest mistakes, {where}",
             f"Rows{' per seed' if judged.seeds > 1 else ''} of a class that are taken for another, by the image alone and by "
             "the pool; the pairs that both together mix up most often.",
-            table(confusion_rows(material.confusions, observations.classes, seeds=judged.seeds), 2),
+            table(confusion_rows(material.confusions, names, seeds=judged.seeds), 2),
             "Rows that location turned right, those whose probability of the true class rose most, one per class; `P` is that "
             "of the guess before it:",
-            table(turned_table(material.turned.helped, judged, observations), 3),
+            table(turned_table(material.turned.helped, judged, obs_id, names), 3),
             "Rows that location turned wrong:",
-            table(turned_table(material.turned.harmed, judged, observations), 3),
+            table(turned_table(material.turned.harmed, judged, obs_id, names), 3),
         ]
     )
 
@@ -163,15 +193,16 @@ NAMED = 40
 """Most classes that are named."""
 
 
-def data_section(account: Document) -> str:
-    """Return counts, reasons and remarks of account.json as Markdown."""
+def data_section(account: Document, titles: Mapping[str, str]) -> str:
+    """Return counts, reasons and remarks of account.json as Markdown, with classes under their titles."""
     rows, rejected = account["rows"], account["rejected"]
     share = f" ({100 * rejected / rows:.2g} %)" if rejected else ""
+    sizes = {titles.get(name, name): count for name, count in account["classes"].items()}
     lacking = [f"{account[key]:,} without {key.removeprefix('without_')}" for key in ("without_position", "without_label")]
     parts = [
         "## Data",
         f"{rows:,} rows of the source: {account['observations']:,} observations, {rejected:,} rows set aside{share}. "
-        f"Of the observations {' and '.join(lacking)}. {_classes(account['classes'])}",
+        f"Of the observations {' and '.join(lacking)}. {_classes(sizes)}",
     ]
     for title, counts in (("set aside because", account["reasons"]), ("kept, but", account["notes"])):
         if counts:

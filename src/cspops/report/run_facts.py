@@ -1,8 +1,10 @@
 """What was run, from each stage.json: params in force, differences from the defaults, hashes."""
 
+import csv
 import json
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ HASH = 12
 SOURCES = {
     "blue_marble": (
         "Blue Marble climate zones",
-        "tiles of NASA's Blue Marble with Koeppen-Geiger climate zones, embedded in cspops",
+        "pieces of NASA's Blue Marble with their Köppen-Geiger climate zones, embedded in cspops",
     ),
     "inat2018": ("iNat2018", "iNaturalist 2018"),
     "fmow": ("fMoW", "Functional Map of the World"),
@@ -43,8 +45,17 @@ def heading_of(source: str) -> str:
 
 
 def described(source: str) -> str:
-    """Return what a sentence calls a source, with its name in params.yaml."""
-    return f"{SOURCES[source][1] if source in SOURCES else f'a {source} of images'} ({source})"
+    """Return what a sentence calls a source."""
+    return SOURCES[source][1] if source in SOURCES else f"a {source} of images"
+
+
+def class_titles(source: str, classes: Sequence[str]) -> list[str]:
+    """Return classes as a reader knows them: `Cfb (temperate oceanic)` of the embedded climate zones, others as they are."""
+    if source != "blue_marble":
+        return list(classes)
+    with files("cspops").joinpath("sample", "climate_zones.csv").open(encoding="utf-8") as opened:
+        names = {row["zone"]: row["name"] for row in csv.DictReader(opened)}
+    return [f"{zone} ({names[zone]})" if zone in names else zone for zone in classes]
 
 
 def read_records(folders: Mapping[str, Path]) -> Records:
@@ -85,7 +96,7 @@ def facts(
     seeds = value_of(records, "seeds")
     return [
         ("Pre-training loss", loss),
-        ("Data", described(source)),
+        ("Data", f"{described(source)} ({source})"),
         ("Observations", ", ".join(f"{count:,} {name}" for name, count in roles.items())),
         ("Classes", f"{classes:,}"),
         ("Labels for fine-tuning", ", ".join(labels)),

@@ -1,42 +1,17 @@
 """The parts of report.html that show accuracy: by label ratio, by region, by confidence."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from cspops.data.splits import ratio_key
 from cspops.evaluation.metrics import BINS
 from cspops.report import charts, html_tables
-from cspops.report.html_parts import Group, Picture, Table, mean_text
+from cspops.report.headline import FEW
+from cspops.report.html_parts import Group, Picture, Table
 from cspops.report.material import Material
-from cspops.report.page import LEAST_ROWS, where_sentence
-from cspops.report.tables import TITLES, ratio_title
-from cspops.shapes import Bool, Float
-
-
-class Bin(NamedTuple):
-    """Rows of about the same confidence."""
-
-    confidence: float
-    """Mean P of the top class."""
-    accuracy: float
-    """Share of the rows whose top class is the true one."""
-    rows: int
-
-
-def reliability(confidence: Float[np.ndarray, "n"], hit: Bool[np.ndarray, "n"], *, least: int, bins: int = BINS) -> list[Bin]:
-    """Return the bins of the expected calibration error with at least ``least`` rows, by rising confidence."""
-    bin_of = (np.ceil(confidence * bins).astype(int) - 1).clip(0, bins - 1)
-    rows = np.bincount(bin_of, minlength=bins)
-    sure = np.bincount(bin_of, confidence, minlength=bins)
-    right = np.bincount(bin_of, hit.astype(float), minlength=bins)
-    return [
-        Bin(float(sure[one] / rows[one]), float(right[one] / rows[one]), int(rows[one]))
-        for one in range(bins)
-        if rows[one] >= max(least, 1)
-    ]
-
+from cspops.report.page import LEAST_ROWS, where_sentences
+from cspops.report.reliability import chance_sentence, reliability
+from cspops.report.tables import TITLES, cell, ratio_title
 
 CALIBRATION = ("image", "combined", "pool")
 LEAST_IN_BIN = 20
@@ -77,7 +52,7 @@ def regions_part(material: Material) -> dict[str, Any]:
     return {
         "regions_words": f"At {ratio_title(key)} of the labels, over all rows of all seeds. Charts leave out regions of fewer "
         f"than {LEAST_ROWS} rows per seed.",
-        "where_sentences": [where_sentence(kinds["cell"], role) for role, kinds in places.items()],
+        "where_sentences": where_sentences(places),
         "region_charts": drawn,
         "region_tables": [
             html_tables.region_table(places, kind, f"{caption}; top-1, per cent")
@@ -88,29 +63,43 @@ def regions_part(material: Material) -> dict[str, Any]:
 
 
 def calibration_part(material: Material) -> dict[str, Any]:
-    """Return reliability at the smallest and the largest label ratio, and the calibration error at every one."""
-    drawn = []
-    for number, (ratio, judged) in enumerate(material.judged.items()):
-        bins = {model: reliability(judged.confidence[model], judged.hit(model), least=LEAST_IN_BIN) for model in CALIBRATION}
-        title = f"{TITLES[material.main].capitalize()}, {ratio_title(ratio_key(ratio))} of the labels"
-        drawn.append(Picture(title, charts.reliability(bins, f"reliability-{number}", f"Reliability: {title}")))
+    """Return reliability at the smallest and the largest label ratio, and the calibration error at every one.
+
+    Of fewer than `FEW` rows there are no charts, and no error but that of chance.
+    """
+    judged = material.judged[material.largest]
+    by_chance, few = chance_sentence(judged), len(judged.first_seed) < FEW
+    words = f"Over all seeds; bins of fewer than {LEAST_IN_BIN} rows are not drawn. {by_chance}"
+    if few:
+        words = f"The test rows are too few for a curve or an error. {by_chance}"
     ratios, seeds = material.scores.metrics[material.main], len(material.view.seeds)
     groups = [
         Group(
             title,
             [
-                [html_tables.model_name(model), *(mean_text(models[model][metric], seeds=seeds) for models in ratios.values())]
+                [
+                    html_tables.model_name(model),
+                    *(cell(models[model][metric], spread=seeds > 1) for models in ratios.values()),
+                ]
                 for model in CALIBRATION
             ],
         )
         for metric, title in (("ece", "ece, per cent"), ("nll", "nll, nats"))
+        if metric == "nll" or not few
     ]
     return {
         "bins": BINS,
-        "reliability_charts": drawn,
-        "calibration_words": f"Over all seeds; bins of fewer than {LEAST_IN_BIN} rows are not drawn. The "
-        "pool's weights are those of least negative log-likelihood on the labelled validation rows.",
+        "reliability_charts": [] if few else list(_reliability_charts(material)),
+        "calibration_words": f"{words} The pool's weights are those of least negative log-likelihood (nll) on the labelled "
+        "validation rows, drawn a little towards the plain product.",
         "calibration_table": Table(
             f"Calibration on the {TITLES[material.main]} set", ["model", *(ratio_title(key) for key in ratios)], groups
         ),
     }
+
+
+def _reliability_charts(material: Material) -> Iterator[Picture]:
+    for number, (ratio, judged) in enumerate(material.judged.items()):
+        bins = {model: reliability(judged.confidence[model], judged.hit(model), least=LEAST_IN_BIN) for model in CALIBRATION}
+        title = f"{TITLES[material.main].capitalize()}, {ratio_title(ratio_key(ratio))} of the labels"
+        yield Picture(title, charts.reliability(bins, f"reliability-{number}", f"Reliability: {title}"))

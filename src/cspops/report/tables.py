@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
+from cspops.evaluation.results import ratio_of
 from cspops.terminal import visible
 
 
@@ -66,27 +67,43 @@ def ratio_title(key: str) -> str:
 
 def percent(key: str) -> float:
     """Return the label ratio that a key of scores.json names, in per cent."""
-    return float(key.removeprefix("label_").replace("p", "."))
+    return round(100 * ratio_of(key), 6)
 
 
-def cell(value: Mean) -> str:
-    """Return mean and standard deviation as `48.21 (0.33)`."""
-    return f"{value['mean']:.2f} ({value['sd']:.2f})"
+def cell(value: Mean, *, spread: bool = True) -> str:
+    """Return mean and standard deviation as `48.21 (0.33)`; without ``spread``, as of one seed, only the mean."""
+    return f"{value['mean']:.2f} ({value['sd']:.2f})" if spread else f"{value['mean']:.2f}"
 
 
 def accuracy_rows(summary: Metrics, metric: str = "top1", models: Sequence[str] = MODELS) -> list[list[str]]:
-    """Return a header and one row per set and label ratio: the metric of each model."""
-    rows = [["set", "labels", *models]]
-    for role, ratios in summary.items():
-        for ratio, scores in ratios.items():
-            rows.append([TITLES[role], ratio_title(ratio), *(cell(scores[model][metric]) for model in models)])
-    return rows
+    """Return a header and one row per set and label ratio: the metric of each model.
+
+    One seed has no deviation, and its sd is 0 throughout: where no number has a deviation, none is shown.
+    """
+    chosen = {
+        (role, ratio): [scores[model][metric] for model in models]
+        for role, ratios in summary.items()
+        for ratio, scores in ratios.items()
+    }
+    spread = any(value["sd"] for values in chosen.values() for value in values)
+    body = [
+        [TITLES[role], ratio_title(ratio), *(cell(value, spread=spread) for value in values)]
+        for (role, ratio), values in chosen.items()
+    ]
+    return [["set", "labels", *models], *body]
 
 
 def metric_rows(models: Models) -> list[list[str]]:
-    """Return a header and one row per model: every metric of one set and label ratio, a dash where a model lacks it."""
+    """Return a header and one row per model: every metric of one set and label ratio, a dash where a model lacks it.
+
+    Deviations are shown as in `accuracy_rows`.
+    """
     names: list[str] = max(map(list, models.values()), key=len)
-    body = [[model, *(cell(scores[name]) if name in scores else "-" for name in names)] for model, scores in models.items()]
+    spread = any(value["sd"] for scores in models.values() for value in scores.values())
+    body = [
+        [model, *(cell(scores[name], spread=spread) if name in scores else "-" for name in names)]
+        for model, scores in models.items()
+    ]
     return [["model", *names], *body]
 
 
