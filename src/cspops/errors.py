@@ -15,7 +15,10 @@ from pathlib import Path
 
 
 class CspopsError(Exception):
-    """A failure with a sentence for the user, or several lines, and, where there is one, the way out."""
+    """A failure with a sentence for the user, or several lines, and, where there is one, the way out.
+
+    ``message`` is the sentence, ``hint`` the way out, and the exception's text is both.
+    """
 
     code = 1
 
@@ -24,6 +27,9 @@ class CspopsError(Exception):
         self.message = "\n".join(self.lines)
         self.hint = hint
         super().__init__(self.message)
+
+    def __str__(self) -> str:
+        return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
 
 
 class ParamsError(CspopsError):

@@ -14,10 +14,11 @@ from PIL import Image
 
 import cspops
 from cspops.errors import DataError
-from cspops.evaluation.pool import write_pool
+from cspops.evaluation.pool import Places, write_pool
 from cspops.library import prediction
+from cspops.library.image_model import ImageModel
 from cspops.library.inputs import Input
-from cspops.library.model import COMBINE, NOWHERE
+from cspops.library.model import COMBINE
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +168,8 @@ def test_a_narrow_terminal_does_without_the_models_alone_and_keeps_the_names_of_
 @pytest.mark.parametrize(("combine", "said"), [("pool", 1), ("product", 0)])
 def test_a_pool_that_lost_its_places_says_so(tmp_path, monkeypatch, capsys, combine, said):
     write_run(tmp_path / "artifacts")
-    write_pool(tmp_path / "artifacts" / "evaluate" / "seed_0" / "label_100", POOL, NOWHERE)
+    nowhere = Places(torch.empty(0, 2), torch.empty(0, dtype=torch.long))
+    write_pool(tmp_path / "artifacts" / "evaluate" / "seed_0" / "label_100", POOL, nowhere)
     Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(tmp_path / "a.png")
     monkeypatch.chdir(tmp_path)
     _, _, err = command_line(monkeypatch, capsys)("predict", "a.png", "--lon", "8", "--lat", "47", "--combine", combine)
@@ -178,3 +180,36 @@ def test_a_model_that_cannot_is_refused(tmp_path, rows):
     write_run(tmp_path / "artifacts")
     with pytest.raises(DataError, match="no image classifier"):
         next(prediction.predict(cspops.load(tmp_path / "artifacts" / "pretrain" / "seed_0"), iter(rows), top=1))
+
+
+@pytest.mark.parametrize(("words", "again"), [([], 1), (["--top", "1"], 4), (["--combine", "product"], 4)])
+def test_a_second_start_continues_a_file_that_was_broken_off(tmp_path, monkeypatch, capsys, words, again):
+    write_run(tmp_path / "artifacts")
+    draws = np.random.default_rng(0)
+    (tmp_path / "photos").mkdir()
+    for name in "abcd":
+        Image.fromarray(draws.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(tmp_path / "photos" / f"{name}.png")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(prediction, "BATCH", 1)
+    opened: list[str] = []
+    true = ImageModel.square_of
+
+    def square_of(self, image):
+        if image.name == "d.png" and not opened.count("d.png"):
+            opened.append("d.png")
+            raise KeyboardInterrupt
+        opened.append(image.name)
+        return true(self, image)
+
+    monkeypatch.setattr(ImageModel, "square_of", square_of)
+    cspops = command_line(monkeypatch, capsys)
+    status, _, err = cspops("predict", "photos", "--out", "p.csv")
+    assert status == 130 and "3 rows are kept" in err and not (tmp_path / "p.csv").exists()
+    opened[:] = ["d.png"]
+    status, _, err = cspops("predict", "photos", "--out", "p.csv", *words)
+    assert (status, opened[1:]) == (0, ["a.png", "b.png", "c.png", "d.png"][-again:])
+    assert ("3 rows are there from an earlier start" in err) == (again == 1)
+    continued = (tmp_path / "p.csv").read_text()
+    assert cspops("predict", "photos", "--out", "p.csv", *words)[0] == 0
+    assert (tmp_path / "p.csv").read_text() == continued
+    assert {one.name for one in tmp_path.iterdir()} == {"artifacts", "photos", "p.csv"}

@@ -710,7 +710,7 @@ def test_dvcs_last_word_is_the_error(project: Path, monkeypatch: pytest.MonkeyPa
         )
 
     monkeypatch.setattr(command, "subprocess", SimpleNamespace(run=refuse))
-    with pytest.raises(CspopsError, match=r"^dvc queue status failed: ERROR: no can do$"):
+    with pytest.raises(CspopsError, match=r"(?m)^dvc queue status failed: ERROR: no can do$"):
         queue()
 
 

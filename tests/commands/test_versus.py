@@ -71,7 +71,7 @@ def test_hits_are_by_seed_in_order(tmp_path: Path) -> None:
 def test_other_rows_or_seeds_are_refused(tmp_path: Path, other: dict[str, int]) -> None:
     mine = predictions(tmp_path / "a")
     its = predictions(tmp_path / "b", **other)  # type: ignore[arg-type]
-    with pytest.raises(DataError, match=r"^'other' was tested on other rows or seeds \(spatial_test, 10 % labels\)$"):
+    with pytest.raises(DataError, match=r"(?m)^'other' was tested on other rows or seeds \(spatial_test, 10 % labels\)$"):
         compared_rows.differences(compared_rows.hits_in(mine), compared_rows.hits_in(its), "other")
 
 

@@ -81,7 +81,7 @@ def test_unlabelled_rows_without_a_role_train(said):
     labelled = [False, True, True, False, True, False]
     assert official(given_roles, labelled=labelled) == ["train", "train", "val", "train", "test", "test"]
     assert said == ["2 unlabelled rows without an official split are trained on without labels"]
-    with pytest.raises(DataError, match=r"row 0 of .* split None, not one of .*buffer$"):
+    with pytest.raises(DataError, match=r"(?m)row 0 of .* split None, not one of .*buffer$"):
         official(given_roles, labelled=[True, *labelled[1:]])
     with pytest.raises(DataError, match=r"row 3 of .* split 'tset'"):
         official([*given_roles[:3], "tset", *given_roles[4:]], labelled=labelled)

@@ -33,10 +33,11 @@ def test_the_readme_of_a_project_shows_commands_that_exist() -> None:
     assert {"data", "predict", "upgrade"} <= shown <= known
 
 
-def test_a_wheel_holds_the_template_and_the_sample(tmp_path: Path) -> None:
+def test_a_wheel_holds_the_template_the_sample_and_the_mark_of_types(tmp_path: Path) -> None:
     wheel = next(iter(WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])))
     names = set(zipfile.ZipFile(wheel).namelist())
     for room in ("template", "sample"):
         files = {f"cspops/{room}/{file.name}" for file in (ROOT / "src/cspops" / room).iterdir()}
         assert len(files) >= 4
         assert files <= names
+    assert "cspops/py.typed" in names

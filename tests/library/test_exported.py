@@ -30,7 +30,7 @@ def model(tmp_path_factory):
 def exported(folder, model):
     folder.mkdir()
     write_parts(folder, model)
-    (folder / ABOUT).write_text("{}")
+    (folder / ABOUT).write_text(json.dumps({"seed": model.seed, "label_ratio": model.label_ratio}))
     return folder
 
 
@@ -45,6 +45,8 @@ def test_all_answers_are_bit_identical(model, tmp_path):
         assert np.array_equal(*asked)
     assert np.array_equal(again.predict_proba(lonlat=PLACES), model.predict_proba(lonlat=PLACES))
     assert (again.classes, again.pool) == (tuple(CLASSES), model.pool)
+    shown = "Model(encoder='wrap', d=6, image='timm:test_resnet', classes=3, seed=0, label_ratio=1.0)"
+    assert repr(again) == repr(model) == shown
     assert again.image.network.config == model.image.network.config
     assert again.image.reading == dataclasses.replace(model.image.reading, root="data", folder="")
 
@@ -66,7 +68,8 @@ def test_an_encoder_alone_needs_no_project_and_no_image_library(tmp_path):
     code = (
         "import sys, cspops; "
         "print(*(cspops.load(path).encode_location([[8.5, 47.4]]).shape for path in ('.', '../artifacts/pretrain/seed_0'))); "
-        "print([name for name in ('timm', 'torchvision', 'PIL', 'pandas', 'dvc', 'onnx') if name in sys.modules])"
+        "heavy = ('timm', 'torchvision', 'PIL', 'pandas', 'dvc', 'onnx', 'scipy', 'pyarrow'); "
+        "print([name for name in heavy if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
     assert done.stdout == "(1, 6) (1, 6)\n[]\n"

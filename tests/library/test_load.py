@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.metadata import version
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from location_runs import CLASSES, PLACES, POOL, make_classifier, write_location
 
 import cspops
 from cspops.errors import DataError
-from cspops.library.loading import load_seeds
+from cspops.library.loading import load, load_seeds
+from cspops.library.model import Model
 from cspops.models.checkpoint import save_model
 
 PLACE = [[8.54, 47.37]]
@@ -85,8 +87,37 @@ def test_no_folder_a_file_and_an_empty_folder(tmp_path):
 
 
 def test_importing_the_package_imports_nothing_heavy():
-    code = "import sys, cspops; print([name for name in ('torch', 'numpy') if name in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+    code = (
+        "import sys, cspops; print(sorted({'Model', '__version__', 'load'} & {*dir(cspops)}), cspops.__version__ != '', "
+        "[name for name in ('torch', 'numpy') if name in sys.modules])"
+    )
+    shown = "['Model', '__version__', 'load'] True []\n"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == shown
+
+
+def test_the_names_of_the_package_are_what_they_say():
+    assert cspops.__version__ == version("cspops")
+    assert (cspops.Model, cspops.load) == (Model, load)
+    with pytest.raises(AttributeError, match="has no attribute 'Models'"):
+        cspops.Models  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("folder", "shown"),
+    [
+        (".", "Model(encoder='wrap', d=6, classes=3, seed=0, label_ratio=1.0)"),
+        ("artifacts/finetune_loc/seed_1/label_5", "Model(encoder='wrap', d=6, classes=3, seed=1, label_ratio=0.05)"),
+        ("artifacts/pretrain/seed_1", "Model(encoder='wrap', d=6, seed=1)"),
+        ("imported", "Model(encoder='wrap', d=6, classes=3)"),
+    ],
+)
+def test_a_model_is_shown_in_one_line(artifacts, monkeypatch, folder, shown):
+    classifier = make_classifier()
+    save_model(artifacts.parent / "imported" / "classifier", classifier, classifier.config)
+    save_model(artifacts.parent / "imported" / "encoder", classifier.encoder, classifier.encoder.config)
+    assert repr(cspops.load(artifacts.parent / folder)) == shown
+    monkeypatch.chdir(artifacts.parent / folder)
+    assert repr(cspops.load(".")) == shown
 
 
 def test_all_seeds_of_a_run_at_one_ratio(artifacts):

@@ -69,6 +69,25 @@ def test_nothing_given_and_parts_that_lack():
         model.combination("sum")
 
 
+@pytest.mark.parametrize("combine", [None, "location"])
+@pytest.mark.parametrize("kind", [list, np.array, torch.tensor])
+def test_the_likeliest_classes_by_name(combine, kind):
+    places = kind([[8.5, 47.4], [np.nan, np.nan]])
+    p = location_model().predict_proba(lonlat=places, combine=combine)
+    first, second = location_model().predict(lonlat=places, top=2, combine=combine)
+    assert first == sorted(zip(CLASSES, p[0].tolist(), strict=True), key=lambda one: -one[1])[:2]
+    assert [probability for _, probability in second] == pytest.approx([1 / 3] * 2)
+    assert len(location_model().predict(lonlat=places, top=9)[0]) == 3
+    assert location_model().predict(lonlat=places[:0]) == []
+
+
+def test_what_cannot_be_predicted_by_name():
+    with pytest.raises(DataError, match="no named classes"):
+        dataclasses.replace(location_model(), classes=None).predict(lonlat=[[8.5, 47.4]])
+    with pytest.raises(ParamsError, match="top is 0"):
+        location_model().predict(lonlat=[[8.5, 47.4]], top=0)
+
+
 def test_a_model_without_a_pool_falls_back_on_the_learned_one():
     model = location_model()
     assert (model.combination(None), pooled().combination(None)) == ("product", "pool")

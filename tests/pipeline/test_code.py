@@ -56,7 +56,7 @@ def test_what_is_written_is_read_back(project: Path) -> None:
 )
 def test_a_broken_lock_is_named(project: Path, text: str) -> None:
     (project / "cspops.lock").write_text(text)
-    with pytest.raises(DataError, match=r"^cspops\.lock is broken$"):
+    with pytest.raises(DataError, match=r"(?m)^cspops\.lock is broken$"):
         project_code.require("split")
 
 

@@ -93,7 +93,7 @@ def test_workers_give_what_this_process_gives(tmp_path):
     with Workers(2) as workers:
         there = pixels_of(table(*images, crops=crops), 8, tmp_path, map=workers.map)
         assert np.array_equal(here, there)
-        with pytest.raises(DataError, match=r"70\.png cannot be used: image file is not there$") as caught:
+        with pytest.raises(DataError, match=r"(?m)70\.png cannot be used: image file is not there$") as caught:
             pixels_of(table(*images, "70.png"), 8, tmp_path, map=workers.map)
     assert "put it back" in caught.value.hint
 

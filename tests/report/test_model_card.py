@@ -78,6 +78,21 @@ def test_no_name_steers_a_terminal_that_shows_the_card():
     assert front_matter(text)["model-index"][0]["name"].endswith("Tiles\x1b[2J")
 
 
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({}, "Validation chose all of these but the 300 km, 3 times the median distance of a validation row from a label."),
+        ({"fade_km": None}, "Validation chose all of these."),
+        ({"fade_km": None, "image_alone": 1.0}, "Validation chose all of these but a without a position, a default: no "),
+        ({"image_alone": 1.0}, "validation row from a label; and a without a position, a default: no validation row without"),
+        ({"image": [1.0, 1.0], "place": [1.0, 1.0], "count_weight": 0.0, "fade_km": None}, "These are defaults, the plain "),
+        ({"image": [1.0, 1.0], "place": [1.0, 1.0]}, "Validation chose all of these but the 300 km"),
+    ],
+)
+def test_the_card_says_what_validation_chose_of_the_pool(changes, says):
+    assert says in card(pool=POOL | changes)
+
+
 def test_the_numbers_are_there():
     text = card()
     for part in (

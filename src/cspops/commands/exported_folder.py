@@ -19,7 +19,7 @@ from cspops.library import export_facts as facts
 from cspops.library.export_facts import metrics_of
 from cspops.library.exported import ABOUT, is_export, reading_facts, write_parts
 from cspops.library.loading import load
-from cspops.library.model import NOWHERE, Model
+from cspops.library.model import Model
 from cspops.library.onnx.graphs import MOST_PLACES as MOST_PLACES_IN_ONNX
 from cspops.library.onnx.graphs import PoolOfPlaces
 from cspops.library.onnx.writing import require_packages
@@ -141,7 +141,7 @@ def _without_places(model: Model, contents: Contents) -> tuple[Model, list[str]]
 
 def _onnx_pool(model: Model) -> PoolOfPlaces | None:
     """Return the pool as a part of an ONNX file; None where there is none, or too many places."""
-    places = model.places or NOWHERE
+    places = model.labelled_places
     return PoolOfPlaces(model.pool, places) if model.pool is not None and len(places.label) <= MOST_PLACES_IN_ONNX else None
 
 
@@ -189,7 +189,7 @@ def _about(folder: Path, origin: facts.Origin, model: Model, only: Only | None) 
         "dim": model.encoder.dim,
         "classes": None if model.classifier is None else model.classifier.class_embedding.linear.out_features,
         "image": None if model.image is None else _image_facts(model),
-        "pool": None if model.pool is None else asdict(model.pool) | {"places": len((model.places or NOWHERE).label)},
+        "pool": None if model.pool is None else asdict(model.pool) | {"places": len(model.labelled_places.label)},
         "encoder": model.encoder.config,
         "data": facts.data_of(origin, params),
         "params": params,

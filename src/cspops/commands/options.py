@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cspops.artefacts import json_as
+from cspops.commands.without_compiler import without_compiler
 from cspops.errors import DataError, ParamsError
 from cspops.library.combine import Combine
 from cspops.pipeline.run import read_host
@@ -78,7 +79,8 @@ def load_model(folder: Path, seed: int | None, label_ratio: float | None) -> "Mo
     """Load the model that the options name, on the host's device."""
     from cspops.library.loading import load
 
-    return _logged(load(folder, seed=seed, label_ratio=label_ratio, device=read_host().torch_device()))
+    with without_compiler():
+        return _logged(load(folder, seed=seed, label_ratio=label_ratio, device=read_host().torch_device()))
 
 
 def load_models(folder: Path, seed: int | None, label_ratio: float | None) -> "dict[int, Model]":
@@ -87,7 +89,8 @@ def load_models(folder: Path, seed: int | None, label_ratio: float | None) -> "d
 
     if seed is not None or run_of(folder) is None:
         return {seed or 0: load_model(folder, seed, label_ratio)}
-    models = load_seeds(folder, label_ratio=label_ratio, device=read_host().torch_device())
+    with without_compiler():
+        models = load_seeds(folder, label_ratio=label_ratio, device=read_host().torch_device())
     for model in models.values():
         _logged(model)
     return models

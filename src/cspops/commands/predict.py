@@ -3,7 +3,7 @@
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -23,6 +23,11 @@ from cspops.commands.options import (
 from cspops.errors import DataError, ParamsError
 from cspops.progress import Meter
 from cspops.terminal import Output, lines_of_stdin
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cspops.library.inputs import Input
 
 log = logging.getLogger(__name__)
 
@@ -62,11 +67,14 @@ def predict(
 
     A position comes from --lon and --lat, from a table's columns, or from the image itself (EXIF, GeoTIFF). When an image
     cannot be read, its row says why, all other rows are predicted, and the exit code is 1.
+
+    A second start with --out continues where the first one was interrupted; what has changed since is predicted anew.
     """
     from cspops.library import prediction
     from cspops.library import prediction_files as files
     from cspops.library.inputs import read_inputs
     from cspops.library.model import NO_PLACES, NO_POOL
+    from cspops.library.unfinished import kept_rows, key_of
     from cspops.pixels.reading import Reading
 
     place = position(lon, lat)
@@ -86,17 +94,21 @@ def predict(
     reading = loaded.image.reading if loaded.image is not None else Reading()
     inputs = read_inputs(paths, stdin=lines_of_stdin(), position=place, reading=reading)
     failures = files.Failures()
+
+    def predicted(rows: "Iterator[Input]") -> "Iterator[files.Row]":
+        return (one.as_dict() for one in prediction.predict(loaded, rows, top=top, combine=chosen, trust=trust))
+
     streams = form not in (None, "table") and sys.stdout.isatty()  # rows on the terminal show the progress themselves
     with Meter("predict", None, unit="images", shown=not streams) as meter:
         rows = meter.each(inputs)
-        predictions = failures.watch(
-            one.as_dict() for one in prediction.predict(loaded, rows, top=top, combine=chosen, trust=trust)
-        )
         if out is not None:
-            files.write_file(predictions, out, models=prediction.MODELS, top=top, numbers=numbers)
+            with kept_rows(out, key_of(loaded, top, chosen, trust)) as kept:
+                predictions = failures.watch(kept.continued(rows, predicted))
+                files.write_file(predictions, out, models=prediction.MODELS, top=top, numbers=numbers)
         elif form in (None, "table"):
-            shown, more = files.first(predictions, MOST_ROWS)
+            shown, more = files.first(failures.watch(predicted(rows)), MOST_ROWS)
         else:
+            predictions = failures.watch(predicted(rows))
             files.write_text(predictions, Output(), form=form, models=prediction.MODELS, top=top, numbers=numbers)
     if out is not None:
         log.info(f"{out}: {failures.rows:,} rows")

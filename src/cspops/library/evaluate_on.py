@@ -16,7 +16,6 @@ from cspops.evaluation.metrics import MODELS, Judgement, Scores, summarise
 from cspops.evaluation.per_class import per_class, sole_best
 from cspops.evaluation.pool import Places
 from cspops.evaluation.regions import regions
-from cspops.evaluation.results import ratio_of
 from cspops.library.inputs import Input
 from cspops.library.labelled import ClassNames, LabelledRow, RowSorter
 from cspops.library.model import Model
@@ -107,7 +106,7 @@ def score(
         _add(growing, models, part, imaged=image is not None)
     sorter.require_rows(first.classes)
     scored = growing.whole()
-    ratio = ratio_of(first.folders[0].name) if run is not None else None
+    ratio = first.label_ratio if run is not None else None
     names = [name for name in MODELS if (name, 0) in scored.judgements]
     document = sorter.account(first.classes) | {
         "classes": len(scored.label.unique()),

@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from cspops.artefacts import json_as
-from cspops.data.catalogue import CLASSES, read_classes
-from cspops.evaluation.pool import read_pool, write_pool
-from cspops.library.model import NOWHERE, Model
+from cspops.library.model import Model
 from cspops.models.checkpoint import save_model
 from cspops.models.loading import (
     load_image_network,
@@ -39,6 +37,9 @@ def is_export(folder: Path) -> bool:
 
 def write_parts(folder: Path, model: Model) -> None:
     """Write the parts that the model has into an empty folder; the caller writes export.json."""
+    from cspops.data.catalogue import CLASSES
+    from cspops.evaluation.pool import write_pool
+
     save_model(folder / ENCODER, model.encoder, model.encoder.config)
     if model.classifier is not None:
         save_model(folder / CLASSIFIER, model.classifier, model.classifier.config)
@@ -51,7 +52,7 @@ def write_parts(folder: Path, model: Model) -> None:
             save_model(folder / HEAD, model.image.head, config)
         _write(folder / READING, reading_facts(model.image.reading))
     if model.pool is not None:
-        write_pool(folder, model.pool, model.places or NOWHERE)
+        write_pool(folder, model.pool, model.labelled_places)
 
 
 def reading_facts(reading: "Reading") -> dict[str, Any]:
@@ -64,14 +65,20 @@ def read_parts(folder: Path, device: torch.device) -> Model:
 
     Raise a DataError where something is missing from the folder.
     """
+    about = json_as(folder / ABOUT, dict[str, Any], remake=AGAIN)
+    seed, ratio = about.get("seed"), about.get("label_ratio")
     if not (folder / CLASSIFIER).is_dir():
-        return Model(load_location_encoder(folder / ENCODER, remake=AGAIN).to(device), device=device)
+        encoder = load_location_encoder(folder / ENCODER, remake=AGAIN).to(device)
+        return Model(encoder, device=device, folders=(folder,), seed=seed)
+    from cspops.data.catalogue import CLASSES, read_classes
+    from cspops.evaluation.pool import read_pool
+
     classifier = load_location_classifier(folder / CLASSIFIER, remake=AGAIN).to(device)
     count = classifier.class_embedding.linear.out_features
     image = _image(folder, count, device) if (folder / NETWORK).is_dir() else None
     classes = read_classes(folder / CLASSES, count, remake=AGAIN) if (folder / CLASSES).exists() else None
     pool, places = read_pool(folder, classes=count, remake=AGAIN) or (None, None)
-    return Model(classifier.encoder, classifier, image, classes, pool, places, device)
+    return Model(classifier.encoder, classifier, image, classes, pool, places, device, (folder,), seed, ratio)
 
 
 def _image(folder: Path, classes: int, device: torch.device) -> "ImageModel":

@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,11 +15,9 @@ from cspops.intake.images import takeout
 from cspops.intake.images.metadata import Question, read_metadata
 from cspops.intake.judging.positions import read_positions
 from cspops.intake.rows import Source
-from cspops.intake.sources.folder import open_folder
-from cspops.intake.sources.table import open_table, table_format
 from cspops.intake.sources.tree import printable
 from cspops.intake.tables.columns import USUAL
-from cspops.pixels.formats import READ
+from cspops.pixels.formats import HEAD, READ, format_of
 from cspops.pixels.reading import Reading
 from cspops.pixels.unreadable import OTHER_FORMAT, below
 
@@ -82,6 +81,8 @@ def _placed(row: Input, position: tuple[float, float]) -> Input:
 
 def _rows(path: Path, reading: Reading) -> Iterator[Input]:
     if os.path.isdir(path):  # noqa: PTH112  (`Path.is_dir` raises for names that are too long)
+        from cspops.intake.sources.folder import open_folder
+
         columns = dict.fromkeys(USUAL)
         try:
             source = open_folder(path, pattern="**/*", label="folder", sidecar=None, columns=columns)
@@ -93,7 +94,9 @@ def _rows(path: Path, reading: Reading) -> Iterator[Input]:
         _log_remarks(source, f"{printable(path.as_posix())}: ")
     elif not os.path.isfile(path):  # noqa: PTH113  (as above)
         yield Input(printable(path.as_posix()), None, np.nan, np.nan, "none", error=NOT_THERE)
-    elif table_format(path):
+    elif _is_table(path):
+        from cspops.intake.sources.table import open_table
+
         source = open_table(Path(path.name), root=path.parent, columns=dict.fromkeys(USUAL), key=None)
         for part in source.batches:
             yield from _batch_rows(part, root=path.parent, origin="table", prefix="")
@@ -103,6 +106,16 @@ def _rows(path: Path, reading: Reading) -> Iterator[Input]:
         origin = "none" if np.isnan(lon) else "file"
         label = printable(path.absolute().parent.name)
         yield Input(printable(path.as_posix()), path, lon, lat, origin, problem, label=label)
+
+
+def _is_table(path: Path) -> bool:
+    """Return whether a file is a table, without loading what tables need (shapely, pyproj) where it begins as an image."""
+    with suppress(OSError), path.open("rb") as opened:
+        if format_of(opened.read(HEAD)) is not None:
+            return False
+    from cspops.intake.sources.table import table_format
+
+    return table_format(path) is not None
 
 
 def _log_remarks(source: Source, prefix: str) -> None:

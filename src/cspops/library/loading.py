@@ -1,13 +1,11 @@
 """Load a `Model` from a folder: a whole run, or one stage's model of a seed."""
 
+import re
 from pathlib import Path
 
 import torch
 
-from cspops.data.catalogue import CLASSES, read_classes
-from cspops.data.splits import ratio_key
 from cspops.errors import DataError
-from cspops.evaluation.pool import read_pool
 from cspops.evaluation.results import RATIO, ratio_of
 from cspops.library.exported import is_export, read_parts
 from cspops.library.model import Model
@@ -18,17 +16,19 @@ LOADABLE = (
     "name a project's folder (or its artifacts), artifacts/pretrain/seed_0, artifacts/finetune_loc/seed_0/label_100, "
     "or a folder that cspops export or import-checkpoint wrote"
 )
+PIECE = re.compile(rf"\bseed_(\d+)(?:/({RATIO.pattern}))?$")
+"""How the folder of a stage's model ends."""
 
 
 def load(
     path: str | Path = ".", *, seed: int | None = None, label_ratio: float | None = None, device: str | torch.device = "cpu"
 ) -> Model:
-    """Load the model in a folder.
+    """Load the model in a folder, in eval mode; what the folder lacks is None in it.
 
     A project's folder (or its `artifacts`) gives what was trained there: the location classifier and the image model of one
     seed and label ratio, and the pool that validation chose. A folder of stage pretrain or of `encoder/` gives the
     location encoder, one of finetune-loc or `classifier/` the location classifier; neither needs timm, torchvision or
-    images. A folder that `cspops export` wrote gives all that is in it.
+    images, and an encoder alone no scipy either. A folder that `cspops export` wrote gives all that is in it.
 
     Args:
         path: the folder.
@@ -38,6 +38,7 @@ def load(
 
     Raises:
         DataError: there is no such folder, seed or ratio, or the files are not whole.
+        RuntimeError: torch has no such device.
     """
     folder, place = _existing(path), torch.device(device)
     run = run_of(folder)
@@ -52,12 +53,15 @@ def load(
     if not (folder / "config.json").exists():
         hint = "dvc repro trains its models" if (folder / "dvc.yaml").is_file() else LOADABLE
         raise DataError(f"{folder if folder.name else folder.absolute()} holds no trained model", hint=hint)
-    config = load_config(folder, remake=LOADABLE)
-    if "classes" in config:
-        classifier = load_location_classifier(folder, remake=LOADABLE).to(place)
-        names = _names_beside(folder, classifier.class_embedding.linear.out_features)
-        return Model(classifier.encoder, classifier, classes=names, device=place, folders=(folder,))
-    return Model(load_location_encoder(folder, remake=LOADABLE).to(place), device=place, folders=(folder,))
+    seed, label_ratio = _seed_and_ratio(folder.resolve())
+    if "classes" not in load_config(folder, remake=LOADABLE):
+        encoder = load_location_encoder(folder, remake=LOADABLE).to(place)
+        return Model(encoder, device=place, folders=(folder,), seed=seed)
+    classifier = load_location_classifier(folder, remake=LOADABLE).to(place)
+    names = _names_beside(folder, classifier.class_embedding.linear.out_features)
+    return Model(
+        classifier.encoder, classifier, classes=names, device=place, folders=(folder,), seed=seed, label_ratio=label_ratio
+    )
 
 
 def load_seeds(
@@ -84,6 +88,12 @@ def run_of(folder: Path) -> Path | None:
     return next((one for one in (folder / "artifacts", folder) if (one / "finetune_loc").is_dir()), None)
 
 
+def _seed_and_ratio(piece: Path) -> tuple[int | None, float | None]:
+    """Return what the folder of a stage's model is named after: its seed, and the label ratio where it has one."""
+    match = PIECE.search(piece.as_posix())
+    return (None, None) if match is None else (int(match[1]), ratio_of(match[2]) if match[2] else None)
+
+
 def _existing(path: str | Path) -> Path:
     folder = Path(path)
     if not folder.is_dir():
@@ -92,6 +102,8 @@ def _existing(path: str | Path) -> Path:
 
 
 def _whole_run(run: Path, piece: Path, device: torch.device, *, like: Model | None = None) -> Model:
+    from cspops.data.catalogue import CLASSES, read_classes
+    from cspops.evaluation.pool import read_pool
     from cspops.library.image_model import load_image_model  # needs torchvision, which location models do without
 
     classifier = load_location_classifier(run / "finetune_loc" / piece, remake="dvc repro finetune-loc").to(device)
@@ -101,7 +113,7 @@ def _whole_run(run: Path, piece: Path, device: torch.device, *, like: Model | No
     if image is not None and image.folder is not None:
         folders += [image.folder, run / "finetune_img" / piece]
     pool, places = read_pool(run / "evaluate" / piece, classes=len(classes), remake="dvc repro evaluate") or (None, None)
-    return Model(classifier.encoder, classifier, image, classes, pool, places, device, tuple(folders))
+    return Model(classifier.encoder, classifier, image, classes, pool, places, device, tuple(folders), *_seed_and_ratio(piece))
 
 
 def _seeds(folder: Path) -> list[int]:
@@ -110,6 +122,8 @@ def _seeds(folder: Path) -> list[int]:
 
 def chosen_piece(folder: Path, seed: int | None, label_ratio: float | None) -> Path:
     """Return `seed_S/label_P` in a stage's folder; raise a DataError that lists what exists where this one does not."""
+    from cspops.data.splits import ratio_key
+
     seeds = _seeds(folder)
     if not seeds or (seed is not None and seed not in seeds):
         has = f"it has {', '.join(map(str, seeds))}" if seeds else "it has none"
@@ -124,6 +138,8 @@ def chosen_piece(folder: Path, seed: int | None, label_ratio: float | None) -> P
 
 def _names_beside(folder: Path, count: int) -> tuple[str, ...] | None:
     """Return the class names for a folder of stage finetune-loc, from the run or the export that it lies in."""
+    from cspops.data.catalogue import CLASSES, read_classes
+
     above = folder.resolve().parents[:3]
     file = next((one / "download" / CLASSES for one in above if (one / "download").is_dir()), None)
     if is_export(above[0]):

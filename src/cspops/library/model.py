@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from cspops.errors import DataError, ParamsError
-from cspops.evaluation.pool import Places, Pool
-from cspops.evaluation.predictor import LocationPredictor, Predictor
-from cspops.intake.judging.positions import BEYOND
 from cspops.library.combine import COMBINE, Combine
 from cspops.library.frames import rows_of
 from cspops.models.location_encoder import LocationClassifier, LocationEncoder
 from cspops.shapes import Bool, Float, Tensor
 
 if TYPE_CHECKING:
+    from cspops.evaluation.pool import Places, Pool
     from cspops.library.image_model import ImageModel
 
 
@@ -60,7 +58,12 @@ def as_lonlat(values: Any) -> Float[Tensor, "n 2"]:
 def _onto(values: Tensor, low: float, high: float) -> Tensor:
     """Bring values that rounding carried beyond a border onto it."""
     inside = values.clamp(low, high)
-    return torch.where((values - inside).abs() <= BEYOND, inside, values)
+    beyond = (values - inside).abs()
+    if not bool((beyond > 0).any()):
+        return values
+    from cspops.intake.judging.positions import BEYOND  # needs pyarrow
+
+    return torch.where(beyond <= BEYOND, inside, values)
 
 
 def like(result: Tensor, given: Any) -> Any:
@@ -75,16 +78,17 @@ NO_PLACES = "the model holds no labelled places, so that no neighbour is counted
 ROWS = 8192
 """Positions that are embedded at once."""
 
-
-NOWHERE = Places(torch.empty(0, 2, dtype=torch.float64), torch.empty(0, dtype=torch.long))
+Guesses = list[tuple[str, float]]
+"""Names of classes with their probabilities, best first."""
 
 
 @dataclass(frozen=True)
 class Model:
     """The models of a folder; parts that it lacks are None. Everything is in eval mode, and no gradient is kept.
 
-    Methods return tensors for tensors, and arrays for arrays and lists. Positions are degrees, longitude first (WGS84);
-    batches may have any size, also 0.
+    `encode_location`, `encode_image`, `predict` and `predict_proba` take what users have and check it; they return tensors for
+    tensors, and arrays for arrays and lists. Positions are degrees, longitude first (WGS84); batches may have any size, also 0.
+    In shapes n is the rows, d the width of location embeddings, k that of image features, q the classes.
     """
 
     encoder: LocationEncoder
@@ -92,12 +96,26 @@ class Model:
     image: "ImageModel | None" = None
     classes: tuple[str, ...] | None = None
     """Names of the classes, in the order of the probabilities."""
-    pool: Pool | None = None
-    places: Places | None = None
+    pool: "Pool | None" = None
+    places: "Places | None" = None
     """The labelled places that the pool counts; None: it counts none, and every place is far from labels."""
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     folders: tuple[Path, ...] = ()
     """The folders that it was read from."""
+    seed: int | None = None
+    label_ratio: float | None = None
+    """Of the run that it is from, where that is known."""
+
+    def __repr__(self) -> str:
+        facts = {
+            "encoder": self.encoder.config["encoding"]["name"],
+            "d": self.encoder.dim,
+            "image": None if self.image is None else self.image.network.config["model"],
+            "classes": None if self.classifier is None else self.classifier.class_embedding.linear.out_features,
+            "seed": self.seed,
+            "label_ratio": self.label_ratio,
+        }
+        return f"Model({', '.join(f'{name}={value!r}' for name, value in facts.items() if value is not None)})"
 
     @torch.inference_mode()
     def encode_location(self, lonlat: Any) -> Any:
@@ -113,7 +131,8 @@ class Model:
     def encode_image(self, images: Any) -> Any:
         """Return image features F(I), float32 (n, k), of the fine-tuned network where there is one, else of the frozen F*.
 
-        ``images`` are paths, bytes or PIL images in a list, or uint8 (n, h, w, 3). Raise a DataError without an image network.
+        ``images`` are paths, bytes or PIL images in a list, or uint8 (n, h, w, 3). Raise a DataError without an image network,
+        and for an image that cannot be read.
         """
         return like(self._image().features(images), images)
 
@@ -129,7 +148,8 @@ class Model:
                 the product. Pool and product also take images or positions alone.
 
         Raises:
-            DataError: neither is given, their counts differ, or the model lacks a part that is needed.
+            DataError: neither is given, their counts differ, an image cannot be read, a row is no position (see `as_lonlat`),
+                or the model lacks a part that is needed.
             ParamsError: ``combine`` is something else.
         """
         chosen = self.combination(combine)
@@ -150,6 +170,18 @@ class Model:
             name = "location" if features is None else "image"
         log_p = next(one for which, one in self.log_p(features, places) if which == name)
         return like(log_p.exp(), given)
+
+    def predict(self, images: Any = None, lonlat: Any = None, *, top: int = 3, combine: Combine | None = None) -> list[Guesses]:
+        """Return the ``top`` most likely classes of each row: (name, probability), best first.
+
+        Images, positions and ``combine`` are those of `predict_proba`, and so are the errors; moreover a DataError where the
+        model does not know the names of its classes, and a ParamsError where ``top`` is less than 1.
+        """
+        if top < 1:
+            raise ParamsError(f"top is {top}", hint="top=1 or more")
+        if self.classes is None:
+            raise DataError("this model has no named classes", hint="load a whole run, or an exported folder")
+        return top_classes(torch.as_tensor(self.predict_proba(images, lonlat, combine=combine)), self.classes, top)
 
     def combination(self, combine: str | None) -> Combine:
         """Return how image and location are put together where ``combine`` was asked for; None: as `predict_proba` does.
@@ -173,7 +205,7 @@ class Model:
     def place_log_p(self, lonlat: Float[Tensor, "n 2"]) -> Float[Tensor, "n q"]:
         """Return log P_n(y|x), the learned P(y|x) with the labelled neighbours that the pool counts; without a pool P(y|x)."""
         learned = self.location_log_p(lonlat)
-        return learned if self.pool is None else self.pool.place_log_p(learned, self._places.near(lonlat))
+        return learned if self.pool is None else self.pool.place_log_p(learned, self.labelled_places.near(lonlat))
 
     def trust(self, lonlat: Float[Tensor, "n 2"]) -> tuple[Float[Tensor, "n 2"], Float[Tensor, "n"]]:
         """Return the pool's weights of image and place at checked positions, and the km to the nearest labelled place.
@@ -183,7 +215,7 @@ class Model:
         if self.pool is None:
             raise DataError(NO_POOL, hint="dvc repro evaluate")
         located = ~lonlat.isnan().any(1)
-        km = self._places.near(lonlat, k=1).nearest_km
+        km = self.labelled_places.near(lonlat, k=1).nearest_km
         alone = torch.tensor([self.pool.image_alone, 0.0], dtype=torch.float64)
         return torch.where(located[:, None], self.pool.weights(km), alone), km.where(located, torch.nan)
 
@@ -201,6 +233,8 @@ class Model:
 
         Raise a DataError where this model lacks a classifier that is needed.
         """
+        from cspops.evaluation.predictor import LocationPredictor, Predictor
+
         if lonlat is not None and self.classifier is None:
             raise DataError(
                 "this model embeds places and knows no classes", hint="load a folder of stage finetune-loc, or a whole run"
@@ -215,17 +249,20 @@ class Model:
         if self.pool is not None and parts:
             if lonlat is None:
                 lonlat = torch.full((len(parts["image"]), 2), torch.nan, dtype=torch.float64)
-            near, located = self._places.near(lonlat), ~lonlat.isnan().any(1)
+            near, located = self.labelled_places.near(lonlat), ~lonlat.isnan().any(1)
             yield "pool", self.pool.log_p(parts.get("image"), parts.get("location"), near, located)
 
     @property
     def knows_places(self) -> bool:
         """Whether the pool has labelled places to count."""
-        return len(self._places.label) > 0
+        return len(self.labelled_places.label) > 0
 
     @property
-    def _places(self) -> Places:
-        return self.places or NOWHERE
+    def labelled_places(self) -> "Places":
+        """``places``, none where that is None."""
+        from cspops.evaluation.pool import Places  # needs scipy, which a location encoder alone does without
+
+        return self.places or Places(torch.empty(0, 2, dtype=torch.float64), torch.empty(0, dtype=torch.long))
 
     def _image(self) -> "ImageModel":
         if self.image is None:
@@ -239,7 +276,7 @@ def _count(images: Any) -> int:
     return len(listed(images))
 
 
-def top_classes(p: Float[Tensor, "n q"], classes: Sequence[str], k: int) -> list[list[tuple[str, float]]]:
+def top_classes(p: Float[Tensor, "n q"], classes: Sequence[str], k: int) -> list[Guesses]:
     """Return the ``k`` best classes of each row with their probabilities, best first."""
     best = p.topk(min(k, p.shape[1]), dim=1)
     return [

@@ -12,7 +12,7 @@ from cspops.data.json_files import Document
 from cspops.errors import DataError
 from cspops.library.combine import Combine
 from cspops.library.inputs import Input
-from cspops.library.model import NAMES, Model, top_classes
+from cspops.library.model import NAMES, Guesses, Model, top_classes
 from cspops.pixels.unreadable import UnreadableImage
 from cspops.shapes import Bool, Float, Tensor
 
@@ -29,9 +29,6 @@ SAID: dict[Combine, str] = {
 """What `combined` is, in words."""
 TRUST = ("image_weight", "place_weight", "nearest_km")
 """What the pool trusted: the powers of P(y|I) and of P_n(y|x), and the distance to the nearest labelled place."""
-
-Guesses = list[tuple[str, float]]
-"""Names of classes with their probabilities, best first."""
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ class Package:
         self._named: dict[str, Path] = {}
         self._beside: dict[Path, set[Path]] = defaultdict(set)
         for path in sorted(root.rglob("*")):
-            if path.suffix not in (".py", ".pyc") and path.is_file():
+            if path.suffix not in (".py", ".pyc", ".typed") and path.is_file():
                 self._named[path.name] = path
                 self._beside[path.parent].add(path)
 

@@ -42,6 +42,7 @@ def model_card(document: Document) -> str:
         test=test,
         spatial=scores.get("spatial_test", {}),
         best=next((name for name in ("pool", "combined") if name in test), "location"),
+        chosen=None if document["pool"] is None else _chosen(document["pool"]),
         pool_in_onnx=POOL_OUTPUT in document["onnx"].get("combined.onnx", {}),
         onnx_rows=[["file", "output", "ONNX", "torch, float32"], *_deviations(document)],
         metric_rows=[
@@ -52,6 +53,20 @@ def model_card(document: Document) -> str:
         file_rows=[["file", "bytes", "SHA-256"], *_files(document)],
     )
     return visible(card, keep="\n")
+
+
+def _chosen(pool: Document) -> str:
+    """Return which numbers of a pool validation chose; without rows to choose by they are those of `pool.Pool`."""
+    from cspops.evaluation.pool_fit import FADE
+
+    if tuple(pool["image"]) == tuple(pool["place"]) == (1, 1) and not pool["count_weight"]:
+        return "These are defaults, the plain product: no validation row with a position could choose them."
+    others = []
+    if pool["fade_km"] is not None:
+        others.append(f"the {pool['fade_km']:g} km, {FADE:g} times the median distance of a validation row from a label")
+    if pool["image_alone"] == 1:
+        others.append("a without a position, a default: no validation row without a position could choose it")
+    return f"Validation chose all of these but {'; and '.join(others)}." if others else "Validation chose all of these."
 
 
 def _sees_images(document: Document) -> bool:

@@ -470,7 +470,7 @@ def test_a_disk_that_is_full_leaves_nothing(tmp_path, monkeypatch):
 
     monkeypatch.setattr(pq, "write_table", full)
     (tmp_path / "out").mkdir()
-    with pytest.raises(EnvironmentProblem, match=r"/out cannot be written: No space left on device$") as caught:
+    with pytest.raises(EnvironmentProblem, match=r"(?m)/out cannot be written: No space left on device$") as caught:
         taken_in(Source(batches(GOOD)), tmp_path / "out", **USUAL | {"scratch": tmp_path / "scratch"})
     assert caught.value.hint == f"free some space there, or see who may write into {tmp_path / 'out'}"
     assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
