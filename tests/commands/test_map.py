@@ -15,7 +15,7 @@ from PIL import Image
 from cspops.errors import DataError, ParamsError
 from cspops.evaluation.pool import Places, write_pool
 from cspops.library.embedding import checked_box
-from cspops.library.model import NOWHERE, Model
+from cspops.library.model import Model
 from cspops.report.place_map import PlaceMap, class_number
 from cspops.report.world import PIXELS, world_of
 
@@ -257,7 +257,11 @@ def test_the_command_says_by_what_it_drew_and_where_the_map_ends(tmp_path, monke
     if pool == "none":
         shutil.rmtree(tmp_path / "artifacts" / "evaluate")
     elif pool == "no places":
-        write_pool(tmp_path / "artifacts" / "evaluate" / "seed_0" / "label_100", POOL, NOWHERE)
+        write_pool(
+            tmp_path / "artifacts" / "evaluate" / "seed_0" / "label_100",
+            POOL,
+            Places(torch.empty(0, 2), torch.empty(0, dtype=torch.long)),
+        )
     monkeypatch.chdir(tmp_path)
     warnings.simplefilter("ignore", PendingDeprecationWarning)
     box = () if "--box" in words else ("--box", "8", "47", "10", "48")
