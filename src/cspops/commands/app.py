@@ -93,7 +93,7 @@ def main() -> int:
 
 def _write_help() -> None:
     """Make each paragraph of a docstring one line, which the terminal's width wraps, and say what a second start does."""
-    for command in app.registered_commands:
+    for command in (*app.registered_commands, *data.registered_commands):
         assert command.callback is not None
         parts = [" ".join(part.split()) for part in (command.callback.__doc__ or "").split("\n\n")]
         if again := SECOND_START.get(command.name or command.callback.__name__.replace("_", "-")):

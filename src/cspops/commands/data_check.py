@@ -8,7 +8,7 @@ import typer
 
 from cspops.commands.app import data
 from cspops.commands.layout import Cell, ending, shortened, show, width
-from cspops.commands.options import require_folder
+from cspops.commands.options import JsonOption, require_folder
 from cspops.commands.output import print_json
 from cspops.data.json_files import Document
 from cspops.errors import ParamsError
@@ -23,7 +23,7 @@ def data_check(
         str | None, typer.Option(help="As dataset.source, which is the default: folder, table, ...", metavar="SOURCE")
     ] = None,
     map_file: Annotated[Path | None, typer.Option("--map", help="Draw a map into a PNG file.", metavar="FILE")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Read a source and report what is in it, good and bad; change nothing. PATH needs no project.
 

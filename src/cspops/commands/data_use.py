@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from cspops.commands.app import data
+from cspops.commands.options import JsonOption
 from cspops.commands.output import print_json
 from cspops.pipeline.run import read_params
 from cspops.terminal import say
@@ -19,7 +20,7 @@ def data_use(
     path: Annotated[Path, typer.Argument(help="A folder of images, or a table that names them.", metavar="PATH")],
     source: Annotated[Literal["folder", "table"] | None, typer.Option(help="Also set dataset.source in params.yaml.")] = None,
     dry: Annotated[bool, typer.Option("--dry", "--dry-run", help="Print what would change, and change nothing.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Make data.dvc import your own folder, whose images `dvc repro` then copies to data/."""
     from cspops.commands import own_images

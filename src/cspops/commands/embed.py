@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cspops.commands.app import USE, app
+from cspops.commands.app import USE, app, examples
 from cspops.commands.options import (
     BoxOption,
     LatOption,
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 @app.command(
     rich_help_panel=USE,
-    epilog="Example: cspops embed --lon 8.54 --lat 47.37 --out zurich.npy; cspops embed --grid 1 --out world.npz",
+    epilog=examples("cspops embed --lon 8.54 --lat 47.37 --out zurich.npy", "cspops embed --grid 1 --out world.npz"),
 )
 def embed(
     table: Annotated[

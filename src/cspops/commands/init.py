@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from cspops.commands.app import DATA, app
+from cspops.commands.options import JsonOption
 from cspops.commands.output import print_json
 from cspops.terminal import say
 
@@ -32,7 +33,7 @@ def init(
         typer.Option(help="What the images are; default: satellite if most are TIFFs, else photos."),
     ] = None,
     dry: Annotated[bool, typer.Option("--dry", help="Print what would be made, and make nothing.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Make a new project folder that works with the installed cspops: params, graph, data.dvc, DVC and git.
 

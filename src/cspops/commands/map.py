@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cspops.commands.app import USE, app
+from cspops.commands.app import USE, app, examples
 from cspops.commands.options import BoxOption, ModelOption, RatioOption, SeedOption, class_names, load_model, require_folder
 from cspops.errors import DataError, ParamsError
 from cspops.library.combine import PlaceCombine
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 @app.command(
     "map",
     rich_help_panel=USE,
-    epilog="Example: cspops map --all --out classes.png; cspops map Csa --out csa.tif --box 5 40 15 48 --grid 0.05",
+    epilog=examples("cspops map --all --out classes.png", "cspops map Csa --out csa.tif --box 5 40 15 48 --grid 0.05"),
 )
 def draw_map(
     name: Annotated[
