@@ -33,7 +33,8 @@ SECOND_START = {
     "finetune-loc": "continues with the seeds and label ratios that are missing",
     "finetune-img": "continues with the seeds and label ratios that are missing",
     "image-networks": "continues with the rows and seeds that are missing",
-} | dict.fromkeys(("evaluate", "report", "predict", "embed", "map", "export"), STARTS_OVER)
+    "predict": "continues where --out FILE was interrupted, from the first image that has changed; without --out it starts over",
+} | dict.fromkeys(("evaluate", "report", "embed", "map", "export"), STARTS_OVER)
 """What a long command that was stopped does when it is started again."""
 
 

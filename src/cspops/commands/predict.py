@@ -67,8 +67,6 @@ def predict(
 
     A position comes from --lon and --lat, from a table's columns, or from the image itself (EXIF, GeoTIFF). When an image
     cannot be read, its row says why, all other rows are predicted, and the exit code is 1.
-
-    A second start with --out continues where the first one was interrupted; what has changed since is predicted anew.
     """
     from cspops.library import prediction
     from cspops.library import prediction_files as files
