@@ -227,7 +227,7 @@ def test_the_pixels_of_a_geotiff_are_finer_in_a_small_box(tmp_path, box, grid):
 
 
 def test_titles_name_seed_and_label_ratio_where_they_are_known():
-    run = dataclasses.replace(model(), folders=(Path("artifacts/finetune_loc/seed_3/label_2p5"),))
+    run = dataclasses.replace(model(), seed=3, label_ratio=0.025)
     assert PlaceMap.of(run, "oak").title == "Where oak is likely (seed 3, 2.5 % of the labels)"
     assert PlaceMap.of(model(), None).title == "The most likely class"
 

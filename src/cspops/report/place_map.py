@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from cspops.errors import DataError, ParamsError, nearest
-from cspops.evaluation.results import RATIO, ratio_of
 from cspops.files import whole
 from cspops.geo import KM_PER_DEGREE
 from cspops.land import Box
@@ -69,8 +68,10 @@ class PlaceMap:
     @property
     def title(self) -> str:
         """What is drawn, with seed and label ratio where they are known."""
-        trained = ", ".join(_trained_on(self.model))
-        return f"{self.what} ({trained})" if trained else self.what
+        model = self.model
+        if model.seed is None or model.label_ratio is None:
+            return self.what
+        return f"{self.what} (seed {model.seed}, {100 * model.label_ratio:g} % of the labels)"
 
     def draw(self, out: Path, *, grid: float | None = None, step: Step = uncounted) -> None:
         """Write a PNG over land (Equal Earth), or a GeoTIFF of ``grid`` degrees with land and sea.
@@ -178,15 +179,6 @@ def _reach(model: Model, beyond: float | None) -> Reach:
     counts = model.pool is not None and model.pool.count_weight > 0
     reach = Reach.of(places, kernel_km=model.pool.kernel_km if counts and model.pool else 0.0)
     return reach if beyond is None or not len(places) else Reach(reach.places, beyond, "as --beyond says")
-
-
-def _trained_on(model: Model) -> list[str]:
-    """Return seed and label ratio, in words, of a model of a run's folder."""
-    for folder in model.folders:
-        seed, ratio = folder.parent.name, folder.name
-        if seed.startswith("seed_") and RATIO.fullmatch(ratio):
-            return [seed.replace("_", " "), f"{100 * ratio_of(ratio):g} % of the labels"]
-    return []
 
 
 def _grid_of(box: Box) -> float:
