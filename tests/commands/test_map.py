@@ -3,7 +3,6 @@
 import dataclasses
 import shutil
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
