@@ -51,6 +51,13 @@ def test_all_answers_are_bit_identical(model, tmp_path):
     assert again.image.reading == dataclasses.replace(model.image.reading, root="data", folder="")
 
 
+def test_without_the_image_network_places_get_the_same_answers(model, tmp_path):
+    for folder in (exported(tmp_path / "out", model), model.folders[0].parents[2]):
+        placed = cspops.load(folder, images=False)
+        assert placed.image is None
+        assert np.array_equal(placed.predict_proba(lonlat=PLACES), model.predict_proba(lonlat=PLACES))
+
+
 def test_each_part_is_a_model_of_its_own(model, tmp_path):
     folder = exported(tmp_path / "out", model)
     encoder, classifier = (cspops.load(folder / part) for part in ("location_encoder", "location_classifier"))

@@ -63,7 +63,7 @@ def embed(
             "--box is a part of the world for --grid", hint="cspops embed --grid 0.1 --box 5 40 15 48 --out part.npz"
         )
     cells = None if grid is None else embedding.Grid(grid, box or embedding.WORLD)
-    loaded = load_model(model, seed, label_ratio)
+    loaded = load_model(model, seed, label_ratio, images=False)
     if cells is not None:
         points = cells.points()
     elif table is not None:

@@ -58,7 +58,7 @@ def draw_map(
         raise ParamsError("name one class, or --all for the most likely class", hint="cspops map --all --out map.png")
     require_suffix(out)
     require_folder(out)
-    loaded = load_model(model, seed, label_ratio)
+    loaded = load_model(model, seed, label_ratio, images=False)
     learned = combine == "location" or (combine is None and loaded.pool is None)
     if not learned and loaded.pool is None:
         raise DataError(NO_POOL, hint="dvc repro evaluate, or --combine location")

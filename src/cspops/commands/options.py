@@ -75,12 +75,12 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace what an earlier call wrote into that folder.")]
 
 
-def load_model(folder: Path, seed: int | None, label_ratio: float | None) -> "Model":
+def load_model(folder: Path, seed: int | None, label_ratio: float | None, *, images: bool = True) -> "Model":
     """Load the model that the options name, on the host's device."""
     from cspops.library.loading import load
 
     with without_compiler():
-        return _logged(load(folder, seed=seed, label_ratio=label_ratio, device=read_host().torch_device()))
+        return _logged(load(folder, seed=seed, label_ratio=label_ratio, device=read_host().torch_device(), images=images))
 
 
 def load_models(folder: Path, seed: int | None, label_ratio: float | None) -> "dict[int, Model]":

@@ -60,8 +60,8 @@ def reading_facts(reading: "Reading") -> dict[str, Any]:
     return {"bands": reading.bands and list(reading.bands), "black": reading.black, "white": reading.white}
 
 
-def read_parts(folder: Path, device: torch.device) -> Model:
-    """Return the model that `write_parts` wrote; it computes the same numbers.
+def read_parts(folder: Path, device: torch.device, *, images: bool = True) -> Model:
+    """Return the model that `write_parts` wrote, with its image network or without; it computes the same numbers.
 
     Raise a DataError where something is missing from the folder.
     """
@@ -75,7 +75,7 @@ def read_parts(folder: Path, device: torch.device) -> Model:
 
     classifier = load_location_classifier(folder / CLASSIFIER, remake=AGAIN).to(device)
     count = classifier.class_embedding.linear.out_features
-    image = _image(folder, count, device) if (folder / NETWORK).is_dir() else None
+    image = _image(folder, count, device) if images and (folder / NETWORK).is_dir() else None
     classes = read_classes(folder / CLASSES, count, remake=AGAIN) if (folder / CLASSES).exists() else None
     pool, places = read_pool(folder, classes=count, remake=AGAIN) or (None, None)
     return Model(classifier.encoder, classifier, image, classes, pool, places, device, (folder,), seed, ratio)

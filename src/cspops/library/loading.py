@@ -21,7 +21,12 @@ PIECE = re.compile(rf"\bseed_(\d+)(?:/({RATIO.pattern}))?$")
 
 
 def load(
-    path: str | Path = ".", *, seed: int | None = None, label_ratio: float | None = None, device: str | torch.device = "cpu"
+    path: str | Path = ".",
+    *,
+    seed: int | None = None,
+    label_ratio: float | None = None,
+    device: str | torch.device = "cpu",
+    images: bool = True,
 ) -> Model:
     """Load the model in a folder, in eval mode; what the folder lacks is None in it.
 
@@ -35,6 +40,7 @@ def load(
         seed: of a whole run; None: the smallest that is there.
         label_ratio: of a whole run; None: the largest that is there.
         device: where it computes; results are on the CPU.
+        images: False leaves out the image network, which places need not, and loads faster.
 
     Raises:
         DataError: there is no such folder, seed or ratio, or the files are not whole.
@@ -43,11 +49,11 @@ def load(
     folder, place = _existing(path), torch.device(device)
     run = run_of(folder)
     if run is not None:
-        return _whole_run(run, chosen_piece(run / "finetune_loc", seed, label_ratio), place)
+        return _whole_run(run, chosen_piece(run / "finetune_loc", seed, label_ratio), place, images=images)
     if seed is not None or label_ratio is not None:
         raise DataError(f"{folder} is no whole run: it has no choice of seed and label ratio", hint=LOADABLE)
     if is_export(folder):
-        return read_parts(folder, place)
+        return read_parts(folder, place, images=images)
     if (folder / "encoder" / "config.json").is_file() and not (folder / "config.json").exists():
         folder = folder / ("classifier" if (folder / "classifier" / "config.json").is_file() else "encoder")
     if not (folder / "config.json").exists():
@@ -101,14 +107,17 @@ def _existing(path: str | Path) -> Path:
     return folder
 
 
-def _whole_run(run: Path, piece: Path, device: torch.device, *, like: Model | None = None) -> Model:
+def _whole_run(run: Path, piece: Path, device: torch.device, *, like: Model | None = None, images: bool = True) -> Model:
     from cspops.data.catalogue import CLASSES, read_classes
     from cspops.evaluation.pool import read_pool
-    from cspops.library.image_model import load_image_model  # needs torchvision, which location models do without
 
     classifier = load_location_classifier(run / "finetune_loc" / piece, remake="dvc repro finetune-loc").to(device)
     classes = read_classes(run / "download" / CLASSES, classifier.class_embedding.linear.out_features)
-    image = load_image_model(run, piece, len(classes), device, like=like.image if like is not None else None)
+    image = None
+    if images:
+        from cspops.library.image_model import load_image_model  # needs torchvision, which location models do without
+
+        image = load_image_model(run, piece, len(classes), device, like=like.image if like is not None else None)
     folders = [run / "finetune_loc" / piece]
     if image is not None and image.folder is not None:
         folders += [image.folder, run / "finetune_img" / piece]
