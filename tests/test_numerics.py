@@ -2,12 +2,14 @@
 
 import os
 import platform
+import subprocess
 import sys
 
 import pytest
 import torch
 
 from cspops import numerics
+from cspops.params import VIEWS
 
 
 @pytest.fixture
@@ -65,3 +67,27 @@ def test_a_setting_that_is_not_made_is_noticed(monkeypatch: pytest.MonkeyPatch) 
     assert numerics.portable()
     monkeypatch.setenv("MKL_CBWR", "AVX2")
     assert not numerics.portable()
+
+
+def test_no_command_loads_numpy_or_torch_before_it_asks_for_portable_kernels() -> None:
+    script = """
+import sys
+from cspops import numerics
+from cspops.commands import app
+from cspops.params import VIEWS
+
+class Asked(BaseException):
+    pass
+
+def settle():
+    raise Asked(sorted({"numpy", "torch"} & sys.modules.keys()))
+
+numerics.settle = settle
+for command in (*VIEWS, "image-networks"):
+    try:
+        app([command])
+    except Asked as asked:
+        print(command, *asked.args)
+"""
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert shown.splitlines() == [f"{command} []" for command in (*VIEWS, "image-networks")]

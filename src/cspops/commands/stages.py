@@ -114,11 +114,11 @@ def evaluate(
     or from the names of the images' folders. Rows that cannot be scored are counted by reason, and so are images that the
     model was trained on. The exit code is 3 when no row can be scored.
     """
-    from cspops.commands import evaluate
-
     if on:
         if last:
             raise ParamsError("--show prints the last result of the stage, --on scores other images", hint="leave one out")
+        from cspops.commands import evaluate
+
         folder = model or Path()
         models = load_models(folder, seed, label_ratio)
         evaluate.score(on, folder, models, unseen=unseen, by=by, by_class=by_class, json=json)
@@ -128,6 +128,8 @@ def evaluate(
             raise ParamsError(f"{name} is for --on, which is not given", hint=f"cspops evaluate --on PATH {name}")
     if not last:
         run_stage("evaluate")
+    from cspops.commands import evaluate  # loads torch, which the stage sets up first
+
     evaluate.show_last(label_ratio, by=by, by_class=by_class, json=json)
 
 
