@@ -237,7 +237,9 @@ def test_a_table_without_positions_is_a_side_car_of_images_that_may_have_them(
     assert {key: value_at(made, f"dataset.{key}") for key in values} == values
 
 
-@pytest.mark.parametrize("data", [[], ["--data", "photos"], ["--data", "photos/list.csv", "--label", "kind"]])
+@pytest.mark.parametrize(
+    "data", [[], ["--data", "photos", "--label", "kind"], ["--data", "photos/list.csv", "--label", "kind"]]
+)
 def test_a_dry_run_says_the_same_and_makes_nothing(cspops: Command, tmp_path: Path, data: list[str]) -> None:
     write_photos(tmp_path / "photos", 3, exif=True)
     (tmp_path / "photos/list.csv").write_text("image,lon,lat,kind\nheath/0000.jpg,8,47,heath\n")
@@ -245,8 +247,29 @@ def test_a_dry_run_says_the_same_and_makes_nothing(cspops: Command, tmp_path: Pa
     code, out, err = cspops("init", "deep/birds", *data, "--dry")
     assert (code, err) == (0, "")
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
-    assert out.startswith("deep/birds: would be a project")
-    assert cspops("init", "deep/birds", *data)[1] == out.replace("would be a project", "a project")
+    said, _, then = out.replace("would be a project", "a project").partition("next: ")
+    assert out.startswith("deep/birds: would be a project") and then == "the same command without --dry\n"
+    assert cspops("init", "deep/birds", *data)[1].startswith(f"{said}next: cd deep/birds\n")
+
+
+@pytest.mark.parametrize("data", ["photos", "photos/list.csv"])
+@pytest.mark.parametrize(("header", "row"), [("file,what I saw", "a.jpg,x"), ("file,lon,lat,what I saw", "a.jpg,8,47,x")])
+def test_a_table_without_a_known_label_is_asked_about(
+    cspops: Command, tmp_path: Path, data: str, header: str, row: str
+) -> None:
+    (photo,) = write_photos(tmp_path / "photos", 1, exif=True)
+    (tmp_path / "photos" / photo.path).rename(tmp_path / "photos/a.jpg")
+    (tmp_path / "photos/list.csv").write_text(f"{header}\n{row}\n")
+    asked = f"has the columns {header.replace(',', ', ')}: which one holds the labels? --label 'what I saw'"
+    code, out, err = cspops("init", "birds", "--data", data, "--dry")
+    assert (code, out.splitlines()[-1]) == (0, "next: the same command without --dry, with --label 'what I saw'")
+    assert asked in err
+    _, out, err = cspops("data", "check", data)
+    assert (asked in out, out.splitlines()[-1]) == (True, f"next: cspops init NAME --data {data} --label 'what I saw'")
+    _, out, err = cspops("data", "check", data, "--label", "what I saw")
+    assert ("which one" in out, out.splitlines()[-1]) == (False, f"next: cspops init NAME --data {data} --label 'what I saw'")
+    assert cspops("init", "birds", "--data", data)[1].endswith(f"next: cspops init OTHER --data {data} --label 'what I saw'\n")
+    assert cspops("init", "other", "--data", data, "--label", "what I saw")[2] == ""
 
 
 def test_a_table_is_found_as_such_and_named_in_params(cspops: Command, tmp_path: Path) -> None:
@@ -281,7 +304,7 @@ REFUSED: dict[str, tuple[list[str], int, str]] = {
     "no such column": (
         ["birds", "--data", "tables/a.csv", "--label", "knd"],
         3,
-        "no column 'knd' (dataset.table.columns.label)",
+        "a.csv has no column 'knd'; the nearest is 'kind'\nhint: --label with one of its columns: 'image', 'kind'",
     ),
     "label of two tables": (
         ["birds", "--data", "tables", "--source", "folder", "--label", "kind"],

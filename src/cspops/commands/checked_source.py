@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cspops.commands import image_folder, own_images, presets
+from cspops.commands import image_folder, label_column, own_images, presets
 from cspops.data.json_files import Document
 from cspops.errors import DataError, ParamsError, nearest
 from cspops.files import whole
@@ -127,16 +127,19 @@ def draw(checked: CheckedSource, file: Path) -> None:
         observation_map({"observations": checked.lonlat}, world_of(surroundings(checked.lonlat, 0.0)), new)
 
 
-def outside(path: Path, source: str | None) -> tuple[Params, Path]:
-    """Return the params by which a project that `cspops init` makes of a folder or table would read it, and the folder."""
+def outside(path: Path, source: str | None, label: str | None) -> tuple[Params, Path, label_column.Question | None]:
+    """Return the params by which a project that `cspops init` makes of a folder or table would read it, and the folder.
+
+    Third is what `cspops init` would ask about the labels.
+    """
     default = default_params()
     if source not in (None, *ANY_FOLDER):
-        return default, path
-    found = image_folder.look(path, default, source=source)
+        return default, path, None
+    found = image_folder.look(path, default, source=source, label=label)
     values = found.values
     if presets.preset_of(found.contents) == "satellite":
         values = values | presets.bands(found.folder, found.contents, found.source)
-    return with_values(default, values.items()), found.folder
+    return with_values(default, values.items()), found.folder, found.asked
 
 
 def _what_to_read(params: Params, host: Host, path: Path | None, source: str | None) -> tuple[DownloadView, Path, Path]:

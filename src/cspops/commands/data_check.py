@@ -22,6 +22,9 @@ def data_check(
     source: Annotated[
         str | None, typer.Option(help="As dataset.source, which is the default: folder, table, ...", metavar="SOURCE")
     ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="The table's column of labels, as for cspops init.", metavar="COLUMN")
+    ] = None,
     map_file: Annotated[Path | None, typer.Option("--map", help="Draw a map into a PNG file.", metavar="FILE")] = None,
     json: JsonOption = False,
 ) -> None:
@@ -34,17 +37,22 @@ def data_check(
 
     if map_file is not None:
         require_folder(map_file)
-    in_project = paths.PARAMS.exists()
+    in_project, asked = paths.PARAMS.exists(), None
     if in_project:
         params, place = read_params(), path
+        if label is not None:
+            key = f"dataset.{source or params.dataset.source}.columns.label"
+            raise ParamsError("--label is for a PATH outside of a project", hint=f"in a project params.yaml names it: {key}")
     elif path is not None:
-        params, place = checked_source.outside(path, source)
+        params, place, asked = checked_source.outside(path, source, label)
     else:
         raise ParamsError(
             f"{paths.PARAMS} is missing: this folder is no project",
             hint="cspops data check PATH checks any folder; cspops init makes a project",
         )
     checked = checked_source.run(params, read_host(), path=place, source=source)
+    if asked is not None:
+        checked.document["warnings"].append(asked.text)
     if map_file is not None:
         checked_source.draw(checked, map_file)
     if json:
@@ -62,7 +70,12 @@ def data_check(
         say(*character_map(checked.lonlat, width=min(width(), 120)))
     checked.refuse()
     if not in_project and not json:
-        say(f"next: cspops init NAME --data {shlex.quote(str(path))}{f' --source {source}' if source else ''}")
+        options = [f"--source {source}"] if source else []
+        if label is not None:
+            options.append(f"--label {shlex.quote(label)}")
+        elif asked is not None:
+            options.append(asked.option)
+        say(" ".join(["next: cspops init NAME --data", shlex.quote(str(path)), *options]))
 
 
 MOST_CLASSES = 20

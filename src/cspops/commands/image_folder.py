@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cspops.commands import label_column
 from cspops.errors import DataError, ParamsError
 from cspops.params import Params, value_at
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 LARGE_BYTES, LARGE_FILES = 4 << 30, 100_000
 """Above these, the copies in data/ and in DVC's cache are a burden: each check of what changed takes minutes."""
+ROLES = ("train", "val", "test")
 WRITTEN_BY_PROJECT = ("data", "artifacts", "reports", ".dvc", ".git")
 
 
@@ -26,6 +28,8 @@ class Contents:
     bytes: int = 0
     images: int = 0
     """As source folder counts them, those alone that can be read."""
+    kinds: int = 0
+    """Folders that images lie in, those of roles apart: names of classes if there are several."""
     unread: dict[str, str] = field(default_factory=dict)
     """Images in other formats: what they are."""
     tiffs: list[str] = field(default_factory=list)
@@ -49,6 +53,8 @@ class Found:
     values: dict[str, Any]
     """What params.yaml needs, by key."""
     warnings: list[str]
+    asked: label_column.Question | None = None
+    """Where a table of the images has no column that is known as the label."""
 
 
 def look(
@@ -65,6 +71,7 @@ def look(
         label: the table's column of labels; None: recognised, or the names of the images' own folders.
     """
     folder, table = folder_and_table(path)
+    asked = None
     if project is not None:
         _refuse_own_folders(folder, project)
     contents = contents_of(folder, params)
@@ -75,10 +82,13 @@ def look(
             detected, values = _by_table(folder, name, contents, params, source=source, label=label)
             if detected == "table" and (table or len(contents.tables) + len(contents.other_tables) > 1):
                 values["dataset.table.file"] = name
+            by_folders = detected == "folder" and table is None and contents.kinds > 1
+            if label is None and name not in contents.other_tables and not by_folders:
+                asked = label_column.question(folder / name, value_at(params, "dataset.table.columns").model_dump())
         else:
             values = {} if label is None else _labelled(folder, _sidecar(folder, contents, label), label, params)
     except DataError as error:
-        if label is None:
+        if label is None or (error.hint or "").startswith("--label"):
             raise
         raise DataError(error.message, hint=f"without --label, cspops init writes a params.yaml; {error.hint}") from None
     warnings: list[str] = []
@@ -88,13 +98,17 @@ def look(
         sidecar = values.get("dataset.folder.sidecar")
         reasons = [error.message for other, error in contents.other_tables.items() if other != sidecar]
         warnings += [f"{reason}: not read as the table of the images" for reason in reasons]
-    return Found(folder, contents, detected, {"dataset.source": detected} | values, warnings)
+        if table is not None and not values and asked is None:
+            warnings.append(f"{table} has neither positions nor labels: it is not read, only the images beside it")
+    return Found(folder, contents, detected, {"dataset.source": detected} | values, warnings, asked)
 
 
 def _by_table(
     folder: Path, name: str, contents: Contents, params: Params, *, source: str | None, label: str | None
 ) -> tuple[str, dict[str, Any]]:
     """Return how a table is read, and what params.yaml needs for it; one without positions is a side-car of images."""
+    if label is not None:
+        label_column.require(folder / name, label)
     if label is not None or name not in contents.other_tables:
         rows = _read_first_rows(folder / name, params, label=label)
         if source is None and contents.images and rows["lon"].null_count == len(rows):
@@ -123,6 +137,7 @@ def _labelled(folder: Path, sidecar: str, label: str, params: Params) -> dict[st
     """Return what params.yaml needs for a column of a side-car to be the labels of images."""
     from cspops.intake.sources.table import read_sidecar
 
+    label_column.require(folder / sidecar, label)
     columns = value_at(params, "dataset.folder.columns").model_dump() | {"label": label}
     next(iter(read_sidecar(folder / sidecar, columns=columns, remarks=[])), None)
     return {"dataset.folder.label": "column", "dataset.folder.sidecar": sidecar, "dataset.folder.columns.label": label}
@@ -177,6 +192,7 @@ def contents_of(folder: Path, params: Params) -> Contents:
     contents.broken_links.sort()
     tree = walk(folder, value_at(params, "dataset.folder.pattern"))
     contents.images, contents.unread = len(tree.images) - len(tree.unread), tree.unread
+    contents.kinds = len({Path(path).parent.name for path in tree.images} - {"", *ROLES})
     contents.tiffs = [path for path in tree.images if path.lower().endswith((".tif", ".tiff")) and path not in tree.unread]
     return contents
 

@@ -123,16 +123,23 @@ def run(folder: Path, request: Request = Request(), *, dry: bool = False) -> Doc
             not_committed = commit(folder)
     if outer not in (None, folder):
         not_committed = f"{name} lies in the git repository {outer}, whose commits are yours to make"
-    commands = [] if folder == Path.cwd() else [f"cd {shlex.quote(name)}"]
-    if not_committed is not None:
-        commands.append(f"git add . && git commit -m {shlex.quote(MESSAGE)} .")
+    asked = document.pop("asked", None)
+    if dry:
+        commands = [f"the same command without --dry{f', with {asked}' if asked else ''}"]
+    elif asked:
+        commands = [f"cspops init OTHER --data {shlex.quote(str(request.data))} {asked}"]
+    else:
+        commands = [] if folder == Path.cwd() else [f"cd {shlex.quote(name)}"]
+        if not_committed is not None:
+            commands.append(f"git add . && git commit -m {shlex.quote(MESSAGE)} .")
+        commands += ["cspops data check", "dvc repro"]
     return document | {
         "folder": name,
         "version": version("cspops"),
         "repository": str(outer or folder),
         "not_committed": not_committed,
         "warnings": [*document["warnings"], *_warnings()],
-        "next": [*commands, "cspops data check", "dvc repro"],
+        "next": commands,
     }
 
 
@@ -148,6 +155,8 @@ def _contents(folder: Path, request: Request) -> tuple[Path | None, str, Documen
         fitting, later = presets.values(preset, imported, found.contents, found.source)
         document |= {"data": imported.as_posix(), "source": found.source, "preset": preset, "set": found.values | fitting}
         document |= {"later": later, "warnings": found.warnings}
+        if found.asked is not None:
+            document |= {"warnings": [*found.warnings, found.asked.text], "asked": found.asked.option}
         text = edited(text, {tuple(key.split(".")): value for key, value in document["set"].items()})
     unchosen = params.unchosen(params.parse(text, paths.PARAMS))
     return imported, without_sections(text, [tuple(section.split(".")) for section in unchosen]), document
