@@ -153,6 +153,8 @@ class Meter:
         line = f"{self.name}: {shown(task.completed)}"
         if task.total:
             line += f" of {shown(task.total)} ({task.completed / task.total:.0%})"
+        elif not task.speed and self.unit != "bytes":
+            line += f" {self.unit}"
         if task.speed:
             line += f", {shown(task.speed)}{'' if self.unit == 'bytes' else f' {self.unit}'}/s"
             if task.total:

@@ -182,14 +182,14 @@ def test_only_a_set_of_few_images_gets_a_split_for_few(
     assert load(tmp_path / "birds/params.yaml").split == with_values(default_params(), (FEW if few else {}).items()).split
 
 
-def test_without_published_weights_one_line_says_what_to_set_later(
+def test_without_published_weights_a_warning_says_what_to_set_later(
     cspops: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(presets, "published_within_reach", lambda: False)
     write_photos(tmp_path / "photos", 3, exif=True)
-    _, out, _ = cspops("init", "birds", "--data", "photos")
-    [later] = [line for line in out.splitlines() if line.startswith("later: ")]
-    assert later.endswith("with a connection, dvc exp run -S image_encoder.weights=pretrained")
+    _, _, err = cspops("init", "birds", "--data", "photos")
+    assert err.startswith("warning: the published weights of timm:resnet50 are out of reach")
+    assert "-S image_encoder.weights=pretrained;" in err and err.endswith("-S image_encoder.weights=file:PATH\n")
     assert load(tmp_path / "birds/params.yaml").image_encoder.weights == "random"
 
 

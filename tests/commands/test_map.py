@@ -193,7 +193,7 @@ def test_the_box_around_places_is_one_that_can_be_drawn(lon, lat, grid):
     [
         ((20.0, 40.0, 22.0, 42.0), None, "a.png", "no land in the box 20 40 22 42 lies within 120 km of a labelled place"),
         ((20.0, 40.0, 22.0, 42.0), None, "a.tif", "no place in the box 20 40 22 42 lies within 120 km of a labelled place"),
-        ((20.0, 40.0, 22.0, 42.0), 5.0, "a.tif", "lies within 5 km of a labelled place; these places lie within 7"),
+        ((20.0, 40.0, 22.0, 42.0), 5.0, "a.tif", "lies within 5 km of a labelled place; these places lie within --box 7 "),
         ((-31.0, 20.0, -29.0, 21.0), float("inf"), "a.png", "no land in the box -31 20 -29 21"),
     ],
 )

@@ -60,6 +60,9 @@ def of_usage(error: typer.TyperException, *, called: str) -> CspopsError:
     variable = getattr(getattr(error, "param", None), "envvar", None)
     if variable and context is not None and context.get_parameter_source(error.param.name).name == "ENVIRONMENT":  # type: ignore[attr-defined]
         return EnvironmentProblem(f"{variable}={os.environ[variable]}: {_plain(error.message)}", hint=f"unset {variable}")
+    option = getattr(error, "option_name", None) or (getattr(getattr(error, "param", None), "opts", None) or [""])[0]
+    if option == "--box":
+        return ParamsError("--box takes four numbers: WEST SOUTH EAST NORTH", hint="--box 5 40 15 48")
     path = f"cspops {called}".rstrip() if context is None else context.command_path
     return ParamsError(_plain(error.format_message()), hint=f"{path} -h")
 

@@ -14,7 +14,7 @@ from cspops.terminal import say
 log = logging.getLogger(__name__)
 
 
-@app.command(rich_help_panel=DATA, epilog="Example: cspops init birds --data ~/photos; cd birds; dvc repro")
+@app.command(rich_help_panel=DATA, epilog="Example: cspops init birds --data ~/photos --label species; cd birds; dvc repro")
 def init(
     folder: Annotated[Path, typer.Argument(help="A new or empty folder.", metavar="DIR")],
     data: Annotated[
@@ -44,6 +44,8 @@ def init(
     document = new_project.run(folder, new_project.Request(data, source, label, preset), dry=dry)
     for warning in document["warnings"]:
         log.warning(warning)
+    if document["later"] is not None:
+        log.warning(document["later"])
     if json:
         print_json(document)
         return
@@ -54,8 +56,6 @@ def init(
         say(f"preset: {document['preset']}")
     for key, value in document["set"].items():
         say(f"set: {key}: {'null' if value is None else value}")
-    if document["later"] is not None:
-        say(f"later: {document['later']}")
     if document["not_committed"] is not None:
         say(f"not committed: {document['not_committed']}. Experiments need a commit")
     for command in document["next"]:

@@ -124,10 +124,15 @@ def predict(
     if combine is None and chosen == "product":
         log.info("there is no pool, as the model was not evaluated: dvc repro evaluate")
     if failures.misplaced:
-        log.warning(f"{failures.misplaced} of {failures.rows} rows have an unusable position: {failures.first_misplaced}")
+        first = _first(failures.misplaced, failures.first_misplaced)
+        log.warning(f"{failures.misplaced} of {failures.rows} rows have an unusable position{first}")
     if failures.count:
-        log.warning(f"{failures.count} of {failures.rows} rows have an error: {failures.first}")
+        log.warning(f"{failures.count} of {failures.rows} rows have an error{_first(failures.count, failures.first)}")
         raise typer.Exit(1)
+
+
+def _first(count: int, said: str) -> str:
+    return f"{'; the first' if count > 1 else ''}: {said}"
 
 
 def _unbroken(cells: list[str]) -> list[str]:

@@ -13,8 +13,9 @@ PUBLISHED = ("timm/resnet50.a1_in1k", "model.safetensors")
 SECONDS = 5.0
 """To wait for the model hub."""
 LATER = (
-    "the published weights of {model} are out of reach, so params.yaml sets random ones: with a connection, "
-    "dvc exp run -S image_encoder.weights=pretrained"
+    "the published weights of {model} are out of reach, so params.yaml sets random ones and the image network is untrained "
+    "until you run, with a connection, dvc exp run -S image_encoder.weights=pretrained; without one, with weights that you "
+    "have, -S image_encoder.weights=file:PATH"
 )
 FEW = 1000
 """With fewer images, held-out blocks of the map leave too little to learn from, and small shares of the labels no rows."""
@@ -36,7 +37,7 @@ def preset_of(contents: Contents) -> Preset:
 
 
 def values(preset: Preset, folder: Path, contents: Contents, source: str) -> tuple[dict[str, Any], str | None]:
-    """Return the values of params.yaml by key, and a sentence about what is to be set later, or None."""
+    """Return the values of params.yaml by key, and a warning about what is to be set later, or None."""
     near = published_within_reach()
     fitting: dict[str, Any] = {
         "image_encoder.model": MODEL,

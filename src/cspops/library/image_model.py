@@ -94,7 +94,8 @@ def listed(images: Any) -> Sequence[Any]:
             raise DataError(f"images are {images.dtype} of shape {images.shape}", hint=KINDS)
         return list(images)
     if isinstance(images, str | bytes | Path | Image.Image):
-        raise DataError(f"images are one {type(images).__name__}, not a list of them", hint=KINDS)
+        hint = f"[{str(images)!r}]" if isinstance(images, (str, Path)) else KINDS
+        raise DataError(f"images are one {type(images).__name__}, not a list of them", hint=hint)
     items = list(images)
     for number, one in enumerate(items):
         if not isinstance(one, str | bytes | Path | Image.Image | np.ndarray):

@@ -135,13 +135,23 @@ def chosen_piece(folder: Path, seed: int | None, label_ratio: float | None) -> P
 
     seeds = _seeds(folder)
     if not seeds or (seed is not None and seed not in seeds):
-        has = f"it has {', '.join(map(str, seeds))}" if seeds else "it has none"
-        raise DataError(f"{folder} has no seed {seed if seed is not None else 'at all'}: {has}", hint="dvc repro finetune-loc")
+        if not seeds:
+            raise DataError(f"{folder} has no seed at all", hint="dvc repro finetune-loc")
+        raise DataError(
+            f"{folder} has no seed {seed}: it has {', '.join(map(str, seeds))}",
+            hint=f"--seed {seeds[0]} (in Python seed={seeds[0]}), or add {seed} to seeds in params.yaml, then dvc repro",
+        )
     chosen = folder / f"seed_{seeds[0] if seed is None else seed}"
     ratios = sorted(ratio_of(one.name) for one in chosen.iterdir() if RATIO.fullmatch(one.name))
     if not ratios or (label_ratio is not None and ratio_key(label_ratio) not in map(ratio_key, ratios)):
-        has = ", ".join(f"{ratio:g}" for ratio in ratios) or "none"
-        raise DataError(f"{chosen} has no label ratio {label_ratio}: it has {has}", hint="split.label_ratios in params.yaml")
+        if not ratios:
+            raise DataError(f"{chosen} has no label ratio at all", hint="dvc repro finetune-loc")
+        most = f"{ratios[-1]:g}"
+        raise DataError(
+            f"{chosen} has no label ratio {label_ratio}: it has {', '.join(f'{ratio:g}' for ratio in ratios)}",
+            hint=f"--label-ratio {most} (in Python label_ratio={most}), or add {label_ratio} to split.label_ratios in "
+            "params.yaml, then dvc repro",
+        )
     return Path(chosen.name) / ratio_key(ratios[-1] if label_ratio is None else label_ratio)
 
 

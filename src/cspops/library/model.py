@@ -154,7 +154,7 @@ class Model:
         """
         chosen = self.combination(combine)
         if images is None and lonlat is None:
-            raise DataError("neither images nor positions are given", hint="predict_proba(images, lonlat)")
+            raise DataError("neither images nor positions are given", hint="images, lonlat, or both")
         for what, given in (("image", images), ("location", lonlat)):
             if chosen == what and given is None:
                 raise DataError(f"combine={what!r} needs {'images' if what == 'image' else 'positions'}", hint="give them")

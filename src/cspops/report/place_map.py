@@ -92,8 +92,9 @@ class PlaceMap:
 
     def drawn_box(self, grid: float | None = None) -> Box:
         """Return the box that was asked for, or one around all that is drawn of whole pixels of ``grid`` degrees."""
-        if self.box is not None:
-            return self.box
+        return self.box if self.box is not None else self._box_of_all(grid)
+
+    def _box_of_all(self, grid: float | None) -> Box:
         west, south, east, north = box = self.reach.box()
         side = grid or _grid_of(box)
         west, south = (round(math.floor(value / side + 1e-9) * side, 6) for value in (west, south))
@@ -114,8 +115,10 @@ class PlaceMap:
             values.append(part)
             step(len(lonlat))
         if all(np.isnan(part).all() for part in values):
-            km, data = self.reach.km, _box_text(self.reach.box())
-            limit = "" if math.isinf(km) else f" lies within {km:g} km of a labelled place; these places lie within {data}"
+            km, data = self.reach.km, _box_text(self._box_of_all(1.0))
+            limit = (
+                "" if math.isinf(km) else f" lies within {km:g} km of a labelled place; these places lie within --box {data}"
+            )
             raise ParamsError(
                 f"no {what} in the box {_box_text(self.drawn_box())}{limit}",
                 hint="another --box, --beyond KM, or a .tif, which has the sea",
