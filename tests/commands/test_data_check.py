@@ -231,6 +231,7 @@ def test_outside_of_a_project_a_path_is_checked_as_a_new_project_would_read_it(o
     code, out, err = check("../mine/list.csv", "--json")
     assert (code, json.loads(out)["rejected"]) == (3, 6)  # of 11, and the defaults allow a tenth
     assert "6 of 11 rows" in err
+    assert "dataset.max_rejected in the params.yaml that cspops init NAME --data ../mine/list.csv makes" in err
     code, out, _ = check("../mine", "--source", "folder")
     assert (code, out.splitlines()[-1]) == (3, "o 1 to 9 rows, O 10 to 99, @ 100 and more; . land") or "no positions" in out
     Path("../mine/broken.png").unlink()

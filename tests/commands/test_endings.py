@@ -42,6 +42,12 @@ def chained(error: BaseException, cause: BaseException) -> BaseException:
     return error
 
 
+@pytest.mark.parametrize("command", ["embed --grid 1 --box 5 40 --out w.npz", "map --all --box 5 40", "map --box w 1 2 3"])
+def test_a_box_that_is_not_four_numbers_is_told_what_one_is(cspops: Command, command: str) -> None:
+    code, _, err = cspops(*command.split())
+    assert (code, err) == (2, "error: --box takes four numbers: WEST SOUTH EAST NORTH\nhint: --box 5 40 15 48\n")
+
+
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
@@ -116,7 +122,7 @@ def test_an_error_of_the_code_is_not_hidden(cspops: Command, monkeypatch: pytest
         ),
         (["predict"], "error: missing argument 'PATH...'\nhint: cspops predict -h\n"),
         (["tables", "x"], "error: invalid value for 'NUMBER': it should be a valid integer\nhint: cspops tables -h\n"),
-        (["-q", "embed", "--box", "1"], "error: option '--box' requires 4 arguments\nhint: cspops embed -h\n"),
+        (["-q", "embed", "--box", "1"], "error: --box takes four numbers: WEST SOUTH EAST NORTH\nhint: --box 5 40 15 48\n"),
         (["data", "check", "--map"], "error: option '--map' requires an argument\nhint: cspops data check -h\n"),
         (["--nothing"], "error: no such option: --nothing\nhint: cspops -h\n"),
         (["data", "chek"], "error: no such command 'chek'. Did you mean 'check'?\nhint: cspops data -h\n"),

@@ -44,12 +44,20 @@ def test_a_seed_and_ratio_can_be_chosen(artifacts, seed, ratio, number):
 
 
 @pytest.mark.parametrize(
-    ("choice", "says"),
-    [({"seed": 7}, "has no seed 7: it has 0, 1"), ({"label_ratio": 0.3}, r"has no label ratio 0\.3: it has 0\.05, 1")],
+    ("choice", "says", "hint"),
+    [
+        ({"seed": 7}, "has no seed 7: it has 0, 1", "--seed 0 (in Python seed=0), or add 7 to seeds"),
+        (
+            {"label_ratio": 0.3},
+            r"has no label ratio 0\.3: it has 0\.05, 1",
+            "--label-ratio 1 (in Python label_ratio=1), or add 0.3 to split.label_ratios",
+        ),
+    ],
 )
-def test_a_choice_that_is_not_there_is_refused_with_what_is(artifacts, choice, says):
-    with pytest.raises(DataError, match=says):
+def test_a_choice_that_is_not_there_is_refused_with_what_is(artifacts, choice, says, hint):
+    with pytest.raises(DataError, match=says) as refused:
         cspops.load(artifacts, **choice)
+    assert refused.value.hint == f"{hint} in params.yaml, then dvc repro"
 
 
 def test_a_folder_of_finetune_loc_is_a_classifier_with_the_names_of_its_run(artifacts):

@@ -1,6 +1,8 @@
 """`cspops data check`: read a source and report what is in it."""
 
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +13,7 @@ from cspops.commands.layout import Cell, ending, shortened, show, width
 from cspops.commands.options import JsonOption, require_folder
 from cspops.commands.output import print_json
 from cspops.data.json_files import Document
-from cspops.errors import ParamsError
+from cspops.errors import CspopsError, ParamsError
 from cspops.pipeline.run import read_host, read_params
 from cspops.terminal import say
 
@@ -50,7 +52,12 @@ def data_check(
             f"{paths.PARAMS} is missing: this folder is no project",
             hint="cspops data check PATH checks any folder; cspops init makes a project",
         )
-    checked = checked_source.run(params, read_host(), path=place, source=source)
+    options = [f"--source {source}"] if source else []
+    if label is not None or asked is not None:
+        options.append(f"--label {shlex.quote(label)}" if label is not None else asked.option)
+    new = None if in_project else " ".join(["cspops init NAME --data", shlex.quote(str(path)), *options])
+    with _hints_about(new):
+        checked = checked_source.run(params, read_host(), path=place, source=source)
     if asked is not None:
         checked.document["warnings"].append(asked.text)
     if map_file is not None:
@@ -68,14 +75,21 @@ def data_check(
         for warning in document["warnings"]:
             say(f"warning: {shortened(warning, wide=1000)}")
         say(*character_map(checked.lonlat, width=min(width(), 120)))
-    checked.refuse()
-    if not in_project and not json:
-        options = [f"--source {source}"] if source else []
-        if label is not None:
-            options.append(f"--label {shlex.quote(label)}")
-        elif asked is not None:
-            options.append(asked.option)
-        say(" ".join(["next: cspops init NAME --data", shlex.quote(str(path)), *options]))
+    with _hints_about(new):
+        checked.refuse()
+    if new is not None and not json:
+        say(f"next: {new}")
+
+
+@contextmanager
+def _hints_about(new: str | None) -> Iterator[None]:
+    """Let a hint at params.yaml name the one that the command ``new`` makes, where there is none yet."""
+    try:
+        yield
+    except CspopsError as error:
+        if new is not None and error.hint:
+            error.hint = error.hint.replace("in params.yaml", f"in the params.yaml that {new} makes", 1)
+        raise
 
 
 MOST_CLASSES = 20

@@ -86,6 +86,10 @@ def show_last(label_ratio: float | None, *, by: str | None, by_class: bool, json
     title = f"{100 * document['label_ratio']:g} %"
     if by is not None:
         _show_regions(document["regions"], f", {title} of the labels")
+        for role, kinds in document["regions"].items():
+            unplaced = document["rows"][role] - sum(row["rows"] for row in next(iter(kinds.values()), []))
+            if kinds and round(unplaced):
+                say(f"- {TITLES[role]}: rows without a position, in no region: {round(unplaced):,}")
     if by_class:
         for role, classes in document["per_class"].items():
             _show_classes(f" on {TITLES[role]}, {title} of the labels", classes)
