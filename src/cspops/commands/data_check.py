@@ -53,8 +53,10 @@ def data_check(
             hint="cspops data check PATH checks any folder; cspops init makes a project",
         )
     options = [f"--source {source}"] if source else []
-    if label is not None or asked is not None:
-        options.append(f"--label {shlex.quote(label)}" if label is not None else asked.option)
+    if label is not None:
+        options.append(f"--label {shlex.quote(label)}")
+    elif asked is not None:
+        options.append(asked.option)
     new = None if in_project else " ".join(["cspops init NAME --data", shlex.quote(str(path)), *options])
     with _hints_about(new):
         checked = checked_source.run(params, read_host(), path=place, source=source)
