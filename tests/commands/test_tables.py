@@ -800,6 +800,13 @@ def test_differences_are_rows_on_a_terminal_those_that_we_have(dataset: str, mor
     assert rows == [["a minus b", "5 %", "+12.15", "[+10.44, +13.74]", *more[0]], ["", "100 %", "-0.50", "-", *more[1]]]
 
 
+def test_the_first_line_that_is_kept_of_a_row_carries_its_name() -> None:
+    rows = [["a", "ours", "-", "-"], ["", "ours, pool", "2", "-"], ["", "paper", "3", "-"], ["b", "ours", "-", "-"]]
+    named = [*rows, ["", "paper", "4", "-"], ["c", "ours", "5", "-"]]
+    kept = [["model", "", "5 %"], ["a", "ours, pool", "2"], ["", "paper", "3"], ["b", "paper", "4"], ["c", "ours", "5"]]
+    assert command._with_numbers([["model", "", "5 %", "10 %"], *named]) == kept
+
+
 def test_tables_fit_a_narrow_terminal(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

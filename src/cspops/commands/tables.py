@@ -181,8 +181,13 @@ def _with_numbers(rows: list[list[str]]) -> list[list[str]]:
     """Return the rows and columns that hold a number; all where none does. The first two columns name a row."""
     header, *body = rows
     columns = [at for at in range(2, len(header)) if any(row[at] != "-" for row in body)]
-    kept = [row for row in body if any(row[at] != "-" for at in columns)]
-    return [[row[at] for at in (0, 1, *columns)] for row in (header, *kept)] if kept else rows
+    kept, name = [[header[at] for at in (0, 1, *columns)]], ""
+    for row in body:
+        name = row[0] or name
+        if any(row[at] != "-" for at in columns):
+            kept.append([name, *(row[at] for at in (1, *columns))])
+            name = ""
+    return kept if len(kept) > 1 else rows
 
 
 def comparison_rows(document: "TableDocument", measure: "Measure") -> list[list[str]]:
