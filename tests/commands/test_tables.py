@@ -230,6 +230,14 @@ def test_metrics_of_another_run_do_not_count(project: Path) -> None:
     }
 
 
+def test_a_run_without_scores_does_not_count(project: Path) -> None:
+    write_run({"loss": "mse"}, 52.0)
+    Path("reports/scores.json").unlink()
+    save("refs/heads/old")
+    reason = "old has these params, but no scores.json: it is of older code"
+    assert row(collect(any_code=True), "MSE")[-1]["missing"] == reason
+
+
 def test_what_ran_counts_and_not_what_params_yaml_says_since(project: Path) -> None:
     experiment("not-run", SUP_GRID, 51.0, ran={"loss": "mse"})
     document = collect(any_code=True)
@@ -508,6 +516,8 @@ def test_committed_numbers_of_other_code_stay_and_are_marked_but_are_queued_agai
     assert (cell["ours"]["mean"], cell["other_code"]) == (40.0, True)
     head = row(collect(), "CSP-MC-BLD")[0]
     assert (head["ours"]["mean"], head["other_code"]) == (54.0, False)
+    why = comparison(collect(), "CSP-MC-BLD", "Sup. Only (grid)")[0]["why"]
+    assert why == "the interval kept in reports/tables is of other code"
     asked = fake_dvc(monkeypatch)
     assert "t1-sup-grid" in [one["name"] for one in queue()["queued"]]
     assert "t1-sup-grid" in queue(any_code=True)["finished"]
@@ -752,7 +762,7 @@ def test_the_command(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_dvc(monkeypatch)
     shown = run(app, ["tables", "2", "--queue"]).stdout
     assert "queued: t2-mc-bd, t2-mc-bl, t2-mc-b\n" in shown
-    assert "next: dvc queue start (or dvc exp run --run-all), then cspops tables 2 --write\n" in shown
+    assert "next: dvc exp run --run-all, then cspops tables 2 --write\n" in shown
     for arguments, says in (
         (["tables", "9"], "there is no table 9"),
         (["tables", "--queue"], "--queue needs the number of a table"),

@@ -54,6 +54,7 @@ def compare(
         for note in document["notes"]:
             say(f"- {note}")
         say(conclusion(document))
+        say("Intervals over seeds alone; `cspops versus REV` pairs the rows and is sharper.")
     if document["drops"]:
         raise typer.Exit(1)
 

@@ -38,7 +38,7 @@ ENTRY = re.compile(r"([0-9a-f]{7,40})\s+(\S+)\s.*\b(?:Queued|Running)\s*")
 """A line of `dvc queue status`: commit and name of an experiment that waits or runs."""
 
 
-EXAMPLES = examples("cspops tables 1 --queue", "dvc queue start", "cspops tables 1 --write")
+EXAMPLES = examples("cspops tables 1 --queue", "dvc exp run --run-all", "cspops tables 1 --write")
 
 
 @app.command(rich_help_panel=LOOK, epilog=EXAMPLES)
@@ -216,7 +216,7 @@ def _show_queued(document: Mapping[str, Any]) -> None:
     for row, reason in dict.fromkeys((one["row"], one["reason"]) for one in document["unavailable"]):
         say(f"not queued: {row}: {reason}")
     if document["queued"] or document["waiting"]:
-        say(f"next: dvc queue start (or dvc exp run --run-all), then cspops tables {document['table']} --write")
+        say(f"next: dvc exp run --run-all, then cspops tables {document['table']} --write")
 
 
 def _tables(*numbers: int) -> "list[PaperTable]":

@@ -61,7 +61,7 @@ def page(material: Material) -> str:
         f"## All metrics at {ratio_title(first)} labels, {TITLES[main]}",
         markdown(metric_rows(metrics[main][first]), text_columns=1),
         "Per cent, but `nll` (mean negative log-likelihood) in nats; `ece`: expected calibration error of the top class. "
-        + chance_sentence(material.judged[view.label_ratios[0]]),
+        + chance_sentence(material.judged[view.label_ratios[0]], view.label_ratios[0]),
         "## Differences",
         "Top-1 in percentage points with 95 % paired bootstrap intervals over rows and seeds. On validation, the pool is "
         "measured on the rows that chose its weights.",
