@@ -352,7 +352,7 @@ def test_intervals_and_verdicts_from_the_predictions(
 
 
 def test_a_sentence_says_how_far_the_gain_moves_with_the_image_network(
-    project: Path, predictions: dict[str, compared_rows.HitsByRoleAndRatio]
+    project: Path, predictions: dict[str, compared_rows.HitsByRoleAndRatio], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A gain of 3, 5 and 1.5 points; a run of another machine, which is marked, does not count."""
 
@@ -373,6 +373,8 @@ def test_a_sentence_says_how_far_the_gain_moves_with_the_image_network(
     assert said.endswith("]).")
     assert "; 100 %: 3.50 (3 F*, +1.50 to +5.00; +3.00 [+0" in said
     assert said in Path("reports/tables/table_1.md").read_text()
+    command._show_filled(cast(paper_page.TableDocument, collect()))
+    assert "\n  100 %: 3.50 (3 F*, +1.50 to +5.00; +3.00 [+0" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

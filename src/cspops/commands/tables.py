@@ -170,8 +170,10 @@ def _show_filled(document: "TableDocument") -> None:
         title = f"Does the paper's order hold, {words}?" if document["paper"]["dataset"] else f"Differences {words}"
         if len(rows := comparison_rows(document, measure)) > 1:
             show(title, rows, text_columns=2)
-    if sentence := pages.f_star_sentence(document):
-        say(sentence)
+    pair, parts = pages.f_star_parts(document)
+    if parts:
+        say(f"From one image network F* to another, {pair} by the pool moves by so many points (last: the first F*):")
+        say(*(f"  {part}" for part in parts))
     say(pages.data_sentence(document))
     for remark in pages.remarks(document):
         say(f"- {remark}")
