@@ -70,7 +70,8 @@ def verdicts(base: str = "main", head: str | None = None, *, max_drop: float = 0
 @pytest.mark.parametrize(
     ("change", "sd", "said"),
     [
-        (0.0, 0.2, "noise"),
+        (0.0, 0.2, "same"),
+        (0.1, 0.2, "noise"),
         (2.0, 0.2, "gain"),
         (-2.0, 0.2, "drop"),
         (-0.4, 0.01, "small drop"),  # real, but half a point is allowed
@@ -165,7 +166,7 @@ def test_stale_metrics_and_other_data_are_noted(repository: Path) -> None:
         (None, FAST, "how main computed is unknown"),
     ],
 )
-@pytest.mark.parametrize(("change", "verdict"), [(0.7, "gain"), (-0.4, "small drop"), (-0.7, "drop"), (0.0, "noise")])
+@pytest.mark.parametrize(("change", "verdict"), [(0.7, "gain"), (-0.4, "small drop"), (-0.7, "drop"), (0.0, "same")])
 def test_of_another_machine_nothing_is_a_gain(
     repository: Path, base: Any, head: Any, says: str | None, change: float, verdict: str
 ) -> None:

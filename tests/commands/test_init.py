@@ -244,7 +244,7 @@ def test_a_dry_run_says_the_same_and_makes_nothing(cspops: Command, tmp_path: Pa
     write_photos(tmp_path / "photos", 3, exif=True)
     (tmp_path / "photos/list.csv").write_text("image,lon,lat,kind\nheath/0000.jpg,8,47,heath\n")
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    code, out, err = cspops("init", "deep/birds", *data, "--dry")
+    code, out, err = cspops("init", "deep/birds", *data, "--dry-run")
     assert (code, err) == (0, "")
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
     said, _, then = out.replace("would be a project", "a project").partition("next: ")

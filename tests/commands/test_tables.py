@@ -230,6 +230,14 @@ def test_metrics_of_another_run_do_not_count(project: Path) -> None:
     }
 
 
+def test_a_run_without_scores_does_not_count(project: Path) -> None:
+    write_run({"loss": "mse"}, 52.0)
+    Path("reports/scores.json").unlink()
+    save("refs/heads/old")
+    reason = "old has these params, but no scores.json: it is of older code"
+    assert row(collect(any_code=True), "MSE")[-1]["missing"] == reason
+
+
 def test_what_ran_counts_and_not_what_params_yaml_says_since(project: Path) -> None:
     experiment("not-run", SUP_GRID, 51.0, ran={"loss": "mse"})
     document = collect(any_code=True)
@@ -344,7 +352,7 @@ def test_intervals_and_verdicts_from_the_predictions(
 
 
 def test_a_sentence_says_how_far_the_gain_moves_with_the_image_network(
-    project: Path, predictions: dict[str, compared_rows.HitsByRoleAndRatio]
+    project: Path, predictions: dict[str, compared_rows.HitsByRoleAndRatio], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A gain of 3, 5 and 1.5 points; a run of another machine, which is marked, does not count."""
 
@@ -365,6 +373,8 @@ def test_a_sentence_says_how_far_the_gain_moves_with_the_image_network(
     assert said.endswith("]).")
     assert "; 100 %: 3.50 (3 F*, +1.50 to +5.00; +3.00 [+0" in said
     assert said in Path("reports/tables/table_1.md").read_text()
+    command._show_filled(cast(paper_page.TableDocument, collect()))
+    assert "\n  100 %: 3.50 (3 F*, +1.50 to +5.00; +3.00 [+0" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -508,6 +518,8 @@ def test_committed_numbers_of_other_code_stay_and_are_marked_but_are_queued_agai
     assert (cell["ours"]["mean"], cell["other_code"]) == (40.0, True)
     head = row(collect(), "CSP-MC-BLD")[0]
     assert (head["ours"]["mean"], head["other_code"]) == (54.0, False)
+    why = comparison(collect(), "CSP-MC-BLD", "Sup. Only (grid)")[0]["why"]
+    assert why == "the interval kept in reports/tables is of other code"
     asked = fake_dvc(monkeypatch)
     assert "t1-sup-grid" in [one["name"] for one in queue()["queued"]]
     assert "t1-sup-grid" in queue(any_code=True)["finished"]
@@ -752,7 +764,7 @@ def test_the_command(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_dvc(monkeypatch)
     shown = run(app, ["tables", "2", "--queue"]).stdout
     assert "queued: t2-mc-bd, t2-mc-bl, t2-mc-b\n" in shown
-    assert "next: dvc queue start (or dvc exp run --run-all), then cspops tables 2 --write\n" in shown
+    assert "next: dvc exp run --run-all, then cspops tables 2 --write\n" in shown
     for arguments, says in (
         (["tables", "9"], "there is no table 9"),
         (["tables", "--queue"], "--queue needs the number of a table"),
@@ -798,6 +810,13 @@ def test_differences_are_rows_on_a_terminal_those_that_we_have(dataset: str, mor
     header, *rows = command.comparison_rows(cast(Any, document), "combined")
     assert header == ["difference", "at", "ours", "95 % interval", *(["paper", "order"] if dataset else [])]
     assert rows == [["a minus b", "5 %", "+12.15", "[+10.44, +13.74]", *more[0]], ["", "100 %", "-0.50", "-", *more[1]]]
+
+
+def test_the_first_line_that_is_kept_of_a_row_carries_its_name() -> None:
+    rows = [["a", "ours", "-", "-"], ["", "ours, pool", "2", "-"], ["", "paper", "3", "-"], ["b", "ours", "-", "-"]]
+    named = [*rows, ["", "paper", "4", "-"], ["c", "ours", "5", "-"]]
+    kept = [["model", "", "5 %"], ["a", "ours, pool", "2"], ["", "paper", "3"], ["b", "paper", "4"], ["c", "ours", "5"]]
+    assert command._with_numbers([["model", "", "5 %", "10 %"], *named]) == kept
 
 
 def test_tables_fit_a_narrow_terminal(

@@ -25,7 +25,8 @@ def cspops(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 def test_upgrade_says_what_will_run_and_then_nothing(project: Path, cspops: Command) -> None:
     before = by_other_code(project, "split", "report", version="0.0.9")
     shown = "cspops 0.0.9 -> 0.1.0\n{}: cspops.lock\nstages whose code changed: split, report\nnext: {}dvc repro\n"
-    assert cspops("upgrade", "--dry-run") == (0, shown.format("would change", "cspops upgrade, then "), "")
+    for dry in ("--dry", "--dry-run"):
+        assert cspops("upgrade", dry) == (0, shown.format("would change", "cspops upgrade, then "), "")
     assert (project / "cspops.lock").read_text() == before
     assert cspops("upgrade") == (0, shown.format("changed", ""), "")
     assert project_code.written() == project_code.installed()

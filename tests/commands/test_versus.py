@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner, Result
 
-from cspops.commands import app, versus
+from cspops.commands import app, runs, versus
 from cspops.errors import DataError
 from cspops.evaluation import compared_rows
 from cspops.report.run_record import STAGES, RunRecord
@@ -111,6 +111,28 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: list
     assert said == []
     assert shown.count("+0.00") == 2 * 2 * 4 * 3
     assert shown.index("on test (4 rows, 2 seeds)") < shown.index("on spatial test (2 rows, 2 seeds)")
+
+
+def test_a_name_of_experiments_of_two_commits_is_that_of_the_newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import dvc.api
+
+    monkeypatch.chdir(tmp_path)
+    predictions(tmp_path / "a")
+    commits = []
+    for number in range(2):
+        monkeypatch.setenv("GIT_COMMITTER_DATE", f"2026-01-0{number + 1}T00:00:00Z")
+        commit()
+        commits.append(subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip())
+    commit()
+    for one in commits:
+        subprocess.run(["git", "update-ref", f"refs/exps/{one[:2]}/{one[2:]}/twice", one], check=True)
+    asked = []
+    monkeypatch.setattr(dvc.api, "open", lambda file, *, rev, mode: asked.append(rev) or (tmp_path / "a").open(mode))
+    assert ("test", 0.1) in runs.hits_of("twice")
+    assert asked == [commits[-1]]
+    with pytest.raises(DataError, match=r"git knows no revision 'nope'") as refused:
+        runs.hits_of("nope")
+    assert refused.value.hint == "dvc exp list -A and git branch -a list revisions"
 
 
 def test_validation_is_shown_where_there_is_no_test_set(

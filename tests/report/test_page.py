@@ -7,10 +7,13 @@ from cspops.report.page import NAMED, data_section, image_section, map_section, 
 
 
 def test_the_maps_come_with_words_and_alternative_texts() -> None:
-    text = map_section("untrained (loss none)", "Csa", clusters=12, kept=0.546, remarks=" Both are the same.")
+    text = map_section(
+        "untrained (loss none)", "Csa", title="Csa (hot, dry summer)", clusters=12, kept=0.546, remarks=" Both are the same."
+    )
     assert "in 12 clusters" in text
     assert "55 % of the land keeps its colour. Both are the same.\n" in text
     assert "![Two world maps of the clusters: untrained (loss none), and with the fewest labels](figures/clusters.png)" in text
+    assert "## Where `Csa (hot, dry summer)` is\n\nP(Csa | x), with" in text
     assert "![World maps of P(Csa | x) at the smallest and the largest label ratio](figures/class.png)" in text
 
 

@@ -12,14 +12,14 @@ from cspops.commands.layout import ending, show
 from cspops.commands.options import JsonOption
 from cspops.commands.output import print_json
 from cspops.data.json_files import Document
-from cspops.errors import DataError, ParamsError
+from cspops.errors import ParamsError
 from cspops.terminal import say
 
 
 @app.command(rich_help_panel=LOOK, epilog="Example: cspops compare main --max-drop 0.5 --md >> summary.md")
 def compare(
     base: Annotated[str, typer.Argument(help="A branch, tag, commit or experiment.", metavar="REV")],
-    head: Annotated[str | None, typer.Argument(help="Another revision; default: the workspace.", metavar="HEAD")] = None,
+    head: Annotated[str | None, typer.Argument(help="Another revision; default: the workspace.", metavar="OTHER")] = None,
     max_drop: Annotated[
         float, typer.Option(help="Percentage points of top-1 that may be lost.", metavar="POINTS", min=0.0, max=100.0)
     ] = 0.5,
@@ -54,6 +54,7 @@ def compare(
         for note in document["notes"]:
             say(f"- {note}")
         say(conclusion(document))
+        say("Intervals over seeds alone; `cspops versus REV` pairs the rows and is sharper.")
     if document["drops"]:
         raise typer.Exit(1)
 
@@ -81,8 +82,6 @@ def _files(name: str | None) -> list[bytes | None]:
     files = (Path("params.yaml"), runs.RECORD, runs.METRICS)
     if name is None:
         return [file.read_bytes() if file.is_file() else None for file in files]
-    commit = runs.commit_of(name)
-    if commit is None:
-        raise DataError(f"git knows no revision {name!r}", hint="git branch -a and dvc exp show list revisions")
+    commit = runs.require_commit(name)
     texts = runs.read([(commit, file) for file in files])
     return [texts[commit, file] for file in files]

@@ -32,7 +32,7 @@ def data_check(
 ) -> None:
     """Read a source and report what is in it, good and bad; change nothing. PATH needs no project.
 
-    Exit code 3 when more rows would be set aside than dataset.max_rejected allows.
+    The exit code is 3 when more rows would be set aside than dataset.max_rejected allows.
     """
     from cspops.commands import checked_source
     from cspops.pipeline import paths

@@ -32,7 +32,7 @@ def init(
         Literal["photos", "satellite"] | None,
         typer.Option(help="What the images are; default: satellite if most are TIFFs, else photos."),
     ] = None,
-    dry: Annotated[bool, typer.Option("--dry", help="Print what would be made, and make nothing.")] = False,
+    dry: Annotated[bool, typer.Option("--dry", "--dry-run", help="Print what would change, and change nothing.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Make a new project folder that works with the installed cspops: params, graph, data.dvc, DVC and git.

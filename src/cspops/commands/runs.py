@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 RECORD = Path("reports/run.json")
 METRICS = Path("reports/scores.json")
 PREDICTIONS = Path("artifacts/evaluate/predictions.parquet")
+LISTED = "dvc exp list -A and git branch -a list revisions"
 EXPERIMENT = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38,62}/([^/]+)")
 """DVC's name for the ref of an experiment; its queue, stashes and bookkeeping have other names below refs/exps."""
 
@@ -40,6 +41,14 @@ def commit_of(name: str) -> str | None:
     if parsed is not None and not parsed.returncode:
         return parsed.stdout.decode().strip()
     return next((commit for commit, known, _ in revisions() if name and known == name), None)
+
+
+def require_commit(name: str) -> str:
+    """Return the commit that a revision names; raise a DataError for an unknown name."""
+    commit = commit_of(name)
+    if commit is None:
+        raise DataError(f"git knows no revision {name!r}", hint=LISTED)
+    return commit
 
 
 def revisions() -> list[tuple[str, str, str]]:
@@ -101,9 +110,9 @@ def hits_of(revision: str) -> "HitsByRoleAndRatio":
     from cspops.evaluation.compared_rows import COLUMNS, hits_in
     from cspops.evaluation.predictions import predictions_table
 
-    name = f"predictions.parquet of {revision!r}"
+    commit, name = require_commit(revision), f"predictions.parquet of {revision!r}"
     try:
-        with dvc.api.open(PREDICTIONS.as_posix(), rev=revision, mode="rb") as opened:
+        with dvc.api.open(PREDICTIONS.as_posix(), rev=commit, mode="rb") as opened:
             content = io.BytesIO(opened.read())
         has_pool = "pool" in pq.read_schema(content).names
         columns = [one for one in COLUMNS if has_pool or one != "pool"]
@@ -118,7 +127,7 @@ def hits_of(revision: str) -> "HitsByRoleAndRatio":
             ) from None
         raise DataError(
             f"the predictions of {revision!r} cannot be read: {error}",
-            hint="dvc exp show and git branch list revisions; dvc fetch downloads those of another machine",
+            hint=f"{LISTED}; dvc fetch downloads those of another machine",
         ) from None
 
 

@@ -14,7 +14,7 @@ from cspops.pipeline.run import read_params, run_stage
 log = logging.getLogger(__name__)
 
 EVALUATE_EXAMPLES = examples(
-    "cspops evaluate --json | jq .test.label_5.combined.top1",
+    "cspops evaluate --show --json | jq .test.label_5.combined.top1",
     "cspops evaluate --show --per-class",
     "cspops evaluate --on photos/ --by region",
 )
@@ -87,7 +87,7 @@ def evaluate(
     by: Annotated[
         Literal["region", "latitude", "cell", "distance"] | None,
         typer.Option(
-            help="Also print accuracy by latitude, cell (of 30 degrees) or distance (to the nearest label); region: by all.",
+            help="Also print accuracy by latitude, cell (of 30 degrees) or distance (km to the nearest label); region: by all.",
             metavar="KIND",
         ),
     ] = None,

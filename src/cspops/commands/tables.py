@@ -38,7 +38,7 @@ ENTRY = re.compile(r"([0-9a-f]{7,40})\s+(\S+)\s.*\b(?:Queued|Running)\s*")
 """A line of `dvc queue status`: commit and name of an experiment that waits or runs."""
 
 
-EXAMPLES = examples("cspops tables 1 --queue", "dvc queue start", "cspops tables 1 --write")
+EXAMPLES = examples("cspops tables 1 --queue", "dvc exp run --run-all", "cspops tables 1 --write")
 
 
 @app.command(rich_help_panel=LOOK, epilog=EXAMPLES)
@@ -170,8 +170,10 @@ def _show_filled(document: "TableDocument") -> None:
         title = f"Does the paper's order hold, {words}?" if document["paper"]["dataset"] else f"Differences {words}"
         if len(rows := comparison_rows(document, measure)) > 1:
             show(title, rows, text_columns=2)
-    if sentence := pages.f_star_sentence(document):
-        say(sentence)
+    pair, parts = pages.f_star_parts(document)
+    if parts:
+        say(f"From one image network F* to another, {pair} by the pool moves by so many points (last: the first F*):")
+        say(*(f"  {part}" for part in parts))
     say(pages.data_sentence(document))
     for remark in pages.remarks(document):
         say(f"- {remark}")
@@ -181,8 +183,13 @@ def _with_numbers(rows: list[list[str]]) -> list[list[str]]:
     """Return the rows and columns that hold a number; all where none does. The first two columns name a row."""
     header, *body = rows
     columns = [at for at in range(2, len(header)) if any(row[at] != "-" for row in body)]
-    kept = [row for row in body if any(row[at] != "-" for at in columns)]
-    return [[row[at] for at in (0, 1, *columns)] for row in (header, *kept)] if kept else rows
+    kept, name = [[header[at] for at in (0, 1, *columns)]], ""
+    for row in body:
+        name = row[0] or name
+        if any(row[at] != "-" for at in columns):
+            kept.append([name, *(row[at] for at in (1, *columns))])
+            name = ""
+    return kept if len(kept) > 1 else rows
 
 
 def comparison_rows(document: "TableDocument", measure: "Measure") -> list[list[str]]:
@@ -211,7 +218,7 @@ def _show_queued(document: Mapping[str, Any]) -> None:
     for row, reason in dict.fromkeys((one["row"], one["reason"]) for one in document["unavailable"]):
         say(f"not queued: {row}: {reason}")
     if document["queued"] or document["waiting"]:
-        say(f"next: dvc queue start (or dvc exp run --run-all), then cspops tables {document['table']} --write")
+        say(f"next: dvc exp run --run-all, then cspops tables {document['table']} --write")
 
 
 def _tables(*numbers: int) -> "list[PaperTable]":

@@ -24,7 +24,7 @@ KEEPS_LINE_ENDS = re.compile(rb"^\*\s(.*\s)?(-text|binary|eol=lf)\b", re.MULTILI
 
 @app.command(rich_help_panel=DATA, epilog="Example: pip install -U cspops && cspops upgrade && dvc repro")
 def upgrade(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would change, and change nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry", "--dry-run", help="Print what would change, and change nothing.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Bring a project made by `cspops init` up to the installed cspops; `dvc repro` then runs the stages whose code changed."""

@@ -10,7 +10,7 @@ from cspops.commands.app import LOOK, app
 from cspops.commands.layout import show
 from cspops.commands.options import JsonOption
 from cspops.commands.output import print_json
-from cspops.commands.runs import PREDICTIONS, RECORD, commit_of, hits_of, read, require_repository
+from cspops.commands.runs import LISTED, PREDICTIONS, RECORD, commit_of, hits_of, read, require_repository
 from cspops.data.json_files import Document
 from cspops.errors import DataError
 
@@ -33,7 +33,7 @@ def versus(
 
     require_repository()
     if not revision:
-        raise DataError("no revision is named", hint="dvc exp show and git branch list revisions")
+        raise DataError("no revision is named", hint=LISTED)
     mine = predictions_table(PREDICTIONS, COLUMNS, name=str(PREDICTIONS), remake="dvc repro evaluate")
     rows = differences(hits_in(mine), hits_of(revision), revision)
     if sentence := _machines(revision):

@@ -118,7 +118,9 @@ def _row(ours: Side, theirs: Side, place: tuple[str, str, str], *, level: float,
 
 
 def verdict(difference: float, high: float | None, low: float | None, max_drop: float) -> str:
-    """Return `drop`, `small drop` (real but allowed), `gain` or `noise`; without an interval `drop` or `unknown`."""
+    """Return `same`, `drop`, `small drop` (real but allowed), `gain` or `noise`; without an interval `drop` or `unknown`."""
+    if difference == 0:
+        return "same"
     if high is None or low is None:
         return "drop" if difference < -max_drop else "unknown"
     if high < 0:

@@ -20,6 +20,8 @@ from cspops.site import Site
 from cspops.training.loop import Curve
 
 TERMS = {"B": "B, in-batch: the image against other images", "L": "L, negative locations", "D": "D, dropout positives"}
+FACTS = {f"knn_km_{when}": f"Median km of the nearest neighbour in features, {when} training" for when in ("before", "after")}
+"""Words in place of the names of facts on the image network."""
 UNITS = {"knn_km": "km", "neighbour_share": "share"}
 RATIO_CHARTS = {
     "": ("training loss at each label ratio", "loss"),
@@ -219,9 +221,13 @@ def _data(material: Material) -> dict[str, Any]:
         "data_tables": [html_tables.count_table(caption, what, counts) for caption, what, counts in tables if counts],
         "warnings": account["warnings"],
         "class_sizes": html_tables.count_table("Observations of each class", "class", shown),
-        "image_facts": list(numbers.items()),
+        "image_facts": [(FACTS.get(name, name), f"{n:,.1f}" if name in FACTS else n) for name, n in numbers.items()],
         "image_words": [
             *([f"{image_facts['note']}."] if "note" in image_facts else []),
-            *(f"{start}: {text}." for start, text in MEANINGS.items() if any(name.startswith(start) for name in numbers)),
+            *(
+                f"{start}: {text}."
+                for start, text in MEANINGS.items()
+                if any(name.startswith(start) for name in numbers.keys() - FACTS)
+            ),
         ],
     }

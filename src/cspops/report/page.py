@@ -61,7 +61,7 @@ def page(material: Material) -> str:
         f"## All metrics at {ratio_title(first)} labels, {TITLES[main]}",
         markdown(metric_rows(metrics[main][first]), text_columns=1),
         "Per cent, but `nll` (mean negative log-likelihood) in nats; `ece`: expected calibration error of the top class. "
-        + chance_sentence(material.judged[view.label_ratios[0]]),
+        + chance_sentence(material.judged[view.label_ratios[0]], view.label_ratios[0]),
         "## Differences",
         "Top-1 in percentage points with 95 % paired bootstrap intervals over rows and seeds. On validation, the pool is "
         "measured on the rows that chose its weights.",
@@ -88,7 +88,8 @@ def page(material: Material) -> str:
         "![Where the observations are: unlabelled, few-shot labelled, validation and test](figures/observations.png)",
         map_section(
             encoder_title(view),
-            material.class_titles[material.chosen],
+            material.observations.classes[material.chosen],
+            title=material.class_titles[material.chosen],
             clusters=view.report.clusters,
             kept=material.drawn.kept,
             remarks=same_embeddings(material.records) + hatched(material.drawn.end),
@@ -176,12 +177,13 @@ def hatched(end: str | None) -> str:
     return "" if end is None else f" Hatched: land {end}."
 
 
-def map_section(encoder: str, name: str, *, clusters: int, kept: float, remarks: str) -> str:
+def map_section(encoder: str, name: str, *, title: str, clusters: int, kept: float, remarks: str) -> str:
     """Return the section of the maps of location embeddings and of P(y|x).
 
     Args:
         encoder: the training of the location encoder before fine-tuning.
         name: the class whose P(y|x) is drawn.
+        title: its name with what it means.
         clusters: how many clusters the embeddings are in.
         kept: the share of the land whose clusters are matched.
         remarks: on the clusters, after a space.
@@ -193,7 +195,7 @@ def map_section(encoder: str, name: str, *, clusters: int, kept: float, remarks:
         "cluster after it has the colour of its match, the pairing that overlaps most. "
         f"{100 * kept:.0f} % of the land keeps its colour.{remarks}",
         f"![Two world maps of the clusters: {encoder}, and with the fewest labels](figures/clusters.png)",
-        f"## Where {as_code(name)} is",
+        f"## Where {as_code(title)} is",
         f"P({as_text(name)} | x), with the labelled observations of the class that the location classifier has seen and those "
         f"of both test sets. Spatial test rows lie in blocks that hold no labelled one. {HATCHED_CLASSES}",
         f"![World maps of P({as_text(name)} | x) at the smallest and the largest label ratio](figures/class.png)",

@@ -156,7 +156,20 @@ def comparison_rows(document: TableDocument, measure: Measure) -> list[list[str]
 
 
 def f_star_sentence(document: TableDocument) -> str | None:
-    """Return how far a difference by the pool moves from one image network to another; None where only one was run.
+    """Return `f_star_parts` as one sentence."""
+    pair, parts = f_star_parts(document)
+    if not parts:
+        return None
+    return (
+        f"From one image network F* to another, {pair} by the pool moves by so many points (beside the difference of the first "
+        f"and its interval over test rows and seeds): {'; '.join(parts)}."
+    )
+
+
+def f_star_parts(document: TableDocument) -> tuple[str, list[str]]:
+    """Return how far a difference by the pool moves from one image network to another: the two rows, and words per column.
+
+    There are none where only one network was run.
 
     Marked numbers do not count: they differ by more than the image network.
     """
@@ -180,11 +193,8 @@ def f_star_sentence(document: TableDocument) -> str | None:
                     f"{column}: {max(gaps) - min(gaps):.2f} ({len(gaps)} F*, {min(gaps):+.2f} to {max(gaps):+.2f}; {first})"
                 )
         if parts:
-            return (
-                f"From one image network F* to another, {row} minus {minus} by the pool moves by so many points (beside the "
-                f"difference of the first and its interval over test rows and seeds): {'; '.join(parts)}."
-            )
-    return None
+            return f"{row} minus {minus}", parts
+    return "", []
 
 
 def remarks(document: TableDocument) -> list[str]:

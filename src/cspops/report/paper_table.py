@@ -231,11 +231,15 @@ class PaperTable:
         out |= {"difference": gap, "keys": [a["key"], b["key"]], "codes": [a["code"], b["code"]]}
         if a["numerics"] != b["numerics"]:
             return out | {"why": "the two runs are not comparable: they are of different machines, or of an unknown one"}
-        interval = self.kept.intervals.get((row, minus, column.title, measure, *_run_key(out)))
+        place = (row, minus, column.title, measure)
+        interval = self.kept.intervals.get((*place, *_run_key(out)))
         if interval is None:
             if first.cell["other_params"] or second.cell["other_params"]:
                 return out | {"why": "a number is of other params or data"}
             if first.run is None or second.run is None:
+                same = (*place, a["key"], b["key"])
+                if any(one[:6] == same and one[6:8] != (a["code"], b["code"]) for one in self.kept.intervals):
+                    return out | {"why": "the interval kept in reports/tables is of other code"}
                 return out | {"why": "this clone lacks the runs, and no interval of them was kept"}
             try:
                 hits = [_test_hits(run, column.ratio, hits_of) for run in (first.run, second.run)]
@@ -254,6 +258,8 @@ def _why_missing(ran: Sequence[Any], same_key: Sequence[Run], *, kept: bool) -> 
     names = ", ".join(dict.fromkeys(run.name for run in same_key))
     if ran:
         return f"run only by other code ({names}); --any-code shows it"
+    if same_key and all(run.metrics is None for run in same_key):
+        return f"{names} has these params, but no scores.json: it is of older code"
     if same_key:
         return f"{names} has these params, but its scores.json belongs to another run"
     return "not run with these params and data" + ("; the number in reports/tables has others" if kept else "")

@@ -48,10 +48,10 @@ def chance_error(confidence: Float[np.ndarray, "n"], *, bins: int = BINS) -> flo
     return float(100 * np.sqrt(2 / np.pi * variance).sum() / len(confidence))
 
 
-def chance_sentence(judged: JudgedRows) -> str:
-    """Return a sentence on the calibration error that chance alone would give the pool."""
+def chance_sentence(judged: JudgedRows, ratio: float) -> str:
+    """Return a sentence on the calibration error that chance alone would give the pool at a share of the labels."""
     sure = judged.confidence["pool"][judged.first_seed]
     return (
         f"Over {len(sure):,} rows, a perfectly calibrated pool would have an error of about {chance_error(sure):.1f} % by "
-        "chance alone."
+        f"chance alone at {100 * ratio:g} % of the labels."
     )

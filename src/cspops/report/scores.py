@@ -68,7 +68,7 @@ def calibration_part(material: Material) -> dict[str, Any]:
     Of fewer than `FEW` rows there are no charts, and no error but that of chance.
     """
     judged = material.judged[material.largest]
-    by_chance, few = chance_sentence(judged), len(judged.first_seed) < FEW
+    by_chance, few = chance_sentence(judged, material.largest), len(judged.first_seed) < FEW
     words = f"Over all seeds; bins of fewer than {LEAST_IN_BIN} rows are not drawn. {by_chance}"
     if few:
         words = f"The test rows are too few for a curve or an error. {by_chance}"
