@@ -69,6 +69,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     (folder / "reports").mkdir()
     (folder / "reports" / "scores.json").write_text(json.dumps({"test": {"label_100": scores}}))
+    gap = {"pool_minus_image": {"mean": 0.0, "low": -1.0, "high": 1.0, "rows": 3, "seeds": 2}}
+    (folder / "reports" / "intervals.json").write_text(json.dumps({"test": {"label_100": gap}}))
     (folder / "reports" / "regions.json").write_text(json.dumps({"test": {"label_100": places}}))
     (folder / "photos" / "fir").mkdir(parents=True)
     Image.fromarray(draws.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(folder / "photos" / "fir" / "a.png")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,8 +56,12 @@ def files(project: Path) -> dict[str, bytes]:
     return {file.relative_to(project).as_posix(): file.read_bytes() for file in project.rglob("*") if file.is_file()}
 
 
+FOLD = re.compile(r" ?\n +(?=[^-#\s][^:#\n]*(?:\n|$))")
+"""Where YAML, as DVC writes it, has broken a long value, a path for example."""
+
+
 def changed_lines(project: Path, name: str) -> list[tuple[str, str]]:
-    before, after = (ROOT / name).read_text().splitlines(), (project / name).read_text().splitlines()
+    before, after = (FOLD.sub(" ", (folder / name).read_text()).splitlines() for folder in (ROOT, project))
     return [(a.strip(), b.strip()) for a, b in zip(before, after, strict=True) if a != b]
 
 

@@ -135,7 +135,7 @@ def test_an_experiment_with_other_networks_runs_from_pretrain_img_on_and_can_be_
     assert "`tile2vec`" in (project / "reports/report.md").read_text()
     assert metrics(project)["test"]["label_100"]["image"]["top1"]["mean"] > 0
     assert "others" in json.dumps(json.loads(run(project, "dvc", "exp", "show", "--json").stdout))
-    assert "label_10.location.top1.mean" in run(project, "dvc", "metrics", "diff", "HEAD").stdout
+    assert "test.label_10.pool" in run(project, "dvc", "metrics", "diff", "HEAD").stdout
     run(project, "git", "restore", ".")
     run(project, "dvc", "checkout", "-q")
     rows = json.loads(run(project, "cspops", "versus", "others", "--json").stdout)
