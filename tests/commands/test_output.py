@@ -62,7 +62,7 @@ def test_the_help_of_every_command_ends_with_an_example_of_it(words):
 def test_examples_name_options_that_exist():
     for words, command in COMMANDS.items():
         known = {option for parameter in command.params for option in parameter.opts}
-        for part in re.split(r"[;|]", command.epilog or ""):
+        for part in re.split(r"[;|\n]", command.epilog or ""):
             if f"cspops {' '.join(words)}" in part:
                 for option in re.findall(r"(?<!\S)--[a-z-]+", part):
                     assert option in known, f"{words}: {option}"
