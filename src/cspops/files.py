@@ -3,18 +3,21 @@
 import errno
 import glob
 import hashlib
+import logging
 import os
 import re
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from cspops.errors import EnvironmentProblem
+
+log = logging.getLogger(__name__)
 
 LOCK = ".lock"
 UNLOCKED = 60.0
@@ -119,6 +122,25 @@ def sweep(place: Path) -> None:
                     shutil.rmtree(folder, ignore_errors=True)
             elif old:
                 folder.rmdir()  # only when it is empty
+
+
+@contextmanager
+def locked(lock: Path, taken: EnvironmentProblem) -> Iterator[None]:
+    """Hold the lock of a file while the block runs; raise ``taken`` where another process holds it.
+
+    It ends with its process, however that ends. A file system without locks keeps nobody out.
+    """
+    try:
+        held: AbstractContextManager[object] = FileLock(lock).acquire(blocking=False)
+    except Timeout:
+        raise taken from None
+    except (OSError, NotImplementedError) as error:
+        if isinstance(error, OSError) and error.errno not in (errno.ENOLCK, errno.ENOTSUP):
+            raise
+        log.debug(f"{lock.parent} has no locks: whether another process is at work there is not known")
+        held = nullcontext()
+    with held:
+        yield
 
 
 def _put(new: Path, folder: Path, old: Path) -> None:

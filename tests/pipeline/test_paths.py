@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cspops import params
+from cspops import files, params
 from cspops.errors import DataError, EnvironmentProblem
 from cspops.pipeline import paths
 
@@ -176,6 +176,6 @@ def test_a_file_system_without_locks_keeps_nobody_out(project: params.Params, mo
     def no_lock(*_: object, **__: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(paths.FileLock, "acquire", no_lock)
+    monkeypatch.setattr(files.FileLock, "acquire", no_lock)
     with paths.alone_at("split"), paths.alone_at("split"):
         pass

@@ -79,7 +79,7 @@ def compared_runs(base: str, head: str | None, *, models: Sequence[str], max_dro
 
 def _files(name: str | None) -> list[bytes | None]:
     """Return params.yaml, run.json and scores.json of a revision, or of the workspace."""
-    files = (Path("params.yaml"), runs.RECORD, runs.METRICS)
+    files = (Path("params.yaml"), runs.RECORD, runs.SCORES)
     if name is None:
         return [file.read_bytes() if file.is_file() else None for file in files]
     commit = runs.require_commit(name)

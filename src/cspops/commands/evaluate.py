@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from cspops.commands.layout import Cell, ending, shortened, show
 from cspops.commands.output import print_json
+from cspops.commands.runs import SCORES
 from cspops.data.json_files import Document
 from cspops.errors import DataError, listed
 from cspops.pipeline import paths
@@ -222,7 +223,6 @@ def class_rows(classes: Sequence[Document]) -> list[list[str]]:
 
 
 REMAKE = "dvc repro evaluate"
-METRICS = paths.REPORTS / "scores.json"
 
 
 class Judged(BaseModel):
@@ -236,8 +236,8 @@ def metrics_text() -> str:
     """Return the text of reports/scores.json; raise a DataError where it is missing or broken."""
     from cspops.evaluation.results import read_metrics
 
-    read_metrics(METRICS)
-    return METRICS.read_text(encoding="utf-8")
+    read_metrics(SCORES)
+    return SCORES.read_text(encoding="utf-8")
 
 
 def read_last(*, label_ratio: float | None = None, by_region: bool = False, by_class: bool = False) -> Document:
@@ -250,7 +250,7 @@ def read_last(*, label_ratio: float | None = None, by_region: bool = False, by_c
     """
     from cspops.evaluation.results import read_metrics, read_regions
 
-    metrics = read_metrics(METRICS)
+    metrics = read_metrics(SCORES)
     ratios = list(dict.fromkeys(ratio for ratios in metrics.values() for ratio in ratios))
     if not ratios:
         raise DataError("reports/scores.json holds no results", hint=REMAKE)

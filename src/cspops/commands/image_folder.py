@@ -34,8 +34,8 @@ class Contents:
     """Images in other formats: what they are."""
     tiffs: list[str] = field(default_factory=list)
     """The TIFFs among the images."""
-    tables: list[str] = field(default_factory=list)
-    """Tables of images at its top level, sorted."""
+    tables: dict[str, "pa.RecordBatch"] = field(default_factory=dict)
+    """Tables of images at its top level, sorted, with the first rows of each."""
     other_tables: dict[str, DataError] = field(default_factory=dict)
     """Tables there that cannot be read as such, and why."""
     broken_links: list[str] = field(default_factory=list)
@@ -78,7 +78,7 @@ def look(
     detected = detect(folder, table, contents, source)
     try:
         if detected == "table":
-            name = table or _only(contents.tables, folder)
+            name = table or _only(list(contents.tables), folder)
             detected, values = _by_table(folder, name, contents, params, source=source, label=label)
             if detected == "table" and (table or len(contents.tables) + len(contents.other_tables) > 1):
                 values["dataset.table.file"] = name
@@ -110,7 +110,7 @@ def _by_table(
     if label is not None:
         label_column.require(folder / name, label)
     if label is not None or name not in contents.other_tables:
-        rows = _read_first_rows(folder / name, params, label=label)
+        rows = contents.tables[name] if label is None else _read_first_rows(folder / name, params, label=label)
         if source is None and contents.images and rows["lon"].null_count == len(rows):
             if label is not None:
                 return "folder", _labelled(folder, name, label, params)
@@ -184,11 +184,9 @@ def contents_of(folder: Path, params: Params) -> Contents:
             contents.files += 1
             if file.parent == folder and table_format(file) is not None:
                 try:
-                    _read_first_rows(file, params)
+                    contents.tables[name] = _read_first_rows(file, params)
                 except DataError as error:
                     contents.other_tables[name] = error
-                else:
-                    contents.tables.append(name)
     contents.broken_links.sort()
     tree = walk(folder, value_at(params, "dataset.folder.pattern"))
     contents.images, contents.unread = len(tree.images) - len(tree.unread), tree.unread

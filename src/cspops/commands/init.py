@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from cspops.commands.app import DATA, app
-from cspops.commands.options import JsonOption
+from cspops.commands.options import JsonOption, Preset
 from cspops.commands.output import print_json
 from cspops.terminal import say
 
@@ -29,7 +29,7 @@ def init(
         ),
     ] = None,
     preset: Annotated[
-        Literal["photos", "satellite"] | None,
+        Preset | None,
         typer.Option(help="What the images are; default: satellite if most are TIFFs, else photos."),
     ] = None,
     dry: Annotated[bool, typer.Option("--dry", "--dry-run", help="Print what would change, and change nothing.")] = False,

@@ -13,6 +13,7 @@ from string import Template
 
 from cspops import params
 from cspops.commands import git, image_folder, own_images, presets
+from cspops.commands.options import Preset
 from cspops.data.json_files import Document
 from cspops.errors import CspopsError, ParamsError
 from cspops.files import disk_problems, sweep, unfinished
@@ -84,7 +85,7 @@ class Request:
     """As dataset.source; None: by the files."""
     label: str | None = None
     """The column of labels of the table; None: recognised, or the names of the images' own folders."""
-    preset: presets.Preset | None = None
+    preset: Preset | None = None
     """What the images are; None: satellite where most are TIFFs, else photos."""
 
 

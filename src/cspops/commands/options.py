@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -71,6 +71,8 @@ CombineOption = Annotated[
         metavar="HOW",
     ),
 ]
+Preset = Literal["photos", "satellite"]
+"""What the images of a new project are."""
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace what an earlier call wrote into that folder.")]
 

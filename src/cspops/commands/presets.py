@@ -1,11 +1,10 @@
 """The values of params.yaml that fit a folder of your own images: `cspops init --preset`."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from cspops.commands.image_folder import Contents
-
-Preset = Literal["photos", "satellite"]
+from cspops.commands.options import Preset
 
 MODEL = "timm:resnet50"
 PUBLISHED = ("timm/resnet50.a1_in1k", "model.safetensors")

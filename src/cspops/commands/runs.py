@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cspops.report.run_record import Run
 
 RECORD = Path("reports/run.json")
-METRICS = Path("reports/scores.json")
+SCORES = Path("reports/scores.json")
 PREDICTIONS = Path("artifacts/evaluate/predictions.parquet")
 LISTED = "dvc exp list -A and git branch -a list revisions"
 EXPERIMENT = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38,62}/([^/]+)")
@@ -72,9 +72,9 @@ def runs() -> "list[Run]":
     from cspops.report.run_record import Run, RunRecord
 
     known = revisions()
-    texts = read((commit, file) for commit, _, _ in known for file in (RECORD, METRICS))
+    texts = read((commit, file) for commit, _, _ in known for file in (RECORD, SCORES))
     return [
-        Run(name, commit, date, record, texts[commit, METRICS])
+        Run(name, commit, date, record, texts[commit, SCORES])
         for commit, name, date in known
         if (record := RunRecord.read(texts[commit, RECORD]))
     ]

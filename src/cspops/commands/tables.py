@@ -249,7 +249,7 @@ def _warn(table: "PaperTable") -> None:
     """Log what makes the workspace a wrong measure for other runs."""
     from cspops.pipeline import code
 
-    if differ := runs.differs_from_head(PARAMS, runs.RECORD, runs.METRICS):
+    if differ := runs.differs_from_head(PARAMS, runs.RECORD, runs.SCORES):
         log.info(f"note: {', '.join(differ)} differ from HEAD; a run that is not committed does not count")
     here = code.package()
     if changed := [stage for stage, digest in table.last.code.items() if here.digest(stage) != digest]:

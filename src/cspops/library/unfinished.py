@@ -10,7 +10,7 @@ import logging
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from itertools import chain
@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import IO, Any
 
 import torch
-from filelock import FileLock, Timeout
 from torch import nn
 
 from cspops.errors import EnvironmentProblem
-from cspops.files import LOCK, disk_problems
+from cspops.files import LOCK, disk_problems, locked
 from cspops.library.inputs import Input
 from cspops.library.model import Model
 from cspops.library.prediction_files import Row
@@ -93,28 +92,24 @@ def kept_rows(out: Path, key: str) -> Iterator[KeptRows]:
         EnvironmentProblem: another process writes ``out``, or the disk refuses to be written.
     """
     folder = out.parent / f".{out.name}.part"
+    busy = EnvironmentProblem(
+        f"another cspops predict writes {out}", hint="wait until it has ended, or name another file with --out"
+    )
     with disk_problems(out):
         folder.mkdir(exist_ok=True)
-        try:
-            lock: Any = FileLock(folder / LOCK).acquire(blocking=False)
-        except Timeout:
-            raise EnvironmentProblem(
-                f"another cspops predict writes {out}", hint="wait until it has ended, or name another file with --out"
-            ) from None
-        except (OSError, NotImplementedError):  # a file system without locks
-            lock = nullcontext()
-        (folder / "rows").touch()
-        with lock, (folder / "rows").open("r+b") as opened:
-            kept = KeptRows(opened, key)
-            try:
-                yield kept
-            except BaseException:
-                if kept.count:
-                    log.info(f"{kept.count:,} rows are kept for the next start")
+        with locked(folder / LOCK, busy):
+            (folder / "rows").touch()
+            with (folder / "rows").open("r+b") as opened:
+                kept = KeptRows(opened, key)
+                try:
+                    yield kept
+                except BaseException:
+                    if kept.count:
+                        log.info(f"{kept.count:,} rows are kept for the next start")
+                    else:
+                        shutil.rmtree(folder, ignore_errors=True)
                     raise
                 shutil.rmtree(folder, ignore_errors=True)
-                raise
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def key_of(model: Model, *options: Any) -> str:

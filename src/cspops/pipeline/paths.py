@@ -4,7 +4,6 @@ Every stage writes one folder `artifacts/STAGE/` (some of them files under `repo
 place and renamed when it is complete; its `stage.json` records the params it was made with and the sha256 of each file.
 """
 
-import errno
 import hashlib
 import json
 import logging
@@ -12,16 +11,14 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from cspops import numerics
 from cspops.artefacts import json_as
 from cspops.errors import DataError, EnvironmentProblem
-from cspops.files import replaced, sha256_of
+from cspops.files import locked, replaced, sha256_of
 from cspops.params import VIEWS, Params, recorded
 from cspops.params.graph import NEEDS, StageRecord
 
@@ -151,18 +148,8 @@ def alone_at(stage: str) -> Iterator[None]:
 @contextmanager
 def _locked(file: Path, command: str) -> Iterator[None]:
     file.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        held: AbstractContextManager[object] = FileLock(file).acquire(blocking=False)
-    except Timeout:
-        raise EnvironmentProblem(
-            f"another cspops {command} is at work on the same data", hint="run it again when the other has ended"
-        ) from None
-    except OSError as error:
-        if error.errno not in (errno.ENOLCK, errno.ENOTSUP):
-            raise
-        log.debug(f"{file.parent} has no locks: whether another cspops {command} is at work is not known")
-        held = nullcontext()
-    with held:
+    why = f"another cspops {command} is at work on the same data"
+    with locked(file, EnvironmentProblem(why, hint="run it again when the other has ended")):
         yield
 
 
