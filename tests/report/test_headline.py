@@ -84,7 +84,7 @@ def test_a_model_that_is_right_more_often_is_named_and_better_only_by_its_interv
 )
 def test_what_it_means_is_what_all_intervals_say(intervals: list[tuple[float, float]], says: str) -> None:
     ratios = {f"label_{number}": gap(*ends) for number, ends in enumerate(intervals, 1)}
-    said = meaning({"test": dict.fromkeys(ratios)}, {"test": ratios, "val": {"label_1": gap(-9, -8)}})  # type: ignore[dict-item]
+    said = meaning({"test": {key: {} for key in ratios}}, {"test": ratios, "val": {"label_1": gap(-9, -8)}})
     assert said is not None
     assert says in said
 

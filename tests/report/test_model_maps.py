@@ -71,7 +71,12 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     calls: dict[str, Any] = {}
     monkeypatch.setattr(model_maps.maps, "class_map", lambda *given, **_: calls.update(class_map=given))
     monkeypatch.setattr(model_maps.maps, "cluster_map", lambda *given, **named: calls.update(cluster_map=given, **named))
-    monkeypatch.setattr(model_maps, "likeliest_map", lambda *given, **named: calls.update(likeliest=(*given, named["title"])))
+
+    def likeliest(*given: Any, title: str | None) -> list[tuple[str, str]]:
+        calls["likeliest"] = (*given, title)
+        return []
+
+    monkeypatch.setattr(model_maps, "likeliest_map", likeliest)
     return calls
 
 

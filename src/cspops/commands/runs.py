@@ -102,8 +102,6 @@ def read(files: Iterable[tuple[str, Path]]) -> dict[tuple[str, Path], bytes | No
 
 def hits_of(revision: str) -> "HitsByRoleAndRatio":
     """Return which of a revision's predictions are right; raise a DataError when DVC cannot fetch them."""
-    import io
-
     import dvc.api
     import pyarrow.parquet as pq
 
@@ -113,10 +111,10 @@ def hits_of(revision: str) -> "HitsByRoleAndRatio":
     commit, name = require_commit(revision), f"predictions.parquet of {revision!r}"
     try:
         with dvc.api.open(PREDICTIONS.as_posix(), rev=commit, mode="rb") as opened:
-            content = io.BytesIO(opened.read())
-        has_pool = "pool" in pq.read_schema(content).names
-        columns = [one for one in COLUMNS if has_pool or one != "pool"]
-        return hits_in(predictions_table(content, columns, name=name, remake=f"git checkout {revision}, then dvc repro"))
+            has_pool = "pool" in pq.read_schema(opened).names
+            columns = [one for one in COLUMNS if has_pool or one != "pool"]
+            opened.seek(0)
+            return hits_in(predictions_table(opened, columns, name=name, remake=f"git checkout {revision}, then dvc repro"))
     except CspopsError:
         raise
     except Exception as error:  # DVC lets errors of its own libraries through, and gives them no public name
