@@ -32,9 +32,7 @@ class AlibiVit(nn.Module):
     ``net.0`` (4 dim, dim) and ``net.3`` (dim, 4 dim). The defaults are the published sizes.
     """
 
-    def __init__(
-        self, px: int = 96, patch: int = 8, bands: int = 10, dim: int = 768, depth: int = 12, heads: int = 16
-    ) -> None:
+    def __init__(self, px: int = 96, patch: int = 8, bands: int = 10, dim: int = 768, depth: int = 12, heads: int = 16) -> None:
         super().__init__()
         if px % patch:
             raise ValueError(f"an image of {px} px is not made of patches of {patch} px")
@@ -65,7 +63,9 @@ class _Attention(nn.Module):
         self.to_qkv = Linear(dim, 3 * dim, bias=False)
         self.to_out = Linear(dim, dim)
 
-    def forward(self, x: Float[Tensor, "n cells dim"], bias: Float[Tensor, "heads cells cells"]) -> Float[Tensor, "n cells dim"]:
+    def forward(
+        self, x: Float[Tensor, "n cells dim"], bias: Float[Tensor, "heads cells cells"]
+    ) -> Float[Tensor, "n cells dim"]:
         qkv = self.to_qkv(self.input_norm(x)).unflatten(-1, (3, self.heads, -1))
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
         mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype))

@@ -42,7 +42,8 @@ def in_footprint(bbox: Float[Tensor, "*boxes"], lonlat: Float[Tensor, "*places"]
         at = tuple((~inside).nonzero()[0].tolist())
         which, box = ", ".join(map(str, at)), _numbers(bbox[at[0]])
         raise ValueError(f"place {which}, {_numbers(lonlat[at])}, lies outside its footprint {box}")
-    return torch.stack((2 * x / width, 2 * y / height), -1).clamp(-1, 1)
+    relative = torch.stack((2 * x / width, 2 * y / height), -1)
+    return relative + (relative.clamp(-1, 1) - relative).detach()  # the gradient of a place on the border is that inside
 
 
 def _numbers(row: Float[Tensor, "k"]) -> str:

@@ -33,9 +33,7 @@ class Capsules(nn.Module):
     defaults are the published sizes.
     """
 
-    def __init__(
-        self, features: int = 256, hidden: int = 1024, dim: int = 768, sigmas: Sequence[float] = SIGMAS
-    ) -> None:
+    def __init__(self, features: int = 256, hidden: int = 1024, dim: int = 768, sigmas: Sequence[float] = SIGMAS) -> None:
         super().__init__()
         self.dim, self.sigmas = dim, tuple(sigmas)
         for i, sigma in enumerate(self.sigmas):

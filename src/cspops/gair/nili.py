@@ -14,7 +14,7 @@ from cspops.shapes import Float, Int, Tensor
 Decoder = Literal["linear", "mlp", "bilinear", "mean"]
 
 SHIFT = 1e-6
-"""By which the places of the four corners are moved, so that none lies between two cells; and the least distance to the border."""
+"""By which places are moved, so that none lies between two cells; also the least distance to the border."""
 LEAST_AREA = 1e-9
 CORNERS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
 """Half a cell to west or east, and to north or south; the diagonally opposite ones are the same list read backwards."""
@@ -96,9 +96,7 @@ class Nili(nn.Module):
             return out
         return self._local_ensemble(image, places)
 
-    def _local_ensemble(
-        self, image: Float[Tensor, "n d g g"], places: Float[Tensor, "n m 2"]
-    ) -> Float[Tensor, "n m dim_out"]:
+    def _local_ensemble(self, image: Float[Tensor, "n d g g"], places: Float[Tensor, "n m 2"]) -> Float[Tensor, "n m dim_out"]:
         first, *others = self.decoder if isinstance(self.decoder, nn.Sequential) else (self.decoder,)
         kernel = first.weight[:, : 9 * self.dim].unflatten(1, (self.dim, 3, 3))
         convolved = functional.conv2d(image, kernel, first.bias, padding=1).flatten(2).transpose(1, 2)
