@@ -52,6 +52,8 @@ LEFT_OUT = {
     "rs_encoder_teacher": "the frozen first overhead network, for distillation",
     "sv_encoder_teacher": "the frozen first photo network, for distillation",
     "optimizer": "training starts its optimizer afresh",
+    "scaler": "training starts its scale for mixed precision afresh",
+    "args": "the command line of the training",
 }
 """Why names of the checkpoint, and all below them, are not taken."""
 
@@ -63,7 +65,7 @@ class Content:
     Args:
         file: where it was read.
         tensors: by name, without the prefix `module.`.
-        others: names of everything else in the file.
+        others: names of everything else in the file, but for `epoch`.
         epoch: the last one, where the file tells it.
     """
 
@@ -112,7 +114,7 @@ def read_content(file: Path) -> Content:
     under = next((key for key in UNDER if isinstance(content.get(key), Mapping)), None)
     table = table_of_tensors(content)
     tensors = {name.removeprefix("module."): one for name, one in table.items() if is_plain(one)}
-    others = [str(key) for key in content if key != under] if under else []
+    others = [str(key) for key in content if key not in (under, "epoch")] if under else []
     epoch = content.get("epoch")
     return Content(
         file,
