@@ -59,7 +59,9 @@ def read_footprints(download: Path) -> Footprints | None:
         row = np.flatnonzero(covered & ~(wide & high))[0]
         raise DataError(f"{file}: the footprint of row {row} is none: {bbox[row].tolist()}", hint=REMAKE)
     # of the images only the leaf that is short: it says as well whether the struct is null
-    photo = _is_valid(pq.ParquetFile(file).read(["overhead.path"])["overhead"]) if "overhead" in names else np.zeros_like(covered)
+    photo = (
+        _is_valid(pq.ParquetFile(file).read(["overhead.path"])["overhead"]) if "overhead" in names else np.zeros_like(covered)
+    )
     return Footprints(*map(torch.from_numpy, (bbox, covered & photo, covered & ~photo)))
 
 
