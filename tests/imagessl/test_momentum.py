@@ -10,7 +10,7 @@ from cspops.imagessl.momentum import Queue, follow, in_groups, momentum_copy, qu
 
 
 def queue(size: int = 7, dim: int = 2) -> Queue:
-    return Queue(size, dim, generator=torch.Generator().manual_seed(0))
+    return Queue.random(size, dim, generator=torch.Generator().manual_seed(0))
 
 
 def test_the_queue_starts_as_random_unit_vectors():

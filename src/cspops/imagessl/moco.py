@@ -29,7 +29,7 @@ class MomentumContrast(nn.Module):
         self.query = nn.Sequential(Features(network), head)
         self.key = momentum_copy(self.query)
         size = queue_size(settings.queue, images)
-        self.queue = Queue(size, settings.dim, generator=torch_stream(seed, "moco queue"))
+        self.queue = Queue.random(size, settings.dim, generator=torch_stream(seed, "moco queue"))
 
     def contrast(
         self, queries: Float[Tensor, "n 3 h w"], keys: Callable[[], Float[Tensor, "n 3 h w"]], draws: torch.Generator

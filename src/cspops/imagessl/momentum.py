@@ -22,14 +22,19 @@ def follow(copy_: nn.Module, network: nn.Module, momentum: float) -> None:
 
 
 class Queue(nn.Module):
-    """The last ``size`` keys, at first random ones; the oldest is replaced first."""
+    """The last so many keys, at first those given; the oldest is replaced first."""
 
-    def __init__(self, size: int, dim: int, *, generator: torch.Generator) -> None:
+    def __init__(self, first: Float[Tensor, "k d"]) -> None:
         super().__init__()
-        self.register_buffer("keys", unit(torch.randn(size, dim, generator=generator)))
+        self.register_buffer("keys", first)
         self.register_buffer("oldest", torch.zeros((), dtype=torch.long))
         self.keys: Tensor
         self.oldest: Tensor
+
+    @classmethod
+    def random(cls, size: int, dim: int, *, generator: torch.Generator) -> "Queue":
+        """Return a queue of random unit vectors."""
+        return cls(unit(torch.randn(size, dim, generator=generator)))
 
     def __len__(self) -> int:
         return len(self.keys)

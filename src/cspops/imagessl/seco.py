@@ -38,7 +38,7 @@ class SeasonalContrast(nn.Module):
         self.key = nn.ModuleList(momentum_copy(module) for module in self.query)
         size = queue_size(settings.queue, places)
         self.queues = nn.ModuleList(
-            Queue(size, settings.dim, generator=torch_stream(seed, "seco queue", space)) for space in range(SPACES)
+            Queue.random(size, settings.dim, generator=torch_stream(seed, "seco queue", space)) for space in range(SPACES)
         )
 
     def contrast(

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from cspops.params.location_encoders import WholeLocationEncoder
 from cspops.params.section import (
     FEW,
     MOST_ROWS,
@@ -100,11 +101,59 @@ class Geokr(Section):
     turns: bool
 
 
+class GairOverhead(Section):
+    model: Annotated[str, Field(pattern=r"^timm:.+")]
+    weights: Literal["random", "pretrained"]
+    px: Annotated[int, Field(ge=16, le=1024)]
+    stride: Annotated[int, Field(ge=1, le=64)]
+
+    @model_validator(mode="after")
+    def _map(self) -> "GairOverhead":
+        if self.px < LEAST_CELLS * self.stride:
+            raise ValueError(
+                f"px {self.px} and stride {self.stride} make a feature map of fewer than {LEAST_CELLS} x {LEAST_CELLS} cells"
+            )
+        return self
+
+
+LEAST_CELLS = 4
+"""Along a side of GAIR's feature map: with fewer, points of one image hardly differ."""
+GairTerm = Literal["overhead_to_photo", "photo_to_overhead", "photo_to_place", "overhead_to_place"]
+
+
+class Gair(Section):
+    features: Literal["photo", "overhead_at_place"]
+    overhead: GairOverhead
+    decoder: Literal["linear", "mlp", "bilinear", "mean"]
+    location_encoder: WholeLocationEncoder
+    terms: tuple[GairTerm, ...] = Field(min_length=1)
+    temperature: Temperature
+    learn_temperature: bool
+    queue: Annotated[int, Field(ge=1, le=2**20)]
+    queue_start: Literal["training", "as_released"]
+    distillation: PartialShare
+    epochs: Count
+    batch_size: Contrasted
+    learning_rate: Rate
+    weight_decay: Decay
+    warm_up: PartialShare
+    min_scale: LeastScale
+    colour_jitter: PartialShare
+
+    @model_validator(mode="after")
+    def _terms(self) -> "Gair":
+        if len(set(self.terms)) != len(self.terms):
+            raise ValueError(f"terms {list(self.terms)} must differ from one another")
+        if self.learn_temperature and self.temperature < 0.01:
+            raise ValueError("a temperature that is learned starts at 0.01 or more (learn_temperature)")
+        return self
+
+
 class NoImagePretraining(Section):
     pass
 
 
-MethodSettings = Moco | GeoSsl | Tile2Vec | Seco | Geokr | NoImagePretraining
+MethodSettings = Moco | GeoSsl | Tile2Vec | Seco | Geokr | Gair | NoImagePretraining
 
 
 class PretrainImgMethods(Section):
@@ -113,6 +162,7 @@ class PretrainImgMethods(Section):
     tile2vec: Possible[Tile2Vec] = None
     seco: Possible[Seco] = None
     geokr: Possible[Geokr] = None
+    gair: Possible[Gair] = None
     none: Possible[NoImagePretraining] = None
 
 

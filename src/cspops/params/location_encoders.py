@@ -2,9 +2,9 @@
 
 import math
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from cspops.params.section import FEW, Factor, NameIn, PartialShare, Possible, Scale, Section, Width
 
@@ -142,4 +142,31 @@ class NetworkChoice(Section):
 class LocationEncoderSection(Section):
     encoding: EncodingChoice
     network: NetworkChoice
+    dim: Width
+
+
+def _whole(catalogue: type[Section]) -> Any:
+    """Return a check of ``{"name": ..., settings}`` by the section of that name."""
+
+    def check(value: dict[str, Any]) -> dict[str, Any]:
+        settings = dict(value)
+        name = settings.pop("name", None)
+        names = list(catalogue.fields_by_key())
+        if name not in names:
+            raise ValueError(f"name is {name!r}, not one of {', '.join(names)}")
+        try:
+            checked = catalogue.model_validate({name: settings})
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg'].removeprefix('Value error, ')}") from None
+        return {"name": name} | getattr(checked, catalogue.fields_by_key()[name]).model_dump()
+
+    return AfterValidator(check)
+
+
+class WholeLocationEncoder(Section):
+    """A location encoder with its settings in one place, as `models.location_encoder.LocationEncoder` takes it."""
+
+    encoding: Annotated[dict[str, Any], _whole(Encodings)]
+    network: Annotated[dict[str, Any], _whole(Networks)]
     dim: Width

@@ -256,13 +256,18 @@ class NoLoss(Section):
     pass
 
 
-LossSettings = McLoss | NceLoss | MseLoss | NoLoss
+class GairLoss(Section):
+    """The location encoder of pretrain_img.method: gair, as it is."""
+
+
+LossSettings = McLoss | NceLoss | MseLoss | GairLoss | NoLoss
 
 
 class Losses(Section):
     mc: Possible[McLoss] = None
     nce: Possible[NceLoss] = None
     mse: Possible[MseLoss] = None
+    gair: Possible[GairLoss] = None
     none: Possible[NoLoss] = None
 
 
@@ -344,6 +349,40 @@ class Params(Section):
             raise ValueError(
                 f"finetune_img.mode: released needs dataset.source: inat2018 or fmow, with form: features, but there is {has}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _one_location_encoder(self) -> "Params":
+        """Refuse `loss: gair` without GAIR's location encoder, or with the settings of another one."""
+        if self.loss != "gair":
+            return self
+        gair = self.pretrain_img.methods.gair
+        if self.pretrain_img.method != "gair" or gair is None:
+            raise ValueError(
+                f"loss: gair takes over the location encoder of pretrain_img.method: gair, but that is {self.pretrain_img.method}"
+            )
+        chosen = self.location_encoder
+        for part, catalogue in (("encoding", self.encodings), ("network", self.networks)):
+            name, theirs = getattr(chosen, part).name, getattr(gair.location_encoder, part)
+            section = getattr(catalogue, catalogue.fields_by_key()[name])
+            if section is not None and {"name": name} | section.model_dump() != theirs:
+                raise ValueError(
+                    f"loss: gair takes over the location encoder of pretrain_img.methods.gair, whose {part} is {theirs}: "
+                    f"location_encoder.{part} is {name} with other settings"
+                )
+        if chosen.dim != gair.location_encoder.dim:
+            raise ValueError(
+                f"loss: gair takes over the location encoder of pretrain_img.methods.gair, whose dim is "
+                f"{gair.location_encoder.dim}: location_encoder.dim is {chosen.dim}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _features_of_photos(self) -> "Params":
+        gair = self.pretrain_img.methods.gair
+        if self.pretrain_img.method == "gair" and gair is not None and gair.features != "photo":
+            if self.finetune_img.mode == "full":
+                raise ValueError("finetune_img.mode: full needs pretrain_img.methods.gair.features: photo")
         return self
 
     @model_validator(mode="after")

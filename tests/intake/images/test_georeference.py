@@ -12,7 +12,7 @@ from rasterio.warp import transform as warp
 from scipy.integrate import quad
 
 from cspops.intake.images import georeference
-from cspops.intake.images.georeference import centre
+from cspops.intake.images.georeference import MOST_BESIDE, centre, footprint
 
 A, F = 6378137.0, 1 / 298.257223563
 E2 = F * (2 - F)
@@ -182,3 +182,91 @@ def test_a_tag_that_is_not_utf8_costs_no_position_and_prints_nothing(tmp_path, c
     assert centre(file) == (pytest.approx((5, 50)), [])
     assert capfd.readouterr() == ("", "")
     assert (sys.excepthook, sys.unraisablehook) == hooks
+
+
+# --- footprints
+
+NORTH_UP = {
+    "degrees": ("EPSG:4326", Affine(0.25, 0, 8.5, 0, -0.125, 47.5), (8.5, 47.0, 10.0, 47.5)),
+    "degrees over the date line": ("EPSG:4326", Affine(0.5, 0, 178.5, 0, -0.5, 1), (178.5, -1.0, 181.5, 1.0)),
+    "degrees from 0 to 360": ("EPSG:4326", Affine(0.5, 0, 200, 0, -0.5, 1), (200.0, -1.0, 203.0, 1.0)),
+    "all the Earth": ("EPSG:4326", Affine(60, 0, -180, 0, -45, 90), (-180.0, -90.0, 180.0, 90.0)),
+}
+
+
+@pytest.mark.parametrize("case", NORTH_UP)
+@pytest.mark.parametrize("as_bytes", [False, True])
+def test_the_footprint_in_degrees_is_that_of_the_outer_edges(tmp_path, case, as_bytes):
+    crs, transform, expected = NORTH_UP[case]
+    file = geotiff(tmp_path / "a.tif", PIXELS, crs=crs, transform=transform)
+    assert footprint(file.read_bytes() if as_bytes else file) == expected
+
+
+@pytest.mark.parametrize(
+    ("crs", "middle"),
+    [
+        ("EPSG:3857", web_mercator(-73.9, 40.7)),
+        ("EPSG:32633", (500000.0, 5.8e6)),  # on the meridian
+        ("EPSG:32633", (300000.0, 6.5e6)),  # 3.5 degrees west of it, at 58.6 N: turned by 3.0 degrees
+        ("EPSG:32601", (300000.0, 2e6)),  # beside the date line
+        ("EPSG:32756", (334000.0, 6252000.0)),
+    ],
+)
+def test_pixels_of_a_projected_tile_lie_where_its_footprint_puts_them(tmp_path, crs, middle):
+    """By GDAL's own way, at the pixel centres: nowhere beside by more than is said."""
+    step, n = 10.0, 64
+    transform = Affine(step, 0, middle[0] - step * n / 2, 0, -step, middle[1] + step * n / 2)
+    file = geotiff(tmp_path / "a.tif", np.ones((n, n), np.uint8), crs=crs, transform=transform)
+    west, south, east, north = footprint(file)
+    column, row = np.meshgrid(np.arange(n) + 0.5, np.arange(n) + 0.5)
+    x, y = transform.c + step * column, transform.f - step * row
+    lon, lat = map(np.array, warp(crs, "EPSG:4326", x.ravel(), y.ravel()))
+    right, down = ((lon - west + 180) % 360 - 180) / (east - west), (north - lat) / (north - south)
+    beside = max(np.abs(right - column.ravel() / n).max(), np.abs(down - row.ravel() / n).max())
+    assert beside < MOST_BESIDE
+    middle_of_it = (lon.reshape(n, n)[31:33, 31:33].mean(), lat.reshape(n, n)[31:33, 31:33].mean())
+    assert middle_of_it == pytest.approx(((west + east) / 2, (south + north) / 2), abs=1e-6)
+
+
+def test_a_tile_across_the_date_line_in_utm(tmp_path):
+    x, y = warp("EPSG:4326", "EPSG:32601", [-180.0], [-10.0])
+    file = geotiff(tmp_path / "a.tif", PIXELS, crs="EPSG:32601", transform=around(x[0], y[0], 100.0))
+    west, south, east, north = footprint(file)
+    assert 179.99 < west < 180 < east < 180.01 and (west + east) / 2 == pytest.approx(180, abs=1e-6)
+    assert (south + north) / 2 == pytest.approx(-10, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"crs": "EPSG:4326", "transform": Affine(0.1, 0, 5, 0, 0.1, 50)}, georeference.NOT_NORTH_UP),  # south up
+        ({"crs": "EPSG:4326", "transform": Affine(-0.1, 0, 5, 0, -0.1, 50)}, georeference.NOT_NORTH_UP),  # mirrored
+        ({"crs": "EPSG:4326", "transform": Affine(0, 0.1, 5, 0.1, 0, 50)}, georeference.NOT_NORTH_UP),  # turned by a quarter
+        ({"crs": "EPSG:3857", "transform": Affine.translation(5e5, 5e6) @ Affine.rotation(20) @ Affine.scale(9, -9)},
+         georeference.NOT_NORTH_UP),
+        ({"crs": "EPSG:3413", "transform": around(8e5, -8e5, 10.0)}, georeference.NOT_NORTH_UP),  # by 45 degrees
+        ({"crs": "EPSG:3035", "transform": around(5.8e6, 2.9e6, 1e5)}, georeference.NOT_NORTH_UP),  # bent
+        ({"crs": None}, georeference.NO_CRS),
+        ({"crs": "EPSG:32633"}, georeference.NO_TRANSFORM),
+        ({"crs": LOCAL, "transform": around(5.0, 50.0, 0.1)}, georeference.UNKNOWN_CRS),
+        ({"crs": "EPSG:3035", "transform": around(1e9, 1e9, 10.0)}, georeference.UNKNOWN_CRS),
+        ({"crs": "EPSG:4326", "gcps": [GroundControlPoint(0, 0, 10, 50), GroundControlPoint(0, 6, 13, 50),
+                                       GroundControlPoint(4, 0, 10, 48)]}, georeference.NOT_NORTH_UP),
+    ],
+)  # fmt: skip
+def test_no_footprint_and_why(tmp_path, given, why):
+    assert footprint(geotiff(tmp_path / "a.tif", PIXELS, **given)) == why
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", georeference.NO_GEOTIFF),
+        (b"\xff\xd8\xff\xe0 a photo", georeference.NO_GEOTIFF),
+        (b"II*\0\x08\0\0\0\xff\xff", georeference.BROKEN),
+    ],
+)
+def test_the_footprint_of_another_file(tmp_path, content, why):
+    (tmp_path / "a.tif").write_bytes(content)
+    assert footprint(tmp_path / "a.tif") == footprint(content) == why
+    assert footprint(tmp_path / "missing.tif") == georeference.NO_GEOTIFF

@@ -1,0 +1,109 @@
+"""The overhead image of an observation, beside its photo or instead of one, and the part of the Earth that it shows.
+
+Both columns of observations.parquet are there only when the source gives them. A row has
+
+- a photo and an overhead image, where `overhead` and `overhead_bbox` are given;
+- an overhead image alone, where only `overhead_bbox` is: it is the row's `image`;
+- neither, where `overhead_bbox` is null.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import torch
+
+from cspops.artefacts import read_columns, require_file, whole_parquet
+from cspops.data.catalogue import REMAKE, floats
+from cspops.errors import DataError
+from cspops.pixels.reading import IMAGE
+from cspops.shapes import Bool, Float, Tensor
+
+BBOX = pa.struct([pa.field(side, pa.float64()) for side in ("lon_min", "lat_min", "lon_max", "lat_max")])
+"""The outer edges of an image that is north up, in degrees WGS84. Columns of pixels are equally spaced in longitude, rows
+in latitude. `lon_min` lies in [-180, 180), `lon_max` at most 180 degrees east of it, over the date line beyond 180."""
+
+OVERHEAD = pa.schema([("overhead", IMAGE), ("overhead_bbox", BBOX)])
+"""The second image, read as the first (images.json), and its footprint."""
+
+
+@dataclass(frozen=True)
+class Footprints:
+    """Which part of the Earth the overhead images show; row i of each belongs to observation i."""
+
+    bbox: Float[Tensor, "n 4"]
+    """`BBOX`; nan where there is no overhead image."""
+    paired: Bool[Tensor, "n"]
+    """Rows with a photo and an overhead image."""
+    alone: Bool[Tensor, "n"]
+    """Rows whose only image is an overhead image."""
+
+
+def read_footprints(download: Path) -> Footprints | None:
+    """Read the footprints of a catalogue, None where it has none; DataError where one of them cannot be."""
+    file = download / "observations.parquet"
+    names = _names(file)
+    if "overhead_bbox" not in names:
+        return None
+    table = read_columns(file, pa.schema([OVERHEAD.field("overhead_bbox")]), remake=REMAKE)
+    sides = table["overhead_bbox"].combine_chunks()
+    bbox = np.stack([floats(pa.chunked_array([one])) for one in sides.flatten()], 1)
+    west, south, east, north = bbox.T
+    covered = _is_valid(sides)
+    wide = (-180 <= west) & (west < east) & (west < 180) & (east - west <= 180 + 1e-9)
+    high = (-90 <= south) & (south < north) & (north <= 90)
+    if not (wide & high)[covered].all():
+        row = np.flatnonzero(covered & ~(wide & high))[0]
+        raise DataError(f"{file}: the footprint of row {row} is none: {bbox[row].tolist()}", hint=REMAKE)
+    # of the images only the leaf that is short: it says as well whether the struct is null
+    photo = (
+        _is_valid(pq.ParquetFile(file).read(["overhead.path"])["overhead"]) if "overhead" in names else np.zeros_like(covered)
+    )
+    return Footprints(*map(torch.from_numpy, (bbox, covered & photo, covered & ~photo)))
+
+
+def continued(lonlat: Float[Tensor, "n 2"], bbox: Float[Tensor, "n 4"]) -> Float[Tensor, "n 2"]:
+    """Return positions with longitudes as their footprints count them: over the date line beyond 180."""
+    lon, lat = lonlat.unbind(1)
+    over = (lon < bbox[:, 0]) & (lon + 360 <= bbox[:, 2])
+    return torch.stack((torch.where(over, lon + 360, lon), lat), 1)
+
+
+def read_overhead_images(download: Path, rows: range) -> pa.Table:
+    """Read the overhead images of consecutive rows as one column `image`, null where a row has none.
+
+    `decoding.squares` takes it as it takes what `catalogue.read_images` returns.
+    """
+    file = pq.ParquetFile(download / "observations.parquet")
+    columns = [name for name in ("image", *OVERHEAD.names) if name in file.schema_arrow.names]
+    parts, start = [], 0
+    for group in range(file.num_row_groups):
+        stop = start + file.metadata.row_group(group).num_rows
+        if start < rows.stop and rows.start < stop:
+            low, high = max(rows.start, start) - start, min(rows.stop, stop) - start
+            parts.append(_overhead_of(file.read_row_group(group, columns=columns).slice(low, high - low).combine_chunks()))
+        start = stop
+    return pa.table({"image": pa.chunked_array(parts, IMAGE)}).combine_chunks()
+
+
+def _overhead_of(table: pa.Table) -> pa.ChunkedArray:
+    nothing = pa.chunked_array([pa.nulls(len(table), IMAGE)])
+    overhead, bbox = (table[name] if name in table.column_names else nothing for name in OVERHEAD.names)
+    image = pc.if_else(pc.is_valid(bbox), table["image"], pa.scalar(None, IMAGE))
+    return pc.coalesce(overhead, image)
+
+
+def _names(file: Path) -> list[str]:
+    require_file(file, remake=REMAKE)
+    with whole_parquet(file, remake=REMAKE):
+        names: list[str] = pq.read_schema(file).names
+    return names
+
+
+def _is_valid(column: "pa.Array | pa.ChunkedArray") -> np.ndarray:
+    """Return which items are not null."""
+    valid: np.ndarray = np.asarray(column.is_valid())
+    return valid

@@ -1,0 +1,90 @@
+"""The overhead image as a map of features, and what it says at a point inside it."""
+
+import copy
+
+import torch
+from torch import nn
+
+from cspops.errors import ParamsError, nearest
+from cspops.gair.nili import Nili
+from cspops.models.checkpoint import Config
+from cspops.seeds import global_torch_stream
+from cspops.shapes import Float, Tensor, UInt8
+
+LEAST_SIDE = 4
+"""Cells along a side of the feature map: with fewer, points of one image hardly differ."""
+
+
+class FeatureMap(nn.Module):
+    """A timm network cut where its feature map has one cell per ``stride`` pixels: images to tokens, row by row from the north.
+
+    Args:
+        config: ``{"model": "timm:NAME", "px": side, "stride": pixels a cell, "mean": [3], "sd": [3]}``. Pixels are scaled to
+            [0, 1], then (x - mean) / sd.
+        pretrained: whether the weights are those that timm publishes.
+
+    Raises:
+        ParamsError: timm has no such model, or it has no such map.
+    """
+
+    def __init__(self, config: Config, *, pretrained: bool = False) -> None:
+        super().__init__()
+        self.config = copy.deepcopy(config)
+        self.network, self.dim = _cut(config["model"], config["stride"], pretrained=pretrained)
+        self.register_buffer("mean", torch.tensor(config["mean"]).view(3, 1, 1), persistent=False)
+        self.register_buffer("sd", torch.tensor(config["sd"]).view(3, 1, 1), persistent=False)
+        self.mean: Tensor
+        self.sd: Tensor
+
+    def forward(self, pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n cells k"]:
+        """Return the tokens of pixels in [0, 1], channels first."""
+        normed = ((pixels - self.mean) / self.sd).contiguous(memory_format=torch.channels_last)
+        out: Tensor = self.network(normed)[0]
+        return out.flatten(2).transpose(1, 2)
+
+
+def _cut(model: str, stride: int, *, pretrained: bool) -> tuple[nn.Module, int]:
+    import timm
+
+    name = model.removeprefix("timm:")
+    key = "params.yaml: pretrain_img.methods.gair.overhead"
+    if not timm.is_model(name):
+        raise ParamsError(f"{key}.model: timm has no model {name!r}", hint=f"near it: {', '.join(nearest(name, timm.list_models()))}")
+    try:
+        strides = timm.create_model(name, features_only=True).feature_info.reduction()
+    except (RuntimeError, AttributeError, AssertionError) as error:
+        raise ParamsError(f"{key}.model: {name} gives no feature map: {error}", hint="timm:resnet10t, say") from None
+    if stride not in strides:
+        raise ParamsError(f"{key}.stride is {stride}, and {name} has {', '.join(map(str, strides))}")
+    at = len(strides) - 1 - strides[::-1].index(stride)
+    network = timm.create_model(name, features_only=True, out_indices=(at,), pretrained=pretrained)
+    return network.to(memory_format=torch.channels_last), int(network.feature_info.channels()[0])
+
+
+class LocalizedOverhead(nn.Module):
+    """r: the feature of an overhead image at points inside its footprint.
+
+    Args:
+        config: ``{"map": a `FeatureMap`'s, "decoder": a `Nili`'s, "dim": d}``.
+    """
+
+    def __init__(self, config: Config, *, pretrained: bool = False) -> None:
+        super().__init__()
+        self.config = copy.deepcopy(config)
+        self.map = FeatureMap(config["map"], pretrained=pretrained)
+        self.nili = Nili(self.map.dim, config["dim"], decoder=config["decoder"])
+        self.dim: int = config["dim"]
+
+    def forward(
+        self, pixels: UInt8[Tensor, "n h w 3"], bbox: Float[Tensor, "n 4"], lonlat: Float[Tensor, "n 2"]
+    ) -> Float[Tensor, "n d"]:
+        """Return the features of bytes at a point of each; see `Nili` for ``bbox`` and the errors."""
+        tokens = self.map(pixels.permute(0, 3, 1, 2).float() / 255)
+        out: Tensor = self.nili(tokens, bbox, lonlat)
+        return out
+
+
+def localized_overhead(config: Config, *, seed: int, pretrained: bool) -> LocalizedOverhead:
+    """Make one with random weights of stream ``seed``, or with timm's below the decoder."""
+    with global_torch_stream(seed, "overhead network"):
+        return LocalizedOverhead(config, pretrained=pretrained)
