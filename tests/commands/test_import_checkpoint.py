@@ -6,6 +6,7 @@ import re
 import sys
 from pathlib import Path
 
+import gair_files
 import numpy as np
 import pytest
 import released_files as files
@@ -13,6 +14,7 @@ import torch
 
 from cspops.commands import import_checkpoint, main
 from cspops.errors import DataError
+from cspops.gair.model import load_published
 from cspops.models.checkpoint import load_config, load_weights
 from cspops.models.heads import Projection
 from cspops.models.loading import load_location_classifier, load_location_encoder
@@ -143,3 +145,38 @@ def test_writing_twice_gives_the_same_bytes(file: Path, tmp_path: Path) -> None:
 )
 def test_default_folder(name: str, folder: str) -> None:
     assert import_checkpoint.default_folder(Path(name)) == Path("artifacts/imported") / folder
+
+
+def test_the_released_gair_checkpoint_gives_a_location_encoder_and_the_whole_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    gair_files.write(tmp_path / "checkpoint.pth")
+    assert cspops("import-checkpoint", "checkpoint.pth", at=monkeypatch) == 0
+    said = capsys.readouterr()
+    assert said.out.splitlines()[:2] == ["artifacts/imported/checkpoint", "gair, epoch 155"]
+    assert re.search(r"gair .* \d+\n", said.out)
+    assert re.search(r"encoder .* 27\n", said.out)
+    assert "left out: nerf_fn.*: an attention decoder that nothing calls" in said.err
+    folder = tmp_path / "artifacts/imported/checkpoint"
+    assert sorted(path.name for path in folder.iterdir()) == ["encoder", "gair", "source.json"]
+    model, encoder = load_published(folder / "gair"), load_location_encoder(folder / "encoder")
+    torch.testing.assert_close(encoder(LONLAT), model.location(LONLAT), rtol=1e-5, atol=1e-5)
+    assert cspops("embed", "--model", str(folder), "--lon", "8.5", "--lat", "47.4", "--out", "one.npy", at=monkeypatch) == 0
+    expected = encoder(torch.tensor([[8.5, 47.4]]).double()).detach().numpy()
+    np.testing.assert_allclose(np.load("one.npy").reshape(1, -1), expected, rtol=1e-5, atol=1e-6)
+    source = json.loads((folder / "source.json").read_text())
+    assert source["sha256"] == hashlib.sha256((tmp_path / "checkpoint.pth").read_bytes()).hexdigest()
+    assert source["mapped"]["gair.nili.decoder.weight"] == "imnet.weight"
+
+
+def test_a_gair_checkpoint_that_lacks_a_tensor_is_a_sentence_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    state = gair_files.state_dict()
+    del state["imnet.bias"]
+    gair_files.write(tmp_path / "checkpoint.pth", state)
+    assert cspops("import-checkpoint", "checkpoint.pth", at=monkeypatch) == 3
+    assert capsys.readouterr().err.startswith("error: checkpoint.pth lacks the tensor imnet.bias; it holds ")
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pth"]

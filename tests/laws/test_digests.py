@@ -12,6 +12,7 @@ from cspops.pipeline.code import PLUMBING, STAGE_MODULES, Package, package
 ROOT = Path(cspops.__file__).parent
 NOT_OPENED = {
     *("LICENSE.climate_zones.txt", "README.md", "gitattributes", "gitignore", "graph.yaml", "params.yaml", "readme.md"),
+    "published.yaml",
     *("model_card.md.jinja", "py.typed"),
 }
 """Data files that no number can depend on (the report lists where params.yaml is not the template's)."""

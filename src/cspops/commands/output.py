@@ -30,18 +30,23 @@ def log_cost() -> None:
     """Log the time and the peak memory, for --verbose."""
     if not is_verbose():
         return
-    line = f"took {time.monotonic() - _started:.1f} s"
+    memory = "".join(f", at most {in_bytes(size)} of {which}" for which, size in peak_memory().items())
+    log.debug(f"took {time.monotonic() - _started:.1f} s{memory}")
+
+
+def peak_memory() -> dict[str, int]:
+    """Return the most bytes that this process has held, of memory and, where it has used one, of the GPU's."""
+    peak = {}
     try:
         import resource
     except ImportError:  # Windows
         pass
     else:
-        unit = 1 if sys.platform == "darwin" else 1024
-        line += f", at most {in_bytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)} of memory"
+        peak["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
-        line += f", {in_bytes(torch.cuda.max_memory_allocated())} of the GPU's"
-    log.debug(line)
+        peak["the GPU's"] = torch.cuda.max_memory_allocated()
+    return peak
 
 
 def print_json(document: Any, *, ensure_ascii: bool = True, sort_keys: bool = False) -> None:
