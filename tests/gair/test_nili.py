@@ -169,7 +169,7 @@ def test_shapes_that_do_not_fit_are_refused(
 
 def test_an_unknown_decoder_is_refused() -> None:
     with pytest.raises(ValueError, match="one of linear, mlp, bilinear, mean, not cubic"):
-        Nili(3, 2, "cubic")  # type: ignore[arg-type]
+        Nili(3, 2, "cubic")
 
 
 def test_a_place_outside_is_refused() -> None:

@@ -49,7 +49,8 @@ class AlibiVit(nn.Module):
         patches = functional.unfold(pixels, self.patch, stride=self.patch).transpose(1, 2)
         tokens: Tensor = self.linear_input(patches)
         bias = distance_bias(self.grid, self.heads, tokens.device).to(tokens.dtype)
-        for attention, feed_forward in self.transformer["layers"]:  # type: ignore[union-attr]
+        for layer in self.transformer["layers"].children():
+            attention, feed_forward = layer.children()
             tokens = tokens + attention(tokens, bias)
             tokens = tokens + feed_forward(tokens)
         return tokens

@@ -75,7 +75,7 @@ def _step(
     model: Published, rows: tuple[Tensor, Tensor, Tensor, Tensor], queue: Tensor, published: Mapping[str, Any]
 ) -> dict[str, Tensor]:
     trained = [one for one in model.parameters() if one.requires_grad]
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": [one for one in trained if one.ndim > 1]},
         {"params": [one for one in trained if one.ndim <= 1], "weight_decay": 0.0},
     ]

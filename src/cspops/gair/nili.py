@@ -1,7 +1,5 @@
 """NILI, the neural implicit local interpolation: overhead features at a place inside the image."""
 
-from typing import Literal, get_args
-
 import torch
 from torch import nn
 from torch.nn import functional
@@ -11,7 +9,7 @@ from cspops.gair.shapes import grid_of
 from cspops.kernels import Linear
 from cspops.shapes import Float, Int, Tensor
 
-Decoder = Literal["linear", "mlp", "bilinear", "mean"]
+DECODERS = ("linear", "mlp", "bilinear", "mean")
 
 SHIFT = 1e-6
 """By which places are moved, so that none lies between two cells; also the least distance to the border."""
@@ -33,7 +31,7 @@ class Nili(nn.Module):
     Args:
         dim: width d of the tokens.
         dim_out: width of the output.
-        decoder: one of these four.
+        decoder: one of `DECODERS`.
         hidden: width of both hidden layers of `mlp`.
 
     The state dict has ``decoder.weight`` and ``decoder.bias``, (dim_out, 9 d + 2) and (dim_out,) for `linear` (the last two
@@ -46,10 +44,10 @@ class Nili(nn.Module):
     interpolation of that convolution, and dx and dy cancel.
     """
 
-    def __init__(self, dim: int, dim_out: int, decoder: Decoder = "linear", hidden: int = 256) -> None:
+    def __init__(self, dim: int, dim_out: int, decoder: str = "linear", hidden: int = 256) -> None:
         super().__init__()
-        if decoder not in get_args(Decoder):
-            raise ValueError(f"decoder is one of {', '.join(get_args(Decoder))}, not {decoder}")
+        if decoder not in DECODERS:
+            raise ValueError(f"decoder is one of {', '.join(DECODERS)}, not {decoder}")
         self.dim, self.dim_out, self.kind = dim, dim_out, decoder
         around = 9 * dim + 2
         self.decoder: nn.Module
@@ -97,7 +95,8 @@ class Nili(nn.Module):
         return self._local_ensemble(image, places)
 
     def _local_ensemble(self, image: Float[Tensor, "n d g g"], places: Float[Tensor, "n m 2"]) -> Float[Tensor, "n m dim_out"]:
-        first, *others = self.decoder if isinstance(self.decoder, nn.Sequential) else (self.decoder,)
+        first, *others = self.decoder.children() if isinstance(self.decoder, nn.Sequential) else (self.decoder,)
+        assert isinstance(first, nn.Linear)
         kernel = first.weight[:, : 9 * self.dim].unflatten(1, (self.dim, 3, 3))
         convolved = functional.conv2d(image, kernel, first.bias, padding=1).flatten(2).transpose(1, 2)
         cells, offsets = nearest_cells(places, image.shape[-1])

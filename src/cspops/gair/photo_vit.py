@@ -62,7 +62,7 @@ class PhotoVit(nn.Module):
         """Return embeddings (n, dim) of photos (n, 3, px, px); other shapes are a ValueError."""
         require_shape("pixels", pixels, "n", 3, self.px, self.px)
         tokens: Tensor = self.embeddings(pixels)
-        for layer in self.encoder["layer"]:  # type: ignore[union-attr]
+        for layer in self.encoder["layer"].children():
             tokens = layer(tokens)
         embedding: Tensor = self.pooler["dense"](self.layernorm(tokens[:, 0])).tanh()
         return embedding

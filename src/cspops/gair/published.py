@@ -1,6 +1,7 @@
 """The layout of the released GAIR checkpoint."""
 
 import dataclasses
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -191,7 +192,7 @@ def _sizes(content: Content) -> Sizes:
 def _side(content: Content, name: str, before: int) -> int:
     """Return the side of the square of patches whose positions (1, before + patches, d) have this name."""
     patches = content.tensor(name, 3).shape[1] - before
-    side = round(max(patches, 0) ** 0.5)
+    side = math.isqrt(max(patches, 0))
     if side == 0 or side * side != patches:
         raise content.refusal(name, f"has positions of {patches} patches, which make no square")
     return side

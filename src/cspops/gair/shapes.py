@@ -1,5 +1,7 @@
 """Refuse tensors whose shape does not fit, in one sentence."""
 
+import math
+
 from cspops.shapes import Float, Tensor
 
 
@@ -15,7 +17,7 @@ def require_shape(name: str, tensor: Tensor, *sizes: int | str) -> None:
 def grid_of(tokens: Float[Tensor, "*tokens"], dim: int) -> int:
     """Return the side g of a square grid of tokens (n, g*g, dim); raise a ValueError where the shape is another."""
     require_shape("tokens", tokens, "n", "g*g", dim)
-    side = round(tokens.shape[1] ** 0.5)
+    side = math.isqrt(tokens.shape[1])
     if side == 0 or side * side != tokens.shape[1]:
         raise ValueError(f"tokens has shape {shown(tokens)}: {tokens.shape[1]} tokens are no square grid")
     return side
