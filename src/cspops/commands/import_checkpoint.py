@@ -16,7 +16,8 @@ from cspops.errors import DataError
 from cspops.terminal import say
 
 if TYPE_CHECKING:
-    from cspops.models.released import Released
+    from cspops.gair.published import Content
+    from cspops.models.released import Checkpoint, Released
 
 log = logging.getLogger(__name__)
 
@@ -28,14 +29,14 @@ EXAMPLES = examples(
 
 @app.command(rich_help_panel=OTHERS, epilog=EXAMPLES)
 def import_checkpoint(
-    file: Annotated[Path, typer.Argument(help="A .pth.tar file of the released CSP code.", metavar="FILE")],
+    file: Annotated[Path, typer.Argument(help="A .pth or .pth.tar file of the released code.", metavar="FILE")],
     out: Annotated[
         Path | None, typer.Option(help="Folder to write; default: artifacts/imported/NAME.", metavar="FOLDER")
     ] = None,
     force: ForceOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Convert a checkpoint of the released CSP, Sphere2Vec or TorchSpatial code to safetensors with the same output."""
+    """Convert a checkpoint of the released CSP, Sphere2Vec, TorchSpatial or GAIR code to safetensors with the same output."""
     folder = out or default_folder(file)
     source = run(file, folder, force=force)
     if json:
@@ -43,7 +44,7 @@ def import_checkpoint(
         return
     say(str(folder))
     show(
-        f"{source['kind']}, epoch {source['epoch']}",
+        source["kind"] if source["epoch"] is None else f"{source['kind']}, epoch {source['epoch']}",
         [["part", "what", "tensors"], *parts(source)],
         text_columns=2,
     )
@@ -60,25 +61,41 @@ def default_folder(file: Path) -> Path:
 
 
 def run(file: Path, folder: Path, *, force: bool = False) -> Document:
-    """Write encoder/, classifier/ and projection/ (where the checkpoint has them) and source.json into ``folder``.
+    """Write encoder/ and source.json into ``folder``, with what else the checkpoint has.
 
-    The folder appears whole or not at all.
+    That is classifier/ and projection/, or of GAIR the whole model in gair/. The folder appears whole or not at all.
 
     Returns:
         the content of source.json.
 
     Raises:
-        DataError: see `read_checkpoint` and `rebuild`; or ``folder`` exists already.
+        DataError: see `read_checkpoint` and `rebuild`, or `gair.published.rebuilt`; or ``folder`` exists already.
     """
-    from cspops.files import replaced
-    from cspops.models.released import SOURCE, read_checkpoint, rebuild
-    from cspops.models.torch_files import shown
+    from cspops.models.released import read_checkpoint
 
     _refuse_to_overwrite(folder, force)
-    checkpoint = read_checkpoint(file)
+    gair = _gair(file)
+    return _write_released(read_checkpoint(file), folder) if gair is None else _write_gair(gair, folder)
+
+
+def _gair(file: Path) -> "Content | None":
+    """Return the content of GAIR's checkpoint; None for any other file, whatever is wrong with it."""
+    from cspops.gair.published import read_content
+
+    try:
+        content = read_content(file)
+    except DataError:
+        return None
+    return content if content.is_published else None
+
+
+def _write_released(checkpoint: "Checkpoint", folder: Path) -> Document:
+    from cspops.files import replaced
+    from cspops.models.released import rebuild
+
     released = rebuild(checkpoint)
     source = {
-        "file": file.name,
+        "file": checkpoint.file.name,
         "sha256": checkpoint.sha256,
         "epoch": checkpoint.epoch,
         "kind": released.kind,
@@ -89,8 +106,41 @@ def run(file: Path, folder: Path, *, force: bool = False) -> Document:
     }
     with replaced(folder) as new:
         _write(new, released)
-        (new / SOURCE).write_text(json_text.dumps(source, indent=1, sort_keys=True, default=shown) + "\n")
+        _write_source(new, source)
     return source
+
+
+def _write_gair(content: "Content", folder: Path) -> Document:
+    from cspops.files import replaced, sha256_of
+    from cspops.gair.location import as_location_encoder
+    from cspops.gair.model import config_of
+    from cspops.gair.published import reasons, rebuilt, released_name
+    from cspops.models.checkpoint import save_model
+
+    model, leftovers = rebuilt(content)
+    encoder = as_location_encoder(model.location)
+    source = {
+        "file": content.file.name,
+        "sha256": sha256_of(content.file),
+        "epoch": content.epoch,
+        "kind": "gair",
+        "params": config_of(model)["sizes"],
+        "encoder": encoder.config,
+        "mapped": {f"gair.{name}": released_name(name) for name in model.state_dict()},
+        "left_out": reasons(leftovers),
+    }
+    with replaced(folder) as new:
+        save_model(new / "encoder", encoder, encoder.config)
+        save_model(new / "gair", model, config_of(model))
+        _write_source(new, source)
+    return source
+
+
+def _write_source(folder: Path, source: Document) -> None:
+    from cspops.models.released import SOURCE
+    from cspops.models.torch_files import shown
+
+    (folder / SOURCE).write_text(json_text.dumps(source, indent=1, sort_keys=True, default=shown) + "\n")
 
 
 def _refuse_to_overwrite(folder: Path, force: bool) -> None:
@@ -120,11 +170,14 @@ def _write(folder: Path, released: "Released") -> None:
 def parts(source: Document) -> list[list[str]]:
     """Return one row per subfolder that `run` wrote: its name, what it is, how many of the checkpoint's tensors it holds."""
     descriptions = {
+        "gair": "overhead and photo network, location encoder, NILI",
         "encoder": "e: places to embeddings",
         "classifier": "e and class embeddings T: places to scores",
         "projection": "W: image features to embeddings",
     }
-    count = {part: sum(name.startswith(f"{part}.") for name in source["mapped"]) for part in ("encoder", "projection")}
+    count = {part: sum(name.startswith(f"{part}.") for name in source["mapped"]) for part in ("gair", "encoder", "projection")}
     classes = sum(name.startswith("class_embedding.") for name in source["mapped"])
     count["classifier"] = classes and count["encoder"] + classes
+    if count["gair"]:
+        count["encoder"] = sum(name.startswith("gair.location.") for name in source["mapped"])
     return [[part, what, str(count[part])] for part, what in descriptions.items() if count[part]]
