@@ -43,6 +43,7 @@ class DownloadView:
     merge_labels: bool = listed("dataset.merge_labels")
     max_uncertainty_m: float | None = listed("dataset.max_uncertainty_m")
     settings: SourceSettings = listed("dataset.${dataset.source}")
+    pretrain_img_method: str = listed("pretrain_img.method")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -43,6 +43,20 @@ class Tile(Section):
     px: Pixels
 
 
+class OverheadTile(Section):
+    side_km: Side
+    px: Pixels
+    max_offset_km: Annotated[float, Field(ge=0, le=400)]
+
+    @model_validator(mode="after")
+    def _holds_the_place(self) -> "OverheadTile":
+        if self.max_offset_km > 0.45 * self.side_km:
+            raise ValueError(
+                f"max_offset_km {self.max_offset_km} is more than 0.45 of side_km {self.side_km}: the tile holds its place"
+            )
+        return self
+
+
 class BlueMarbleViews(Section):
     glimpse: Possible[Glimpse] = None
     tile: Possible[Tile] = None
@@ -57,6 +71,7 @@ class BlueMarble(Section):
     spatial_test: Count
     view: Annotated[str, NameIn(BlueMarbleViews)]
     views: BlueMarbleViews
+    overhead: Possible[OverheadTile] = None
     border_km: Side
     lat_min: Annotated[float, Field(ge=-85, le=85)]
     lat_max: Annotated[float, Field(ge=-85, le=85)]
@@ -89,6 +104,8 @@ class Columns(Section):
     captured_at: str | None
     location_id: str | None
     split: str | None
+    overhead: str | None = None
+    overhead_bbox: str | None = None
 
 
 PixelValue = Annotated[float, Field(ge=-1e12, le=1e12)]
