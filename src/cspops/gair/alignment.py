@@ -54,9 +54,7 @@ class Alignment(nn.Module):
         self.photo, self.overhead, self.location = photo, overhead, location
         with global_torch_stream(seed, "gair projection"):
             self.projection = None if photo is None else nn.Linear(photo.dim, overhead.dim)
-        self.queue = CoordinateQueue(
-            size, lonlat, start=settings.queue_start, generator=torch_stream(seed, "gair queue")
-        )
+        self.queue = CoordinateQueue(size, lonlat, start=settings.queue_start, generator=torch_stream(seed, "gair queue"))
         self.temperature = LearnedTemperatures({"temperature": settings.temperature}) if settings.learn_temperature else None
         distils = settings.distillation > 0
         self.first_photo = momentum_copy(photo).eval() if distils and photo is not None else None

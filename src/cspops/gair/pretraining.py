@@ -50,7 +50,11 @@ def gair(network: ImageNetwork, places: Places, settings: Gair, run: Run) -> tup
         )
     alignment = _start(network, places, settings, run)
     device = run.device
-    photo = None if places.photos is None else Views(places.photos, device, Augmentation(settings.min_scale, settings.colour_jitter, turns=False))
+    photo = (
+        None
+        if places.photos is None
+        else Views(places.photos, device, Augmentation(settings.min_scale, settings.colour_jitter, turns=False))
+    )
     # cut, mirrored or turned overhead images would need their places moved along
     overhead = Views(places.overhead, device, Augmentation(colour_jitter=settings.colour_jitter, turns=False, mirror=False))
     bbox, lonlat = places.bbox.to(device), places.lonlat.double().to(device)
@@ -93,4 +97,3 @@ def _start(network: ImageNetwork, places: Places, settings: Gair, run: Run) -> A
     photo = None if places.photos is None else network
     size = queue_size(settings.queue, len(places))
     return Alignment(photo, overhead, location, settings, lonlat=places.lonlat, size=size, seed=run.seed).to(run.device)
-

@@ -11,9 +11,7 @@ AT = (1, 5, 10)
 BLOCK = 1024
 
 
-def retrieval(
-    queries: Float[Tensor, "n d"], gallery: Float[Tensor, "n d"], lonlat: Float[Tensor, "n 2"]
-) -> dict[str, float]:
+def retrieval(queries: Float[Tensor, "n d"], gallery: Float[Tensor, "n d"], lonlat: Float[Tensor, "n 2"]) -> dict[str, float]:
     """Return R@k and the median error of finding row i of the gallery by row i of the queries, by cosine.
 
     Rows of equal cosine with the right one count as found half before it: a gallery of equal rows gives chance.

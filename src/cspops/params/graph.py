@@ -200,7 +200,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "split": ("download",),
     "pretrain-img": ("download", "split"),
     "featurize": ("download", "pretrain-img"),
-    "pretrain": ("download", "split", "featurize"),
+    "pretrain": ("download", "split", "pretrain-img", "featurize"),
     "finetune-loc": ("download", "split", "pretrain"),
     "finetune-img": ("download", "split", "pretrain-img", "featurize"),
     "evaluate": ("download", "split", "featurize", "finetune-loc", "finetune-img"),

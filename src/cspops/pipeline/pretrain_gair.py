@@ -2,9 +2,8 @@
 
 import dataclasses
 import logging
-from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 
 from cspops.data.catalogue import read_captures
@@ -14,9 +13,9 @@ from cspops.errors import DataError
 from cspops.gair.alignment import Alignment
 from cspops.gair.pretraining import Places, gair
 from cspops.gair.retrieval import retrieval
+from cspops.gair.stored import save_gair
 from cspops.imagessl.images import Pretrained
 from cspops.models.backbones import ImageNetwork
-from cspops.models.checkpoint import save_model
 from cspops.params.image_networks import Gair
 from cspops.pipeline.pixels import Squares, decoded, on_device
 from cspops.shapes import Tensor
@@ -25,15 +24,18 @@ from cspops.training.loop import Run
 
 log = logging.getLogger(__name__)
 
-FOLDER = "gair"
-"""Below the stage's folder: location/, overhead/ and, where there are photos, projection/."""
 OTHERWISE = "pretrain_img.method: none"
 HELD_OUT = ("spatial_val", "spatial_test")
 BATCH = 512
+Judged = dict[str, dict[str, Any]]
 
 
-def pretrain_gair(network: ImageNetwork, settings: Gair, site: Site, run: Run) -> Pretrained:
-    """Train on training rows, without labels, and save all but ``network``; held-out blocks judge retrieval."""
+def pretrain_gair(network: ImageNetwork, settings: Gair, site: Site, run: Run) -> tuple[Pretrained, Judged]:
+    """Train on training rows, without labels, and save what was trained.
+
+    Returns:
+        the curve with its facts; by role, how well photos and overhead places of held-out blocks find one another.
+    """
     download = site.inputs["download"]
     captures = read_captures(download)
     roles = read_roles(site.inputs["split"], captures.obs_id)
@@ -52,16 +54,9 @@ def pretrain_gair(network: ImageNetwork, settings: Gair, site: Site, run: Run) -
         return _places(usable & roles[role], role, network, settings, site, footprints, captures.lonlat, photos=paired)
 
     alignment, pretrained = gair(network, places("train"), settings, run)
-    folder = site.out / FOLDER
-    cpu = torch.device("cpu")
-    save_model(folder / "location", alignment.location.to(cpu), alignment.location.config)
-    save_model(folder / "overhead", alignment.overhead.to(cpu), alignment.overhead.config)
-    if alignment.projection is not None:
-        about = {"dim": alignment.projection.in_features, "dim_out": alignment.projection.out_features}
-        save_model(folder / "projection", alignment.projection.to(cpu), about)
-    alignment.to(run.device)
+    save_gair(site.out, alignment, network, features=settings.features)
     found = {role: _judged(alignment, places(role), run.device) for role in HELD_OUT if paired and (usable & roles[role]).any()}
-    return dataclasses.replace(pretrained, facts=pretrained.facts | {"retrieval": found} if found else pretrained.facts)
+    return pretrained, found
 
 
 def _places(
@@ -94,7 +89,7 @@ def _places(
 
 
 @torch.no_grad()
-def _judged(alignment: Alignment, places: Places, device: torch.device) -> dict[str, dict[str, float]]:
+def _judged(alignment: Alignment, places: Places, device: torch.device) -> dict[str, Any]:
     """Return how photos find their overhead places, and the other way, among the rows of one role."""
     assert alignment.photo is not None and alignment.projection is not None and places.photos is not None
     photo, overhead = [], []
