@@ -50,11 +50,8 @@ def gair(network: ImageNetwork, places: Places, settings: Gair, run: Run) -> tup
         )
     alignment = _start(network, places, settings, run)
     device = run.device
-    photo = (
-        None
-        if places.photos is None
-        else Views(places.photos, device, Augmentation(settings.min_scale, settings.colour_jitter, turns=False))
-    )
+    changes = Augmentation(settings.min_scale, settings.colour_jitter, turns=False)
+    photo = None if places.photos is None else Views(places.photos, device, changes)
     # cut, mirrored or turned overhead images would need their places moved along
     overhead = Views(places.overhead, device, Augmentation(colour_jitter=settings.colour_jitter, turns=False, mirror=False))
     bbox, lonlat = places.bbox.to(device), places.lonlat.double().to(device)

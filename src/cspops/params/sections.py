@@ -277,7 +277,8 @@ class GairLoss(Section):
     """The location encoder of pretrain_img.method: gair, as it is."""
 
 
-LossSettings = McLoss | NceLoss | MseLoss | GairLoss | NoLoss
+TrainedLoss = McLoss | NceLoss | MseLoss | NoLoss
+LossSettings = TrainedLoss | GairLoss
 
 
 class Losses(Section):
@@ -376,7 +377,7 @@ class Params(Section):
         gair = self.pretrain_img.methods.gair
         if self.pretrain_img.method != "gair" or gair is None:
             raise ValueError(
-                f"loss: gair takes over the location encoder of pretrain_img.method: gair, but that is {self.pretrain_img.method}"
+                f"loss: gair needs the location encoder of pretrain_img.method: gair, and that is {self.pretrain_img.method}"
             )
         chosen = self.location_encoder
         for part, catalogue in (("encoding", self.encodings), ("network", self.networks)):
@@ -397,9 +398,9 @@ class Params(Section):
     @model_validator(mode="after")
     def _features_of_photos(self) -> "Params":
         gair = self.pretrain_img.methods.gair
-        if self.pretrain_img.method == "gair" and gair is not None and gair.features != "photo":
-            if self.finetune_img.mode == "full":
-                raise ValueError("finetune_img.mode: full needs pretrain_img.methods.gair.features: photo")
+        of_photos = self.pretrain_img.method != "gair" or gair is None or gair.features == "photo"
+        if self.finetune_img.mode == "full" and not of_photos:
+            raise ValueError("finetune_img.mode: full needs pretrain_img.methods.gair.features: photo")
         return self
 
     @model_validator(mode="after")

@@ -40,7 +40,7 @@ def overhead_source(site: Site) -> Images:
     if footprints is None or without.any():
         count = len(lonlat) if footprints is None else int(without.sum())
         raise DataError(
-            f"{count:,} of {len(lonlat):,} rows have no place inside an overhead image, and features: overhead_at_place needs one",
+            f"{count:,} of {len(lonlat):,} rows have no place inside an overhead image, which overhead_at_place needs",
             hint="set pretrain_img.methods.gair.features: photo in params.yaml",
         )
     overhead, bbox = load_overhead(site.inputs["pretrain-img"]).to(device), footprints.bbox

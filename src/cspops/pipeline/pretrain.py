@@ -29,11 +29,12 @@ def run(view: "PretrainView", site: Site) -> None:
 
     `loss: gair` takes over the location encoder that stage pretrain-img trained, the same one for each seed.
     """
-    if isinstance(view.loss_settings, GairLoss):
+    loss = view.loss_settings
+    if isinstance(loss, GairLoss):
         encoder = load_gair_location(site.inputs["pretrain-img"])
         for seed in view.seeds:
             save_model(site.out / f"seed_{seed}", encoder, encoder.config)
-        write_curve(site.reports / "curves" / "pretrain.tsv", [], columns=curve_columns(view.loss_settings))
+        write_curve(site.reports / "curves" / "pretrain.tsv", [], columns=curve_columns(loss))
         return
     observations = read_observations(site.inputs["download"])
     rows = read_roles(site.inputs["split"], observations.obs_id)["train"] & observations.located
@@ -49,7 +50,7 @@ def run(view: "PretrainView", site: Site) -> None:
         encoder, curve = pretrain(
             unlabelled,
             view.encoder_config(),
-            view.loss_settings,
+            loss,
             schedule=view.pretrain,
             negatives=negatives,
             run=Run(seed, site.host.torch_device(), Resume(site.scratch)),
@@ -57,7 +58,7 @@ def run(view: "PretrainView", site: Site) -> None:
         save_model(site.out / f"seed_{seed}", encoder, encoder.config)
         return curve
 
-    columns = curve_columns(view.loss_settings)
+    columns = curve_columns(loss)
     write_curve(
         site.reports / "curves" / "pretrain.tsv", mean_curve([*side_by_side(trained, view.seeds, site.host)]), columns=columns
     )

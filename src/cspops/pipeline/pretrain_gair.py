@@ -2,11 +2,14 @@
 
 import dataclasses
 import logging
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import torch
 
-from cspops.data.catalogue import read_captures
+from cspops.data.catalogue import read_captures, read_images
 from cspops.data.overhead import Footprints, read_footprints, read_overhead_images
 from cspops.data.splits import read_roles
 from cspops.errors import DataError
@@ -73,12 +76,12 @@ def _places(
     rows = mask.numpy().nonzero()[0]
     device = site.host.torch_device()
 
-    def pixels(kind: str, px: int, **read: object) -> Tensor:
+    def pixels(kind: str, px: int, read: Callable[[Path, range], pa.Table] = read_images) -> Tensor:
         scratch = site.scratch / role / kind
         scratch.mkdir(parents=True, exist_ok=True)
         square = Squares(px, interpolation=network.config["interpolation"])
         here = dataclasses.replace(site, scratch=scratch)
-        return on_device(decoded(rows, square, here, stage="pretrain-img", kind=kind, otherwise=OTHERWISE, **read), device)
+        return on_device(decoded(rows, square, here, stage="pretrain-img", kind=kind, otherwise=OTHERWISE, read=read), device)
 
     return Places(
         pixels("photos", network.config["px"]) if photos else None,
