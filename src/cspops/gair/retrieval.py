@@ -34,5 +34,5 @@ def retrieval(queries: Float[Tensor, "n d"], gallery: Float[Tensor, "n d"], lonl
         best.append(scores.argmax(1))
     rank = torch.cat(ranks)
     distance = haversine(lonlat.double(), lonlat[torch.cat(best).to(lonlat.device)].double())
-    found = {f"r_{k}": 100 * float((rank < k).double().mean()) for k in AT}
-    return found | {"median_km": float(distance.median())}
+    found = {f"r_{k}": round(100 * float((rank < k).double().mean()), 2) for k in AT}
+    return found | {"median_km": round(float(distance.median()), 1)}
