@@ -1,5 +1,6 @@
 """Image features that a data set comes with, instead of images: rows of .npy matrices."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,12 @@ from cspops.pixels.unreadable import UnreadableImage, below
 
 GIVEN = "given features"
 """The `model` of a config.json that stands for them."""
+
+
+def save_config(folder: Path, width: int, **about: str) -> None:
+    """Write the config.json that says that there is no image network, but features of so many numbers."""
+    config = {"model": GIVEN, "dim": width, **about}
+    (folder / "config.json").write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
 
 
 @dataclass(frozen=True)

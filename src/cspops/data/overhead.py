@@ -53,15 +53,14 @@ def read_footprints(download: Path) -> Footprints | None:
     bbox = np.stack([floats(pa.chunked_array([one])) for one in sides.flatten()], 1)
     west, south, east, north = bbox.T
     covered = _is_valid(sides)
-    wide = (-180 <= west) & (west < east) & (west < 180) & (east - west <= 180 + 1e-9)
-    high = (-90 <= south) & (south < north) & (north <= 90)
+    wide = (west >= -180) & (west < east) & (west < 180) & (east - west <= 180 + 1e-9)
+    high = (south >= -90) & (south < north) & (north <= 90)
     if not (wide & high)[covered].all():
         row = np.flatnonzero(covered & ~(wide & high))[0]
         raise DataError(f"{file}: the footprint of row {row} is none: {bbox[row].tolist()}", hint=REMAKE)
-    # of the images only the leaf that is short: it says as well whether the struct is null
-    photo = (
-        _is_valid(pq.ParquetFile(file).read(["overhead.path"])["overhead"]) if "overhead" in names else np.zeros_like(covered)
-    )
+    photo = np.zeros_like(covered)
+    if "overhead" in names:  # of the images only the leaf that is short: it says as well whether the struct is null
+        photo = _is_valid(pq.ParquetFile(file).read(["overhead.path"])["overhead"])
     return Footprints(*map(torch.from_numpy, (bbox, covered & photo, covered & ~photo)))
 
 

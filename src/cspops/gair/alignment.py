@@ -1,15 +1,16 @@
 """The three encoders of GAIR as one module, and its loss of a batch."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import nn
 
 from cspops.gair.overhead import LocalizedOverhead
 from cspops.gair.queue import CoordinateQueue
-from cspops.imagessl.momentum import momentum_copy
-from cspops.losses.gair import distillation, gair_loss
+from cspops.losses.gair import WITHOUT_PHOTO, distillation, gair_loss
 from cspops.models.backbones import ImageNetwork
 from cspops.models.heads import LearnedTemperatures
 from cspops.models.location_encoder import LocationEncoder
@@ -27,6 +28,14 @@ class Batch:
     bbox: Float[Tensor, "n 4"]
     """West, south, east, north."""
     lonlat: Float[Tensor, "n 2"]
+
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def frozen(module: M) -> M:
+    """Return a copy in eval mode that no gradient reaches."""
+    return copy.deepcopy(module).requires_grad_(False).eval()
 
 
 class Alignment(nn.Module):
@@ -54,26 +63,27 @@ class Alignment(nn.Module):
         self.photo, self.overhead, self.location = photo, overhead, location
         with global_torch_stream(seed, "gair projection"):
             self.projection = None if photo is None else nn.Linear(photo.dim, overhead.dim)
-        self.queue = CoordinateQueue(
-            size, lonlat, start=settings.queue_start, generator=torch_stream(seed, "gair queue")
-        )
+        self.queue = CoordinateQueue(size, lonlat, start=settings.queue_start, generator=torch_stream(seed, "gair queue"))
         self.temperature = LearnedTemperatures({"temperature": settings.temperature}) if settings.learn_temperature else None
         distils = settings.distillation > 0
-        self.first_photo = momentum_copy(photo).eval() if distils and photo is not None else None
-        self.first_map = momentum_copy(overhead.map).eval() if distils else None
+        self.first_photo = frozen(photo) if distils and photo is not None else None
+        self.first_map = frozen(overhead.map) if distils else None
 
     @property
     def terms(self) -> tuple[str, ...]:
-        """The terms in force."""
-        return self.settings.terms if self.photo is not None else self.settings.terms_without_photo
+        """The terms in force: of rows without a photo those that need none."""
+        terms = self.settings.terms
+        return terms if self.photo is not None else tuple(term for term in terms if term in WITHOUT_PHOTO)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Return the terms of `gair_loss`, the two of distillation where asked for, and their `total`; then fill the queue."""
         settings = self.settings
         tokens = self.overhead.map(batch.overhead)
         r = self.overhead.nili(tokens, batch.bbox, batch.lonlat)
-        pooled = None if self.photo is None else self.photo.features(batch.photo)
-        o = None if pooled is None or self.projection is None else self.projection(pooled)
+        pooled = o = None
+        if self.photo is not None and self.projection is not None and batch.photo is not None:
+            pooled = self.photo.features(batch.photo)
+            o = self.projection(pooled)
         # one pass for all places: they share the products
         n = len(batch.lonlat)
         places = self.location(torch.cat((batch.lonlat, self.queue.keys)))
@@ -87,21 +97,20 @@ class Alignment(nn.Module):
             masked=self.queue.at(batch.lonlat),
             terms=self.terms,
         )
-        if self.first_map is not None:
-            self._distil(parts, pooled, tokens, batch)
+        self._distil(parts, pooled, tokens, batch)
         self.queue.enqueue(batch.lonlat)
         return {**parts, **learned}
 
     def _distil(self, parts: dict[str, Tensor], pooled: Tensor | None, tokens: Tensor, batch: Batch) -> None:
         """Add what keeps the features near those of the networks that training started from."""
-        assert self.first_map is not None
+        pairs = {}
         with torch.no_grad():
-            teachers = {"distil_overhead": self.first_map(batch.overhead).mean(1)}
-            if self.first_photo is not None:
-                teachers["distil_photo"] = self.first_photo.features(batch.photo)
-        students = {"distil_overhead": tokens.mean(1), "distil_photo": pooled}
-        for name, teacher in teachers.items():
-            parts[name] = self.settings.distillation * distillation(students[name], teacher)
+            if self.first_map is not None:
+                pairs["distil_overhead"] = tokens.mean(1), self.first_map(batch.overhead).mean(1)
+            if self.first_photo is not None and pooled is not None and batch.photo is not None:
+                pairs["distil_photo"] = pooled, self.first_photo.features(batch.photo)
+        for name, (student, teacher) in pairs.items():
+            parts[name] = self.settings.distillation * distillation(student, teacher)
             parts["total"] = parts["total"] + parts[name]
 
     def after_step(self) -> None:

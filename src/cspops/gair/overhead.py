@@ -1,6 +1,7 @@
 """The overhead image as a map of features, and what it says at a point inside it."""
 
 import copy
+from typing import Any
 
 import torch
 from torch import nn
@@ -10,9 +11,6 @@ from cspops.gair.nili import Nili
 from cspops.models.checkpoint import Config
 from cspops.seeds import global_torch_stream
 from cspops.shapes import Float, Tensor, UInt8
-
-LEAST_SIDE = 4
-"""Cells along a side of the feature map: with fewer, points of one image hardly differ."""
 
 
 class FeatureMap(nn.Module):
@@ -44,21 +42,24 @@ class FeatureMap(nn.Module):
 
 
 def _cut(model: str, stride: int, *, pretrained: bool) -> tuple[nn.Module, int]:
+    """Return the network up to the last map with this stride, and the width of its features."""
     import timm
 
-    name = model.removeprefix("timm:")
-    key = "params.yaml: pretrain_img.methods.gair.overhead"
+    name, key = model.removeprefix("timm:"), "params.yaml: pretrain_img.methods.gair.overhead"
     if not timm.is_model(name):
-        raise ParamsError(f"{key}.model: timm has no model {name!r}", hint=f"near it: {', '.join(nearest(name, timm.list_models()))}")
+        near = ", ".join(nearest(name, timm.list_models()))
+        raise ParamsError(f"{key}.model: timm has no model {name!r}", hint=f"near it: {near}")
     try:
-        strides = timm.create_model(name, features_only=True).feature_info.reduction()
+        with torch.device("meta"):
+            about: Any = timm.create_model(name, features_only=True).feature_info
     except (RuntimeError, AttributeError, AssertionError) as error:
         raise ParamsError(f"{key}.model: {name} gives no feature map: {error}", hint="timm:resnet10t, say") from None
+    strides: list[int] = about.reduction()
     if stride not in strides:
         raise ParamsError(f"{key}.stride is {stride}, and {name} has {', '.join(map(str, strides))}")
     at = len(strides) - 1 - strides[::-1].index(stride)
     network = timm.create_model(name, features_only=True, out_indices=(at,), pretrained=pretrained)
-    return network.to(memory_format=torch.channels_last), int(network.feature_info.channels()[0])
+    return network.to(memory_format=torch.channels_last), int(about.channels()[at])
 
 
 class LocalizedOverhead(nn.Module):

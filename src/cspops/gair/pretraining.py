@@ -50,8 +50,10 @@ def gair(network: ImageNetwork, places: Places, settings: Gair, run: Run) -> tup
         )
     alignment = _start(network, places, settings, run)
     device = run.device
-    photo = None if places.photos is None else Views(places.photos, device, _light(settings, settings.min_scale))
-    overhead = Views(places.overhead, device, _light(settings, 1.0))
+    changes = Augmentation(settings.min_scale, settings.colour_jitter, turns=False)
+    photo = None if places.photos is None else Views(places.photos, device, changes)
+    # cut, mirrored or turned overhead images would need their places moved along
+    overhead = Views(places.overhead, device, Augmentation(colour_jitter=settings.colour_jitter, turns=False, mirror=False))
     bbox, lonlat = places.bbox.to(device), places.lonlat.double().to(device)
 
     def step(rows: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
@@ -92,8 +94,3 @@ def _start(network: ImageNetwork, places: Places, settings: Gair, run: Run) -> A
     photo = None if places.photos is None else network
     size = queue_size(settings.queue, len(places))
     return Alignment(photo, overhead, location, settings, lonlat=places.lonlat, size=size, seed=run.seed).to(run.device)
-
-
-def _light(settings: Gair, min_scale: float) -> Augmentation:
-    """Return views in another light. An overhead image that is cut, mirrored or turned would need its place moved along."""
-    return Augmentation(min_scale, settings.colour_jitter, turns=False, mirror=min_scale < 1)

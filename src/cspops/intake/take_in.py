@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import pyarrow as pa
 
 from cspops.errors import DataError
+from cspops.intake.images.georeference import footprints
 from cspops.intake.images.inspection import inspect_images
 from cspops.intake.judging.ingest import Rules, ingest
 from cspops.intake.rows import Account, FileFacts, Source
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from cspops.params.graph import DownloadView
 
 
+GAIR = "gair"
+"""The method of pretrain_img that takes overhead images. For it alone the embedded source draws them, and images count as
+such where a set has no others: a run of another method has the catalogue that it always had."""
 PUBLISHED = ("inat2018", "fmow")
 """Sources whose files `cspops download` fetches."""
 
@@ -38,9 +42,10 @@ def open_source(view: "DownloadView", *, raw: Path, data_root: Path, map: Map = 
         data_root: the folder of files that DVC does not track.
         map: applies a function to items in order; a map over worker processes makes reading many files quicker.
     """
+    overhead = view.pretrain_img_method == GAIR
     match view.settings:
         case BlueMarble() as settings:
-            return open_blue_marble(raw, settings, seed=view.seed)
+            return open_blue_marble(raw, settings, seed=view.seed, overhead=overhead)
         case Inat2018() as settings:
             return open_inat2018(data_root / view.source, settings)
         case Fmow() as settings:
@@ -53,10 +58,12 @@ def open_source(view: "DownloadView", *, raw: Path, data_root: Path, map: Map = 
                 sidecar=settings.sidecar,
                 columns=settings.columns.model_dump(),
                 map=map,
+                overhead=overhead,
             )
         case Table() as settings:
             file = None if settings.file is None else Path(settings.file)
-            source = open_table(file, root=_root(settings.root, raw, data_root), columns=settings.columns.model_dump())
+            root = _root(settings.root, raw, data_root)
+            source = open_table(file, root=root, columns=settings.columns.model_dump(), overhead=overhead)
     source.inspection, images = settings.inspection, settings.images
     source.reading = Reading(root=settings.root, bands=images.bands, black=images.black, white=images.white)
     return source
@@ -95,15 +102,10 @@ def take_in(
         source = open_source(view, raw=site.raw, data_root=site.host.data_root, map=workers.map)
         source.batches = watch(source.batches)
         source.files.update(fetched or {})
-        inspect = None
+        root = image_root(source.reading, raw=site.raw, data_root=site.host.data_root)
+        inspect, locate = None, partial(footprints, root=root, map=workers.map)
         if source.inspection != "none":
-            inspect = partial(
-                inspect_images,
-                root=image_root(source.reading, raw=site.raw, data_root=site.host.data_root),
-                reading=source.reading,
-                how=source.inspection,
-                map=workers.map,
-            )
+            inspect = partial(inspect_images, root=root, reading=source.reading, how=source.inspection, map=workers.map)
         rules = Rules(
             view.min_class_size,
             max_rejected,
@@ -112,5 +114,5 @@ def take_in(
             view.merge_labels,
             view.max_uncertainty_m,
         )
-        account = ingest(source, site.out, rules, inspect=inspect, scratch=site.scratch)
+        account = ingest(source, site.out, rules, inspect=inspect, locate=locate, scratch=site.scratch)
     return account, source

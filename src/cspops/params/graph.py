@@ -43,6 +43,7 @@ class DownloadView:
     merge_labels: bool = listed("dataset.merge_labels")
     max_uncertainty_m: float | None = listed("dataset.max_uncertainty_m")
     settings: SourceSettings = listed("dataset.${dataset.source}")
+    pretrain_img_method: str = listed("pretrain_img.method")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,7 +200,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "split": ("download",),
     "pretrain-img": ("download", "split"),
     "featurize": ("download", "pretrain-img"),
-    "pretrain": ("download", "split", "featurize"),
+    "pretrain": ("download", "split", "pretrain-img", "featurize"),
     "finetune-loc": ("download", "split", "pretrain"),
     "finetune-img": ("download", "split", "pretrain-img", "featurize"),
     "evaluate": ("download", "split", "featurize", "finetune-loc", "finetune-img"),

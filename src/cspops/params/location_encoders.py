@@ -159,7 +159,8 @@ def _whole(catalogue: type[Section]) -> Any:
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg'].removeprefix('Value error, ')}") from None
-        return {"name": name} | getattr(checked, catalogue.fields_by_key()[name]).model_dump()
+        whole: dict[str, Any] = getattr(checked, catalogue.fields_by_key()[name]).model_dump()
+        return {"name": name} | whole
 
     return AfterValidator(check)
 

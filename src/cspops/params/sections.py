@@ -43,6 +43,20 @@ class Tile(Section):
     px: Pixels
 
 
+class OverheadTile(Section):
+    side_km: Side
+    px: Pixels
+    max_offset_km: Annotated[float, Field(ge=0, le=400)]
+
+    @model_validator(mode="after")
+    def _holds_the_place(self) -> "OverheadTile":
+        if self.max_offset_km > 0.45 * self.side_km:
+            raise ValueError(
+                f"max_offset_km {self.max_offset_km} is more than 0.45 of side_km {self.side_km}: the tile holds its place"
+            )
+        return self
+
+
 class BlueMarbleViews(Section):
     glimpse: Possible[Glimpse] = None
     tile: Possible[Tile] = None
@@ -57,6 +71,7 @@ class BlueMarble(Section):
     spatial_test: Count
     view: Annotated[str, NameIn(BlueMarbleViews)]
     views: BlueMarbleViews
+    overhead: Possible[OverheadTile] = None
     border_km: Side
     lat_min: Annotated[float, Field(ge=-85, le=85)]
     lat_max: Annotated[float, Field(ge=-85, le=85)]
@@ -89,6 +104,8 @@ class Columns(Section):
     captured_at: str | None
     location_id: str | None
     split: str | None
+    overhead: str | None = None
+    overhead_bbox: str | None = None
 
 
 PixelValue = Annotated[float, Field(ge=-1e12, le=1e12)]
@@ -260,7 +277,8 @@ class GairLoss(Section):
     """The location encoder of pretrain_img.method: gair, as it is."""
 
 
-LossSettings = McLoss | NceLoss | MseLoss | GairLoss | NoLoss
+TrainedLoss = McLoss | NceLoss | MseLoss | NoLoss
+LossSettings = TrainedLoss | GairLoss
 
 
 class Losses(Section):
@@ -359,7 +377,7 @@ class Params(Section):
         gair = self.pretrain_img.methods.gair
         if self.pretrain_img.method != "gair" or gair is None:
             raise ValueError(
-                f"loss: gair takes over the location encoder of pretrain_img.method: gair, but that is {self.pretrain_img.method}"
+                f"loss: gair needs the location encoder of pretrain_img.method: gair, and that is {self.pretrain_img.method}"
             )
         chosen = self.location_encoder
         for part, catalogue in (("encoding", self.encodings), ("network", self.networks)):
@@ -380,9 +398,9 @@ class Params(Section):
     @model_validator(mode="after")
     def _features_of_photos(self) -> "Params":
         gair = self.pretrain_img.methods.gair
-        if self.pretrain_img.method == "gair" and gair is not None and gair.features != "photo":
-            if self.finetune_img.mode == "full":
-                raise ValueError("finetune_img.mode: full needs pretrain_img.methods.gair.features: photo")
+        of_photos = self.pretrain_img.method != "gair" or gair is None or gair.features == "photo"
+        if self.finetune_img.mode == "full" and not of_photos:
+            raise ValueError("finetune_img.mode: full needs pretrain_img.methods.gair.features: photo")
         return self
 
     @model_validator(mode="after")

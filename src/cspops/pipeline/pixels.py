@@ -3,6 +3,7 @@
 import logging
 import math
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -47,6 +48,7 @@ def decoded(
     stage: str,
     kind: str,
     otherwise: str,
+    read: Callable[[Path, range], pa.Table] = read_images,
 ) -> UInt8[Tensor, "n px px 3"]:
     """Return the centre squares of increasing ``rows``, memory-mapped, as they may exceed the memory.
 
@@ -54,6 +56,7 @@ def decoded(
         stage: its name in lines of progress.
         kind: what the images are, for example `training images`.
         otherwise: a setting of params.yaml that needs no room on the disk.
+        read: which images of consecutive rows; other ones need another scratch folder.
 
     Raises:
         EnvironmentProblem: the disk has no room for them.
@@ -73,7 +76,7 @@ def decoded(
         out = arrays.new(file, shape, "uint8")
     reading = read_reading(download)
     root = image_root(reading, raw=site.raw, data_root=site.host.data_root)
-    blocks = (_block(download, rows[shard.start : shard.stop]) for shard in shards.left())
+    blocks = (_block(download, rows[shard.start : shard.stop], read) for shard in shards.left())
     with Workers(site.host.decoders(by_path=by_path(download))) as workers:
         pixels = squares(blocks, root=root, reading=reading, map=workers.map, **asdict(square))
         for shard in shards.left():
@@ -90,6 +93,6 @@ def on_device(pixels: UInt8[Tensor, "n px px 3"], device: torch.device) -> UInt8
     return pixels.to(device) if pixels.nbytes <= ON_DEVICE else pixels
 
 
-def _block(download: Path, rows: np.ndarray) -> tuple[list[int], pa.Table]:
+def _block(download: Path, rows: np.ndarray, read: Callable[[Path, range], pa.Table]) -> tuple[list[int], pa.Table]:
     """Return increasing rows of the catalogue and their images."""
-    return rows.tolist(), read_images(download, range(rows[0], rows[-1] + 1)).take(rows - rows[0])
+    return rows.tolist(), read(download, range(rows[0], rows[-1] + 1)).take(rows - rows[0])

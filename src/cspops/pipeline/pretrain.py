@@ -10,7 +10,9 @@ from cspops.data.features import FeatureFile
 from cspops.data.negatives import negative_sampler
 from cspops.data.splits import read_roles
 from cspops.errors import DataError
+from cspops.gair.stored import load_gair_location
 from cspops.models.checkpoint import save_model
+from cspops.params.sections import GairLoss
 from cspops.pipeline.side_by_side import side_by_side
 from cspops.site import Site
 from cspops.training.curves import mean_curve, write_curve
@@ -23,7 +25,17 @@ if TYPE_CHECKING:
 
 
 def run(view: "PretrainView", site: Site) -> None:
-    """Write seed_S/ with the encoder of each seed, and the mean curve. Only training rows are read, and no label."""
+    """Write seed_S/ with the encoder of each seed, and the mean curve. Only training rows are read, and no label.
+
+    `loss: gair` takes over the location encoder that stage pretrain-img trained, the same one for each seed.
+    """
+    loss = view.loss_settings
+    if isinstance(loss, GairLoss):
+        encoder = load_gair_location(site.inputs["pretrain-img"])
+        for seed in view.seeds:
+            save_model(site.out / f"seed_{seed}", encoder, encoder.config)
+        write_curve(site.reports / "curves" / "pretrain.tsv", [], columns=curve_columns(loss))
+        return
     observations = read_observations(site.inputs["download"])
     rows = read_roles(site.inputs["split"], observations.obs_id)["train"] & observations.located
     if not rows.any():
@@ -38,7 +50,7 @@ def run(view: "PretrainView", site: Site) -> None:
         encoder, curve = pretrain(
             unlabelled,
             view.encoder_config(),
-            view.loss_settings,
+            loss,
             schedule=view.pretrain,
             negatives=negatives,
             run=Run(seed, site.host.torch_device(), Resume(site.scratch)),
@@ -46,7 +58,7 @@ def run(view: "PretrainView", site: Site) -> None:
         save_model(site.out / f"seed_{seed}", encoder, encoder.config)
         return curve
 
-    columns = curve_columns(view.loss_settings)
+    columns = curve_columns(loss)
     write_curve(
         site.reports / "curves" / "pretrain.tsv", mean_curve([*side_by_side(trained, view.seeds, site.host)]), columns=columns
     )

@@ -3,19 +3,21 @@
 import json
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from cspops.data.catalogue import read_captures
-from cspops.data.given_features import GIVEN, read_given
+from cspops.data.given_features import GIVEN, read_given, save_config
 from cspops.data.splits import read_roles
 from cspops.imagessl.images import Pretrained, UnlabelledImages
 from cspops.imagessl.methods import METHODS
 from cspops.models.backbones import ImageNetwork, build_image_network
 from cspops.models.checkpoint import save_model
+from cspops.params.image_networks import Gair
 from cspops.params.sections import ImageEncoder
 from cspops.pipeline.pixels import Squares, decoded, on_device
+from cspops.pipeline.pretrain_gair import pretrain_gair
 from cspops.pipeline.pretraining_inputs import extra_inputs
 from cspops.pixels.reading import image_root
 from cspops.pixels.tensors import read_reading
@@ -42,22 +44,25 @@ def run(view: "PretrainImgView", site: Site) -> None:
     about, download = view.image_encoder, site.inputs["download"]
     given = read_given(download, image_root(read_reading(download), raw=site.raw, data_root=site.host.data_root))
     pretrained = Pretrained([])
+    facts: dict[str, Any] = {"method": view.method}
     if given is not None:
-        config = {"model": GIVEN, "dim": given.width}
-        (site.out / "config.json").write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
+        save_config(site.out, given.width)
+        facts["method"] = GIVEN
         log.info(f"pretrain-img: the data set comes with {given.width} image features: no network is made")
     else:
         network = network_of(about, seed=about.seed)
-        if view.method != "none":
-            run = Run(about.seed, site.host.torch_device(), Resume(site.scratch))
-            images = training_images(network, site, run.device)
-            extra = extra_inputs(view.settings, images, site)
-            pretrained = METHODS[view.method](network, images, view.settings, run, **extra)
-        save_model(site.out, network.to(torch.device("cpu")), network.config)
+        run = Run(about.seed, site.host.torch_device(), Resume(site.scratch))
+        if isinstance(view.settings, Gair):
+            pretrained, facts["retrieval"] = pretrain_gair(network, view.settings, site, run)
+        else:
+            if view.method != "none":
+                images = training_images(network, site, run.device)
+                extra = extra_inputs(view.settings, images, site)
+                pretrained = METHODS[view.method](network, images, view.settings, run, **extra)
+            save_model(site.out, network.to(torch.device("cpu")), network.config)
     columns = list(pretrained.curve[0]) if pretrained.curve else ["epoch", "total"]
     write_curve(site.reports / "curves" / "pretrain_img.tsv", pretrained.curve, columns=columns)
-    facts = {"method": "given features" if given is not None else view.method} | pretrained.facts
-    (site.reports / "pretrain_img.json").write_text(json.dumps(facts, indent=1) + "\n")
+    (site.reports / "pretrain_img.json").write_text(json.dumps(facts | pretrained.facts, indent=1) + "\n")
 
 
 def training_images(network: ImageNetwork, site: Site, device: torch.device) -> UnlabelledImages:

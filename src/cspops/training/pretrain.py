@@ -13,7 +13,7 @@ from cspops.losses import csp, objectives
 from cspops.models.checkpoint import Config
 from cspops.models.heads import LearnedTemperatures, Projection, Standardise
 from cspops.models.location_encoder import LocationEncoder
-from cspops.params.sections import LossSettings, McLoss, MseLoss, NceLoss, NoLoss, Pretrain
+from cspops.params.sections import LossSettings, McLoss, MseLoss, NceLoss, NoLoss, Pretrain, TrainedLoss
 from cspops.seeds import global_torch_stream, torch_stream
 from cspops.shapes import Tensor
 from cspops.training.loop import Curve, Run, Schedule, Training, run_epochs
@@ -28,7 +28,7 @@ TAUS = {"B": "tau_batch", "L": "tau_locations", "D": "tau_dropout"}
 def pretrain(
     unlabelled: Unlabelled,
     encoder_config: Config,
-    settings: LossSettings,
+    settings: TrainedLoss,
     *,
     schedule: Pretrain,
     negatives: Sampler,

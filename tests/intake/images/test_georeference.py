@@ -3,6 +3,7 @@ import os
 import sys
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import rasterio
 from affine import Affine
@@ -12,7 +13,9 @@ from rasterio.warp import transform as warp
 from scipy.integrate import quad
 
 from cspops.intake.images import georeference
-from cspops.intake.images.georeference import MOST_BESIDE, centre, footprint
+from cspops.intake.images.georeference import MOST_BESIDE, centre, footprint, footprints
+from cspops.pixels.reading import IMAGE
+from cspops.pixels.unreadable import LEADS_OUT, NO_FILE, NOT_THERE
 
 A, F = 6378137.0, 1 / 298.257223563
 E2 = F * (2 - F)
@@ -189,7 +192,7 @@ def test_a_tag_that_is_not_utf8_costs_no_position_and_prints_nothing(tmp_path, c
 NORTH_UP = {
     "degrees": ("EPSG:4326", Affine(0.25, 0, 8.5, 0, -0.125, 47.5), (8.5, 47.0, 10.0, 47.5)),
     "degrees over the date line": ("EPSG:4326", Affine(0.5, 0, 178.5, 0, -0.5, 1), (178.5, -1.0, 181.5, 1.0)),
-    "degrees from 0 to 360": ("EPSG:4326", Affine(0.5, 0, 200, 0, -0.5, 1), (200.0, -1.0, 203.0, 1.0)),
+    "degrees from 0 to 360": ("EPSG:4326", Affine(0.5, 0, 200, 0, -0.5, 1), (-160.0, -1.0, -157.0, 1.0)),
     "all the Earth": ("EPSG:4326", Affine(60, 0, -180, 0, -45, 90), (-180.0, -90.0, 180.0, 90.0)),
 }
 
@@ -270,3 +273,12 @@ def test_the_footprint_of_another_file(tmp_path, content, why):
     (tmp_path / "a.tif").write_bytes(content)
     assert footprint(tmp_path / "a.tif") == footprint(content) == why
     assert footprint(tmp_path / "missing.tif") == georeference.NO_GEOTIFF
+
+
+def test_the_footprints_of_a_batch(tmp_path):
+    geotiff(tmp_path / "a.tif", PIXELS, crs="EPSG:4326", transform=Affine(0.5, 0, 8, 0, -0.5, 48))
+    content = (tmp_path / "a.tif").read_bytes()
+    images = [(None, "a.tif"), (content, "photo.jpg"), (None, "../a.tif"), (None, "gone.tif"), (b"", None), (None, None)]
+    column = pa.array([{"bytes": data, "path": path} for data, path in images], IMAGE)
+    here, nothing = (8.0, 46.0, 11.0, 48.0), georeference.NO_GEOTIFF
+    assert footprints(column, root=tmp_path) == [here, here, LEADS_OUT, NOT_THERE, nothing, NO_FILE]

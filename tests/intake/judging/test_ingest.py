@@ -509,7 +509,7 @@ def spooled_without_end(rows, folder):
     with pa.OSFile(str(file), "wb") as opened:
         writer = pa.ipc.new_file(opened, first_pass.SPOOLED)
         for one in batches(rows):
-            writer.write_batch(one.select(first_pass.SPOOLED.names).cast(first_pass.SPOOLED))
+            writer.write_batch(first_pass._heavy(one))
         size = opened.tell()
         writer.close()
     file.unlink()

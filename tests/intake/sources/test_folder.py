@@ -64,7 +64,7 @@ def table(monkeypatch):
         columns["image"] = [{"path": path} for path in columns["image"]]
         whole = batch({"where": [f"{name}:{line}" for line in range(2, 2 + n)]} | columns)
 
-        def read_sidecar(file, *, columns, remarks):
+        def read_sidecar(file, *, columns, remarks, **_):
             assert (file, columns) == (root / name, COLUMNS)
             remarks.append(f"{name}: a remark")
             yield whole.slice(0, 1)

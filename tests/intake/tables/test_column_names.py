@@ -11,8 +11,12 @@ def pick(names, given=None, *, has_geometry=False, remarks=None):
 
 KNOWN = {
     "the names of params.yaml": (
-        ["obs_id", "lon", "lat", "label", "image", "captured_at", "location_id", "split"],
+        ["obs_id", "lon", "lat", "label", "image", "captured_at", "location_id", "split", "overhead", "overhead_bbox"],
         {kind: kind for kind in USUAL},
+    ),
+    "an overhead image alone is the image": (
+        ["overhead", "overhead_bbox"],
+        {"image": "overhead", "overhead_bbox": "overhead_bbox"},
     ),
     "EuroSAT tiles": (
         ["id", "split", "label", "lon", "lat", "lon_min", "lat_min", "lon_max", "lat_max", "epsg", "image", "geotiff"],

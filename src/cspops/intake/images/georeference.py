@@ -3,11 +3,15 @@
 import io
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pyarrow as pa
+
 from cspops.pixels.gdal import gdal_alone
+from cspops.pixels.unreadable import UnreadableImage, below, bytes_and_paths, file_size
+from cspops.pixels.workers import Map
 
 GEO_KEYS = 34735
 
@@ -32,7 +36,7 @@ def is_geotiff(tags: Mapping[int, Any]) -> bool:
 
 
 Footprint = tuple[float, float, float, float]
-"""West, south, east, north, degrees WGS84: the outer edges of an image that is north up in them. East may lie beyond 180."""
+"""West, south, east, north: the outer edges, in degrees WGS84, of an image that is north up in them. West in [-180, 180)."""
 
 
 class _Grid(NamedTuple):
@@ -88,7 +92,23 @@ def footprint(file: Path | bytes) -> Footprint | str:
     beside_lat = (lat - (north - down * (north - south))) / max(abs(north - south), 1e-12)
     if north <= south or max(np.abs(beside_lon).max(), np.abs(beside_lat).max()) > MOST_BESIDE:
         return NOT_NORTH_UP
-    return west, south, east, north
+    turns = 360 * math.floor((west + 180) / 360)
+    return west - turns, south, east - turns, north
+
+
+def footprints(images: pa.StructArray, *, root: Path, map: Map = map) -> list[Footprint | str]:
+    """Return what `footprint` says of each image of a batch; ``root`` and ``map`` as in `inspection.inspect_images`."""
+    return list(map(partial(_footprint_of, root=root), bytes_and_paths(images)))
+
+
+def _footprint_of(image: tuple[bytes | None, str | None], *, root: Path) -> Footprint | str:
+    data, path = image
+    try:
+        if data is None:
+            file_size(file := below(root, path or ""))
+        return footprint(data if data is not None else file)
+    except UnreadableImage as error:
+        return error.reason
 
 
 def _begins_as_tiff(file: Path | bytes) -> bool:

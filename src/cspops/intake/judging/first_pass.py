@@ -10,11 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cspops.data.catalogue import OPTIONAL
+from cspops.data.overhead import OVERHEAD
 from cspops.errors import EnvironmentProblem, written_into
 from cspops.intake.judging import labels
+from cspops.intake.judging.footprints import judge_overhead, overhead_as_image
 from cspops.intake.judging.labels import NO_MONTH, NOT_UNDERSTOOD, UNKNOWN, read_dates, read_roles
 from cspops.intake.judging.positions import read_positions
 from cspops.intake.judging.verdicts import Verdicts, at, is_given, is_true
+from cspops.intake.overhead_rows import Locate
 from cspops.intake.rows import ROWS, Inspect, Source
 from cspops.pixels.reading import CROP
 
@@ -24,7 +27,9 @@ WITHOUT_POSITION = "kept without its position: "
 UNCERTAIN = "its position is less certain than dataset.max_uncertainty_m allows"
 OBSCURED = "its position is obscured, and it is not said by how much (dataset.max_uncertainty_m)"
 
-SPOOLED = pa.schema([ROWS.field(name) for name in ("location_id", "image", "crop", "image_features")])
+SPOOLED = pa.schema(
+    [ROWS.field(name) for name in ("location_id", "image", "crop", "image_features")] + [OVERHEAD.field("overhead")]
+)
 PIECE = 8192
 """Rows of a batch of the spool file; the second pass holds one at a time."""
 
@@ -49,8 +54,10 @@ class Intake:
     crop: np.ndarray
     uncertainty: np.ndarray
     """Of the position, metres; nan where it is not known."""
+    bbox: np.ndarray
+    """Of the overhead image, (n, 4) degrees, see `data.overhead.BBOX`; nan where there is none."""
     has: dict[str, np.ndarray]
-    """Which rows have a value in each of `OPTIONAL`."""
+    """Which rows have a value in each of `OPTIONAL` and `OVERHEAD`."""
     given_positions: int
     """How many rows give a position, right or wrong."""
     exchangeable: int
@@ -102,7 +109,7 @@ class _Spool:
         return self
 
     def add(self, batch: pa.RecordBatch) -> None:
-        heavy = batch.select(SPOOLED.names).cast(SPOOLED)
+        heavy = _heavy(batch)
         with written_into(self.file.parent):
             for start in range(0, len(heavy), PIECE):
                 self._writer.write_batch(heavy.slice(start, PIECE))
@@ -116,11 +123,19 @@ class _Spool:
                 raise
 
 
+def _heavy(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return the columns of `SPOOLED`."""
+    if "overhead" not in batch.schema.names:
+        batch = batch.append_column("overhead", pa.nulls(len(batch), SPOOLED.field("overhead").type))
+    return batch.select(SPOOLED.names).cast(SPOOLED)
+
+
 def read_source(
     source: Source,
     spool: Path,
     *,
     inspect: Inspect | None,
+    locate: Locate | None,
     bad_position: Literal["set_aside", "without_position"],
     max_uncertainty_m: float | None,
 ) -> Intake:
@@ -129,13 +144,15 @@ def read_source(
     given_positions = exchangeable = 0
     with _Spool(spool) as written:
         for batch in source.batches:
+            batch, alone = overhead_as_image(batch)
             given, swappable = _read_batch(
                 batch, parts, inspect=inspect, bad_position=bad_position, max_uncertainty_m=max_uncertainty_m
             )
+            _read_overhead(batch, parts, alone=alone, inspect=inspect, locate=locate)
             given_positions += given
             exchangeable += swappable
             written.add(batch)
-    has = {name: parts.array(f"has_{name}").astype(bool) for name in OPTIONAL.names}
+    has = {name: parts.array(f"has_{name}").astype(bool) for name in (*OPTIONAL.names, *OVERHEAD.names)}
     label, crop = parts.array("label"), parts.array("crop").reshape(-1, 4)
     sha256, path = parts.column("sha256"), parts.column("path")
     by = pc.coalesce(sha256, pc.binary_join_element_wise("path:", path, ""))
@@ -155,6 +172,7 @@ def read_source(
         identity=identity,
         crop=crop,
         uncertainty=parts.array("uncertainty").astype(float),
+        bbox=parts.array("bbox").astype(float).reshape(-1, 4),
         has=has,
         given_positions=given_positions,
         exchangeable=exchangeable,
@@ -236,6 +254,15 @@ def _read_batch(
         has_image_features=features,
     )
     return int(positions.given.sum()), int(positions.exchangeable.sum())
+
+
+def _read_overhead(
+    batch: pa.RecordBatch, parts: _Parts, *, alone: np.ndarray, inspect: Inspect | None, locate: Locate | None
+) -> None:
+    """Judge the overhead images of the batch that was read last; arguments as in `judge_overhead`."""
+    lonlat, verdicts = (parts.arrays["lon"][-1], parts.arrays["lat"][-1]), parts.verdicts[-1]
+    overhead = judge_overhead(batch, lonlat, verdicts, alone=alone, inspect=inspect, locate=locate)
+    parts.add(bbox=overhead.bbox, has_overhead=overhead.beside, has_overhead_bbox=~np.isnan(overhead.bbox[:, 0]))
 
 
 def _stands(text: pa.Array) -> np.ndarray:

@@ -21,6 +21,7 @@ from cspops.intake.judging.first_pass import Intake, read_source
 from cspops.intake.judging.labels import OFFICIAL
 from cspops.intake.judging.second_pass import write_catalogue
 from cspops.intake.judging.whole_set import look_exchanged
+from cspops.intake.overhead_rows import Locate, OverheadAccount
 from cspops.intake.rows import Account, Inspect, Source
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ def ingest(
     *,
     inspect: Inspect | None,
     scratch: Path,
+    locate: Locate | None = None,
 ) -> Account:
     """Read ``source`` to its end and write its catalogue: observations and rejected rows, classes, images, files.
 
@@ -64,6 +66,7 @@ def ingest(
         out: an existing folder; after an exception it is as it was.
         inspect: looks at the images, batch by batch; None trusts them.
         scratch: a folder for a temporary file as large as the image column.
+        locate: finds the footprints of overhead images that only their files give; None: there are none.
 
     Raises:
         DataError: more rows are set aside than may be, or no observation or no class is left.
@@ -74,7 +77,12 @@ def ingest(
     spool = scratch / "rows.arrow"
     try:
         rows = read_source(
-            source, spool, inspect=inspect, bad_position=rules.bad_position, max_uncertainty_m=rules.max_uncertainty_m
+            source,
+            spool,
+            inspect=inspect,
+            locate=locate,
+            bad_position=rules.bad_position,
+            max_uncertainty_m=rules.max_uncertainty_m,
         )
         warnings = _judge_whole(rows, rules, source)
         account = _account(rows, [*source.remarks, *warnings])
@@ -177,7 +185,7 @@ def _account(rows: Intake, warnings: list[str]) -> Account:
     good = rows.verdicts.good
     role = rows.role[good]
     roles = {name: int((role == code).sum()) for code, name in enumerate(OFFICIAL)} | {"none": int((role < 0).sum())}
-    return Account(
+    account = Account(
         rows=len(good),
         observations=int(good.sum()),
         rejected=int((~good).sum()),
@@ -189,6 +197,8 @@ def _account(rows: Intake, warnings: list[str]) -> Account:
         classes=dict(zip(rows.names, _counts(rows).tolist(), strict=True)),
         official_split={name: count for name, count in roles.items() if count},
     )
+    covered = int((good & rows.has["overhead_bbox"]).sum())
+    return OverheadAccount(**vars(account), with_overhead=covered) if covered else account
 
 
 def _refuse(account: Account, rows: Intake, max_rejected: float) -> None:

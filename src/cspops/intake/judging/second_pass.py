@@ -10,9 +10,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cspops.data.catalogue import OPTIONAL, REJECTED_SCHEMA, SCHEMA
+from cspops.data.overhead import BBOX, OVERHEAD
 from cspops.intake.judging.first_pass import Intake
 from cspops.intake.judging.labels import OFFICIAL
 from cspops.intake.rows import Source
+from cspops.pixels.reading import IMAGE
 
 ROW_GROUP = 8192
 ROW_GROUP_BYTES = 128 << 20
@@ -25,7 +27,7 @@ def write_catalogue(rows: Intake, source: Source, spool: Path, out: Path) -> Non
     files = [out / name for name in ("observations.parquet", "rejected.parquet", *documents)]
     try:
         good = rows.verdicts.good
-        extra = [column for column in OPTIONAL if (rows.has[column.name] & good).any()]
+        extra = [column for column in (*OPTIONAL, *OVERHEAD) if (rows.has[column.name] & good).any()]
         schema = pa.schema([*SCHEMA, *extra])
         with pq.ParquetWriter(files[0], schema, compression="zstd") as writer:
             for group in _row_groups(_observations(rows, spool, schema), schema):
@@ -71,16 +73,25 @@ def _observations(rows: Intake, spool: Path, schema: pa.Schema) -> Iterator[pa.T
                 "uncertainty_m": pa.array(rows.uncertainty[here], mask=np.isnan(rows.uncertainty[here])),
                 "crop": heavy["crop"],
                 "image_features": heavy["image_features"],
+                "overhead": pc.if_else(pa.array(rows.has["overhead"][here]), heavy["overhead"], pa.scalar(None, IMAGE)),
+                "overhead_bbox": _boxes(rows.bbox[here]),
             }
             table = pa.table({name: columns[name] for name in schema.names})
             yield (table if good[here].all() else table.filter(pa.array(good[here]))).cast(schema)
+
+
+def _boxes(sides: np.ndarray) -> pa.StructArray:
+    """Return footprints as the catalogue has them, null where they are nan."""
+    columns = [pa.array(side) for side in sides.T]
+    return pa.StructArray.from_arrays(columns, fields=list(BBOX), mask=pa.array(np.isnan(sides[:, 0])))
 
 
 def _row_groups(tables: Iterator[pa.Table], schema: pa.Schema) -> Iterator[pa.Table]:
     """Yield the same rows in tables of `ROW_GROUP` rows, or of fewer with `ROW_GROUP_BYTES` of images; at least one table."""
     waiting, rows, size, some = [schema.empty_table()], 0, 0, False
     for table in tables:
-        lengths = pc.binary_length(pc.struct_field(table["image"], "bytes")).fill_null(0).to_numpy().astype(np.int64)
+        pictures = [table[name] for name in ("image", "overhead") if name in schema.names]
+        lengths = np.sum([pc.binary_length(pc.struct_field(one, "bytes")).fill_null(0).to_numpy() for one in pictures], 0)
         start = 0
         while start < len(table):
             # the row after which the group has so many bytes is its last

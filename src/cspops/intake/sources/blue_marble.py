@@ -5,7 +5,7 @@ area-uniformly (`uniform`), where people take photos (`observers`), or preferabl
 
 The image is the square around the point (`tile`), or a smaller one somewhere near it, in a light of its own (`glimpse`): as a
 photo it shows a piece of the neighbourhood, so that the position tells what the image does not. Points, roles and labels are
-the same for both.
+the same for both. An overhead image beside it is a larger tile that holds the point off its middle.
 """
 
 import csv
@@ -24,9 +24,11 @@ import pyarrow as pa
 import torch
 from PIL import Image
 
-from cspops.errors import DataError
+from cspops.errors import DataError, ParamsError
 from cspops.geo import KM_PER_DEGREE, blocks, destination, near_blocks, tile_grid, uniform_on_sphere, wrap_longitude
+from cspops.intake.overhead_rows import BOX, with_overhead
 from cspops.intake.rows import Source, batch
+from cspops.intake.sources.off_centre import off_centre
 from cspops.kernels import sqrt
 from cspops.land import SEA, zones_at
 from cspops.params.sections import BlueMarble, Glimpse
@@ -268,27 +270,39 @@ def draw(rasters: Rasters, settings: BlueMarble, *, seed: int) -> tuple[Float[Te
     return torch.cat(positions), roles, left_out
 
 
-def open_blue_marble(raw: Path, settings: BlueMarble, *, seed: int) -> Source:
-    """Draw the observations that `dataset.blue_marble` of params.yaml asks for."""
+def open_blue_marble(raw: Path, settings: BlueMarble, *, seed: int, overhead: bool = False) -> Source:
+    """Draw the observations that `dataset.blue_marble` of params.yaml asks for, with overhead images or without."""
+    if overhead and settings.overhead is None:
+        raise ParamsError(
+            "params.yaml: dataset.blue_marble.overhead is missing, and pretrain_img.method: gair takes overhead images",
+            hint="overhead: {side_km: 240.0, px: 32, max_offset_km: 80.0}",
+        )
     rasters = read_rasters(raw)
     lonlat, roles, left_out = draw(rasters, settings, seed=seed)
     if left_out:
         named = ", ".join(f"{zone} ({count})" for zone, count in left_out.items())
         log.info(f"zones with fewer than {settings.min_zone_points} points in a trial draw, left out: {named}")
     pixels = images(rasters.image, lonlat, settings, seed=seed)
+    if overhead and settings.overhead is not None:
+        view = settings.overhead
+        centre, edges = off_centre(lonlat, view, seed=seed)
+        from_above = tiles(rasters.image, centre, km=view.side_km, px=view.px), edges
+        return Source(rows(rasters, lonlat, roles, pixels, from_above), inspection="none")
     return Source(rows(rasters, lonlat, roles, pixels), inspection="none")
 
 
 def rows(
-    rasters: Rasters, lonlat: Float[Tensor, "n 2"], roles: list[str], pixels: UInt8[Tensor, "n px px 3"]
+    rasters: Rasters,
+    lonlat: Float[Tensor, "n 2"],
+    roles: list[str],
+    pixels: UInt8[Tensor, "n px px 3"],
+    overhead: tuple[UInt8[Tensor, "n overhead_px overhead_px 3"], Float[Tensor, "n 4"]] | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows for `ingest`: images as uncompressed PPM bytes (Parquet compresses), zones as labels."""
-    header = "P6 {} {} 255\n".format(*pixels.shape[1:3]).encode()
     for start in range(0, len(lonlat), BATCH):
         part = lonlat[start : start + BATCH]
         ids = [f"bm{row:06d}" for row in range(start, start + len(part))]
-        image = [header + one.tobytes() for one in pixels[start : start + BATCH].numpy()]
-        yield batch(
+        made = batch(
             {
                 "where": ids,
                 "obs_id": ids,
@@ -296,8 +310,16 @@ def rows(
                 "lat": pa.array(part[:, 1].numpy()),
                 "label": [rasters.zone_names[zone] for zone in rasters.zone_at(part).tolist()],
                 "official_split": roles[start : start + len(part)],
-                "image": pa.StructArray.from_arrays(
-                    [pa.array(image, pa.binary()), pa.nulls(len(part), pa.string())], ["bytes", "path"]
-                ),
+                "image": _ppm(pixels[start : start + BATCH]),
             }
         )
+        if overhead is not None:
+            tile, edges = (one[start : start + BATCH] for one in overhead)
+            made = with_overhead(made, _ppm(tile), pa.FixedSizeListArray.from_arrays(edges.flatten().numpy(), type=BOX))
+        yield made
+
+
+def _ppm(pixels: UInt8[Tensor, "n px px 3"]) -> pa.StructArray:
+    header = "P6 {} {} 255\n".format(*pixels.shape[1:3]).encode()
+    content = pa.array([header + one.tobytes() for one in pixels.numpy()], pa.binary())
+    return pa.StructArray.from_arrays([content, pa.nulls(len(pixels), pa.string())], ["bytes", "path"])

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from cspops.errors import DataError, NoImages, ParamsError, listed, nearest
 from cspops.intake.images.metadata import Metadata, Question, read_metadata
+from cspops.intake.overhead_rows import with_overhead
 from cspops.intake.rows import FileFacts, Source, batch, file_facts
 from cspops.intake.sources.sidecar import BY_NAME, Joined, attach
 from cspops.intake.sources.table import read_sidecar
@@ -51,6 +52,7 @@ def open_folder(
     sidecar: str | None,
     columns: Mapping[str, str | None],
     map: Map = map,
+    overhead: bool = False,
 ) -> Source:
     """Open the images below a folder, as rows whose paths stand below it.
 
@@ -65,6 +67,7 @@ def open_folder(
         sidecar: path of a table below the root that names images; None: there is none.
         columns: of the side-car, as in params.yaml.
         map: applies a function to items in order; a map over worker processes makes reading metadata quicker.
+        overhead: whether the images count as overhead images where the side-car names no others.
 
     Raises:
         DataError: the folder or side-car is missing or unreadable, no image is there, or the side-car gives no labels
@@ -78,11 +81,14 @@ def open_folder(
             f"{root}: no image ({READ}) fits dataset.folder.pattern {pattern!r}",
             hint="; ".join(notes) or "the folder is empty: cspops data use PATH",
         )
-    split = _official_split(tree.images, notes)
     joined: Joined | None = None
+    before = len(notes)
     files: dict[str, FileFacts] = {}
     if sidecar is not None:
-        joined, files[sidecar] = _read_sidecar(root, sidecar, columns, tree, notes)
+        joined, files[sidecar] = _read_sidecar(root, sidecar, columns, tree, notes, overhead=overhead)
+        if "overhead" in joined.rows.column_names:  # an image that is only named as such is no row of its own
+            from_above = set(pc.struct_field(joined.rows["overhead"], "path").to_pylist()) - joined.of_image.keys()
+            tree.images = [path for path in tree.images if path not in from_above]
         has_labels = joined.rows["label"].null_count < len(joined.rows)
         if label == "column" and not has_labels:
             raise DataError(
@@ -95,7 +101,10 @@ def open_folder(
         raise ParamsError(
             "params.yaml: dataset.folder.label: column needs dataset.folder.sidecar, the table that has the column"
         )
-    rows = _Rows(root, tree, joined, label, split)
+    said: list[str] = []
+    split = _official_split(tree.images, said)
+    notes[before:before] = said
+    rows = _Rows(root, tree, joined, label, split, overhead)
     return Source(rows.batches(map), files=files, remarks=notes, unplaced=UNPLACED, columns=COLUMNS if joined else "")
 
 
@@ -116,7 +125,7 @@ def _official_split(images: Sequence[str], notes: list[str]) -> dict[str, str]:
 
 
 def _read_sidecar(
-    root: Path, sidecar: str, columns: Mapping[str, str | None], tree: Tree, notes: list[str]
+    root: Path, sidecar: str, columns: Mapping[str, str | None], tree: Tree, notes: list[str], *, overhead: bool
 ) -> tuple[Joined, FileFacts]:
     if PurePosixPath(sidecar).is_absolute() or ".." in PurePosixPath(sidecar).parts:
         raise ParamsError(f"params.yaml: dataset.folder.sidecar {sidecar!r} leads out of {root}")
@@ -131,7 +140,7 @@ def _read_sidecar(
     about = file_facts(file)
     texts = [path for path in tree.images if path == printable(path)]
     joined = attach(
-        read_sidecar(file, columns=columns, remarks=notes),
+        read_sidecar(file, columns=columns, remarks=notes, folder=dirname(sidecar), overhead=overhead),
         texts,
         folder=dirname(sidecar),
         exists=lambda path: (root / path).is_file(),
@@ -146,6 +155,7 @@ class _Rows:
     joined: Joined | None
     label: Literal["folder", "column", "none"]
     split: dict[str, str]
+    overhead: bool
 
     def batches(self, map: Map) -> Iterator[pa.RecordBatch]:
         # Two iterators over the same plan: one asks, a step ahead as the map likes, the other takes the metadata.
@@ -200,7 +210,13 @@ class _Rows:
         if self.joined is not None:
             self._fill_in(columns, notes, [row for _, row, _ in part], self.joined)
         columns["detail"] = pc.if_else(pc.is_valid(columns["reason"]), columns["detail"], None)
-        return batch(columns | {"notes": [row_notes or None for row_notes in notes]})
+        made = batch(columns | {"notes": [row_notes or None for row_notes in notes]})
+        more = self.joined.rows if self.joined is not None else None
+        if more is not None and "overhead_bbox" in more.column_names:
+            more = more.take(pa.array([row for _, row, _ in part], pa.int64())).combine_chunks()
+            overhead = more["overhead"].combine_chunks() if "overhead" in more.column_names else None
+            return with_overhead(made, overhead, more["overhead_bbox"].combine_chunks())
+        return with_overhead(made, None, None) if self.overhead else made
 
     def _own_folder(self, path: str) -> str | None:
         folder = dirname(path)

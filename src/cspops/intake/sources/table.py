@@ -9,6 +9,8 @@
   as long as rows are only added at the end.
 - Numbers that are labels or ids become text, 1.0 the same as 1. Times of Parquet become ISO 8601, in UTC where they have
   a zone.
+- An overhead image beside the image is a column of its own; its footprint is one column of four numbers, or four columns:
+  see `boxes`.
 - What GBIF's and iNaturalist's exports say about the uncertainty of positions is read by its usual names alone.
 """
 
@@ -24,8 +26,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cspops.errors import DataError
+from cspops.intake.overhead_rows import with_overhead
 from cspops.intake.rows import FileFacts, Source, batch, file_facts
 from cspops.intake.sources.tree import printable
+from cspops.intake.tables.boxes import read_box_texts, side_columns
 from cspops.intake.tables.columns import AXES, pick_columns, uncertainty_columns
 from cspops.intake.tables.points import PositionReader, point_column
 from cspops.intake.tables.records import Records, shortened
@@ -83,6 +87,7 @@ def open_table(
     root: Path,
     columns: Mapping[str, str | None],
     key: str | None = "dataset.table",
+    overhead: bool = False,
 ) -> Source:
     """Open a table, its rows still to be read.
 
@@ -92,12 +97,13 @@ def open_table(
             they are relative to ``root``.
         columns: names of the columns, by kind; null: recognised.
         key: where params.yaml names the table and its columns; None for one that a command names.
+        overhead: whether the images count as overhead images where no column names others.
 
     Raises:
         DataError: no table, no row, an unreadable file, a column that is missing or fits twice.
     """
     path = only_table(root) if file is None else root / file
-    reader, kind = _open(path, columns, key=key, file_key="file")
+    reader, kind = _open(path, columns, key=key, file_key="file", overhead=overhead)
     table, picked = reader.table, reader.picked
     remarks = table.remarks
     if not (table.has_geometry or "lon" in picked):
@@ -122,19 +128,24 @@ def open_table(
     return source
 
 
-def read_sidecar(file: Path, *, columns: Mapping[str, str | None], remarks: list[str]) -> Iterator[pa.RecordBatch]:
+def read_sidecar(
+    file: Path, *, columns: Mapping[str, str | None], remarks: list[str], folder: str = "", overhead: bool = False
+) -> Iterator[pa.RecordBatch]:
     """Yield `rows.ROWS` batches of a table beside the images it names.
 
     `image.path` is the text of the image's column with /, relative to the table's folder, maybe beginning with `../`;
-    `obs_id` is null where the table has none. What is odd about the file goes to ``remarks`` by the end. DataError as
-    from `open_table`.
+    `obs_id` is null where the table has none. `overhead.path` is below the root, where the table lies in ``folder``. What
+    is odd about the file goes to ``remarks`` by the end. ``overhead`` and DataError as in `open_table`.
     """
-    reader, _ = _open(file, columns, key="dataset.folder", file_key="sidecar")
+    reader, _ = _open(file, columns, key="dataset.folder", file_key="sidecar", overhead=overhead)
+    reader.overhead_folder = folder
     yield from _not_empty(reader.batches(), file)
     remarks.extend(reader.table.remarks)
 
 
-def _open(file: Path, columns: Mapping[str, str | None], *, key: str | None, file_key: str) -> tuple["_Reader", str]:
+def _open(
+    file: Path, columns: Mapping[str, str | None], *, key: str | None, file_key: str, overhead: bool
+) -> tuple["_Reader", str]:
     """Open a table, with its format; ``key`` and ``file_key`` say where params.yaml names it."""
     table, kind = open_file(file, key=f"{key}.{file_key}" if key else None)
     picked = pick_columns(
@@ -151,7 +162,12 @@ def _open(file: Path, columns: Mapping[str, str | None], *, key: str | None, fil
             picked["lon"] = picked["lat"] = column
     positions = PositionReader(file.name, [picked[axis] for axis in AXES if axis in picked])
     uncertainty = UncertaintyReader(file.name, uncertainty_columns(table.names))
-    return _Reader(file, table, picked, positions, uncertainty, in_params=key is not None), kind
+    reader = _Reader(file, table, picked, positions, uncertainty, in_params=key is not None, overhead=overhead)
+    if "overhead_bbox" in picked:
+        reader.boxes = (picked["overhead_bbox"],)
+    elif overhead or "overhead" in picked:
+        reader.boxes = side_columns(table.names)
+    return reader, kind
 
 
 def _not_empty(batches: Iterator[pa.RecordBatch], file: Path) -> Iterator[pa.RecordBatch]:
@@ -177,12 +193,18 @@ class _Reader:
     positions: PositionReader
     uncertainty: UncertaintyReader
     in_params: bool
+    overhead: bool
+    """Whether the images count as overhead images where no column names others."""
     folder: str | None = None
     """The table's own below the images' root; None for a side-car."""
+    overhead_folder: str = ""
+    """Of a side-car: its own below the images' root."""
+    boxes: tuple[str, ...] = ()
+    """The columns of footprints: one, or west, south, east and north."""
     missing_labels: Counter[str] = field(default_factory=Counter)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        for records in self.table.records(sorted({*self.picked.values(), *self.uncertainty.columns.values()})):
+        for records in self.table.records(sorted({*self.picked.values(), *self.uncertainty.columns.values(), *self.boxes})):
             yield self._batch(records)
         self.table.remarks += [*self.positions.remarks(), *self.uncertainty.remarks(remedy=self.in_params)]
         if self.missing_labels:
@@ -202,13 +224,13 @@ class _Reader:
         for kind, name in self.picked.items():
             values = records.columns[name]
             if kind == "image":
-                made["image"], odd = self._images(values)
+                made["image"], odd = self._images(values, name, self.folder)
                 reasons = odd | reasons
             elif kind == "label":
                 made["label"] = self._labels(as_text(values, self._of(name)))
             elif kind in ("split", "captured_at"):
                 made["official_split" if kind == "split" else kind] = given(as_text(values, self._of(name)))
-            elif kind not in ("lon", "lat"):
+            elif kind not in ("lon", "lat", "overhead", "overhead_bbox"):
                 made[kind] = trimmed(as_text(values, self._of(name)))
         if "obs_id" not in self.picked and self.folder is not None:
             stem = re.sub(r"(\.gz)?$", "", printable(self.file.name), flags=re.IGNORECASE)
@@ -219,7 +241,11 @@ class _Reader:
             made["detail"] = [reasons[i][1] if i in reasons else None for i in range(n)]
         if records.notes:
             made["notes"] = [[records.notes[i]] if i in records.notes else None for i in range(n)]
-        return batch(made)
+        column = self.picked.get("overhead")
+        if not (self.overhead or self.boxes or column):
+            return batch(made)
+        boxes = read_box_texts(records, self.boxes, what=self.file.name) if self.boxes else None
+        return with_overhead(batch(made), self._overhead(records.columns[column], column) if column else None, boxes)
 
     def _of(self, name: str) -> str:
         return f"{self.file.name}: column {name!r}"
@@ -230,32 +256,46 @@ class _Reader:
         self.missing_labels.update({item["values"]: item["counts"] for item in spelled.to_pylist() if item["values"]})
         return pc.if_else(missing, pa.scalar(None, pa.string()), text)
 
-    def _images(self, values: pa.Array) -> tuple[pa.StructArray, dict[int, tuple[str, str]]]:
-        """Return images of text, bytes, or the struct that Hugging Face datasets has; bytes go before paths."""
+    def _overhead(self, values: pa.Array, name: str) -> pa.StructArray:
+        """Return overhead images; a path that is none stays as it is, so that whoever opens it says why."""
+        images, odd = self._images(values, name, self.overhead_folder if self.folder is None else self.folder)
+        if not odd:
+            return images
+        data, paths = images.flatten()
+        return pa.StructArray.from_arrays(
+            [data, pa.array([odd[i][1] if i in odd else path for i, path in enumerate(paths.to_pylist())], pa.string())],
+            fields=list(IMAGE),
+        )
+
+    def _images(self, values: pa.Array, name: str, folder: str | None) -> tuple[pa.StructArray, dict[int, tuple[str, str]]]:
+        """Return images of text, bytes, or the struct that Hugging Face datasets has; bytes go before paths.
+
+        Paths are relative to ``folder`` and become such below the images' root; None leaves them relative to the table's.
+        """
         values = decoded(values)
         n, kind = len(values), values.type
         data, path = pa.nulls(n, pa.binary()), pa.nulls(n, pa.string())
         if pa.types.is_struct(kind) and {"bytes", "path"} & {part.name for part in kind}:
             parts = dict(zip([part.name for part in kind], values.flatten(), strict=True))
             if "bytes" in parts:
-                data = self._bytes(decoded(parts["bytes"]))
+                data = self._bytes(decoded(parts["bytes"]), name)
             if "path" in parts:
-                path = as_text(parts["path"], self._of(self.picked["image"]))
+                path = as_text(parts["path"], self._of(name))
         elif is_binary(kind):
-            data = self._bytes(values)
+            data = self._bytes(values, name)
         elif is_text(kind) or pa.types.is_null(kind):
             path = values.cast(pa.string())
         else:
-            raise self._no_images(kind)
-        if self.folder is not None:
+            raise self._no_images(kind, name)
+        if folder is not None:
             path = pc.if_else(data.is_valid(), pa.scalar(None, pa.string()), path)
-        path, reasons = normalise_paths(trimmed(path), self.folder or "", inside=self.folder is not None)
+        path, reasons = normalise_paths(trimmed(path), folder or "", inside=folder is not None)
         return pa.StructArray.from_arrays([data, path], fields=list(IMAGE)), reasons
 
-    def _bytes(self, values: pa.Array) -> pa.Array:
+    def _bytes(self, values: pa.Array, name: str) -> pa.Array:
         if not (is_binary(values.type) or pa.types.is_null(values.type)):
-            raise self._no_images(values.type)
+            raise self._no_images(values.type, name)
         return values.cast(pa.binary())
 
-    def _no_images(self, kind: pa.DataType) -> DataError:
-        return DataError(f"{self._of(self.picked['image'])} holds {kind}, neither paths nor bytes of images")
+    def _no_images(self, kind: pa.DataType, name: str) -> DataError:
+        return DataError(f"{self._of(name)} holds {kind}, neither paths nor bytes of images")

@@ -42,6 +42,8 @@ USUAL: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "location_id": (("location_id",), ("site_id", "station_id", "plot_id", "place_id"), ("site", "station", "plot")),
     "split": (("split",), ("official_split",), ("subset", "partition")),
+    "overhead": (("overhead",), ("overhead_image", "overhead_path", "overhead_file")),
+    "overhead_bbox": (("overhead_bbox",),),
 }
 """Of each kind, the usual names: those of an earlier group are the more exact and win. Compared without case and without
 anything but letters and digits, without a namespace before the name (`dwc:`, an address) or a unit in brackets behind it.
@@ -112,6 +114,8 @@ def pick_columns(
             f"{table} has a column for {has} ({picked[has]!r}) and none for {lacks}",
             hint=f"{_remedy('it', key, lacks)}; {listed_columns(names)}",
         )
+    if "image" not in picked and "overhead" in picked:
+        picked["image"] = picked.pop("overhead")
     if "image" not in picked:
         raise DataError(f"{table} has no column for the image", hint=f"{_remedy('it', key, 'image')}; {listed_columns(names)}")
     return picked
@@ -169,8 +173,13 @@ def form_pair(names: Sequence[str], *, table: str, key: str | None, remarks: lis
 
 def uncertainty_columns(names: Sequence[str]) -> dict[str, str]:
     """Return the columns that the table has of `UNCERTAINTY`, by these names; of two of a name the first."""
-    found = {usual: _recognise([(usual,)], names)[:1] for usual in UNCERTAINTY}
-    return {usual: fitting[0] for usual, fitting in found.items() if fitting}
+    found = {usual: recognised_column(usual, names) for usual in UNCERTAINTY}
+    return {usual: name for usual, name in found.items() if name is not None}
+
+
+def recognised_column(usual: str, names: Sequence[str]) -> str | None:
+    """Return the first column of a usual name, compared as in `USUAL`."""
+    return next(iter(_recognise([(usual,)], names)), None)
 
 
 def recognised(names: Sequence[str]) -> bool:

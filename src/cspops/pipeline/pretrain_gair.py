@@ -1,0 +1,109 @@
+"""`pretrain_img.method: gair`: its rows, its encoders on disk, and its judgement on held-out blocks."""
+
+import dataclasses
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import torch
+
+from cspops.data.catalogue import read_captures, read_images
+from cspops.data.overhead import Footprints, read_footprints, read_overhead_images
+from cspops.data.splits import read_roles
+from cspops.errors import DataError
+from cspops.gair.alignment import Alignment
+from cspops.gair.pretraining import Places, gair
+from cspops.gair.retrieval import retrieval
+from cspops.gair.stored import save_gair
+from cspops.imagessl.images import Pretrained
+from cspops.models.backbones import ImageNetwork
+from cspops.params.image_networks import Gair
+from cspops.pipeline.pixels import Squares, decoded, on_device
+from cspops.shapes import Tensor
+from cspops.site import Site
+from cspops.training.loop import Run
+
+log = logging.getLogger(__name__)
+
+OTHERWISE = "pretrain_img.method: none"
+HELD_OUT = ("spatial_val", "spatial_test")
+BATCH = 512
+Judged = dict[str, dict[str, Any]]
+
+
+def pretrain_gair(network: ImageNetwork, settings: Gair, site: Site, run: Run) -> tuple[Pretrained, Judged]:
+    """Train on training rows, without labels, and save what was trained.
+
+    Returns:
+        the curve with its facts; by role, how well photos and overhead places of held-out blocks find one another.
+    """
+    download = site.inputs["download"]
+    captures = read_captures(download)
+    roles = read_roles(site.inputs["split"], captures.obs_id)
+    footprints = read_footprints(download)
+    if footprints is None:
+        raise DataError("no row has an overhead image, which GAIR needs", hint="docs/gair.md says how rows get one")
+    paired = bool(footprints.paired.any())
+    usable = (footprints.paired if paired else footprints.alone) & ~captures.lonlat.isnan().any(1)
+    if not paired and settings.features == "photo":
+        raise DataError(
+            "no row has a photo beside its overhead image: pretrain_img.methods.gair.features cannot be photo",
+            hint="set it to overhead_at_place in params.yaml",
+        )
+
+    def places(role: str) -> Places:
+        return _places(usable & roles[role], role, network, settings, site, footprints, captures.lonlat, photos=paired)
+
+    alignment, pretrained = gair(network, places("train"), settings, run)
+    save_gair(site.out, alignment, network, features=settings.features)
+    found = {role: _judged(alignment, places(role), run.device) for role in HELD_OUT if paired and (usable & roles[role]).any()}
+    return pretrained, found
+
+
+def _places(
+    mask: Tensor,
+    role: str,
+    network: ImageNetwork,
+    settings: Gair,
+    site: Site,
+    footprints: Footprints,
+    lonlat: Tensor,
+    *,
+    photos: bool,
+) -> Places:
+    rows = mask.numpy().nonzero()[0]
+    device = site.host.torch_device()
+
+    def pixels(kind: str, px: int, read: Callable[[Path, range], pa.Table] = read_images) -> Tensor:
+        scratch = site.scratch / role / kind
+        scratch.mkdir(parents=True, exist_ok=True)
+        square = Squares(px, interpolation=network.config["interpolation"])
+        here = dataclasses.replace(site, scratch=scratch)
+        return on_device(decoded(rows, square, here, stage="pretrain-img", kind=kind, otherwise=OTHERWISE, read=read), device)
+
+    return Places(
+        pixels("photos", network.config["px"]) if photos else None,
+        pixels("overhead images", settings.overhead.px, read=read_overhead_images),
+        footprints.bbox[mask],
+        lonlat[mask],
+    )
+
+
+@torch.no_grad()
+def _judged(alignment: Alignment, places: Places, device: torch.device) -> dict[str, Any]:
+    """Return how photos find their overhead places, and the other way, among the rows of one role."""
+    assert alignment.photo is not None and alignment.projection is not None and places.photos is not None
+    photo, overhead = [], []
+    for rows in torch.arange(len(places)).split(BATCH):
+        photo.append(alignment.projection(alignment.photo(places.photos[rows].to(device))))
+        overhead.append(
+            alignment.overhead(places.overhead[rows].to(device), places.bbox[rows].to(device), places.lonlat[rows].to(device))
+        )
+    o, r = torch.cat(photo).cpu(), torch.cat(overhead).cpu()
+    return {
+        "rows": len(places),
+        "photo_to_overhead": retrieval(o, r, places.lonlat),
+        "overhead_to_photo": retrieval(r, o, places.lonlat),
+    }
