@@ -80,7 +80,7 @@ def judge_boxes(numbers: np.ndarray, lon: np.ndarray, lat: np.ndarray) -> Boxes:
         fault[where & (fault == None)] = why  # noqa: E711  (elementwise)
 
     wrong(~np.isfinite(numbers).all(1), NOT_FOUR)
-    wrong(np.abs(numbers[:, 1::2]).max(1) > 90, LAT_RANGE)
+    wrong((np.abs(numbers[:, 1::2]) > 90).any(1), LAT_RANGE)
     wrong(((numbers[:, ::2] < -180) | (numbers[:, ::2] > 360)).any(1), LON_RANGE)
     start, end = _wrapped(west, east)
     wrong((start == end) | (south == north), EMPTY)
