@@ -92,6 +92,8 @@ WRONG = [
     ("dataset.blue_marble.views.glimpse.max_offset_km", -1.0, ["views.glimpse.max_offset_km: input should be greater than"]),
     ("dataset.blue_marble.views.tile.exposure", 0.1, ["dataset.blue_marble.views.tile.exposure: unknown key"]),
     ("dataset.blue_marble.views.tile", None, ["dataset.blue_marble.views.tile: null is not a section"]),
+    ("dataset.blue_marble.overhead.max_offset_km", 109.0, ["overhead: max_offset_km 109.0 is more than 0.45 of side_km 240.0"]),
+    ("dataset.blue_marble.overhead", None, ["dataset.blue_marble.overhead: null is not a section"]),
     ("dataset.blue_marble.tile_km", 240.0, ["dataset.blue_marble.tile_km: unknown key"]),
     (
         "split.val_labels",

@@ -110,6 +110,8 @@ def overview_rows(document: Document) -> list[list[str]]:
         ["without label", f"{document['without_label']:,}"],
         ["classes", f"{len(sizes):,}"],
     ]
+    if covered := document.get("with_overhead"):
+        rows.append(["with an overhead image", f"{covered:,}"])
     if sizes:
         rows.append(["rows of a class", f"{sizes[0]:,} to {sizes[-1]:,}, median {sizes[len(sizes) // 2]:,}"])
         rows.append(["classes with one row", f"{document['single_classes']:,}"])

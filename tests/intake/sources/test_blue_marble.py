@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2, kstest
 
-from cspops.errors import DataError
+from cspops.errors import DataError, ParamsError
 from cspops.geo import (
     EARTH_RADIUS_KM,
     KM_PER_DEGREE,
@@ -723,4 +723,36 @@ def test_a_view_that_is_not_chosen_may_be_absent(real, monkeypatch, chosen, abse
     del raw["views"][absent]
     settings_ = BlueMarble.model_validate(raw | {"view": chosen, "min_zone_points": 0} | dict.fromkeys(SIZES, 5))
     monkeypatch.setattr(blue_marble, "read_rasters", lambda raw: real)
+    assert sum(len(one) for one in open_blue_marble(Path("nowhere"), settings_, seed=0).batches) == 25
+
+
+# --- overhead images
+
+
+@pytest.mark.parametrize("shown", ["glimpse", "tile"])
+def test_an_overhead_image_beside_each_image_changes_nothing_else(real, monkeypatch, shown):
+    values = [*VIEWS, ("dataset.blue_marble.view", shown)]
+    chosen = with_values(default_params(), values).dataset.blue_marble
+    monkeypatch.setattr(blue_marble, "read_rasters", lambda raw: real)
+    plain, both = (
+        pa.Table.from_batches(open_blue_marble(Path("nowhere"), chosen, seed=5, overhead=overhead).batches)
+        for overhead in (False, True)
+    )
+    assert both.drop_columns(["overhead", "overhead_bbox"]) == plain
+    # each is the tile of its footprint: the middle of it, and the same pixels
+    west, south, east, north = np.array(both["overhead_bbox"].to_pylist()).T
+    middle = torch.from_numpy(np.stack(((west + east) / 2, (south + north) / 2), 1))
+    expected = tiles(real.image, torch.stack((wrap_longitude(middle[:, 0]), middle[:, 1]), 1), km=240.0, px=32)
+    pixels = decode(pa.table({"image": both["overhead"].combine_chunks()}), px=32, root=Path("nowhere"), reading=Reading())
+    assert int((pixels.int() - expected.int()).abs().max()) <= 1  # rounding of the middle
+    assert north - south == pytest.approx(240 / KM_PER_DEGREE)
+
+
+def test_overhead_images_need_their_section(real, monkeypatch):
+    raw = default_params().dataset.blue_marble.model_dump()
+    del raw["overhead"]
+    monkeypatch.setattr(blue_marble, "read_rasters", lambda raw: real)
+    settings_ = BlueMarble.model_validate(raw | {"min_zone_points": 0} | dict.fromkeys(SIZES, 5))
+    with pytest.raises(ParamsError, match=r"dataset\.blue_marble\.overhead is missing"):
+        open_blue_marble(Path("nowhere"), settings_, seed=0, overhead=True)
     assert sum(len(one) for one in open_blue_marble(Path("nowhere"), settings_, seed=0).batches) == 25

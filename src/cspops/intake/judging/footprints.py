@@ -80,8 +80,8 @@ def judge_boxes(numbers: np.ndarray, lon: np.ndarray, lat: np.ndarray) -> Boxes:
         fault[where & (fault == None)] = why  # noqa: E711  (elementwise)
 
     wrong(~np.isfinite(numbers).all(1), NOT_FOUR)
-    wrong(np.abs(numbers[:, 1::2]).max(1) > 90, LAT_RANGE)
-    wrong((numbers[:, ::2] < -180).any(1) | (numbers[:, ::2] > 360).any(1), LON_RANGE)
+    wrong((np.abs(numbers[:, 1::2]) > 90).any(1), LAT_RANGE)
+    wrong(((numbers[:, ::2] < -180) | (numbers[:, ::2] > 360)).any(1), LON_RANGE)
     start, end = _wrapped(west, east)
     wrong((start == end) | (south == north), EMPTY)
     holds_lon, holds_lat = _holds(start, end, lon), (np.minimum(south, north) <= lat) & (lat <= np.maximum(south, north))
@@ -186,7 +186,9 @@ def judge_overhead(
 def _has_image(images: pa.StructArray) -> np.ndarray:
     """Return which images have bytes or a path."""
     content, path = pc.struct_field(images, "bytes"), pc.struct_field(images, "path")
-    return is_true(pc.greater(pc.binary_length(content), 0)) | is_true(pc.not_equal(pc.utf8_trim_whitespace(path), ""))
+    named = is_true(pc.not_equal(pc.utf8_trim_whitespace(path), ""))
+    has: np.ndarray = named | is_true(pc.greater(pc.binary_length(content), 0))
+    return has
 
 
 def _distinct(images: pa.StructArray) -> tuple[pa.StructArray, np.ndarray]:

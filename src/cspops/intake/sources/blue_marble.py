@@ -275,7 +275,7 @@ def open_blue_marble(raw: Path, settings: BlueMarble, *, seed: int, overhead: bo
     if overhead and settings.overhead is None:
         raise ParamsError(
             "params.yaml: dataset.blue_marble.overhead is missing, and pretrain_img.method: gair takes overhead images",
-            hint="overhead: {side_km: 240.0, px: 32, max_offset_km: 80.0}",
+            hint="overhead: {side_km: 240.0, px: 32, max_offset_km: 70.0}",
         )
     rasters = read_rasters(raw)
     lonlat, roles, left_out = draw(rasters, settings, seed=seed)
