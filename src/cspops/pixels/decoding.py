@@ -47,7 +47,8 @@ def squares(
         px: side in pixels.
         root: the folder below which paths lie.
         reading: see `pixels`.
-        crop: share of an image's shorter side that the square keeps, see `pixels.square`.
+        crop: share of an image's shorter side that the square keeps, see `pixels.square`; None squeezes the whole image into
+            it, as what has a footprint may not be cut.
         interpolation: one of `pixels.INTERPOLATIONS`.
         map: such as `workers.Workers.map`.
 
