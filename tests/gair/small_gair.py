@@ -7,16 +7,19 @@ from cspops.params.image_networks import Gair
 
 LOCATION = {
     "encoding": {"name": "wrap"},
-    "network": {
-        "name": "ffn",
-        "hidden_layers": 1,
-        "hidden": 16,
-        "activation": "gelu",
-        "dropout": 0.1,
-        "layer_norm": True,
-        "output_activation": False,
-    },
+    "network": {"name": "ffn"},
     "dim": 8,
+    "encodings": {"wrap": {}},
+    "networks": {
+        "ffn": {
+            "hidden_layers": 1,
+            "hidden": 16,
+            "activation": "gelu",
+            "dropout": 0.1,
+            "layer_norm": True,
+            "output_activation": False,
+        }
+    },
 }
 
 

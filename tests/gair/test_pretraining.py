@@ -96,7 +96,7 @@ def test_what_cannot_be_trained_is_said(changes, error, says) -> None:
 
 
 def test_a_location_encoder_that_is_fitted_is_fitted_to_the_places() -> None:
-    rbf = LOCATION | {"encoding": {"name": "rbf", "anchors": 5, "sigma": 1.0}}
+    rbf = LOCATION | {"encoding": {"name": "rbf"}, "encodings": {"rbf": {"anchors": 5, "sigma": 1.0}}}
     alignment, _ = run(epochs=1, location_encoder=rbf)
     anchors = {tuple(one) for one in alignment.location.encoding.anchor.float().tolist()}
     assert anchors <= {tuple(one) for one in places().lonlat.float().tolist()}

@@ -93,7 +93,7 @@ def _start(network: ImageNetwork, places: Places, settings: Gair, run: Run) -> A
     }
     overhead = localized_overhead(config, seed=run.seed, pretrained=about.weights == "pretrained")
     with global_torch_stream(run.seed, "gair location encoder"):
-        location = LocationEncoder(settings.location_encoder.model_dump())
+        location = LocationEncoder(settings.location_encoder.config())
     location.fit(places.lonlat, torch_stream(run.seed, "gair location encoder", "fit"))
     photo = None if places.photos is None else network
     size = queue_size(settings.queue, len(places))
