@@ -50,7 +50,8 @@ def test_a_row_has_a_photo_and_an_overhead_image_or_the_latter_alone_or_neither(
 def test_overhead_images_are_read_as_images(tmp_path: Path, rows: range) -> None:
     write(tmp_path, ROWS, pa.schema([*SCHEMA, *OVERHEAD]))
     table = read_overhead_images(tmp_path, rows)
-    assert table.column_names == ["image"]
+    assert table.column_names == ["image", "beside"]
+    assert table["beside"].to_pylist() == [True, False, False, True, False][rows.start : rows.stop]
     expected = [image("tile0"), None, image("photo2"), image("tile3"), None]
     assert table["image"].to_pylist() == expected[rows.start : rows.stop]
 

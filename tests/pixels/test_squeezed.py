@@ -14,14 +14,19 @@ from cspops.pixels.squeezed import squeezed
 
 
 def table(*pixels: np.ndarray) -> pa.Table:
-    return pa.table({"image": pa.array([{"bytes": encoded(one), "path": None} for one in pixels], IMAGE)})
+    images = pa.array([{"bytes": encoded(one), "path": None} for one in pixels], IMAGE)
+    return pa.table({"image": images, "beside": [i % 2 == 1 for i in range(len(pixels))]})
+
+
+SAME = Reading(), Reading()
 
 
 def test_a_square_image_is_what_the_other_images_are() -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (2, 24, 24, 3), np.uint8)
     blocks = [(range(2), table(*pixels))]
     for px in (24, 9, 40):
-        ours, theirs = (list(read(blocks, px=px, root=Path(), reading=Reading())) for read in (squeezed, squares))
+        ours = list(squeezed(blocks, px=px, root=Path(), readings=SAME))
+        theirs = list(squares(blocks, px=px, root=Path(), reading=Reading()))
         assert np.array_equal(ours, theirs) and ours[0].shape == (px, px, 3)
 
 
@@ -31,12 +36,18 @@ def test_nothing_of_a_longer_image_is_cut_off(size: tuple[int, int]) -> None:
     axis = int(np.argmax(size))
     thirds = np.repeat([0, 100, 200], 8).astype(np.uint8)
     pixels = np.broadcast_to(np.expand_dims(thirds, (1 - axis, 2)), (*size, 3)).copy()
-    (got,) = squeezed([(range(1), table(pixels))], px=24, root=Path(), reading=Reading())
+    (got,) = squeezed([(range(1), table(pixels))], px=24, root=Path(), readings=SAME)
     along = np.moveaxis(got, axis, 0)[[4, 12, 20], 12, 0]
     assert along.tolist() == [0, 100, 200]
 
 
 def test_a_row_without_an_image_is_named() -> None:
-    nothing = pa.table({"image": pa.array([None], IMAGE)})
+    nothing = pa.table({"image": pa.array([None], IMAGE), "beside": [False]})
     with pytest.raises(DataError, match="row 7 of the catalogue has no image"):
-        list(squeezed([([7], nothing)], px=8, root=Path(), reading=Reading()))
+        list(squeezed([([7], nothing)], px=8, root=Path(), readings=SAME))
+
+
+def test_images_beside_photos_are_read_in_their_own_way() -> None:
+    pixels = np.zeros((2, 8, 8, 3), np.uint8) + np.array([10, 20, 30], np.uint8)
+    got = list(squeezed([(range(2), table(*pixels))], px=8, root=Path(), readings=(Reading(), Reading(bands=(3, 2, 1)))))
+    assert [one[0, 0].tolist() for one in got] == [[10, 20, 30], [30, 20, 10]]
