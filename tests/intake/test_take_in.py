@@ -183,7 +183,8 @@ def test_overhead_images_are_read_in_their_own_way(tmp_path: Path) -> None:
     (tmp_path / "raw/p.png").write_bytes(encoded(np.full((8, 8, 3), 90, np.uint8)))
     (tmp_path / "raw/t.csv").write_text("image,lon,lat,overhead\np.png,8.25,47.5,a.tif\n")
     table = {"dataset.source": "table"}
-    assert WITHOUT + NO_BANDS in taken(tmp_path / "raw", tmp_path / "same", table).notes
+    (note,) = taken(tmp_path / "raw", tmp_path / "same", table).notes
+    assert note == WITHOUT + NO_BANDS.replace("images.", "overhead_images.") != WITHOUT + NO_BANDS
     own = {"dataset.table.overhead_images": {"bands": [4, 3, 2], "black": 0.0, "white": 3000.0}}
     out = tmp_path / "own"
     assert taken(tmp_path / "raw", out, table | own).notes == {}

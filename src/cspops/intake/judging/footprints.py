@@ -79,7 +79,7 @@ def judge_boxes(numbers: np.ndarray, lon: np.ndarray, lat: np.ndarray) -> Boxes:
         fault[where & (fault == None)] = why  # noqa: E711  (elementwise)
 
     wrong(~np.isfinite(numbers).all(1), NOT_FOUR)
-    wrong((np.abs(numbers[:, 1::2]) > 90).any(1), LAT_RANGE)
+    wrong(((numbers[:, 1::2] < -90) | (numbers[:, 1::2] > 90)).any(1), LAT_RANGE)
     wrong(((numbers[:, ::2] < -180) | (numbers[:, ::2] > 360)).any(1), LON_RANGE)
     start, end = _wrapped(west, east)
     wrong((start == end) | (south == north), EMPTY)
@@ -171,7 +171,8 @@ def judge_overhead(
     looked_at = np.flatnonzero(has & ~alone & verdicts.good & (fault == None))  # noqa: E711
     if looking is not None and looking.inspect is not None and len(looked_at):
         some, which = _distinct(images.take(pa.array(looked_at)))
-        fault[looked_at] = np.array(looking.inspect(some).reason.to_pylist(), object)[which]
+        reasons = pc.replace_substring_regex(looking.inspect(some).reason, r"\bimages\.", "overhead_images.")
+        fault[looked_at] = np.array(reasons.to_pylist(), object)[which]
     for why in dict.fromkeys(fault[has & (fault != None)].tolist()):  # noqa: E711
         verdicts.note(has & ~alone & (fault == why), WITHOUT + why)
         verdicts.note(has & alone & (fault == why), AS_A_PHOTO + why)
