@@ -122,7 +122,7 @@ def test_a_footprint_that_is_none_and_why(name: str) -> None:
 
 
 def image(path: str | None) -> dict[str, Any] | None:
-    return path and {"bytes": None, "path": path}
+    return None if path is None else {"bytes": None, "path": path}
 
 
 HERE = "8,47,9,48"
@@ -130,7 +130,8 @@ HERE = "8,47,9,48"
 
 def judged(*rows: tuple[str | None, str | None, str | None], column: bool = True, looked_at: bool = True) -> dict[str, Any]:
     """Judge rows of image, overhead and overhead_bbox, at 8.5 47.5; the files missing.tif and a.tif's footprint are known."""
-    n, asked = len(rows), []
+    n = len(rows)
+    asked: list[str] = []
     images, overheads, boxes = zip(*rows, strict=True)
     made = batch({"where": [str(i) for i in range(n)], "image": pa.array([image(one) for one in images], IMAGE)})
     overhead = pa.array([image(one) for one in overheads], IMAGE) if column else None

@@ -75,7 +75,7 @@ def judge_boxes(numbers: np.ndarray, lon: np.ndarray, lat: np.ndarray) -> Boxes:
     west, south, east, north = numbers.T
     fault = np.full(len(numbers), None, object)
 
-    def wrong(where: np.ndarray, why: str) -> None:
+    def wrong(where: np.ndarray | np.bool, why: str) -> None:
         fault[where & (fault == None)] = why  # noqa: E711  (elementwise)
 
     wrong(~np.isfinite(numbers).all(1), NOT_FOUR)
