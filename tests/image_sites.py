@@ -58,10 +58,8 @@ def site(
         if values is not None:
             columns[name] = pa.array(values, SCHEMA.field(name).type)
     if bbox is not None:
-        columns["overhead"] = pa.array([{"bytes": None, "path": path} for path in overhead], IMAGE)
-        columns["overhead_bbox"] = pa.array(
-            [dict(zip(SIDES, one, strict=True)) if None not in one else None for one in bbox], BBOX
-        )
+        columns["overhead"] = pa.array([path and {"bytes": None, "path": path} for path in overhead], IMAGE)
+        columns["overhead_bbox"] = pa.array([one and dict(zip(SIDES, one, strict=True)) for one in bbox], BBOX)
     if crops:
         columns["crop"] = pa.array(crops, CROP)
     if given:
