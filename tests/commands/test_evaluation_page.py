@@ -80,7 +80,7 @@ def test_the_largest_classes_and_what_the_product_takes_them_for():
     one = {"class": "oak", "rows": 1234, "top1": {"image": 50.0, "combined": 62.5}}
     one["taken_for"] = {"image": None, "combined": {"class": "fir", "share": 12.34}}
     header, row = class_rows([one])
-    assert header == ["class", "most often taken for (combined)", "rows", "image", "combined"]
+    assert header == ["class", "most often taken for (product)", "rows", "image", "product"]
     assert row == ["oak", "fir (12.3 %)", "1,234", "50.00", "62.50"]
     alone = {"class": "oak", "rows": 1, "top1": {"location": 0.0}, "taken_for": {"location": None}}
     assert class_rows([alone])[1] == ["oak", "-", "1", "0.00"]

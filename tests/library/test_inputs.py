@@ -14,12 +14,11 @@ from PIL import Image
 
 from cspops.errors import DataError
 from cspops.library.inputs import NO_POSITION, NOT_THERE, read_inputs
-from cspops.pixels.reading import Reading
 from cspops.pixels.unreadable import OTHER_FORMAT
 
 
 def rows(*paths, stdin=(), position=None):
-    return list(read_inputs(map(str, paths), stdin=stdin, position=position, reading=Reading()))
+    return list(read_inputs(map(str, paths), stdin=stdin, position=position))
 
 
 def plain(file: Path) -> Path:
@@ -74,7 +73,7 @@ def test_rows_come_as_they_are_needed(tmp_path):
         yield f"{a}\n"
         raise AssertionError("read ahead")
 
-    source = read_inputs(["-"], stdin=lines(), position=None, reading=Reading())
+    source = read_inputs(["-"], stdin=lines(), position=None)
     assert next(source).where == str(a)
     with pytest.raises(AssertionError, match="read ahead"):
         next(source)
@@ -114,7 +113,7 @@ def test_labels_are_the_tables_column_or_the_folder_of_the_image(tmp_path):
 def test_what_is_odd_about_the_whole_is_told_after_its_last_row(tmp_path, said):
     plain(tmp_path / "set" / "a.png")
     (tmp_path / "set" / "notes.txt").write_text("no image")
-    source = read_inputs([str(tmp_path / "set")], stdin=(), position=None, reading=Reading())
+    source = read_inputs([str(tmp_path / "set")], stdin=(), position=None)
     next(source)
     assert said == []
     list(source)
@@ -203,7 +202,7 @@ def test_what_is_odd_about_a_table_is_said_once_after_its_rows(tmp_path, said, n
     content, remark = REMARKS[name]
     plain(tmp_path / "a.png")
     (tmp_path / "t.csv").write_bytes(content)
-    source = read_inputs([str(tmp_path / "t.csv")], stdin=(), position=None, reading=Reading())
+    source = read_inputs([str(tmp_path / "t.csv")], stdin=(), position=None)
     next(source)
     assert said == []
     list(source)

@@ -20,8 +20,8 @@ def test_the_sets_stand_one_below_the_other_and_the_priors_apart() -> None:
     table = accuracy_table(metrics("label_5", "label_33"), seeds=3)
     assert list(table.header) == ["model", "5 %", "33 %"]
     assert [group.title for group in table.groups] == ["Test set", "Spatial test set"]
-    assert table.groups[0].rows[2] == ["combined (product)", "12.00 (0.50)", "12.00 (0.50)"]
-    assert [row[0] for row in table.groups[1].rows] == ["image, P(y|I)", "location, P(y|x)", "combined (product)", "pool"]
+    assert table.groups[0].rows[2] == ["product, P(y|I) P(y|x)", "12.00 (0.50)", "12.00 (0.50)"]
+    assert [row[0] for row in table.groups[1].rows] == ["image, P(y|I)", "location, P(y|x)", "product, P(y|I) P(y|x)", "pool"]
     priors = prior_table(metrics("label_5"), seeds=3)
     assert priors.groups[0].rows == [["class frequency", "14.00 (0.50)"], ["nearest neighbours", "15.00 (0.50)"]]
 

@@ -22,7 +22,7 @@ def scores(*models: str, sd: float) -> dict[str, Any]:
 def test_accuracy_has_a_column_for_each_model_asked_for_and_deviations_where_there_are_any(sd: float, ending: str) -> None:
     models = scores("image", "location", "combined", "pool", sd=sd)
     assert accuracy_rows({"spatial_test": {"label_0p5": models}}) == [
-        ["set", "labels", "image", "location", "combined", "pool"],
+        ["set", "labels", "image", "location", "product", "pool"],
         ["spatial test", "0.5 %", *(f"{number}.00{ending}" for number in range(4))],
     ]
     assert accuracy_rows({"test": {"label_5": models}}, models=("location",))[1] == ["test", "5 %", f"1.00{ending}"]
@@ -35,14 +35,14 @@ def test_a_number_without_a_deviation_among_others_shows_so() -> None:
 
 def test_a_model_without_a_metric_has_a_dash() -> None:
     rows = metric_rows({"combined": {"top1": ONE, "ece": ONE}, "kde": {"top1": ONE}})
-    assert rows == [["model", "top1", "ece"], ["combined", "50.00 (1.25)", "50.00 (1.25)"], ["kde", "50.00 (1.25)", "-"]]
+    assert rows == [["model", "top1", "ece"], ["product", "50.00 (1.25)", "50.00 (1.25)"], ["kde", "50.00 (1.25)", "-"]]
     assert metric_rows({"kde": {"top1": {"mean": 50.0, "sd": 0.0}}}) == [["model", "top1"], ["kde", "50.00"]]
 
 
 def test_differences_have_signs_and_intervals() -> None:
     found = {"combined_minus_image": {"mean": 1.234, "low": -0.5, "high": 3.0, "rows": 5000, "seeds": 5}}
     assert interval_rows({"test": {"label_5": found}}) == [
-        ["set", "labels", "rows", "combined minus image"],
+        ["set", "labels", "rows", "product minus image"],
         ["test", "5 %", "5,000", "+1.23 [-0.50, +3.00]"],
     ]
 
@@ -67,7 +67,7 @@ def test_a_row_of_regions_for_each_set() -> None:
     row = {"from": 0.0, "to": 50.0, "rows": 1234.5, "image": 40.0, "location": 50.0, "combined": 38.0, "gain": -2.0}
     rows = region_rows({"test": {"distance": [row]}, "spatial_test": {"distance": []}}, "distance")
     assert rows == [
-        ["set", "distance", "rows", "image", "location", "combined", "combined - image"],
+        ["set", "distance", "rows", "image", "location", "product", "product - image"],
         ["test", "0 - 50 km", "1,234.5", "40.00", "50.00", "38.00", "-2.00"],
     ]
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from cspops.commands.layout import Cell, ending, shortened, show
+from cspops.commands.options import table_names
 from cspops.commands.output import print_json
 from cspops.commands.runs import SCORES
 from cspops.data.json_files import Document
 from cspops.errors import DataError, listed
 from cspops.pipeline import paths
 from cspops.progress import Meter
-from cspops.report.tables import percent
+from cspops.report.tables import percent, short_name
 from cspops.terminal import Output, lines_of_stdin, say
 
 if TYPE_CHECKING:
@@ -33,20 +34,22 @@ def score(
     folder: Path,
     models: "Mapping[int, Model]",
     *,
+    label: str | None,
     unseen: bool,
     by: str | None,
     by_class: bool,
     json: bool,
 ) -> None:
-    """Score the models, which come from ``folder``, on the images that ``paths`` name, and print the result."""
+    """Score the models, which come from ``folder``, on the images that ``paths`` name, and print the result.
+
+    ``label`` is the column of labels of a table that ``paths`` name, or that lies beside their images.
+    """
     from cspops.intake.sources.tree import printable
     from cspops.library import evaluate_on
     from cspops.library.inputs import read_inputs
     from cspops.library.loading import run_of
-    from cspops.pixels.reading import Reading
 
-    image = next(iter(models.values())).image
-    rows = read_inputs(paths, stdin=lines_of_stdin(), position=None, reading=image.reading if image is not None else Reading())
+    rows = read_inputs(paths, stdin=lines_of_stdin(), position=None, tables=table_names(folder, label))
     with Meter("evaluate", None, unit="rows") as meter:
         document = evaluate_on.score(
             models, meter.each(rows), run=run_of(folder), unseen=unseen, by_region=by is not None, by_class=by_class
@@ -147,7 +150,7 @@ def metric_rows(document: Document) -> list[list[str]]:
     models, spread = document["metrics"], len(document["seeds"] or [None]) > 1
     names: list[str] = max(map(list, models.values()), key=len, default=[])
     return [
-        ["metric", *models],
+        ["metric", *map(short_name, models)],
         *(
             [
                 name,
@@ -219,7 +222,7 @@ def class_rows(classes: Sequence[Document]) -> list[list[str]]:
         other = one["taken_for"][judge]
         taken = f"{shortened(other['class'])} ({other['share']:.1f} %)" if other else "-"
         body.append([shortened(one["class"]), taken, f"{one['rows']:,}", *(f"{one['top1'][model]:.2f}" for model in models)])
-    return [["class", f"most often taken for ({judge})", "rows", *models], *body]
+    return [["class", f"most often taken for ({short_name(judge)})", "rows", *map(short_name, models)], *body]
 
 
 REMAKE = "dvc repro evaluate"

@@ -16,15 +16,17 @@ from cspops.report.tables import (
     Places,
     cell,
     counted,
+    difference_title,
     ratio_title,
     region_models,
     region_title,
+    short_name,
 )
 
 NAMES = PRIORS | {
     "image": "image, P(y|I)",
     "location": "location, P(y|x)",
-    "combined": "combined (product)",
+    "combined": "product, P(y|I) P(y|x)",
     "pool": "pool",
 }
 DATASETS = {"inat2018": "iNat2018", "fmow": "fMoW"}
@@ -113,7 +115,7 @@ def interval_table(intervals: Intervals) -> Table:
         for role, ratios in intervals.items()
     ]
     caption = "Differences of top-1 in percentage points, with 95 % paired bootstrap intervals over rows and seeds"
-    return Table(caption, ["labels", *(name.replace("_", " ") for name in names)], groups)
+    return Table(caption, ["labels", *map(difference_title, names)], groups)
 
 
 def _interval(one: Interval) -> str:
@@ -139,7 +141,7 @@ def region_table(places: Mapping[str, Places], kind: str, caption: str) -> Table
         for role, kinds in places.items()
         if kinds[kind]
     ]
-    return Table(caption, ["region", "rows per seed", *models, f"{models[-1]} - image"], groups)
+    return Table(caption, ["region", "rows per seed", *map(short_name, models), f"{short_name(models[-1])} - image"], groups)
 
 
 def count_table(caption: str, what: str, counts: Mapping[str, int]) -> Table:

@@ -54,10 +54,10 @@ def page(material: Material) -> str:
         + (f"mean (standard deviation) over seeds {', '.join(map(str, view.seeds))}" if several else f"of seed {view.seeds[0]}")
         + ". A seed draws its own few-shot labels, pre-trains and fine-tunes; all are tested on the same rows.",
         markdown(accuracy_rows(metrics), text_columns=2),
-        "`image`: P(y|I) alone. `location`: P(y|x) alone. `combined`: P(y|I) P(y|x), as in the paper. `pool`: image, "
+        "`image`: P(y|I) alone. `location`: P(y|x) alone. `product`: P(y|I) P(y|x), as in the paper. `pool`: image, "
         "learned location and labelled neighbours, weighted on validation. The spatial test set lies in blocks of the map that "
         "hold no training row and have none near." + (SAME_LABELS if several and view.label_ratios[-1] == 1 else ""),
-        "![Top-1 accuracy against the share of labels, for image, location, combined and pool](figures/accuracy.png)",
+        "![Top-1 accuracy against the share of labels, for image, location, product and pool](figures/accuracy.png)",
         f"## All metrics at {ratio_title(first)} labels, {TITLES[main]}",
         markdown(metric_rows(metrics[main][first]), text_columns=1),
         "Per cent, but `nll` (mean negative log-likelihood) in nats; `ece`: expected calibration error of the top class. "

@@ -60,6 +60,16 @@ TITLES = {
 MODELS = ("image", "location", "combined", "pool")
 
 
+def short_name(model: str) -> str:
+    """Return what readers call a model: the plain product is `combined` in the files that a run writes, and only there."""
+    return "product" if model == "combined" else model
+
+
+def difference_title(name: str) -> str:
+    """Return `pool minus product` for `pool_minus_combined`."""
+    return " ".join(map(short_name, name.split("_")))
+
+
 def ratio_title(key: str) -> str:
     """Return `5 %` for `label_5`."""
     return f"{percent(key):g} %"
@@ -90,7 +100,7 @@ def accuracy_rows(summary: Metrics, metric: str = "top1", models: Sequence[str] 
         [TITLES[role], ratio_title(ratio), *(cell(value, spread=spread) for value in values)]
         for (role, ratio), values in chosen.items()
     ]
-    return [["set", "labels", *models], *body]
+    return [["set", "labels", *map(short_name, models)], *body]
 
 
 def metric_rows(models: Models) -> list[list[str]]:
@@ -101,7 +111,7 @@ def metric_rows(models: Models) -> list[list[str]]:
     names: list[str] = max(map(list, models.values()), key=len)
     spread = any(value["sd"] for scores in models.values() for value in scores.values())
     body = [
-        [model, *(cell(scores[name], spread=spread) if name in scores else "-" for name in names)]
+        [short_name(model), *(cell(scores[name], spread=spread) if name in scores else "-" for name in names)]
         for model, scores in models.items()
     ]
     return [["model", *names], *body]
@@ -110,7 +120,7 @@ def metric_rows(models: Models) -> list[list[str]]:
 def interval_rows(intervals: Intervals) -> list[list[str]]:
     """Return a header and one row per set and label ratio: each difference with its interval."""
     names = list(next(iter(next(iter(intervals.values())).values())))
-    rows = [["set", "labels", "rows", *(name.replace("_", " ") for name in names)]]
+    rows = [["set", "labels", "rows", *map(difference_title, names)]]
     for role, ratios in intervals.items():
         for ratio, gaps in ratios.items():
             spans = [f"{one['mean']:+.2f} [{one['low']:+.2f}, {one['high']:+.2f}]" for one in (gaps[name] for name in names)]
@@ -121,7 +131,7 @@ def interval_rows(intervals: Intervals) -> list[list[str]]:
 def region_rows(places: Mapping[str, Places], kind: str) -> list[list[str]]:
     """Return a header and one row per set and region of a kind (`latitude`, `cell`, `distance`) at one label ratio."""
     models = region_models(places)
-    rows = [["set", kind, "rows", *models, f"{models[-1]} - image"]]
+    rows = [["set", kind, "rows", *map(short_name, models), f"{short_name(models[-1])} - image"]]
     for role, kinds in places.items():
         for row in kinds[kind]:
             scores = [f"{row[model]:.2f}" for model in models]
