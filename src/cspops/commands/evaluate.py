@@ -38,9 +38,8 @@ def score(
     unseen: bool,
     by: str | None,
     by_class: bool,
-    json: bool,
-) -> None:
-    """Score the models, which come from ``folder``, on the images that ``paths`` name, and print the result.
+) -> Document:
+    """Score the models, which come from ``folder``, on the images that ``paths`` name.
 
     ``label`` is the column of labels of a table that ``paths`` name, or that lies beside their images.
     """
@@ -57,17 +56,19 @@ def score(
     document = {"on": list(map(printable, paths)), "model": folder.as_posix(), **document}
     if by is not None:
         document["regions"] = _of_kind(document["regions"], by)
-    if json:
-        print_json(document, ensure_ascii=False)
-        return
+    return document
+
+
+def show_scores(document: Document) -> None:
+    """Print what `score` returned as tables and sentences."""
     show(heading(document), metric_rows(document), text_columns=1)
     if len(reasons := reason_rows(document)) > 1:
         show("", reasons, text_columns=2)
     for note in notes(document):
         say(f"- {note}")
-    if by is not None:
-        _show_regions({evaluate_on.ROLE: document["regions"]}, "")
-    if by_class:
+    if "regions" in document:
+        _show_regions({"given": document["regions"]}, "")
+    if "per_class" in document:
         _show_classes("", document["per_class"])
 
 

@@ -8,6 +8,7 @@ import typer
 
 from cspops.commands.app import STAGES, app, examples
 from cspops.commands.options import JsonOption, RatioOption, load_models, model_folders
+from cspops.commands.output import print_json
 from cspops.errors import ParamsError
 from cspops.pipeline.run import read_params, run_stage
 
@@ -127,7 +128,8 @@ def evaluate(
 
         folder = model or Path()
         models = load_models(folder, seed, label_ratio)
-        evaluate.score(on, folder, models, label=label, unseen=unseen, by=by, by_class=by_class, json=json)
+        document = evaluate.score(on, folder, models, label=label, unseen=unseen, by=by, by_class=by_class)
+        print_json(document, ensure_ascii=False) if json else evaluate.show_scores(document)
         return
     for name, value in (("--label", label), ("--model", model), ("--seed", seed), ("--unseen", unseen or None)):
         if value is not None:
