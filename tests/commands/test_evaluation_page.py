@@ -2,7 +2,8 @@
 
 import pytest
 
-from cspops.commands.evaluate import LEAST_ROWS, MOST_CLASSES, class_rows, heading, metric_rows, notes, reason_rows
+from cspops.commands.evaluate import MOST_CLASSES, class_rows, heading, metric_rows, notes, reason_rows
+from cspops.report.tables import LEAST_CALIBRATED
 
 DOCUMENT = {
     "on": ["photos", "more\x1b[31m.csv"],
@@ -37,17 +38,17 @@ SCORES = {"top1": {"mean": 50.0, "sd": 0.5}, "ece": {"mean": 4.0, "sd": 1.0}}
 @pytest.mark.parametrize(
     ("seeds", "scored", "top1", "ece"),
     [
-        ([0, 1], LEAST_ROWS, "50.00 (0.50)", "4.00 (1.00)"),
-        ([0, 1], LEAST_ROWS - 1, "50.00 (0.50)", "-"),
-        ([3], LEAST_ROWS, "50.00", "4.00"),
+        ([0, 1], LEAST_CALIBRATED, "50.00 (0.50)", "4.00 (1.00)"),
+        ([0, 1], LEAST_CALIBRATED - 1, "50.00 (0.50)", "-"),
+        ([3], LEAST_CALIBRATED, "50.00", "4.00"),
         (None, 1, "50.00", "-"),
     ],
 )
 def test_one_seed_has_no_deviation_and_few_rows_no_calibration_error(seeds, scored, top1, ece):
     document = DOCUMENT | {"seeds": seeds, "scored": scored, "metrics": {"image": SCORES, "location": {"top1": SCORES["top1"]}}}
     assert metric_rows(document) == [["metric", "image", "location"], ["top1", top1, top1], ["ece", ece, "-"]]
-    said = f"no calibration error (ece) of {scored:,} rows: of fewer than {LEAST_ROWS} rows it is mostly chance"
-    assert (said in notes(document)) == (scored < LEAST_ROWS)
+    said = f"no calibration error (ece) of {scored:,} rows: below {LEAST_CALIBRATED} rows it is mostly chance"
+    assert (said in notes(document)) == (scored < LEAST_CALIBRATED)
 
 
 def test_reasons_with_places():

@@ -13,7 +13,7 @@ from photos import gps_exif
 from PIL import Image
 
 from cspops.errors import DataError
-from cspops.library.inputs import NO_POSITION, NOT_THERE, read_inputs
+from cspops.library.inputs import NO_POSITION, NOT_THERE, count_inputs, read_inputs
 from cspops.pixels.unreadable import OTHER_FORMAT
 
 
@@ -244,3 +244,14 @@ def test_names_that_are_not_utf8_are_read_and_shown_in_ascii(tmp_path):
 @pytest.mark.parametrize("name", ["x" * 5000, "a\0b", "\N{SNOWMAN}" * 300])
 def test_a_name_that_no_file_can_have_is_not_there(name):
     assert [row.error for row in rows(name)] == [NOT_THERE]
+
+
+def test_images_and_folders_are_counted_before_they_are_read_and_tables_are_not(tmp_path: Path) -> None:
+    for name in ("a/1.png", "a/2.png", "b/3.png", "4.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / name)
+    paths = [str(tmp_path), str(tmp_path / "4.png"), str(tmp_path / "none.png")]
+    assert count_inputs(paths) == len(list(read_inputs(paths, stdin=(), position=None))) == 6
+    (tmp_path / "t.csv").write_text("image\n4.png\n")
+    assert count_inputs([*paths, str(tmp_path / "t.csv")]) is None
+    assert count_inputs(["-"]) is None

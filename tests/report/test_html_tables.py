@@ -57,8 +57,8 @@ def test_one_seed_has_no_deviation() -> None:
 
 
 def test_a_set_without_a_region_has_no_group() -> None:
-    row = {"from": 0, "to": 15, "rows": 3.0, "image": 1.0, "location": 2.0, "combined": 3.0, "pool": 4.0, "gain": 3.0}
+    row = {"from": 0, "to": 15, "rows": 30.0, "image": 1.0, "location": 2.0, "combined": 3.0, "pool": 4.0, "gain": 3.0}
     table = region_table({"test": {"latitude": [row]}, "spatial_test": {"latitude": []}}, "latitude", "By latitude")
     assert [group.title for group in table.groups] == ["test"]
-    assert table.groups[0].rows == [["0 - 15 N", "3", "1.00", "2.00", "3.00", "4.00", "+3.00"]]
+    assert table.groups[0].rows == [["0 - 15 N", "30", "1.00", "2.00", "3.00", "4.00", "+3.00"]]
     assert table.header[-1] == "pool - image"

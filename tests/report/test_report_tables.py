@@ -5,7 +5,18 @@ from typing import Any
 import pytest
 
 from cspops.report.page import EXTREMES, where_sentences
-from cspops.report.tables import accuracy_rows, as_code, as_text, interval_rows, metric_rows, region_rows, region_title
+from cspops.report.tables import (
+    LEAST_CALIBRATED,
+    LEAST_IN_BIN,
+    accuracy_rows,
+    as_code,
+    as_text,
+    interval_rows,
+    metric_rows,
+    probability,
+    region_rows,
+    region_title,
+)
 
 ONE = {"mean": 50.0, "sd": 1.25}
 
@@ -34,9 +45,11 @@ def test_a_number_without_a_deviation_among_others_shows_so() -> None:
 
 
 def test_a_model_without_a_metric_has_a_dash() -> None:
-    rows = metric_rows({"combined": {"top1": ONE, "ece": ONE}, "kde": {"top1": ONE}})
+    rows = metric_rows({"combined": {"top1": ONE, "ece": ONE}, "kde": {"top1": ONE}}, rows=LEAST_CALIBRATED)
     assert rows == [["model", "top1", "ece"], ["product", "50.00 (1.25)", "50.00 (1.25)"], ["kde", "50.00 (1.25)", "-"]]
-    assert metric_rows({"kde": {"top1": {"mean": 50.0, "sd": 0.0}}}) == [["model", "top1"], ["kde", "50.00"]]
+    few = metric_rows({"combined": {"top1": ONE, "ece": ONE}}, rows=LEAST_CALIBRATED - 1)
+    assert few[1] == ["product", "50.00 (1.25)", "-"]
+    assert metric_rows({"kde": {"top1": {"mean": 50.0, "sd": 0.0}}}, rows=1) == [["model", "top1"], ["kde", "50.00"]]
 
 
 def test_differences_have_signs_and_intervals() -> None:
@@ -100,3 +113,22 @@ def test_the_sentence_names_the_extremes_among_cells_with_rows_enough_and_claims
 )
 def test_names_of_the_data_are_no_markup(name: str, text: str, code: str) -> None:
     assert (as_text(name), as_code(name)) == (text, code)
+
+
+def test_small_regions_are_one_row_of_all_their_rows() -> None:
+    def region(start: int, rows: float, image: float) -> dict[str, float]:
+        return {"from": start, "to": start + 15, "rows": rows, "image": image, "location": 0.0, "combined": 0.0} | {
+            "gain": -image
+        }
+
+    places = {"latitude": [region(-30, 1.0, 100.0), region(-15, LEAST_IN_BIN, 50.0), region(0, 3.0, 60.0)]}
+    rows = [row[1:4] for row in region_rows({"test": places}, "latitude")[1:]]
+    assert rows == [["15 S - 0", "20", "50.00"], ["others (2 bins)", "4", "70.00"]]
+    assert region_rows({"test": {"latitude": places["latitude"][:1]}}, "latitude")[1][1] == "others (1 bin)"
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(0.0, "< 0.01"), (0.01, "0.01"), (0.5, "0.50"), (0.99, "0.99"), (0.9951, "> 0.99")]
+)
+def test_no_probability_is_written_as_certain(share: float, text: str) -> None:
+    assert probability(share) == text

@@ -16,7 +16,7 @@ from cspops.data.json_files import Document
 from cspops.errors import DataError, listed
 from cspops.pipeline import paths
 from cspops.progress import Meter
-from cspops.report.tables import percent, short_name
+from cspops.report.tables import LEAST_CALIBRATED, is_shown, percent, short_name
 from cspops.terminal import Output, lines_of_stdin, say
 
 if TYPE_CHECKING:
@@ -45,11 +45,12 @@ def score(
     """
     from cspops.intake.sources.tree import printable
     from cspops.library import evaluate_on
-    from cspops.library.inputs import read_inputs
+    from cspops.library.inputs import count_inputs, read_inputs
     from cspops.library.loading import run_of
 
-    rows = read_inputs(paths, stdin=lines_of_stdin(), position=None, tables=table_names(folder, label))
-    with Meter("evaluate", None, unit="rows") as meter:
+    tables = table_names(folder, label)
+    rows = read_inputs(paths, stdin=lines_of_stdin(), position=None, tables=tables)
+    with Meter("evaluate", count_inputs(paths, tables=tables), unit="rows") as meter:
         document = evaluate_on.score(
             models, meter.each(rows), run=run_of(folder), unseen=unseen, by_region=by is not None, by_class=by_class
         )
@@ -140,10 +141,6 @@ def over(seeds: int) -> str:
     return f"mean (sd) over {seeds} seeds" if seeds > 1 else "one seed"
 
 
-LEAST_ROWS = 300
-"""With fewer rows no calibration error is shown: with 20 in each of its 15 bins chance alone makes it some 7 points."""
-
-
 def metric_rows(document: Document) -> list[list[str]]:
     """Return a header and one row per metric, with the number of each model; a dash where there is none, or too few rows."""
     from cspops.report.tables import cell
@@ -156,9 +153,7 @@ def metric_rows(document: Document) -> list[list[str]]:
             [
                 name,
                 *(
-                    "-"
-                    if name not in scores or (name == "ece" and document["scored"] < LEAST_ROWS)
-                    else cell(scores[name], spread=spread)
+                    "-" if name not in scores or not is_shown(name, document["scored"]) else cell(scores[name], spread=spread)
                     for scores in models.values()
                 ),
             ]
@@ -193,9 +188,9 @@ def notes(document: Document) -> list[str]:
         sentences.append(f"scored without a position, by the image alone: {reasons}")
     if "pool" not in document["metrics"] and "image" in document["metrics"]:
         sentences.append("no pool of image, location and labelled neighbours: the run was not evaluated (dvc repro evaluate)")
-    if document["scored"] < LEAST_ROWS:
+    if not is_shown("ece", document["scored"]):
         sentences.append(
-            f"no calibration error (ece) of {document['scored']:,} rows: of fewer than {LEAST_ROWS} rows it is mostly chance"
+            f"no calibration error (ece) of {document['scored']:,} rows: below {LEAST_CALIBRATED} rows it is mostly chance"
         )
     if "image" not in document["metrics"]:
         sentences.append("location alone: the model has no image classifier")

@@ -71,7 +71,7 @@ def predict(
     """
     from cspops.library import prediction
     from cspops.library import prediction_files as files
-    from cspops.library.inputs import read_inputs
+    from cspops.library.inputs import count_inputs, read_inputs
     from cspops.library.model import NO_PLACES, NO_POOL
     from cspops.library.unfinished import kept_rows, key_of
 
@@ -89,14 +89,15 @@ def predict(
         raise DataError(NO_POOL, hint="dvc repro evaluate, or leave --trust out")
     chosen = loaded.combination("pool" if trust else combine)
     models, numbers = prediction.models_of(chosen), prediction.TRUST if trust else ()
-    inputs = read_inputs(paths, stdin=lines_of_stdin(), position=place, tables=table_names(model))
+    tables = table_names(model)
+    inputs = read_inputs(paths, stdin=lines_of_stdin(), position=place, tables=tables)
     failures = files.Failures()
 
     def predicted(rows: "Iterator[Input]") -> "Iterator[files.Row]":
         return (one.as_dict() for one in prediction.predict(loaded, rows, top=top, combine=chosen, trust=trust))
 
     streams = form not in (None, "table") and sys.stdout.isatty()  # rows on the terminal show the progress themselves
-    with Meter("predict", None, unit="images", shown=not streams) as meter:
+    with Meter("predict", count_inputs(paths, tables=tables), unit="images", shown=not streams) as meter:
         rows = meter.each(inputs)
         if out is not None:
             with kept_rows(out, key_of(loaded, top, models, trust)) as kept:

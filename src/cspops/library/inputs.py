@@ -16,7 +16,7 @@ from cspops.intake.images import takeout
 from cspops.intake.images.metadata import Question, read_metadata
 from cspops.intake.judging.positions import read_positions
 from cspops.intake.rows import Source
-from cspops.intake.sources.tree import printable
+from cspops.intake.sources.tree import printable, walk
 from cspops.library.named_tables import ANY_TABLE, TableNames
 from cspops.params.sections import Table
 from cspops.pixels.formats import HEAD, READ, format_of
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 NO_POSITION = "no position is given"
 """The `position_problem` of a row that was to have no position."""
-STDIN = "-"
+STDIN, EVERY_FILE = "-", "**/*"
 NOT_THERE = "no such file"
 
 
@@ -75,13 +75,25 @@ def read_inputs(
                     yield row if position is None else _placed(row, position)
 
 
+def count_inputs(paths: Iterable[str], *, tables: TableNames = ANY_TABLE) -> int | None:
+    """Return how many rows `read_inputs` yields; None where it would take reading a table or stdin to know."""
+    total = 0
+    for path in paths:
+        in_folder = os.path.isdir(path)  # noqa: PTH112  (`Path.is_dir` raises for names that are too long)
+        has_table = tables.table_of(Path(path)) is not None if in_folder else os.path.isfile(path) and _is_table(Path(path))  # noqa: PTH113
+        if path == STDIN or has_table:
+            return None
+        total += len(walk(Path(path), EVERY_FILE).images) if in_folder else 1
+    return total
+
+
 def _placed(row: Input, position: tuple[float, float]) -> Input:
     lon, lat = position
     return replace(row, lon=lon, lat=lat, position="given", problem=None)
 
 
 def _rows(path: Path, tables: TableNames) -> Iterator[Input]:
-    if os.path.isdir(path):  # noqa: PTH112  (`Path.is_dir` raises for names that are too long)
+    if os.path.isdir(path):  # noqa: PTH112  (as above)
         yield from _folder_rows(path, tables)
     elif not os.path.isfile(path):  # noqa: PTH113  (as above)
         yield Input(printable(path.as_posix()), None, np.nan, np.nan, "none", error=NOT_THERE)
@@ -105,7 +117,7 @@ def _folder_rows(folder: Path, tables: TableNames) -> Iterator[Input]:
     columns = tables.columns_of(folder / table) if table is not None else {}
     how: Literal["folder", "column"] = "folder" if table is None else "column"
     try:
-        source = open_folder(folder, pattern="**/*", label=how, sidecar=table, columns=columns)
+        source = open_folder(folder, pattern=EVERY_FILE, label=how, sidecar=table, columns=columns)
     except NoImages:
         if table is not None:
             yield from _table_rows(folder / table, tables)

@@ -110,6 +110,7 @@ def html(material: Material, site: Site) -> str:
                 role=material.main,
                 ratio=largest,
                 seeds=seeds,
+                rows=len(material.judged[material.largest].first_seed),
             ),
             "all_intervals": html_tables.interval_table(scores.intervals),
             **training_part(material.curves),

@@ -17,6 +17,8 @@ from cspops.report.tables import (
     cell,
     counted,
     difference_title,
+    gathered,
+    is_shown,
     ratio_title,
     region_models,
     region_title,
@@ -96,12 +98,15 @@ def _paper_group(table: PaperTable, ratios: Sequence[str], source: str) -> Group
     return Group(f"Paper, Table {table.number}, {table.dataset_of_paper}: {data}{spread}", rows)
 
 
-def metric_table(models: Models, *, role: str, ratio: str, seeds: int) -> Table:
-    """Return every metric of `MODELS`."""
+def metric_table(models: Models, *, role: str, ratio: str, seeds: int, rows: int) -> Table:
+    """Return every metric of `MODELS`, a dash in place of the calibration error of few ``rows``."""
     names = list(models["combined"])
-    rows = [[model_name(model), *(cell(models[model][name], spread=seeds > 1) for name in names)] for model in MODELS]
+    body = [
+        [model_name(model), *(cell(models[model][name], spread=seeds > 1) if is_shown(name, rows) else "–" for name in names)]
+        for model in MODELS
+    ]
     caption = f"All metrics, {TITLES[role]}, {ratio_title(ratio)} of the labels"
-    return Table(caption, ["model", *(name.replace("_", " ") for name in names)], [Group(None, rows)])
+    return Table(caption, ["model", *(name.replace("_", " ") for name in names)], [Group(None, body)])
 
 
 def interval_table(intervals: Intervals) -> Table:
@@ -135,7 +140,7 @@ def region_table(places: Mapping[str, Places], kind: str, caption: str) -> Table
                     *(f"{row[model]:.2f}" for model in models),
                     f"{row['gain']:+.2f}",
                 ]
-                for row in kinds[kind]
+                for row in gathered(kinds[kind], models)
             ],
         )
         for role, kinds in places.items()

@@ -40,8 +40,9 @@ LEAST_ROWS = 50
 def page(material: Material) -> str:
     """Return the whole page as Markdown; figures are named relative to reports/."""
     view, scores, metrics, main = material.view, material.scores, material.scores.metrics, material.main
-    first, several = next(iter(metrics[main])), len(view.seeds) > 1
-    places = {role: ratios[first] for role, ratios in scores.regions.items()}
+    largest, several = ratio_key(material.largest), len(view.seeds) > 1
+    judged = material.judged[material.largest]
+    places = {role: ratios[largest] for role, ratios in scores.regions.items()}
     observations = ", ".join(
         f"{int(mask.sum()):,} {TITLES.get(role, role)}" for role, mask in material.roles.items() if mask.any()
     )
@@ -58,10 +59,10 @@ def page(material: Material) -> str:
         "learned location and labelled neighbours, weighted on validation. The spatial test set lies in blocks of the map that "
         "hold no training row and have none near." + (SAME_LABELS if several and view.label_ratios[-1] == 1 else ""),
         "![Top-1 accuracy against the share of labels, for image, location, product and pool](figures/accuracy.png)",
-        f"## All metrics at {ratio_title(first)} labels, {TITLES[main]}",
-        markdown(metric_rows(metrics[main][first]), text_columns=1),
+        f"## All metrics at {ratio_title(largest)} labels, {TITLES[main]}",
+        markdown(metric_rows(metrics[main][largest], rows=len(judged.first_seed)), text_columns=1),
         "Per cent, but `nll` (mean negative log-likelihood) in nats; `ece`: expected calibration error of the top class. "
-        + chance_sentence(material.judged[view.label_ratios[0]], view.label_ratios[0]),
+        + chance_sentence(judged, material.largest),
         "## Differences",
         "Top-1 in percentage points with 95 % paired bootstrap intervals over rows and seeds. On validation, the pool is "
         "measured on the rows that chose its weights.",
@@ -73,7 +74,7 @@ def page(material: Material) -> str:
         "bandwidths were chosen on validation.",
         markdown(accuracy_rows(metrics, models=("location", "pool", *counting(metrics[main]))), text_columns=2),
         "</details>",
-        f"## Accuracy by region, {ratio_title(first)} labels",
+        f"## Accuracy by region, {ratio_title(largest)} labels",
         *where_sentences(places),
         "By distance to the nearest labelled row; top-1 over all rows of all seeds, rows per seed:",
         markdown(region_rows(places, "distance"), text_columns=2),
