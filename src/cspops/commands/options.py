@@ -102,13 +102,11 @@ def load_models(folder: Path, seed: int | None, label_ratio: float | None) -> "d
 
 def table_names(folder: Path, label: str | None = None) -> "TableNames":
     """Return how the project of the models in ``folder`` reads tables, and the column of labels that is asked for."""
-    from cspops import params
     from cspops.library.loading import run_of
     from cspops.library.named_tables import TableNames
 
     run = run_of(folder)
-    file = None if run is None else run.resolve().parent / paths.PARAMS
-    return TableNames.of(params.load(file) if file is not None and file.is_file() else None, label)
+    return TableNames(None if run is None else run.resolve().parent / paths.PARAMS, label)
 
 
 def _logged(model: "Model") -> "Model":

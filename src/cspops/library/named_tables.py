@@ -1,11 +1,12 @@
 """Tables that a command names: what their columns are called, and which one is about the images of a folder."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from cspops.errors import DataError, listed, nearest
 from cspops.intake.tables.columns import USUAL
-from cspops.params import Params
+from cspops.params import load
 from cspops.params.sections import Folder, Table
 
 MOST_NAMES = 12
@@ -16,15 +17,21 @@ MOST_NAMES = 12
 class TableNames:
     """How a project reads tables, and the column of labels that is asked for instead of its own."""
 
-    settings: Folder | Table | None = None
-    """Of the project's source. A column of these that a table lacks is recognised by its usual names."""
+    file: Path | None = None
+    """The project's params.yaml, read when there is a table."""
     label: str | None = None
 
-    @classmethod
-    def of(cls, params: Params | None, label: str | None = None) -> "TableNames":
-        """Return those of a project; of none, or of a source with columns of its own, the usual names count."""
-        settings = None if params is None else getattr(params.dataset, params.dataset.source)
-        return cls(settings if isinstance(settings, Folder | Table) else None, label)
+    @cached_property
+    def settings(self) -> Folder | Table | None:
+        """Those of the project's source. A column of these that a table lacks is recognised by its usual names.
+
+        None where there is no project, or where its source has columns of its own.
+        """
+        if self.file is None or not self.file.is_file():
+            return None
+        dataset = load(self.file).dataset
+        settings = getattr(dataset, dataset.source)
+        return settings if isinstance(settings, Folder | Table) else None
 
     def columns_of(self, table: Path) -> dict[str, str | None]:
         """Return the names of a table's columns by kind; raise a DataError where it lacks the one that is asked for."""
