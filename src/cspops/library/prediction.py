@@ -112,7 +112,7 @@ def _batch(
     features = model.image.features_of_squares(squares) if squares else None
     log_p = dict(model.log_p(features, lonlat, imaged=imaged))
     located = ~lonlat.isnan().any(1)
-    predicted = {combine: imaged, "image": imaged, "location": located}
+    predicted: dict[str, Tensor] = {combine: imaged, "image": imaged, "location": located}
     log_p[combine] = log_p.get(NAMES[combine], log_p["location"])  # no image can be read: no row has it
     best = {name: top_classes(log_p[name].exp(), classes, top) for name in predicted if name in log_p}
     trusted = _trusted(model, lonlat, imaged) if trust else [{} for _ in rows]
