@@ -306,7 +306,7 @@ def test_a_hard_set_has_a_page(run: Callable[..., dict[str, Path]], light: list[
         assert re.search(r"test set has only \d+ rows?: one is [\d.]+ points", text)
         assert not re.search(r"may be chance|Here the position|interval of pool|points against|more|less|better", text)
     assert "The test rows are too few for a curve or an error." in said
-    assert f"## All metrics at 50 % labels, {'spatial test' if name.startswith('spatial') else 'test'}" in page
+    assert f"## All metrics at 100 % labels, {'spatial test' if name.startswith('spatial') else 'test'}" in page
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def evaluate(
     """Score the image, the location, their product and the pool; write reports/scores.json and print it as a table.
 
     With --on, the trained models are scored on other images, and nothing is written. Labels come from a column of a table,
-    with --label of the only one beside the images too, or from the names of the images' folders. Rows that cannot be scored
+    with --label also of the only table beside the images, or from the names of their folders. Rows that cannot be scored
     are counted by reason, and so are images that the model was trained on. The exit code is 3 when no row can be scored.
     """
     if on:
