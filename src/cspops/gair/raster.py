@@ -85,7 +85,9 @@ class GeoTiff:
         try:
             self.image = open_rgb(file, reading=reading)
         except UnreadableImage as error:
-            raise DataError(f"{file} cannot be used: {error}", hint="dataset.*.images of params.yaml says which bands") from None
+            raise DataError(
+                f"{file} cannot be used: {error}", hint="dataset.*.images of params.yaml says which bands"
+            ) from None
         self.box = box
 
     def cut(self, bbox: Float[Tensor, "n 4"], px: int) -> UInt8[Tensor, "n px px 3"]:
@@ -95,7 +97,12 @@ class GeoTiff:
         out = np.empty((len(bbox), px, px, 3), dtype=np.uint8)
         for number, (left, low, right, high) in enumerate(bbox.tolist()):
             turn = 360 * math.floor((left - west + 1e-9) / 360)
-            corners = ((left - turn - west) * across, (north - high) * down, (right - turn - west) * across, (north - low) * down)
+            corners = (
+                (left - turn - west) * across,
+                (north - high) * down,
+                (right - turn - west) * across,
+                (north - low) * down,
+            )
             limits = (self.image.width, self.image.height) * 2
             box = tuple(min(max(at, 0.0), limit) for at, limit in zip(corners, limits, strict=True))
             out[number] = np.asarray(self.image.resize((px, px), Image.Resampling.BICUBIC, box=box))

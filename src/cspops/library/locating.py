@@ -16,6 +16,7 @@ from cspops.errors import DataError, ParamsError
 from cspops.files import whole
 from cspops.gair.locating import Locator
 from cspops.gair.raster import BlueMarble, GeoTiff, Raster, Side
+from cspops.gair.stored import REMAKE
 from cspops.geo import KM_PER_DEGREE, haversine, wrap_longitude
 from cspops.land import Box
 from cspops.library.cells import Cells
@@ -30,6 +31,7 @@ from cspops.shapes import Float, Tensor, UInt8
 CELLS = 150
 """Most places along the longer side of a box, where no step is given."""
 MOST_SCORES = 2**28
+HAIR = 1e-9
 APART = 0.25
 """Share of the side of an overhead image by which the places of a table lie apart, at least."""
 
@@ -178,9 +180,7 @@ def _found(row: Input, cells: Cells, lonlat: Tensor, score: Tensor, best: Tensor
     km = haversine(lonlat[best], first).tolist()
     degrees = torch.stack((wrap_longitude(lonlat[best, 0]), lonlat[best, 1]), 1).tolist()
     numbers = zip(degrees, score[best].tolist(), by_place.tolist(), km, strict=True)
-    places = [
-        Place(round(lon, 5), round(lat, 5), round(s, 4), round(e, 4), round(far, 1)) for (lon, lat), s, e, far in numbers
-    ]
+    places = [Place(round(lon, 5), round(lat, 5), round(s, 4), round(e, 4), round(far, 1)) for (lon, lat), s, e, far in numbers]
     if np.isnan(row.lon):
         return Found(row.where, places)
     at = cells.index(row.lon, row.lat)
@@ -195,7 +195,7 @@ def run_of_gair(folder: Path) -> Path:
     if run is None:
         raise DataError(
             f"{folder} holds no run whose image network was trained",
-            hint="--model names a project's folder (or its artifacts), after dvc exp run -S pretrain_img.method=gair -S loss=gair",
+            hint=f"--model names a project's folder (or its artifacts), after {REMAKE}",
         )
     return run
 
@@ -205,13 +205,12 @@ COLUMNS = ("photo", "rank", "lon", "lat", "score", "by_place", "from_best_km")
 
 def table(found: Iterable[Found]) -> list[list[str]]:
     """Return a header and one line per photo and place."""
-    body = [
-        [one.photo, str(rank), f"{place.lon:.4f}", f"{place.lat:.4f}", f"{place.score:.4f}", f"{place.by_place:.4f}"]
-        + [f"{place.from_best_km:.1f}"]
-        for one in found
-        for rank, place in enumerate(one.places, 1)
-    ]
-    return [list(COLUMNS), *body]
+
+    def line(photo: str, rank: int, place: Place) -> list[str]:
+        scores = f"{place.score:.4f}", f"{place.by_place:.4f}"
+        return [photo, str(rank), f"{place.lon:.4f}", f"{place.lat:.4f}", *scores, f"{place.from_best_km:.1f}"]
+
+    return [list(COLUMNS), *(line(one.photo, rank, place) for one in found for rank, place in enumerate(one.places, 1))]
 
 
 def write_csv(found: Iterable[Found], out: Path) -> None:
@@ -227,14 +226,11 @@ def _source(run: Path) -> str | None:
 
 
 def _require_within(box: Box, there: Box, overhead: Path | None) -> None:
+    """Raise a ParamsError unless a raster with these edges shows the whole box."""
     west, south, east, north = box
-    start = (west - there[0]) % 360
-    start = 0.0 if start > 360 - 1e-9 else start
-    if start + east - west <= there[2] - there[0] + 1e-9 or there[2] - there[0] >= 360:
-        if south >= there[1] - 1e-9 and north <= there[3] + 1e-9:
-            return
-    shown = ",".join(f"{edge:.7g}" for edge in there)
-    raise ParamsError(
-        f"the box {','.join(f'{edge:g}' for edge in box)} reaches beyond {overhead}",
-        hint=f"that raster shows --within {shown}",
-    )
+    start = (west - there[0] + HAIR) % 360 - HAIR
+    ring = there[2] - there[0] >= 360
+    across = ring or start + east - west <= there[2] - there[0] + HAIR
+    if not across or south < there[1] - HAIR or north > there[3] + HAIR:
+        named, shown = (",".join(f"{edge:.7g}" for edge in one) for one in (box, there))
+        raise ParamsError(f"the box {named} reaches beyond {overhead}", hint=f"that raster shows --within {shown}")

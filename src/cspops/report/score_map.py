@@ -64,7 +64,8 @@ class ScoreMap:
             note = None
             if self.found.own is not None and self.cells.index(*self.found.own) is not None:
                 x, y = world.project(np.array([self.found.own]))[0].tolist()
-                ax.plot(x, y, "x", color=MARK, markersize=10, markeredgewidth=2, zorder=8)
+                for colour, wide in (("#FFFFFF", 4.5), (MARK, 2)):
+                    ax.plot(x, y, "x", color=colour, markersize=10, markeredgewidth=wide, zorder=8)
                 note = "x: the position in the photo's file"
             maps.set_titles(ax, self.title, note)
             bar = figure.colorbar(drawn, ax=[ax], location="bottom", shrink=0.6, aspect=40, pad=0.01)
