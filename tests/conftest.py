@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE / "laws"), str(HERE / "imagessl"), str(HERE / "library"), str(HERE)]
+sys.path[:0] = [str(HERE / "laws"), str(HERE / "imagessl"), str(HERE / "gair"), str(HERE / "library"), str(HERE)]
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from cspops.data.catalogue import SCHEMA
+from cspops.data.overhead import BBOX
 from cspops.host import Host
 from cspops.pixels.reading import CROP, GIVEN_FEATURES, IMAGE, Reading
 from cspops.site import Site
@@ -37,6 +38,8 @@ def site(
     label=None,
     place=None,
     captured_at=None,
+    overhead=None,
+    bbox=None,
 ) -> Site:
     """The site of pretrain-img and featurize, with a catalogue of images by path or of given features.
 
@@ -52,6 +55,9 @@ def site(
     for name, values in (("label", label), ("location_id", place), ("captured_at", captured_at)):
         if values is not None:
             columns[name] = pa.array(values, SCHEMA.field(name).type)
+    if bbox is not None:
+        columns["overhead"] = pa.array([{"bytes": None, "path": path} for path in overhead], IMAGE)
+        columns["overhead_bbox"] = pa.array([dict(zip([field.name for field in BBOX], one, strict=True)) for one in bbox], BBOX)
     if crops:
         columns["crop"] = pa.array(crops, CROP)
     if given:

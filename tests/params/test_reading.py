@@ -44,7 +44,7 @@ def test_the_committed_file_is_valid() -> None:
 
 
 WRONG = [
-    ("loss", "mcc", ["loss: 'mcc' is not one of mc, nce, mse, none", "did you mean `mc`?"]),
+    ("loss", "mcc", ["loss: 'mcc' is not one of mc, nce, mse, gair, none", "did you mean `mc`?"]),
     ("loss", None, ["loss: None is not one of"]),
     ("losses.mc.tau_batch", -1, ["losses.mc.tau_batch: input should be greater than or equal to 0.0001 (got -1)"]),
     ("losses.mc.tau_batch", 0, ["losses.mc.tau_batch: input should be greater than or equal to 0.0001 (got 0)"]),
@@ -140,7 +140,7 @@ WRONG = [
     ("finetune_img.modes.full.layer_decay", 0, ["finetune_img.modes.full.layer_decay: input should be greater than 0"]),
     ("finetune_img.modes.full.ema", 1.0, ["finetune_img.modes.full.ema: input should be less than 1"]),
     ("finetune_img.modes.full.l2", [0.1], ["finetune_img.modes.full.l2: unknown key"]),
-    ("loss", "MC", ["loss: 'MC' is not one of mc, nce, mse, none; did you mean `mc`?"]),
+    ("loss", "MC", ["loss: 'MC' is not one of mc, nce, mse, gair, none; did you mean `mc`?"]),
     ("evaluate.priors.knn", [5, 0], ["evaluate.priors.knn.1: input should be greater than or equal to 1 (got 0)"]),
     ("evaluate.priors.kde", [], ["evaluate.priors.kde: "]),
     ("evaluate.priors.pseudo_count", 0, ["evaluate.priors.pseudo_count: input should be greater than or equal to"]),

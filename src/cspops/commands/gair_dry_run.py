@@ -21,7 +21,7 @@ def gair_dry_run(
 ) -> None:
     """Build the published GAIR model at full size and take one training step on noise, which shows time and memory.
 
-    The settings are those of cspops/gair/published.yaml. It needs 4 GB of memory, and nothing is written.
+    The settings are those of cspops/gair/recipes/published.yaml. It needs 4 GB of memory, and nothing is written.
     """
     document = run(batch)
     if json:

@@ -37,8 +37,8 @@ class DryRun:
 
 
 def recipe() -> dict[str, Any]:
-    """Return the content of published.yaml."""
-    content: dict[str, Any] = read_yaml(files("cspops.gair").joinpath("published.yaml").read_text(encoding="utf-8"))
+    """Return the content of recipes/published.yaml."""
+    content: dict[str, Any] = read_yaml(files("cspops.gair").joinpath("recipes/published.yaml").read_text(encoding="utf-8"))
     return content
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from cspops.errors import DataError
+from cspops.errors import DataError, ParamsError
 from cspops.gair.alignment import Alignment, Batch
 from cspops.gair.overhead import localized_overhead
 from cspops.imagessl.images import Facts, Pretrained
@@ -49,6 +49,10 @@ def gair(network: ImageNetwork, places: Places, settings: Gair, run: Run) -> tup
             hint="set pretrain_img.method: none in params.yaml, or give overhead images (docs/gair.md)",
         )
     alignment = _start(network, places, settings, run)
+    if not alignment.terms:
+        raise ParamsError(
+            "params.yaml: pretrain_img.methods.gair.terms: no term is left, as the rows have no photo", hint="overhead_to_place"
+        )
     device = run.device
     changes = Augmentation(settings.min_scale, settings.colour_jitter, turns=False)
     photo = None if places.photos is None else Views(places.photos, device, changes)
@@ -89,7 +93,7 @@ def _start(network: ImageNetwork, places: Places, settings: Gair, run: Run) -> A
     }
     overhead = localized_overhead(config, seed=run.seed, pretrained=about.weights == "pretrained")
     with global_torch_stream(run.seed, "gair location encoder"):
-        location = LocationEncoder(settings.location_encoder.model_dump())
+        location = LocationEncoder(settings.location_encoder.config())
     location.fit(places.lonlat, torch_stream(run.seed, "gair location encoder", "fit"))
     photo = None if places.photos is None else network
     size = queue_size(settings.queue, len(places))

@@ -24,6 +24,8 @@ from cspops.losses.csp import mc_in_batch
 from cspops.shapes import Bool, Float, Tensor
 
 TERMS = ("overhead_to_photo", "photo_to_overhead", "photo_to_place", "overhead_to_place")
+MASKED = -1e9
+"""The cosine of what is no negative: its exponential is 0 over any temperature, whose gradient -inf would make nan."""
 WITHOUT_PHOTO = ("overhead_to_place",)
 """The terms that rows without a photo can have."""
 
@@ -46,7 +48,7 @@ def among_places(
     """
     negatives = image @ queue.T
     if masked is not None:
-        negatives = negatives.masked_fill(masked, -torch.inf)
+        negatives = negatives.masked_fill(masked, MASKED)
     return objectives.mc((image * place).sum(1), negatives, temperature=temperature)
 
 

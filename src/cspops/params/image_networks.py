@@ -126,7 +126,7 @@ class Gair(Section):
     overhead: GairOverhead
     decoder: Literal["linear", "mlp", "bilinear", "mean"]
     location_encoder: WholeLocationEncoder
-    terms: tuple[GairTerm, ...] = Field(min_length=1)
+    terms: tuple[GairTerm, ...] = Field(min_length=1, max_length=4)
     temperature: Temperature
     learn_temperature: bool
     queue: Annotated[int, Field(ge=1, le=2**20)]

@@ -4,7 +4,7 @@ import math
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from cspops.params.section import FEW, Factor, NameIn, PartialShare, Possible, Scale, Section, Width
 
@@ -145,29 +145,35 @@ class LocationEncoderSection(Section):
     dim: Width
 
 
-def _whole(catalogue: type[Section]) -> Any:
-    """Return a check of ``{"name": ..., settings}`` by the section of that name."""
+class WholeLocationEncoder(LocationEncoderSection):
+    """A location encoder with the settings of what it chooses beside it."""
 
-    def check(value: dict[str, Any]) -> dict[str, Any]:
-        settings = dict(value)
-        name = settings.pop("name", None)
-        names = list(catalogue.fields_by_key())
-        if name not in names:
-            raise ValueError(f"name is {name!r}, not one of {', '.join(names)}")
-        try:
-            checked = catalogue.model_validate({name: settings})
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg'].removeprefix('Value error, ')}") from None
-        whole: dict[str, Any] = getattr(checked, catalogue.fields_by_key()[name]).model_dump()
-        return {"name": name} | whole
+    encodings: Encodings
+    networks: Networks
 
-    return AfterValidator(check)
+    @model_validator(mode="after")
+    def _chosen(self) -> "WholeLocationEncoder":
+        for name, catalogue in ((self.encoding.name, self.encodings), (self.network.name, self.networks)):
+            if settings_of(catalogue, name) is None:
+                raise ValueError(f"the settings of {name} are missing")
+        return self
+
+    def config(self) -> dict[str, Any]:
+        """Return what `models.location_encoder.LocationEncoder` takes."""
+        return encoder_config(self, self.encodings, self.networks)
 
 
-class WholeLocationEncoder(Section):
-    """A location encoder with its settings in one place, as `models.location_encoder.LocationEncoder` takes it."""
+def settings_of(catalogue: Encodings | Networks, name: str) -> Section | None:
+    """Return a section by its key in params.yaml, None where it is absent."""
+    section: Section | None = getattr(catalogue, catalogue.fields_by_key()[name])
+    return section
 
-    encoding: Annotated[dict[str, Any], _whole(Encodings)]
-    network: Annotated[dict[str, Any], _whole(Networks)]
-    dim: Width
+
+def encoder_config(chosen: LocationEncoderSection, encodings: Encodings, networks: Networks) -> dict[str, Any]:
+    """Return what `models.location_encoder.LocationEncoder` takes; absent settings make a null."""
+    parts = {"encoding": (chosen.encoding.name, encodings), "network": (chosen.network.name, networks)}
+    config: dict[str, Any] = {"dim": chosen.dim}
+    for part, (name, catalogue) in parts.items():
+        settings = settings_of(catalogue, name)
+        config[part] = None if settings is None else {"name": name} | settings.model_dump()
+    return config

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from cspops.params.image_networks import FinetuneImg, PretrainImg
 from cspops.params.location_classifiers import FinetuneLoc, FinetuneLosses
-from cspops.params.location_encoders import Encodings, LocationEncoderSection, Networks
+from cspops.params.location_encoders import Encodings, LocationEncoderSection, Networks, encoder_config
 from cspops.params.section import (
     FEW,
     Batch,
@@ -379,20 +379,13 @@ class Params(Section):
             raise ValueError(
                 f"loss: gair needs the location encoder of pretrain_img.method: gair, and that is {self.pretrain_img.method}"
             )
-        chosen = self.location_encoder
-        for part, catalogue in (("encoding", self.encodings), ("network", self.networks)):
-            name, theirs = getattr(chosen, part).name, getattr(gair.location_encoder, part)
-            section = getattr(catalogue, catalogue.fields_by_key()[name])
-            if section is not None and {"name": name} | section.model_dump() != theirs:
+        own, theirs = encoder_config(self.location_encoder, self.encodings, self.networks), gair.location_encoder.config()
+        for key, value in theirs.items():
+            if own[key] is not None and own[key] != value:
                 raise ValueError(
-                    f"loss: gair takes over the location encoder of pretrain_img.methods.gair, whose {part} is {theirs}: "
-                    f"location_encoder.{part} is {name} with other settings"
+                    f"loss: gair takes over the location encoder of pretrain_img.methods.gair, whose {key} is {value}; "
+                    f"location_encoder has {own[key]}: set both"
                 )
-        if chosen.dim != gair.location_encoder.dim:
-            raise ValueError(
-                f"loss: gair takes over the location encoder of pretrain_img.methods.gair, whose dim is "
-                f"{gair.location_encoder.dim}: location_encoder.dim is {chosen.dim}"
-            )
         return self
 
     @model_validator(mode="after")

@@ -51,4 +51,4 @@ def overhead_source(site: Site) -> Images:
             yield overhead(on_device(pixels, device), bbox[rows].to(device), lonlat[rows].to(device)).half().cpu()
 
     about = overhead.config["map"]
-    return Images(Squares(about["px"]), read_overhead_images, overhead.dim, features)
+    return Images(Squares(about["px"], crop=None), read_overhead_images, overhead.dim, features)

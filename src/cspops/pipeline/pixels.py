@@ -34,8 +34,8 @@ class Squares:
     """How images become squares."""
 
     px: int
-    crop: float = 1.0
-    """Share of an image's shorter side that the square keeps, see `pixels.rgb.square`."""
+    crop: float | None = 1.0
+    """Share of an image's shorter side that the square keeps, see `decoding.squares`."""
     interpolation: str = "bicubic"
     """How squares are resized."""
 

@@ -1,16 +1,16 @@
 """`pretrain_img.method: gair`: its rows, its encoders on disk, and its judgement on held-out blocks."""
 
 import dataclasses
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import torch
 
 from cspops.data.catalogue import read_captures, read_images
-from cspops.data.overhead import Footprints, read_footprints, read_overhead_images
+from cspops.data.overhead import read_footprints, read_overhead_images
 from cspops.data.splits import read_roles
 from cspops.errors import DataError
 from cspops.gair.alignment import Alignment
@@ -21,13 +21,10 @@ from cspops.imagessl.images import Pretrained
 from cspops.models.backbones import ImageNetwork
 from cspops.params.image_networks import Gair
 from cspops.pipeline.pixels import Squares, decoded, on_device
-from cspops.shapes import Tensor
+from cspops.shapes import Tensor, UInt8
 from cspops.site import Site
 from cspops.training.loop import Run
 
-log = logging.getLogger(__name__)
-
-OTHERWISE = "pretrain_img.method: none"
 HELD_OUT = ("spatial_val", "spatial_test")
 BATCH = 512
 Judged = dict[str, dict[str, Any]]
@@ -39,56 +36,46 @@ def pretrain_gair(network: ImageNetwork, settings: Gair, site: Site, run: Run) -
     Returns:
         the curve with its facts; by role, how well photos and overhead places of held-out blocks find one another.
     """
-    download = site.inputs["download"]
-    captures = read_captures(download)
-    roles = read_roles(site.inputs["split"], captures.obs_id)
-    footprints = read_footprints(download)
+    captures, footprints = read_captures(site.inputs["download"]), read_footprints(site.inputs["download"])
     if footprints is None:
         raise DataError("no row has an overhead image, which GAIR needs", hint="docs/gair.md says how rows get one")
     paired = bool(footprints.paired.any())
-    usable = (footprints.paired if paired else footprints.alone) & ~captures.lonlat.isnan().any(1)
     if not paired and settings.features == "photo":
         raise DataError(
             "no row has a photo beside its overhead image: pretrain_img.methods.gair.features cannot be photo",
             hint="set it to overhead_at_place in params.yaml",
         )
+    usable = (footprints.paired if paired else footprints.alone) & ~captures.lonlat.isnan().any(1)
+    roles = {name: mask & usable for name, mask in read_roles(site.inputs["split"], captures.obs_id).items()}
+    interpolation = network.config["interpolation"]
+    photos = Squares(network.config["px"], interpolation=interpolation) if paired else None
+    overhead = Squares(settings.overhead.px, crop=None, interpolation=interpolation)
 
     def places(role: str) -> Places:
-        return _places(usable & roles[role], role, network, settings, site, footprints, captures.lonlat, photos=paired)
+        rows, mask = roles[role].numpy().nonzero()[0], roles[role]
+        return Places(
+            None if photos is None else _pixels(rows, photos, site, f"{role} photos"),
+            _pixels(rows, overhead, site, f"{role} overhead images", read=read_overhead_images),
+            footprints.bbox[mask],
+            captures.lonlat[mask],
+        )
 
     alignment, pretrained = gair(network, places("train"), settings, run)
     save_gair(site.out, alignment, network, features=settings.features)
-    found = {role: _judged(alignment, places(role), run.device) for role in HELD_OUT if paired and (usable & roles[role]).any()}
-    return pretrained, found
+    alignment.to(run.device)
+    judged = [role for role in HELD_OUT if paired and roles[role].any()]
+    return pretrained, {role: _judged(alignment, places(role), run.device) for role in judged}
 
 
-def _places(
-    mask: Tensor,
-    role: str,
-    network: ImageNetwork,
-    settings: Gair,
-    site: Site,
-    footprints: Footprints,
-    lonlat: Tensor,
-    *,
-    photos: bool,
-) -> Places:
-    rows = mask.numpy().nonzero()[0]
-    device = site.host.torch_device()
-
-    def pixels(kind: str, px: int, read: Callable[[Path, range], pa.Table] = read_images) -> Tensor:
-        scratch = site.scratch / role / kind
-        scratch.mkdir(parents=True, exist_ok=True)
-        square = Squares(px, interpolation=network.config["interpolation"])
-        here = dataclasses.replace(site, scratch=scratch)
-        return on_device(decoded(rows, square, here, stage="pretrain-img", kind=kind, otherwise=OTHERWISE, read=read), device)
-
-    return Places(
-        pixels("photos", network.config["px"]) if photos else None,
-        pixels("overhead images", settings.overhead.px, read=read_overhead_images),
-        footprints.bbox[mask],
-        lonlat[mask],
-    )
+def _pixels(
+    rows: np.ndarray, square: Squares, site: Site, kind: str, *, read: Callable[[Path, range], pa.Table] = read_images
+) -> UInt8[Tensor, "n px px 3"]:
+    """Decode images into a file of their own of the stage's progress."""
+    scratch = site.scratch / kind.replace(" ", "_")
+    scratch.mkdir(parents=True, exist_ok=True)
+    here = dataclasses.replace(site, scratch=scratch)
+    pixels = decoded(rows, square, here, stage="pretrain-img", kind=kind, otherwise="pretrain_img.method: none", read=read)
+    return on_device(pixels, site.host.torch_device())
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from PIL import Image
 
 from cspops.errors import DataError
 from cspops.pixels.reading import Reading
-from cspops.pixels.rgb import open_rgb, square
+from cspops.pixels.rgb import INTERPOLATIONS, open_rgb, square
 from cspops.pixels.unreadable import (
     EMPTY_CROP,
     NO_BANDS,
@@ -36,7 +36,7 @@ def squares(
     px: int,
     root: Path,
     reading: Reading,
-    crop: float = 1.0,
+    crop: float | None = 1.0,
     interpolation: str = "bicubic",
     map: Map = map,
 ) -> Iterator[np.ndarray]:
@@ -47,15 +47,21 @@ def squares(
         px: side in pixels.
         root: the folder below which paths lie.
         reading: see `pixels`.
-        crop: share of an image's shorter side that the square keeps, see `pixels.square`.
+        crop: share of an image's shorter side that the square keeps, see `pixels.square`; None squeezes the whole image into
+            it, as what has a footprint may not be cut.
         interpolation: one of `pixels.INTERPOLATIONS`.
         map: such as `workers.Workers.map`.
 
     Raises:
         DataError: an image cannot be used; it is named by its path, or by its row when its bytes are in the catalogue.
     """
-    cut = partial(square, px=px, crop=crop, interpolation=interpolation)
+    whole = partial(_whole, px=px, interpolation=interpolation)
+    cut = whole if crop is None else partial(square, px=px, crop=crop, interpolation=interpolation)
     return map(partial(_square, cut=cut, root=root, reading=reading), _items(blocks))
+
+
+def _whole(image: Image.Image, *, px: int, interpolation: str) -> np.ndarray:
+    return np.asarray(image if image.size == (px, px) else image.resize((px, px), INTERPOLATIONS[interpolation]))
 
 
 def _items(blocks: Iterable[tuple[Sequence[int], pa.Table]]) -> Iterator[Item]:
