@@ -18,8 +18,8 @@ TERMS = {
 }
 """What each term of the loss compares."""
 WORDS = (
-    "An overhead image is read at the place of the photo, by NILI; rows of one set are ranked by the cosine of both embeddings. "
-    "No training row lies in their blocks. The median is of the distance from the right place to the best match."
+    "An overhead image is read at the place of the photo, by NILI, and rows of one set are ranked by the cosine of both "
+    "embeddings. No training row lies in their blocks. The median is of the distance from the right place to the best match."
 )
 NOTHING = "No held-out block has rows with a photo and an overhead image: retrieval was not measured."
 
