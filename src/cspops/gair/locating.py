@@ -32,10 +32,13 @@ class Locator:
     @classmethod
     def load(cls, pretrain_img: Path, device: torch.device) -> "Locator":
         """Load them; DataError where another method left the folder, or photos had no part in the training."""
-        projection = load_projection(pretrain_img)
-        parts = (load_photo_network(pretrain_img), projection, load_overhead(pretrain_img), load_gair_location(pretrain_img))
-        photo, projection, overhead, location = (part.to(device).eval() for part in parts)
-        return cls(photo, projection, overhead, location, device)
+        return cls(
+            load_photo_network(pretrain_img).to(device).eval(),
+            load_projection(pretrain_img).to(device).eval(),
+            load_overhead(pretrain_img).to(device).eval(),
+            load_gair_location(pretrain_img).to(device).eval(),
+            device,
+        )
 
     @property
     def px(self) -> int:

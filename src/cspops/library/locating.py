@@ -167,7 +167,8 @@ def locate(
 
 def best_places(score: Float[Tensor, "n"], lonlat: Float[Tensor, "n 2"], *, top: int, apart_km: float) -> Tensor:
     """Return the numbers of the best places, best first, each no nearer than ``apart_km`` to one before it."""
-    left, best = score.clone(), []
+    left = score.clone()
+    best: list[int] = []
     while len(best) < top and not left.isneginf().all():
         best.append(int(left.argmax()))
         left[haversine(lonlat, lonlat[best[-1]]) < apart_km] = -torch.inf
