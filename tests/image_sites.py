@@ -14,6 +14,8 @@ from cspops.host import Host
 from cspops.pixels.reading import CROP, GIVEN_FEATURES, IMAGE, Reading
 from cspops.site import Site
 
+SIDES = [field.name for field in BBOX]
+
 
 def photos(root: Path, n: int, side: int = 40) -> list[str]:
     """PNG files of noise below ``root``."""
@@ -56,8 +58,8 @@ def site(
         if values is not None:
             columns[name] = pa.array(values, SCHEMA.field(name).type)
     if bbox is not None:
-        columns["overhead"] = pa.array([{"bytes": None, "path": path} for path in overhead], IMAGE)
-        columns["overhead_bbox"] = pa.array([dict(zip([field.name for field in BBOX], one, strict=True)) for one in bbox], BBOX)
+        columns["overhead"] = pa.array([path and {"bytes": None, "path": path} for path in overhead], IMAGE)
+        columns["overhead_bbox"] = pa.array([one and dict(zip(SIDES, one, strict=True)) for one in bbox], BBOX)
     if crops:
         columns["crop"] = pa.array(crops, CROP)
     if given:

@@ -13,8 +13,8 @@ from cspops.terminal import note, visible
 
 Item = TypeVar("Item")
 
-Step = Callable[[int], None]
-"""Takes how many more are done."""
+Done = Callable[[int, int], None]
+"""Takes how many are done, and of how many."""
 
 EVERY = 5.0
 """Seconds between two lines."""
@@ -74,8 +74,8 @@ def silence() -> Iterator[None]:
         ours.setLevel(level)
 
 
-def uncounted(more: int) -> None:
-    """Ignore a `Step`."""
+def uncounted(done: int, total: int) -> None:
+    """Ignore a `Done`."""
 
 
 def in_bytes(n: float) -> str:
@@ -138,7 +138,7 @@ class Meter:
             log.info(self._line())
 
     def step(self, more: int) -> None:
-        """Show that so many more are done: a `Step`."""
+        """Show that so many more are done."""
         self.to(int(self._task.completed) + more)
 
     def each(self, items: Iterable[Item], size: Callable[[Item], int] = lambda item: 1) -> Iterator[Item]:

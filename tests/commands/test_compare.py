@@ -64,7 +64,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def verdicts(base: str = "main", head: str | None = None, *, max_drop: float = 0.5) -> list[str]:
-    return [row["verdict"] for row in compared_runs(base, head, models=["combined"], max_drop=max_drop)["rows"]]
+    return [row["verdict"] for row in compared_runs(base, head, models=["product"], max_drop=max_drop)["rows"]]
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_what_is_said_of_a_difference(repository: Path, change: float, sd: float
     write_run(sd=sd)
     commit()
     write_run(change=change, sd=sd)
-    found = compared_runs("main", None, models=["combined"], max_drop=0.5)
+    found = compared_runs("main", None, models=["product"], max_drop=0.5)
     assert [row["verdict"] for row in found["rows"]] == [said, said]
     assert [row["difference"] for row in found["rows"]] == pytest.approx([change, change])
     assert found["drops"] == (2 if said == "drop" else 0)
@@ -115,7 +115,7 @@ def test_more_rows_ask_for_a_clearer_difference(repository: Path) -> None:
     from scipy import stats
 
     write_run(change=1.0)
-    row = compared_runs("main", None, models=["combined"], max_drop=0.5)["rows"][0]
+    row = compared_runs("main", None, models=["product"], max_drop=0.5)["rows"][0]
     se = (0.2**2 / 5 * 2) ** 0.5
     assert row["low"] == pytest.approx(1.0 - stats.t.ppf(1 - 0.05 / 4, 8) * se, abs=1e-4)
 
@@ -127,18 +127,18 @@ def test_one_seed_or_two_have_no_interval(repository: Path, seeds: int, words: s
     write_run(seeds=seeds, change=-0.4)
     assert verdicts() == ["unknown", "unknown"]
     write_run(seeds=seeds, change=-0.6)
-    found = compared_runs("main", None, models=["combined"], max_drop=0.5)
+    found = compared_runs("main", None, models=["product"], max_drop=0.5)
     assert [row["verdict"] for row in found["rows"]] == ["drop", "drop"]
     row = found["rows"][0]
     assert (row["low"], row["high"], row["base_sd"], row["head_sd"]) == (None, None, 0.2, sd)
     assert found["notes"][0].startswith(f"{words}: no interval, ")
     write_run(seeds=seeds)
-    assert conclusion(compared_runs("main", None, models=["combined"], max_drop=0.5)).endswith(" points against main.")
+    assert conclusion(compared_runs("main", None, models=["product"], max_drop=0.5)).endswith(" points against main.")
 
 
 def test_params_that_differ_are_listed_by_their_paths(repository: Path) -> None:
     write_run(loss="nce", losses={"mc": {"tau": 0.3}, "nce": {}})
-    found = compared_runs("main", None, models=["combined"], max_drop=0.5)["params"]
+    found = compared_runs("main", None, models=["product"], max_drop=0.5)["params"]
     assert found == [
         {"key": "loss", "base": "mc", "head": "nce"},
         {"key": "losses.mc.tau", "base": 0.2, "head": 0.3},
@@ -148,11 +148,11 @@ def test_params_that_differ_are_listed_by_their_paths(repository: Path) -> None:
 
 def test_stale_metrics_and_other_data_are_noted(repository: Path) -> None:
     write_run(stale=True, data="cc")
-    notes = compared_runs("main", None, models=["combined"], max_drop=0.5)["notes"]
+    notes = compared_runs("main", None, models=["product"], max_drop=0.5)["notes"]
     assert notes[0].startswith("reports/scores.json of workspace is not the one in its reports/run.json")
     assert "catalogues of workspace and main differ" in notes[1]
     Path("reports/run.json").unlink()
-    (note,) = compared_runs("main", None, models=["combined"], max_drop=0.5)["notes"]
+    (note,) = compared_runs("main", None, models=["product"], max_drop=0.5)["notes"]
     assert note.startswith("workspace has no reports/run.json")
 
 
@@ -178,7 +178,7 @@ def test_of_another_machine_nothing_is_a_gain(
         Path("reports/run.json").write_text(json.dumps(text))
     commit()
     write_run(sd=0.01, change=change, numerics=head)
-    found = compared_runs("main", None, models=["combined"], max_drop=0.5)
+    found = compared_runs("main", None, models=["product"], max_drop=0.5)
     doubted = says is not None and verdict in ("gain", "small drop")
     assert [row["verdict"] for row in found["rows"]] == ["unknown" if doubted else verdict] * 2
     assert found["drops"] == (2 if verdict == "drop" else 0)
@@ -190,7 +190,7 @@ def test_of_another_machine_nothing_is_a_gain(
 
 
 def test_a_model_that_one_run_lacks_is_left_out(repository: Path) -> None:
-    found = compared_runs("main", None, models=["combined", "pool"], max_drop=0.5)
+    found = compared_runs("main", None, models=["product", "pool"], max_drop=0.5)
     assert [row["model"] for row in found["rows"]] == ["combined"] * 2
 
 

@@ -15,7 +15,7 @@ from small_project import run as in_project
 from cspops.commands import image_folder, own_images
 from cspops.intake.sources.folder import open_folder
 from cspops.intake.tables.columns import USUAL
-from cspops.params import load, unchosen
+from cspops.params import load, unchosen, value_at
 from cspops.params.editing import without_sections
 
 ROOT = Path(__file__).parents[2]
@@ -196,6 +196,21 @@ def test_a_table_without_positions_beside_images_is_their_side_car(project: Path
         "cspops data check --source folder",
         "dvc exp run -S dataset.source=folder -S dataset.folder.label=column -S dataset.folder.sidecar=list.csv",
     ]
+
+
+@pytest.mark.parametrize(("header", "row", "key"), [
+    ("image,lon,lat,what I saw,n", "a.jpg,8,47,oak,1", "dataset.table.columns.label"),
+    ("image,what I saw,n", "oak/a.jpg,oak,1", "dataset.folder.columns.label"),
+])  # fmt: skip
+def test_a_label_column_is_asked_for_and_then_written(project: Path, use: Use, header: str, row: str, key: str) -> None:
+    mine = photos(project.parent / "set")
+    table(mine / "list.csv", header, row)
+    asked = "which one holds the labels? --label COLUMN" in use(mine, "--dry")[2]
+    assert asked == ("lon" in header)  # without it, the names of the images' own folders are labels too
+    document = json.loads(use(mine, "--label", "what I saw", "--json")[1])
+    assert (document["set"][key], document["changed"]) == ("what I saw", ["data.dvc", "params.yaml"])
+    assert value_at(load(Path("params.yaml")), key) == "what I saw"
+    assert use(mine, "--label", "what I see")[0] == 3
 
 
 def test_a_table_without_images_beside_images_leaves_the_folder(project: Path, use: Use) -> None:

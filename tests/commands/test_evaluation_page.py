@@ -2,7 +2,8 @@
 
 import pytest
 
-from cspops.commands.evaluate import LEAST_ROWS, MOST_CLASSES, class_rows, heading, metric_rows, notes, reason_rows
+from cspops.commands.evaluate import MOST_CLASSES, class_rows, heading, metric_rows, notes, reason_rows
+from cspops.report.tables import LEAST_CALIBRATED
 
 DOCUMENT = {
     "on": ["photos", "more\x1b[31m.csv"],
@@ -37,17 +38,17 @@ SCORES = {"top1": {"mean": 50.0, "sd": 0.5}, "ece": {"mean": 4.0, "sd": 1.0}}
 @pytest.mark.parametrize(
     ("seeds", "scored", "top1", "ece"),
     [
-        ([0, 1], LEAST_ROWS, "50.00 (0.50)", "4.00 (1.00)"),
-        ([0, 1], LEAST_ROWS - 1, "50.00 (0.50)", "-"),
-        ([3], LEAST_ROWS, "50.00", "4.00"),
+        ([0, 1], LEAST_CALIBRATED, "50.00 (0.50)", "4.00 (1.00)"),
+        ([0, 1], LEAST_CALIBRATED - 1, "50.00 (0.50)", "-"),
+        ([3], LEAST_CALIBRATED, "50.00", "4.00"),
         (None, 1, "50.00", "-"),
     ],
 )
 def test_one_seed_has_no_deviation_and_few_rows_no_calibration_error(seeds, scored, top1, ece):
     document = DOCUMENT | {"seeds": seeds, "scored": scored, "metrics": {"image": SCORES, "location": {"top1": SCORES["top1"]}}}
     assert metric_rows(document) == [["metric", "image", "location"], ["top1", top1, top1], ["ece", ece, "-"]]
-    said = f"no calibration error (ece) of {scored:,} rows: of fewer than {LEAST_ROWS} rows it is mostly chance"
-    assert (said in notes(document)) == (scored < LEAST_ROWS)
+    said = f"no calibration error (ece) of {scored:,} rows: below {LEAST_CALIBRATED} rows it is mostly chance"
+    assert (said in notes(document)) == (scored < LEAST_CALIBRATED)
 
 
 def test_reasons_with_places():
@@ -80,7 +81,7 @@ def test_the_largest_classes_and_what_the_product_takes_them_for():
     one = {"class": "oak", "rows": 1234, "top1": {"image": 50.0, "combined": 62.5}}
     one["taken_for"] = {"image": None, "combined": {"class": "fir", "share": 12.34}}
     header, row = class_rows([one])
-    assert header == ["class", "most often taken for (combined)", "rows", "image", "combined"]
+    assert header == ["class", "most often taken for (product)", "rows", "image", "product"]
     assert row == ["oak", "fir (12.3 %)", "1,234", "50.00", "62.50"]
     alone = {"class": "oak", "rows": 1, "top1": {"location": 0.0}, "taken_for": {"location": None}}
     assert class_rows([alone])[1] == ["oak", "-", "1", "0.00"]

@@ -56,12 +56,12 @@ def test_texts_are_wrapped_between_words_and_headers_of_numbers_before_them(prin
 
 def test_a_guess_is_not_broken(printed):
     cell = f"Quercus{JOINED}robur{JOINED}0.53, Fagus{JOINED}sylvatica{JOINED}0.21, Acer{JOINED}campestre{JOINED}0.20"
-    lines = printed(50, "", [["where", "combined"], ["a.jpg", cell]], text_columns=2)
+    lines = printed(50, "", [["where", "pool"], ["a.jpg", cell]], text_columns=2)
     assert [line[7:] for line in lines[2:]] == ["Quercus robur 0.53, Fagus sylvatica 0.21,", "Acer campestre 0.20"]
 
 
 PHOTOS = [
-    ["where", "position", "combined", "image"],
+    ["where", "position", "pool", "image"],
     ["/data/2023/garden/DSCN0010.jpg", "8.5 47.4 (given)", "oak 0.75", "fir 0.50"],
 ]
 
@@ -69,10 +69,10 @@ PHOTOS = [
 @pytest.mark.parametrize(
     ("columns", "header", "name"),
     [
-        (80, ["where", "position", "combined", "image"], "/data/2023/garden/DSCN0010.jpg"),
-        (62, ["where", "position", "combined", "image"], ".../garden/DSCN0010.jpg"),
-        (50, ["where", "position", "combined"], "/DSCN0010.jpg"),
-        (40, ["where", "combined"], "DSCN0010.jpg"),
+        (80, ["where", "position", "pool", "image"], "/data/2023/garden/DSCN0010.jpg"),
+        (62, ["where", "position", "pool", "image"], ".../garden/DSCN0010.jpg"),
+        (50, ["where", "position", "pool"], "/DSCN0010.jpg"),
+        (40, ["where", "pool"], "DSCN0010.jpg"),
     ],
 )
 def test_a_path_keeps_the_name_of_the_file_and_other_columns_go_before_it(printed, columns, header, name):

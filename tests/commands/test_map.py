@@ -97,9 +97,11 @@ def test_a_degree_with_a_coast_shows_land_sea_and_the_coast(tmp_path):
 def test_progress_is_told_by_the_places(tmp_path):
     box = (8.0, 47.0, 9.0, 48.0)
     for name, grid, count in (("a.png", None, len(world_of(box).lonlat)), ("a.tif", 0.5, 4)):
-        steps: list[int] = []
-        PlaceMap.of(model(), "oak", box=box).draw(tmp_path / name, grid=grid, step=steps.append)
-        assert sum(steps) == count
+        steps: list[tuple[int, int]] = []
+        PlaceMap.of(model(), "oak", box=box).draw(
+            tmp_path / name, grid=grid, done=lambda *step, steps=steps: steps.append(step)
+        )
+        assert steps[-1] == (count, count)
 
 
 def test_a_geotiff_ends_where_the_places_end(tmp_path):

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -9,6 +10,9 @@ import pytest
 from in_process import Command, command_line
 from location_runs import CLASSES, write_run
 from PIL import Image
+
+from cspops.params import TEMPLATE
+from cspops.params.editing import edited
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +86,64 @@ def test_a_table_that_is_missing_is_named_as_it_was_given(cspops, table, model, 
     said = out + err
     assert got == status
     assert "shots/tt.csv" in said and "shots/shots" not in said and "column" not in said and "params.yaml" not in said
+
+
+@pytest.fixture
+def named(tmp_path):
+    """Images in folders that are no classes, and a table beside them whose columns have names of their own."""
+    for name in ("one/a.png", "two/b.png"):
+        (tmp_path / "set" / name).parent.mkdir(parents=True)
+        Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "set" / name)
+    rows = f"shot,what I saw,label\none/a.png,{CLASSES[0]},no\ntwo/b.png,{CLASSES[1]},no\n"
+    (tmp_path / "set" / "t.csv").write_text(rows)
+    return tmp_path / "set"
+
+
+def scored(cspops, *words) -> int:
+    status, out, err = cspops("evaluate", "--json", *words)
+    assert status in (0, 3), err
+    return json.loads(out)["scored"] if status == 0 else 0
+
+
+@pytest.mark.parametrize("on", ["set/t.csv", "set"])
+def test_label_names_the_column_of_a_table_and_of_the_one_beside_images(cspops, named, model, on):
+    (named / "t.csv").write_text((named / "t.csv").read_text().replace("shot,", "image,"))
+    assert scored(cspops, "--on", on, "--model", model) == 0
+    assert scored(cspops, "--on", on, "--model", model, "--label", "what I saw") == 2
+    status, _, err = cspops("evaluate", "--on", on, "--model", model, "--label", "what I see")
+    assert status == 3 and "t.csv has no column 'what I see'; the nearest is 'what I saw'" in err
+
+
+def test_label_of_a_folder_without_a_table_or_with_two_is_refused(cspops, named, model):
+    words = ("evaluate", "--on", "set", "--model", model, "--label", "what I saw")
+    (named / "u.csv").write_text((named / "t.csv").read_text())
+    assert "set holds 2 tables: t.csv, u.csv" in cspops(*words)[2]
+    for name in ("t.csv", "u.csv"):
+        (named / name).unlink()
+    assert cspops(*words)[0] == 3 and "set holds no table at its top level" in cspops(*words)[2]
+    assert "--label is for --on, which is not given" in cspops("evaluate", "--label", "what I saw")[2]
+
+
+OWN = {
+    "table": {"table.columns.image": "shot", "table.columns.label": "what I saw"},
+    "folder": {
+        "folder.columns.image": "shot",
+        "folder.columns.label": "what I saw",
+        "folder.sidecar": "t.csv",
+        "folder.label": "column",
+    },
+}
+
+
+@pytest.mark.parametrize("source", OWN)
+@pytest.mark.parametrize("on", ["set", "set/t.csv"])
+def test_the_columns_of_a_project_count_for_images_read_as_its_own(cspops, named, tmp_path, source, on):
+    write_run(tmp_path / "artifacts")
+    values = {"dataset.source": source} | {f"dataset.{key}": value for key, value in OWN[source].items()}
+    text = edited(TEMPLATE.read_text(), {tuple(key.split(".")): value for key, value in values.items()})
+    (tmp_path / "params.yaml").write_text(text)
+    assert scored(cspops, "--on", on) == 2
+    status, out, _ = cspops("predict", on, "--format", "csv")
+    assert status == 0 and len(out.splitlines()) == 3
+    (named / "t.csv").write_text(f"image,label\none/a.png,{CLASSES[0]}\n")  # another set, with the usual names
+    assert scored(cspops, "--on", "set/t.csv") == 1

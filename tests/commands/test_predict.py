@@ -47,21 +47,21 @@ def test_each_row_says_what_its_image_and_its_position_say(model, rows):
     a, b, c, d = (one.as_dict() for one in prediction.predict(model, iter(rows), top=3))
     lonlat = [[8.5, 47.4]]
     for name, p in (
-        ("combined", model.predict_proba([rows[0].image], lonlat)),
+        ("pool", model.predict_proba([rows[0].image], lonlat)),
         ("image", model.predict_proba([rows[0].image], combine="image")),
         ("location", model.predict_proba(lonlat=lonlat, combine="location")),
     ):
         assert {one["class"]: one["p"] for one in a[name]} == pytest.approx(dict(zip(CLASSES, p[0], strict=True)))
         assert [one["p"] for one in a[name]] == sorted((one["p"] for one in a[name]), reverse=True)
     b_alone = model.predict_proba([rows[1].image])[0]
-    assert {one["class"]: one["p"] for one in b["combined"]} == pytest.approx(dict(zip(CLASSES, b_alone, strict=True)))
+    assert {one["class"]: one["p"] for one in b["pool"]} == pytest.approx(dict(zip(CLASSES, b_alone, strict=True)))
     assert {one["combine"] for one in (a, b, c, d)} == {"pool"}
     assert b["location"] is None
     assert (b["lon"], b["position_problem"], b["error"]) == (None, "no position is given", None)
-    assert (c["combined"], c["image"]) == (None, None)
+    assert (c["pool"], c["image"]) == (None, None)
     assert c["location"] is not None
     assert c["error"]
-    assert (d["combined"], d["location"], d["error"]) == (None, None, "no such file")
+    assert (d["pool"], d["location"], d["error"]) == (None, None, "no such file")
 
 
 def test_the_size_of_a_piece_changes_nothing(model, rows, monkeypatch):
@@ -70,7 +70,7 @@ def test_the_size_of_a_piece_changes_nothing(model, rows, monkeypatch):
     for one, other in zip(prediction.predict(model, iter(rows), top=2), whole, strict=True):
         found = one.as_dict()
         assert found["where"] == other["where"]
-        for name in prediction.MODELS:
+        for name in prediction.models_of("pool"):
             assert [guess["class"] for guess in found[name] or []] == [guess["class"] for guess in other[name] or []]
 
 
@@ -89,14 +89,14 @@ def test_no_more_images_are_read_than_a_piece_holds(model, rows, monkeypatch):
 
 
 @pytest.mark.parametrize("combine", [None, *COMBINE])
-def test_combined_is_what_is_asked_for(model, rows, combine):
+def test_the_first_guesses_are_what_is_asked_for_under_its_name(model, rows, combine):
     a, b, c, d = (one.as_dict() for one in prediction.predict(model, iter(rows), top=3, combine=combine))
     p = model.predict_proba([rows[0].image], [[8.5, 47.4]], combine=combine)
-    assert {one["class"]: one["p"] for one in a["combined"]} == pytest.approx(dict(zip(CLASSES, p[0], strict=True)))
-    assert a["combine"] == (combine or "pool")
-    assert [one["combined"] is None for one in (b, c, d)] == (
-        [True, False, True] if combine == "location" else [False, True, True]
-    )
+    name = combine or "pool"
+    assert [key for key in a if key in COMBINE] == list(dict.fromkeys((name, "image", "location")))
+    assert {one["class"]: one["p"] for one in a[name]} == pytest.approx(dict(zip(CLASSES, p[0], strict=True)))
+    assert a["combine"] == name
+    assert [one[name] is None for one in (b, c, d)] == ([True, False, True] if combine == "location" else [False, True, True])
 
 
 def test_the_pool_says_what_it_trusted(model, rows):
@@ -112,8 +112,8 @@ def test_the_pool_says_what_it_trusted(model, rows):
 @pytest.mark.parametrize(
     ("words", "status", "says"),
     [
-        ([], 0, "combined: the product P(y|I) P(y|x)"),
-        (["--combine", "image"], 0, "combined: the image alone"),
+        ([], 0, "product: P(y|I) P(y|x), as in the paper"),
+        (["--combine", "image"], 0, "image: the image alone"),
         (["--combine", "pool"], 3, "it was not evaluated"),
         (["--trust"], 3, "hint: dvc repro evaluate, or leave --trust out"),
         (["--trust", "--combine", "image"], 2, "--trust shows what the pool trusted, and --combine is image"),
@@ -141,7 +141,7 @@ def test_trust_has_columns_of_its_own(tmp_path, monkeypatch, capsys):
     _, out, err = cspops(*asked, "--format", "csv")
     (row,) = csv.DictReader(io.StringIO(out))
     assert [float(row[name]) for name in prediction.TRUST] == [POOL.image[0], POOL.place[0], 0.0]
-    assert "combined: the pool of image, learned location and labelled neighbours" in err
+    assert "pool: image, learned location and labelled neighbours" in err
     assert cspops(*asked, "--out", "p.parquet")[0] == 0
     (found,) = pq.read_table("p.parquet").to_pylist()
     assert [found[name] for name in prediction.TRUST] == pytest.approx([POOL.image[0], POOL.place[0], 0.0])
@@ -159,7 +159,7 @@ def test_a_narrow_terminal_does_without_the_models_alone_and_keeps_the_names_of_
     _, out, err = command_line(monkeypatch, capsys)("predict", ".", "--lon", "8", "--lat", "47", "--trust")
     lines = out.splitlines()
     rule = next(number for number, line in enumerate(lines) if line.startswith("─"))
-    assert {"where", "combined", "nearest"} <= {*" ".join(lines[:rule]).split()} and "location" not in out
+    assert {"where", "pool", "nearest"} <= {*" ".join(lines[:rule]).split()} and "location" not in out
     assert [line.split("  ")[0][-6:] for line in lines[rule + 1 :] if ".png" in line] == ["/a.png", "/b.png"]
     assert max(map(len, lines)) <= 80
     assert "left out, as the terminal is narrow: location" in err

@@ -15,14 +15,16 @@ from affine import Affine
 from image_files import encoded, geotiff
 
 from cspops.data.catalogue import SCHEMA, read_observations
-from cspops.data.overhead import continued, read_footprints, read_overhead_images
+from cspops.data.overhead import continued, overhead_reading, read_footprints, read_overhead_images
 from cspops.host import Host
 from cspops.intake.images.georeference import NO_GEOTIFF
 from cspops.intake.judging.footprints import AS_A_PHOTO, NO_OVERHEAD, OUTSIDE, WITHOUT
 from cspops.intake.rows import Account
 from cspops.intake.take_in import take_in
 from cspops.params import DownloadView, default_params, view, with_values
-from cspops.pixels.unreadable import LEADS_OUT, NOT_THERE
+from cspops.pixels.decoding import squares
+from cspops.pixels.tensors import read_reading
+from cspops.pixels.unreadable import LEADS_OUT, NO_BANDS, NOT_THERE
 from cspops.site import Site
 
 REALDATA = os.environ.get("CSPOPS_TEST_REALDATA")
@@ -171,6 +173,27 @@ def test_four_columns_are_a_footprint_for_gair_or_beside_an_overhead_image(tmp_p
         boxes[table] = list(boxes_of(tmp_path / table).values())
     assert boxes == {"alone": [(8, 47, 9, 48)] if method == "gair" else [], "both": [(8, 47, 9, 48)]}
     assert account.notes == {NO_OVERHEAD: 1}
+
+
+def test_overhead_images_are_read_in_their_own_way(tmp_path: Path) -> None:
+    """Photos of 8 bits beside tiles of 13 bands of 16 bits: no one way would do for both."""
+    (tmp_path / "raw").mkdir()
+    values = np.zeros((13, 8, 8), np.uint16)
+    values[3] = 3000
+    geotiff(tmp_path / "raw/a.tif", values, crs="EPSG:4326", transform=Affine(1 / 8, 0, 8, 0, -1 / 8, 48))
+    (tmp_path / "raw/p.png").write_bytes(encoded(np.full((8, 8, 3), 90, np.uint8)))
+    (tmp_path / "raw/t.csv").write_text("image,lon,lat,overhead\np.png,8.25,47.5,a.tif\n")
+    table = {"dataset.source": "table"}
+    (note,) = taken(tmp_path / "raw", tmp_path / "same", table).notes
+    assert note == WITHOUT + NO_BANDS.replace("images.", "overhead_images.") != WITHOUT + NO_BANDS
+    own = {"dataset.table.overhead_images": {"bands": [4, 3, 2], "black": 0.0, "white": 3000.0}}
+    out = tmp_path / "own"
+    assert taken(tmp_path / "raw", out, table | own).notes == {}
+    overhead = overhead_reading(out)
+    assert (read_reading(out).bands, overhead.bands, overhead.white) == (None, (4, 3, 2), 3000.0)
+    tables = [(range(1), read_overhead_images(out, range(1)))]
+    (pixels,) = squares(tables, px=8, root=tmp_path / "raw", reading=overhead, crop=None)
+    assert pixels[0, 0].tolist() == [255, 0, 0]
 
 
 @pytest.mark.skipif(REALDATA is None, reason="CSPOPS_TEST_REALDATA names no folder")

@@ -13,13 +13,12 @@ from photos import gps_exif
 from PIL import Image
 
 from cspops.errors import DataError
-from cspops.library.inputs import NO_POSITION, NOT_THERE, read_inputs
-from cspops.pixels.reading import Reading
+from cspops.library.inputs import NO_POSITION, NOT_THERE, count_inputs, read_inputs
 from cspops.pixels.unreadable import OTHER_FORMAT
 
 
 def rows(*paths, stdin=(), position=None):
-    return list(read_inputs(map(str, paths), stdin=stdin, position=position, reading=Reading()))
+    return list(read_inputs(map(str, paths), stdin=stdin, position=position))
 
 
 def plain(file: Path) -> Path:
@@ -74,7 +73,7 @@ def test_rows_come_as_they_are_needed(tmp_path):
         yield f"{a}\n"
         raise AssertionError("read ahead")
 
-    source = read_inputs(["-"], stdin=lines(), position=None, reading=Reading())
+    source = read_inputs(["-"], stdin=lines(), position=None)
     assert next(source).where == str(a)
     with pytest.raises(AssertionError, match="read ahead"):
         next(source)
@@ -114,7 +113,7 @@ def test_labels_are_the_tables_column_or_the_folder_of_the_image(tmp_path):
 def test_what_is_odd_about_the_whole_is_told_after_its_last_row(tmp_path, said):
     plain(tmp_path / "set" / "a.png")
     (tmp_path / "set" / "notes.txt").write_text("no image")
-    source = read_inputs([str(tmp_path / "set")], stdin=(), position=None, reading=Reading())
+    source = read_inputs([str(tmp_path / "set")], stdin=(), position=None)
     next(source)
     assert said == []
     list(source)
@@ -203,7 +202,7 @@ def test_what_is_odd_about_a_table_is_said_once_after_its_rows(tmp_path, said, n
     content, remark = REMARKS[name]
     plain(tmp_path / "a.png")
     (tmp_path / "t.csv").write_bytes(content)
-    source = read_inputs([str(tmp_path / "t.csv")], stdin=(), position=None, reading=Reading())
+    source = read_inputs([str(tmp_path / "t.csv")], stdin=(), position=None)
     next(source)
     assert said == []
     list(source)
@@ -245,3 +244,14 @@ def test_names_that_are_not_utf8_are_read_and_shown_in_ascii(tmp_path):
 @pytest.mark.parametrize("name", ["x" * 5000, "a\0b", "\N{SNOWMAN}" * 300])
 def test_a_name_that_no_file_can_have_is_not_there(name):
     assert [row.error for row in rows(name)] == [NOT_THERE]
+
+
+def test_images_and_folders_are_counted_before_they_are_read_and_tables_are_not(tmp_path: Path) -> None:
+    for name in ("a/1.png", "a/2.png", "b/3.png", "4.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / name)
+    paths = [str(tmp_path), str(tmp_path / "4.png"), str(tmp_path / "none.png")]
+    assert count_inputs(paths) == len(list(read_inputs(paths, stdin=(), position=None))) == 6
+    (tmp_path / "t.csv").write_text("image\n4.png\n")
+    assert count_inputs([*paths, str(tmp_path / "t.csv")]) is None
+    assert count_inputs(["-"]) is None

@@ -9,7 +9,7 @@ import pytest
 
 from cspops.library import prediction_files as files
 
-MODELS = ("combined", "image", "location")
+MODELS = ("pool", "image", "location")
 ROWS = [
     {
         "where": "a, b.png",
@@ -37,7 +37,7 @@ def text(form: str) -> str:
 def test_csv_has_a_column_a_guess_and_leaves_empty_what_is_not_there():
     first, second = csv.DictReader(io.StringIO(text("csv")))
     assert (first["where"], first["obs_id"], second["obs_id"]) == ("a, b.png", "17", "")
-    assert (first["combined_1"], first["combined_1_p"], first["location_2"]) == ("oak", "0.75", "fir")
+    assert (first["pool_1"], first["pool_1_p"], first["location_2"]) == ("oak", "0.75", "fir")
     assert (second["lon"], second["image_1"], second["image_1_p"]) == ("", "", "")
     assert second["error"] == "image file is empty"
 
@@ -65,7 +65,7 @@ def test_geojson_is_one_collection_of_points():
     assert document["type"] == "FeatureCollection"
     first, second = document["features"]
     assert first["geometry"] == {"type": "Point", "coordinates": [8.5, 47.4]}
-    assert first["properties"]["combined"][0] == {"class": "oak", "p": 0.75}
+    assert first["properties"]["pool"][0] == {"class": "oak", "p": 0.75}
     assert second["geometry"] is None
     out = io.StringIO()
     files.write_geojson([], out)

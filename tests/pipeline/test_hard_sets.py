@@ -306,7 +306,7 @@ def test_a_hard_set_has_a_page(run: Callable[..., dict[str, Path]], light: list[
         assert re.search(r"test set has only \d+ rows?: one is [\d.]+ points", text)
         assert not re.search(r"may be chance|Here the position|interval of pool|points against|more|less|better", text)
     assert "The test rows are too few for a curve or an error." in said
-    assert f"## All metrics at 50 % labels, {'spatial test' if name.startswith('spatial') else 'test'}" in page
+    assert f"## All metrics at 100 % labels, {'spatial test' if name.startswith('spatial') else 'test'}" in page
 
 
 @pytest.mark.parametrize(
@@ -363,7 +363,7 @@ def test_location_classifiers_from_a_probe_go_through_every_stage(
     assert len(said) == 4 and all(f", {mode}, " in line and "val NLL of the probe" in line for line in said)
     if mode == "linear_probe":
         assert curve == ["step\tlabel_50\tlabel_100"]
-        assert "100 % of the land keeps its colour. The location classifier is a probe of frozen embeddings" in page
+        assert "left them all as they were, so that one map shows before and after." in page
     else:
         assert curve[0] == "step\tlabel_50\tlabel_50_val_nll\tlabel_100\tlabel_100_val_nll"
         assert [line.split("\t")[0] for line in curve[1:]] == ["2", "3"]

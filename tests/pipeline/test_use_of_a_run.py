@@ -52,7 +52,7 @@ def test_predict_says_what_evaluate_wrote(project: Path, table: Path, judged: li
     found = [json.loads(line) for line in run(project, "cspops", *words).stdout.splitlines()]
     assert len(found) == len(judged)
     for row, evaluated in zip(found, judged, strict=True):
-        for said, model in {"image": "image", "location": "location", "combined": "pool"}.items():
+        for said, model in {"image": "image", "location": "location", "pool": "pool"}.items():
             assert [one["class"] for one in row[said]] == [classes[number] for number in evaluated[model][:3]]
 
 

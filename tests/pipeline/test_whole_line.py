@@ -152,7 +152,7 @@ def curves(project: Path, stage: str) -> list[list[str]]:
 
 def test_evaluate_prints_a_table_and_json(project: Path) -> None:
     table = run(project, "cspops", "evaluate").stdout
-    assert "combined" in table
+    assert "product" in table
     assert "spatial test" in table
     document = json.loads(run(project, "cspops", "evaluate", "--json").stdout)
     assert document == metrics(project)

@@ -21,7 +21,7 @@ def test_accuracy_has_bars_for_several_seeds_only() -> None:
     several, one = (str(charts.accuracy(ratios(), "a", "title", top=50.0, seeds=seeds)) for seeds in (2, 1))
     assert "LineCollection" in several
     assert "LineCollection" not in one
-    for name in ("image", "location", "combined", "pool", "5 %", "100 %"):
+    for name in ("image", "location", "product", "pool", "5 %", "100 %"):
         assert f">{name}<" in several
 
 
@@ -45,7 +45,7 @@ def test_one_point_and_no_bin_are_charts_too() -> None:
     assert ">epoch<" in point
     assert ">1<" in point  # and no fractions of an epoch
     assert ">0.950<" not in point
-    assert "combined" in str(charts.reliability({"image": [], "combined": [(0.5, 0.4, 30)]}, "a", "title"))
+    assert "product" in str(charts.reliability({"image": [], "combined": [(0.5, 0.4, 30)]}, "a", "title"))
 
 
 def test_regions_are_named_and_the_first_is_on_top() -> None:

@@ -29,7 +29,7 @@ DOCUMENT = {
 def test_rows_and_the_conclusion() -> None:
     header, first, second = metric_rows(DOCUMENT)
     assert header[:5] == ["set", "labels", "model", "main", "workspace"]
-    assert first == ["test", "5 %", "combined", "50.00 (0.20)", "48.00 (0.30)", "-2.00", "[-2.50, -1.50]", "drop"]
+    assert first == ["test", "5 %", "product", "50.00 (0.20)", "48.00 (0.30)", "-2.00", "[-2.50, -1.50]", "drop"]
     assert (second[4], second[6]) == ("48.00", "")
     assert param_rows(DOCUMENT)[1] == ["loss", "mc", "-"]
     assert conclusion(DOCUMENT) == "1 of 2 accuracies of workspace have dropped by more than 0.5 points against main."

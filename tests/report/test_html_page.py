@@ -48,6 +48,11 @@ def test_numbers_can_be_read_on_every_step_of_the_matrix() -> None:
         assert contrast(ground, text) >= 4.5, ground
 
 
+def test_a_dark_page_changes_a_map_and_its_legend_alike() -> None:
+    (selectors,) = re.findall(r"^  (.*?) \{ filter: ", CSS, re.MULTILINE)
+    assert selectors == ".white img, .legend span"
+
+
 def test_a_page_that_lacks_a_part_is_an_error() -> None:
     with pytest.raises(UndefinedError):
         render({"title": "only this"})

@@ -20,8 +20,8 @@ def test_the_sets_stand_one_below_the_other_and_the_priors_apart() -> None:
     table = accuracy_table(metrics("label_5", "label_33"), seeds=3)
     assert list(table.header) == ["model", "5 %", "33 %"]
     assert [group.title for group in table.groups] == ["Test set", "Spatial test set"]
-    assert table.groups[0].rows[2] == ["combined (product)", "12.00 (0.50)", "12.00 (0.50)"]
-    assert [row[0] for row in table.groups[1].rows] == ["image, P(y|I)", "location, P(y|x)", "combined (product)", "pool"]
+    assert table.groups[0].rows[2] == ["product, P(y|I) P(y|x)", "12.00 (0.50)", "12.00 (0.50)"]
+    assert [row[0] for row in table.groups[1].rows] == ["image, P(y|I)", "location, P(y|x)", "product, P(y|I) P(y|x)", "pool"]
     priors = prior_table(metrics("label_5"), seeds=3)
     assert priors.groups[0].rows == [["class frequency", "14.00 (0.50)"], ["nearest neighbours", "15.00 (0.50)"]]
 
@@ -57,8 +57,8 @@ def test_one_seed_has_no_deviation() -> None:
 
 
 def test_a_set_without_a_region_has_no_group() -> None:
-    row = {"from": 0, "to": 15, "rows": 3.0, "image": 1.0, "location": 2.0, "combined": 3.0, "pool": 4.0, "gain": 3.0}
+    row = {"from": 0, "to": 15, "rows": 30.0, "image": 1.0, "location": 2.0, "combined": 3.0, "pool": 4.0, "gain": 3.0}
     table = region_table({"test": {"latitude": [row]}, "spatial_test": {"latitude": []}}, "latitude", "By latitude")
     assert [group.title for group in table.groups] == ["test"]
-    assert table.groups[0].rows == [["0 - 15 N", "3", "1.00", "2.00", "3.00", "4.00", "+3.00"]]
+    assert table.groups[0].rows == [["0 - 15 N", "30", "1.00", "2.00", "3.00", "4.00", "+3.00"]]
     assert table.header[-1] == "pool - image"

@@ -68,7 +68,7 @@ def test_the_front_matter_is_what_hubs_read():
 def test_one_seed_has_no_deviation():
     text = card(metrics=WHOLE["metrics"] | {"seeds": [3]})
     assert "Top-1 accuracy, per cent: one seed, 3. The spatial" in text
-    assert "| test | combined | 60.50 | 61.00 | 0.90 | 9.60 |" in text
+    assert "| test | product | 60.50 | 61.00 | 0.90 | 9.60 |" in text
 
 
 def test_no_name_steers_a_terminal_that_shows_the_card():
@@ -101,8 +101,8 @@ def test_the_numbers_are_there():
         "35,000 observations of 28 classes, 20,000 of them to train on (19,000 with a position), ",
         ", 1,000 of these with their label.",
         "Training positions: -179.5 to 179 degrees of longitude, -55 to 83 of latitude.",
-        "| test | combined | 60.50 (0.25) | 61.00 | 0.90 (0.00) | 9.60 (0.10) |",
-        "of `pool` 3.0 %, of the plain product `combined` 9.6 %",
+        "| test | product | 60.50 (0.25) | 61.00 | 0.90 (0.00) | 9.60 (0.10) |",
+        "of `pool` 3.0 %, of the plain product 9.6 %",
         "2 exp(-d^2 / 2 h^2) for each labelled neighbour of class y, d km away and among the 100 nearest, h = 150 km. a = 0.8 "
         "and b = 0.5 near labels, 0.9 and 1.25 "
         "far from them, fading over 300 km; without a position a = 0.7.",

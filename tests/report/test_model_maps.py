@@ -153,9 +153,9 @@ def test_clusters_are_of_land_and_named_after_what_the_encoder_has_seen(
     inputs: dict[str, Path], asked: dict[str, Any], loss: str, title: str
 ) -> None:
     assert encoder_title(look(loss)) == title
-    kept = draw_clusters(look(loss), inputs, WORLD, NO_END, Path("a.png"))
+    titles, kept = draw_clusters(look(loss), inputs, WORLD, NO_END, Path("a.png"))
     panels, points, _, _ = asked["cluster_map"]
-    assert list(panels) == [f"{title}, seed 3", "with 50 % of the labels, seed 3"]
+    assert list(panels) == titles == [f"{title}, seed 3", "with 50 % of the labels, seed 3"]
     before, after = panels.values()
     assert set(before) == set(after) == {0, 1, 2, 3}
     assert kept == pytest.approx(np.mean(before == after))
@@ -165,12 +165,14 @@ def test_clusters_are_of_land_and_named_after_what_the_encoder_has_seen(
     assert means == sorted(means, reverse=True)
 
 
-def test_an_encoder_that_fine_tuning_left_alone_keeps_all_its_colours(inputs: dict[str, Path], asked: dict[str, Any]) -> None:
+def test_an_encoder_that_fine_tuning_left_alone_is_drawn_once(inputs: dict[str, Path], asked: dict[str, Any]) -> None:
     encoder = LocationEncoder(CONFIG)
     save_model(inputs["pretrain"] / "seed_3", encoder, CONFIG)
     model = LocationClassifier(encoder, ClassEmbedding(8, 4))
     save_model(inputs["finetune-loc"] / "seed_3" / "label_50", model, model.config)
-    assert draw_clusters(look(), inputs, WORLD, NO_END, Path("a.png")) == 1
+    one = "pre-trained (mc), before and after fine-tuning, seed 3"
+    assert draw_clusters(look(), inputs, WORLD, NO_END, Path("a.png")) == ([one], 1)
+    assert list(asked["cluster_map"][0]) == [one]
 
 
 def test_more_clusters_than_places_are_a_cluster_each(inputs: dict[str, Path], asked: dict[str, Any]) -> None:

@@ -3,18 +3,23 @@
 from pathlib import Path
 from typing import Any
 
-from cspops.report.page import NAMED, data_section, image_section, map_section, write_accuracy
+import pytest
+
+from cspops.report.material import Drawn
+from cspops.report.page import NAMED, cluster_words, data_section, image_section, map_section, write_accuracy
 
 
 def test_the_maps_come_with_words_and_alternative_texts() -> None:
-    text = map_section(
-        "untrained (loss none)", "Csa", title="Csa (hot, dry summer)", clusters=12, kept=0.546, remarks=" Both are the same."
-    )
-    assert "in 12 clusters" in text
-    assert "55 % of the land keeps its colour. Both are the same.\n" in text
-    assert "![Two world maps of the clusters: untrained (loss none), and with the fewest labels](figures/clusters.png)" in text
+    text = map_section("Csa", title="Csa (hot, dry summer)", clusters=["untrained", "with labels"], words="In 12 clusters.")
+    assert "In 12 clusters.\n\n![World maps of the clusters: untrained and with labels](figures/clusters.png)" in text
     assert "## Where `Csa (hot, dry summer)` is\n\nP(Csa | x), with" in text
     assert "![World maps of P(Csa | x) at the smallest and the largest label ratio](figures/class.png)" in text
+
+
+@pytest.mark.parametrize(("titles", "said"), [("a", "one map shows before and after"), ("ab", "55 % of the land keeps")])
+def test_of_equal_embeddings_there_is_one_map(titles: str, said: str) -> None:
+    words = cluster_words(12, Drawn(dict.fromkeys(titles, Path()), {}, {}, [], {}, kept=0.546, end="farther than 2 km"))
+    assert "in 12 clusters" in words and said in words and words.endswith(" Hatched: land farther than 2 km.")
 
 
 ACCOUNT: dict[str, Any] = {

@@ -5,7 +5,18 @@ from typing import Any
 import pytest
 
 from cspops.report.page import EXTREMES, where_sentences
-from cspops.report.tables import accuracy_rows, as_code, as_text, interval_rows, metric_rows, region_rows, region_title
+from cspops.report.tables import (
+    LEAST_CALIBRATED,
+    LEAST_IN_BIN,
+    accuracy_rows,
+    as_code,
+    as_text,
+    interval_rows,
+    metric_rows,
+    probability,
+    region_rows,
+    region_title,
+)
 
 ONE = {"mean": 50.0, "sd": 1.25}
 
@@ -22,7 +33,7 @@ def scores(*models: str, sd: float) -> dict[str, Any]:
 def test_accuracy_has_a_column_for_each_model_asked_for_and_deviations_where_there_are_any(sd: float, ending: str) -> None:
     models = scores("image", "location", "combined", "pool", sd=sd)
     assert accuracy_rows({"spatial_test": {"label_0p5": models}}) == [
-        ["set", "labels", "image", "location", "combined", "pool"],
+        ["set", "labels", "image", "location", "product", "pool"],
         ["spatial test", "0.5 %", *(f"{number}.00{ending}" for number in range(4))],
     ]
     assert accuracy_rows({"test": {"label_5": models}}, models=("location",))[1] == ["test", "5 %", f"1.00{ending}"]
@@ -34,15 +45,17 @@ def test_a_number_without_a_deviation_among_others_shows_so() -> None:
 
 
 def test_a_model_without_a_metric_has_a_dash() -> None:
-    rows = metric_rows({"combined": {"top1": ONE, "ece": ONE}, "kde": {"top1": ONE}})
-    assert rows == [["model", "top1", "ece"], ["combined", "50.00 (1.25)", "50.00 (1.25)"], ["kde", "50.00 (1.25)", "-"]]
-    assert metric_rows({"kde": {"top1": {"mean": 50.0, "sd": 0.0}}}) == [["model", "top1"], ["kde", "50.00"]]
+    rows = metric_rows({"combined": {"top1": ONE, "ece": ONE}, "kde": {"top1": ONE}}, rows=LEAST_CALIBRATED)
+    assert rows == [["model", "top1", "ece"], ["product", "50.00 (1.25)", "50.00 (1.25)"], ["kde", "50.00 (1.25)", "-"]]
+    few = metric_rows({"combined": {"top1": ONE, "ece": ONE}}, rows=LEAST_CALIBRATED - 1)
+    assert few[1] == ["product", "50.00 (1.25)", "-"]
+    assert metric_rows({"kde": {"top1": {"mean": 50.0, "sd": 0.0}}}, rows=1) == [["model", "top1"], ["kde", "50.00"]]
 
 
 def test_differences_have_signs_and_intervals() -> None:
     found = {"combined_minus_image": {"mean": 1.234, "low": -0.5, "high": 3.0, "rows": 5000, "seeds": 5}}
     assert interval_rows({"test": {"label_5": found}}) == [
-        ["set", "labels", "rows", "combined minus image"],
+        ["set", "labels", "rows", "product minus image"],
         ["test", "5 %", "5,000", "+1.23 [-0.50, +3.00]"],
     ]
 
@@ -67,7 +80,7 @@ def test_a_row_of_regions_for_each_set() -> None:
     row = {"from": 0.0, "to": 50.0, "rows": 1234.5, "image": 40.0, "location": 50.0, "combined": 38.0, "gain": -2.0}
     rows = region_rows({"test": {"distance": [row]}, "spatial_test": {"distance": []}}, "distance")
     assert rows == [
-        ["set", "distance", "rows", "image", "location", "combined", "combined - image"],
+        ["set", "distance", "rows", "image", "location", "product", "product - image"],
         ["test", "0 - 50 km", "1,234.5", "40.00", "50.00", "38.00", "-2.00"],
     ]
 
@@ -100,3 +113,20 @@ def test_the_sentence_names_the_extremes_among_cells_with_rows_enough_and_claims
 )
 def test_names_of_the_data_are_no_markup(name: str, text: str, code: str) -> None:
     assert (as_text(name), as_code(name)) == (text, code)
+
+
+def test_small_regions_are_one_row_of_all_their_rows() -> None:
+    def region(start: int, rows: float, image: float) -> dict[str, float]:
+        return {"from": start, "to": start + 15, "rows": rows, "image": image, "location": 0.0, "combined": 0.0} | {
+            "gain": -image
+        }
+
+    places = {"latitude": [region(-30, 1.0, 100.0), region(-15, LEAST_IN_BIN, 50.0), region(0, 3.0, 60.0)]}
+    rows = [row[1:4] for row in region_rows({"test": places}, "latitude")[1:]]
+    assert rows == [["15 S - 0", "20", "50.00"], ["others (2 bins)", "4", "70.00"]]
+    assert region_rows({"test": {"latitude": places["latitude"][:1]}}, "latitude")[1][1] == "others (1 bin)"
+
+
+@pytest.mark.parametrize(("share", "text"), [(0.0, "< 0.01"), (0.01, "0.01"), (0.99, "0.99"), (0.9951, "> 0.99")])
+def test_no_probability_is_written_as_certain(share: float, text: str) -> None:
+    assert probability(share) == text

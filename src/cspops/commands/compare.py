@@ -25,7 +25,7 @@ def compare(
     ] = 0.5,
     model: Annotated[
         list[str] | None,
-        typer.Option(help="image, location, combined or pool; repeatable; default: combined, pool.", metavar="MODEL"),
+        typer.Option(help="image, location, product or pool; repeatable; default: product, pool.", metavar="MODEL"),
     ] = None,
     json: JsonOption = False,
     md: Annotated[bool, typer.Option("--md", help="Print Markdown.")] = False,
@@ -39,7 +39,7 @@ def compare(
 
     if json and md:
         raise ParamsError("--json and --md exclude each other", hint="cspops compare REV --json")
-    document = compared_runs(base, head, models=tuple(dict.fromkeys(model or ["combined", "pool"])), max_drop=max_drop)
+    document = compared_runs(base, head, models=tuple(dict.fromkeys(model or ["product", "pool"])), max_drop=max_drop)
     if json:
         print_json(document)
     elif md:
@@ -68,13 +68,14 @@ def _narrow(row: list[str]) -> list[str]:
 def compared_runs(base: str, head: str | None, *, models: Sequence[str], max_drop: float) -> Document:
     """Compare ``head`` (None: the workspace) with ``base``; raise a DataError for one that is unknown or holds no metrics."""
     from cspops.report.compared_runs import Side, compared
-    from cspops.report.tables import MODELS
+    from cspops.report.tables import MODELS, short_name
 
-    if unknown := [one for one in models if one not in MODELS]:
-        raise ParamsError(f"there is no model {unknown[0]!r}", hint=f"models: {', '.join(MODELS)}")
+    known = {short_name(model): model for model in MODELS}
+    if unknown := [one for one in models if one not in known]:
+        raise ParamsError(f"there is no model {unknown[0]!r}", hint=f"models: {', '.join(known)}")
     runs.require_repository()
     theirs, ours = Side.of(base, *_files(base)), Side.of("workspace" if head is None else head, *_files(head))
-    return compared(ours, theirs, models=models, max_drop=max_drop)
+    return compared(ours, theirs, models=[known[one] for one in models], max_drop=max_drop)
 
 
 def _files(name: str | None) -> list[bytes | None]:

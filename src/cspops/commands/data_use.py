@@ -19,13 +19,17 @@ log = logging.getLogger(__name__)
 def data_use(
     path: Annotated[Path, typer.Argument(help="A folder of images, or a table that names them.", metavar="PATH")],
     source: Annotated[Literal["folder", "table"] | None, typer.Option(help="Also set dataset.source in params.yaml.")] = None,
+    label: Annotated[
+        str | None,
+        typer.Option(help="The table's column of labels; also sets params.yaml.", metavar="COLUMN"),
+    ] = None,
     dry: Annotated[bool, typer.Option("--dry", "--dry-run", help="Print what would change, and change nothing.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Make data.dvc import your own folder, whose images `dvc repro` then copies to data/."""
     from cspops.commands import own_images
 
-    document = own_images.run(path, read_params(), source=source, dry=dry)
+    document = own_images.run(path, read_params(), source=source, label=label, dry=dry)
     for warning in document["warnings"]:
         log.warning(warning)
     if json:

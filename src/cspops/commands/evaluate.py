@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from cspops.commands.layout import Cell, ending, shortened, show
+from cspops.commands.options import table_names
 from cspops.commands.output import print_json
 from cspops.commands.runs import SCORES
 from cspops.data.json_files import Document
 from cspops.errors import DataError, listed
 from cspops.pipeline import paths
 from cspops.progress import Meter
-from cspops.report.tables import percent
+from cspops.report.tables import LEAST_CALIBRATED, is_shown, percent, short_name
 from cspops.terminal import Output, lines_of_stdin, say
 
 if TYPE_CHECKING:
@@ -33,38 +34,42 @@ def score(
     folder: Path,
     models: "Mapping[int, Model]",
     *,
+    label: str | None,
     unseen: bool,
     by: str | None,
     by_class: bool,
-    json: bool,
-) -> None:
-    """Score the models, which come from ``folder``, on the images that ``paths`` name, and print the result."""
+) -> Document:
+    """Score the models, which come from ``folder``, on the images that ``paths`` name.
+
+    ``label`` is the column of labels of a table that ``paths`` name, or that lies beside their images.
+    """
     from cspops.intake.sources.tree import printable
     from cspops.library import evaluate_on
-    from cspops.library.inputs import read_inputs
+    from cspops.library.inputs import count_inputs, read_inputs
     from cspops.library.loading import run_of
-    from cspops.pixels.reading import Reading
 
-    image = next(iter(models.values())).image
-    rows = read_inputs(paths, stdin=lines_of_stdin(), position=None, reading=image.reading if image is not None else Reading())
-    with Meter("evaluate", None, unit="rows") as meter:
+    tables = table_names(folder, label)
+    rows = read_inputs(paths, stdin=lines_of_stdin(), position=None, tables=tables)
+    with Meter("evaluate", count_inputs(paths, tables=tables), unit="rows") as meter:
         document = evaluate_on.score(
             models, meter.each(rows), run=run_of(folder), unseen=unseen, by_region=by is not None, by_class=by_class
         )
     document = {"on": list(map(printable, paths)), "model": folder.as_posix(), **document}
     if by is not None:
         document["regions"] = _of_kind(document["regions"], by)
-    if json:
-        print_json(document, ensure_ascii=False)
-        return
+    return document
+
+
+def show_scores(document: Document) -> None:
+    """Print what `score` returned as tables and sentences."""
     show(heading(document), metric_rows(document), text_columns=1)
     if len(reasons := reason_rows(document)) > 1:
         show("", reasons, text_columns=2)
     for note in notes(document):
         say(f"- {note}")
-    if by is not None:
-        _show_regions({evaluate_on.ROLE: document["regions"]}, "")
-    if by_class:
+    if "regions" in document:
+        _show_regions({"given": document["regions"]}, "")
+    if "per_class" in document:
         _show_classes("", document["per_class"])
 
 
@@ -136,10 +141,6 @@ def over(seeds: int) -> str:
     return f"mean (sd) over {seeds} seeds" if seeds > 1 else "one seed"
 
 
-LEAST_ROWS = 300
-"""With fewer rows no calibration error is shown: with 20 in each of its 15 bins chance alone makes it some 7 points."""
-
-
 def metric_rows(document: Document) -> list[list[str]]:
     """Return a header and one row per metric, with the number of each model; a dash where there is none, or too few rows."""
     from cspops.report.tables import cell
@@ -147,14 +148,12 @@ def metric_rows(document: Document) -> list[list[str]]:
     models, spread = document["metrics"], len(document["seeds"] or [None]) > 1
     names: list[str] = max(map(list, models.values()), key=len, default=[])
     return [
-        ["metric", *models],
+        ["metric", *map(short_name, models)],
         *(
             [
                 name,
                 *(
-                    "-"
-                    if name not in scores or (name == "ece" and document["scored"] < LEAST_ROWS)
-                    else cell(scores[name], spread=spread)
+                    "-" if name not in scores or not is_shown(name, document["scored"]) else cell(scores[name], spread=spread)
                     for scores in models.values()
                 ),
             ]
@@ -189,9 +188,9 @@ def notes(document: Document) -> list[str]:
         sentences.append(f"scored without a position, by the image alone: {reasons}")
     if "pool" not in document["metrics"] and "image" in document["metrics"]:
         sentences.append("no pool of image, location and labelled neighbours: the run was not evaluated (dvc repro evaluate)")
-    if document["scored"] < LEAST_ROWS:
+    if not is_shown("ece", document["scored"]):
         sentences.append(
-            f"no calibration error (ece) of {document['scored']:,} rows: of fewer than {LEAST_ROWS} rows it is mostly chance"
+            f"no calibration error (ece) of {document['scored']:,} rows: below {LEAST_CALIBRATED} rows it is mostly chance"
         )
     if "image" not in document["metrics"]:
         sentences.append("location alone: the model has no image classifier")
@@ -219,7 +218,7 @@ def class_rows(classes: Sequence[Document]) -> list[list[str]]:
         other = one["taken_for"][judge]
         taken = f"{shortened(other['class'])} ({other['share']:.1f} %)" if other else "-"
         body.append([shortened(one["class"]), taken, f"{one['rows']:,}", *(f"{one['top1'][model]:.2f}" for model in models)])
-    return [["class", f"most often taken for ({judge})", "rows", *models], *body]
+    return [["class", f"most often taken for ({short_name(judge)})", "rows", *map(short_name, models)], *body]
 
 
 REMAKE = "dvc repro evaluate"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cspops.commands import label_column
 from cspops.errors import DataError, ParamsError
+from cspops.library.named_tables import require_column
 from cspops.params import Params, value_at
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def _by_table(
 ) -> tuple[str, dict[str, Any]]:
     """Return how a table is read, and what params.yaml needs for it; one without positions is a side-car of images."""
     if label is not None:
-        label_column.require(folder / name, label)
+        require_column(folder / name, label)
     if label is not None or name not in contents.other_tables:
         rows = contents.tables[name] if label is None else _read_first_rows(folder / name, params, label=label)
         if source is None and contents.images and rows["lon"].null_count == len(rows):
@@ -137,7 +138,7 @@ def _labelled(folder: Path, sidecar: str, label: str, params: Params) -> dict[st
     """Return what params.yaml needs for a column of a side-car to be the labels of images."""
     from cspops.intake.sources.table import read_sidecar
 
-    label_column.require(folder / sidecar, label)
+    require_column(folder / sidecar, label)
     columns = value_at(params, "dataset.folder.columns").model_dump() | {"label": label}
     next(iter(read_sidecar(folder / sidecar, columns=columns, remarks=[])), None)
     return {"dataset.folder.label": "column", "dataset.folder.sidecar": sidecar, "dataset.folder.columns.label": label}

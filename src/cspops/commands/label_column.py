@@ -1,13 +1,12 @@
-"""The column of a table that holds the labels: refused where it is none, asked for where none is known."""
+"""The column of a table that holds the labels, asked for where none is known."""
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cspops.errors import DataError, nearest
-
-MOST_NAMES = 12
+from cspops.errors import listed
+from cspops.library.named_tables import MOST_NAMES
 
 
 @dataclass(frozen=True)
@@ -17,18 +16,6 @@ class Question:
     text: str
     option: str
     """`--label` with the column where only one is of unknown meaning, else with a word in its place."""
-
-
-def require(table: Path, label: str) -> None:
-    """Raise a DataError where the table has no such column."""
-    from cspops.intake.tables.table_files import open_file
-
-    names = open_file(table, key=None)[0].names
-    if label not in names:
-        near = nearest(label, names)
-        guess = f"; the nearest is {near[0]!r}" if near else ""
-        hint = f"--label with one of its columns: {_listed(map(repr, names))}"
-        raise DataError(f"{table.name} has no column {label!r}{guess}", hint=hint)
 
 
 def question(table: Path, columns: Mapping[str, str | None]) -> Question | None:
@@ -42,9 +29,4 @@ def question(table: Path, columns: Mapping[str, str | None]) -> Question | None:
     if "label" in picked or not unknown:
         return None
     option = f"--label {shlex.quote(unknown[0]) if len(unknown) == 1 else 'COLUMN'}"
-    return Question(f"{table.name} has the columns {_listed(names)}: which one holds the labels? {option}", option)
-
-
-def _listed(names: Iterable[str]) -> str:
-    every = list(names)
-    return ", ".join(every[:MOST_NAMES]) + (f" and {len(every) - MOST_NAMES} more" if len(every) > MOST_NAMES else "")
+    return Question(f"{table.name} has the columns {listed(names, MOST_NAMES)}: which one holds the labels? {option}", option)

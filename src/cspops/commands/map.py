@@ -64,7 +64,7 @@ def draw_map(
         raise DataError(NO_POOL, hint="dvc repro evaluate, or --combine location")
     drawn = PlaceMap.of(loaded, name, box=box, learned=learned, beyond=beyond)
     with Meter("map", None, unit="places") as meter:
-        drawn.draw(out, grid=grid, step=meter.step)
+        drawn.draw(out, grid=grid, done=meter.to)
     by = "the learned model"
     if not learned:
         by += " and the labelled neighbours" if loaded.knows_places else f"; {NO_PLACES}"

@@ -10,11 +10,13 @@ from cspops.artefacts import json_as
 from cspops.commands.without_compiler import without_compiler
 from cspops.errors import DataError, ParamsError
 from cspops.library.combine import Combine
+from cspops.pipeline import paths
 from cspops.pipeline.run import read_host
 from cspops.terminal import visible
 
 if TYPE_CHECKING:
     from cspops.library.model import Model
+    from cspops.library.named_tables import TableNames
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +98,15 @@ def load_models(folder: Path, seed: int | None, label_ratio: float | None) -> "d
     for model in models.values():
         _logged(model)
     return models
+
+
+def table_names(folder: Path, label: str | None = None) -> "TableNames":
+    """Return how the project of the models in ``folder`` reads tables, and the column of labels that is asked for."""
+    from cspops.library.loading import run_of
+    from cspops.library.named_tables import TableNames
+
+    run = run_of(folder)
+    return TableNames(None if run is None else run.resolve().parent / paths.PARAMS, label)
 
 
 def _logged(model: "Model") -> "Model":

@@ -1,5 +1,6 @@
 """Point data.dvc at your own folder of images."""
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -47,29 +48,30 @@ def _text() -> str:
 BACK = "git restore data.dvc params.yaml && dvc repro"
 
 
-def run(path: Path, params: Params, *, source: str | None, dry: bool) -> Document:
+def run(path: Path, params: Params, *, source: str | None, label: str | None, dry: bool) -> Document:
     """Make data.dvc name the folder ``path`` (of a table: the folder that it lies in), and return what to run next.
 
-    With ``source``, dataset.source of params.yaml (and dataset.table.file, when ``path`` is a table) is also set. A
-    params.yaml without the section of that source gets it. Either both files change or none; if ``dry``, none.
+    With ``source`` or ``label``, the table's column of labels, params.yaml is also set: dataset.source, and what the table
+    needs. A params.yaml without the section of that source gets it. Either both files change or none; if ``dry``, none.
 
     Returns:
         path, was, source, files, images, bytes, tables; `set`, the values that params.yaml needs; `changed`, the files written,
         and `would_change`, those that a dry run spares; `warnings`, `next` and `back`, commands to run.
     """
     was, whole = imported_folder(), completed(params)
-    found = image_folder.look(path, whole, project=Path.cwd(), source=source)
+    found = image_folder.look(path, whole, project=Path.cwd(), source=source, label=label)
     missing = {key: value for key, value in found.values.items() if value_at(whole, key) != value}
+    sets = source is not None or label is not None
     section = f"dataset.{found.source}"
     texts = {DATA_DVC: data_dvc_with(found.folder.as_posix())}
-    if (source is not None and missing) or value_at(params, section) is None:
-        texts[paths.PARAMS] = _params_with(section, missing if source is not None else {})
-    if source is not None:
+    if (sets and missing) or value_at(params, section) is None:
+        texts[paths.PARAMS] = _params_with(section, missing if sets else {})
+    if sets:
         missing = {}
     if not dry:
         _write_all(texts)
     files = [file.as_posix() for file in texts]
-    overrides = "".join(f" -S {key}={value}" for key, value in missing.items())
+    overrides = "".join(f" -S {shlex.quote(f'{key}={value}')}" for key, value in missing.items())
     check = "cspops data check" + (f" --source {found.source}" if "dataset.source" in missing else "")
     contents = found.contents
     return {
@@ -83,7 +85,7 @@ def run(path: Path, params: Params, *, source: str | None, dry: bool) -> Documen
         "set": found.values,
         "changed": [] if dry else files,
         "would_change": files if dry else [],
-        "warnings": found.warnings,
+        "warnings": found.warnings + ([found.asked.text] if found.asked is not None else []),
         "next": [check, f"dvc exp run{overrides}" if overrides else "dvc repro"],
         "back": BACK,
     }

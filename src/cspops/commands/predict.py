@@ -19,6 +19,7 @@ from cspops.commands.options import (
     load_model,
     position,
     require_folder,
+    table_names,
 )
 from cspops.errors import DataError, ParamsError
 from cspops.progress import Meter
@@ -70,10 +71,9 @@ def predict(
     """
     from cspops.library import prediction
     from cspops.library import prediction_files as files
-    from cspops.library.inputs import read_inputs
+    from cspops.library.inputs import count_inputs, read_inputs
     from cspops.library.model import NO_PLACES, NO_POOL
     from cspops.library.unfinished import kept_rows, key_of
-    from cspops.pixels.reading import Reading
 
     place = position(lon, lat)
     if trust and combine not in (None, "pool"):
@@ -88,37 +88,37 @@ def predict(
     if trust and loaded.pool is None:
         raise DataError(NO_POOL, hint="dvc repro evaluate, or leave --trust out")
     chosen = loaded.combination("pool" if trust else combine)
-    numbers = prediction.TRUST if trust else ()
-    reading = loaded.image.reading if loaded.image is not None else Reading()
-    inputs = read_inputs(paths, stdin=lines_of_stdin(), position=place, reading=reading)
+    models, numbers = prediction.models_of(chosen), prediction.TRUST if trust else ()
+    tables = table_names(model)
+    inputs = read_inputs(paths, stdin=lines_of_stdin(), position=place, tables=tables)
     failures = files.Failures()
 
     def predicted(rows: "Iterator[Input]") -> "Iterator[files.Row]":
         return (one.as_dict() for one in prediction.predict(loaded, rows, top=top, combine=chosen, trust=trust))
 
     streams = form not in (None, "table") and sys.stdout.isatty()  # rows on the terminal show the progress themselves
-    with Meter("predict", None, unit="images", shown=not streams) as meter:
+    with Meter("predict", count_inputs(paths, tables=tables), unit="images", shown=not streams) as meter:
         rows = meter.each(inputs)
         if out is not None:
-            with kept_rows(out, key_of(loaded, top, chosen, trust)) as kept:
+            with kept_rows(out, key_of(loaded, top, models, trust)) as kept:
                 predictions = failures.watch(kept.continued(rows, predicted))
-                files.write_file(predictions, out, models=prediction.MODELS, top=top, numbers=numbers)
+                files.write_file(predictions, out, models=models, top=top, numbers=numbers)
         elif form in (None, "table"):
             shown, more = files.first(failures.watch(predicted(rows)), MOST_ROWS)
         else:
             predictions = failures.watch(predicted(rows))
-            files.write_text(predictions, Output(), form=form, models=prediction.MODELS, top=top, numbers=numbers)
+            files.write_text(predictions, Output(), form=form, models=models, top=top, numbers=numbers)
     if out is not None:
         log.info(f"{out}: {failures.rows:,} rows")
     elif form in (None, "table"):
-        header, *body = files.table_rows(shown, models=prediction.MODELS, numbers=numbers)
+        header, *body = files.table_rows(shown, models=models, numbers=numbers)
         texts = len(header) - len(numbers)
         left_out = show("", [header, *map(_unbroken, body)], text_columns=texts, paths=0, optional=FIRST_LEFT_OUT)
         if left_out:
             log.info(f"left out, as the terminal is narrow: {', '.join(left_out)}; --format csv has all")
         if more:
             log.info(f"and {more:,} more rows: --out FILE writes all")
-    log.info(f"combined: {prediction.SAID[chosen]}")
+    log.info(f"{chosen}: {prediction.SAID[chosen]}")
     if chosen == "pool" and not loaded.knows_places:
         log.info(NO_PLACES)
     if combine is None and chosen == "product":

@@ -8,6 +8,7 @@ import typer
 
 from cspops.commands.app import STAGES, app, examples
 from cspops.commands.options import JsonOption, RatioOption, load_models, model_folders
+from cspops.commands.output import print_json
 from cspops.errors import ParamsError
 from cspops.pipeline.run import read_params, run_stage
 
@@ -83,6 +84,12 @@ def evaluate(
             metavar="PATH",
         ),
     ] = None,
+    label: Annotated[
+        str | None,
+        typer.Option(
+            help="With --on: the table's column of labels; default: as params.yaml names it, else recognised.", metavar="COLUMN"
+        ),
+    ] = None,
     last: Annotated[bool, typer.Option("--show", help="Print the last result, and run nothing.")] = False,
     by: Annotated[
         Literal["region", "latitude", "cell", "distance"] | None,
@@ -110,9 +117,9 @@ def evaluate(
 ) -> None:
     """Score the image, the location, their product and the pool; write reports/scores.json and print it as a table.
 
-    With --on, the trained models are scored on other images, and nothing is written. Labels come from a column of the table,
-    or from the names of the images' folders. Rows that cannot be scored are counted by reason, and so are images that the
-    model was trained on. The exit code is 3 when no row can be scored.
+    With --on, the trained models are scored on other images, and nothing is written. Labels come from a column of a table,
+    with --label also of the only table beside the images, or from the names of their folders. Rows that cannot be scored
+    are counted by reason, and so are images that the model was trained on. The exit code is 3 when no row can be scored.
     """
     if on:
         if last:
@@ -121,9 +128,10 @@ def evaluate(
 
         folder = model or Path()
         models = load_models(folder, seed, label_ratio)
-        evaluate.score(on, folder, models, unseen=unseen, by=by, by_class=by_class, json=json)
+        document = evaluate.score(on, folder, models, label=label, unseen=unseen, by=by, by_class=by_class)
+        print_json(document, ensure_ascii=False) if json else evaluate.show_scores(document)
         return
-    for name, value in (("--model", model), ("--seed", seed), ("--unseen", unseen or None)):
+    for name, value in (("--label", label), ("--model", model), ("--seed", seed), ("--unseen", unseen or None)):
         if value is not None:
             raise ParamsError(f"{name} is for --on, which is not given", hint=f"cspops evaluate --on PATH {name}")
     if not last:

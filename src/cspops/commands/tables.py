@@ -43,7 +43,7 @@ EXAMPLES = examples("cspops tables 1 --queue", "dvc exp run --run-all", "cspops 
 
 @app.command(rich_help_panel=LOOK, epilog=EXAMPLES)
 def tables(
-    number: Annotated[int | None, typer.Argument(help="1 to 6; default: list the tables.", metavar="NUMBER")] = None,
+    number: Annotated[int | None, typer.Argument(help="1 to 7; default: list the tables.", metavar="NUMBER")] = None,
     queue: Annotated[bool, typer.Option("--queue", help="Queue the missing runs as DVC experiments.")] = False,
     any_code: Annotated[bool, typer.Option("--any-code", help="Also use runs of other code, and mark them.")] = False,
     write: Annotated[bool, typer.Option("--write", help="Write the table to reports/tables/ as Markdown and JSON.")] = False,

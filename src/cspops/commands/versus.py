@@ -63,10 +63,12 @@ def title(row: Document, revision: str) -> str:
 
 def table_rows(rows: Sequence[Document]) -> list[list[str]]:
     """Return a header and one row per label ratio and model of a set."""
+    from cspops.report.tables import short_name
+
     body = []
     for row in rows:
         interval = f"[{row['low']:+.2f}, {row['high']:+.2f}]"
-        body.append([f"{100 * row['label_ratio']:g} %", row["model"], f"{row['difference']:+.2f}", interval])
+        body.append([f"{100 * row['label_ratio']:g} %", short_name(row["model"]), f"{row['difference']:+.2f}", interval])
     return [["labels", "model", "difference", "95 % interval"], *body]
 
 

@@ -16,10 +16,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 
-from cspops.artefacts import read_columns, require_file, whole_parquet
+from cspops.artefacts import json_text_as, read_columns, require_file, whole_parquet
 from cspops.data.catalogue import REMAKE, floats
 from cspops.errors import DataError
-from cspops.pixels.reading import IMAGE
+from cspops.pixels.reading import IMAGE, Reading, ReadingFacts
+from cspops.pixels.tensors import read_reading
 from cspops.shapes import Bool, Float, Tensor
 
 BBOX = pa.struct([pa.field(side, pa.float64()) for side in ("lon_min", "lat_min", "lon_max", "lat_max")])
@@ -27,7 +28,10 @@ BBOX = pa.struct([pa.field(side, pa.float64()) for side in ("lon_min", "lat_min"
 in latitude. `lon_min` lies in [-180, 180), `lon_max` at most 180 degrees east of it, over the date line beyond 180."""
 
 OVERHEAD = pa.schema([("overhead", IMAGE), ("overhead_bbox", BBOX)])
-"""The second image, read as the first (images.json), and its footprint."""
+"""The second image and its footprint."""
+
+READING = "overhead_images"
+"""The key of the file's own metadata that says how images in `overhead` are read, where that is not as images.json says."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,28 @@ def read_footprints(download: Path) -> Footprints | None:
     return Footprints(*map(torch.from_numpy, (bbox, covered & photo, covered & ~photo)))
 
 
+def overhead_reading(download: Path) -> Reading:
+    """Return how the overhead images of a catalogue are read: beside photos in a way of their own, where they have one.
+
+    Raises:
+        DataError: some lie beside photos and others alone, and both are read in different ways.
+    """
+    images, file = read_reading(download), download / "observations.parquet"
+    require_file(file, remake=REMAKE)
+    with whole_parquet(file, remake=REMAKE):
+        text = (pq.read_metadata(file).metadata or {}).get(READING.encode())
+    if text is None:
+        return images
+    overhead: ReadingFacts = json_text_as(text, ReadingFacts, name=f"{file}: {READING}", remake=REMAKE)
+    footprints = read_footprints(download)
+    if footprints is not None and footprints.alone.any() and overhead.reading() != images:
+        raise DataError(
+            f"{int(footprints.alone.sum()):,} overhead images have no photo beside them and would be read as photos are",
+            hint="give the same bands, black and white to images and overhead_images in params.yaml",
+        )
+    return overhead.reading()
+
+
 def continued(lonlat: Float[Tensor, "n 2"], bbox: Float[Tensor, "n 4"]) -> Float[Tensor, "n 2"]:
     """Return positions with longitudes as their footprints count them: over the date line beyond 180."""
     lon, lat = lonlat.unbind(1)
@@ -72,27 +98,27 @@ def continued(lonlat: Float[Tensor, "n 2"], bbox: Float[Tensor, "n 4"]) -> Float
 
 
 def read_overhead_images(download: Path, rows: range) -> pa.Table:
-    """Read the overhead images of consecutive rows as one column `image`, null where a row has none.
+    """Read the overhead images of consecutive rows as a column `image`, null where a row has none.
 
-    `decoding.squares` takes it as it takes what `catalogue.read_images` returns.
+    `decoding.squares` takes it as from `catalogue.read_images`, with `overhead_reading` and `crop=None`.
     """
     file = pq.ParquetFile(download / "observations.parquet")
     columns = [name for name in ("image", *OVERHEAD.names) if name in file.schema_arrow.names]
-    parts, start = [], 0
+    parts, start = [_overhead_of(file.schema_arrow.empty_table().select(columns))], 0
     for group in range(file.num_row_groups):
         stop = start + file.metadata.row_group(group).num_rows
         if start < rows.stop and rows.start < stop:
             low, high = max(rows.start, start) - start, min(rows.stop, stop) - start
             parts.append(_overhead_of(file.read_row_group(group, columns=columns).slice(low, high - low).combine_chunks()))
         start = stop
-    return pa.table({"image": pa.chunked_array(parts, IMAGE)}).combine_chunks()
+    return pa.concat_tables(parts).combine_chunks()
 
 
-def _overhead_of(table: pa.Table) -> pa.ChunkedArray:
+def _overhead_of(table: pa.Table) -> pa.Table:
     nothing = pa.chunked_array([pa.nulls(len(table), IMAGE)])
     overhead, bbox = (table[name] if name in table.column_names else nothing for name in OVERHEAD.names)
     image = pc.if_else(pc.is_valid(bbox), table["image"], pa.scalar(None, IMAGE))
-    return pc.coalesce(overhead, image)
+    return pa.table({"image": pc.coalesce(overhead, image)})
 
 
 def _names(file: Path) -> list[str]:

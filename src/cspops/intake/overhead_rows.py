@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from cspops.intake.rows import Account
-from cspops.pixels.reading import IMAGE
+from cspops.intake.rows import Account, Inspect
+from cspops.pixels.reading import IMAGE, Reading
 
 BOX = pa.list_(pa.float64(), 4)
 """`overhead_bbox` as numbers, degrees."""
@@ -20,6 +20,18 @@ BOX = pa.list_(pa.float64(), 4)
 Locate = Callable[[pa.StructArray], list[tuple[float, float, float, float] | str]]
 """Takes images and returns the footprint that each file gives (west, south, east, north), or why it gives none, a fixed
 sentence."""
+
+
+@dataclass(frozen=True)
+class Looking:
+    """How overhead images are looked at while they are taken in."""
+
+    locate: Locate
+    """Finds the footprints that only the files give."""
+    inspect: Inspect | None
+    """Looks at those beside an image; None trusts them."""
+    reading: Reading
+    """How those become RGB."""
 
 
 def with_overhead(batch: pa.RecordBatch, overhead: pa.Array | None, bbox: pa.Array | None) -> pa.RecordBatch:

@@ -1,6 +1,7 @@
 """A source is opened, its images are looked at, and its rows are sorted into the catalogue."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -11,7 +12,8 @@ from cspops.errors import DataError
 from cspops.intake.images.georeference import footprints
 from cspops.intake.images.inspection import inspect_images
 from cspops.intake.judging.ingest import Rules, ingest
-from cspops.intake.rows import Account, FileFacts, Source
+from cspops.intake.overhead_rows import Looking
+from cspops.intake.rows import Account, FileFacts, Inspect, Source
 from cspops.intake.sources.blue_marble import open_blue_marble
 from cspops.intake.sources.fmow import open_fmow
 from cspops.intake.sources.folder import open_folder
@@ -77,6 +79,12 @@ def _root(root: Literal["data", "data_root"], raw: Path, data_root: Path) -> Pat
     return folder
 
 
+def _overhead_reading(view: "DownloadView", reading: Reading) -> Reading:
+    """Return how overhead images beside the images are read, which lie below the same root."""
+    images = getattr(view.settings, "overhead_images", None)
+    return reading if images is None else replace(reading, bands=images.bands, black=images.black, white=images.white)
+
+
 Watch = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
 
@@ -103,9 +111,14 @@ def take_in(
         source.batches = watch(source.batches)
         source.files.update(fetched or {})
         root = image_root(source.reading, raw=site.raw, data_root=site.host.data_root)
-        inspect, locate = None, partial(footprints, root=root, map=workers.map)
-        if source.inspection != "none":
-            inspect = partial(inspect_images, root=root, reading=source.reading, how=source.inspection, map=workers.map)
+
+        def inspecting(reading: Reading) -> Inspect | None:
+            if source.inspection == "none":
+                return None
+            return partial(inspect_images, root=root, reading=reading, how=source.inspection, map=workers.map)
+
+        overhead = _overhead_reading(view, source.reading)
+        looking = Looking(partial(footprints, root=root, map=workers.map), inspecting(overhead), overhead)
         rules = Rules(
             view.min_class_size,
             max_rejected,
@@ -114,5 +127,5 @@ def take_in(
             view.merge_labels,
             view.max_uncertainty_m,
         )
-        account = ingest(source, site.out, rules, inspect=inspect, locate=locate, scratch=site.scratch)
+        account = ingest(source, site.out, rules, inspect=inspecting(source.reading), looking=looking, scratch=site.scratch)
     return account, source

@@ -65,7 +65,7 @@ def score(
 ) -> Document:
     """Score the models of every seed on labelled rows, and write nothing.
 
-    Image, combined and pool are computed as in stage evaluate: for a row without a position P(y|x) is uniform, and the
+    Image, product and pool are computed as in stage evaluate: for a row without a position P(y|x) is uniform, and the
     image decides. Models without an image classifier are scored on rows with a position, by location and its pool; without
     a pool that is left out.
 
@@ -92,7 +92,9 @@ def score(
         raise DataError("the model has no location classifier with named classes", hint="name a project's folder with --model")
     image = first.image if first.image is not None and first.image.head is not None else None
     if by_region and image is None:
-        raise DataError("--by compares image and combined: the model has no image classifier", hint="leave --by out")
+        raise DataError(
+            "--by compares the image alone with image and location: the model has no image classifier", hint="leave --by out"
+        )
     roles = roles_of_images(run)
     if unseen and roles is None:
         raise DataError(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -15,17 +16,17 @@ from cspops.intake.images import takeout
 from cspops.intake.images.metadata import Question, read_metadata
 from cspops.intake.judging.positions import read_positions
 from cspops.intake.rows import Source
-from cspops.intake.sources.tree import printable
-from cspops.intake.tables.columns import USUAL
+from cspops.intake.sources.tree import printable, walk
+from cspops.library.named_tables import ANY_TABLE, TableNames
+from cspops.params.sections import Table
 from cspops.pixels.formats import HEAD, READ, format_of
-from cspops.pixels.reading import Reading
 from cspops.pixels.unreadable import OTHER_FORMAT, below
 
 log = logging.getLogger(__name__)
 
 NO_POSITION = "no position is given"
 """The `position_problem` of a row that was to have no position."""
-STDIN = "-"
+STDIN, EVERY_FILE = "-", "**/*"
 NOT_THERE = "no such file"
 
 
@@ -46,7 +47,7 @@ class Input:
     error: str | None = None
     """Why the row's image cannot be used."""
     label: str | None = None
-    """Name of the class: from the table's column, or of the folder that the image lies in."""
+    """Name of the class: from a table's column, or of the folder that the image lies in."""
     obs_id: str | None = None
     """From the table's column for ids, or `TABLE:LINE`, or the path below the folder that was named."""
 
@@ -56,7 +57,7 @@ def read_inputs(
     *,
     stdin: Iterable[str],
     position: tuple[float, float] | None,
-    reading: Reading,
+    tables: TableNames = ANY_TABLE,
 ) -> Iterator[Input]:
     """Yield the rows of each path in turn: an image, a folder of images, a table that names them, or `-`.
 
@@ -64,14 +65,26 @@ def read_inputs(
         paths: `-` stands for the lines of ``stdin``, each a path.
         stdin: paths, taken only for `-`, one by one.
         position: (longitude, latitude) of every image, instead of its own.
-        reading: how images become RGB.
+        tables: what their columns are called.
     """
     for path in paths:
         lines = (line.rstrip("\r\n") for line in stdin) if path == STDIN else (path,)
         for line in lines:
             if line:
-                for row in _rows(Path(line), reading):
+                for row in _rows(Path(line), tables):
                     yield row if position is None else _placed(row, position)
+
+
+def count_inputs(paths: Iterable[str], *, tables: TableNames = ANY_TABLE) -> int | None:
+    """Return how many rows `read_inputs` yields; None where it would take reading a table or stdin to know."""
+    total = 0
+    for path in paths:
+        in_folder = os.path.isdir(path)  # noqa: PTH112  (`Path.is_dir` raises for names that are too long)
+        has_table = tables.table_of(Path(path)) is not None if in_folder else os.path.isfile(path) and _is_table(Path(path))  # noqa: PTH113
+        if path == STDIN or has_table:
+            return None
+        total += len(walk(Path(path), EVERY_FILE).images) if in_folder else 1
+    return total
 
 
 def _placed(row: Input, position: tuple[float, float]) -> Input:
@@ -79,33 +92,51 @@ def _placed(row: Input, position: tuple[float, float]) -> Input:
     return replace(row, lon=lon, lat=lat, position="given", problem=None)
 
 
-def _rows(path: Path, reading: Reading) -> Iterator[Input]:
-    if os.path.isdir(path):  # noqa: PTH112  (`Path.is_dir` raises for names that are too long)
-        from cspops.intake.sources.folder import open_folder
-
-        columns = dict.fromkeys(USUAL)
-        try:
-            source = open_folder(path, pattern="**/*", label="folder", sidecar=None, columns=columns)
-        except NoImages:
-            raise DataError(f"{path} holds no image", hint=f"name images ({READ}), folders or tables") from None
-        prefix, label = printable(f"{path.as_posix()}/"), printable(path.absolute().name)
-        for part in source.batches:
-            yield from _batch_rows(part, root=path, origin="file", prefix=prefix, label=label)
-        _log_remarks(source, f"{printable(path.as_posix())}: ")
+def _rows(path: Path, tables: TableNames) -> Iterator[Input]:
+    if os.path.isdir(path):  # noqa: PTH112  (as above)
+        yield from _folder_rows(path, tables)
     elif not os.path.isfile(path):  # noqa: PTH113  (as above)
         yield Input(printable(path.as_posix()), None, np.nan, np.nan, "none", error=NOT_THERE)
     elif _is_table(path):
-        from cspops.intake.sources.table import open_table
-
-        source = open_table(Path(path.name), root=path.parent, columns=dict.fromkeys(USUAL), key=None)
-        for part in source.batches:
-            yield from _batch_rows(part, root=path.parent, origin="table", prefix="")
-        _log_remarks(source, "")
+        yield from _table_rows(path, tables)
     else:
         lon, lat, problem = _own_position(path)
         origin = "none" if np.isnan(lon) else "file"
         label = printable(path.absolute().parent.name)
         yield Input(printable(path.as_posix()), path, lon, lat, origin, problem, label=label)
+
+
+def _folder_rows(folder: Path, tables: TableNames) -> Iterator[Input]:
+    """Yield the images of a folder, with the values of the table beside them, or the rows of that table if it is their list."""
+    from cspops.intake.sources.folder import open_folder
+
+    table = tables.table_of(folder)
+    if table is not None and isinstance(tables.settings, Table):
+        yield from _table_rows(folder / table, tables)
+        return
+    columns = tables.columns_of(folder / table) if table is not None else {}
+    how: Literal["folder", "column"] = "folder" if table is None else "column"
+    try:
+        source = open_folder(folder, pattern=EVERY_FILE, label=how, sidecar=table, columns=columns)
+    except NoImages:
+        if table is not None:
+            yield from _table_rows(folder / table, tables)
+            return
+        raise DataError(f"{folder} holds no image", hint=f"name images ({READ}), folders or tables") from None
+    prefix = printable(f"{folder.as_posix()}/")
+    for part in source.batches:
+        own = printable(folder.absolute().name) if table is None else None
+        yield from _batch_rows(part, root=folder, origin="file", prefix=prefix, label=own)
+    _log_remarks(source, f"{printable(folder.as_posix())}: ")
+
+
+def _table_rows(table: Path, tables: TableNames) -> Iterator[Input]:
+    from cspops.intake.sources.table import open_table
+
+    source = open_table(Path(table.name), root=table.parent, columns=tables.columns_of(table), key=None)
+    for part in source.batches:
+        yield from _batch_rows(part, root=table.parent, origin="table", prefix="")
+    _log_remarks(source, "")
 
 
 def _is_table(path: Path) -> bool:

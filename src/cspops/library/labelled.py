@@ -162,7 +162,7 @@ class RowSorter:
         if self.reasons[NO_LABEL] == self.rows:
             raise DataError(
                 f"none of the {self.rows:,} rows has a label",
-                hint="a table needs a column called label, and images lie in a folder named like their class",
+                hint="--label names the column of a table; without one, images lie in a folder named like their class",
             )
         if self.reasons[KNOWN] == self.rows:
             raise DataError(f"the model was trained or tuned on all {self.rows:,} images", hint="leave --unseen out")

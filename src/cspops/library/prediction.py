@@ -18,17 +18,20 @@ from cspops.shapes import Bool, Float, Tensor
 
 BATCH = 64
 """Rows that are in memory at once."""
-MODELS = ("combined", "image", "location")
-"""What a row has guesses of; `combined` is image and location as asked for."""
 SAID: dict[Combine, str] = {
-    "pool": "the pool of image, learned location and labelled neighbours, weighted on validation",
-    "product": "the product P(y|I) P(y|x)",
+    "pool": "image, learned location and labelled neighbours, weighted on validation",
+    "product": "P(y|I) P(y|x), as in the paper",
     "image": "the image alone",
     "location": "the learned location alone",
 }
-"""What `combined` is, in words."""
+"""How image and location are put together, in words."""
 TRUST = ("image_weight", "place_weight", "nearest_km")
 """What the pool trusted: the powers of P(y|I) and of P_n(y|x), and the distance to the nearest labelled place."""
+
+
+def models_of(combine: Combine) -> tuple[str, ...]:
+    """Return what a row has guesses of: what is asked for, then image and location alone."""
+    return tuple(dict.fromkeys((combine, "image", "location")))
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class Prediction:
         }
         guesses = {
             model: [{"class": name, "p": p} for name, p in self.guesses[model]] if model in self.guesses else None
-            for model in MODELS
+            for model in models_of(self.combine)
         }
         return about | guesses | self.trust
 
@@ -68,8 +71,8 @@ def predict(
 ) -> Iterator[Prediction]:
     """Yield a `Prediction` for each row, in order; at most `BATCH` images are in memory.
 
-    `combined` is what `Model.predict_proba` gives of image and position; a row without a position is judged by the image. A
-    row whose image cannot be read has an `error` and the prediction of its position.
+    `pool` or `product` is what `Model.predict_proba` gives of image and position; a row without a position is judged by the
+    image. A row whose image cannot be read has an `error` and the prediction of its position.
 
     Args:
         model: one with images and named classes.
@@ -109,8 +112,8 @@ def _batch(
     features = model.image.features_of_squares(squares) if squares else None
     log_p = dict(model.log_p(features, lonlat, imaged=imaged))
     located = ~lonlat.isnan().any(1)
-    predicted = {"image": imaged, "location": located, "combined": located if combine == "location" else imaged}
-    log_p["combined"] = log_p.get(NAMES[combine], log_p["location"])  # no image can be read: no row has it
+    predicted: dict[str, Tensor] = {combine: imaged, "image": imaged, "location": located}
+    log_p[combine] = log_p.get(NAMES[combine], log_p["location"])  # no image can be read: no row has it
     best = {name: top_classes(log_p[name].exp(), classes, top) for name in predicted if name in log_p}
     trusted = _trusted(model, lonlat, imaged) if trust else [{} for _ in rows]
     for number, row in enumerate(rows):

@@ -141,6 +141,7 @@ class Folder(Section):
     columns: Columns
     inspection: Inspection
     images: ImageReading
+    overhead_images: ImageReading | None = None
 
     @model_validator(mode="after")
     def _column(self) -> "Folder":
@@ -155,6 +156,7 @@ class Table(Section):
     columns: Columns
     inspection: Inspection
     images: ImageReading
+    overhead_images: ImageReading | None = None
 
 
 class Inat2018(Section):

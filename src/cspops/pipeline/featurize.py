@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from cspops.data.catalogue import read_images, read_observations
+from cspops.data.catalogue import read_observations
 from cspops.data.features import FeatureFile
 from cspops.data.given_features import GIVEN, GivenFeatures, read_given
 from cspops.errors import CspopsError, DataError
@@ -16,7 +16,7 @@ from cspops.models.image_features import image_features
 from cspops.models.loading import load_image_network
 from cspops.pipeline.overhead_features import Images, overhead_source
 from cspops.pipeline.pieces import Shards
-from cspops.pipeline.pixels import Squares
+from cspops.pipeline.pixels import PHOTOS, Squares
 from cspops.pixels.decoding import squares
 from cspops.pixels.reading import image_root
 from cspops.pixels.tensors import by_path, read_reading, stacked
@@ -60,17 +60,15 @@ def photo_source(site: Site) -> Images:
     device = site.host.torch_device()
     network = load_image_network(site.inputs["pretrain-img"], remake=REMAKE).to(device).eval()
     square = Squares(*(network.config[name] for name in ("px", "crop", "interpolation")))
-    return Images(
-        square, read_images, network.dim, lambda batches: image_features(network, (x for _, x in batches), device=device)
-    )
+    return Images(square, PHOTOS, network.dim, lambda batches: image_features(network, (x for _, x in batches), device=device))
 
 
 def compute(obs_id: Sequence[str], images: Images, site: Site) -> None:
     """Compute the features of all rows, whose images are decoded at the same time."""
     download = site.inputs["download"]
-    reading = read_reading(download)
+    reading = images.column.reading(download)
     features, shards = _begun(obs_id, images.width, site)
-    blocks = ((rows, images.read(download, rows)) for rows in shards.left())
+    blocks = ((rows, images.column.read(download, rows)) for rows in shards.left())
     root = image_root(reading, raw=site.raw, data_root=site.host.data_root)
     with Workers(site.host.decoders(by_path=by_path(download))) as workers:
         pixels = squares(blocks, root=root, reading=reading, map=workers.map, **asdict(images.square))

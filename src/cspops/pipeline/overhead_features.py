@@ -2,17 +2,15 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-import pyarrow as pa
 import torch
 
 from cspops.data.catalogue import read_captures
-from cspops.data.overhead import read_footprints, read_overhead_images
+from cspops.data.overhead import read_footprints
 from cspops.errors import DataError
 from cspops.gair.stored import load_overhead
 from cspops.models.image_features import on_device
-from cspops.pipeline.pixels import Squares
+from cspops.pipeline.pixels import OVERHEAD, Column, Squares
 from cspops.shapes import Tensor
 from cspops.site import Site
 
@@ -22,7 +20,7 @@ class Images:
     """Which images are decoded, and what becomes of them."""
 
     square: Squares
-    read: Callable[[Path, range], pa.Table]
+    column: Column
     width: int
     features: Callable[[Iterable[tuple[slice, Tensor]]], Iterator[Tensor]]
     """From rows and their pixels, batch by batch, to float16 features on the CPU."""
@@ -51,4 +49,4 @@ def overhead_source(site: Site) -> Images:
             yield overhead(on_device(pixels, device), bbox[rows].to(device), lonlat[rows].to(device)).half().cpu()
 
     about = overhead.config["map"]
-    return Images(Squares(about["px"], crop=None), read_overhead_images, overhead.dim, features)
+    return Images(Squares(about["px"], crop=None), OVERHEAD, overhead.dim, features)

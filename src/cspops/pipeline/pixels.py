@@ -13,10 +13,11 @@ import torch
 
 from cspops.data import arrays
 from cspops.data.catalogue import read_images
+from cspops.data.overhead import overhead_reading, read_overhead_images
 from cspops.errors import EnvironmentProblem
 from cspops.pipeline.pieces import Shards
 from cspops.pixels.decoding import squares
-from cspops.pixels.reading import image_root
+from cspops.pixels.reading import Reading, image_root
 from cspops.pixels.tensors import by_path, read_reading
 from cspops.pixels.workers import Workers
 from cspops.shapes import Tensor, UInt8
@@ -27,6 +28,19 @@ log = logging.getLogger(__name__)
 SHARD = 4096
 ON_DEVICE = 2**30
 """Most bytes of pixels that are kept on the network's device."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """Which images of the catalogue are meant, and how they become RGB."""
+
+    read: Callable[[Path, range], pa.Table]
+    """From the folder of stage download and consecutive rows to a table as `catalogue.read_images` returns it."""
+    reading: Callable[[Path], Reading]
+
+
+PHOTOS = Column(read_images, read_reading)
+OVERHEAD = Column(read_overhead_images, overhead_reading)
 
 
 @dataclass(frozen=True)
@@ -48,7 +62,7 @@ def decoded(
     stage: str,
     kind: str,
     otherwise: str,
-    read: Callable[[Path, range], pa.Table] = read_images,
+    column: Column = PHOTOS,
 ) -> UInt8[Tensor, "n px px 3"]:
     """Return the centre squares of increasing ``rows``, memory-mapped, as they may exceed the memory.
 
@@ -56,7 +70,7 @@ def decoded(
         stage: its name in lines of progress.
         kind: what the images are, for example `training images`.
         otherwise: a setting of params.yaml that needs no room on the disk.
-        read: which images of consecutive rows; other ones need another scratch folder.
+        column: which images; other ones need another scratch folder.
 
     Raises:
         EnvironmentProblem: the disk has no room for them.
@@ -74,9 +88,9 @@ def decoded(
             )
         shards.forget()
         out = arrays.new(file, shape, "uint8")
-    reading = read_reading(download)
+    reading = column.reading(download)
     root = image_root(reading, raw=site.raw, data_root=site.host.data_root)
-    blocks = (_block(download, rows[shard.start : shard.stop], read) for shard in shards.left())
+    blocks = (_block(download, rows[shard.start : shard.stop], column) for shard in shards.left())
     with Workers(site.host.decoders(by_path=by_path(download))) as workers:
         pixels = squares(blocks, root=root, reading=reading, map=workers.map, **asdict(square))
         for shard in shards.left():
@@ -93,6 +107,6 @@ def on_device(pixels: UInt8[Tensor, "n px px 3"], device: torch.device) -> UInt8
     return pixels.to(device) if pixels.nbytes <= ON_DEVICE else pixels
 
 
-def _block(download: Path, rows: np.ndarray, read: Callable[[Path, range], pa.Table]) -> tuple[list[int], pa.Table]:
+def _block(download: Path, rows: np.ndarray, column: Column) -> tuple[list[int], pa.Table]:
     """Return increasing rows of the catalogue and their images."""
-    return rows.tolist(), read(download, range(rows[0], rows[-1] + 1)).take(rows - rows[0])
+    return rows.tolist(), column.read(download, range(rows[0], rows[-1] + 1)).take(rows - rows[0])

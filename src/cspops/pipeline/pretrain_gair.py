@@ -1,16 +1,13 @@
 """`pretrain_img.method: gair`: its rows, its encoders on disk, and its judgement on held-out blocks."""
 
 import dataclasses
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 
-from cspops.data.catalogue import read_captures, read_images
-from cspops.data.overhead import read_footprints, read_overhead_images
+from cspops.data.catalogue import read_captures
+from cspops.data.overhead import read_footprints
 from cspops.data.splits import read_roles
 from cspops.errors import DataError
 from cspops.gair.alignment import Alignment
@@ -20,7 +17,7 @@ from cspops.gair.stored import save_gair
 from cspops.imagessl.images import Pretrained
 from cspops.models.backbones import ImageNetwork
 from cspops.params.image_networks import Gair
-from cspops.pipeline.pixels import Squares, decoded, on_device
+from cspops.pipeline.pixels import OVERHEAD, PHOTOS, Column, Squares, decoded, on_device
 from cspops.shapes import Tensor, UInt8
 from cspops.site import Site
 from cspops.training.loop import Run
@@ -55,7 +52,7 @@ def pretrain_gair(network: ImageNetwork, settings: Gair, site: Site, run: Run) -
         rows, mask = roles[role].numpy().nonzero()[0], roles[role]
         return Places(
             None if photos is None else _pixels(rows, photos, site, f"{role} photos"),
-            _pixels(rows, overhead, site, f"{role} overhead images", read=read_overhead_images),
+            _pixels(rows, overhead, site, f"{role} overhead images", column=OVERHEAD),
             footprints.bbox[mask],
             captures.lonlat[mask],
         )
@@ -67,14 +64,12 @@ def pretrain_gair(network: ImageNetwork, settings: Gair, site: Site, run: Run) -
     return pretrained, {role: _judged(alignment, places(role), run.device) for role in judged}
 
 
-def _pixels(
-    rows: np.ndarray, square: Squares, site: Site, kind: str, *, read: Callable[[Path, range], pa.Table] = read_images
-) -> UInt8[Tensor, "n px px 3"]:
+def _pixels(rows: np.ndarray, square: Squares, site: Site, kind: str, *, column: Column = PHOTOS) -> UInt8[Tensor, "n px px 3"]:
     """Decode images into a file of their own of the stage's progress."""
     scratch = site.scratch / kind.replace(" ", "_")
     scratch.mkdir(parents=True, exist_ok=True)
     here = dataclasses.replace(site, scratch=scratch)
-    pixels = decoded(rows, square, here, stage="pretrain-img", kind=kind, otherwise="pretrain_img.method: none", read=read)
+    pixels = decoded(rows, square, here, stage="pretrain-img", kind=kind, otherwise="pretrain_img.method: none", column=column)
     return on_device(pixels, site.host.torch_device())
 
 

@@ -85,7 +85,7 @@ def inline(figure: Figure, name: str, title: str) -> Markup:
 LINES = {
     "image": (GREY, "s", ":", "image"),
     "location": (ORANGE, "^", "--", "location"),
-    "combined": (GREEN, "D", (0, (5, 1, 1, 1)), "combined"),
+    "combined": (GREEN, "D", (0, (5, 1, 1, 1)), "product"),
     "pool": (BLUE, "o", "-", "pool"),
 }
 """Colour, marker, dashes and name of each model."""

@@ -13,7 +13,7 @@ from cspops.params.yaml_text import NotReadable, read_yaml
 from cspops.report.machine import not_comparable
 from cspops.report.run_facts import leaves
 from cspops.report.run_record import RunRecord
-from cspops.report.tables import TITLES, as_code, markdown, ratio_title
+from cspops.report.tables import TITLES, as_code, markdown, ratio_title, short_name
 
 LEVEL = 0.95
 LEAST_SEEDS = 3
@@ -88,7 +88,9 @@ def compared(ours: Side, theirs: Side, *, models: Sequence[str], max_drop: float
         if model in ratios[ratio] and model in theirs.metrics.get(role, {}).get(ratio, {})
     ]
     if not common:
-        lacking = f"{ours.name} and {theirs.name} have no set and label ratio with {' or '.join(models)} in common"
+        lacking = (
+            f"{ours.name} and {theirs.name} have no set and label ratio with {' or '.join(map(short_name, models))} in common"
+        )
         raise DataError(lacking, hint=f"dvc params diff {theirs.name}; --model names other models")
     level = 1 - (1 - LEVEL) / len(common)
     rows = [_row(ours, theirs, place, level=level, max_drop=max_drop) for place in common]
@@ -164,7 +166,7 @@ def metric_rows(document: Document) -> list[list[str]]:
             [
                 TITLES.get(row["role"], row["role"]),
                 ratio_title(row["label_ratio"]),
-                row["model"],
+                short_name(row["model"]),
                 *(mean if sd is None else f"{mean} ({sd:.2f})" for mean, sd in sides),
                 f"{row['difference']:+.2f}",
                 interval,

@@ -13,7 +13,7 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from cspops.report.tables import MODELS, TITLES, Metrics, ratio_title
+from cspops.report.tables import MODELS, TITLES, Metrics, ratio_title, short_name
 from cspops.terminal import visible
 
 # Okabe and Ito's palette: distinguishable with every common colour blindness; markers and dashes tell lines apart in grey.
@@ -81,7 +81,14 @@ def accuracy_by_ratio(summary: Metrics, file: Path) -> None:
                 values = [models[model]["top1"] for models in ratios.values()]
                 mean, sd = [value["mean"] for value in values], [value["sd"] for value in values]
                 ax.errorbar(
-                    x, mean, yerr=sd if any(sd) else None, color=colour, marker=marker, linestyle=line, capsize=3, label=model
+                    x,
+                    mean,
+                    yerr=sd if any(sd) else None,
+                    color=colour,
+                    marker=marker,
+                    linestyle=line,
+                    capsize=3,
+                    label=short_name(model),
                 )
             ax.set_xticks(x, [ratio_title(key) for key in ratios])
             ax.set(title=TITLES[role], xlabel="share of training labels")

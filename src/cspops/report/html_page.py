@@ -12,11 +12,11 @@ from cspops.report.headline import few_rows
 from cspops.report.html_parts import Group, Picture, Section, Table, data_uri, render
 from cspops.report.material import Material
 from cspops.report.mistakes import Turned, confusion_rows, matrices
-from cspops.report.page import HATCHED_CLASSES, MEANINGS, answer, hatched
+from cspops.report.page import HATCHED_CLASSES, MEANINGS, answer, cluster_words
 from cspops.report.photo_and_overhead import TERMS as GAIR_TERMS
 from cspops.report.photo_and_overhead import TITLE as GAIR_TITLE
 from cspops.report.photo_and_overhead import html_part, is_gair
-from cspops.report.run_facts import differences, facts, package_version, same_embeddings, value_of
+from cspops.report.run_facts import differences, facts, package_version, value_of
 from cspops.report.scores import accuracy_charts, calibration_part, regions_part
 from cspops.report.tables import TITLES, ratio_title
 from cspops.site import Site
@@ -118,6 +118,7 @@ def html(material: Material, site: Site) -> str:
                 role=material.main,
                 ratio=largest,
                 seeds=seeds,
+                rows=len(material.judged[material.largest].first_seed),
             ),
             "all_intervals": html_tables.interval_table(scores.intervals),
             **training_part(material.curves),
@@ -158,10 +159,7 @@ def _differences(material: Material) -> Table | None:
 def _maps(material: Material) -> dict[str, Any]:
     name, title = (classes[material.chosen] for classes in (material.observations.classes, material.class_titles))
     return {
-        "cluster_words": f"The embeddings e(x) of a grid of places on land, in {material.view.report.clusters} clusters, "
-        "before and after fine-tuning on the fewest labels. Colours before it run from the poles to the equator; each cluster "
-        f"after it has the colour of the one that it overlaps most. {100 * material.drawn.kept:.0f} % of the land "
-        f"keeps its colour.{same_embeddings(material.records)}{hatched(material.drawn.end)}",
+        "cluster_words": cluster_words(material.view.report.clusters, material.drawn),
         "cluster_maps": _pictures(material.drawn.clusters, "Map of the clusters of location embeddings"),
         "class_title": title,
         "class_words": f"P({name} | x) by the location classifier, which sees no image, with the labelled observations of "

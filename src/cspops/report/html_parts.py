@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
+from cspops.report.tables import probability
 from cspops.terminal import visible
 
 
@@ -98,7 +99,7 @@ def _environment() -> Environment:
         loader=FunctionLoader(_text), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["percent"] = lambda share: f"{100 * share:.0f} %"
-    environment.filters["p"] = lambda share: f"{share:.2f}" if 0.01 <= share <= 0.99 else "< 0.01" if share < 0.01 else "> 0.99"
+    environment.filters["p"] = probability
     environment.filters["level"] = lambda share: min(9, int(10 * share))
     return environment
 

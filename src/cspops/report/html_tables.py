@@ -16,15 +16,19 @@ from cspops.report.tables import (
     Places,
     cell,
     counted,
+    difference_title,
+    gathered,
+    is_shown,
     ratio_title,
     region_models,
     region_title,
+    short_name,
 )
 
 NAMES = PRIORS | {
     "image": "image, P(y|I)",
     "location": "location, P(y|x)",
-    "combined": "combined (product)",
+    "combined": "product, P(y|I) P(y|x)",
     "pool": "pool",
 }
 DATASETS = {"inat2018": "iNat2018", "fmow": "fMoW"}
@@ -94,12 +98,15 @@ def _paper_group(table: PaperTable, ratios: Sequence[str], source: str) -> Group
     return Group(f"Paper, Table {table.number}, {table.dataset_of_paper}: {data}{spread}", rows)
 
 
-def metric_table(models: Models, *, role: str, ratio: str, seeds: int) -> Table:
-    """Return every metric of `MODELS`."""
+def metric_table(models: Models, *, role: str, ratio: str, seeds: int, rows: int) -> Table:
+    """Return every metric of `MODELS`, a dash in place of the calibration error of few ``rows``."""
     names = list(models["combined"])
-    rows = [[model_name(model), *(cell(models[model][name], spread=seeds > 1) for name in names)] for model in MODELS]
+    body = [
+        [model_name(model), *(cell(models[model][name], spread=seeds > 1) if is_shown(name, rows) else "–" for name in names)]
+        for model in MODELS
+    ]
     caption = f"All metrics, {TITLES[role]}, {ratio_title(ratio)} of the labels"
-    return Table(caption, ["model", *(name.replace("_", " ") for name in names)], [Group(None, rows)])
+    return Table(caption, ["model", *(name.replace("_", " ") for name in names)], [Group(None, body)])
 
 
 def interval_table(intervals: Intervals) -> Table:
@@ -113,7 +120,7 @@ def interval_table(intervals: Intervals) -> Table:
         for role, ratios in intervals.items()
     ]
     caption = "Differences of top-1 in percentage points, with 95 % paired bootstrap intervals over rows and seeds"
-    return Table(caption, ["labels", *(name.replace("_", " ") for name in names)], groups)
+    return Table(caption, ["labels", *map(difference_title, names)], groups)
 
 
 def _interval(one: Interval) -> str:
@@ -133,13 +140,13 @@ def region_table(places: Mapping[str, Places], kind: str, caption: str) -> Table
                     *(f"{row[model]:.2f}" for model in models),
                     f"{row['gain']:+.2f}",
                 ]
-                for row in kinds[kind]
+                for row in gathered(kinds[kind], models)
             ],
         )
         for role, kinds in places.items()
         if kinds[kind]
     ]
-    return Table(caption, ["region", "rows per seed", *models, f"{models[-1]} - image"], groups)
+    return Table(caption, ["region", "rows per seed", *map(short_name, models), f"{short_name(models[-1])} - image"], groups)
 
 
 def count_table(caption: str, what: str, counts: Mapping[str, int]) -> Table:

@@ -13,7 +13,7 @@ from cspops.data.splits import read_few_shot, read_roles
 from cspops.errors import DataError
 from cspops.report import maps
 from cspops.report.mistakes import Confusion, JudgedRows, Turned, confusions, read_judged, turned_rows
-from cspops.report.model_maps import ClassFigures, class_of_map, draw_classes, draw_clusters, encoder_title, labels_title
+from cspops.report.model_maps import ClassFigures, class_of_map, draw_classes, draw_clusters
 from cspops.report.reach import Reach
 from cspops.report.run_facts import Records, class_titles, heading_of, read_records, value_of
 from cspops.report.tables import Scores
@@ -158,10 +158,9 @@ def _drawn(
     alone = {name: _empty(site.scratch / name) for name in ("observations", "clusters", "class", "most_likely_class")}
     file = {name: site.reports / "figures" / f"{name}.png" for name in alone}
     maps.observation_map(places, world, file["observations"], apart=alone["observations"])
-    kept = draw_clusters(view, site.inputs, world, reach, file["clusters"], apart=alone["clusters"])
+    clusters, kept = draw_clusters(view, site.inputs, world, reach, file["clusters"], apart=alone["clusters"])
     classes = ClassFigures(file["class"], file["most_likely_class"], alone["class"], alone["most_likely_class"])
     titles, likeliest, legend = draw_classes(view, site.inputs, world, observations, chosen, classes)
-    clusters = (f"{encoder_title(view)}, seed {seed}", labels_title(ratio, seed))
     return Drawn(
         _numbered(alone["clusters"], clusters),
         _numbered(alone["class"], titles),

@@ -16,6 +16,7 @@ from cspops.errors import DataError
 from cspops.evaluation.metrics import MODELS
 from cspops.files import no_formula
 from cspops.report.html_parts import Heat
+from cspops.report.tables import probability
 from cspops.shapes import Bool, Float, Int
 
 
@@ -248,7 +249,7 @@ def turned_table(
             *(
                 cell
                 for model in ("image", "pool")
-                for cell in (names[judged.guess[model][row]], f"{judged.confidence[model][row]:.2f}")
+                for cell in (names[judged.guess[model][row]], probability(float(judged.confidence[model][row])))
             ),
         ]
         for row in rows.tolist()

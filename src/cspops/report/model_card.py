@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cspops.data.json_files import Document
 from cspops.library.onnx.graphs import POOL_OUTPUT
 from cspops.report.run_facts import leaves
-from cspops.report.tables import TITLES, as_code, as_text, cell, markdown
+from cspops.report.tables import TITLES, as_code, as_text, cell, markdown, short_name
 from cspops.terminal import visible
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def _scores(by_set: Document, *, spread: bool) -> Iterator[list[str]]:
         for name, scores in models.items():
             top1, nll, ece = (cell(scores[name], spread=spread) for name in ("top1", "nll", "ece"))
             numbers = [top1, f"{scores['this_seed']:.2f}", nll, ece]
-            yield [TITLES.get(role, role), name, *numbers]
+            yield [TITLES.get(role, role), short_name(name), *numbers]
 
 
 def _params(document: Document) -> Iterator[list[str]]:

@@ -129,8 +129,10 @@ def encoder_title(view: "ReportView") -> str:
 
 def draw_clusters(
     view: "ReportView", inputs: Mapping[str, Path], world: World, reach: Reach, file: Path, *, apart: Path | None = None
-) -> float:
+) -> tuple[list[str], float]:
     """Draw clusters of the first seed's embeddings before and after fine-tuning on the fewest labels, over land.
+
+    Where fine-tuning left every embedding as it was, one map shows both.
 
     Args:
         view: the params.
@@ -141,7 +143,7 @@ def draw_clusters(
         apart: as in `maps.observation_map`.
 
     Returns:
-        the share of the land whose cluster after fine-tuning is matched with its cluster before.
+        the title of each map, and the share of the land whose cluster after fine-tuning is matched with its cluster before.
     """
     seed, ratio = view.seeds[0], view.label_ratios[0]
     lonlat = torch.from_numpy(world.lonlat[:: math.ceil(len(world.lonlat) / (3 * MAX_LINKED)) or 1])
@@ -153,18 +155,17 @@ def draw_clusters(
     if not len(lonlat):
         lonlat = reach.places.lonlat  # all of them lie at sea
     classifier = load_location_classifier(inputs["finetune-loc"] / piece(seed, ratio), remake=FINETUNE)
-    encoders = {
-        f"{encoder_title(view)}, seed {seed}": load_location_encoder(inputs["pretrain"] / f"seed_{seed}", remake=PRETRAIN),
-        labels_title(ratio, seed): classifier.encoder,
-    }
-    embeddings = [directions(encoder, lonlat) for encoder in encoders.values()]
-    before, after = (hierarchical_clusters(some, view.report.clusters) for some in embeddings)
-    before = ordered_by(before, -lonlat[:, 1].abs().numpy())
-    after, kept = matched(after, before)
-    panels = dict(zip(encoders, (before, after), strict=True))
+    encoder = load_location_encoder(inputs["pretrain"] / f"seed_{seed}", remake=PRETRAIN)
+    of_encoder, of_classifier = (directions(one, lonlat) for one in (encoder, classifier.encoder))
+    before = ordered_by(hierarchical_clusters(of_encoder, view.report.clusters), -lonlat[:, 1].abs().numpy())
+    if np.array_equal(of_encoder, of_classifier):
+        panels, kept = {f"{encoder_title(view)}, before and after fine-tuning, seed {seed}": before}, 1.0
+    else:
+        after, kept = matched(hierarchical_clusters(of_classifier, view.report.clusters), before)
+        panels = {f"{encoder_title(view)}, seed {seed}": before, labels_title(ratio, seed): after}
     drawn = reach.within(world.lonlat, slack_km=world.half_pixel_km)
     maps.cluster_map(panels, lonlat.numpy(), world, file, drawn=drawn, apart=apart)
-    return kept
+    return list(panels), kept
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,12 @@ from cspops.data.splits import ratio_key
 from cspops.evaluation.metrics import MODELS
 from cspops.report.headline import few_rows, main_sentences, meaning, measured
 from cspops.report.html_tables import counting
-from cspops.report.material import Material
+from cspops.report.material import Drawn, Material
 from cspops.report.mistakes import confusion_rows, turned_table
-from cspops.report.model_maps import encoder_title
 from cspops.report.photo_and_overhead import section
 from cspops.report.reach import OTHERS
 from cspops.report.reliability import chance_sentence
-from cspops.report.run_facts import described, same_embeddings, value_of
+from cspops.report.run_facts import described, value_of
 from cspops.report.tables import (
     TITLES,
     Metrics,
@@ -41,8 +40,9 @@ LEAST_ROWS = 50
 def page(material: Material) -> str:
     """Return the whole page as Markdown; figures are named relative to reports/."""
     view, scores, metrics, main = material.view, material.scores, material.scores.metrics, material.main
-    first, several = next(iter(metrics[main])), len(view.seeds) > 1
-    places = {role: ratios[first] for role, ratios in scores.regions.items()}
+    largest, several = ratio_key(material.largest), len(view.seeds) > 1
+    judged = material.judged[material.largest]
+    places = {role: ratios[largest] for role, ratios in scores.regions.items()}
     observations = ", ".join(
         f"{int(mask.sum()):,} {TITLES.get(role, role)}" for role, mask in material.roles.items() if mask.any()
     )
@@ -55,14 +55,14 @@ def page(material: Material) -> str:
         + (f"mean (standard deviation) over seeds {', '.join(map(str, view.seeds))}" if several else f"of seed {view.seeds[0]}")
         + ". A seed draws its own few-shot labels, pre-trains and fine-tunes; all are tested on the same rows.",
         markdown(accuracy_rows(metrics), text_columns=2),
-        "`image`: P(y|I) alone. `location`: P(y|x) alone. `combined`: P(y|I) P(y|x), as in the paper. `pool`: image, "
+        "`image`: P(y|I) alone. `location`: P(y|x) alone. `product`: P(y|I) P(y|x), as in the paper. `pool`: image, "
         "learned location and labelled neighbours, weighted on validation. The spatial test set lies in blocks of the map that "
         "hold no training row and have none near." + (SAME_LABELS if several and view.label_ratios[-1] == 1 else ""),
-        "![Top-1 accuracy against the share of labels, for image, location, combined and pool](figures/accuracy.png)",
-        f"## All metrics at {ratio_title(first)} labels, {TITLES[main]}",
-        markdown(metric_rows(metrics[main][first]), text_columns=1),
+        "![Top-1 accuracy against the share of labels, for image, location, product and pool](figures/accuracy.png)",
+        f"## All metrics at {ratio_title(largest)} labels, {TITLES[main]}",
+        markdown(metric_rows(metrics[main][largest], rows=len(judged.first_seed)), text_columns=1),
         "Per cent, but `nll` (mean negative log-likelihood) in nats; `ece`: expected calibration error of the top class. "
-        + chance_sentence(material.judged[view.label_ratios[0]], view.label_ratios[0]),
+        + chance_sentence(judged, material.largest),
         "## Differences",
         "Top-1 in percentage points with 95 % paired bootstrap intervals over rows and seeds. On validation, the pool is "
         "measured on the rows that chose its weights.",
@@ -74,7 +74,7 @@ def page(material: Material) -> str:
         "bandwidths were chosen on validation.",
         markdown(accuracy_rows(metrics, models=("location", "pool", *counting(metrics[main]))), text_columns=2),
         "</details>",
-        f"## Accuracy by region, {ratio_title(first)} labels",
+        f"## Accuracy by region, {ratio_title(largest)} labels",
         *where_sentences(places),
         "By distance to the nearest labelled row; top-1 over all rows of all seeds, rows per seed:",
         markdown(region_rows(places, "distance"), text_columns=2),
@@ -89,12 +89,10 @@ def page(material: Material) -> str:
         f"{observations}.",
         "![Where the observations are: unlabelled, few-shot labelled, validation and test](figures/observations.png)",
         map_section(
-            encoder_title(view),
             material.observations.classes[material.chosen],
             title=material.class_titles[material.chosen],
-            clusters=view.report.clusters,
-            kept=material.drawn.kept,
-            remarks=same_embeddings(material.records) + hatched(material.drawn.end),
+            clusters=list(material.drawn.clusters),
+            words=cluster_words(view.report.clusters, material.drawn),
         ),
     ]
     return joined(parts)
@@ -179,24 +177,34 @@ def hatched(end: str | None) -> str:
     return "" if end is None else f" Hatched: land {end}."
 
 
-def map_section(encoder: str, name: str, *, title: str, clusters: int, kept: float, remarks: str) -> str:
+def cluster_words(count: int, drawn: Drawn) -> str:
+    """Return what the maps of ``count`` clusters show."""
+    what = f"The embeddings e(x) of a grid of places on land, in {count} clusters (Ward's linkage of embeddings of length 1)"
+    if len(drawn.clusters) == 1:
+        return (
+            f"{what}. Fine-tuning on the fewest labels left them all as they were, so that one map shows before and after. "
+            f"Colours run from the poles to the equator.{hatched(drawn.end)}"
+        )
+    return (
+        f"{what}, before and after fine-tuning on the fewest labels. Colours before it run from the poles to the equator; each "
+        "cluster after it has the colour of its match, the pairing that overlaps most. "
+        f"{100 * drawn.kept:.0f} % of the land keeps its colour.{hatched(drawn.end)}"
+    )
+
+
+def map_section(name: str, *, title: str, clusters: Sequence[str], words: str) -> str:
     """Return the section of the maps of location embeddings and of P(y|x).
 
     Args:
-        encoder: the training of the location encoder before fine-tuning.
         name: the class whose P(y|x) is drawn.
         title: its name with what it means.
-        clusters: how many clusters the embeddings are in.
-        kept: the share of the land whose clusters are matched.
-        remarks: on the clusters, after a space.
+        clusters: the titles of the maps of the clusters.
+        words: what these show.
     """
     parts = [
         "## Location embeddings",
-        f"The embeddings e(x) of a grid of places on land, in {clusters} clusters (Ward's linkage of embeddings of length 1), "
-        "before and after fine-tuning on the fewest labels. Colours before it run from the poles to the equator; each "
-        "cluster after it has the colour of its match, the pairing that overlaps most. "
-        f"{100 * kept:.0f} % of the land keeps its colour.{remarks}",
-        f"![Two world maps of the clusters: {encoder}, and with the fewest labels](figures/clusters.png)",
+        words,
+        f"![World {'maps' if len(clusters) > 1 else 'map'} of the clusters: {' and '.join(clusters)}](figures/clusters.png)",
         f"## Where {as_code(title)} is",
         f"P({as_text(name)} | x), with the labelled observations of the class that the location classifier has seen and those "
         f"of both test sets. Spatial test rows lie in blocks that hold no labelled one. {HATCHED_CLASSES}",

@@ -1,7 +1,7 @@
 """Maps of where a class is likely, P(y|x) or P_n(y|x), and of the most likely class, as PNG or GeoTIFF."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from cspops.geo import KM_PER_DEGREE
 from cspops.land import Box
 from cspops.library.embedding import Grid, checked_box
 from cspops.library.model import Model
-from cspops.progress import Step, uncounted
+from cspops.progress import Done, uncounted
 from cspops.report import geotiff, maps
 from cspops.report.character_map import STEPS
 from cspops.report.figures import STYLE, save
@@ -73,21 +73,23 @@ class PlaceMap:
             return self.what
         return f"{self.what} (seed {model.seed}, {100 * model.label_ratio:g} % of the labels)"
 
-    def draw(self, out: Path, *, grid: float | None = None, step: Step = uncounted) -> None:
+    def draw(self, out: Path, *, grid: float | None = None, done: Done = uncounted) -> None:
         """Write a PNG over land (Equal Earth), or a GeoTIFF of ``grid`` degrees with land and sea.
 
-        ``step`` receives the number of places done.
+        ``done`` receives how many of how many places are done.
         """
         require_suffix(out)
         if out.suffix.lower() == ".png":
             world = world_of(self.drawn_box(grid))
             parts = np.split(world.lonlat, range(ROWS, len(world.lonlat), ROWS))
-            self._png(self._values(iter(parts), "land", world.half_pixel_km, step), world, out)
+            values = self._values(iter(parts), "land", world.half_pixel_km, lambda n: done(n, len(world.lonlat)))
+            self._png(values, world, out)
         else:
             box = self.drawn_box(grid)
             cells = Grid(grid or _grid_of(box), box)
             half_km = cells.degrees * KM_PER_DEGREE / math.sqrt(2)
-            values = self._values((some.lonlat for some in cells.points()), "place", half_km, step)
+            places = (some.lonlat for some in cells.points())
+            values = self._values(places, "place", half_km, lambda n: done(n, len(cells)))
             self._geotiff(values.reshape(cells.shape), cells.box, out)
 
     def drawn_box(self, grid: float | None = None) -> Box:
@@ -104,7 +106,9 @@ class PlaceMap:
         turn = 360 if west < -180 else 0
         return west + turn, max(south, -90.0), east + turn, min(north, 90.0)
 
-    def _values(self, parts: Iterator[np.ndarray], what: str, slack_km: float, step: Step) -> Float[np.ndarray, "n"]:
+    def _values(
+        self, parts: Iterator[np.ndarray], what: str, slack_km: float, done: Callable[[int], None]
+    ) -> Float[np.ndarray, "n"]:
         """Return P of the class, or the number of the most likely class, at positions; nan where nothing is drawn."""
         values, log_p = [], self.model.location_log_p if self.learned else self.model.place_log_p
         for lonlat in parts:
@@ -113,7 +117,7 @@ class PlaceMap:
                 of_classes = log_p(torch.from_numpy(lonlat[near]))
                 part[near] = of_classes.argmax(1) if self.number is None else of_classes[:, self.number].exp()
             values.append(part)
-            step(len(lonlat))
+            done(sum(map(len, values)))
         if all(np.isnan(part).all() for part in values):
             km, data = self.reach.km, _box_text(self._box_of_all(1.0))
             limit = (

@@ -120,17 +120,6 @@ def _location_classifier(records: Records) -> str:
     return f"{mode}, {value_of(records, 'finetune_loc.loss')}" if mode == "full" else mode
 
 
-SAME_EMBEDDINGS = {
-    "linear_probe": " The location classifier is a probe of frozen embeddings: both maps are the same.",
-    "probe_then_full": " Where validation gained nothing by training beyond the probe, the embeddings are as before.",
-}
-
-
-def same_embeddings(records: Records) -> str:
-    """Return a sentence on when the location classifier's embeddings are those before it, with a space before; or nothing."""
-    return SAME_EMBEDDINGS.get(str(value_of(records, "finetune_loc.mode")), "")
-
-
 def package_version() -> str:
     """Return the version of the installed package."""
     try:

@@ -6,16 +6,13 @@ from typing import Any
 from cspops.data.splits import ratio_key
 from cspops.evaluation.metrics import BINS
 from cspops.report import charts, html_tables
-from cspops.report.headline import FEW
 from cspops.report.html_parts import Group, Picture, Table
 from cspops.report.material import Material
 from cspops.report.page import LEAST_ROWS, where_sentences
 from cspops.report.reliability import chance_sentence, reliability
-from cspops.report.tables import TITLES, cell, ratio_title
+from cspops.report.tables import LEAST_IN_BIN, TITLES, cell, is_shown, ratio_title
 
 CALIBRATION = ("image", "combined", "pool")
-LEAST_IN_BIN = 20
-"""Least rows of a bin of the reliability charts."""
 
 
 def accuracy_charts(material: Material) -> Iterator[Picture]:
@@ -65,10 +62,10 @@ def regions_part(material: Material) -> dict[str, Any]:
 def calibration_part(material: Material) -> dict[str, Any]:
     """Return reliability at the smallest and the largest label ratio, and the calibration error at every one.
 
-    Of fewer than `FEW` rows there are no charts, and no error but that of chance.
+    Of few rows (`is_shown`) there are no charts, and no error but that of chance.
     """
     judged = material.judged[material.largest]
-    by_chance, few = chance_sentence(judged, material.largest), len(judged.first_seed) < FEW
+    by_chance, few = chance_sentence(judged, material.largest), not is_shown("ece", len(judged.first_seed))
     words = f"Over all seeds; bins of fewer than {LEAST_IN_BIN} rows are not drawn. {by_chance}"
     if few:
         words = f"The test rows are too few for a curve or an error. {by_chance}"

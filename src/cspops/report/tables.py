@@ -60,6 +60,24 @@ TITLES = {
 MODELS = ("image", "location", "combined", "pool")
 
 
+def short_name(model: str) -> str:
+    """Return what readers call a model: the plain product is `combined` in the files that a run writes, and only there."""
+    return "product" if model == "combined" else model
+
+
+def difference_title(name: str) -> str:
+    """Return `pool minus product` for `pool_minus_combined`."""
+    return " ".join(map(short_name, name.split("_")))
+
+
+LEAST_CALIBRATED = 300
+"""With fewer rows no calibration error is shown: with 20 in each of its 15 bins chance alone makes it some 7 points."""
+
+
+LEAST_IN_BIN = 20
+"""Bins and regions of fewer rows (of regions: per seed) are not shown one by one."""
+
+
 def ratio_title(key: str) -> str:
     """Return `5 %` for `label_5`."""
     return f"{percent(key):g} %"
@@ -90,18 +108,26 @@ def accuracy_rows(summary: Metrics, metric: str = "top1", models: Sequence[str] 
         [TITLES[role], ratio_title(ratio), *(cell(value, spread=spread) for value in values)]
         for (role, ratio), values in chosen.items()
     ]
-    return [["set", "labels", *models], *body]
+    return [["set", "labels", *map(short_name, models)], *body]
 
 
-def metric_rows(models: Models) -> list[list[str]]:
+def is_shown(metric: str, rows: int) -> bool:
+    """Return whether a metric is shown of so many rows: the calibration error is not of few."""
+    return metric != "ece" or rows >= LEAST_CALIBRATED
+
+
+def metric_rows(models: Models, *, rows: int) -> list[list[str]]:
     """Return a header and one row per model: every metric of one set and label ratio, a dash where a model lacks it.
 
-    Deviations are shown as in `accuracy_rows`.
+    ``rows`` are those of the set (`is_shown`). Deviations are shown as in `accuracy_rows`.
     """
     names: list[str] = max(map(list, models.values()), key=len)
     spread = any(value["sd"] for scores in models.values() for value in scores.values())
     body = [
-        [model, *(cell(scores[name], spread=spread) if name in scores else "-" for name in names)]
+        [
+            short_name(model),
+            *(cell(scores[name], spread=spread) if name in scores and is_shown(name, rows) else "-" for name in names),
+        ]
         for model, scores in models.items()
     ]
     return [["model", *names], *body]
@@ -110,7 +136,7 @@ def metric_rows(models: Models) -> list[list[str]]:
 def interval_rows(intervals: Intervals) -> list[list[str]]:
     """Return a header and one row per set and label ratio: each difference with its interval."""
     names = list(next(iter(next(iter(intervals.values())).values())))
-    rows = [["set", "labels", "rows", *(name.replace("_", " ") for name in names)]]
+    rows = [["set", "labels", "rows", *map(difference_title, names)]]
     for role, ratios in intervals.items():
         for ratio, gaps in ratios.items():
             spans = [f"{one['mean']:+.2f} [{one['low']:+.2f}, {one['high']:+.2f}]" for one in (gaps[name] for name in names)]
@@ -121,9 +147,9 @@ def interval_rows(intervals: Intervals) -> list[list[str]]:
 def region_rows(places: Mapping[str, Places], kind: str) -> list[list[str]]:
     """Return a header and one row per set and region of a kind (`latitude`, `cell`, `distance`) at one label ratio."""
     models = region_models(places)
-    rows = [["set", kind, "rows", *models, f"{models[-1]} - image"]]
+    rows = [["set", kind, "rows", *map(short_name, models), f"{short_name(models[-1])} - image"]]
     for role, kinds in places.items():
-        for row in kinds[kind]:
+        for row in gathered(kinds[kind], models):
             scores = [f"{row[model]:.2f}" for model in models]
             rows.append([TITLES[role], region_title(row, kind), counted(row["rows"]), *scores, f"{row['gain']:+.2f}"])
     return rows
@@ -135,13 +161,25 @@ def region_models(places: Mapping[str, Places]) -> list[str]:
     return [model for model in MODELS if some is None or model in some]
 
 
+def gathered(regions: Sequence[Region], models: Sequence[str]) -> list[Region]:
+    """Return the regions of at least `LEAST_IN_BIN` rows, and a last one of all rows of the `others`."""
+    small = [row for row in regions if row["rows"] < LEAST_IN_BIN]
+    if not small:
+        return list(regions)
+    rows = sum(row["rows"] for row in small)
+    means = {name: sum(row["rows"] * row[name] for row in small) / rows for name in (*models, "gain")}
+    return [*(row for row in regions if row["rows"] >= LEAST_IN_BIN), {"others": len(small), "rows": rows} | means]
+
+
 def counted(rows: float) -> str:
     """Return a number of rows per seed, with a decimal where seeds differ."""
     return f"{rows:,.1f}".removesuffix(".0")
 
 
 def region_title(row: Region, kind: str) -> str:
-    """Return `30 S - 15 S`, `50 - 100 km` or `60 E - 90 E, 30 N - 60 N`."""
+    """Return `30 S - 15 S`, `50 - 100 km` or `60 E - 90 E, 30 N - 60 N`, and `others (3 bins)` for those of `gathered`."""
+    if "others" in row:
+        return f"others ({row['others']} bin{'s' if row['others'] > 1 else ''})"
     if kind == "distance":
         return f"{row['from']:g} - {row['to']:g} km" if row["to"] is not None else f"{row['from']:g} km or more"
     if kind == "latitude":
@@ -152,6 +190,11 @@ def region_title(row: Region, kind: str) -> str:
 
 def _degrees(value: int, sides: str) -> str:
     return f"{abs(value)} {sides[value < 0]}" if value else "0"
+
+
+def probability(share: float) -> str:
+    """Return a probability with two digits, none of which says that it is 0 or 1."""
+    return f"{share:.2f}" if 0.01 <= share <= 0.99 else "< 0.01" if share < 0.01 else "> 0.99"
 
 
 MARKUP = re.compile(r"([\\`*_\[\]<>|#~$])")

@@ -28,9 +28,9 @@ from cspops.intake.judging.footprints import (
     read_boxes,
 )
 from cspops.intake.judging.verdicts import Verdicts
-from cspops.intake.overhead_rows import BOX, with_overhead
+from cspops.intake.overhead_rows import BOX, Looking, with_overhead
 from cspops.intake.rows import Inspected, batch
-from cspops.pixels.reading import IMAGE
+from cspops.pixels.reading import IMAGE, Reading
 from cspops.pixels.unreadable import NOT_THERE
 
 nan, inf = float("nan"), float("inf")
@@ -122,15 +122,16 @@ def test_a_footprint_that_is_none_and_why(name: str) -> None:
 
 
 def image(path: str | None) -> dict[str, Any] | None:
-    return path and {"bytes": None, "path": path}
+    return None if path is None else {"bytes": None, "path": path}
 
 
 HERE = "8,47,9,48"
 
 
-def judged(*rows: tuple[str | None, str | None, str | None], column: bool = True, **change: Any) -> dict[str, Any]:
+def judged(*rows: tuple[str | None, str | None, str | None], column: bool = True, looked_at: bool = True) -> dict[str, Any]:
     """Judge rows of image, overhead and overhead_bbox, at 8.5 47.5; the files missing.tif and a.tif's footprint are known."""
-    n, asked = len(rows), []
+    n = len(rows)
+    asked: list[str] = []
     images, overheads, boxes = zip(*rows, strict=True)
     made = batch({"where": [str(i) for i in range(n)], "image": pa.array([image(one) for one in images], IMAGE)})
     overhead = pa.array([image(one) for one in overheads], IMAGE) if column else None
@@ -146,9 +147,9 @@ def judged(*rows: tuple[str | None, str | None, str | None], column: bool = True
         return [(7.0, 46.0, 9.0, 48.0) if one["path"] == "a.tif" else NO_GEOTIFF for one in some.to_pylist()]
 
     verdicts = Verdicts(n)
-    arguments: dict[str, Any] = {"inspect": inspect, "locate": locate} | change
+    looking = Looking(locate, inspect, Reading()) if looked_at else None
     place = np.full(n, 8.5), np.full(n, 47.5)
-    result = judge_overhead(made, place, verdicts, alone=alone, **arguments)
+    result = judge_overhead(made, place, verdicts, alone=alone, looking=looking)
     return {
         "bbox": [None if np.isnan(one).any() else one.tolist() for one in result.bbox],
         "beside": result.beside.tolist(),
@@ -203,7 +204,7 @@ def test_images_that_are_overhead_images_themselves() -> None:
 
 
 def test_nothing_is_opened_where_nothing_is_to_be_looked_at() -> None:
-    got = judged(("p.jpg", "missing.tif", HERE), ("p.jpg", "a.tif", None), inspect=None, locate=None)
+    got = judged(("p.jpg", "missing.tif", HERE), ("p.jpg", "a.tif", None), looked_at=False)
     assert got["bbox"] == [[8, 47, 9, 48], None]
     assert got["notes"] == {WITHOUT + NO_FOOTPRINT: 1}
 
@@ -213,5 +214,5 @@ def test_a_footprint_over_the_date_line_is_noted() -> None:
     made = with_overhead(made, pa.array([image("x.png")], IMAGE), pa.array([[179.0, -1.0, -179.0, 1.0]], BOX))
     verdicts = Verdicts(1)
     place = np.array([-179.5]), np.array([0.0])
-    result = judge_overhead(made, place, verdicts, alone=np.array([False]), inspect=None, locate=None)
+    result = judge_overhead(made, place, verdicts, alone=np.array([False]), looking=None)
     assert result.bbox.tolist() == [[179, -1, 181, 1]] and verdicts.notes() == {WRAPPED: 1}

@@ -17,7 +17,7 @@ from cspops.intake.judging.footprints import judge_overhead, overhead_as_image
 from cspops.intake.judging.labels import NO_MONTH, NOT_UNDERSTOOD, UNKNOWN, read_dates, read_roles
 from cspops.intake.judging.positions import read_positions
 from cspops.intake.judging.verdicts import Verdicts, at, is_given, is_true
-from cspops.intake.overhead_rows import Locate
+from cspops.intake.overhead_rows import Looking
 from cspops.intake.rows import ROWS, Inspect, Source
 from cspops.pixels.reading import CROP
 
@@ -135,7 +135,7 @@ def read_source(
     spool: Path,
     *,
     inspect: Inspect | None,
-    locate: Locate | None,
+    looking: Looking | None,
     bad_position: Literal["set_aside", "without_position"],
     max_uncertainty_m: float | None,
 ) -> Intake:
@@ -148,7 +148,7 @@ def read_source(
             given, swappable = _read_batch(
                 batch, parts, inspect=inspect, bad_position=bad_position, max_uncertainty_m=max_uncertainty_m
             )
-            _read_overhead(batch, parts, alone=alone, inspect=inspect, locate=locate)
+            _read_overhead(batch, parts, alone=alone, looking=looking)
             given_positions += given
             exchangeable += swappable
             written.add(batch)
@@ -256,12 +256,10 @@ def _read_batch(
     return int(positions.given.sum()), int(positions.exchangeable.sum())
 
 
-def _read_overhead(
-    batch: pa.RecordBatch, parts: _Parts, *, alone: np.ndarray, inspect: Inspect | None, locate: Locate | None
-) -> None:
+def _read_overhead(batch: pa.RecordBatch, parts: _Parts, *, alone: np.ndarray, looking: Looking | None) -> None:
     """Judge the overhead images of the batch that was read last; arguments as in `judge_overhead`."""
     lonlat, verdicts = (parts.arrays["lon"][-1], parts.arrays["lat"][-1]), parts.verdicts[-1]
-    overhead = judge_overhead(batch, lonlat, verdicts, alone=alone, inspect=inspect, locate=locate)
+    overhead = judge_overhead(batch, lonlat, verdicts, alone=alone, looking=looking)
     parts.add(bbox=overhead.bbox, has_overhead=overhead.beside, has_overhead_bbox=~np.isnan(overhead.bbox[:, 0]))
 
 

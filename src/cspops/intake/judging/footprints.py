@@ -12,8 +12,7 @@ import pyarrow.compute as pc
 
 from cspops.intake.judging.positions import BEYOND
 from cspops.intake.judging.verdicts import Verdicts, is_given, is_true
-from cspops.intake.overhead_rows import BOX, Locate
-from cspops.intake.rows import Inspect
+from cspops.intake.overhead_rows import BOX, Looking
 
 WITHOUT = "kept without its overhead image: "
 AS_A_PHOTO = "kept, but not as an overhead image: "
@@ -76,11 +75,11 @@ def judge_boxes(numbers: np.ndarray, lon: np.ndarray, lat: np.ndarray) -> Boxes:
     west, south, east, north = numbers.T
     fault = np.full(len(numbers), None, object)
 
-    def wrong(where: np.ndarray, why: str) -> None:
+    def wrong(where: np.ndarray | np.bool, why: str) -> None:
         fault[where & (fault == None)] = why  # noqa: E711  (elementwise)
 
     wrong(~np.isfinite(numbers).all(1), NOT_FOUR)
-    wrong((np.abs(numbers[:, 1::2]) > 90).any(1), LAT_RANGE)
+    wrong(((numbers[:, 1::2] < -90) | (numbers[:, 1::2] > 90)).any(1), LAT_RANGE)
     wrong(((numbers[:, ::2] < -180) | (numbers[:, ::2] > 360)).any(1), LON_RANGE)
     start, end = _wrapped(west, east)
     wrong((start == end) | (south == north), EMPTY)
@@ -139,8 +138,7 @@ def judge_overhead(
     verdicts: Verdicts,
     *,
     alone: np.ndarray,
-    inspect: Inspect | None,
-    locate: Locate | None,
+    looking: Looking | None,
 ) -> Overhead:
     """Judge the overhead images of a batch, and note what is wrong.
 
@@ -149,8 +147,7 @@ def judge_overhead(
         lonlat: the rows' places, degrees, nan where there is none.
         verdicts: on the rows so far; the images of those set aside are not looked at.
         alone: rows whose image is an overhead image itself.
-        inspect: looks at the others; None trusts them.
-        locate: finds the footprints that only the files give; None: there are none.
+        looking: at the files; None: at none of them.
     """
     if "overhead_bbox" not in batch.schema.names:
         return Overhead(np.full((len(batch), 4), np.nan), np.zeros(len(batch), bool))
@@ -163,18 +160,19 @@ def judge_overhead(
     fault = np.full(len(batch), None, object)
     fault[~given] = NO_FOOTPRINT
     asked = np.flatnonzero(has & ~given & verdicts.good)
-    if locate is not None and len(asked):
+    if looking is not None and len(asked):
         some, which = _distinct(images.take(pa.array(asked)))
-        found = locate(some)
+        found = looking.locate(some)
         for row, index in zip(asked.tolist(), which.tolist(), strict=True):
             one = found[index]
             fault[row], numbers[row] = (one, np.nan) if isinstance(one, str) else (None, one)
     boxes = judge_boxes(numbers, *lonlat)
     fault = np.where(fault == None, boxes.fault, fault)  # noqa: E711
     looked_at = np.flatnonzero(has & ~alone & verdicts.good & (fault == None))  # noqa: E711
-    if inspect is not None and len(looked_at):
+    if looking is not None and looking.inspect is not None and len(looked_at):
         some, which = _distinct(images.take(pa.array(looked_at)))
-        fault[looked_at] = np.array(inspect(some).reason.to_pylist(), object)[which]
+        reasons = pc.replace_substring_regex(looking.inspect(some).reason, r"\bimages\.", "overhead_images.")
+        fault[looked_at] = np.array(reasons.to_pylist(), object)[which]
     for why in dict.fromkeys(fault[has & (fault != None)].tolist()):  # noqa: E711
         verdicts.note(has & ~alone & (fault == why), WITHOUT + why)
         verdicts.note(has & alone & (fault == why), AS_A_PHOTO + why)

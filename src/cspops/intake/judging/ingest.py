@@ -21,7 +21,7 @@ from cspops.intake.judging.first_pass import Intake, read_source
 from cspops.intake.judging.labels import OFFICIAL
 from cspops.intake.judging.second_pass import write_catalogue
 from cspops.intake.judging.whole_set import look_exchanged
-from cspops.intake.overhead_rows import Locate, OverheadAccount
+from cspops.intake.overhead_rows import Looking, OverheadAccount
 from cspops.intake.rows import Account, Inspect, Source
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def ingest(
     *,
     inspect: Inspect | None,
     scratch: Path,
-    locate: Locate | None = None,
+    looking: Looking | None = None,
 ) -> Account:
     """Read ``source`` to its end and write its catalogue: observations and rejected rows, classes, images, files.
 
@@ -66,7 +66,7 @@ def ingest(
         out: an existing folder; after an exception it is as it was.
         inspect: looks at the images, batch by batch; None trusts them.
         scratch: a folder for a temporary file as large as the image column.
-        locate: finds the footprints of overhead images that only their files give; None: there are none.
+        looking: at overhead images; None trusts them, and that their files give no footprints.
 
     Raises:
         DataError: more rows are set aside than may be, or no observation or no class is left.
@@ -80,7 +80,7 @@ def ingest(
             source,
             spool,
             inspect=inspect,
-            locate=locate,
+            looking=looking,
             bad_position=rules.bad_position,
             max_uncertainty_m=rules.max_uncertainty_m,
         )
@@ -89,7 +89,7 @@ def ingest(
         if rules.max_rejected is not None:
             _refuse(account, rows, rules.max_rejected)
         with written_into(out):
-            write_catalogue(rows, source, spool, out)
+            write_catalogue(rows, source, spool, out, overhead=source.reading if looking is None else looking.reading)
     finally:
         spool.unlink(missing_ok=True)
     _log(account)

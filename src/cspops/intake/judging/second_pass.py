@@ -10,19 +10,19 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cspops.data.catalogue import OPTIONAL, REJECTED_SCHEMA, SCHEMA
-from cspops.data.overhead import BBOX, OVERHEAD
+from cspops.data.overhead import BBOX, OVERHEAD, READING
 from cspops.intake.judging.first_pass import Intake
 from cspops.intake.judging.labels import OFFICIAL
 from cspops.intake.rows import Source
-from cspops.pixels.reading import IMAGE
+from cspops.pixels.reading import IMAGE, Reading
 
 ROW_GROUP = 8192
 ROW_GROUP_BYTES = 128 << 20
 """A row group ends at so many rows, or after so many bytes of images."""
 
 
-def write_catalogue(rows: Intake, source: Source, spool: Path, out: Path) -> None:
-    """Write the five files into ``out``, or none of them."""
+def write_catalogue(rows: Intake, source: Source, spool: Path, out: Path, *, overhead: Reading) -> None:
+    """Write the five files into ``out``, or none of them; ``overhead`` is how overhead images beside the images are read."""
     documents = {"classes.json": rows.names, "images.json": source.reading.as_json(), "files.json": source.files}
     files = [out / name for name in ("observations.parquet", "rejected.parquet", *documents)]
     try:
@@ -32,6 +32,8 @@ def write_catalogue(rows: Intake, source: Source, spool: Path, out: Path) -> Non
         with pq.ParquetWriter(files[0], schema, compression="zstd") as writer:
             for group in _row_groups(_observations(rows, spool, schema), schema):
                 writer.write_table(group, row_group_size=ROW_GROUP)
+            if OVERHEAD.field("overhead") in extra and overhead != source.reading:
+                writer.add_key_value_metadata({READING: json.dumps(overhead.as_json())})
         bad = np.flatnonzero(~good)
         columns = {
             "row": pa.array(bad),

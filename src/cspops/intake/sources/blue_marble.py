@@ -184,12 +184,12 @@ def draw(rasters: Rasters, settings: BlueMarble, *, seed: int) -> tuple[Float[Te
     `block_share` of the cells that hold land. `train`, `val` and `test` are drawn by one law, from the land that is
     no nearer than `buffer_km` to these cells. The draw does not depend on `view`.
 
-    By default the buffer is 240 km. A training glimpse reaches 100 + 60 sqrt 2 = 185 km from its place at most, a tile
-    170 km: neither reaches into a cell. But a glimpse of a place in a cell may leave it, and where two lean towards each
-    other their centres may be 40 km apart: in the plane they share at most two thirds. At the default settings and seed 0
-    that happens to 0.9 % of the glimpses of `spatial_val` and 0.4 % of those of `spatial_test`, which share at most 31 and
-    18 % with any one of training. Two tiles share at most a corner, (1 - 1/sqrt 2)^2 = 8.6 % (4 % of the spatial ones, at
-    most 6 %).
+    By default the buffer is 240 km. A training glimpse reaches 100 + 60 sqrt 2 = 185 km from its place at most, a tile 170
+    km, an overhead tile 70 + 120 sqrt 2 = 239.7 km: none reaches into a cell. But a glimpse of a place in a cell may leave
+    it, and where two lean towards each other their centres may be 40 km apart: in the plane they share at most two thirds.
+    At the default settings and seed 0 that happens to 0.9 % of the glimpses of `spatial_val` and 0.4 % of those of
+    `spatial_test`, which share at most 31 and 18 % with any one of training. Two tiles share at most a corner, (1 - 1/sqrt
+    2)^2 = 8.6 % (4 % of the spatial ones, at most 6 %).
 
     Zones of which a trial draw of the training set holds fewer than `min_zone_points` points are left out
     everywhere, as if they were sea.
