@@ -16,7 +16,6 @@ from cspops.gair.raster import BlueMarble
 from cspops.geo import haversine
 from cspops.library.inputs import Input, read_inputs
 from cspops.library.locating import Search, best_places, locate, run_of_gair, table, write_csv
-from cspops.pixels.reading import Reading
 
 pytestmark = pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")  # of rasterio's own arithmetic
 BOX = (11.0, 41.0, 15.0, 45.0)
@@ -42,7 +41,7 @@ def photo(file: Path, *, lonlat: tuple[float, float] | None = None) -> Path:
 
 
 def inputs(*paths: Path) -> list[Input]:
-    return list(read_inputs(map(str, paths), stdin=(), position=None, reading=Reading()))
+    return list(read_inputs(map(str, paths), stdin=(), position=None))
 
 
 def test_the_best_places_lie_apart_from_one_another() -> None:

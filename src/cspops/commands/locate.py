@@ -8,7 +8,7 @@ import typer
 
 from cspops.commands.app import USE, app, examples
 from cspops.commands.layout import show
-from cspops.commands.options import JsonOption, ModelOption, require_folder
+from cspops.commands.options import JsonOption, ModelOption, require_folder, table_names
 from cspops.commands.output import print_json
 from cspops.errors import ParamsError
 from cspops.pipeline.run import read_host
@@ -84,13 +84,13 @@ def locate(
         require_folder(out)
     run = locating.run_of_gair(model)
     search = locating.Search.of(run, box, overhead=overhead, step=step, device=read_host().torch_device())
-    inputs = list(read_inputs(photos, stdin=lines_of_stdin(), position=None, reading=search.reading))
+    inputs = list(read_inputs(photos, stdin=lines_of_stdin(), position=None, tables=table_names(model)))
     is_map = out is not None and out.suffix.lower() != ".csv"
     if is_map and len(inputs) != 1:
         raise ParamsError(f"{out}: a map is of one photo, and {len(inputs)} are named", hint="--out places.csv has all")
     cells = search.cells
     with Meter("locate", cells.rows * cells.columns, unit="places") as meter:
-        found, scores = locating.locate(search, inputs, top=top, step=meter.step)
+        found, scores = locating.locate(search, inputs, top=top, done=meter.to)
     log.info(f"{cells.rows * cells.columns:,} places, {cells.rows} rows x {cells.columns} columns")
     if out is not None and is_map:
         ScoreMap(found[0], cells, scores[0].numpy()).draw(out)

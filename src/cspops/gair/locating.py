@@ -12,7 +12,7 @@ from cspops.gair.raster import Raster, Side, tiling
 from cspops.gair.stored import load_gair_location, load_overhead, load_photo_network, load_projection
 from cspops.models.backbones import ImageNetwork
 from cspops.models.location_encoder import LocationEncoder
-from cspops.progress import Step, uncounted
+from cspops.progress import Done, uncounted
 from cspops.shapes import Float, Int, Tensor, UInt8
 
 TILES = 1024
@@ -69,7 +69,7 @@ class Locator:
         lonlat: Float[Tensor, "n 2"],
         raster: Raster,
         side: Side,
-        step: Step = uncounted,
+        done: Done = uncounted,
     ) -> Float[Tensor, "p n"]:
         """Return the cosine of each photo and the overhead feature at each place.
 
@@ -78,7 +78,7 @@ class Locator:
             lonlat: places within the raster, degrees.
             raster: what the overhead images are cut from, see `tiling`.
             side: of the overhead images that the encoders were trained with.
-            step: receives the number of places done.
+            done: receives how many of how many places are done.
         """
         tiles = tiling(raster.box, side, lonlat)
         order = tiles.tile.argsort(stable=True)
@@ -95,7 +95,7 @@ class Locator:
             used = torch.arange(at.shape[1]) < some[:, None]
             out[:, rows] = photos @ normalize(found[used], dim=1).T
             start += len(rows)
-            step(len(rows))
+            done(start, len(lonlat))
         return out
 
 

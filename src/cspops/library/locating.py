@@ -25,7 +25,7 @@ from cspops.pixels.reading import Reading
 from cspops.pixels.rgb import open_rgb, square
 from cspops.pixels.tensors import read_reading
 from cspops.pixels.unreadable import UnreadableImage
-from cspops.progress import Step, uncounted
+from cspops.progress import Done, uncounted
 from cspops.shapes import Float, Tensor, UInt8
 
 CELLS = 150
@@ -86,12 +86,12 @@ class Search:
             square(open_rgb(image, reading=self.reading), config["px"], interpolation=config["interpolation"]).copy()
         )
 
-    def scores(self, photos: Float[Tensor, "p d"], step: Step = uncounted) -> Float[Tensor, "p n"]:
+    def scores(self, photos: Float[Tensor, "p d"], done: Done = uncounted) -> Float[Tensor, "p n"]:
         """Return the cosines of photos and the overhead features of all places."""
         lonlat = self.cells.lonlat()
         if len(photos) * len(lonlat) > MOST_SCORES:
             raise ParamsError(f"{len(photos):,} photos at {len(lonlat):,} places are too many", hint="a larger --step")
-        return self.locator.scores(photos, lonlat, self.raster, self.side, step)
+        return self.locator.scores(photos, lonlat, self.raster, self.side, done)
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class Found:
 
 
 def locate(
-    search: Search, inputs: Iterable[Input], *, top: int, step: Step = uncounted
+    search: Search, inputs: Iterable[Input], *, top: int, done: Done = uncounted
 ) -> tuple[list[Found], Float[Tensor, "p n"]]:
     """Rank the places of a box for photos; the scores are of those that can be read, in their order.
 
@@ -152,7 +152,7 @@ def locate(
         first = f"{rows[0].where}: {errors[0]}" if rows else "no path is given"
         raise DataError(f"no photo can be read; the first: {first}", hint="name photos, folders of them, or tables")
     photos = torch.cat([search.locator.photos(torch.stack(squares[at : at + 256])) for at in range(0, len(squares), 256)])
-    scores, lonlat = search.scores(photos, step), search.cells.lonlat()
+    scores, lonlat = search.scores(photos, done), search.cells.lonlat()
     found, good = [], iter(zip(photos, scores, strict=True))
     for row, error in zip(rows, errors, strict=True):
         if error is not None:
