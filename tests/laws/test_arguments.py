@@ -14,6 +14,7 @@ MANY = {
     ("evaluate", "the options of a command"),
     ("export", "the options of a command"),
     ("draw_map", "the options of a command"),
+    ("locate", "the options of a command"),
 }
 """Functions that may take more, and why."""
 

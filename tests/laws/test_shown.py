@@ -35,6 +35,10 @@ RUN_BY = {
         "pipeline/test_registry.py::test_what_is_registered_is_brought_by_its_name"
     ),
     "cspops predict photo.jpg --model birds": "pipeline/test_use_of_a_run.py::test_predict_says_what_evaluate_wrote",
+    "cspops locate photo.jpg --within 5,45,10,48": (
+        "commands/test_locate.py::test_a_table_of_the_best_places_and_the_distance_from_the_photo_s_own"
+    ),
+    "cspops locate photo.jpg --within 5,45,10,48 --out map.png": "commands/test_locate.py::test_files_are_written",
     "dvc exp run --run-all": "pipeline/test_shown_commands.py::test_what_is_shown_runs",
 }
 """Commands in blocks that tests/pipeline/test_shown_commands.py does not run, and the test that runs them."""

@@ -13,13 +13,20 @@ from cspops.report.html_parts import Group, Picture, Section, Table, data_uri, r
 from cspops.report.material import Material
 from cspops.report.mistakes import Turned, confusion_rows, matrices
 from cspops.report.page import HATCHED_CLASSES, MEANINGS, answer, cluster_words
+from cspops.report.photo_and_overhead import TERMS as GAIR_TERMS
+from cspops.report.photo_and_overhead import TITLE as GAIR_TITLE
+from cspops.report.photo_and_overhead import html_part, is_gair
 from cspops.report.run_facts import differences, facts, package_version, value_of
 from cspops.report.scores import accuracy_charts, calibration_part, regions_part
 from cspops.report.tables import TITLES, ratio_title
 from cspops.site import Site
 from cspops.training.loop import Curve
 
-TERMS = {"B": "B, in-batch: the image against other images", "L": "L, negative locations", "D": "D, dropout positives"}
+TERMS = {
+    "B": "B, in-batch: the image against other images",
+    "L": "L, negative locations",
+    "D": "D, dropout positives",
+} | GAIR_TERMS
 FACTS = {f"knn_km_{when}": f"Median km of the nearest neighbour in features, {when} training" for when in ("before", "after")}
 """Words in place of the names of facts on the image network."""
 UNITS = {"knn_km": "km", "neighbour_share": "share"}
@@ -75,6 +82,7 @@ SECTIONS = {
     "regions": "Accuracy by region",
     "data": "Data",
     "network": "Image network",
+    "overhead": GAIR_TITLE,
     "calibration": "Calibration",
     "reproduce": "How to reproduce",
 }
@@ -90,7 +98,7 @@ def html(material: Material, site: Site) -> str:
     return render(
         {
             "title": material.title,
-            "sections": [Section(anchor, title) for anchor, title in SECTIONS.items()],
+            "sections": _sections(material),
             "few_rows": few_rows(scores.intervals, scores.metrics),
             "answer": answer(material),
             "headline": Picture(
@@ -118,10 +126,17 @@ def html(material: Material, site: Site) -> str:
             **_mistakes(material, site),
             **regions_part(material),
             **_data(material),
+            **html_part(material.pretrain_img),
             **calibration_part(material),
             "version": package_version(),
         }
     )
+
+
+def _sections(material: Material) -> list[Section]:
+    """Return the sections of the page; that of overhead images is there when GAIR trained the image network."""
+    has_overhead = is_gair(material.pretrain_img)
+    return [Section(anchor, title) for anchor, title in SECTIONS.items() if anchor != "overhead" or has_overhead]
 
 
 def _run_facts(material: Material, site: Site) -> list[tuple[str, str]]:
@@ -210,7 +225,7 @@ def _data(material: Material) -> dict[str, Any]:
         ("Rows that were set aside", "reason", account["reasons"]),
         ("Rows that were kept with a note", "note", account["notes"]),
     ]
-    numbers = {name: value for name, value in image_facts.items() if name != "note"}
+    numbers = {name: value for name, value in image_facts.items() if name not in ("note", "retrieval")}
     shown = dict(list(sizes.items())[:MOST_SIZES])
     if len(sizes) > MOST_SIZES:
         shown[f"{len(sizes) - MOST_SIZES:,} smaller classes"] = sum(list(sizes.values())[MOST_SIZES:])

@@ -10,6 +10,7 @@ from cspops.report.headline import few_rows, main_sentences, meaning, measured
 from cspops.report.html_tables import counting
 from cspops.report.material import Drawn, Material
 from cspops.report.mistakes import confusion_rows, turned_table
+from cspops.report.photo_and_overhead import section
 from cspops.report.reach import OTHERS
 from cspops.report.reliability import chance_sentence
 from cspops.report.run_facts import described, value_of
@@ -83,6 +84,7 @@ def page(material: Material) -> str:
         "## Training",
         "![Loss of each term against epochs or steps, for each training stage](figures/curves.png)",
         image_section(material.pretrain_img),
+        *section(material.pretrain_img),
         data_section(material.account, dict(zip(material.observations.classes, material.class_titles, strict=True))),
         f"{observations}.",
         "![Where the observations are: unlabelled, few-shot labelled, validation and test](figures/observations.png)",
@@ -260,13 +262,16 @@ MEANINGS = {
     "without_land_cover": "training images outside the raster, which were left out",
     "temporal_fallback": "the share of images whose second view was their own, as no other shows their place at another date",
     "places_of_one_date": "the places left out because all their images are of one date",
+    "queue": "the places that were negatives at each step",
+    "terms": "the parts of the loss, which is half their sum",
+    "temperature": "the temperature of the cosines, where it is learned",
 }
 """Explanations of facts, by the beginning of their names; these columns of a curve are no losses."""
 
 
 def image_section(facts: Document) -> str:
     """Return a paragraph on reports/pretrain_img.json: the method, its note and its numbers with their meanings."""
-    rest = {name: value for name, value in facts.items() if name not in ("method", "note")}
+    rest = {name: value for name, value in facts.items() if name not in ("method", "note", "retrieval")}
     parts = [f"Image network: {as_code(str(facts['method']))}."]
     if "note" in facts:
         parts.append(f"{facts['note']}.")

@@ -125,8 +125,8 @@ class World:
         lon = lonlat[:, 0] - self._middle
         return equal_earth(np.stack(((lon + 180) % 360 - 180, lonlat[:, 1]), 1))
 
-    def _line(self, lonlat: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
-        """Project a line whose longitudes do not jump at the antimeridian."""
+    def line(self, lonlat: Float[np.ndarray, "*batch n 2"]) -> Float[np.ndarray, "*batch n 2"]:
+        """Project lines whose longitudes do not jump at the antimeridian."""
         return equal_earth(lonlat - (self._middle, 0.0))
 
     def outline(self) -> Float[np.ndarray, "m 2"]:
@@ -135,7 +135,7 @@ class World:
         lon = np.linspace(self.west, self.east, 100)
         ends = ((np.full(100, self.west), lat), (lon, np.full(100, self.north)), (np.full(100, self.east), lat[::-1]))
         ring = np.concatenate([np.stack(side, 1) for side in (*ends, (lon[::-1], np.full(100, self.south)))])
-        return self._line(ring)
+        return self.line(ring)
 
     def meridians(self) -> list[float]:
         """Return the longitudes that are drawn as lines; those east of the antimeridian are above 180."""
@@ -155,14 +155,14 @@ class World:
         """Return meridians and parallels, in the plane."""
         lat, lon = np.linspace(self.south, self.north, 60), np.array([self.west, self.east])
         lines = [np.stack((np.full(60, one), lat), 1) for one in self.meridians()]
-        return [self._line(line) for line in lines + [np.stack((lon, np.full(2, one)), 1) for one in self.parallels()]]
+        return [self.line(line) for line in lines + [np.stack((lon, np.full(2, one)), 1) for one in self.parallels()]]
 
     def degrees(self) -> tuple[list[tuple[float, float, str]], list[tuple[float, float, str]]]:
         """Return the degrees at the lower and at the left edge: x, y and the text of each."""
         below = [
-            (*self._line(np.array([[lon, self.south]]))[0].tolist(), degree_text(lon, "E", "W")) for lon in self.meridians()
+            (*self.line(np.array([[lon, self.south]]))[0].tolist(), degree_text(lon, "E", "W")) for lon in self.meridians()
         ]
-        left = [(*self._line(np.array([[self.west, lat]]))[0].tolist(), degree_text(lat, "N", "S")) for lat in self.parallels()]
+        left = [(*self.line(np.array([[self.west, lat]]))[0].tolist(), degree_text(lat, "N", "S")) for lat in self.parallels()]
         return below, left
 
     def coasts(self) -> list[np.ndarray]:
@@ -170,7 +170,7 @@ class World:
         lines = coastlines(self.cells)
         low, high = (self.west, self.south), (self.east, self.north)
         inside = [((line >= low) & (line <= high)).all(1, keepdims=True) for line in lines]
-        return [self._line(np.where(keep, line, np.nan)) for line, keep in zip(lines, inside, strict=True) if keep.any()]
+        return [self.line(np.where(keep, line, np.nan)) for line, keep in zip(lines, inside, strict=True) if keep.any()]
 
 
 def world_of(box: Box) -> World:

@@ -1,0 +1,71 @@
+"""How photos and overhead images find one another after `pretrain_img.method: gair`, from reports/pretrain_img.json."""
+
+from cspops.data.json_files import Document
+from cspops.report.html_parts import Group, Table
+from cspops.report.tables import TITLES, markdown
+
+TITLE = "Photo and overhead image"
+CAPTION = "Retrieval within held-out blocks: the share of queries whose own row is among the first k, per cent"
+HEADER = ("set", "query and gallery", "rows", "R@1", "R@5", "R@10", "median km")
+DIRECTIONS = {"photo_to_overhead": "photo to overhead", "overhead_to_photo": "overhead to photo"}
+TERMS = {
+    "overhead_to_photo": "the overhead feature at a place against the batch's photos",
+    "photo_to_overhead": "a photo against the batch's overhead features",
+    "photo_to_place": "a photo against the places of the queue",
+    "overhead_to_place": "the overhead feature at a place against the places of the queue",
+    "distil_overhead": "staying near the first overhead network",
+    "distil_photo": "staying near the first photo network",
+}
+"""What each term of the loss compares."""
+WORDS = (
+    "An overhead image is read at the place of the photo, by NILI, and rows of one set are ranked by the cosine of both "
+    "embeddings. No training row lies in their blocks. The median is of the distance from the right place to the best match."
+)
+NOTHING = "No held-out block has rows with a photo and an overhead image: retrieval was not measured."
+
+
+def is_gair(facts: Document) -> bool:
+    """Whether the image network is GAIR's."""
+    return bool(facts["method"] == "gair")
+
+
+def sentence(facts: Document) -> str:
+    """Return what was trained on what."""
+    terms = [TERMS.get(term, term) for term in str(facts["terms"]).split(", ")]
+    said = f"Trained on {facts['rows']:,} rows without their labels, by {len(terms)} term{'s' * (len(terms) > 1)}: "
+    said += f"{'; '.join(terms)}."
+    queue = f" The queue held {facts['queue']:,} places." if "place" in str(facts["terms"]) else ""
+    return said + queue
+
+
+def retrieval_groups(facts: Document) -> list[tuple[str, list[list[str]]]]:
+    """Return by set the rows of the table, each direction and chance: direction, rows, R@1, R@5, R@10, median km."""
+    groups = []
+    for role, found in facts.get("retrieval", {}).items():
+        n = found["rows"]
+        rows = [
+            [text, f"{n:,}", *(f"{found[way][f'r_{k}']:.2f}" for k in (1, 5, 10)), f"{found[way]['median_km']:,.0f}"]
+            for way, text in DIRECTIONS.items()
+        ]
+        rows.append(["chance", f"{n:,}", *(f"{min(100.0, 100 * k / n):.2f}" for k in (1, 5, 10)), "–"])
+        groups.append((TITLES.get(role, role), rows))
+    return groups
+
+
+def section(facts: Document) -> list[str]:
+    """Return the parts of the section in Markdown; none where the image network is not GAIR's."""
+    if not is_gair(facts):
+        return []
+    groups = retrieval_groups(facts)
+    body = [[role, *row] for role, rows in groups for row in rows]
+    told = [f"{CAPTION}. {WORDS}", markdown([list(HEADER), *body], text_columns=2)] if groups else [NOTHING]
+    return [f"## {TITLE}", sentence(facts), *told]
+
+
+def html_part(facts: Document) -> dict[str, object]:
+    """Return what the template takes; the table is None where nothing was measured."""
+    if not is_gair(facts):
+        return {"overhead_words": [], "overhead_table": None}
+    groups = [Group(f"{role.capitalize()} set", rows) for role, rows in retrieval_groups(facts)]
+    table = Table(CAPTION, HEADER[1:], groups) if groups else None
+    return {"overhead_words": [sentence(facts), WORDS if groups else NOTHING], "overhead_table": table}

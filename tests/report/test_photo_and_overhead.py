@@ -1,0 +1,65 @@
+"""The section on GAIR's retrieval: its numbers beside chance, and nothing where another method ran."""
+
+from typing import Any
+
+import pytest
+
+from cspops.report.html_parts import Table
+from cspops.report.page import image_section
+from cspops.report.photo_and_overhead import NOTHING, html_part, is_gair, section
+
+FOUND = {"r_1": 5.0, "r_5": 32.5, "r_10": 57.5, "median_km": 6707.7}
+FACTS: dict[str, Any] = {
+    "method": "gair",
+    "retrieval": {
+        "spatial_val": {"rows": 40, "photo_to_overhead": FOUND, "overhead_to_photo": FOUND | {"r_1": 7.5}},
+        "spatial_test": {"rows": 8, "photo_to_overhead": FOUND, "overhead_to_photo": FOUND},
+    },
+    "rows": 1300,
+    "queue": 150,
+    "terms": "photo_to_overhead, overhead_to_place",
+}
+
+
+def test_retrieval_stands_beside_chance() -> None:
+    heading, trained, _, table = section(FACTS)
+    assert heading == "## Photo and overhead image"
+    assert trained.startswith("Trained on 1,300 rows without their labels, by 2 terms: a photo against")
+    assert trained.endswith(" The queue held 150 places.")
+    lines = table.splitlines()[2:]
+    assert lines[0] == "| spatial validation | photo to overhead | 40 | 5.00 | 32.50 | 57.50 | 6,708 |"
+    assert lines[1].startswith("| spatial validation | overhead to photo | 40 | 7.50 |")
+    assert lines[2] == "| spatial validation | chance | 40 | 2.50 | 12.50 | 25.00 | – |"
+    assert lines[5] == "| spatial test | chance | 8 | 12.50 | 62.50 | 100.00 | – |"
+
+
+def test_the_page_has_the_same_rows() -> None:
+    part = html_part(FACTS)
+    table = part["overhead_table"]
+    assert isinstance(table, Table)
+    assert [group.title for group in table.groups] == ["Spatial validation set", "Spatial test set"]
+    assert list(table.groups[1].rows[2]) == ["chance", "8", "12.50", "62.50", "100.00", "–"]
+    assert len(table.header) == len(table.groups[0].rows[0]) == 6
+
+
+def test_what_was_not_measured_is_said() -> None:
+    facts = {"method": "gair", "retrieval": {}, "rows": 30, "queue": 15, "terms": "overhead_to_place"}
+    assert "by 1 term: the overhead feature" in section(facts)[1]
+    assert section(facts)[-1] == NOTHING
+    assert html_part(facts)["overhead_table"] is None
+    assert "queue" not in section(facts | {"terms": "overhead_to_photo"})[1]
+
+
+@pytest.mark.parametrize("method", ["moco", "none"])
+def test_another_method_has_no_such_section(method: str) -> None:
+    facts = {"method": method, "knn_km_before": 1.0}
+    assert not is_gair(facts)
+    assert section(facts) == []
+    assert html_part(facts) == {"overhead_words": [], "overhead_table": None}
+
+
+def test_the_section_on_the_image_network_has_the_numbers_alone() -> None:
+    said = image_section(FACTS)
+    assert said.startswith("Image network: `gair`. `rows` 1300; `queue` 150; `terms` photo_to_overhead, overhead_to_place. ")
+    assert "{" not in said
+    assert "`queue`: the places that were negatives" in said
