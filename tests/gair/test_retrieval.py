@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from cspops.gair import retrieval as module
-from cspops.gair.retrieval import retrieval
+from cspops.gair.retrieval import retrieval, within_image
 
 LONLAT = torch.stack((torch.arange(20.0), torch.zeros(20)), 1).double()
 ONE_DEGREE = 111.19
@@ -20,9 +20,20 @@ def test_the_right_place_is_found_and_its_neighbour_is_a_degree_off(monkeypatch:
 
 
 def test_a_gallery_of_equal_rows_gives_chance() -> None:
-    """All 20 have the same cosine: the right one counts as the 10.5th of them, in the middle."""
     found = retrieval(torch.rand(20, 4), torch.ones(20, 4), LONLAT)
-    assert (found["r_1"], found["r_5"], found["r_10"]) == (0.0, 0.0, 100.0)
+    assert (found["r_1"], found["r_5"], found["r_10"]) == (5.0, 25.0, 50.0)
+
+
+def test_within_an_image_the_last_place_is_the_right_one() -> None:
+    """Three images with four places a degree apart; the photo of the last one is alike everywhere."""
+    lonlat = torch.stack((torch.arange(4.0).repeat(3, 1), torch.zeros(3, 4)), 2).double()
+    overhead = torch.eye(4).repeat(3, 1, 1)
+    photo = torch.stack((overhead[0, 3], overhead[0, 1], torch.ones(4)))
+    found = within_image(photo, overhead, lonlat)
+    assert found["r_1"] == pytest.approx(100 * (1 + 0 + 1 / 4) / 3, abs=0.01)
+    assert found["r_5"] == 100.0
+    assert (found["places"], found["median_km"]) == (4, pytest.approx(2 * ONE_DEGREE, abs=0.2))
+    assert found["chance_km"] == pytest.approx(3 * ONE_DEGREE, abs=0.2)
 
 
 def test_ranks_are_those_of_a_loop() -> None:

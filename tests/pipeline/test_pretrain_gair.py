@@ -14,9 +14,8 @@ from test_pretrain_img import ROOT
 from cspops.data.features import FeatureFile
 from cspops.errors import DataError
 from cspops.gair.stored import load_gair_location, load_overhead
-from cspops.params import load
+from cspops.params import graph, load, with_values
 from cspops.params.graph import FeaturizeView, PretrainImgView, PretrainView
-from cspops.params.sections import GairLoss
 from cspops.pipeline import featurize, pretrain, pretrain_img
 from cspops.pipeline.pixels import OVERHEAD, Squares, decoded
 
@@ -69,8 +68,8 @@ def test_features_at_a_place_are_what_the_overhead_map_says_there(tmp_path) -> N
     got = FeatureFile(then.out).read([f"o{row}" for row in range(N)])
     pixels = decoded(np.arange(N), Squares(32, crop=None), then, stage="x", kind="y", otherwise="z", column=OVERHEAD)
     with torch.no_grad():
-        expected = load_overhead(made.out)(pixels, torch.tensor(BBOX).double(), torch.tensor(LONLAT).double())
-    assert np.allclose(got, expected.half().numpy(), atol=2e-3)
+        expected = load_overhead(made.out)(pixels, torch.tensor(BBOX).double(), torch.tensor(LONLAT).double()).half()
+    assert np.allclose(got, expected.numpy(), atol=2e-3)
     assert json.loads((made.out / "config.json").read_text())["features"] == "overhead_at_place"
 
 
@@ -78,9 +77,8 @@ def test_stage_pretrain_takes_the_location_encoder_over_for_each_seed(tmp_path) 
     made = at(tmp_path)
     pretrain_img.run(view(), made)
     then = after(made, stage="pretrain")
-    params = load(ROOT / "params.yaml")
-    asked = {field.name: None for field in dataclasses.fields(PretrainView)} | {"seeds": (3, 5), "loss_settings": GairLoss()}
-    pretrain.run(PretrainView(**asked | {"loss": "gair", "pretrain": params.pretrain}), then)
+    asked = [("loss", "gair"), ("pretrain_img.method", "gair"), ("seeds", (3, 5))]
+    pretrain.run(graph.view(with_values(load(ROOT / "params.yaml"), asked), PretrainView), then)
     weights = [(then.out / f"seed_{seed}" / "model.safetensors").read_bytes() for seed in (3, 5)]
     assert weights[0] == weights[1] == (made.out / "gair" / "location" / "model.safetensors").read_bytes()
     assert (then.reports / "curves" / "pretrain.tsv").read_text().split() == ["epoch", "total"]

@@ -9,11 +9,17 @@ from cspops.report.page import image_section
 from cspops.report.photo_and_overhead import NOTHING, html_part, is_gair, section
 
 FOUND = {"r_1": 5.0, "r_5": 32.5, "r_10": 57.5, "median_km": 6707.7}
+WITHIN = {"places": 64, "chance_km": 120.4, "r_1": 3.0, "r_5": 12.0, "r_10": 20.0, "median_km": 90.2}
 FACTS: dict[str, Any] = {
     "method": "gair",
     "retrieval": {
-        "spatial_val": {"rows": 40, "photo_to_overhead": FOUND, "overhead_to_photo": FOUND | {"r_1": 7.5}},
-        "spatial_test": {"rows": 8, "photo_to_overhead": FOUND, "overhead_to_photo": FOUND},
+        "spatial_val": {
+            "rows": 40,
+            "photo_to_overhead": FOUND,
+            "overhead_to_photo": FOUND | {"r_1": 7.5},
+            "within_image": WITHIN,
+        },
+        "spatial_test": {"rows": 8, "photo_to_overhead": FOUND, "overhead_to_photo": FOUND, "within_image": WITHIN},
     },
     "rows": 1300,
     "queue": 150,
@@ -30,7 +36,12 @@ def test_retrieval_stands_beside_chance() -> None:
     assert lines[0] == "| spatial validation | photo to overhead | 40 | 5.00 | 32.50 | 57.50 | 6,708 |"
     assert lines[1].startswith("| spatial validation | overhead to photo | 40 | 7.50 |")
     assert lines[2] == "| spatial validation | chance | 40 | 2.50 | 12.50 | 25.00 | – |"
-    assert lines[5] == "| spatial test | chance | 8 | 12.50 | 62.50 | 100.00 | – |"
+    assert (
+        lines[3]
+        == "| spatial validation | photo to places of its overhead image | 64 of one image | 3.00 | 12.00 | 20.00 | 90 |"
+    )
+    assert lines[4] == "| spatial validation | chance within the image | 64 of one image | 1.56 | 7.81 | 15.62 | 120 |"
+    assert lines[7] == "| spatial test | chance | 8 | 12.50 | 62.50 | 100.00 | – |"
 
 
 def test_the_page_has_the_same_rows() -> None:

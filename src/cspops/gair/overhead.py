@@ -77,9 +77,9 @@ class LocalizedOverhead(nn.Module):
         self.dim: int = config["dim"]
 
     def forward(
-        self, pixels: UInt8[Tensor, "n h w 3"], bbox: Float[Tensor, "n 4"], lonlat: Float[Tensor, "n 2"]
-    ) -> Float[Tensor, "n d"]:
-        """Return the features of bytes at a point of each; see `Nili` for ``bbox`` and the errors."""
+        self, pixels: UInt8[Tensor, "n h w 3"], bbox: Float[Tensor, "n 4"], lonlat: Float[Tensor, "*places"]
+    ) -> Float[Tensor, "*batch d"]:
+        """Return the features of bytes at a point, or at m points, of each; see `Nili` for shapes and errors."""
         tokens = self.map(pixels.permute(0, 3, 1, 2).float() / 255)
         out: Tensor = self.nili(tokens, bbox, lonlat)
         return out

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import pyarrow as pa
 
 from cspops.errors import DataError
-from cspops.intake.images.georeference import footprints
+from cspops.intake.images.footprints import footprints
 from cspops.intake.images.inspection import inspect_images
 from cspops.intake.judging.ingest import Rules, ingest
 from cspops.intake.overhead_rows import Looking

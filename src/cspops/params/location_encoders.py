@@ -1,10 +1,11 @@
 """Sections of the location encoder: one model per encoding and one per network, so that a foreign setting is an error."""
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, field_serializer, model_validator
+from pydantic import Field, field_serializer, model_validator
 
 from cspops.params.section import FEW, Factor, NameIn, PartialShare, Possible, Scale, Section, Width
 
@@ -152,7 +153,7 @@ class WholeLocationEncoder(LocationEncoderSection):
     networks: Networks
 
     @field_serializer("encodings", "networks", mode="wrap")
-    def _that_are_there(self, catalogue: Encodings | Networks, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _that_are_there(self, catalogue: Encodings | Networks, dump: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
         """Leave out absent sections: what is recorded of a run is read again, and null is no section."""
         return {key: section for key, section in dump(catalogue).items() if section is not None}
 
@@ -176,7 +177,10 @@ def settings_of(catalogue: Encodings | Networks, name: str) -> Section | None:
 
 def encoder_config(chosen: LocationEncoderSection, encodings: Encodings, networks: Networks) -> dict[str, Any]:
     """Return what `models.location_encoder.LocationEncoder` takes; absent settings make a null."""
-    parts = {"encoding": (chosen.encoding.name, encodings), "network": (chosen.network.name, networks)}
+    parts: dict[str, tuple[str, Encodings | Networks]] = {
+        "encoding": (chosen.encoding.name, encodings),
+        "network": (chosen.network.name, networks),
+    }
     config: dict[str, Any] = {"dim": chosen.dim}
     for part, (name, catalogue) in parts.items():
         settings = settings_of(catalogue, name)

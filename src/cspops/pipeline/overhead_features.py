@@ -43,10 +43,11 @@ def overhead_source(site: Site) -> Images:
         )
     overhead, bbox = load_overhead(site.inputs["pretrain-img"]).to(device), footprints.bbox
 
-    @torch.inference_mode()
     def features(batches: Iterable[tuple[slice, Tensor]]) -> Iterator[Tensor]:
         for rows, pixels in batches:
-            yield overhead(on_device(pixels, device), bbox[rows].to(device), lonlat[rows].to(device)).half().cpu()
+            with torch.inference_mode():
+                block = overhead(on_device(pixels, device), bbox[rows].to(device), lonlat[rows].to(device))
+            yield block.half().cpu()
 
     about = overhead.config["map"]
     return Images(Squares(about["px"], crop=None), OVERHEAD, overhead.dim, features)

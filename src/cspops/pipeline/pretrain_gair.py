@@ -12,18 +12,21 @@ from cspops.data.splits import read_roles
 from cspops.errors import DataError
 from cspops.gair.alignment import Alignment
 from cspops.gair.pretraining import Places, gair
-from cspops.gair.retrieval import retrieval
+from cspops.gair.retrieval import retrieval, within_image
 from cspops.gair.stored import save_gair
 from cspops.imagessl.images import Pretrained
 from cspops.models.backbones import ImageNetwork
 from cspops.params.image_networks import Gair
 from cspops.pipeline.pixels import OVERHEAD, PHOTOS, Column, Squares, decoded, on_device
-from cspops.shapes import Tensor, UInt8
+from cspops.seeds import torch_stream
+from cspops.shapes import Float, Tensor, UInt8
 from cspops.site import Site
 from cspops.training.loop import Run
 
 HELD_OUT = ("spatial_val", "spatial_test")
 BATCH = 512
+PLACES = 64
+"""Of an overhead image, among which its photo's own is looked for."""
 Judged = dict[str, dict[str, Any]]
 
 
@@ -61,7 +64,7 @@ def pretrain_gair(network: ImageNetwork, settings: Gair, site: Site, run: Run) -
     save_gair(site.out, alignment, network, features=settings.features)
     alignment.to(run.device)
     judged = [role for role in HELD_OUT if paired and roles[role].any()]
-    return pretrained, {role: _judged(alignment, places(role), run.device) for role in judged}
+    return pretrained, {role: _judged(alignment, places(role), run) for role in judged}
 
 
 def _pixels(rows: np.ndarray, square: Squares, site: Site, kind: str, *, column: Column = PHOTOS) -> UInt8[Tensor, "n px px 3"]:
@@ -74,18 +77,26 @@ def _pixels(rows: np.ndarray, square: Squares, site: Site, kind: str, *, column:
 
 
 @torch.no_grad()
-def _judged(alignment: Alignment, places: Places, device: torch.device) -> dict[str, Any]:
-    """Return how photos find their overhead places, and the other way, among the rows of one role."""
+def _judged(alignment: Alignment, places: Places, run: Run) -> dict[str, Any]:
+    """Return how photos find their overhead places, among the rows of one role and within their own images."""
     assert alignment.photo is not None and alignment.projection is not None and places.photos is not None
+    points = torch.cat((_anywhere(places.bbox, run.seed), places.lonlat[:, None]), 1)
     photo, overhead = [], []
     for rows in torch.arange(len(places)).split(BATCH):
-        photo.append(alignment.projection(alignment.photo(places.photos[rows].to(device))))
-        overhead.append(
-            alignment.overhead(places.overhead[rows].to(device), places.bbox[rows].to(device), places.lonlat[rows].to(device))
-        )
-    o, r = torch.cat(photo).cpu(), torch.cat(overhead).cpu()
+        photo.append(alignment.projection(alignment.photo(places.photos[rows].to(run.device))).cpu())
+        given = places.overhead[rows], places.bbox[rows], points[rows]
+        overhead.append(alignment.overhead(*(one.to(run.device) for one in given)).cpu())
+    o, r = torch.cat(photo), torch.cat(overhead)
     return {
         "rows": len(places),
-        "photo_to_overhead": retrieval(o, r, places.lonlat),
-        "overhead_to_photo": retrieval(r, o, places.lonlat),
+        "photo_to_overhead": retrieval(o, r[:, -1], places.lonlat),
+        "overhead_to_photo": retrieval(r[:, -1], o, places.lonlat),
+        "within_image": within_image(o, r, points),
     }
+
+
+def _anywhere(bbox: Float[Tensor, "n 4"], seed: int) -> Float[Tensor, "n m 2"]:
+    """Draw places in each footprint, one fewer than `PLACES`."""
+    draws = torch_stream(seed, "gair places")
+    u = torch.rand(len(bbox), PLACES - 1, 2, generator=draws, dtype=torch.float64)
+    return bbox[:, None, :2] + u * (bbox[:, None, 2:] - bbox[:, None, :2])

@@ -6,8 +6,9 @@ from cspops.report.tables import TITLES, markdown
 
 TITLE = "Photo and overhead image"
 CAPTION = "Retrieval within held-out blocks: the share of queries whose own row is among the first k, per cent"
-HEADER = ("set", "query and gallery", "rows", "R@1", "R@5", "R@10", "median km")
+HEADER = ("set", "query and gallery", "candidates", "R@1", "R@5", "R@10", "median km")
 DIRECTIONS = {"photo_to_overhead": "photo to overhead", "overhead_to_photo": "overhead to photo"}
+WITHIN = "photo to places of its overhead image"
 TERMS = {
     "overhead_to_photo": "the overhead feature at a place against the batch's photos",
     "photo_to_overhead": "a photo against the batch's overhead features",
@@ -19,7 +20,8 @@ TERMS = {
 """What each term of the loss compares."""
 WORDS = (
     "An overhead image is read at the place of the photo, by NILI, and rows of one set are ranked by the cosine of both "
-    "embeddings. No training row lies in their blocks. The median is of the distance from the right place to the best match."
+    "embeddings; within an image, its own place and random ones are. No training row lies in their blocks. The median is of "
+    "the distance from the right place to the best match."
 )
 NOTHING = "No held-out block has rows with a photo and an overhead image: retrieval was not measured."
 
@@ -47,9 +49,20 @@ def retrieval_groups(facts: Document) -> list[tuple[str, list[list[str]]]]:
             [text, f"{n:,}", *(f"{found[way][f'r_{k}']:.2f}" for k in (1, 5, 10)), f"{found[way]['median_km']:,.0f}"]
             for way, text in DIRECTIONS.items()
         ]
-        rows.append(["chance", f"{n:,}", *(f"{min(100.0, 100 * k / n):.2f}" for k in (1, 5, 10)), "–"])
+        rows.append(_chance("chance", f"{n:,}", n, "–"))
+        within = found["within_image"]
+        m = within["places"]
+        of = f"{m:,} of one image"
+        rows += [
+            [WITHIN, of, *(f"{within[f'r_{k}']:.2f}" for k in (1, 5, 10)), f"{within['median_km']:,.0f}"],
+            _chance("chance within the image", of, m, f"{within['chance_km']:,.0f}"),
+        ]
         groups.append((TITLES.get(role, role), rows))
     return groups
+
+
+def _chance(text: str, candidates: str, n: int, km: str) -> list[str]:
+    return [text, candidates, *(f"{min(100.0, 100 * k / n):.2f}" for k in (1, 5, 10)), km]
 
 
 def section(facts: Document) -> list[str]:

@@ -13,7 +13,8 @@ from rasterio.warp import transform as warp
 from scipy.integrate import quad
 
 from cspops.intake.images import georeference
-from cspops.intake.images.georeference import MOST_BESIDE, centre, footprint, footprints
+from cspops.intake.images.footprints import footprints
+from cspops.intake.images.georeference import MOST_BESIDE, centre, footprint
 from cspops.pixels.reading import IMAGE
 from cspops.pixels.unreadable import LEADS_OUT, NO_FILE, NOT_THERE
 

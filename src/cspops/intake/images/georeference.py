@@ -3,15 +3,11 @@
 import io
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pyarrow as pa
-
 from cspops.pixels.gdal import gdal_alone
-from cspops.pixels.unreadable import UnreadableImage, below, bytes_and_paths, file_size
-from cspops.pixels.workers import Map
 
 GEO_KEYS = 34735
 
@@ -94,21 +90,6 @@ def footprint(file: Path | bytes) -> Footprint | str:
         return NOT_NORTH_UP
     turns = 360 * math.floor((west + 180) / 360)
     return west - turns, south, east - turns, north
-
-
-def footprints(images: pa.StructArray, *, root: Path, map: Map = map) -> list[Footprint | str]:
-    """Return what `footprint` says of each image of a batch; ``root`` and ``map`` as in `inspection.inspect_images`."""
-    return list(map(partial(_footprint_of, root=root), bytes_and_paths(images)))
-
-
-def _footprint_of(image: tuple[bytes | None, str | None], *, root: Path) -> Footprint | str:
-    data, path = image
-    try:
-        if data is None:
-            file_size(file := below(root, path or ""))
-        return footprint(data if data is not None else file)
-    except UnreadableImage as error:
-        return error.reason
 
 
 def _begins_as_tiff(file: Path | bytes) -> bool:
