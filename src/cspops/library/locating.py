@@ -11,12 +11,13 @@ import numpy as np
 import torch
 
 from cspops.artefacts import json_as
-from cspops.data.overhead import read_footprints
+from cspops.data.overhead import overhead_reading, read_footprints
 from cspops.errors import DataError, ParamsError
 from cspops.files import whole
-from cspops.gair.locating import Locator
-from cspops.gair.raster import BlueMarble, GeoTiff, Raster, Side
+from cspops.gair.locator import Locator
+from cspops.gair.raster import BlueMarble, GeoTiff, Raster
 from cspops.gair.stored import REMAKE
+from cspops.gair.tiling import Side
 from cspops.geo import KM_PER_DEGREE, haversine, wrap_longitude
 from cspops.land import Box
 from cspops.library.cells import Cells
@@ -67,7 +68,7 @@ class Search:
                 "this model was not trained on the embedded raster: name one that is seen from above",
                 hint="--overhead RASTER.tif, a GeoTIFF like the overhead images of the data set",
             )
-        raster: Raster = BlueMarble() if overhead is None else GeoTiff(overhead, reading)
+        raster: Raster = BlueMarble() if overhead is None else _geotiff(overhead, run / "download", locator)
         _require_within(box, raster.box, overhead)
         west, south, east, north = box
         longer = KM_PER_DEGREE * max(north - south, (east - west) * math.cos(math.radians((south + north) / 2)))
@@ -224,6 +225,10 @@ def _source(run: Path) -> str | None:
     record = json_as(run / "download" / "stage.json", dict[str, Any], remake="dvc repro -f download")
     source: str | None = record.get("params", {}).get("dataset.source")
     return source
+
+
+def _geotiff(file: Path, download: Path, locator: Locator) -> GeoTiff:
+    return GeoTiff(file, overhead_reading(download), locator.photo.config["interpolation"])
 
 
 def _require_within(box: Box, there: Box, overhead: Path | None) -> None:

@@ -8,8 +8,9 @@ from torch import nn
 from torch.nn.functional import normalize
 
 from cspops.gair.overhead import LocalizedOverhead
-from cspops.gair.raster import Raster, Side, tiling
+from cspops.gair.raster import Raster
 from cspops.gair.stored import load_gair_location, load_overhead, load_photo_network, load_projection
+from cspops.gair.tiling import Side, tiling
 from cspops.models.backbones import ImageNetwork
 from cspops.models.location_encoder import LocationEncoder
 from cspops.progress import Done, uncounted
