@@ -22,21 +22,23 @@ def spread(box: tuple[float, float, float, float], n: int = 400) -> torch.Tensor
 
 
 @pytest.mark.parametrize(
-    ("raster", "box"),
+    ("raster", "box", "is_ring"),
     [
-        ((5.0, 40.0, 15.0, 48.0), (5.0, 40.0, 15.0, 48.0)),
-        ((5.0, 40.0, 15.0, 48.0), (7.0, 43.0, 7.2, 43.1)),
-        ((5.0, -1.0, 7.5, 1.2), (5.0, -1.0, 7.5, 1.2)),  # hardly larger than a tile
-        ((5.0, -0.8, 6.8, 0.8), (5.0, -0.8, 6.8, 0.8)),  # smaller than a tile
-        ((178.0, -20.0, 184.0, -15.0), (178.0, -20.0, 184.0, -15.0)),
-        (WORLD, WORLD),
-        (WORLD, (170.0, -20.0, 190.0, -10.0)),
+        ((5.0, 40.0, 15.0, 48.0), (5.0, 40.0, 15.0, 48.0), False),
+        ((5.0, 40.0, 15.0, 48.0), (7.0, 43.0, 7.2, 43.1), False),
+        ((5.0, -1.0, 7.5, 1.2), (5.0, -1.0, 7.5, 1.2), False),  # hardly larger than a tile
+        ((5.0, -0.8, 6.8, 0.8), (5.0, -0.8, 6.8, 0.8), False),  # smaller than a tile
+        ((178.0, -20.0, 184.0, -15.0), (178.0, -20.0, 184.0, -15.0), False),
+        (WORLD, WORLD, True),
+        (WORLD, (170.0, -20.0, 190.0, -10.0), True),
+        (WORLD, WORLD, False),
+        (WORLD, (170.0, -20.0, 190.0, -10.0), False),
     ],
 )
 @pytest.mark.parametrize("turns", [0, -360])
-def test_places_lie_in_the_inner_half_of_a_tile_but_at_the_raster_s_edge(raster, box, turns) -> None:
+def test_places_lie_in_the_inner_half_of_a_tile_but_at_the_raster_s_edge(raster, box, is_ring, turns) -> None:
     lonlat = spread(box) + torch.tensor([float(turns), 0.0])
-    made = tiling(raster, Side(2 * DEGREE, 2 * DEGREE), lonlat)
+    made = tiling(raster, Side(2 * DEGREE, 2 * DEGREE), lonlat, is_ring=is_ring)
     bbox = made.bbox[made.tile]
     at = in_footprint(bbox, lonlat).abs()  # refuses places outside of their tile
     west, south, east, north = raster
@@ -46,7 +48,7 @@ def test_places_lie_in_the_inner_half_of_a_tile_but_at_the_raster_s_edge(raster,
     near = (torch.minimum(north - lonlat[:, 1], lonlat[:, 1] - south)) < high / 4
     assert (at[~near, 1] <= 0.5 + 1e-9).all()
     wide = bbox[:, 2] - bbox[:, 0]
-    if east - west < 360:
+    if not is_ring:
         from_west = (lonlat[:, 0] - west) % 360 % 359.999999
         assert (bbox[:, 0] >= west - 1e-9).all() and (bbox[:, 2] <= east + 1e-9).all()
         inner = torch.minimum(from_west, east - west - from_west) >= wide / 4

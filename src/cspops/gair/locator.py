@@ -81,7 +81,7 @@ class Locator:
             side: of the overhead images that the encoders were trained with.
             done: receives how many of how many places are done.
         """
-        tiles = tiling(raster.box, side, lonlat)
+        tiles = tiling(raster.box, side, lonlat, is_ring=raster.is_ring)
         order = tiles.tile.argsort(stable=True)
         counts = torch.bincount(tiles.tile, minlength=len(tiles.bbox))
         out, start = torch.empty(len(photos), len(lonlat)), 0

@@ -28,6 +28,7 @@ class BlueMarble:
     """The embedded raster of the whole Earth, cut as its observations are."""
 
     box: Box = (-180.0, -90.0, 180.0, 90.0)
+    is_ring = True
 
     def __init__(self) -> None:
         self.image = read_rasters(Path(str(files("cspops").joinpath("sample")))).image
@@ -50,6 +51,8 @@ class GeoTiff:
     Raises:
         DataError: it cannot be read, or does not say where it lies.
     """
+
+    is_ring = False
 
     def __init__(self, file: Path, reading: Reading, interpolation: str = "bicubic") -> None:
         if not file.is_file():
@@ -86,7 +89,7 @@ class GeoTiff:
 
 
 Raster = BlueMarble | GeoTiff
-"""`box`: its edges in degrees, all meridians or east maybe above 180. `cut`: parts of it, as squares of pixels."""
+"""`box`: its edges in degrees, east maybe above 180. `is_ring`: as `tiling` takes it. `cut`: parts, as squares of pixels."""
 
 
 def _in_degrees(image: Image.Image, content: bytes, box: Box) -> Image.Image:

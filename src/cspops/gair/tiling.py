@@ -42,16 +42,17 @@ class Tiling:
     """Which of them each place is read from: one whose middle is near."""
 
 
-def tiling(raster: Box, side: Side, lonlat: Float[Tensor, "n 2"]) -> Tiling:
+def tiling(raster: Box, side: Side, lonlat: Float[Tensor, "n 2"], *, is_ring: bool = False) -> Tiling:
     """Cover places with tiles that overlap by half, so that each lies in the inner half of its own.
 
-    Only at the edge of a raster it may lie nearer to the edge of its tile, as tiles do not reach beyond. All meridians are
-    a ring. A tile is as wide in degrees as the latitude of its middle has it.
+    Only at the edge of a raster it may lie nearer to the edge of its tile, as tiles do not reach beyond. A tile is as wide in
+    degrees as the latitude of its middle has it.
 
     Args:
         raster: edges of what there is.
         side: of a tile.
         lonlat: places within it, degrees; longitudes may differ by whole turns.
+        is_ring: whether the raster goes round the Earth and tiles may lie across its eastern edge.
 
     Raises:
         DataError: the raster is much smaller than a tile.
@@ -69,7 +70,7 @@ def tiling(raster: Box, side: Side, lonlat: Float[Tensor, "n 2"]) -> Tiling:
     row, lat = _nearest(north - lonlat[:, 1], high / 2, north - south - high / 2, high / 2)
     lat = north - lat
     wide = (side.wide / KM_PER_DEGREE / torch.deg2rad(lat).cos().clamp_min(1e-6)).clamp_max(east - west)
-    if east - west >= 360:
+    if is_ring:
         count = torch.ceil(720 / wide).clamp_min(1)
         column = ((lonlat[:, 0] - west) * count / 360).round() % count
         lon = west + column * (360 / count)

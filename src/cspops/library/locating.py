@@ -22,6 +22,7 @@ from cspops.geo import KM_PER_DEGREE, haversine, wrap_longitude
 from cspops.land import Box
 from cspops.library.cells import Cells
 from cspops.library.inputs import Input
+from cspops.library.labelled import NO_IMAGE
 from cspops.pixels.reading import Reading
 from cspops.pixels.rgb import open_rgb, square
 from cspops.pixels.tensors import read_reading
@@ -142,7 +143,7 @@ def locate(
     """
     rows, squares, errors = list(inputs), [], []
     for row in rows:
-        error = row.error
+        error = NO_IMAGE if row.image is None and row.error is None else row.error
         try:
             if error is None and row.image is not None:
                 squares.append(search.photo(row.image))
