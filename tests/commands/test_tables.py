@@ -544,6 +544,7 @@ def test_listing_counts_cells_with_results(project: Path) -> None:
         4: (6, 2, 0),
         5: (7, 4, 8),
         6: (2, 8, 2),
+        7: (7, 6, 6),
     }
     assert not Path("reports/tables").exists()
 
@@ -756,7 +757,7 @@ def test_the_command(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = run(app, ["tables", "1", "--write", "--json"])
     assert done.exit_code == 0
     assert json.loads(done.stdout) == json.loads(Path("reports/tables/table_1.json").read_text())
-    assert [one["table"] for one in json.loads(run(app, ["tables", "--json"]).stdout)] == [1, 2, 3, 4, 5, 6]
+    assert [one["table"] for one in json.loads(run(app, ["tables", "--json"]).stdout)] == [1, 2, 3, 4, 5, 6, 7]
     shown = run(app, ["tables", "1"], env={"COLUMNS": "160"}).stdout
     assert "53.00 (0.50)" in shown
     assert "Missing: MSE (0.5 %, 2 %, 5 %, 10 %, 20 %, 100 %): not run with these params and data" in shown

@@ -4,7 +4,7 @@ import math
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_serializer, model_validator
 
 from cspops.params.section import FEW, Factor, NameIn, PartialShare, Possible, Scale, Section, Width
 
@@ -150,6 +150,11 @@ class WholeLocationEncoder(LocationEncoderSection):
 
     encodings: Encodings
     networks: Networks
+
+    @field_serializer("encodings", "networks", mode="wrap")
+    def _that_are_there(self, catalogue: Encodings | Networks, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out absent sections: what is recorded of a run is read again, and null is no section."""
+        return {key: section for key, section in dump(catalogue).items() if section is not None}
 
     @model_validator(mode="after")
     def _chosen(self) -> "WholeLocationEncoder":

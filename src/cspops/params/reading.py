@@ -76,9 +76,7 @@ def default_params() -> Params:
 
 def completed(params: Params) -> Params:
     """Return the same params, with the sections that are absent as they come with the package."""
-    return Params.model_validate(
-        _merged(default_params().model_dump(exclude_unset=True), params.model_dump(exclude_unset=True))
-    )
+    return Params.model_validate(_merged(default_params().model_dump(), params.model_dump(exclude_unset=True)))
 
 
 def _merged(default: Any, given: Any) -> Any:
