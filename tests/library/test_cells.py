@@ -71,3 +71,9 @@ def test_too_many_places_are_refused_before_any_is_made() -> None:
         Cells.of((-180.0, -90.0, 180.0, 90.0), 1.0)
     assert Cells.of((8.0, 47.0, 8.001, 47.001), 1e6) == Cells((8.0, 47.0, 8.001, 47.001), 1, 1)
     assert MOST > 10**6
+
+
+@pytest.mark.parametrize("km", [0.0, -1.0, float("nan")])
+def test_a_step_that_is_no_distance_is_refused(km: float) -> None:
+    with pytest.raises(ParamsError, match="is no distance"):
+        Cells.of((5.0, 40.0, 15.0, 48.0), km)

@@ -89,7 +89,9 @@ def test_a_bad_photo_says_why_and_the_others_are_located(run: Path, raster: Path
     search = Search.of(run, BOX, overhead=raster, step=200.0, device=CPU)
     (tmp_path / "bad.jpg").write_bytes(b"no photo")
     rows = inputs(tmp_path / "bad.jpg", photo(tmp_path / "a.jpg"), tmp_path / "gone.jpg")
+    rows.append(Input("a.csv:2", None, 8.5, 47.4, "table"))
     found, scores = locate(search, rows, top=2)
+    assert found[3].error == "no image"
     assert "not an image" in str(found[0].error)
     assert (found[1].error, found[2].error, len(scores)) == (None, "no such file", 1)
     write_csv(found, tmp_path / "a.csv")

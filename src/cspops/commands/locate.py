@@ -8,7 +8,7 @@ import typer
 
 from cspops.commands.app import USE, app, examples
 from cspops.commands.layout import show
-from cspops.commands.options import JsonOption, ModelOption, require_folder, table_names
+from cspops.commands.options import JsonOption, require_folder, table_names
 from cspops.commands.output import print_json
 from cspops.errors import ParamsError
 from cspops.pipeline.run import read_host
@@ -48,7 +48,7 @@ def locate(
             metavar="RASTER.tif",
         ),
     ] = None,
-    model: ModelOption = Path(),
+    model: Annotated[Path, typer.Option(help="A project that GAIR was run in, or its artifacts.", metavar="FOLDER")] = Path(),
     step: Annotated[
         float | None,
         typer.Option(

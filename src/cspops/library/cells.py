@@ -40,6 +40,8 @@ class Cells:
     @classmethod
     def of(cls, box: Box, km: float) -> "Cells":
         """Return cells about so wide and so high, in the middle of the box; a ParamsError says that they are too many."""
+        if not km > 0:
+            raise ParamsError(f"--step {km:g} is no distance in kilometres", hint="--step 10")
         west, south, east, north = box
         wide = KM_PER_DEGREE * (east - west) * math.cos(math.radians((south + north) / 2))
         rows, columns = (max(1, round(side / km)) for side in (KM_PER_DEGREE * (north - south), wide))

@@ -11,16 +11,18 @@ import numpy as np
 import torch
 
 from cspops.artefacts import json_as
-from cspops.data.overhead import read_footprints
+from cspops.data.overhead import overhead_reading, read_footprints
 from cspops.errors import DataError, ParamsError
 from cspops.files import whole
-from cspops.gair.locating import Locator
-from cspops.gair.raster import BlueMarble, GeoTiff, Raster, Side
+from cspops.gair.locator import Locator
+from cspops.gair.raster import BlueMarble, GeoTiff, Raster
 from cspops.gair.stored import REMAKE
+from cspops.gair.tiling import Side
 from cspops.geo import KM_PER_DEGREE, haversine, wrap_longitude
 from cspops.land import Box
 from cspops.library.cells import Cells
 from cspops.library.inputs import Input
+from cspops.library.labelled import NO_IMAGE
 from cspops.pixels.reading import Reading
 from cspops.pixels.rgb import open_rgb, square
 from cspops.pixels.tensors import read_reading
@@ -67,7 +69,7 @@ class Search:
                 "this model was not trained on the embedded raster: name one that is seen from above",
                 hint="--overhead RASTER.tif, a GeoTIFF like the overhead images of the data set",
             )
-        raster: Raster = BlueMarble() if overhead is None else GeoTiff(overhead, reading)
+        raster: Raster = BlueMarble() if overhead is None else _geotiff(overhead, run / "download", locator)
         _require_within(box, raster.box, overhead)
         west, south, east, north = box
         longer = KM_PER_DEGREE * max(north - south, (east - west) * math.cos(math.radians((south + north) / 2)))
@@ -141,7 +143,7 @@ def locate(
     """
     rows, squares, errors = list(inputs), [], []
     for row in rows:
-        error = row.error
+        error = NO_IMAGE if row.image is None and row.error is None else row.error
         try:
             if error is None and row.image is not None:
                 squares.append(search.photo(row.image))
@@ -224,6 +226,10 @@ def _source(run: Path) -> str | None:
     record = json_as(run / "download" / "stage.json", dict[str, Any], remake="dvc repro -f download")
     source: str | None = record.get("params", {}).get("dataset.source")
     return source
+
+
+def _geotiff(file: Path, download: Path, locator: Locator) -> GeoTiff:
+    return GeoTiff(file, overhead_reading(download), locator.photo.config["interpolation"])
 
 
 def _require_within(box: Box, there: Box, overhead: Path | None) -> None:

@@ -9,9 +9,10 @@ from torch.nn.functional import normalize
 from unlabelled import CPU
 
 from cspops.errors import DataError
-from cspops.gair import locating
-from cspops.gair.locating import Locator
-from cspops.gair.raster import GeoTiff, Side, tiling
+from cspops.gair import locator as module
+from cspops.gair.locator import Locator
+from cspops.gair.raster import GeoTiff
+from cspops.gair.tiling import Side, tiling
 from cspops.geo import KM_PER_DEGREE
 from cspops.pixels.reading import Reading
 
@@ -26,7 +27,7 @@ def draws(*shape: int) -> torch.Tensor:
 @pytest.mark.parametrize("features", ["photo", "overhead_at_place"])
 def test_scores_are_those_of_one_place_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, features: str) -> None:
     """In parts of three tiles, with different numbers of places."""
-    monkeypatch.setattr(locating, "TILES", 3)
+    monkeypatch.setattr(module, "TILES", 3)
     locator = Locator.load(write_gair_run(tmp_path, features=features) / "pretrain_img", CPU)
     write_raster(tmp_path / "a.tif", (10.0, 40.0, 16.0, 46.0))
     raster = GeoTiff(tmp_path / "a.tif", Reading())

@@ -8,8 +8,9 @@ from torch import nn
 from torch.nn.functional import normalize
 
 from cspops.gair.overhead import LocalizedOverhead
-from cspops.gair.raster import Raster, Side, tiling
+from cspops.gair.raster import Raster
 from cspops.gair.stored import load_gair_location, load_overhead, load_photo_network, load_projection
+from cspops.gair.tiling import Side, tiling
 from cspops.models.backbones import ImageNetwork
 from cspops.models.location_encoder import LocationEncoder
 from cspops.progress import Done, uncounted
@@ -80,7 +81,7 @@ class Locator:
             side: of the overhead images that the encoders were trained with.
             done: receives how many of how many places are done.
         """
-        tiles = tiling(raster.box, side, lonlat)
+        tiles = tiling(raster.box, side, lonlat, is_ring=raster.is_ring)
         order = tiles.tile.argsort(stable=True)
         counts = torch.bincount(tiles.tile, minlength=len(tiles.bbox))
         out, start = torch.empty(len(photos), len(lonlat)), 0
