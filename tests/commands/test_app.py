@@ -69,7 +69,7 @@ def test_whichever_stage_runs_first_refuses_a_wrong_value_and_touches_nothing(pr
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.startswith(
-        "error: params.yaml: loss: 'mcc' is not one of mc, nce, mse, none; did you mean `mc`?\nhint: "
+        "error: params.yaml: loss: 'mcc' is not one of mc, nce, mse, gair, none; did you mean `mc`?\nhint: "
     )
     assert kept.read_text() == "the last good run"
     assert sorted(path.name for path in project.iterdir()) == ["artifacts", "params.yaml"]

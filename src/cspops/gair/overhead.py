@@ -17,8 +17,8 @@ class FeatureMap(nn.Module):
     """A timm network cut where its feature map has one cell per ``stride`` pixels: images to tokens, row by row from the north.
 
     Args:
-        config: ``{"model": "timm:NAME", "px": side, "stride": pixels a cell, "mean": [3], "sd": [3]}``. Pixels are scaled to
-            [0, 1], then (x - mean) / sd.
+        config: ``{"model": "timm:NAME", "px": side, "stride": pixels a cell, "interpolation": ..., "mean": [3], "sd": [3]}``.
+            Whole images are resized to ``px``; pixels are scaled to [0, 1], then (x - mean) / sd.
         pretrained: whether the weights are those that timm publishes.
 
     Raises:

@@ -85,6 +85,7 @@ def _start(network: ImageNetwork, places: Places, settings: Gair, run: Run) -> A
             "model": about.model,
             "px": about.px,
             "stride": about.stride,
+            "interpolation": network.config["interpolation"],
             "mean": network.config["mean"],
             "sd": network.config["sd"],
         },

@@ -229,7 +229,7 @@ def _source(run: Path) -> str | None:
 
 
 def _geotiff(file: Path, download: Path, locator: Locator) -> GeoTiff:
-    return GeoTiff(file, overhead_reading(download), locator.photo.config["interpolation"])
+    return GeoTiff(file, overhead_reading(download), locator.overhead.config["map"]["interpolation"])
 
 
 def _require_within(box: Box, there: Box, overhead: Path | None) -> None:

@@ -50,4 +50,4 @@ def overhead_source(site: Site) -> Images:
             yield block.half().cpu()
 
     about = overhead.config["map"]
-    return Images(Squares(about["px"], crop=None), OVERHEAD, overhead.dim, features)
+    return Images(Squares(about["px"], crop=None, interpolation=about["interpolation"]), OVERHEAD, overhead.dim, features)
