@@ -97,7 +97,12 @@ def test_what_was_stopped_says_what_a_second_start_does(cspops: Command, monkeyp
         raise KeyboardInterrupt
 
     monkeypatch.setattr(typer.core.TyperCommand, "invoke", stops)
-    words = {"predict": ["a.jpg"], "map": ["oak", "--out", "a.png"], "export": ["--out", "a"]}.get(command, [])
+    words = {
+        "predict": ["a.jpg"],
+        "map": ["oak", "--out", "a.png"],
+        "export": ["--out", "a"],
+        "locate": ["a.jpg", "--within", "1,2,3,4"],
+    }.get(command, [])
     status, out, err = cspops("-v", command, *words)
     assert (status, out) == (130, "")
     assert f"stopped: {said}\n" in err

@@ -449,6 +449,6 @@ def test_every_param_that_a_row_depends_on_changes_its_key(project, monkeypatch)
         elif path.startswith("image_encoder.") and path != "image_encoder.seed":  # rows are drawn by `seeds`
             assert "moco" in changes, path
         elif path.startswith("pretrain_img.methods."):
-            assert changes == {path.split(".")[2]}, path
+            assert changes == {path.split(".")[2]} & before.keys(), path  # of GAIR there is no row
         else:
             assert not changes, path

@@ -62,7 +62,7 @@ def test_require_names_the_first_missing_stage_all_the_way_up(project: params.Pa
     with pytest.raises(DataError, match="artifacts/featurize is missing"):
         paths.require("pretrain", project)
     make("featurize", project)
-    assert set(paths.require("pretrain", project)) == {"download", "split", "featurize"}
+    assert set(paths.require("pretrain", project)) == {"download", "split", "pretrain-img", "featurize"}
 
 
 def test_require_refuses_what_was_made_with_other_params(project: params.Params) -> None:

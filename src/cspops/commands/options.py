@@ -10,7 +10,6 @@ from cspops.artefacts import json_as
 from cspops.commands.without_compiler import without_compiler
 from cspops.errors import DataError, ParamsError
 from cspops.library.combine import Combine
-from cspops.pipeline import paths
 from cspops.pipeline.run import read_host
 from cspops.terminal import visible
 
@@ -104,6 +103,7 @@ def table_names(folder: Path, label: str | None = None) -> "TableNames":
     """Return how the project of the models in ``folder`` reads tables, and the column of labels that is asked for."""
     from cspops.library.loading import run_of
     from cspops.library.named_tables import TableNames
+    from cspops.pipeline import paths
 
     run = run_of(folder)
     return TableNames(None if run is None else run.resolve().parent / paths.PARAMS, label)

@@ -181,8 +181,8 @@ def value_at(params: Params, path: str) -> Any:
     return value
 
 
-OFTEN_NEXT = ("losses.", "pretrain_img.methods.none")
-"""Sections that most projects choose sooner or later: the other losses, and no self-supervision on published weights."""
+OFTEN_NEXT = ("losses.mc", "losses.nce", "losses.mse", "losses.none", "pretrain_img.methods.none")
+"""Sections that most projects choose sooner or later: the losses of CSP, and no self-supervision on published weights."""
 
 
 def unchosen(params: Params) -> list[str]:
