@@ -69,7 +69,7 @@ def test_files_are_written(locate, project: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "status", "says"),
     [
-        (("a.jpg", "--within", "15,41,11,45", "--overhead", "a.tif"), 2, "15 41 11 45 is no box"),
+        (("a.jpg", "--within", "15,41,11,45", "--overhead", "a.tif"), 2, "15,41,11,45 is no box: its west is above its east"),
         (("a.jpg", "--within", "11,45,15,41", "--overhead", "a.tif"), 2, "its south is above its north"),
         (("a.jpg", "--within", "1,41,15,45", "--overhead", "a.tif"), 2, "the box 1,41,15,45 reaches beyond a.tif"),
         (("a.jpg", *BOX), 2, "not trained on the embedded raster"),

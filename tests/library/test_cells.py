@@ -28,11 +28,11 @@ def test_four_numbers_are_a_box(text: str, box: tuple[float, ...]) -> None:
         ("5,40,15", "--within 5,40,15 is not four numbers between commas"),
         ("5 40 15 48", "not four numbers"),
         ("a,b,c,d", "not four numbers"),
-        ("5,48,15,40", "5 48 15 40 is no box: its south is above its north"),
-        ("15,40,5,48", "15 40 5 48 is no box"),  # over the date line it would be 350 degrees wide
-        ("5,40,15,98", "is no box"),
+        ("5,48,15,40", "5,48,15,40 is no box: its south is above its north"),
+        ("15,40,5,48", "is no box: its west is above its east"),  # over the date line it would be 350 degrees wide
+        ("5,40,15,98", "is no box: its latitudes leave"),
         ("nan,40,15,48", "is no box"),
-        ("5,40,5,48", "is no box"),
+        ("5,40,5,48", "is no box: it has no width"),
     ],
 )
 def test_others_are_refused_with_the_form_of_a_box(text: str, says: str) -> None:

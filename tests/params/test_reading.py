@@ -307,6 +307,43 @@ def test_a_section_may_be_absent_unless_it_is_chosen(
     assert caught.value.hint == f"copy its lines from {params.TEMPLATE}"
 
 
+def test_both_sections_of_gair_are_named_where_a_project_has_neither(good: dict[str, Any], tmp_path: Path) -> None:
+    slim = changed(changed(good, "loss", "gair"), "pretrain_img.method", "gair")
+    del slim["losses"]["gair"], slim["pretrain_img"]["methods"]["gair"]
+    with pytest.raises(ParamsError, match=r"pretrain_img\.methods\.gair: the section is missing") as caught:
+        params.load(write(tmp_path, slim))
+    assert "losses.gair: the section is missing" in caught.value.message
+
+
+GAIR = {"pretrain_img.method": "gair"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"loss": "gair"}, "loss: gair needs the location encoder of pretrain_img.method: gair, and that is moco"),
+        (
+            {"loss": "gair", "pretrain_img.method": "gair", "location_encoder.dim": 8},
+            "whose dim is 256; location_encoder has 8",
+        ),
+        (
+            {
+                "pretrain_img.method": "gair",
+                "pretrain_img.methods.gair.features": "overhead_at_place",
+                "finetune_img.mode": "full",
+            },
+            "finetune_img.mode: full needs pretrain_img.methods.gair.features: photo",
+        ),
+    ],
+)
+def test_what_does_not_go_with_gair_is_said(good: dict[str, Any], tmp_path: Path, changes: dict[str, Any], says: str) -> None:
+    for path, value in changes.items():
+        good = changed(good, path, value)
+    with pytest.raises(ParamsError) as caught:
+        params.load(write(tmp_path, good))
+    assert says in caught.value.message
+
+
 @pytest.mark.parametrize(("view", "other"), [("glimpse", "tile"), ("tile", "glimpse")])
 def test_a_view_of_blue_marble_may_be_absent_unless_it_is_chosen(
     good: dict[str, Any], tmp_path: Path, view: str, other: str

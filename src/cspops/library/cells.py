@@ -25,8 +25,20 @@ def parsed_box(text: str) -> Box:
     try:
         return checked_box((west, south, east, north))
     except ParamsError as error:
-        why = ": its south is above its north" if south > north else ""
-        raise ParamsError(f"--within {text}: {error.message}{why}", hint=BOX_FORM) from None
+        raise ParamsError(f"--within {text} is no box{_why(west, south, east, north)}", hint=BOX_FORM) from error
+
+
+def _why(west: float, south: float, east: float, north: float) -> str:
+    """Return what is wrong with a box, where it is one of the common faults."""
+    if south > north:
+        return ": its south is above its north"
+    if south < -90 or north > 90:
+        return ": its latitudes leave [-90, 90]"
+    if west == east or south == north:
+        return ": it has no width or no height"
+    if 0 < west - east < 180:
+        return ": its west is above its east, and across the antimeridian it would be wider than 180 degrees"
+    return ""
 
 
 @dataclass(frozen=True)

@@ -166,7 +166,7 @@ def _why_no_image(origin: Origin) -> str:
         return "P(y|I) are predictions that came with the data"
     config = origin.run / "pretrain_img" / "config.json"
     if config.is_file() and json_as(config, Document, remake=_remake(config)).get("model") == GIVEN:
-        return "the data came with image features instead of images"
+        return "the data came with image features, or they are those of overhead images at the rows' places"
     return "stage pretrain-img or finetune-img was not run"
 
 

@@ -59,6 +59,12 @@ class Search:
             step: distance of places, km; None: half a cell of the overhead network's map, more in a large box.
             device: where it computes.
         """
+        parts = run / "pretrain_img" / "gair"
+        if (parts / "location").is_dir() and not (parts / "projection").is_dir():
+            raise DataError(
+                f"{parts} was trained without photos, so that no photo can be compared with places",
+                hint="rows need photos beside their overhead images, then dvc repro -f pretrain-img",
+            )
         locator = Locator.load(run / "pretrain_img", device)
         footprints = read_footprints(run / "download")
         if footprints is None:
@@ -66,7 +72,7 @@ class Search:
         side, reading = Side.of(footprints), read_reading(run / "download")
         if overhead is None and _source(run) != "blue_marble":
             raise ParamsError(
-                "this model was not trained on the embedded raster: name one that is seen from above",
+                "this model was not trained on the embedded raster: name a GeoTIFF of the area with --overhead",
                 hint="--overhead RASTER.tif, a GeoTIFF like the overhead images of the data set",
             )
         raster: Raster = BlueMarble() if overhead is None else _geotiff(overhead, run / "download", locator)

@@ -84,6 +84,12 @@ def predict(
     Raises:
         DataError: the model lacks the names of its classes, an image classifier, or the pool that is asked for.
     """
+    if model.classes is not None and model.classifier is not None and model.image is None:
+        raise DataError(
+            "the model has no image classifier: its image features came with the data, or are those of overhead images at "
+            "their places (features: overhead_at_place), which a photo alone does not have",
+            hint="cspops map and cspops embed need no image",
+        )
     if model.classes is None or model.image is None or model.classifier is None:
         raise DataError("the model has no image classifier with named classes", hint="name a project's folder with --model")
     chosen = model.combination("pool" if trust else combine)

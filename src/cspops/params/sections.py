@@ -377,10 +377,12 @@ class Params(Section):
         if self.loss != "gair":
             return self
         gair = self.pretrain_img.methods.gair
-        if self.pretrain_img.method != "gair" or gair is None:
+        if self.pretrain_img.method != "gair":
             raise ValueError(
                 f"loss: gair needs the location encoder of pretrain_img.method: gair, and that is {self.pretrain_img.method}"
             )
+        if gair is None:  # `reading.checked` names the section that is missing
+            return self
         own, theirs = encoder_config(self.location_encoder, self.encodings, self.networks), gair.location_encoder.config()
         for key, value in theirs.items():
             if own[key] is not None and own[key] != value:
