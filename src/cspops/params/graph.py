@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from cspops.params.image_networks import Full, LinearProbe, MethodSettings, Released
 from cspops.params.location_classifiers import FinetuneLoss, FullLoc, ProbeThenFull
-from cspops.params.location_encoders import LocationEncoderSection
+from cspops.params.location_encoders import LocationEncoderSection, encoder_config
 from cspops.params.section import Section
 from cspops.params.sections import (
     ImageEncoder,
@@ -77,11 +77,7 @@ class PretrainView:
 
     def encoder_config(self) -> dict[str, Any]:
         """Return what `LocationEncoder` takes."""
-        return {
-            "encoding": {"name": self.location_encoder.encoding.name} | self.encoding.model_dump(),
-            "network": {"name": self.location_encoder.network.name} | self.network.model_dump(),
-            "dim": self.location_encoder.dim,
-        }
+        return encoder_config(self.location_encoder, self.encoding, self.network)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -26,6 +26,7 @@ from cspops.params.section import (
     Temperature,
     Weight,
     Width,
+    require_learnable,
 )
 
 Contrasted = Annotated[int, Field(ge=8, le=MOST_ROWS)]
@@ -144,8 +145,8 @@ class Gair(Section):
     def _terms(self) -> "Gair":
         if len(set(self.terms)) != len(self.terms):
             raise ValueError(f"terms {list(self.terms)} must differ from one another")
-        if self.learn_temperature and self.temperature < 0.01:
-            raise ValueError("a temperature that is learned starts at 0.01 or more (learn_temperature)")
+        if self.learn_temperature:
+            require_learnable(self.temperature)
         return self
 
 

@@ -166,7 +166,9 @@ class WholeLocationEncoder(LocationEncoderSection):
 
     def config(self) -> dict[str, Any]:
         """Return what `models.location_encoder.LocationEncoder` takes."""
-        return encoder_config(self, self.encodings, self.networks)
+        return encoder_config(
+            self, settings_of(self.encodings, self.encoding.name), settings_of(self.networks, self.network.name)
+        )
 
 
 def settings_of(catalogue: Encodings | Networks, name: str) -> Section | None:
@@ -175,14 +177,14 @@ def settings_of(catalogue: Encodings | Networks, name: str) -> Section | None:
     return section
 
 
-def encoder_config(chosen: LocationEncoderSection, encodings: Encodings, networks: Networks) -> dict[str, Any]:
+def encoder_config(chosen: LocationEncoderSection, encoding: Section | None, network: Section | None) -> dict[str, Any]:
     """Return what `models.location_encoder.LocationEncoder` takes; absent settings make a null."""
-    parts: dict[str, tuple[str, Encodings | Networks]] = {
-        "encoding": (chosen.encoding.name, encodings),
-        "network": (chosen.network.name, networks),
+    return {
+        "encoding": _named(chosen.encoding.name, encoding),
+        "network": _named(chosen.network.name, network),
+        "dim": chosen.dim,
     }
-    config: dict[str, Any] = {"dim": chosen.dim}
-    for part, (name, catalogue) in parts.items():
-        settings = settings_of(catalogue, name)
-        config[part] = None if settings is None else {"name": name} | settings.model_dump()
-    return config
+
+
+def _named(name: str, settings: Section | None) -> dict[str, Any] | None:
+    return None if settings is None else {"name": name} | settings.model_dump()

@@ -14,6 +14,14 @@ Decay = Annotated[float, Field(ge=0, le=1e3)]
 """A weight decay."""
 Temperature = Annotated[float, Field(ge=1e-4, le=1e4)]
 """It divides cosines, whose exponentials stay within float32."""
+
+
+def require_learnable(*temperatures: float) -> None:
+    """Raise a ValueError unless each temperature may be where a learned one starts: see `heads.LARGEST_SCALE`."""
+    if min(temperatures) < 0.01:
+        raise ValueError("a temperature that is learned starts at 0.01 or more (learn_temperature)")
+
+
 Weight = Annotated[float, Field(ge=0, le=1e6)]
 """Of a term in a sum of losses."""
 Factor = Annotated[float, Field(ge=1e-6, le=1e6)]

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from cspops.params.image_networks import FinetuneImg, PretrainImg
 from cspops.params.location_classifiers import FinetuneLoc, FinetuneLosses
-from cspops.params.location_encoders import Encodings, LocationEncoderSection, Networks, encoder_config
+from cspops.params.location_encoders import Encodings, LocationEncoderSection, Networks, encoder_config, settings_of
 from cspops.params.section import (
     FEW,
     Batch,
@@ -21,6 +21,7 @@ from cspops.params.section import (
     Share,
     Temperature,
     Weight,
+    require_learnable,
 )
 
 # --- dataset -----------------------------------------------------------------------------------------------------
@@ -255,8 +256,8 @@ class McLoss(Section):
     @model_validator(mode="after")
     def _learned(self) -> "McLoss":
         taus = {"B": self.tau_batch, "L": self.tau_locations, "D": self.tau_dropout}
-        if self.learn_temperature and min(taus[term] for term in self.terms) < 0.01:
-            raise ValueError("a temperature that is learned starts at 0.01 or more (learn_temperature)")
+        if self.learn_temperature:
+            require_learnable(*(taus[term] for term in self.terms))
         return self
 
 
@@ -383,7 +384,10 @@ class Params(Section):
             )
         if gair is None:  # `reading.checked` names the section that is missing
             return self
-        own, theirs = encoder_config(self.location_encoder, self.encodings, self.networks), gair.location_encoder.config()
+        chosen, theirs = self.location_encoder, gair.location_encoder.config()
+        own = encoder_config(
+            chosen, settings_of(self.encodings, chosen.encoding.name), settings_of(self.networks, chosen.network.name)
+        )
         for key, value in theirs.items():
             if own[key] is not None and own[key] != value:
                 raise ValueError(
