@@ -172,7 +172,7 @@ def test_the_card_says_whose_data_and_what_is_not_there(evaluated, tmp_path):
     matter = front_matter(card)
     assert (matter["license"], matter["library_name"], matter["pipeline_tag"]) == ("unknown", "cspops", "feature-extraction")
     assert "Licence of the data: not stated." in card
-    assert "the data came with image features instead of images" in card
+    assert "the data came with image features" in card
     assert (about["data"]["observations"], about["data"]["training_rows"], about["data"]["labelled_rows"]) == (60, 20, 20)
     west, south, east, north = about["data"]["box"]
     assert -180 <= west < east < 180
