@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cspops.data.catalogue import SCHEMA
-from cspops.data.overhead import BBOX, OVERHEAD, continued, read_footprints, read_overhead_images
+from cspops.data.overhead import BBOX, OVERHEAD, read_footprints, read_overhead_images
 from cspops.errors import DataError
 
 nan = float("nan")
@@ -96,10 +96,3 @@ def test_a_catalogue_that_is_missing_or_broken_is_named(tmp_path: Path) -> None:
     (tmp_path / "observations.parquet").write_bytes(b"PAR1")
     with pytest.raises(DataError, match="no whole Parquet file"):
         read_footprints(tmp_path)
-
-
-def test_longitudes_are_counted_as_the_footprint_counts_them() -> None:
-    over = [179.0, -1.0, 182.0, 1.0]
-    lonlat = torch.tensor([[-178.5, 0.0], [179.5, 0.5], [-177.0, 0.0], [8.5, 47.0]], dtype=torch.float64)
-    boxes = torch.tensor([over, over, over, [8.0, 46.0, 9.0, 48.0]], dtype=torch.float64)
-    assert continued(lonlat, boxes).tolist() == [[181.5, 0.0], [179.5, 0.5], [-177.0, 0.0], [8.5, 47.0]]

@@ -81,12 +81,12 @@ def overhead(**changes) -> dict[str, dict[str, object]]:
     ("changes", "error", "says"),
     [
         ({"n": 1}, DataError, "1 training rows"),
+        (overhead(model="timm:resnet99"), ParamsError, "no model 'resnet99'"),
         (
-            {"overhead": {"model": "timm:resnet99", "weights": "random", "px": 32, "stride": 4}},
+            {"overhead": {"model": "timm:test_resnet", "weights": "random", "px": 32, "stride": 5}},
             ParamsError,
-            "no model 'resnet99'",
+            "stride is 5, and the feature maps",
         ),
-        ({"overhead": {"model": "timm:test_resnet", "weights": "random", "px": 32, "stride": 5}}, ParamsError, "stride is 5"),
         ({"photos": False, "features": "photo", "terms": ("photo_to_place",)}, ParamsError, "no term is left"),
     ],
 )

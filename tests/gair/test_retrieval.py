@@ -17,6 +17,7 @@ def test_the_right_place_is_found_and_its_neighbour_is_a_degree_off(monkeypatch:
     found = retrieval(own, own.roll(1, 0), LONLAT)
     assert found["r_1"] == 0.0
     assert found["median_km"] == pytest.approx(ONE_DEGREE, abs=0.1)
+    assert retrieval(own, own.roll(1, 0), LONLAT / 1e4)["median_km"] == pytest.approx(ONE_DEGREE / 1e4, rel=1e-3)
 
 
 def test_a_gallery_of_equal_rows_gives_chance() -> None:

@@ -1,5 +1,6 @@
 """What GAIR leaves on disk is what it trained."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,15 @@ def test_without_photos_there_is_no_projection(tmp_path: Path) -> None:
         load_projection(tmp_path)
     with pytest.raises(DataError, match="trained without photos"):
         load_photo_network(tmp_path)
+
+
+def test_a_part_that_was_deleted_is_missing(tmp_path: Path) -> None:
+    network = backbone()
+    alignment, _ = gair(network, places(8), settings(epochs=1, batch_size=8), Run(0, CPU))
+    save_gair(tmp_path, alignment, network, features="photo")
+    shutil.rmtree(tmp_path / "gair" / "projection")
+    with pytest.raises(DataError, match="projection is missing"):
+        load_projection(tmp_path)
 
 
 def test_another_method_s_folder_is_refused(tmp_path: Path) -> None:

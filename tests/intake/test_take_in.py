@@ -15,7 +15,7 @@ from affine import Affine
 from image_files import encoded, geotiff
 
 from cspops.data.catalogue import SCHEMA, read_observations
-from cspops.data.overhead import continued, overhead_reading, read_footprints, read_overhead_images
+from cspops.data.overhead import overhead_reading, read_footprints, read_overhead_images
 from cspops.host import Host
 from cspops.intake.images.georeference import NO_GEOTIFF
 from cspops.intake.judging.footprints import AS_A_PHOTO, NO_OVERHEAD, OUTSIDE, WITHOUT
@@ -99,9 +99,11 @@ def check(out: Path, account: Account) -> None:
     assert footprints is not None
     at = {name: i for i, name in enumerate(places.obs_id)}
     assert [name for name in at if footprints.paired[at[name]]] == list(named)
-    inside = continued(places.lonlat, footprints.bbox)
     row = at["over the date line"]
-    assert inside[row].tolist() == [180.25, 47.5] and read_overhead_images(out, range(row, row + 1))["image"][0].as_py()
+    assert (
+        footprints.bbox[row, 0] <= places.lonlat[row, 0] + 360 <= footprints.bbox[row, 2]
+        and read_overhead_images(out, range(row, row + 1))["image"][0].as_py()
+    )
     assert json.loads((out / "images.json").read_text())["root"] == "data"
 
 
@@ -184,7 +186,10 @@ def test_overhead_images_are_read_in_their_own_way(tmp_path: Path) -> None:
     (tmp_path / "raw/p.png").write_bytes(encoded(np.full((8, 8, 3), 90, np.uint8)))
     (tmp_path / "raw/t.csv").write_text("image,lon,lat,overhead\np.png,8.25,47.5,a.tif\n")
     table = {"dataset.source": "table"}
-    (note,) = taken(tmp_path / "raw", tmp_path / "same", table).notes
+    account = taken(tmp_path / "raw", tmp_path / "same", table)
+    (note,), (where,) = account.notes, account.noted.values()
+    assert where == ["t.csv:2"] and "noted" not in account.as_json()
+    assert account.warnings[-1].startswith("none of 1 overhead images can be used, most because")
     assert note == WITHOUT + NO_BANDS.replace("images.", "overhead_images.") != WITHOUT + NO_BANDS
     own = {"dataset.table.overhead_images": {"bands": [4, 3, 2], "black": 0.0, "white": 3000.0}}
     out = tmp_path / "own"

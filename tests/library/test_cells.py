@@ -69,6 +69,11 @@ def test_a_place_lies_in_the_cell_with_its_number(box: tuple[float, float, float
 def test_too_many_places_are_refused_before_any_is_made() -> None:
     with pytest.raises(ParamsError, match=r"--step 1 makes \d{3},\d{3},\d{3} places"):
         Cells.of((-180.0, -90.0, 180.0, 90.0), 1.0)
+    with pytest.raises(ParamsError) as raised:
+        Cells.of((0.0, 0.0, 10.0, 10.0), 1.0)
+    step = float(raised.value.hint.removeprefix("--step ").partition(",")[0])
+    cells = Cells.of((0.0, 0.0, 10.0, 10.0), step)
+    assert 0.7 * MOST < cells.rows * cells.columns <= MOST
     assert Cells.of((8.0, 47.0, 8.001, 47.001), 1e6) == Cells((8.0, 47.0, 8.001, 47.001), 1, 1)
     assert MOST > 10**6
 

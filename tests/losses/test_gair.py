@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from jaxtyping import TypeCheckError
 from torch.nn.functional import normalize
 
 from cspops.losses.gair import TERMS, among_places, distillation, gair_loss
@@ -88,3 +89,25 @@ def test_distillation_is_least_where_the_features_are_those_of_the_start() -> No
     assert float(distillation(-x, x)) == pytest.approx(1)
     cosines = [float((a @ b) / (a.norm() * b.norm())) for a, b in zip(x, case(1)["photo"], strict=True)]
     assert float(distillation(x, case(1)["photo"])) == pytest.approx(-sum(cosines) / N)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"photo": torch.ones(N + 1, D)},
+        {"place": torch.ones(N, D + 1)},
+        {"queue": torch.ones(K, D + 1)},
+        {"masked": torch.zeros(N, K + 1, dtype=torch.bool)},
+    ],
+)
+def test_shapes_that_do_not_fit_are_refused(changes) -> None:
+    with pytest.raises((ValueError, TypeCheckError)):
+        gair_loss(**case() | changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"), [({"temperature": 0.0}, "0.0, not above 0"), ({"terms": ("place_to_photo",)}, "not place_to_photo")]
+)
+def test_settings_that_are_none_are_refused(changes, says) -> None:
+    with pytest.raises(ValueError, match=says):
+        gair_loss(**case() | changes)

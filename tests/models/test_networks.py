@@ -48,6 +48,15 @@ def test_ffn_without_hidden_layers_is_linear():
     torch.testing.assert_close(net(x + y) + net(torch.zeros(5, 3)), net(x) + net(y))
 
 
+def test_ffn_without_skip_adds_no_input():
+    net = Ffn(4, 3, hidden_layers=2, hidden=4, layer_norm=False, output_activation=False, skip=False).eval()
+    x = torch.randn(5, 4)
+    by_hand = x
+    for layer in net.hidden_layers:
+        by_hand = leaky_relu(layer(by_hand), 0.2)
+    assert torch.allclose(net(x), net.output(by_hand))
+
+
 def test_ffn_weights_are_xavier_uniform():
     """Xavier: uniform within sqrt(6 / (in + out)); 10 000 draws come within 1 % of the bound, and their variance is a^2/3."""
     torch.manual_seed(0)

@@ -2,8 +2,7 @@
 
 import logging
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from cspops.data.json_files import Document
 from cspops.errors import DataError, ParamsError, nearest
 from cspops.files import whole
 from cspops.host import Host
+from cspops.intake.judging.ingest import EXAMPLES
 from cspops.intake.rows import Account
 from cspops.intake.take_in import take_in
 from cspops.params import DownloadView, Params, completed, default_params, value_at, view, with_values
@@ -28,7 +28,6 @@ from cspops.site import Site
 
 log = logging.getLogger(__name__)
 
-EXAMPLES = 3
 ANY_FOLDER = ("folder", "table")
 """The sources that read any folder; the others read files of their own."""
 
@@ -55,26 +54,6 @@ class CheckedSource:
             )
 
 
-@dataclass
-class _NoteExamples:
-    """Where the first `EXAMPLES` rows with each of the source's own notes stand."""
-
-    where: dict[str, list[str]] = field(default_factory=dict)
-
-    def watch(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Yield the same batches and remember where their notes stand."""
-        for batch in batches:
-            notes = batch["notes"]
-            flat, row = pc.list_flatten(notes), pc.list_parent_indices(notes)
-            for note in pc.unique(flat).to_pylist():
-                places = self.where.setdefault(note, [])
-                missing = EXAMPLES - len(places)
-                if missing > 0:
-                    rows = row.filter(pc.equal(flat, note))[:missing]
-                    places += batch["where"].take(rows).to_pylist()
-            yield batch
-
-
 def run(params: Params, host: Host, *, path: Path | None, source: str | None) -> CheckedSource:
     """Read a source as stage download would, without a limit on the rows set aside, and describe it.
 
@@ -84,7 +63,7 @@ def run(params: Params, host: Host, *, path: Path | None, source: str | None) ->
 
     Returns:
         the checked source. Its document holds source and path; the account of `intake.rows.Account`; share_rejected and
-        max_rejected; `examples`, where the first rows with each reason and with each of the source's own notes stand;
+        max_rejected; `examples`, where the first rows with each reason and with each note stand;
         `single_classes`; `dates` (first, last, rows); `box` (west, south, east, north; east above 180 across the
         antimeridian) and `map` (degrees, cells of west, south and rows), of the positions.
     """
@@ -95,10 +74,9 @@ def run(params: Params, host: Host, *, path: Path | None, source: str | None) ->
         out.mkdir()
         scratch.mkdir()
         own_host = host if path is None else host.model_copy(update={"data_root": data_root})
-        notes = _NoteExamples()
         site = Site(raw, {}, paths.REPORTS, out, scratch, own_host)
         with silence():  # the account holds it all
-            account, _ = take_in(settings, site, max_rejected=None, watch=notes.watch)
+            account, _ = take_in(settings, site, max_rejected=None)
         table = pq.read_table(out / "observations.parquet", columns=["lon", "lat", "captured_at"])
         rejected = pq.read_table(out / "rejected.parquet", columns=["where", "reason", "detail"])
     lonlat = np.stack([table[axis].drop_null().to_numpy() for axis in ("lon", "lat")], 1)
@@ -108,7 +86,7 @@ def run(params: Params, host: Host, *, path: Path | None, source: str | None) ->
     document |= {
         "share_rejected": account.rejected / max(account.rows, 1),
         "max_rejected": params.dataset.max_rejected,
-        "examples": {"reasons": _examples(rejected, account), "notes": notes.where},
+        "examples": {"reasons": _examples(rejected, account), "notes": account.noted},
         "single_classes": sum(size == 1 for size in account.classes.values()),
         "dates": {key: None if dates[at] is None else dates[at].isoformat() for key, at in (("first", "min"), ("last", "max"))}
         | {"rows": len(table) - table["captured_at"].null_count},

@@ -4,6 +4,7 @@
 either of which may be null. Every row of a source ends in exactly one of the two tables: nothing is lost silently.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,18 +104,21 @@ def read_observations(folder: Path) -> Observations:
 
 def read_images(folder: Path, rows: range) -> pa.Table:
     """Read the columns image and, where the catalogue has them, crop and image_features of consecutive rows."""
-    file = pq.ParquetFile(folder / "observations.parquet")
-    columns = [name for name in ("image", "crop", "image_features") if name in file.schema_arrow.names]
-    parts, start = [], 0
-    for group in range(file.num_row_groups):
-        stop = start + file.metadata.row_group(group).num_rows
+    return read_rows(folder / "observations.parquet", ("image", "crop", "image_features"), rows)
+
+
+def read_rows(file: Path, columns: Sequence[str], rows: range) -> pa.Table:
+    """Read those of ``columns`` that a Parquet file has, of consecutive rows; other row groups are not read."""
+    parquet = pq.ParquetFile(file)
+    columns = [name for name in columns if name in parquet.schema_arrow.names]
+    parts, start = [parquet.schema_arrow.empty_table().select(columns)], 0
+    for group in range(parquet.num_row_groups):
+        stop = start + parquet.metadata.row_group(group).num_rows
         if start < rows.stop and rows.start < stop:
-            table = file.read_row_group(group, columns=columns)
             low, high = max(rows.start, start) - start, min(rows.stop, stop) - start
-            parts.append(table.slice(low, high - low))
+            parts.append(parquet.read_row_group(group, columns=columns).slice(low, high - low))
         start = stop
-    empty = pa.table({name: pa.array([], file.schema_arrow.field(name).type) for name in columns})
-    return pa.concat_tables([empty, *parts]).combine_chunks()
+    return pa.concat_tables(parts).combine_chunks()
 
 
 def floats(column: pa.ChunkedArray) -> np.ndarray:

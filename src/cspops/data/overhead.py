@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import torch
 
 from cspops.artefacts import json_text_as, read_columns, require_file, whole_parquet
-from cspops.data.catalogue import REMAKE, floats
+from cspops.data.catalogue import REMAKE, floats, read_rows
 from cspops.errors import DataError
 from cspops.pixels.reading import IMAGE, Reading, ReadingFacts
 from cspops.pixels.tensors import read_reading
@@ -90,31 +90,12 @@ def overhead_reading(download: Path) -> Reading:
     return overhead.reading()
 
 
-def continued(lonlat: Float[Tensor, "n 2"], bbox: Float[Tensor, "n 4"]) -> Float[Tensor, "n 2"]:
-    """Return positions with longitudes as their footprints count them: over the date line beyond 180."""
-    lon, lat = lonlat.unbind(1)
-    over = (lon < bbox[:, 0]) & (lon + 360 <= bbox[:, 2])
-    return torch.stack((torch.where(over, lon + 360, lon), lat), 1)
-
-
 def read_overhead_images(download: Path, rows: range) -> pa.Table:
     """Read the overhead images of consecutive rows as a column `image`, null where a row has none.
 
     `decoding.squares` takes it as from `catalogue.read_images`, with `overhead_reading` and `crop=None`.
     """
-    file = pq.ParquetFile(download / "observations.parquet")
-    columns = [name for name in ("image", *OVERHEAD.names) if name in file.schema_arrow.names]
-    parts, start = [_overhead_of(file.schema_arrow.empty_table().select(columns))], 0
-    for group in range(file.num_row_groups):
-        stop = start + file.metadata.row_group(group).num_rows
-        if start < rows.stop and rows.start < stop:
-            low, high = max(rows.start, start) - start, min(rows.stop, stop) - start
-            parts.append(_overhead_of(file.read_row_group(group, columns=columns).slice(low, high - low).combine_chunks()))
-        start = stop
-    return pa.concat_tables(parts).combine_chunks()
-
-
-def _overhead_of(table: pa.Table) -> pa.Table:
+    table = read_rows(download / "observations.parquet", ("image", *OVERHEAD.names), rows)
     nothing = pa.chunked_array([pa.nulls(len(table), IMAGE)])
     overhead, bbox = (table[name] if name in table.column_names else nothing for name in OVERHEAD.names)
     image = pc.if_else(pc.is_valid(bbox), table["image"], pa.scalar(None, IMAGE))

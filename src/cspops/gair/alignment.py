@@ -1,15 +1,14 @@
 """The three encoders of GAIR as one module, and its loss of a batch."""
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 from torch import nn
 
 from cspops.gair.overhead import LocalizedOverhead
 from cspops.gair.queue import CoordinateQueue
+from cspops.imagessl.momentum import momentum_copy
 from cspops.losses.gair import WITHOUT_PHOTO, distillation, gair_loss
 from cspops.models.backbones import ImageNetwork
 from cspops.models.heads import LearnedTemperatures
@@ -28,14 +27,6 @@ class Batch:
     bbox: Float[Tensor, "n 4"]
     """West, south, east, north."""
     lonlat: Float[Tensor, "n 2"]
-
-
-M = TypeVar("M", bound=nn.Module)
-
-
-def frozen(module: M) -> M:
-    """Return a copy in eval mode that no gradient reaches."""
-    return copy.deepcopy(module).requires_grad_(False).eval()
 
 
 class Alignment(nn.Module):
@@ -66,8 +57,8 @@ class Alignment(nn.Module):
         self.queue = CoordinateQueue(size, lonlat, start=settings.queue_start, generator=torch_stream(seed, "gair queue"))
         self.temperature = LearnedTemperatures({"temperature": settings.temperature}) if settings.learn_temperature else None
         distils = settings.distillation > 0
-        self.first_photo = frozen(photo) if distils and photo is not None else None
-        self.first_map = frozen(overhead.map) if distils else None
+        self.first_photo = momentum_copy(photo).eval() if distils and photo is not None else None
+        self.first_map = momentum_copy(overhead.map).eval() if distils else None
 
     @property
     def terms(self) -> tuple[str, ...]:

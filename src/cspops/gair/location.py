@@ -64,34 +64,22 @@ class _Waves(nn.Module):
 
 
 def as_location_encoder(capsules: Capsules) -> LocationEncoder:
-    """Return the same function as a `LocationEncoder` of this project, in eval mode, with weights of its own.
-
-    Its network is `ffn`, which adds a hidden layer's input to its output where both have the same width, and a capsule does
-    not. So the hidden layers are three times as wide: each layer of the capsule has a third of them for itself, all other
-    weights are zero, and what is added to it is zero. Further training would fill these zeros.
-    """
+    """Return the same function as a `LocationEncoder` of this project, in eval mode, with weights of its own."""
     own = capsules.state_dict()
-    first = own["LocEnc0.capsule.1.weight"]
-    hidden, features = len(first), first.shape[1] // 2
-    wide = 3 * hidden + (2 * features == 3 * hidden)  # as wide as its input, the first layer would add that
-    network = {"name": "ffn", "hidden_layers": 3, "hidden": wide, "activation": "relu", "dropout": 0.0}
+    hidden, width = own["LocEnc0.capsule.1.weight"].shape
+    network = {"name": "ffn", "hidden_layers": 3, "hidden": hidden, "activation": "relu", "dropout": 0.0}
     config = {
-        "encoding": {"name": "equal_earth_rff", "features": features, "sigmas": list(capsules.sigmas)},
-        "network": network | {"layer_norm": False, "output_activation": False},
+        "encoding": {"name": "equal_earth_rff", "features": width // 2, "sigmas": list(capsules.sigmas)},
+        "network": network | {"layer_norm": False, "output_activation": False, "skip": False},
         "dim": capsules.dim,
     }
     encoder = LocationEncoder(config)
-    weights = {name: torch.zeros_like(tensor) for name, tensor in encoder.state_dict().items()}
+    weights = {"encoding.frequency": torch.stack([own[f"LocEnc{i}.capsule.0.b"] for i in range(len(capsules.sigmas))])}
+    layers = {f"hidden_layers.{layer}": f"capsule.{theirs}" for layer, theirs in enumerate((1, 3, 5))} | {"output": "head.0"}
     for i in range(len(capsules.sigmas)):
-        there = f"LocEnc{i}"
         here = "network." + (f"parts.{i}." if len(capsules.sigmas) > 1 else "")
-        weights["encoding.frequency"][i] = own[f"{there}.capsule.0.b"]
-        for layer, theirs in enumerate((1, 3, 5)):
-            rows, weight = slice(layer * hidden, (layer + 1) * hidden), own[f"{there}.capsule.{theirs}.weight"]
-            columns = slice((layer - 1) * hidden, layer * hidden) if layer else slice(None)
-            weights[f"{here}hidden_layers.{layer}.weight"][rows, columns] = weight
-            weights[f"{here}hidden_layers.{layer}.bias"][rows] = own[f"{there}.capsule.{theirs}.bias"]
-        weights[f"{here}output.weight"][:, 2 * hidden : 3 * hidden] = own[f"{there}.head.0.weight"]
-        weights[f"{here}output.bias"].copy_(own[f"{there}.head.0.bias"])
+        for name, theirs in layers.items():
+            for kind in ("weight", "bias"):
+                weights[f"{here}{name}.{kind}"] = own[f"LocEnc{i}.{theirs}.{kind}"]
     encoder.load_state_dict(weights)
     return encoder.eval()

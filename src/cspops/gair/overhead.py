@@ -28,7 +28,8 @@ class FeatureMap(nn.Module):
     def __init__(self, config: Config, *, pretrained: bool = False) -> None:
         super().__init__()
         self.config = copy.deepcopy(config)
-        self.network, self.dim = _cut(config["model"], config["stride"], pretrained=pretrained)
+        at, self.dim = level(config["model"], config["stride"])
+        self.network = _cut(config["model"], at, pretrained=pretrained)
         self.register_buffer("mean", torch.tensor(config["mean"]).view(3, 1, 1), persistent=False)
         self.register_buffer("sd", torch.tensor(config["sd"]).view(3, 1, 1), persistent=False)
         self.mean: Tensor
@@ -41,14 +42,20 @@ class FeatureMap(nn.Module):
         return out.flatten(2).transpose(1, 2)
 
 
-def _cut(model: str, stride: int, *, pretrained: bool) -> tuple[nn.Module, int]:
-    """Return the network up to the last map with this stride, and the width of its features."""
+def level(model: str, stride: int) -> tuple[int, int]:
+    """Return which of the network's maps is the last with this stride, and the width of its features; no weight is made.
+
+    Raises:
+        ParamsError: as `FeatureMap`.
+    """
     import timm
 
     name, key = model.removeprefix("timm:"), "params.yaml: pretrain_img.methods.gair.overhead"
     if not timm.is_model(name):
         near = ", ".join(nearest(name, timm.list_models()))
-        raise ParamsError(f"{key}.model: timm has no model {name!r}", hint=f"near it: {near}")
+        raise ParamsError(
+            f"{key}.model: timm has no model {name!r}", hint=f"near it: {near}" if near else "timm:resnet10t, say"
+        )
     try:
         with torch.device("meta"):
             about: Any = timm.create_model(name, features_only=True).feature_info
@@ -56,10 +63,19 @@ def _cut(model: str, stride: int, *, pretrained: bool) -> tuple[nn.Module, int]:
         raise ParamsError(f"{key}.model: {name} gives no feature map: {error}", hint="timm:resnet10t, say") from None
     strides: list[int] = about.reduction()
     if stride not in strides:
-        raise ParamsError(f"{key}.stride is {stride}, and {name} has {', '.join(map(str, strides))}")
+        kinds = ", ".join(map(str, sorted(set(strides))))
+        raise ParamsError(f"{key}.stride is {stride}, and the feature maps of {name} have {kinds}", hint="set one of these")
     at = len(strides) - 1 - strides[::-1].index(stride)
-    network = timm.create_model(name, features_only=True, out_indices=(at,), pretrained=pretrained)
-    return network.to(memory_format=torch.channels_last), int(about.channels()[at])
+    return at, int(about.channels()[at])
+
+
+def _cut(model: str, at: int, *, pretrained: bool) -> nn.Module:
+    """Return the network up to one of its maps."""
+    import timm
+
+    network = timm.create_model(model.removeprefix("timm:"), features_only=True, out_indices=(at,), pretrained=pretrained)
+    out: nn.Module = network.to(memory_format=torch.channels_last)
+    return out
 
 
 class LocalizedOverhead(nn.Module):

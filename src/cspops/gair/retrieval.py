@@ -52,7 +52,7 @@ def within_image(
     right = torch.full((len(scores),), m - 1, device=scores.device)
     at = lonlat.double()
     best = at[torch.arange(len(at)), scores.argmax(1).to(at.device)]
-    chance = {"places": m, "chance_km": round(float(haversine(at[:, -1], at[:, 0]).median()), 1)}
+    chance = {"places": m, "chance_km": _km(haversine(at[:, -1], at[:, 0]))}
     return chance | _summary(_found(scores, right), haversine(at[:, -1], best))
 
 
@@ -65,4 +65,9 @@ def _found(scores: Float[Tensor, "b m"], right: Int[Tensor, "b"]) -> Float[Tenso
 
 def _summary(found: Float[Tensor, "n k"], distance: Float[Tensor, "n"]) -> dict[str, float]:
     shares = {f"r_{k}": round(100 * float(share), 2) for k, share in zip(AT, found.double().mean(0), strict=True)}
-    return shares | {"median_km": round(float(distance.median()), 1)}
+    return shares | {"median_km": _km(distance)}
+
+
+def _km(distance: Float[Tensor, "n"]) -> float:
+    """Return the median to four digits."""
+    return float(f"{float(distance.median()):.4g}")

@@ -7,6 +7,8 @@ from cspops.shapes import Float, Tensor
 
 def require_shape(name: str, tensor: Tensor, *sizes: int | str) -> None:
     """Raise a ValueError unless ``tensor`` has these sizes; a letter stands for any size."""
+    if not isinstance(tensor, Tensor):
+        raise ValueError(f"{name} is a {type(tensor).__name__}, not a tensor of torch")
     fits = tensor.ndim == len(sizes) and all(
         isinstance(wanted, str) or size == wanted for size, wanted in zip(tensor.shape, sizes, strict=True)
     )

@@ -89,5 +89,7 @@ def _folder(pretrain_img: Path, name: str) -> Path:
     if not folder.is_dir():
         raise DataError(f"{pretrain_img} holds no GAIR model: it was made by another pretrain_img.method", hint=REMAKE)
     if not (folder / name).is_dir():
-        raise DataError(f"{pretrain_img} holds no {name}: its GAIR model was trained without photos", hint=REMAKE)
+        if is_at_place(pretrain_img) and not (folder / "projection").is_dir():
+            raise DataError(f"{pretrain_img} holds no {name}: its GAIR model was trained without photos", hint=REMAKE)
+        raise DataError(f"{folder / name} is missing", hint="dvc checkout, or dvc repro -f pretrain-img")
     return folder / name

@@ -1,6 +1,7 @@
 """MoCo's momentum network and queue of keys (He et al. 2020), and batch norm that does not reveal which key is whose."""
 
 import copy
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -8,9 +9,11 @@ from torch import nn
 from cspops.losses.objectives import unit
 from cspops.shapes import Float, Int, Tensor
 
+M = TypeVar("M", bound=nn.Module)
 
-def momentum_copy(network: nn.Module) -> nn.Module:
-    """Return a copy that no gradient reaches, to be moved by `follow`."""
+
+def momentum_copy(network: M) -> M:
+    """Return a copy that no gradient reaches: it stays as it is, or `follow` moves it."""
     return copy.deepcopy(network).requires_grad_(False)
 
 

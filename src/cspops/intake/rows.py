@@ -115,9 +115,12 @@ class Account:
     official_split: dict[str, int]
     """Observations of each official role, `none` for those without."""
 
+    noted: dict[str, list[str]] = field(default_factory=dict, kw_only=True)
+    """Where the first rows with each note stand; for people, not in account.json."""
+
     def as_json(self) -> dict[str, Any]:
         """Return plain values for account.json."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "noted"}
 
     def numbers(self) -> dict[str, int | float]:
         """Return its counts alone, which `dvc metrics` compares: reports/data.json."""

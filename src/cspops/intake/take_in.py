@@ -1,12 +1,10 @@
 """A source is opened, its images are looked at, and its rows are sorted into the catalogue."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
-
-import pyarrow as pa
 
 from cspops.errors import DataError
 from cspops.intake.images.footprints import footprints
@@ -85,16 +83,12 @@ def _overhead_reading(view: "DownloadView", reading: Reading) -> Reading:
     return reading if images is None else replace(reading, bands=images.bands, black=images.black, white=images.white)
 
 
-Watch = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
-
-
 def take_in(
     view: "DownloadView",
     site: Site,
     *,
     max_rejected: float | None,
     fetched: Mapping[str, FileFacts] | None = None,
-    watch: Watch = lambda batches: batches,
 ) -> tuple[Account, Source]:
     """Write the catalogue of ``view.source`` into ``site.out``.
 
@@ -102,13 +96,11 @@ def take_in(
         view: what stage download reads of params.yaml.
         max_rejected: as in `ingest`.
         fetched: facts about files that were fetched for it, for files.json.
-        watch: sees the rows go by.
     """
     if getattr(view.settings, "root", None) == "data_root":
         site.host.required_data_root(f"dataset.{view.source}.root is data_root, so the images lie")
     with Workers(site.host.decoders(by_path=True)) as workers:
         source = open_source(view, raw=site.raw, data_root=site.host.data_root, map=workers.map)
-        source.batches = watch(source.batches)
         source.files.update(fetched or {})
         root = image_root(source.reading, raw=site.raw, data_root=site.host.data_root)
 

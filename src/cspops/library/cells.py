@@ -58,7 +58,11 @@ class Cells:
         wide = KM_PER_DEGREE * (east - west) * math.cos(math.radians((south + north) / 2))
         rows, columns = (max(1, round(side / km)) for side in (KM_PER_DEGREE * (north - south), wide))
         if rows * columns > MOST:
-            raise ParamsError(f"--step {km:g} makes {rows * columns:,} places of the box", hint="a larger --step")
+            least = km * math.sqrt(rows * columns / MOST)
+            raise ParamsError(
+                f"--step {km:g} makes {rows * columns:,} places of the box, and {MOST:,} are the most",
+                hint=f"--step {float(f'{least:.2g}') * 1.1:.2g}, or a smaller box",
+            )
         return cls(box, rows, columns)
 
     def lonlat(self) -> Float[Tensor, "n 2"]:

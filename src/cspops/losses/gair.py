@@ -71,7 +71,16 @@ def gair_loss(
         queue: embeddings of earlier coordinates, with their gradient.
         masked: see `among_places`.
         terms: some of `TERMS`.
+
+    Raises:
+        ValueError: shapes do not fit, a temperature given as a number is not above 0, or a term is none or needs photos.
     """
+    _check(overhead, photo, place, queue, masked)
+    if not isinstance(temperature, Tensor) and not temperature > 0:
+        raise ValueError(f"temperature is {temperature}, not above 0")
+    for term in terms:
+        if term not in TERMS:
+            raise ValueError(f"terms are some of {', '.join(TERMS)}, not {term}")
     r, l_own, l_queue = (normalize(x, dim=1) for x in (overhead, place, queue))
     o = None if photo is None else normalize(photo, dim=1)
     parts = {}
@@ -87,6 +96,15 @@ def gair_loss(
             image = o if term == "photo_to_place" else r
             parts[term] = among_places(image, l_own, l_queue, temperature=temperature, masked=masked)
     return parts | {"total": torch.stack(list(parts.values())).sum() / 2}
+
+
+def _check(overhead: Tensor, photo: Tensor | None, place: Tensor, queue: Tensor, masked: Tensor | None) -> None:
+    """Raise a ValueError unless all have the rows and the width of ``overhead``, or the rows of ``queue``."""
+    n, d, k = len(overhead), overhead.shape[-1], len(queue)
+    given = {"overhead": (overhead, (n, d)), "photo": (photo, (n, d)), "place": (place, (n, d))}
+    for name, (tensor, shape) in (given | {"queue": (queue, (k, d)), "masked": (masked, (n, k))}).items():
+        if tensor is not None and tensor.shape != shape:
+            raise ValueError(f"{name} has shape {tuple(tensor.shape)}, not {shape}")
 
 
 def distillation(student: Float[Tensor, "n d"], teacher: Float[Tensor, "n d"]) -> Float[Tensor, ""]:

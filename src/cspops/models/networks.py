@@ -85,6 +85,7 @@ class Ffn(nn.Module):
         dropout: rate in [0, 1).
         layer_norm: whether hidden layers end in a LayerNorm.
         output_activation: whether the output layer has activation and dropout too.
+        skip: whether a hidden layer adds its input where the widths agree.
 
     Note: the released code applies activation and dropout to the output layer, the paper does not say so;
     ``output_activation`` chooses.
@@ -101,6 +102,7 @@ class Ffn(nn.Module):
         dropout: float = 0.5,
         layer_norm: bool = True,
         output_activation: bool = True,
+        skip: bool = True,
     ) -> None:
         super().__init__()
         self.dim_in, self.dim_out = dim_in, dim_out
@@ -110,7 +112,7 @@ class Ffn(nn.Module):
         self.output = Linear(widths[-1], dim_out)
         self.activation = activation_module(activation)
         self.dropout = Dropout(dropout)
-        self.output_activation = output_activation
+        self.output_activation, self.skip = output_activation, skip
         for layer in (*self.hidden_layers, self.output):
             nn.init.xavier_uniform_(layer.weight)
 
@@ -120,7 +122,7 @@ class Ffn(nn.Module):
             y = self.activation(layer(x))
             x, y, repeated = _again(x, repeated), _again(y, repeated), 0  # up to here the passes agree
             y = self.dropout(y)
-            x = norm(x + y if x.shape == y.shape else y)
+            x = norm(x + y if self.skip and x.shape == y.shape else y)
         x = self.output(_again(x, repeated))
         return self.dropout(self.activation(x)) if self.output_activation else x
 

@@ -11,8 +11,10 @@ from cspops.data.overhead import read_footprints
 from cspops.data.splits import read_roles
 from cspops.errors import DataError
 from cspops.gair.alignment import Alignment
+from cspops.gair.overhead import level
 from cspops.gair.pretraining import Places, gair
 from cspops.gair.retrieval import retrieval, within_image
+from cspops.gair.score_maps import save_score_maps, score_maps
 from cspops.gair.stored import save_gair
 from cspops.imagessl.images import Pretrained
 from cspops.models.backbones import ImageNetwork
@@ -27,6 +29,7 @@ HELD_OUT = ("spatial_val", "spatial_test")
 BATCH = 512
 PLACES = 64
 """Of an overhead image, among which its photo's own is looked for."""
+NO_OVERHEAD = "name the columns overhead and overhead_bbox in dataset of params.yaml (docs/gair.md of cspops), then dvc repro"
 Judged = dict[str, dict[str, Any]]
 
 
@@ -36,9 +39,13 @@ def pretrain_gair(network: ImageNetwork, settings: Gair, site: Site, run: Run) -
     Returns:
         the curve with its facts; by role, how well photos and overhead places of held-out blocks find one another.
     """
+    level(settings.overhead.model, settings.overhead.stride)
     captures, footprints = read_captures(site.inputs["download"]), read_footprints(site.inputs["download"])
     if footprints is None:
-        raise DataError("no row has an overhead image, which GAIR needs", hint="docs/gair.md says how rows get one")
+        raise DataError(
+            "no row has an overhead image, which GAIR needs",
+            hint=NO_OVERHEAD,
+        )
     paired = bool(footprints.paired.any())
     if not paired and settings.features == "photo":
         raise DataError(
@@ -63,8 +70,12 @@ def pretrain_gair(network: ImageNetwork, settings: Gair, site: Site, run: Run) -
     alignment, pretrained = gair(network, places("train"), settings, run)
     save_gair(site.out, alignment, network, features=settings.features)
     alignment.to(run.device)
-    judged = [role for role in HELD_OUT if paired and roles[role].any()]
-    return pretrained, {role: _judged(alignment, places(role), run) for role in judged}
+    judged = {}
+    for role in HELD_OUT:
+        if paired and roles[role].any():
+            judged[role] = _judged(alignment, held_out := places(role), run)
+            save_score_maps(site.out / "gair", score_maps(alignment, held_out, run.device))  # of the last set
+    return pretrained, judged
 
 
 def _pixels(rows: np.ndarray, square: Squares, site: Site, kind: str, *, column: Column = PHOTOS) -> UInt8[Tensor, "n px px 3"]:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from cspops.gair.score_maps import load_score_maps
 from cspops.pipeline import code, paths
 from cspops.report import figures
 from cspops.report.html_page import html
@@ -9,6 +10,7 @@ from cspops.report.machine import of_run
 from cspops.report.material import read_material
 from cspops.report.mistakes import write_confusion
 from cspops.report.page import MEANINGS, page, write_accuracy
+from cspops.report.photo_and_overhead import OVERHEAD_MAPS, draw_maps
 from cspops.report.run_record import RunRecord
 from cspops.site import Site
 from cspops.training.loop import Curve
@@ -31,6 +33,9 @@ def run(view: "ReportView", site: Site) -> None:
     figures.loss_curves(losses, site.reports / "figures" / "curves.png")
     write_accuracy(site.reports / "accuracy.tsv", metrics)
     write_confusion(site.out / "confusion.tsv", material.judged[material.largest], material.observations.classes)
+    maps = load_score_maps(site.inputs["pretrain-img"] / "gair", remake="dvc repro -f pretrain-img")
+    if maps is not None:
+        draw_maps(maps, site.out / OVERHEAD_MAPS)
     (site.reports / "report.md").write_text(page(material), encoding="utf-8")
     (site.reports / "report.html").write_text(html(material, site), encoding="utf-8")
     metrics_text = (site.reports_of_project / "scores.json").read_bytes()

@@ -13,9 +13,9 @@ from cspops.report.html_parts import Group, Picture, Section, Table, data_uri, r
 from cspops.report.material import Material
 from cspops.report.mistakes import Turned, confusion_rows, matrices
 from cspops.report.page import HATCHED_CLASSES, MEANINGS, answer, cluster_words
+from cspops.report.photo_and_overhead import OVERHEAD_MAPS, html_part, is_gair
 from cspops.report.photo_and_overhead import TERMS as GAIR_TERMS
 from cspops.report.photo_and_overhead import TITLE as GAIR_TITLE
-from cspops.report.photo_and_overhead import html_part, is_gair
 from cspops.report.run_facts import differences, facts, package_version, value_of
 from cspops.report.scores import accuracy_charts, calibration_part, regions_part
 from cspops.report.tables import TITLES, ratio_title
@@ -126,7 +126,7 @@ def html(material: Material, site: Site) -> str:
             **_mistakes(material, site),
             **regions_part(material),
             **_data(material),
-            **html_part(material.pretrain_img),
+            **html_part(material.pretrain_img, site.out / OVERHEAD_MAPS),
             **calibration_part(material),
             "version": package_version(),
         }

@@ -15,9 +15,9 @@ from cspops.intake.judging.verdicts import Verdicts, is_given, is_true
 from cspops.intake.overhead_rows import BOX, Looking
 
 WITHOUT = "kept without its overhead image: "
-AS_A_PHOTO = "kept, but not as an overhead image: "
+AS_A_PHOTO = "kept as an image, but not as an overhead image: "
 NO_OVERHEAD = "a footprint without an overhead image, which is left out"
-WRAPPED = "footprint over the date line or beyond 180 degrees, brought to a west in [-180, 180)"
+WRAPPED = "its footprint crosses the date line, or is given beyond 180 degrees: taken so"
 
 NO_FOOTPRINT = "no footprint is given"
 NOT_FOUR = "its footprint is not four numbers: west, south, east, north"
@@ -30,6 +30,9 @@ EXCHANGED = {
     UPSIDE_DOWN: f"{UPSIDE_DOWN}; exchanged, it would hold the place",
     TOO_WIDE: f"{TOO_WIDE}; with west and east exchanged, it would hold the place",
 }
+LAT_FIRST = (
+    "its footprint holds the place only if its latitudes stand before its longitudes: west, south, east, north are needed"
+)
 NOWHERE = "the row has no position"
 OUTSIDE = "its footprint does not hold the place"
 
@@ -79,11 +82,15 @@ def judge_boxes(numbers: np.ndarray, lon: np.ndarray, lat: np.ndarray) -> Boxes:
         fault[where & (fault == None)] = why  # noqa: E711  (elementwise)
 
     wrong(~np.isfinite(numbers).all(1), NOT_FOUR)
+    start, end = _wrapped(west, east)
+    holds_lon, holds_lat = _holds(start, end, lon), (np.minimum(south, north) <= lat) & (lat <= np.maximum(south, north))
+    turned = (
+        (west < east) & (south < north) & (north - south <= 180) & _holds(south, north, lon) & (west <= lat) & (lat <= east)
+    )
+    wrong(turned & ~(holds_lon & holds_lat), LAT_FIRST)
     wrong(((numbers[:, 1::2] < -90) | (numbers[:, 1::2] > 90)).any(1), LAT_RANGE)
     wrong(((numbers[:, ::2] < -180) | (numbers[:, ::2] > 360)).any(1), LON_RANGE)
-    start, end = _wrapped(west, east)
     wrong((start == end) | (south == north), EMPTY)
-    holds_lon, holds_lat = _holds(start, end, lon), (np.minimum(south, north) <= lat) & (lat <= np.maximum(south, north))
     wrong((south > north) & (end - start <= 180) & holds_lon & holds_lat, EXCHANGED[UPSIDE_DOWN])
     wrong(south > north, UPSIDE_DOWN)
     wrong((end - start > 180) & (end - start < 360) & _holds(*_wrapped(east, west), lon) & holds_lat, EXCHANGED[TOO_WIDE])
@@ -103,7 +110,7 @@ def _wrapped(west: np.ndarray, east: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def _holds(west: np.ndarray, east: np.ndarray, lon: np.ndarray) -> np.ndarray:
-    """Return which longitudes lie between, counted as `data.overhead.continued` counts them."""
+    """Return which longitudes lie between, a place over the date line counted beyond 180."""
     lon = np.where(lon < west, lon + 360, lon)
     holds: np.ndarray = (west <= lon) & (lon <= east)
     return holds

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from cspops.errors import DataError, written_into
 from cspops.intake.judging import labels, whole_set
 from cspops.intake.judging.first_pass import Intake, read_source
+from cspops.intake.judging.footprints import AS_A_PHOTO, WITHOUT
 from cspops.intake.judging.labels import OFFICIAL
 from cspops.intake.judging.second_pass import write_catalogue
 from cspops.intake.judging.whole_set import look_exchanged
@@ -30,6 +31,8 @@ REPEATED_ID = "obs_id is used by an earlier row"
 TOO_FEW = "its class has fewer than {} observations"
 NO_POSITION = "no row has a position: stage pretrain will stop"
 CHECK = "cspops data check"
+EXAMPLES = 3
+"""Rows that are named for each reason and note."""
 
 
 @dataclass(frozen=True)
@@ -131,8 +134,19 @@ def _judge_whole(rows: Intake, rules: Rules, source: Source) -> list[str]:
         warnings.append("no row has a label: nothing can be fine-tuned or evaluated")
     if verdicts.good.any() and not (verdicts.good & rows.located).any():
         warnings.append(f"{NO_POSITION}; {source.unplaced}" if source.unplaced else NO_POSITION)
+    lost = _lost_overhead(rows)
+    warnings += [lost] if lost else []
     single = labels.about_singles(classes)
     return [*warnings, single] if single else warnings
+
+
+def _lost_overhead(rows: Intake) -> str | None:
+    """Return a warning where rows came with overhead images and none is left."""
+    if (rows.verdicts.good & rows.has["overhead_bbox"]).any():
+        return None
+    lost = {note: n for note, n in rows.verdicts.notes().items() if note.startswith((WITHOUT, AS_A_PHOTO))}
+    count, most = sum(lost.values()), next(iter(lost), "")
+    return f"none of {count:,} overhead images can be used, most because {most.partition(': ')[2]}" if lost else None
 
 
 def _judge_ids(rows: Intake) -> None:
@@ -196,6 +210,7 @@ def _account(rows: Intake, warnings: list[str]) -> Account:
         without_label=int((good & (rows.label < 0)).sum()),
         classes=dict(zip(rows.names, _counts(rows).tolist(), strict=True)),
         official_split={name: count for name, count in roles.items() if count},
+        noted={note: rows.where.take(pa.array(first)).to_pylist() for note, first in rows.verdicts.noted(EXAMPLES).items()},
     )
     covered = int((good & rows.has["overhead_bbox"]).sum())
     return OverheadAccount(**vars(account), with_overhead=covered) if covered else account

@@ -114,6 +114,15 @@ class Verdicts:
         counted = [(sentence, int(counts[code])) for sentence, code in self.sentences.items() if counts[code]]
         return dict(sorted(counted, key=lambda one: (-one[1], one[0])))
 
+    def noted(self, most: int) -> dict[str, list[int]]:
+        """Return the first rows with each note, at most so many, of the rows that are good."""
+        rows = np.concatenate([np.array([], np.int64), *(rows for rows, _ in self._notes)])
+        codes = np.concatenate([np.array([], np.int32), *(codes for _, codes in self._notes)])
+        kept = self.good[rows]
+        pairs = np.unique(np.stack((codes[kept], rows[kept]), 1), axis=0)
+        names = list(self.sentences)
+        return {names[code]: pairs[pairs[:, 0] == code, 1][:most].tolist() for code in np.unique(pairs[:, 0]).tolist()}
+
     def _code(self, sentence: str) -> int:
         return self.sentences.setdefault(sentence, len(self.sentences))
 
