@@ -146,6 +146,7 @@ def tiffs(folder: Path, count: int, bands: int) -> None:
 
 
 RGB = {"dataset.folder.images.bands": (4, 3, 2), "dataset.folder.images.white": 3000.0}
+RGB_FROM_ABOVE = {key.replace("images", "overhead_images"): value for key, value in RGB.items()}
 AS_THEY_ARE = {"dataset.folder.images.bands": None, "dataset.folder.images.white": None}
 
 
@@ -155,7 +156,7 @@ AS_THEY_ARE = {"dataset.folder.images.bands": None, "dataset.folder.images.white
         (13, 1, [], "satellite", RGB),
         (12, 0, [], "satellite", RGB),
         (4, 0, [], "satellite", AS_THEY_ARE),
-        (13, 3, [], "photos", AS_THEY_ARE),  # most are JPEGs
+        (13, 3, [], "photos", AS_THEY_ARE | RGB_FROM_ABOVE),  # most are JPEGs
         (13, 3, ["--preset", "satellite"], "satellite", RGB),
         (3, 0, ["--preset", "photos"], "photos", AS_THEY_ARE),
     ],

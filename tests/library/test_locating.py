@@ -140,3 +140,15 @@ def test_a_folder_without_a_run_and_one_of_another_method_are_refused(run: Path,
     assert run_of_gair(run.parent) == run
     with pytest.raises(DataError, match="holds no run"):
         run_of_gair(tmp_path)
+
+
+@pytest.mark.parametrize(("px", "warned"), [(96, False), (24, True)])
+def test_a_raster_of_coarse_pixels_is_warned_of(
+    run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, px: int, warned: bool
+) -> None:
+    """The overhead images of the training have 32 pixels of 2 degrees."""
+    write_raster(tmp_path / "a.tif", (10.0, 40.0, 16.0, 46.0), px=px)
+    with caplog.at_level("WARNING", "cspops"):
+        Search.of(run, BOX, overhead=tmp_path / "a.tif", step=200.0, device=CPU)
+    assert [one for one in caplog.messages if "4.0 times as large" in one] == (caplog.messages if warned else [])
+    assert bool(caplog.messages) == warned

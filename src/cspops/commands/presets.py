@@ -46,18 +46,20 @@ def values(preset: Preset, folder: Path, contents: Contents, source: str) -> tup
         "image_encoder.interpolation": None,
         "pretrain_img.method": "none",
     }
-    if preset == "satellite":
-        fitting |= bands(folder, contents, source)
+    fitting |= bands(folder, contents, source, "images" if preset == "satellite" else "overhead_images")
     if contents.images < FEW:
         fitting |= FEW_VALUES
     return fitting, None if near else LATER.format(model=MODEL)
 
 
-def bands(folder: Path, contents: Contents, source: str) -> dict[str, Any]:
-    """Return the values that make RGB of Sentinel-2 images, by key; none where the first TIFF has other bands."""
+def bands(folder: Path, contents: Contents, source: str, which: str = "images") -> dict[str, Any]:
+    """Return the values that make RGB of Sentinel-2 images, by key; none where the first TIFF has other bands.
+
+    Among photos TIFFs are overhead images: ``which`` is then `overhead_images`.
+    """
     if not contents.tiffs or bands_of(folder / contents.tiffs[0]) not in SENTINEL_2:
         return {}
-    return {f"dataset.{source}.images.{key}": value for key, value in SENTINEL_2_RGB.items()}
+    return {f"dataset.{source}.{which}.{key}": value for key, value in SENTINEL_2_RGB.items()}
 
 
 def published_within_reach() -> bool:

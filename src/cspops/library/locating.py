@@ -1,6 +1,7 @@
 """Where photos were taken: places of a box, ranked by a model that GAIR's pre-training left."""
 
 import csv
+import logging
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -30,10 +31,14 @@ from cspops.pixels.unreadable import UnreadableImage
 from cspops.progress import Done, uncounted
 from cspops.shapes import Float, Tensor, UInt8
 
+log = logging.getLogger(__name__)
+
 CELLS = 150
 """Most places along the longer side of a box, where no step is given."""
 MOST_SCORES = 2**28
 HAIR = 1e-9
+COARSER = 2.0
+"""Ratio of pixels above which a raster is warned of."""
 APART = 0.25
 """Share of the side of an overhead image by which the places of a table lie apart, at least."""
 
@@ -77,6 +82,8 @@ class Search:
             )
         raster: Raster = BlueMarble() if overhead is None else _geotiff(overhead, run / "download", locator)
         _require_within(box, raster.box, overhead)
+        if isinstance(raster, GeoTiff):
+            _warn_of_coarse_pixels(raster, side, locator.px, overhead)
         west, south, east, north = box
         longer = KM_PER_DEGREE * max(north - south, (east - west) * math.cos(math.radians((south + north) / 2)))
         half_a_cell = min(side.wide, side.high) / locator.cells / 2
@@ -232,6 +239,17 @@ def _source(run: Path) -> str | None:
     record = json_as(run / "download" / "stage.json", dict[str, Any], remake="dvc repro -f download")
     source: str | None = record.get("params", {}).get("dataset.source")
     return source
+
+
+def _warn_of_coarse_pixels(raster: GeoTiff, side: Side, px: int, overhead: Path | None) -> None:
+    """Warn where the raster's pixels are much larger than those that the network was trained on."""
+    own = KM_PER_DEGREE * (raster.box[3] - raster.box[1]) / raster.image.height
+    trained = side.high / px
+    if own > COARSER * trained:
+        log.warning(
+            f"the pixels of {overhead} are {own / trained:.1f} times as large as those that the overhead network was trained "
+            f"on ({1000 * own:,.3g} m, {1000 * trained:,.3g} m): it says little about places"
+        )
 
 
 def _geotiff(file: Path, download: Path, locator: Locator) -> GeoTiff:
