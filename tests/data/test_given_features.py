@@ -54,7 +54,7 @@ BAD = {
     "text.npy": (b"text", "is not an .npy matrix"),
     "objects.npy": (np.array([[{}]], dtype=object), "is not an .npy matrix"),
     "vector.npy": (np.ones(5), "holds float64 of shape .5,., not a matrix"),
-    "whole.npy": (np.ones((5, 2), int), "holds int64 of shape .5, 2., not a matrix"),
+    "whole.npy": (np.ones((5, 2), complex), "holds complex128 of shape .5, 2., not a matrix"),
     "wide.npy": (np.ones((5, 3)), "wide.npy has 3 columns and .*good.npy 2"),
     "short.npy": (np.ones((4, 2)), "short.npy has 4 rows, and row 4 is asked for"),
 }

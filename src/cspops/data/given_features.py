@@ -15,6 +15,12 @@ GIVEN = "given features"
 """The `model` of a config.json that stands for them."""
 
 
+IN_CATALOGUE = "catalogue:"
+"""With this before its path a matrix lies in the catalogue's folder, not below the images' root."""
+LARGEST = 65504.0
+"""Of float16."""
+
+
 def save_config(folder: Path, width: int, **about: str) -> None:
     """Write the config.json that says that there is no image network, but features of so many numbers."""
     config = {"model": GIVEN, "dim": width, **about}
@@ -40,7 +46,7 @@ class GivenFeatures:
         """Return float16 (n, k) of consecutive observations, each matrix read from its front to its end.
 
         Raises:
-            DataError: a value is not finite, or beyond 65504, the largest number of float16.
+            DataError: a value is not finite, or beyond `LARGEST`.
         """
         out = np.empty((len(rows), self.width), np.float16)
         file_of, row_of = self.file_of[rows.start : rows.stop], self.row_of[rows.start : rows.stop]
@@ -81,8 +87,8 @@ def read_given(folder: Path, root: Path) -> GivenFeatures | None:
             hint="give the features of all observations or of none, then dvc repro download",
         )
     paths = paths.dictionary_encode()
-    files = [_below(root, path) for path in paths.dictionary.to_pylist()]
-    matrices = [_matrix(one) for one in files]
+    files = [_file(folder, root, path) for path in paths.dictionary.to_pylist()]
+    matrices = [open_matrix(one) for one in files]
     given = GivenFeatures(files, matrices, paths.indices.to_numpy(), rows.to_numpy())
     for number, (one, matrix) in enumerate(zip(files, matrices, strict=True)):
         used = given.row_of[given.file_of == number]
@@ -94,21 +100,27 @@ def read_given(folder: Path, root: Path) -> GivenFeatures | None:
     return given
 
 
-def _below(root: Path, path: str) -> Path:
+def _file(folder: Path, root: Path, path: str) -> Path:
     try:
+        if path.startswith(IN_CATALOGUE):
+            return below(folder, path.removeprefix(IN_CATALOGUE))
         return below(root, path)
     except UnreadableImage:
         raise DataError(f"matrix of image features {path!r} lies outside {root}", hint="dvc repro -f download") from None
 
 
-def _matrix(file: Path) -> np.ndarray:
+def open_matrix(file: Path, *, hint: str | None = None) -> np.ndarray:
+    """Open an .npy matrix of numbers, memory-mapped; DataError, with ``hint``, where it is none."""
     try:
         matrix: np.ndarray = np.load(file, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
-        raise DataError(f"{file} is missing", hint="set CSPOPS_DATA_ROOT to the folder of the data set") from None
+        raise DataError(f"{file} is missing", hint=hint or "set CSPOPS_DATA_ROOT to the folder of the data set") from None
     except (ValueError, OSError, EOFError):
-        raise DataError(f"{file} is not an .npy matrix, or not a whole one", hint="fetch it again: cspops download") from None
-    if not isinstance(matrix, np.ndarray) or matrix.ndim != 2 or matrix.dtype.kind != "f" or 0 in matrix.shape:
+        raise DataError(f"{file} is not an .npy matrix, or not a whole one", hint=hint or AGAIN) from None
+    if not isinstance(matrix, np.ndarray) or matrix.ndim != 2 or matrix.dtype.kind not in "fiu" or 0 in matrix.shape:
         about = f"{matrix.dtype} of shape {matrix.shape}" if isinstance(matrix, np.ndarray) else "an archive"
-        raise DataError(f"{file} holds {about}, not a matrix of features", hint="fetch it again: cspops download")
+        raise DataError(f"{file} holds {about}, not a matrix of features", hint=hint or AGAIN)
     return matrix
+
+
+AGAIN = "fetch it again: cspops download"

@@ -89,6 +89,9 @@ class Source:
     """What is odd about the input as a whole, one sentence each (`photos.csv: cp1252, not UTF-8, from line 3 on`)."""
     predictions: dict[str, Any] | None = None
     """Released P(y|I): see `sources/released.py`."""
+    features_sha256: str = ""
+    """Of the matrix of image features that came with a table, complete when `batches` has ended; it goes into the catalogue,
+    so that stages see a change of it."""
     unplaced: str = ""
     """What to do where no row has a position, as the end of a sentence; empty where nothing can be done."""
     columns: str = ""

@@ -33,13 +33,14 @@ PUBLISHED = ("inat2018", "fmow")
 """Sources whose files `cspops download` fetches."""
 
 
-def open_source(view: "DownloadView", *, raw: Path, data_root: Path, map: Map = map) -> Source:
+def open_source(view: "DownloadView", *, raw: Path, data_root: Path, out: Path | None = None, map: Map = map) -> Source:
     """Open ``view.source``, its rows still to be read.
 
     Args:
         view: what stage download reads of params.yaml.
         raw: the folder that data.dvc brings.
         data_root: the folder of files that DVC does not track.
+        out: the catalogue's folder.
         map: applies a function to items in order; a map over worker processes makes reading many files quicker.
     """
     overhead = view.pretrain_img_method == GAIR
@@ -63,7 +64,9 @@ def open_source(view: "DownloadView", *, raw: Path, data_root: Path, map: Map = 
         case Table() as settings:
             file = None if settings.file is None else Path(settings.file)
             root = _root(settings.root, raw, data_root)
-            source = open_table(file, root=root, columns=settings.columns.model_dump(), overhead=overhead)
+            source = open_table(
+                file, root=root, columns=settings.columns.model_dump(), overhead=overhead, features=settings.features, out=out
+            )
     source.inspection, images = settings.inspection, settings.images
     source.reading = Reading(root=settings.root, bands=images.bands, black=images.black, white=images.white)
     return source
@@ -100,7 +103,7 @@ def take_in(
     if getattr(view.settings, "root", None) == "data_root":
         site.host.required_data_root(f"dataset.{view.source}.root is data_root, so the images lie")
     with Workers(site.host.decoders(by_path=True)) as workers:
-        source = open_source(view, raw=site.raw, data_root=site.host.data_root, map=workers.map)
+        source = open_source(view, raw=site.raw, data_root=site.host.data_root, out=site.out, map=workers.map)
         source.files.update(fetched or {})
         root = image_root(source.reading, raw=site.raw, data_root=site.host.data_root)
 

@@ -155,6 +155,7 @@ class Table(Section):
     root: Root
     file: str | None
     columns: Columns
+    features: Annotated[str, Field(min_length=1)] | None = None
     inspection: Inspection
     images: ImageReading
     overhead_images: ImageReading | None = None

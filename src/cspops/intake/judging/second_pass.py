@@ -16,6 +16,8 @@ from cspops.intake.judging.labels import OFFICIAL
 from cspops.intake.rows import Source
 from cspops.pixels.reading import IMAGE, Reading
 
+FEATURES_SHA256 = "image_features_sha256"
+"""The key of observations.parquet's own metadata that holds it."""
 ROW_GROUP = 8192
 ROW_GROUP_BYTES = 128 << 20
 """A row group ends at so many rows, or after so many bytes of images."""
@@ -34,6 +36,8 @@ def write_catalogue(rows: Intake, source: Source, spool: Path, out: Path, *, ove
                 writer.write_table(group, row_group_size=ROW_GROUP)
             if OVERHEAD.field("overhead") in extra and overhead != source.reading:
                 writer.add_key_value_metadata({READING: json.dumps(overhead.as_json())})
+            if source.features_sha256:
+                writer.add_key_value_metadata({FEATURES_SHA256: source.features_sha256})
         bad = np.flatnonzero(~good)
         columns = {
             "row": pa.array(bad),

@@ -31,6 +31,7 @@ from cspops.intake.rows import FileFacts, Source, batch, file_facts
 from cspops.intake.sources.tree import printable
 from cspops.intake.tables.boxes import read_box_texts, side_columns
 from cspops.intake.tables.columns import AXES, pick_columns, uncertainty_columns
+from cspops.intake.tables.features import Features, open_features, recognised_features
 from cspops.intake.tables.points import PositionReader, point_column
 from cspops.intake.tables.records import Records, shortened
 from cspops.intake.tables.table_files import Table, only_table, open_file, table_format
@@ -88,6 +89,8 @@ def open_table(
     columns: Mapping[str, str | None],
     key: str | None = "dataset.table",
     overhead: bool = False,
+    features: str | None = None,
+    out: Path | None = None,
 ) -> Source:
     """Open a table, its rows still to be read.
 
@@ -98,14 +101,21 @@ def open_table(
         columns: names of the columns, by kind; null: recognised.
         key: where params.yaml names the table and its columns; None for one that a command names.
         overhead: whether the images count as overhead images where no column names others.
+        features: image features that come instead of images, see `tables.features`; None: recognised where there is no image.
+        out: the catalogue's folder, where features in columns are written.
 
     Raises:
         DataError: no table, no row, an unreadable file, a column that is missing or fits twice.
     """
     path = only_table(root) if file is None else root / file
-    reader, kind = _open(path, columns, key=key, file_key="file", overhead=overhead)
+    reader, kind = _open(path, columns, key=key, file_key="file", overhead=overhead, features=features or "recognised")
     table, picked = reader.table, reader.picked
     remarks = table.remarks
+    if features is None and "image" not in picked:
+        features = recognised_features(table.names)
+    if features is not None:
+        picked.pop("image", None)
+        reader.features = open_features(features, table.names, root=root, out=out, table=path.name)
     if not (table.has_geometry or "lon" in picked):
         remarks.append(f"{path.name}: no column is known as longitude or latitude" + (f" ({key}.columns)" if key else ""))
     if "label" not in picked:
@@ -120,6 +130,9 @@ def open_table(
         yield from reader.batches()
         name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
         files[printable(name)] = {**file_facts(path), "format": kind, "columns": picked}
+        if reader.features is not None:
+            files[reader.features.file.name] = about = file_facts(reader.features.file)
+            source.features_sha256 = str(about["sha256"])
 
     source = Source(_not_empty(rows(), path), files=files, remarks=remarks)
     if key:
@@ -144,10 +157,17 @@ def read_sidecar(
 
 
 def _open(
-    file: Path, columns: Mapping[str, str | None], *, key: str | None, file_key: str, overhead: bool
+    file: Path,
+    columns: Mapping[str, str | None],
+    *,
+    key: str | None,
+    file_key: str,
+    overhead: bool,
+    features: str | None = None,
 ) -> tuple["_Reader", str]:
     """Open a table, with its format; ``key`` and ``file_key`` say where params.yaml names it."""
     table, kind = open_file(file, key=f"{key}.{file_key}" if key else None)
+    needs_image = features is None or (features == "recognised" and recognised_features(table.names) is None)
     picked = pick_columns(
         table.names,
         columns,
@@ -155,6 +175,7 @@ def _open(
         key=f"{key}.columns" if key else None,
         has_geometry=table.has_geometry,
         remarks=table.remarks,
+        needs_image=needs_image,
     )
     if "lon" not in picked and not table.has_geometry:
         left = [name for name in table.names if name not in picked.values()]
@@ -201,11 +222,17 @@ class _Reader:
     """Of a side-car: its own below the images' root."""
     boxes: tuple[str, ...] = ()
     """The columns of footprints: one, or west, south, east and north."""
+    features: Features | None = None
+    """Of each row, instead of images."""
     missing_labels: Counter[str] = field(default_factory=Counter)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        for records in self.table.records(sorted({*self.picked.values(), *self.uncertainty.columns.values(), *self.boxes})):
+        own = () if self.features is None else self.features.columns
+        wanted = {*self.picked.values(), *self.uncertainty.columns.values(), *self.boxes, *own}
+        for records in self.table.records(sorted(wanted)):
             yield self._batch(records)
+        if self.features is not None:
+            self.features.finish()
         self.table.remarks += [*self.positions.remarks(), *self.uncertainty.remarks(remedy=self.in_params)]
         if self.missing_labels:
             spellings = ", ".join(f"{spelling} ({count})" for spelling, count in self.missing_labels.most_common())
@@ -232,6 +259,9 @@ class _Reader:
                 made["official_split" if kind == "split" else kind] = given(as_text(values, self._of(name)))
             elif kind not in ("lon", "lat", "overhead", "overhead_bbox"):
                 made[kind] = trimmed(as_text(values, self._of(name)))
+        if self.features is not None:
+            made["image_features"], faults = self.features.read(records)
+            reasons = faults | reasons
         if "obs_id" not in self.picked and self.folder is not None:
             stem = re.sub(r"(\.gz)?$", "", printable(self.file.name), flags=re.IGNORECASE)
             made["obs_id"] = pc.binary_join_element_wise(pa.scalar(Path(stem).stem), number, ":")

@@ -71,6 +71,7 @@ def pick_columns(
     key: str | None,
     has_geometry: bool,
     remarks: list[str],
+    needs_image: bool = True,
 ) -> dict[str, str]:
     """Return the column of each kind of `USUAL` that the table has.
 
@@ -81,6 +82,7 @@ def pick_columns(
         key: where ``given`` stands in params.yaml; None for a table that a command names, whose columns can be renamed.
         has_geometry: positions come from geometries unless ``given`` says otherwise.
         remarks: gets which of several columns is read.
+        needs_image: whether a table without a column for the image is refused.
 
     Raises:
         DataError: a name that the table lacks, two columns that fit equally well, one coordinate alone, no image.
@@ -116,7 +118,7 @@ def pick_columns(
         )
     if "image" not in picked and "overhead" in picked:
         picked["image"] = picked.pop("overhead")
-    if "image" not in picked:
+    if "image" not in picked and needs_image:
         raise DataError(f"{table} has no column for the image", hint=f"{_remedy('it', key, 'image')}; {listed_columns(names)}")
     return picked
 
