@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, runtime_checkable
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -33,22 +33,6 @@ BEYOND = f"a feature of it is beyond {LARGEST:g}, the largest number of float16"
 """Why a row is set aside."""
 
 
-@runtime_checkable
-class Features(Protocol):
-    """What gives the features of a table's rows, batch by batch, in their order."""
-
-    file: Path
-    """The matrix; of columns it is there after `finish`."""
-    columns: tuple[str, ...]
-    """Those of the table that are read for it."""
-
-    def read(self, records: Records) -> tuple[pa.StructArray, dict[int, tuple[str, str]]]:
-        """Return where the features of a batch stand, as `GIVEN_FEATURES`, and which rows have none, and why."""
-
-    def finish(self) -> None:
-        """Raise a DataError where what was read does not fit the table as a whole."""
-
-
 @dataclass
 class Matrix:
     """A matrix below the images' root."""
@@ -61,7 +45,7 @@ class Matrix:
     done: int = 0
 
     def read(self, records: Records) -> tuple[pa.StructArray, dict[int, tuple[str, str]]]:
-        """See `Features`."""
+        """Return where the features of a batch stand, as `GIVEN_FEATURES`, and which rows have none, and why."""
         rows = np.arange(self.done, self.done + len(records.number))
         self.done += len(rows)
         if self.done > len(self.matrix):
@@ -70,7 +54,7 @@ class Matrix:
         return _where(self.path, rows), _faults(values)
 
     def finish(self) -> None:
-        """See `Features`."""
+        """Raise a DataError where the table has another number of rows."""
         if self.done != len(self.matrix):
             raise DataError(
                 f"{self.file} has {len(self.matrix):,} rows, and the table has {self.done:,}: row i of both is the same one",
@@ -90,13 +74,13 @@ class Columns:
 
     @property
     def file(self) -> Path:
-        """See `Features`."""
+        """The matrix, there after `finish`."""
         return (self.out or Path()) / FILE
 
     _raw: BinaryIO | None = field(default=None, repr=False)
 
     def read(self, records: Records) -> tuple[pa.StructArray, dict[int, tuple[str, str]]]:
-        """See `Features`."""
+        """See `Matrix.read`."""
         given = [records.columns[name] for name in self.columns]
         values, faults = _lists(given[0], self.width) if _is_list(given[0]) else (_numbers(given, self.columns), {})
         self.width = self.width or values.shape[1]
@@ -110,7 +94,7 @@ class Columns:
         return _where(IN_CATALOGUE + FILE, rows), faults
 
     def finish(self) -> None:
-        """See `Features`."""
+        """Write the matrix; DataError where no row has a number."""
         if self._raw is None:
             return
         self._raw.close()
@@ -123,6 +107,10 @@ class Columns:
             np.lib.format.write_array_header_1_0(out, about)
             shutil.copyfileobj(rows, out)
         raw.unlink()
+
+
+Features = Matrix | Columns
+"""What gives the features of a table's rows, batch by batch, in their order."""
 
 
 def open_features(given: str, names: list[str], *, root: Path, out: Path | None, table: str) -> Features:
