@@ -17,7 +17,7 @@ from cspops.terminal import say
 
 if TYPE_CHECKING:
     from cspops.gair.published import Content
-    from cspops.models.released import Checkpoint, Released
+    from cspops.models.released import Released
 
 log = logging.getLogger(__name__)
 
@@ -29,14 +29,14 @@ EXAMPLES = examples(
 
 @app.command(rich_help_panel=OTHERS, epilog=EXAMPLES)
 def import_checkpoint(
-    file: Annotated[Path, typer.Argument(help="A .pth or .pth.tar file of the released code.", metavar="FILE")],
+    file: Annotated[Path, typer.Argument(help="A published file: .pth.tar, .pth, .pt or .ckpt.", metavar="FILE")],
     out: Annotated[
         Path | None, typer.Option(help="Folder to write; default: artifacts/imported/NAME.", metavar="FOLDER")
     ] = None,
     force: ForceOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Convert a checkpoint of the released CSP, Sphere2Vec, TorchSpatial or GAIR code to safetensors with the same output."""
+    """Convert a published checkpoint of CSP, Sphere2Vec, TorchSpatial, SINR, SatCLIP, GeoCLIP or GAIR to safetensors."""
     folder = out or default_folder(file)
     source = run(file, folder, force=force)
     if json:
@@ -55,7 +55,7 @@ def import_checkpoint(
 def default_folder(file: Path) -> Path:
     """Return artifacts/imported/NAME, where NAME is the file's without `.pth.tar`."""
     name = file.name
-    for suffix in (".tar", ".pth", ".pt"):
+    for suffix in (".tar", ".pth", ".pt", ".ckpt"):
         name = name.removesuffix(suffix)
     return Path("artifacts/imported", name)
 
@@ -71,11 +71,18 @@ def run(file: Path, folder: Path, *, force: bool = False) -> Document:
     Raises:
         DataError: see `read_checkpoint` and `rebuild`, or `gair.published.rebuilt`; or ``folder`` exists already.
     """
-    from cspops.models.released import read_checkpoint
+    from cspops.files import sha256_of
+    from cspops.models.released import read_checkpoint, read_peer, rebuild, rebuild_peer
 
     _refuse_to_overwrite(folder, force)
-    gair = _gair(file)
-    return _write_released(read_checkpoint(file), folder) if gair is None else _write_gair(gair, folder)
+    if (gair := _gair(file)) is not None:
+        return _write_gair(gair, folder)
+    if (peer := read_peer(file)) is not None:
+        about = {"file": file.name, "sha256": sha256_of(file), "epoch": peer.epoch, "params": peer.params}
+        return _write_released(rebuild_peer(peer), about, folder)
+    checkpoint = read_checkpoint(file)
+    about = {"file": file.name, "sha256": checkpoint.sha256, "epoch": checkpoint.epoch, "params": checkpoint.params}
+    return _write_released(rebuild(checkpoint), about, folder)
 
 
 def _gair(file: Path) -> "Content | None":
@@ -89,17 +96,11 @@ def _gair(file: Path) -> "Content | None":
     return content if content.is_published else None
 
 
-def _write_released(checkpoint: "Checkpoint", folder: Path) -> Document:
+def _write_released(released: "Released", about: Document, folder: Path) -> Document:
     from cspops.files import replaced
-    from cspops.models.released import rebuild
 
-    released = rebuild(checkpoint)
-    source = {
-        "file": checkpoint.file.name,
-        "sha256": checkpoint.sha256,
-        "epoch": checkpoint.epoch,
+    source = about | {
         "kind": released.kind,
-        "params": checkpoint.params,
         "encoder": released.encoder.config,
         "mapped": released.mapped,
         "left_out": released.left_out,

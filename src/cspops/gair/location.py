@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -11,6 +12,7 @@ from cspops.geo import equal_earth
 from cspops.kernels import Linear
 from cspops.models.encodings.planar import EAST
 from cspops.models.location_encoder import LocationEncoder
+from cspops.models.released.peers import PeerFile, rebuild_peer
 from cspops.shapes import Float, Tensor
 
 SIGMAS = (1.0, 16.0, 256.0)
@@ -65,21 +67,4 @@ class _Waves(nn.Module):
 
 def as_location_encoder(capsules: Capsules) -> LocationEncoder:
     """Return the same function as a `LocationEncoder` of this project, in eval mode, with weights of its own."""
-    own = capsules.state_dict()
-    hidden, width = own["LocEnc0.capsule.1.weight"].shape
-    network = {"name": "ffn", "hidden_layers": 3, "hidden": hidden, "activation": "relu", "dropout": 0.0}
-    config = {
-        "encoding": {"name": "equal_earth_rff", "features": width // 2, "sigmas": list(capsules.sigmas)},
-        "network": network | {"layer_norm": False, "output_activation": False, "skip": False},
-        "dim": capsules.dim,
-    }
-    encoder = LocationEncoder(config)
-    weights = {"encoding.frequency": torch.stack([own[f"LocEnc{i}.capsule.0.b"] for i in range(len(capsules.sigmas))])}
-    layers = {f"hidden_layers.{layer}": f"capsule.{theirs}" for layer, theirs in enumerate((1, 3, 5))} | {"output": "head.0"}
-    for i in range(len(capsules.sigmas)):
-        here = "network." + (f"parts.{i}." if len(capsules.sigmas) > 1 else "")
-        for name, theirs in layers.items():
-            for kind in ("weight", "bias"):
-                weights[f"{here}{name}.{kind}"] = own[f"LocEnc{i}.{theirs}.{kind}"]
-    encoder.load_state_dict(weights)
-    return encoder.eval()
+    return rebuild_peer(PeerFile("geoclip", Path("GAIR"), {}, dict(capsules.state_dict()), (), None)).encoder

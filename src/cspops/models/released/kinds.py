@@ -139,7 +139,8 @@ def _first_layer_on_globe(settings: Settings, weights: dict[str, Tensor]) -> Non
     """Change the network's first layer, which is linear in the coordinates."""
     stem = "network.hidden_layers.0" if "network.hidden_layers.0.weight" in weights else "network.output"
     weight, bias = _on_globe(settings, weights[f"{stem}.weight"], weights[f"{stem}.bias"])
-    if stem != "network.output" and len(weight) == 2 and not torch.equal(weight, weights[f"{stem}.weight"].double()):
+    skips = settings.flag("skip_connection")
+    if skips and stem != "network.output" and len(weight) == 2 and not torch.equal(weight, weights[f"{stem}.weight"].double()):
         raise DataError(f"{settings.file}: params: hidden_dim is 2, so that coordinates scaled on map_range are added to it")
     weights[f"{stem}.weight"], weights[f"{stem}.bias"] = weight.float(), bias.float()
 
@@ -197,7 +198,7 @@ def encoder_config(kind: Kind, settings: Settings) -> Config:
     """Return the config of the `LocationEncoder` that a checkpoint's params describe.
 
     Raises:
-        DataError: a value is missing or unfit, or the FFN is one that `Ffn` cannot be.
+        DataError: a value is missing or unfit.
     """
     dim = settings.count("num_filts")
     config = {"encoding": {"name": kind.encoding, **kind.settings(settings)}, "dim": dim}
@@ -212,21 +213,6 @@ def encoder_config(kind: Kind, settings: Settings) -> Config:
         "layer_norm": settings.flag("use_layn"),
         "output_activation": True,
     }
+    if not settings.flag("skip_connection"):
+        network["skip"] = False
     return config | {"network": network}
-
-
-def check_skips(config: Config, width: int, settings: Settings) -> None:
-    """Refuse an FFN without skip connections where `Ffn` has them: at hidden layers as wide as their input.
-
-    Args:
-        width: features of the encoding.
-    """
-    network = config["network"]
-    if network["name"] != "ffn":
-        return
-    layers, hidden = network["hidden_layers"], network["hidden"]
-    if not settings.flag("skip_connection") and ((layers >= 1 and width == hidden) or layers >= 2):
-        raise DataError(
-            f"{settings.file}: params: skip_connection is false with hidden layers as wide as their input ({hidden}): "
-            f"the ffn here adds its input there"
-        )

@@ -63,7 +63,7 @@ def read_checkpoint(file: Path) -> Checkpoint:
     lacking = [key for key in ("epoch", table, "params") if key not in content]
     if lacking:
         raise DataError(f"{file} lacks {', '.join(lacking)}; it holds {first_keys(content)}", hint=FORMAT)
-    state = {_unwrapped(name): tensor for name, tensor in table_of_tensors(content).items()}
+    state = {unwrapped(name): tensor for name, tensor in table_of_tensors(content).items()}
     if not state or not all(map(is_plain, state.values())):
         raise DataError(f"{file}: {table} is no table of tensors", hint=FORMAT)
     try:
@@ -77,10 +77,10 @@ def read_checkpoint(file: Path) -> Checkpoint:
     return Checkpoint(file, sha256_of(file), epoch, state, params, others)
 
 
-def _unwrapped(name: str) -> str:
+def unwrapped(name: str) -> str:
     """Return a tensor's name without the names of wrappers, in any nesting: no module of the released code has one."""
     first, _, rest = name.partition(".")
-    return _unwrapped(rest) if first in WRAPPERS and rest else name
+    return unwrapped(rest) if first in WRAPPERS and rest else name
 
 
 def _plain(value: Any, depth: int = 0) -> Any:

@@ -11,7 +11,7 @@ from cspops.models.checkpoint import Config
 from cspops.models.encodings import ENCODINGS
 from cspops.models.heads import ClassEmbedding, Projection
 from cspops.models.location_encoder import LocationEncoder
-from cspops.models.released.kinds import KINDS, WITHOUT_EQUAL, Kind, Settings, check_skips, encoder_config
+from cspops.models.released.kinds import KINDS, WITHOUT_EQUAL, Kind, Settings, encoder_config
 from cspops.models.released.reading import Checkpoint
 from cspops.seeds import global_torch_stream
 from cspops.shapes import Tensor
@@ -70,7 +70,6 @@ def rebuild(checkpoint: Checkpoint) -> Released:
     kind = KINDS[name]
     config = encoder_config(kind, settings)
     width = _width(config)
-    check_skips(config, width, settings)
     state = _distinct(checkpoint, kind)
     entries = residual_entries(config, width) if kind.network == "residual" else ffn_entries(config, width)
     for entry in entries:
