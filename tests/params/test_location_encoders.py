@@ -138,3 +138,23 @@ def test_a_misspelt_name_gets_the_nearest_one(good: dict[str, Any], tmp_path: Pa
     with pytest.raises(ParamsError) as caught:
         load(tmp_path, content)
     assert "params.yaml: encodings.sphereC_plus: unknown key; did you mean `sphereC" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("weights", "folder"), [("random", None), ("file:a/b c", Path("a/b c")), ("file: ~/e", Path.home() / "e")]
+)
+def test_weights_are_random_or_name_a_folder(weights: str, folder: Path | None) -> None:
+    start = params.with_values(params.default_params(), [("location_encoder.weights", weights)]).location_encoder
+    assert start.folder == folder
+
+
+@pytest.mark.parametrize("weights", ["pretrained", "file:", "file: ", "e.pt"])
+def test_other_weights_are_refused(weights: str) -> None:
+    with pytest.raises(ParamsError, match=r"location_encoder\.weights"):
+        params.with_values(params.default_params(), [("location_encoder.weights", weights)])
+
+
+def test_gair_s_location_encoder_has_no_other_start() -> None:
+    values = {"pretrain_img.method": "gair", "loss": "gair", "location_encoder.weights": "file:e"}
+    with pytest.raises(ParamsError, match="takes over GAIR's location encoder"):
+        params.with_values(params.default_params(), values.items())

@@ -57,6 +57,16 @@ def same(a: torch.nn.Module, b: torch.nn.Module) -> bool:
     return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
 
 
+@pytest.mark.parametrize("loss", ["none", "mse"])
+def test_an_encoder_to_start_from_is_copied(loss):
+    first, _ = run("mc", epochs=1)
+    before = {name: one.clone() for name, one in first.state_dict().items()}
+    encoder, _ = run(loss, encoder=first, epochs=1, seed=7)
+    assert all(torch.equal(one, before[name]) for name, one in first.state_dict().items())
+    assert same(encoder, first) == (loss == "none") and not encoder.training
+    assert encoder.config == first.config
+
+
 def test_there_is_no_label_to_leak():
     """Permuting labels cannot change pre-training: neither its data nor its arguments have a place for them."""
     assert {field.name for field in dataclasses.fields(Unlabelled)} == {"lonlat", "image_features"}

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from cspops.params.image_networks import Full, LinearProbe, MethodSettings, Released
 from cspops.params.location_classifiers import FinetuneLoss, FullLoc, ProbeThenFull
-from cspops.params.location_encoders import LocationEncoderSection, encoder_config
+from cspops.params.location_encoders import LocationEncoderFrom, encoder_config
 from cspops.params.section import Section
 from cspops.params.sections import (
     ImageEncoder,
@@ -68,7 +68,7 @@ class FeaturizeView:
 @dataclasses.dataclass(frozen=True)
 class PretrainView:
     seeds: tuple[int, ...] = listed("seeds")
-    location_encoder: LocationEncoderSection = listed("location_encoder")
+    location_encoder: LocationEncoderFrom = listed("location_encoder")
     encoding: Section = listed("encodings.${location_encoder.encoding.name}")
     network: Section = listed("networks.${location_encoder.network.name}")
     loss: str = listed("loss")

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_serializer, model_validator
@@ -144,6 +145,17 @@ class LocationEncoderSection(Section):
     encoding: EncodingChoice
     network: NetworkChoice
     dim: Width
+
+
+class LocationEncoderFrom(LocationEncoderSection):
+    """The run's location encoder, and the weights that it starts from."""
+
+    weights: Annotated[str, Field(pattern=r"^(random|file:.*\S.*)$")] = "random"
+
+    @property
+    def folder(self) -> Path | None:
+        """Of an encoder to start from, whose own encoding, network and width count; None for random weights."""
+        return None if self.weights == "random" else Path(self.weights.removeprefix("file:").strip()).expanduser()
 
 
 class WholeLocationEncoder(LocationEncoderSection):

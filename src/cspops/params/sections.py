@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from cspops.params.image_networks import FinetuneImg, PretrainImg
 from cspops.params.location_classifiers import FinetuneLoc, FinetuneLosses
-from cspops.params.location_encoders import Encodings, LocationEncoderSection, Networks, encoder_config, settings_of
+from cspops.params.location_encoders import Encodings, LocationEncoderFrom, Networks, encoder_config, settings_of
 from cspops.params.section import (
     FEW,
     Batch,
@@ -336,7 +336,7 @@ class Params(Section):
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = Field(min_length=1, max_length=1000)
     seed: Annotated[int, Field(ge=0, lt=2**63)]
     loss: Annotated[str, NameIn(Losses)]
-    location_encoder: LocationEncoderSection
+    location_encoder: LocationEncoderFrom
     pretrain: Pretrain
     split: Split
     dataset: Dataset
@@ -386,6 +386,8 @@ class Params(Section):
         if gair is None:  # `reading.checked` names the section that is missing
             return self
         chosen, theirs = self.location_encoder, gair.location_encoder.config()
+        if chosen.folder is not None:
+            raise ValueError(f"loss: gair takes over GAIR's location encoder; location_encoder.weights is {chosen.weights}")
         own = encoder_config(
             chosen, settings_of(self.encodings, chosen.encoding.name), settings_of(self.networks, chosen.network.name)
         )

@@ -12,6 +12,7 @@ from cspops.data.splits import read_roles
 from cspops.errors import DataError
 from cspops.gair.stored import load_gair_location
 from cspops.models.checkpoint import save_model
+from cspops.models.loading import load_location_encoder
 from cspops.params.sections import GairLoss
 from cspops.pipeline.side_by_side import side_by_side
 from cspops.site import Site
@@ -22,6 +23,10 @@ from cspops.training.resume import Resume
 
 if TYPE_CHECKING:
     from cspops.params.graph import PretrainView
+
+
+START = "location_encoder.weights in params.yaml names pretrain/seed_S of a run, or encoder/ of an imported checkpoint"
+"""What is to be done where the folder holds no location encoder."""
 
 
 def run(view: "PretrainView", site: Site) -> None:
@@ -46,10 +51,13 @@ def run(view: "PretrainView", site: Site) -> None:
     unlabelled = Unlabelled(observations.lonlat[rows], features)
     negatives = negative_sampler(view.pretrain.negatives, data=unlabelled.lonlat)
 
+    folder = view.location_encoder.folder
+    start = view.encoder_config() if folder is None else load_location_encoder(folder, remake=START)
+
     def trained(seed: int) -> Curve:
         encoder, curve = pretrain(
             unlabelled,
-            view.encoder_config(),
+            start,
             loss,
             schedule=view.pretrain,
             negatives=negatives,

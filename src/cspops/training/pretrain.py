@@ -1,5 +1,6 @@
 """Contrastive Spatial Pre-Training of a location encoder against frozen image features (paper, section 3.2)."""
 
+import copy
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -27,7 +28,7 @@ TAUS = {"B": "tau_batch", "L": "tau_locations", "D": "tau_dropout"}
 
 def pretrain(
     unlabelled: Unlabelled,
-    encoder_config: Config,
+    start: Config | LocationEncoder,
     settings: TrainedLoss,
     *,
     schedule: Pretrain,
@@ -38,16 +39,19 @@ def pretrain(
 
     Args:
         unlabelled: positions and image features of the training rows.
-        encoder_config: see `LocationEncoder`.
+        start: the config of an encoder with random weights, see `LocationEncoder`; or an encoder, which stays as it is.
         settings: a section of `losses` in params.yaml. It decides what is minimised: Eq. 4, Eq. 3, the error of a
             regression, or nothing, so that the encoder is returned untrained. With `learn_temperature` the temperatures of
             the terms in force start there and are learned; the curve has them.
         schedule: epochs, rows per step and negative locations per image. The learning rate is the loss's own.
         negatives: the law that negative locations are drawn from, afresh at each step.
     """
-    with global_torch_stream(run.seed, "location encoder"):
-        encoder = LocationEncoder(encoder_config)
-    encoder.fit(unlabelled.lonlat, torch_stream(run.seed, "location encoder", "fit"))
+    if isinstance(start, LocationEncoder):
+        encoder = copy.deepcopy(start)
+    else:
+        with global_torch_stream(run.seed, "location encoder"):
+            encoder = LocationEncoder(start)
+        encoder.fit(unlabelled.lonlat, torch_stream(run.seed, "location encoder", "fit"))
     encoder.to(run.device)
     if isinstance(settings, NoLoss):
         return encoder.eval(), []
