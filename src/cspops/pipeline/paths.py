@@ -11,7 +11,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -97,15 +97,26 @@ def publish(folder: Path) -> None:
 
 @contextmanager
 def scratch(stage: str, params: Params) -> Iterator[Path]:
-    """Yield a folder for the progress of a long stage, deleted when the block ends well.
-
-    It lies outside the stage's outputs, which DVC empties before a run. Its name is a hash of the stage's params and of
-    its inputs' hashes (which `require` has checked), so that progress for other params or inputs is never used.
-    """
-    folder = progress_folder(stage, [stage, recorded(params, stage), input_hashes(stage)])
+    """Yield the folder of `progress_of` a long stage, deleted when the block ends well."""
+    folder = progress_of(stage, params)
     yield folder
-    shutil.rmtree(folder)
+    gone = folder.with_name(f".{folder.name}-{os.getpid()}")  # at once: other jobs may be at work in it
+    with suppress(FileNotFoundError):
+        folder.replace(gone)
+    shutil.rmtree(gone, ignore_errors=True)
     forget_old_progress(stage)
+
+
+def progress_of(stage: str, params: Params) -> Path:
+    """Return the folder for the progress of a stage, made where it is missing.
+
+    It lies outside the stage's outputs, which DVC empties before a run. Its name is a hash of the stage's params, of its code
+    and of its inputs' hashes (which `require` has checked), so that progress for others is never used, and jobs that share
+    the stage's work agree on all of these.
+    """
+    noted = ARTIFACTS / "code" / stage
+    code = noted.read_text() if noted.is_file() else ""
+    return progress_folder(stage, [stage, code, recorded(params, stage), input_hashes(stage)])
 
 
 def input_hashes(stage: str) -> dict[str, dict[str, str]]:
