@@ -133,7 +133,7 @@ def write_matrix(file: Path, shape: tuple[int, int], blocks: Iterable[np.ndarray
     with file.open("xb") as out:
         out.write(header.getvalue())
         for block in blocks:
-            content = memoryview(np.ascontiguousarray(block, DTYPE)).cast("B")
+            content = np.ascontiguousarray(block, DTYPE).data.cast("B")
             digest.update(content)
             out.write(content)
     return digest.hexdigest()

@@ -95,6 +95,11 @@ class ShardedRows:
             n = both
         return torch.from_numpy(mean).float(), torch.from_numpy(np.sqrt(squares / n)).float()
 
+    def fitted(self) -> "ShardedRows":
+        """Compute the statistics now, for all copies of these rows, those in forked processes included."""
+        _ = self.mean_and_sd
+        return self
+
     def _blocks(self) -> Iterator[np.ndarray]:
         """Yield all rows in order, some at a time, in float64."""
         for start in range(0, len(self), ROWS_AT_ONCE):

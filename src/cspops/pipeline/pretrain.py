@@ -15,7 +15,7 @@ from cspops.data.splits import read_roles
 from cspops.errors import DataError
 from cspops.gair.stored import load_gair_location
 from cspops.models.checkpoint import save_model
-from cspops.params.sections import GairLoss
+from cspops.params.sections import GairLoss, NoLoss
 from cspops.pipeline.side_by_side import side_by_side
 from cspops.shapes import Bool, Float, Tensor
 from cspops.site import Site
@@ -46,7 +46,9 @@ def run(view: "PretrainView", site: Site) -> None:
         raise DataError(
             "no training row has a position: there is nothing to pre-train on", hint="change dataset or split in params.yaml"
         )
-    unlabelled = Unlabelled(observations.lonlat[rows], _features_of(rows, observations.obs_id, site))
+    unlabelled = Unlabelled(
+        observations.lonlat[rows], _features_of(rows, observations.obs_id, site, fits=not isinstance(loss, NoLoss))
+    )
     negatives = negative_sampler(view.pretrain.negatives, data=unlabelled.lonlat)
 
     def trained(seed: int) -> Curve:
@@ -67,9 +69,15 @@ def run(view: "PretrainView", site: Site) -> None:
     )
 
 
-def _features_of(rows: Bool[Tensor, "n"], obs_id: Sequence[str], site: Site) -> Float[Tensor, "m k"] | ShardedRows:
-    """Return the image features of some rows: in memory where all lie in one shard, and else read as they are used."""
+def _features_of(
+    rows: Bool[Tensor, "n"], obs_id: Sequence[str], site: Site, *, fits: bool
+) -> Float[Tensor, "m k"] | ShardedRows:
+    """Return the image features of some rows: in memory where all lie in one shard, and else read as they are used.
+
+    ``fits`` says whether their statistics will be needed, which all seeds share.
+    """
     features = read_features(site.inputs["featurize"], obs_id)
     if len(features.shards) > 1:
-        return ShardedRows(features, np.flatnonzero(rows.numpy()))
+        sharded = ShardedRows(features, np.flatnonzero(rows.numpy()))
+        return sharded.fitted() if fits else sharded
     return torch.from_numpy(features[rows.numpy()]).float()

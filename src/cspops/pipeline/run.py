@@ -2,7 +2,7 @@
 
 import logging
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cspops.errors import EnvironmentProblem
 
@@ -62,7 +62,7 @@ def run_stage(stage: str) -> None:
     for folder in inputs.values():
         log.debug(f"reads: {folder}")
     module = importlib.import_module(f"cspops.pipeline.{stage.replace('-', '_')}")
-    view = params.view(checked, params.VIEWS[stage])
+    view: Any = params.view(checked, params.VIEWS[stage])
     if stage in SHARED and "DVC_STAGE" not in os.environ and host.job().world > 1:
         progress = paths.progress_of(stage, checked)
         module.share(view, Site(paths.RAW, inputs, paths.REPORTS, progress, progress, host))
