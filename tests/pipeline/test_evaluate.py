@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from feature_files import write_features
 from judged_set import RATIOS, ROLES, SEEDS, UNLABELLED, VIEW, N, Q, place, write_models, write_site
 
 from cspops import kernels, numerics
@@ -221,3 +222,12 @@ def test_no_labelled_test_row_leaves_nothing_to_report(site: Site) -> None:
     pq.write_table(pa.table({"obs_id": [f"o{i}" for i in range(N)], "role": roles}), file)
     with pytest.raises(DataError, match="no row of role test or spatial_test has a label"):
         evaluate.run(VIEW, site)
+
+
+def test_features_in_many_shards_are_judged_as_in_one(site: Site) -> None:
+    evaluate.run(VIEW, site)
+    one = (site.out / "predictions.parquet").read_bytes()
+    ids = [f"o{i}" for i in range(N)]
+    write_features(site.out / "many", ids, read_features(site.inputs["featurize"], ids)[:], rows_per_shard=7)
+    evaluate.run(VIEW, replace(site, inputs={**site.inputs, "featurize": site.out / "many"}))
+    assert (site.out / "predictions.parquet").read_bytes() == one
