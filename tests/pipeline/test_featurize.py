@@ -142,7 +142,7 @@ def test_jobs_share_the_work_in_any_order_and_the_last_one_joins_shards(tmp_path
     ]
     featurize.share(FeaturizeView(), as_job(at, 1, 4))
     assert said[-1] == "featurize: job 1 of 4 is done, as are all others: `dvc repro featurize` joins their shards"
-    assert sorted(path.name[:6] for path in at.scratch.iterdir()) == [f"0000{number}-" for number in range(4)]
+    assert sorted(path.name[:6] for path in at.scratch.glob("*.npy")) == [f"0000{number}-" for number in range(4)]
     shutil.rmtree(tmp_path / "raw")  # nothing is left to compute
     said.clear()
     assert np.array_equal(run(as_job(at, 1, 4)), whole) and said == []
@@ -170,6 +170,26 @@ def test_two_jobs_of_one_rank_at_once_write_the_same_bytes(tmp_path, monkeypatch
         process.join(60)
     assert [process.exitcode for process in twins] == [0, 0, 0]
     assert np.array_equal(run(at), 3 * np.arange(N)[:, None] + np.arange(3))
+
+
+def test_a_job_that_computes_in_another_way_is_refused_and_a_single_process_warns(tmp_path, monkeypatch, said):
+    monkeypatch.setattr(featurize, "BLOCK", 4)
+    at = site(tmp_path, paths=photos(tmp_path / "raw", N))
+    save_model(at.inputs["pretrain-img"], network(), network().config)
+    featurize.share(FeaturizeView(), as_job(at, 0, 3))
+    of_first = next(at.scratch.glob("by-*.txt")).read_text()
+    monkeypatch.setattr(featurize, "portable", lambda: "not portably" in of_first)
+    for _ in range(2):
+        with pytest.raises(EnvironmentProblem, match=f"this job would compute features on cpu, .*{of_first}") as caught:
+            featurize.share(FeaturizeView(), as_job(at, 1, 3))
+        assert str(at.scratch) in caught.value.hint
+    assert len(list(at.scratch.glob("by-*.txt"))) == 1
+    said.clear()
+    run(at)
+    assert said[0].startswith(f"featurize: some features were computed {of_first}, and the others now are on cpu, ")
+    said.clear()
+    run(at)  # nothing is left
+    assert said == []
 
 
 @pytest.mark.parametrize("together", ["share", "run"])

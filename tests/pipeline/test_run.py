@@ -39,13 +39,13 @@ def small_featurize(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[int
         monkeypatch.delenv(name, raising=False)
     made: list[int] = []
 
-    def work(site: Site) -> tuple[list[str], featurize.Fill, FeatureBlocks]:
+    def work(site: Site) -> tuple[list[str], str, featurize.Fill, FeatureBlocks]:
         def fill(left: Sequence[range], blocks: FeatureBlocks) -> None:
             for rows in left:
                 made.append(rows.start)
                 blocks.write(rows, np.full((len(rows), 3), rows.start, np.float16))
 
-        return [f"o{row}" for row in range(N)], fill, FeatureBlocks(site.scratch, N, 3, 4)
+        return [f"o{row}" for row in range(N)], "by hand", fill, FeatureBlocks(site.scratch, N, 3, 4)
 
     monkeypatch.setattr(featurize, "_work", work)
     return made

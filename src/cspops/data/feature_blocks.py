@@ -7,8 +7,10 @@ make the same one, they write the same bytes and the later name stands. A shard'
 
     block-0000003.npy                a block
     00001-<sha256>.npy               a shard; its blocks are deleted
+    by-<hash>.txt                    a way in which some of them were computed
 """
 
+import hashlib
 import logging
 import os
 import re
@@ -60,6 +62,22 @@ class FeatureBlocks:
             return []
         both = (block for block in self._blocks_of(shard)[:: among.step] if block in among)
         return [self._rows_of(block) for block in both if self._block(block).name not in names]
+
+    def noted(self, way: str) -> list[str]:
+        """Note in which way features are computed here, and return the others that were noted: their numbers may differ."""
+        own = _note_of(way)
+        if own not in self._names():
+
+            def write(new: Path) -> str:
+                new.write_text(way)
+                return own
+
+            write_among_others(self.folder, write)
+        return [file.read_text() for file in sorted(self.folder.glob("by-*.txt")) if file.name != own]
+
+    def forget(self, way: str) -> None:
+        """Take back that features are computed in a way."""
+        (self.folder / _note_of(way)).unlink(missing_ok=True)
 
     def rows_left(self) -> int:
         """Return how many rows are in no block and no shard."""
@@ -156,6 +174,10 @@ class _Dropped(Exception):
 def _finished(names: set[str]) -> dict[int, str]:
     """Return the name of each shard that is done; where processes of unlike machines have made it twice, the first."""
     return {int(match["number"]): match[0] for match in map(SHARD.fullmatch, sorted(names, reverse=True)) if match}
+
+
+def _note_of(way: str) -> str:
+    return f"by-{hashlib.sha256(way.encode()).hexdigest()[:8]}.txt"
 
 
 def _sha256_in(name: str) -> str:

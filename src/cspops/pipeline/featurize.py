@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from cspops.data.catalogue import read_observations
 from cspops.data.feature_blocks import FeatureBlocks
@@ -17,6 +18,7 @@ from cspops.gair.stored import is_at_place
 from cspops.models.checkpoint import load_config
 from cspops.models.image_features import image_features
 from cspops.models.loading import load_image_network
+from cspops.numerics import portable
 from cspops.pipeline.overhead_features import Images, overhead_source
 from cspops.pipeline.pixels import PHOTOS, Squares
 from cspops.pixels.decoding import squares
@@ -46,9 +48,11 @@ def run(view: "FeaturizeView", site: Site) -> None:
     This process makes all that is left, its own share first, then the others' from their ends: what other jobs are at
     meanwhile may be made twice, to the same bytes.
     """
-    obs_id, fill, blocks = _work(site)
+    obs_id, way, fill, blocks = _work(site)
     mine, every = site.host.job().share(blocks.blocks), range(blocks.blocks)
     with _joined_elsewhere(site):
+        if blocks.rows_left() and (others := blocks.noted(way)):
+            log.warning(f"featurize: some features were computed {' and '.join(others)}, and the others now are {way}")
         while not blocks.join(site.out, obs_id):
             _fill(fill, blocks, mine)
             _fill(fill, blocks, every[::-1])
@@ -59,9 +63,18 @@ def share(view: "FeaturizeView", site: Site) -> None:
 
     Jobs need not run at the same time, nor know of one another. One that is killed is started again with the same rank, and
     makes what is left of its share; two of the same rank do the work twice, to the same bytes. `run` joins all.
+
+    Raises:
+        EnvironmentProblem: other jobs compute in another way, and so other numbers.
     """
     job = site.host.job()
-    obs_id, fill, blocks = _work(site)
+    obs_id, way, fill, blocks = _work(site)
+    if others := blocks.noted(way):
+        blocks.forget(way)
+        raise EnvironmentProblem(
+            f"this job would compute features {way}, and other jobs compute them {' and '.join(others)}",
+            hint=f"run all jobs in the same way; or delete {site.scratch}, where they leave them, and begin anew",
+        )
     mine = job.share(blocks.blocks)
     here = f"featurize: job {job.rank} of {job.world}"
     log.info(f"{here}: blocks {mine.start} to {mine.stop} of {blocks.blocks}, of {BLOCK} images each")
@@ -78,8 +91,8 @@ def share(view: "FeaturizeView", site: Site) -> None:
         log.info(f"{here} is done, as are all others: `dvc repro featurize` joins their shards")
 
 
-def _work(site: Site) -> tuple[Sequence[str], Fill, FeatureBlocks]:
-    """Return the observations, what computes their features, and the features as far as they are there."""
+def _work(site: Site) -> tuple[Sequence[str], str, Fill, FeatureBlocks]:
+    """Return the observations, in which way features are computed, what does, and the features as far as they are there."""
     download, pretrain_img = site.inputs["download"], site.inputs["pretrain-img"]
     given = read_given(download, image_root(read_reading(download), raw=site.raw, data_root=site.host.data_root))
     if (given is not None) != (
@@ -88,11 +101,14 @@ def _work(site: Site) -> tuple[Sequence[str], Fill, FeatureBlocks]:
         raise DataError(f"{pretrain_img / 'config.json'} was made for another data set", hint=REMAKE)
     obs_id = read_observations(download).obs_id
     if given is not None:
-        fill, width = _copies(given), given.width
+        way, fill, width = "as copies", _copies(given), given.width
     else:
         images = overhead_source(site) if is_at_place(pretrain_img) else photo_source(site)
+        device = site.host.torch_device().type
+        precision = "portably" if device == "cpu" and portable() else "not portably"
+        way = f"on {device}, {precision}, with torch {torch.__version__.partition('+')[0]}"
         fill, width = _computes(images, site), images.width
-    return obs_id, fill, FeatureBlocks(site.scratch, len(obs_id), width, BLOCK)
+    return obs_id, way, fill, FeatureBlocks(site.scratch, len(obs_id), width, BLOCK)
 
 
 def _fill(fill: Fill, blocks: FeatureBlocks, among: range) -> None:
