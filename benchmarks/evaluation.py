@@ -29,8 +29,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from benchmarks.feature_files import write_features
 from cspops.data.catalogue import SCHEMA, read_observations
-from cspops.data.features import name_of, read_features, write_index, write_matrix
+from cspops.data.features import read_features
 from cspops.data.splits import piece, read_few_shot, read_roles
 from cspops.evaluation import metrics, pool_fit, predictor, priors
 from cspops.evaluation.pool import NEIGHBOURS, Places
@@ -103,10 +104,12 @@ def write(folder: Path, shapes: Shapes) -> dict[str, Path]:
         {"obs_id": obs_id, "seed_0": pa.array([RATIO if role == "val" else None for role in roles], pa.float32())}
     )
     pq.write_table(choosing, inputs["split"] / "choosing.parquet")
-    sizes = (min(4096, n - first) for first in range(0, n, 4096))
-    blocks = (draws.standard_normal((rows, shapes.features), dtype=np.float32) for rows in sizes)
-    sha256 = write_matrix(inputs["featurize"] / name_of(0), (n, shapes.features), blocks)
-    write_index(inputs["featurize"], obs_id, shapes.features, n, [sha256])
+    write_features(
+        inputs["featurize"],
+        obs_id,
+        shapes.features,
+        lambda rows: draws.standard_normal((rows, shapes.features), dtype=np.float32),
+    )
     encoder_config = {
         "encoding": {"name": "grid", "scales": shapes.scales, "r_min": 0.01, "r_max": 360.0},
         "network": {"name": "ffn", "hidden_layers": 1, "hidden": shapes.hidden, "dropout": 0.5},

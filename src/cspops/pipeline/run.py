@@ -12,9 +12,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SHARED = ("featurize",)
-"""The stages whose work several jobs can share; their modules have a function `share`."""
-
 
 def read_params() -> "Params":
     from cspops import params
@@ -41,8 +38,8 @@ def read_host() -> "Host":
 def run_stage(stage: str) -> None:
     """Check code, params and inputs, let `cspops.pipeline.STAGE.run` fill a new folder, and put it in place.
 
-    One of several jobs that share the stage's work (`host.Job`) leaves its share in the progress of the stage instead. The
-    process that DVC runs never does: it makes what is left, and the folder.
+    One of several jobs that share the work of stage featurize (`host.Job`) leaves its share in the progress of the stage
+    instead. The process that DVC runs never does: it makes what is left, and the folder.
     """
     import importlib
 
@@ -63,9 +60,11 @@ def run_stage(stage: str) -> None:
         log.debug(f"reads: {folder}")
     module = importlib.import_module(f"cspops.pipeline.{stage.replace('-', '_')}")
     view: Any = params.view(checked, params.VIEWS[stage])
-    if stage in SHARED and "DVC_STAGE" not in os.environ and host.job().world > 1:
+    if stage == "featurize" and "DVC_STAGE" not in os.environ and host.job().world > 1:
+        from cspops.pipeline import featurize
+
         progress = paths.progress_of(stage, checked)
-        module.share(view, Site(paths.RAW, inputs, paths.REPORTS, progress, progress, host))
+        featurize.share(view, Site(paths.RAW, inputs, paths.REPORTS, progress, progress, host))
         return
     with paths.alone_at(stage):
         with paths.scratch(stage, checked) as scratch, paths.whole_folder(paths.folder_of(stage), facts) as out:
