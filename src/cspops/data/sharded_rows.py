@@ -5,7 +5,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -16,23 +15,6 @@ from cspops.shapes import Float, Int, Tensor
 MIXED = 4
 """Shards whose rows an epoch mixes; so many are in memory, at float16."""
 ROWS_AT_ONCE = 4096
-
-
-class Rows(Protocol):
-    """A tensor, or what computes the rows that are asked for."""
-
-    def __getitem__(self, rows: Tensor, /) -> Tensor: ...
-
-
-@dataclass(frozen=True)
-class Computed:
-    """A function of rows that are too many to keep."""
-
-    rows: Rows
-    function: Callable[[Tensor], Tensor]
-
-    def __getitem__(self, rows: Tensor) -> Tensor:
-        return self.function(self.rows[rows])
 
 
 class ShardedRows:
@@ -118,3 +100,18 @@ class ShardedRows:
 
     def _span(self, part: int) -> tuple[int, int]:
         return int(self._borders[part]), int(self._borders[part + 1])
+
+
+@dataclass(frozen=True)
+class Computed:
+    """A function of rows that are too many to keep."""
+
+    rows: Tensor | ShardedRows
+    function: Callable[[Tensor], Tensor]
+
+    def __getitem__(self, rows: Int[Tensor, "b"]) -> Tensor:
+        return self.function(self.rows[rows])
+
+
+Rows = Tensor | Computed
+"""Gives the rows that are asked for."""
