@@ -8,6 +8,7 @@ import hashlib
 import json
 import logging
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -30,6 +31,8 @@ REPORTS = Path("reports")
 PARAMS = Path("params.yaml")
 README = Path("README.md")
 
+HEX16 = "[0-9a-f]" * 16
+"""A pattern for the end of a name of a folder of progress."""
 KEEP_PROGRESS = 14 * 24 * 3600
 """Seconds for which the progress of a killed run is kept; if its params changed, nothing else would delete it."""
 
@@ -100,10 +103,10 @@ def scratch(stage: str, params: Params) -> Iterator[Path]:
     """Yield the folder of `progress_of` a long stage, deleted when the block ends well."""
     folder = progress_of(stage, params)
     yield folder
-    gone = folder.with_name(f".{folder.name}-{os.getpid()}")  # at once: other jobs may be at work in it
-    with suppress(FileNotFoundError):
-        folder.replace(gone)
-    shutil.rmtree(gone, ignore_errors=True)
+    with suppress(FileNotFoundError):  # renamed, so that it goes at once: other jobs may be at work in it
+        folder.replace(folder.with_name(f".{folder.name}-{secrets.token_hex(4)}"))
+    for gone in _progress().glob(f".{stage}-{HEX16}-*"):
+        shutil.rmtree(gone, ignore_errors=True)
     forget_old_progress(stage)
 
 
@@ -166,7 +169,7 @@ def _locked(file: Path, command: str) -> Iterator[None]:
 
 def forget_old_progress(stage: str) -> None:
     """Delete the progress of a stage that has not changed for `KEEP_PROGRESS`."""
-    for left_over in _progress().glob(f"{stage}-" + "[0-9a-f]" * 16):
+    for left_over in _progress().glob(f"{stage}-{HEX16}"):
         if time.time() - left_over.stat().st_mtime > KEEP_PROGRESS:
             shutil.rmtree(left_over, ignore_errors=True)
 
