@@ -156,3 +156,26 @@ def test_jobs_have_disjoint_shares_of_everything(n, world):
     shares = [Job(rank, world).share(n) for rank in range(world)]
     assert [number for share in shares for number in share] == list(range(n))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+@pytest.mark.parametrize(
+    ("device", "variables", "found"),
+    [
+        ("cuda", {"LOCAL_RANK": "1"}, "cuda:1"),
+        ("cuda", {"SLURM_LOCALID": "3"}, "cuda:1"),
+        ("cuda", {"LOCAL_RANK": "0", "SLURM_LOCALID": "1"}, "cuda:0"),
+        ("cuda", {}, "cuda"),
+        ("cuda", {"LOCAL_RANK": "x"}, "cuda"),
+        ("cuda:0", {"LOCAL_RANK": "1"}, "cuda:0"),
+        ("cpu", {"LOCAL_RANK": "1"}, "cpu"),
+        ("cuda", {"LOCAL_RANK": "1", "CSPOPS_WORLD": "1", "CSPOPS_RANK": "0"}, "cuda"),
+    ],
+)
+def test_jobs_of_one_machine_have_a_gpu_each(monkeypatch, no_job, device, variables, found):
+    monkeypatch.setattr(Host, "torch_device", lambda self: torch.device(self.device))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for name in ("LOCAL_RANK", "SLURM_LOCALID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in ({"CSPOPS_RANK": "2", "CSPOPS_WORLD": "4"} | variables).items():
+        monkeypatch.setenv(name, value)
+    assert Host(device=device).job_device() == torch.device(found)

@@ -97,6 +97,15 @@ class Host(BaseSettings):
             ) from None
         return device
 
+    def job_device(self) -> "torch.device":
+        """Return the device of this job: of several on a machine with several GPUs, each takes one of its own."""
+        import torch
+
+        device, local = self.torch_device(), os.environ.get("LOCAL_RANK") or os.environ.get("SLURM_LOCALID", "")
+        if device.type != "cuda" or device.index is not None or self.job().world == 1 or not NUMBER.fullmatch(local):
+            return device
+        return torch.device("cuda", int(local) % torch.cuda.device_count())
+
     def decoders(self, *, by_path: bool) -> int:
         """Return how many processes decode images in files, or else in the catalogue; EnvironmentProblem for nonsense."""
         if self.workers == "auto":

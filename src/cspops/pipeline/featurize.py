@@ -77,7 +77,7 @@ def share(view: "FeaturizeView", site: Site) -> None:
         )
     mine = job.share(blocks.blocks)
     here = f"featurize: job {job.rank} of {job.world}"
-    log.info(f"{here}: blocks {mine.start} to {mine.stop} of {blocks.blocks}, of {BLOCK} images each")
+    log.info(f"{here}: blocks {mine.start} to {mine.stop} of {blocks.blocks}, of {blocks.rows_per_block} images each")
     try:
         with _joined_elsewhere(site):
             _fill(fill, blocks, mine)
@@ -104,7 +104,7 @@ def _work(site: Site) -> tuple[Sequence[str], str, Fill, FeatureBlocks]:
         way, fill, width = "as copies", _copies(given), given.width
     else:
         images = overhead_source(site) if is_at_place(pretrain_img) else photo_source(site)
-        device = site.host.torch_device().type
+        device = site.host.job_device().type
         precision = "portably" if device == "cpu" and portable() else "not portably"
         way = f"on {device}, {precision}, with torch {torch.__version__.partition('+')[0]}"
         fill, width = _computes(images, site), images.width
@@ -135,7 +135,7 @@ def _joined_elsewhere(site: Site) -> Iterator[None]:
 
 def photo_source(site: Site) -> Images:
     """Return the images of all rows, and F*."""
-    device = site.host.torch_device()
+    device = site.host.job_device()
     network = load_image_network(site.inputs["pretrain-img"], remake=REMAKE).to(device).eval()
     square = Squares(*(network.config[name] for name in ("px", "crop", "interpolation")))
     return Images(square, PHOTOS, network.dim, lambda batches: image_features(network, (x for _, x in batches), device=device))

@@ -122,6 +122,11 @@ def progress_of(stage: str, params: Params) -> Path:
     return progress_folder(stage, [stage, code, recorded(params, stage), input_hashes(stage)])
 
 
+def progress_besides(folder: Path, stage: str) -> list[Path]:
+    """Return the folders for other progress of a stage than the one in ``folder``."""
+    return sorted(other for other in _progress().glob(f"{stage}-{HEX16}") if other != folder)
+
+
 def input_hashes(stage: str) -> dict[str, dict[str, str]]:
     """Return the sha256 of each file that ``stage`` reads, by stage and name, as recorded by the stages that wrote it."""
     return {

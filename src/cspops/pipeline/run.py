@@ -64,6 +64,8 @@ def run_stage(stage: str) -> None:
         from cspops.pipeline import featurize
 
         progress = paths.progress_of(stage, checked)
+        for other in paths.progress_besides(progress, stage):
+            log.warning(f"{other} is of jobs with another catalogue, image network, code or CSPOPS_PORTABLE: nothing is shared")
         featurize.share(view, Site(paths.RAW, inputs, paths.REPORTS, progress, progress, host))
         return
     with paths.alone_at(stage):
