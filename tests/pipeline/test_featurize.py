@@ -137,7 +137,7 @@ def test_jobs_share_the_work_in_any_order_and_the_last_one_joins_shards(tmp_path
     (tmp_path / "raw" / paths[4]).unlink()  # of job 1 as well, and done before it stopped
     assert said[-3:] == [
         "featurize: job 2 of 4 is done; 6 of 20 images are left to other jobs, or to `dvc repro featurize`",
-        "featurize: job 1 of 4: blocks 2 to 5 of 10, of 2 images each",
+        "featurize: job 1 of 4 makes the features of images 5 to 10 of 20",
         "featurize: 6 of 20 images",
     ]
     featurize.share(FeaturizeView(), as_job(at, 1, 4))

@@ -100,7 +100,7 @@ def test_a_job_of_other_code_shares_nothing(
         0,
         "",
         f"warning: {first} is of jobs with another catalogue, image network, code or CSPOPS_PORTABLE: nothing is shared\n"
-        "featurize: job 1 of 2: blocks 2 to 5 of 5, of 4 images each\n"
+        "featurize: job 1 of 2 makes the features of images 9 to 20 of 20\n"
         "featurize: job 1 of 2 is done; 8 of 20 images are left to other jobs, or to `dvc repro featurize`\n",
     )
     assert small_featurize == [8, 12, 16, 8, 12, 16]

@@ -55,13 +55,17 @@ class FeatureBlocks:
         """How many shards there are, done or not."""
         return -(-self.blocks // self._blocks_per_shard)
 
+    def rows_of(self, blocks: range) -> range:
+        """Return the rows of consecutive blocks."""
+        return range(*(min(block * self.rows_per_block, self.rows) for block in (blocks.start, blocks.stop)))
+
     def left(self, shard: int, among: range) -> list[range]:
         """Return the rows of each block of a shard that is not there, of those blocks that are in ``among``, in its order."""
         names = self._names()
         if shard in _finished(names):
             return []
         both = (block for block in self._blocks_of(shard)[:: among.step] if block in among)
-        return [self._rows_of(block) for block in both if self._block(block).name not in names]
+        return [self.rows_of(range(block, block + 1)) for block in both if self._block(block).name not in names]
 
     def noted(self, way: str) -> list[str]:
         """Note in which way features are computed here, and return the others that were noted: their numbers may differ."""
@@ -100,7 +104,7 @@ class FeatureBlocks:
             return True
         if not all(self._block(block).name in names for block in numbers):
             return False
-        rows = sum(len(self._rows_of(block)) for block in numbers)
+        rows = len(self.rows_of(numbers))
 
         def write(new: Path) -> str:
             return f"{shard:05}-{features.write_matrix(new, (rows, self.width), self._read(numbers))}.npy"
@@ -141,10 +145,6 @@ class FeatureBlocks:
         first = shard * self._blocks_per_shard
         return range(first, min(first + self._blocks_per_shard, self.blocks))
 
-    def _rows_of(self, block: int) -> range:
-        start = block * self.rows_per_block
-        return range(start, min(start + self.rows_per_block, self.rows))
-
     def _block(self, block: int) -> Path:
         return self.folder / f"block-{block:07}.npy"
 
@@ -154,7 +154,7 @@ class FeatureBlocks:
     def _read(self, blocks: range) -> Iterator[np.ndarray]:
         """Yield blocks; not mapped into memory, as another process may delete them."""
         for block in blocks:
-            file, shape = self._block(block), (len(self._rows_of(block)), self.width)
+            file, shape = self._block(block), (len(self.rows_of(range(block, block + 1))), self.width)
             try:
                 content = np.load(file, allow_pickle=False)
                 if (content.shape, content.dtype) != (shape, features.DTYPE):

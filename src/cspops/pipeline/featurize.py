@@ -77,7 +77,8 @@ def share(view: "FeaturizeView", site: Site) -> None:
         )
     mine = job.share(blocks.blocks)
     here = f"featurize: job {job.rank} of {job.world}"
-    log.info(f"{here}: blocks {mine.start} to {mine.stop} of {blocks.blocks}, of {blocks.rows_per_block} images each")
+    rows = blocks.rows_of(mine)
+    log.info(f"{here} makes the features of images {rows.start + 1} to {rows.stop} of {len(obs_id)}")
     try:
         with _joined_elsewhere(site):
             _fill(fill, blocks, mine)
