@@ -29,8 +29,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from benchmarks.feature_files import write_features
 from cspops.data.catalogue import SCHEMA, read_observations
-from cspops.data.features import FeatureFile
+from cspops.data.features import read_features
 from cspops.data.splits import piece, read_few_shot, read_roles
 from cspops.evaluation import metrics, pool_fit, predictor, priors
 from cspops.evaluation.pool import NEIGHBOURS, Places
@@ -103,11 +104,12 @@ def write(folder: Path, shapes: Shapes) -> dict[str, Path]:
         {"obs_id": obs_id, "seed_0": pa.array([RATIO if role == "val" else None for role in roles], pa.float32())}
     )
     pq.write_table(choosing, inputs["split"] / "choosing.parquet")
-    features = FeatureFile(inputs["featurize"]).create(obs_id, shapes.features)
-    for first in range(0, n, 4096):
-        some = features[first : first + 4096]
-        some[:] = draws.standard_normal(some.shape, dtype=np.float32)
-    features.flush()
+    write_features(
+        inputs["featurize"],
+        obs_id,
+        shapes.features,
+        lambda rows: draws.standard_normal((rows, shapes.features), dtype=np.float32),
+    )
     encoder_config = {
         "encoding": {"name": "grid", "scales": shapes.scales, "r_min": 0.01, "r_max": 360.0},
         "network": {"name": "ffn", "hidden_layers": 1, "hidden": shapes.hidden, "dropout": 0.5},
@@ -136,7 +138,7 @@ def whole(inputs: dict[str, Path], out: Path) -> dict[str, dict[str, float]]:
     few = read_few_shot(inputs["split"], observations.obs_id, seed=0, ratio=RATIO)
     label, lonlat, val, test = observations.label[kept], observations.lonlat[kept], roles["val"][kept], roles["test"][kept]
     located = torch.ones_like(val)
-    matrix = FeatureFile(inputs["featurize"]).read(observations.obs_id)
+    matrix = read_features(inputs["featurize"], observations.obs_id)
     features = torch.from_numpy(matrix[kept.numpy()]).float()
     image = predictor.image_log_p(load_image_classifier(inputs["finetune-img"] / piece(0, RATIO))(features))
     classifier = load_location_classifier(inputs["finetune-loc"] / piece(0, RATIO))
@@ -173,7 +175,7 @@ def product(inputs: dict[str, Path], out: Path) -> None:
     """Multiply the features of all rows with the class vectors of the image classifier, as the stage does, and nothing else."""
     observations = read_observations(inputs["download"])
     roles = read_roles(inputs["split"], observations.obs_id)
-    matrix = FeatureFile(inputs["featurize"]).read(observations.obs_id)
+    matrix = read_features(inputs["featurize"], observations.obs_id)
     classifier = load_image_classifier(inputs["finetune-img"] / piece(0, RATIO))
     for rows in (roles["val"] | roles["test"]).nonzero()[:, 0].split(evaluate.AT_ONCE // len(observations.classes)):
         classifier(torch.from_numpy(matrix[rows.numpy()]).float())

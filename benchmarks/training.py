@@ -104,7 +104,8 @@ class Case:
 def pretraining(shapes: Shapes, device: torch.device) -> Case:
     """Set up `cspops.training.pretrain` as a whole and its plain counterpart."""
     n = shapes.batch * shapes.batches
-    data = Unlabelled(places(n), torch.randn(n, shapes.features, generator=torch_stream(0, "features")).abs())
+    image_features = torch.randn(n, shapes.features, generator=torch_stream(0, "features")).abs()
+    data = Unlabelled(places(n), image_features)
 
     def ours() -> object:
         return pretrain(
@@ -118,8 +119,8 @@ def pretraining(shapes: Shapes, device: torch.device) -> Case:
 
     encoder = plain_encoder(shapes).to(device)
     projection = nn.Linear(shapes.features, shapes.dim).to(device)
-    mean, sd = data.image_features.mean(0).to(device), data.image_features.std(0).to(device)
-    loader = DataLoader(plain.Rows(data.lonlat.numpy(), data.image_features.numpy()), shapes.batch, shuffle=True)
+    mean, sd = image_features.mean(0).to(device), image_features.std(0).to(device)
+    loader = DataLoader(plain.Rows(data.lonlat.numpy(), image_features.numpy()), shapes.batch, shuffle=True)
     draws = numpy_stream(0, "plain")
 
     def loss(lonlat: Tensor, features: Tensor) -> Tensor:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from feature_files import write_features
 
 from cspops.data.catalogue import SCHEMA
-from cspops.data.features import FeatureFile
 from cspops.data.splits import piece
 from cspops.geo import uniform_on_sphere
 from cspops.host import Host
@@ -70,9 +70,7 @@ def write_site(tmp_path: Path) -> Site:
     choosing = pa.array([0.5 if "val" in role else None for role in ROLES], pa.float32())
     choosing_table = {"obs_id": obs_id} | dict.fromkeys(few, choosing)
     pq.write_table(pa.table(choosing_table), tmp_path / "split" / "choosing.parquet")
-    features = FeatureFile(tmp_path / "featurize").create(obs_id, 5)
-    features[:] = torch.randn(N, 5, generator=torch.Generator().manual_seed(1)).numpy()
-    features.flush()
+    write_features(tmp_path / "featurize", obs_id, torch.randn(N, 5, generator=torch.Generator().manual_seed(1)).numpy())
     for seed in SEEDS:
         for ratio in RATIOS:
             write_models(tmp_path, seed, ratio)

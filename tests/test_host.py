@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cspops.errors import EnvironmentProblem
-from cspops.host import Host, unknown_variables
+from cspops.host import Host, Job, unknown_variables
 from cspops.pipeline.run import read_host
 
 
@@ -100,3 +100,82 @@ def test_other_numbers_of_processes_are_an_error(monkeypatch, wrong):
     monkeypatch.setenv("CSPOPS_NPROC", wrong)
     with pytest.raises(EnvironmentProblem, match=f"CSPOPS_NPROC={wrong} is not a number of processes"):
         Host().processes()
+
+
+JOBS = ("CSPOPS_RANK", "CSPOPS_WORLD", "RANK", "WORLD_SIZE", "SLURM_PROCID", "SLURM_NTASKS")
+
+
+@pytest.fixture
+def no_job(monkeypatch):
+    for name in JOBS:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("variables", "job"),
+    [
+        ({}, (0, 1)),
+        ({"CSPOPS_RANK": "2", "CSPOPS_WORLD": "5"}, (2, 5)),
+        ({"RANK": "1", "WORLD_SIZE": "2"}, (1, 2)),
+        ({"SLURM_PROCID": "3", "SLURM_NTASKS": "4"}, (3, 4)),
+        ({"RANK": "1", "WORLD_SIZE": "2", "SLURM_PROCID": "3", "SLURM_NTASKS": "4"}, (1, 2)),
+        ({"CSPOPS_RANK": "0", "CSPOPS_WORLD": "1", "RANK": "1", "WORLD_SIZE": "2"}, (0, 1)),
+        ({"RANK": "7", "SLURM_PROCID": "0"}, (0, 1)),
+        ({"WORLD_SIZE": "7", "SLURM_NTASKS": "4"}, (0, 1)),
+        ({"RANK": "7", "SLURM_PROCID": "0", "SLURM_NTASKS": "2"}, (0, 2)),
+    ],
+)
+def test_which_job_this_is(monkeypatch, no_job, variables, job):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert Host().job() == job
+
+
+@pytest.mark.parametrize("names", [JOBS[:2], JOBS[2:4], JOBS[4:]])
+@pytest.mark.parametrize("values", [("2", "2"), ("-1", "2"), ("0", "0"), ("x", "2"), ("0", "2.0"), ("²", "9"), ("0", "99999")])
+def test_a_job_that_cannot_be_is_a_sentence(monkeypatch, no_job, names, values):
+    for name, value in zip(names, values, strict=True):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(EnvironmentProblem, match=f"{names[0]}={values[0]} and {names[1]}={values[1]} are no rank") as caught:
+        Host().job()
+    assert caught.value.hint and names[0] in caught.value.hint
+
+
+@pytest.mark.parametrize(("there", "lacks"), [JOBS[:2], JOBS[1::-1]])
+def test_half_a_job_is_a_sentence(monkeypatch, no_job, there, lacks):
+    monkeypatch.setenv(there, "1")
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(EnvironmentProblem, match=f"{there}=1 needs {lacks}, which is not set"):
+        Host().job()
+
+
+@pytest.mark.parametrize("n", [0, 1, 5, 12])
+@pytest.mark.parametrize("world", [1, 2, 5, 7])
+def test_jobs_have_disjoint_shares_of_everything(n, world):
+    shares = [Job(rank, world).share(n) for rank in range(world)]
+    assert [number for share in shares for number in share] == list(range(n))
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+@pytest.mark.parametrize(
+    ("device", "variables", "found"),
+    [
+        ("cuda", {"LOCAL_RANK": "1"}, "cuda:1"),
+        ("cuda", {"SLURM_LOCALID": "3"}, "cuda:1"),
+        ("cuda", {"LOCAL_RANK": "0", "SLURM_LOCALID": "1"}, "cuda:0"),
+        ("cuda", {}, "cuda"),
+        ("cuda", {"LOCAL_RANK": "x"}, "cuda"),
+        ("cuda:0", {"LOCAL_RANK": "1"}, "cuda:0"),
+        ("cpu", {"LOCAL_RANK": "1"}, "cpu"),
+        ("cuda", {"LOCAL_RANK": "1", "CSPOPS_WORLD": "1", "CSPOPS_RANK": "0"}, "cuda"),
+    ],
+)
+def test_jobs_of_one_machine_have_a_gpu_each(monkeypatch, no_job, device, variables, found):
+    monkeypatch.setattr(Host, "torch_device", lambda self: torch.device(self.device))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for name in ("LOCAL_RANK", "SLURM_LOCALID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in ({"CSPOPS_RANK": "2", "CSPOPS_WORLD": "4"} | variables).items():
+        monkeypatch.setenv(name, value)
+    assert Host(device=device).job_device() == torch.device(found)

@@ -6,10 +6,12 @@ import hashlib
 import logging
 import os
 import re
+import secrets
 import shutil
+import socket
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
@@ -57,6 +59,28 @@ def write_whole(file: Path, text: str) -> None:
     """Replace the text of a file, all of it or nothing."""
     with whole(file) as new:
         new.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_among_others(folder: Path, write: Callable[[Path], str]) -> None:
+    """Add a file to a folder that processes of several machines write to; no lock and no clock is needed.
+
+    ``write`` fills a path of no other process, which holds machine, process and a random number, and returns the name that the
+    file then gets, where it replaces one of the same name. What a killed process leaves is deleted with the folder.
+
+    Raises:
+        EnvironmentProblem: the disk is full or refuses to be written.
+    """
+    new = folder / f".{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+    with disk_problems(folder):
+        try:
+            name = write(new)
+            sync(new)
+            os.replace(new, folder / name)
+            sync(folder)
+        except BaseException:
+            with suppress(OSError):
+                new.unlink(missing_ok=True)
+            raise
 
 
 @contextmanager

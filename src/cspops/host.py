@@ -5,13 +5,15 @@ CSPOPS_DATA_ROOT   folder of images that the catalogue names by path
 CSPOPS_WORKERS     processes that decode images, or train seeds and label ratios side by side: auto (one per core; images in
                    the catalogue need none), 0 (the stage's own process does it), 1, 2 ...
 CSPOPS_PORTABLE    1 (see `cspops.numerics`) or 0
+CSPOPS_RANK        which of CSPOPS_WORLD jobs that share the work of stage featurize this is, from 0; without them torchrun's
+CSPOPS_WORLD       RANK and WORLD_SIZE, or Slurm's SLURM_PROCID and SLURM_NTASKS
 CSPOPS_NPROC       processes that fine-tune the image network together: 1, 2 ..., auto (one per GPU, 1 where there is none)
 """
 
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pydantic import field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -23,8 +25,21 @@ if TYPE_CHECKING:
 
 NUMBER = re.compile("[0-9]{1,4}")
 """Of processes."""
+OF_JOBS = (("CSPOPS_RANK", "CSPOPS_WORLD"), ("RANK", "WORLD_SIZE"), ("SLURM_PROCID", "SLURM_NTASKS"))
+"""Which job a process is, and of how many."""
 OF_OPTIONS = ("CSPOPS_QUIET", "CSPOPS_VERBOSE")
 OF_TESTS = "CSPOPS_TEST_"
+
+
+class Job(NamedTuple):
+    """One of ``world`` jobs that share work; they need not run at the same time."""
+
+    rank: int = 0
+    world: int = 1
+
+    def share(self, n: int) -> range:
+        """Return the numbers of this job's share of ``n`` things, as many as any other's or one more."""
+        return range(n * self.rank // self.world, n * (self.rank + 1) // self.world)
 
 
 class Host(BaseSettings):
@@ -36,6 +51,8 @@ class Host(BaseSettings):
     data_root: Path = Path()
     workers: str = "auto"
     nproc: str = "1"
+    rank: str = ""
+    world: str = ""
     portable: Literal["0", "1"] = "1"
     """As `numerics` has read it, before any library was loaded."""
 
@@ -80,6 +97,15 @@ class Host(BaseSettings):
             ) from None
         return device
 
+    def job_device(self) -> "torch.device":
+        """Return the device of this job: of several on a machine with several GPUs, each takes one of its own."""
+        import torch
+
+        device, local = self.torch_device(), os.environ.get("LOCAL_RANK") or os.environ.get("SLURM_LOCALID", "")
+        if device.type != "cuda" or device.index is not None or self.job().world == 1 or not NUMBER.fullmatch(local):
+            return device
+        return torch.device("cuda", int(local) % torch.cuda.device_count())
+
     def decoders(self, *, by_path: bool) -> int:
         """Return how many processes decode images in files, or else in the catalogue; EnvironmentProblem for nonsense."""
         if self.workers == "auto":
@@ -90,6 +116,26 @@ class Host(BaseSettings):
                 f"CSPOPS_WORKERS={self.workers} is not a number of processes", hint="set it to auto, 0, 1, 2 ..."
             )
         return int(self.workers)
+
+    def job(self) -> Job:
+        """Return which of the jobs that share work this is, the only one by default; EnvironmentProblem for nonsense."""
+        own = dict(zip(OF_JOBS[0], (self.rank, self.world), strict=True))
+        if not all(own.values()) and any(own.values()):
+            there, lacks = sorted(own, key=lambda name: not own[name])
+            raise EnvironmentProblem(
+                f"{there}={own[there]} needs {lacks}, which is not set", hint=f"set {lacks}, or unset {there}"
+            )
+        for names in OF_JOBS:
+            rank, world = (own.get(name) or os.environ.get(name, "") for name in names)
+            if not (rank and world):
+                continue
+            if not (NUMBER.fullmatch(rank) and NUMBER.fullmatch(world) and int(rank) < int(world)):
+                raise EnvironmentProblem(
+                    f"{names[0]}={rank} and {names[1]}={world} are no rank and number of jobs",
+                    hint=f"set {names[1]} to 1, 2 ... and {names[0]} to a number from 0 that is less, or unset both",
+                )
+            return Job(int(rank), int(world))
+        return Job()
 
     def side_by_side(self) -> int:
         """Return how many processes of one thread work beside one another, each on a seed and label ratio of its own."""

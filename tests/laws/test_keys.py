@@ -44,6 +44,18 @@ def test_progress_of_a_stage_is_kept_under_all_that_it_reads(tmp_path: Path, mon
             assert changed == (leaf in read_by(PARAMS, stage)), (stage, leaf)
 
 
+def test_progress_of_a_stage_is_kept_under_its_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(paths, "input_hashes", lambda stage: {})
+    code.CODE.mkdir(parents=True)
+    for stage in VIEWS:
+        before = paths.progress_of(stage, PARAMS)
+        for other in VIEWS:
+            (code.CODE / other).write_text("other code")
+            assert (paths.progress_of(stage, PARAMS) != before) == (other == stage)
+            (code.CODE / other).unlink()
+
+
 def test_a_run_has_another_key_for_each_param_that_a_stage_reads() -> None:
     for model, stages in STAGES.items():
         read = set().union(*(read_by(PARAMS, stage) for stage in stages))

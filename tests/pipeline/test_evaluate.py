@@ -6,14 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from feature_files import write_features
 from judged_set import RATIOS, ROLES, SEEDS, UNLABELLED, VIEW, N, Q, place, write_models, write_site
 
 from cspops import kernels, numerics
-from cspops.data.features import FeatureFile
+from cspops.data.features import read_features
 from cspops.data.splits import piece
 from cspops.errors import DataError
 from cspops.evaluation.pool import Pool, read_pool
@@ -49,7 +51,7 @@ def test_predictions_are_those_of_the_models(site: Site) -> None:
     ]
     index = [int(row["obs_id"][1:]) for row in rows]
     folder = site.inputs["finetune-img"] / piece(1, 0.5)
-    features = torch.from_numpy(FeatureFile(site.inputs["featurize"]).read([f"o{i}" for i in range(N)])[index]).float()
+    features = torch.from_numpy(read_features(site.inputs["featurize"], [f"o{i}" for i in range(N)])[np.array(index)]).float()
     lonlat = place()[index]
     located = ~lonlat.isnan().any(1)
     classifier = load_location_classifier(site.inputs["finetune-loc"] / piece(1, 0.5))
@@ -132,7 +134,7 @@ def test_the_pool_written_is_the_pool_that_is_judged(site: Site) -> None:
     pool, places = found
     assert pool.fade_km is not None and pool.count_weight in VIEW.pool.count_weight and pool.kernel_km in VIEW.pool.kernel_km
     assert len(places.label) == sum(role == "train" and i % 2 for i, role in enumerate(ROLES))
-    features = torch.tensor(FeatureFile(site.inputs["featurize"]).read([f"o{i}" for i in range(N)]), dtype=torch.float32)
+    features = torch.from_numpy(read_features(site.inputs["featurize"], [f"o{i}" for i in range(N)])[:]).float()
     lonlat, classifier = place(), load_location_classifier(site.inputs["finetune-loc"] / piece(1, 0.5))
     located = ~lonlat.isnan().any(1)
     with torch.inference_mode():
@@ -220,3 +222,12 @@ def test_no_labelled_test_row_leaves_nothing_to_report(site: Site) -> None:
     pq.write_table(pa.table({"obs_id": [f"o{i}" for i in range(N)], "role": roles}), file)
     with pytest.raises(DataError, match="no row of role test or spatial_test has a label"):
         evaluate.run(VIEW, site)
+
+
+def test_features_in_many_shards_are_judged_as_in_one(site: Site) -> None:
+    evaluate.run(VIEW, site)
+    one = (site.out / "predictions.parquet").read_bytes()
+    ids = [f"o{i}" for i in range(N)]
+    write_features(site.out / "many", ids, read_features(site.inputs["featurize"], ids)[:], rows_per_shard=7)
+    evaluate.run(VIEW, replace(site, inputs={**site.inputs, "featurize": site.out / "many"}))
+    assert (site.out / "predictions.parquet").read_bytes() == one

@@ -9,12 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from feature_files import write_features
 from image_sites import photos, site
 from PIL import Image
 from told import told
 
 from cspops.data.catalogue import read_observations
-from cspops.data.features import FeatureFile
+from cspops.data.features import read_features
 from cspops.data.splits import piece
 from cspops.errors import DataError
 from cspops.evaluation.predictions import Judged
@@ -65,12 +66,10 @@ def at(tmp_path) -> Site:
     pq.write_table(table, made.inputs["split"] / "choosing.parquet")
     network = build_image_network("timm:test_resnet", pretrained=False, px=32, seed=0)
     save_model(made.inputs["pretrain-img"], network, network.config)
-    (tmp_path / "featurize").mkdir()
-    features = FeatureFile(tmp_path / "featurize").create(obs_id, network.dim)
     pixels = np.stack([np.asarray(Image.open(tmp_path / "raw" / path))[:, 4:36] for path in paths])
     with torch.inference_mode():
-        features[:] = network.eval()(torch.from_numpy(pixels)).numpy()
-    features.flush()
+        features = network.eval()(torch.from_numpy(pixels)).numpy()
+    write_features(tmp_path / "featurize", obs_id, features)
     return dataclasses.replace(made, inputs={**made.inputs, "featurize": tmp_path / "featurize"})
 
 
@@ -136,7 +135,7 @@ def test_evaluate_reads_the_features_of_the_network_itself(at):
     asked = torch.tensor([4, 0, 2])
     with torch.inference_mode():
         model = image_of_rows(
-            folder, judged, FeatureFile(at.inputs["featurize"]).read([f"o{i}" for i in range(N)]), classes=CLASSES
+            folder, judged, read_features(at.inputs["featurize"], [f"o{i}" for i in range(N)]), classes=CLASSES
         )
         found = model(asked)
         own = torch.from_numpy(np.stack([of_network[int(row[i])] for i in asked])).float()

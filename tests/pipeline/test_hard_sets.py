@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from feature_files import write_features
 from html_pages import Page
 
 from cspops import params as settings
 from cspops.data.catalogue import REJECTED_SCHEMA, SCHEMA
-from cspops.data.features import FeatureFile
 from cspops.data.few_shot import choosing_levels, few_shot_levels
 from cspops.data.splits import CHOOSERS
 from cspops.errors import DataError
@@ -113,9 +113,7 @@ def run(tmp_path: Path, small: Params) -> Callable[..., dict[str, Path]]:
             for seed in checked.seeds
         }
         pq.write_table(pa.table({"obs_id": obs_id} | choosing), folders["split"] / "choosing.parquet")
-        features = FeatureFile(folders["featurize"]).create(obs_id, 6)
-        features[:] = torch.randn(n, 6, generator=torch.Generator().manual_seed(1)).numpy()
-        features.flush()
+        write_features(folders["featurize"], obs_id, torch.randn(n, 6, generator=torch.Generator().manual_seed(1)).numpy())
         sizes = {name: sum(i is not None and one.names[i] == name for i in one.label) for name in one.names}
         missing = {"without_position": one.lonlat.count(None), "without_label": list(one.label).count(None)}
         account = Account(n, n, 0, {}, {}, [], **missing, classes=sizes, official_split={"none": n})

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -128,6 +129,27 @@ def test_scratch_outlives_a_failure_belongs_to_its_inputs_and_goes_when_done(
     with paths.scratch("split", project) as last:
         assert (last / "progress").read_text() == "1"
     assert not first.exists()
+
+
+def test_progress_goes_whatever_other_jobs_do_in_it_and_with_it_what_a_kill_left_of_another(
+    project: params.Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make("download", project)
+    rmtree = shutil.rmtree
+
+    def raced(folder: Path, ignore_errors: bool = False) -> None:
+        rmtree(folder, ignore_errors=ignore_errors)
+        if not ignore_errors:
+            raise OSError(errno.ENOTEMPTY, "another job has written")
+
+    with paths.scratch("split", project) as folder:
+        (folder / "progress").write_text("1")
+        killed = folder.with_name(f".{folder.name}-0a1b2c3d")
+        killed.mkdir()
+        monkeypatch.setattr(shutil, "rmtree", raced)
+    assert [path for path in folder.parent.iterdir() if path.suffix != ".lock"] == []
+    with paths.scratch("split", project) as folder:
+        folder.rmdir()  # another process was the first
 
 
 def test_progress_of_other_params_is_kept_for_two_weeks(project: params.Params) -> None:

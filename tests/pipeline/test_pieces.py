@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cspops.host import Host
-from cspops.pipeline.pieces import HASHES, make_pieces
+from cspops.pipeline.pieces import HASHES, Shards, make_pieces
 from cspops.site import Site
 
 HARM: dict[str, Callable[[Path], object]] = {
@@ -41,3 +41,11 @@ def test_a_piece_is_made_again_only_where_it_is_no_longer_as_it_was_written(
     out = tmp_path / "second"
     files = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
     assert files == [f"seed_{seed}/label_10/{name}" for seed in (0, 1) for name in ("a", "deep/b")]
+
+
+def test_shards_that_are_done_are_left_out(tmp_path: Path) -> None:
+    shards = Shards(tmp_path, 10, 4)
+    assert shards.left() == [range(4), range(4, 8), range(8, 10)]
+    shards.finish(range(4, 8))
+    assert Shards(tmp_path, 10, 4).left() == [range(4), range(8, 10)]
+    assert Shards(tmp_path, 0, 4).left() == []

@@ -11,7 +11,7 @@ from PIL import Image
 from small_gair import settings
 from test_pretrain_img import ROOT
 
-from cspops.data.features import FeatureFile
+from cspops.data.features import read_features
 from cspops.errors import DataError
 from cspops.gair.stored import load_gair_location, load_overhead
 from cspops.params import graph, load, with_values
@@ -65,7 +65,7 @@ def test_features_at_a_place_are_what_the_overhead_map_says_there(tmp_path) -> N
     pretrain_img.run(view(features="overhead_at_place"), made)
     then = after(made, stage="featurize")
     featurize.run(FeaturizeView(), then)
-    got = FeatureFile(then.out).read([f"o{row}" for row in range(N)])
+    got = read_features(then.out, [f"o{row}" for row in range(N)])[:]
     pixels = decoded(np.arange(N), Squares(32, crop=None), then, stage="x", kind="y", otherwise="z", column=OVERHEAD)
     with torch.no_grad():
         expected = load_overhead(made.out)(pixels, torch.tensor(BBOX).double(), torch.tensor(LONLAT).double()).half()

@@ -10,7 +10,7 @@ import pytest
 import torch
 from judged_set import ENCODER, RATIOS, ROLES, SEEDS, UNLABELLED, UNLOCATED, VIEW, N, place, write_site
 
-from cspops.data.features import FeatureFile
+from cspops.data.features import read_features
 from cspops.evaluation.pool_fit import Choosers
 from cspops.models.checkpoint import save_model
 from cspops.models.location_encoder import LocationEncoder
@@ -61,7 +61,7 @@ LOCATED = [rows - {*UNLOCATED} for rows in MAY_CHOOSE.values()]
 
 def test_the_image_probe(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Seeds of equal few-shot subsets, as here, share no fit where other rows choose."""
-    features = torch.tensor(FeatureFile(site.inputs["featurize"]).read([f"o{row}" for row in range(N)]), dtype=torch.float32)
+    features = torch.from_numpy(read_features(site.inputs["featurize"], [f"o{row}" for row in range(N)])[:]).float()
 
     def rows(x: Any, y: Any, val_x: torch.Tensor, *_: Any, **__: Any) -> set[int]:
         return {int((features == one).all(1).nonzero()) for one in val_x}

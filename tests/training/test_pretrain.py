@@ -3,12 +3,17 @@
 import dataclasses
 import inspect
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from feature_files import write_features
 from told import told
 
 from cspops.data.batches import Unlabelled
+from cspops.data.features import read_features
+from cspops.data.sharded_rows import ShardedRows
 from cspops.geo import uniform_on_sphere, unit_vectors
 from cspops.losses import csp
 from cspops.losses.objectives import unit
@@ -288,3 +293,40 @@ def test_learned_temperatures_start_where_they_are_told_and_move(monkeypatch):
 def test_fixed_temperatures_are_not_in_the_curve():
     _, curve = run("mc", "BLD", epochs=1)
     assert tuple(curve[0]) == curve_columns(MC) == ("epoch", "B", "L", "D", "total")
+
+
+def in_shards(data: Unlabelled, folder: Path, *, of: int) -> Unlabelled:
+    """The same rows in shards, rounded to float16."""
+    ids = [str(row) for row in range(len(data.lonlat))]
+    write_features(folder, ids, data.image_features.numpy(), rows_per_shard=of)
+    return Unlabelled(data.lonlat, ShardedRows(read_features(folder, ids), np.arange(len(ids))))
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_features_in_shards_train_as_in_memory_where_the_order_is_the_same(tmp_path, monkeypatch, loss):
+    """They differ by the rounding of their statistics alone, which are summed in another order."""
+    data = world()
+    sharded = in_shards(data, tmp_path, of=50)
+    rounded = Unlabelled(data.lonlat, data.image_features.half().float())
+    monkeypatch.setattr(ShardedRows, "order", lambda self, generator: torch.randperm(len(self), generator=generator))
+    (encoder, curve), (expected, expected_curve) = run(loss, data=sharded), run(loss, data=rounded)
+    for row, expected_row in zip(curve, expected_curve, strict=True):
+        assert row == pytest.approx(expected_row, rel=1e-5)
+    for x, y in zip(encoder.state_dict().values(), expected.state_dict().values(), strict=True):
+        assert torch.allclose(x, y, atol=1e-4)
+
+
+@pytest.mark.parametrize("loss", ["mc", "mse"])
+def test_epochs_over_shards_learn_and_continue_where_they_were_killed(tmp_path, loss):
+    sharded = in_shards(world(), tmp_path / "features", of=50)
+    encoder, curve = run(loss, data=sharded)
+    assert curve[-1]["total"] < curve[0]["total"]
+
+    def breaks(message: str) -> None:
+        if "epoch 2 of" in message:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), told(breaks):
+        run(loss, data=sharded, resume=Resume(tmp_path / "progress"))
+    again, whole_curve = run(loss, data=sharded, resume=Resume(tmp_path / "progress"))
+    assert same(encoder, again) and curve == whole_curve

@@ -1,10 +1,11 @@
 """What the training loops iterate over: whole sets in memory, batches as row numbers."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 
+from cspops.data.sharded_rows import ShardedRows
 from cspops.shapes import Float, Int, Tensor
 
 
@@ -13,7 +14,7 @@ class Unlabelled:
     """Pairs for pre-training. There is no field for a label, so that none can leak in."""
 
     lonlat: Float[Tensor, "n 2"]
-    image_features: Float[Tensor, "n k"]
+    image_features: Float[Tensor, "n k"] | ShardedRows
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,18 @@ class Labelled:
     """How many there are, with a row here or without: labels lie below it."""
 
 
-def epoch_of_rows(n: int, batch_size: int, *, generator: torch.Generator) -> Iterator[Int[Tensor, "b"]]:
+Order = Callable[[torch.Generator], Int[Tensor, "n"]]
+"""A function that draws the order in which an epoch visits its rows."""
+
+
+def epoch_of_rows(
+    n: int, batch_size: int, *, generator: torch.Generator, order: Order | None = None
+) -> Iterator[Int[Tensor, "b"]]:
     """Yield the row numbers of one epoch in random order, ``batch_size`` at a time; a last batch of one row is dropped.
 
-    (In-batch negatives need two rows.)
+    (In-batch negatives need two rows.) Any order is as likely as any other, unless ``order`` draws it.
     """
-    order = torch.randperm(n, generator=generator, device=generator.device)
-    for rows in order.split(batch_size):
+    drawn = order(generator) if order else torch.randperm(n, generator=generator, device=generator.device)
+    for rows in drawn.split(batch_size):
         if len(rows) > 1 or n == 1:
             yield rows

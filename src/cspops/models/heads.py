@@ -33,11 +33,16 @@ class Standardise(nn.Module):
         self.mean: Tensor
         self.scale: Tensor
 
-    @torch.no_grad()
     def fit(self, x: Float[Tensor, "n k"]) -> "Standardise":
-        """Take mean and standard deviation from ``x``; a constant feature gets scale 1."""
-        sd = x.float().std(0, correction=0)
-        self.mean.copy_(x.float().mean(0))
+        """Take mean and standard deviation from ``x``."""
+        x = x.detach()
+        return self.take(x.float().mean(0), x.float().std(0, correction=0))
+
+    @torch.no_grad()
+    def take(self, mean: Float[Tensor, "k"], sd: Float[Tensor, "k"]) -> "Standardise":
+        """Take statistics that are known; a constant feature gets scale 1."""
+        self.mean.copy_(mean)
+        sd = sd.to(self.mean.device)
         self.scale.copy_(torch.where(sd > 1e-6 * self.mean.abs().clamp(min=1), sd, torch.ones_like(sd)))
         return self
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import torch
 
 from cspops.data.catalogue import Observations, read_observations
-from cspops.data.features import FeatureFile
+from cspops.data.features import Features, read_features
 from cspops.data.splits import piece, ratio_key, read_choosing, read_few_shot, read_roles
 from cspops.errors import DataError
 from cspops.evaluation import metrics, pool_fit, priors
@@ -56,7 +56,7 @@ def run(view: "EvaluateView", site: Site) -> None:
     """Write predictions.parquet, what validation chose, and what reports/ shows of both test sets and validation."""
     observations = read_observations(site.inputs["download"])
     judged = _judged(observations, view, site)
-    features = FeatureFile(site.inputs["featurize"]).read(observations.obs_id)
+    features = read_features(site.inputs["featurize"], observations.obs_id)
     keep_freed_memory()
     judge = _judges(observations, judged, features, view, site)
     seeds, ratios = view.seeds, [ratio_key(ratio) for ratio in view.label_ratios]
@@ -103,7 +103,7 @@ class _Result:
 
 
 def _judges(
-    observations: Observations, judged: Judged, features: np.ndarray, view: "EvaluateView", site: Site
+    observations: Observations, judged: Judged, features: Features, view: "EvaluateView", site: Site
 ) -> Callable[[tuple[float, int]], _Result]:
     """Return what judges the models of a label ratio and seed, and writes what validation chose for them."""
     latest: list[tuple[Tensor, LocationPriors]] = []
@@ -199,7 +199,7 @@ def _location_priors(observations: Observations, few: torch.Tensor, judged: Judg
 def _models(
     site: Site,
     judged: Judged,
-    features: np.ndarray,
+    features: Features,
     location_priors: LocationPriors,
     may_choose: dict[str, Tensor],
     folder: Path,

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import torch
 
 from cspops.data.catalogue import Observations, read_observations
-from cspops.data.features import FeatureFile
+from cspops.data.features import read_features
 from cspops.data.splits import piece, ratio_key, read_choosing, read_few_shot
 from cspops.errors import DataError
 from cspops.evaluation.released import predicted, write_released
@@ -86,7 +86,7 @@ def _require_labelled_val(view: "FinetuneImgView", observations: Observations, s
 def _fitted(view: "FinetuneImgView", settings: ProbeSettings, observations: Observations, site: Site) -> Make:
     """Return what fits the probe of a seed and label ratio; seeds with equal subsets share the fit."""
     _require_labelled_val(view, observations, site)
-    matrix = FeatureFile(site.inputs["featurize"]).read(observations.obs_id)
+    matrix = read_features(site.inputs["featurize"], observations.obs_id)
 
     def features(rows: Bool[Tensor, "n"]) -> Float[Tensor, "m k"]:
         return torch.from_numpy(matrix[rows.numpy()].astype("float32"))

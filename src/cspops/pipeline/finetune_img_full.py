@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from cspops.data.catalogue import Observations
-from cspops.data.features import FeatureFile
+from cspops.data.features import read_features
 from cspops.data.given_features import GIVEN
 from cspops.data.splits import piece as name_of
 from cspops.data.splits import read_choosing, read_few_shot, read_roles
@@ -94,7 +94,7 @@ def fine_tuned(
         kind="images",
         otherwise=otherwise,
     )
-    matrix = FeatureFile(site.inputs["featurize"]).read(obs_id)
+    matrix = read_features(site.inputs["featurize"], obs_id)
     progress = site.scratch / "progress"
     size, device = site.host.processes(), site.host.torch_device()
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from cspops.data.features import Features
 from cspops.errors import DataError
 from cspops.evaluation.predictions import Judged
 from cspops.evaluation.predictor import ImagePredictor, LocationPredictor, LogP
@@ -17,7 +18,7 @@ from cspops.shapes import Int, Tensor
 FINETUNE_IMG = "dvc repro finetune-img"
 
 
-def image_of_rows(folder: Path, judged: Judged, features: np.ndarray, *, classes: int) -> LogP:
+def image_of_rows(folder: Path, judged: Judged, features: Features, *, classes: int) -> LogP:
     """Return a function from numbers of judged rows to log P(y|I), of a classifier of stage finetune-img or as released.
 
     Args:
@@ -31,6 +32,7 @@ def image_of_rows(folder: Path, judged: Judged, features: np.ndarray, *, classes
     if released is not None:
         return lambda rows: _finite(released_log_p(released, judged.row[rows]), folder, "finetune-img")
     classifier = load_image_classifier(folder, remake=FINETUNE_IMG)
+    own: Features | np.ndarray
     own, row = _own_features(folder, judged) if isinstance(classifier, ImageHead) else (features, judged.row)
     image = ImagePredictor(classifier)
     return lambda rows: _finite(image(torch.from_numpy(own[row[rows].numpy()]).float()), folder, "finetune-img")

@@ -32,7 +32,7 @@ def overhead_source(site: Site) -> Images:
     Raises:
         DataError: a row has no place inside an overhead image.
     """
-    download, device = site.inputs["download"], site.host.torch_device()
+    download, device = site.inputs["download"], site.host.job_device()
     lonlat, footprints = read_captures(download).lonlat, read_footprints(download)
     without = lonlat.isnan().any(1) if footprints is None else footprints.bbox.isnan().any(1) | lonlat.isnan().any(1)
     if footprints is None or without.any():

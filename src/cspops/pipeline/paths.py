@@ -8,10 +8,11 @@ import hashlib
 import json
 import logging
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ REPORTS = Path("reports")
 PARAMS = Path("params.yaml")
 README = Path("README.md")
 
+HEX16 = "[0-9a-f]" * 16
+"""A pattern for the end of a name of a folder of progress."""
 KEEP_PROGRESS = 14 * 24 * 3600
 """Seconds for which the progress of a killed run is kept; if its params changed, nothing else would delete it."""
 
@@ -97,15 +100,31 @@ def publish(folder: Path) -> None:
 
 @contextmanager
 def scratch(stage: str, params: Params) -> Iterator[Path]:
-    """Yield a folder for the progress of a long stage, deleted when the block ends well.
-
-    It lies outside the stage's outputs, which DVC empties before a run. Its name is a hash of the stage's params and of
-    its inputs' hashes (which `require` has checked), so that progress for other params or inputs is never used.
-    """
-    folder = progress_folder(stage, [stage, recorded(params, stage), input_hashes(stage)])
+    """Yield the folder of `progress_of` a long stage, deleted when the block ends well."""
+    folder = progress_of(stage, params)
     yield folder
-    shutil.rmtree(folder)
+    with suppress(FileNotFoundError):  # renamed, so that it goes at once: other jobs may be at work in it
+        folder.replace(folder.with_name(f".{folder.name}-{secrets.token_hex(4)}"))
+    for gone in _progress().glob(f".{stage}-{HEX16}-*"):
+        shutil.rmtree(gone, ignore_errors=True)
     forget_old_progress(stage)
+
+
+def progress_of(stage: str, params: Params) -> Path:
+    """Return the folder for the progress of a stage, made where it is missing.
+
+    It lies outside the stage's outputs, which DVC empties before a run. Its name is a hash of the stage's params, of its code
+    and of its inputs' hashes (which `require` has checked), so that progress for others is never used, and jobs that share
+    the stage's work agree on all of these.
+    """
+    noted = ARTIFACTS / "code" / stage
+    code = noted.read_text() if noted.is_file() else ""
+    return progress_folder(stage, [stage, code, recorded(params, stage), input_hashes(stage)])
+
+
+def progress_besides(folder: Path, stage: str) -> list[Path]:
+    """Return the folders for other progress of a stage than the one in ``folder``."""
+    return sorted(other for other in _progress().glob(f"{stage}-{HEX16}") if other != folder)
 
 
 def input_hashes(stage: str) -> dict[str, dict[str, str]]:
@@ -155,7 +174,7 @@ def _locked(file: Path, command: str) -> Iterator[None]:
 
 def forget_old_progress(stage: str) -> None:
     """Delete the progress of a stage that has not changed for `KEEP_PROGRESS`."""
-    for left_over in _progress().glob(f"{stage}-" + "[0-9a-f]" * 16):
+    for left_over in _progress().glob(f"{stage}-{HEX16}"):
         if time.time() - left_over.stat().st_mtime > KEEP_PROGRESS:
             shutil.rmtree(left_over, ignore_errors=True)
 

@@ -1,20 +1,24 @@
 """Stage pretrain: Contrastive Spatial Pre-Training of one location encoder per seed."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from cspops.data.batches import Unlabelled
 from cspops.data.catalogue import read_observations
-from cspops.data.features import FeatureFile
+from cspops.data.features import read_features
 from cspops.data.negatives import negative_sampler
+from cspops.data.sharded_rows import ShardedRows
 from cspops.data.splits import read_roles
 from cspops.errors import DataError
 from cspops.gair.stored import load_gair_location
 from cspops.models.checkpoint import save_model
 from cspops.models.loading import load_location_encoder
-from cspops.params.sections import GairLoss
+from cspops.params.sections import GairLoss, NoLoss
 from cspops.pipeline.side_by_side import side_by_side
+from cspops.shapes import Bool, Float, Tensor
 from cspops.site import Site
 from cspops.training.curves import mean_curve, write_curve
 from cspops.training.loop import Curve, Run
@@ -47,8 +51,9 @@ def run(view: "PretrainView", site: Site) -> None:
         raise DataError(
             "no training row has a position: there is nothing to pre-train on", hint="change dataset or split in params.yaml"
         )
-    features = torch.from_numpy(FeatureFile(site.inputs["featurize"]).read(observations.obs_id)[rows.numpy()]).float()
-    unlabelled = Unlabelled(observations.lonlat[rows], features)
+    unlabelled = Unlabelled(
+        observations.lonlat[rows], _features_of(rows, observations.obs_id, site, fits=not isinstance(loss, NoLoss))
+    )
     negatives = negative_sampler(view.pretrain.negatives, data=unlabelled.lonlat)
 
     folder = view.location_encoder.folder
@@ -70,3 +75,17 @@ def run(view: "PretrainView", site: Site) -> None:
     write_curve(
         site.reports / "curves" / "pretrain.tsv", mean_curve([*side_by_side(trained, view.seeds, site.host)]), columns=columns
     )
+
+
+def _features_of(
+    rows: Bool[Tensor, "n"], obs_id: Sequence[str], site: Site, *, fits: bool
+) -> Float[Tensor, "m k"] | ShardedRows:
+    """Return the image features of some rows: in memory where all lie in one shard, and else read as they are used.
+
+    ``fits`` says whether their statistics will be needed, which all seeds share.
+    """
+    features = read_features(site.inputs["featurize"], obs_id)
+    if len(features.shards) > 1:
+        sharded = ShardedRows(features, np.flatnonzero(rows.numpy()))
+        return sharded.fitted() if fits else sharded
+    return torch.from_numpy(features[rows.numpy()]).float()

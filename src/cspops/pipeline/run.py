@@ -1,7 +1,8 @@
 """Run a stage in the workspace: code, params and inputs are checked, and its folder appears when it is whole."""
 
 import logging
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, Any
 
 from cspops.errors import EnvironmentProblem
 
@@ -35,7 +36,11 @@ def read_host() -> "Host":
 
 
 def run_stage(stage: str) -> None:
-    """Check code, params and inputs, let `cspops.pipeline.STAGE.run` fill a new folder, and put it in place."""
+    """Check code, params and inputs, let `cspops.pipeline.STAGE.run` fill a new folder, and put it in place.
+
+    One of several jobs that share the work of stage featurize (`host.Job`) leaves its share in the progress of the stage
+    instead. The process that DVC runs never does: it makes what is left, and the folder.
+    """
     import importlib
 
     from cspops import numerics
@@ -54,8 +59,17 @@ def run_stage(stage: str) -> None:
     for folder in inputs.values():
         log.debug(f"reads: {folder}")
     module = importlib.import_module(f"cspops.pipeline.{stage.replace('-', '_')}")
+    view: Any = params.view(checked, params.VIEWS[stage])
+    if stage == "featurize" and "DVC_STAGE" not in os.environ and host.job().world > 1:
+        from cspops.pipeline import featurize
+
+        progress = paths.progress_of(stage, checked)
+        for other in paths.progress_besides(progress, stage):
+            log.warning(f"{other} is of jobs with another catalogue, image network, code or CSPOPS_PORTABLE: nothing is shared")
+        featurize.share(view, Site(paths.RAW, inputs, paths.REPORTS, progress, progress, host))
+        return
     with paths.alone_at(stage):
         with paths.scratch(stage, checked) as scratch, paths.whole_folder(paths.folder_of(stage), facts) as out:
             site = Site(paths.RAW, inputs, paths.REPORTS, out, scratch, host)
-            module.run(params.view(checked, params.VIEWS[stage]), site)
+            module.run(view, site)
         paths.publish(paths.folder_of(stage))

@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from cspops.data.batches import epoch_of_rows
+from cspops.data.batches import Order, epoch_of_rows
 from cspops.errors import CspopsError
 from cspops.seeds import global_torch_stream, torch_stream
 from cspops.shapes import Tensor
@@ -119,6 +119,8 @@ class Schedule:
     """Optimizer steps over which the learning rate rises in equal steps before the cosine."""
     accumulation: int = 1
     """Parts that a batch is cut into, of two rows at least, whose gradients are added up."""
+    order: Order | None = None
+    """Draws the order of an epoch's rows, see `epoch_of_rows`."""
 
     @property
     def batches(self) -> int:
@@ -172,7 +174,7 @@ def run_epochs(training: Training, schedule: Schedule, run: Run) -> Curve:
         if curve and not done and training.is_over():
             break
         rows_stream = torch_stream(seed, name, "rows", epoch, device=device)
-        batches = epoch_of_rows(schedule.rows, schedule.batch_size, generator=rows_stream)
+        batches = epoch_of_rows(schedule.rows, schedule.batch_size, generator=rows_stream, order=schedule.order)
         draws = torch_stream(seed, name, "draws", epoch, device=device)
         with global_torch_stream(seed, name, "dropout", epoch, *([] if processes.first else [processes.rank])):
             if done and rng:

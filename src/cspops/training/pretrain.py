@@ -9,6 +9,7 @@ from torch import nn
 
 from cspops.data.batches import Unlabelled
 from cspops.data.negatives import Sampler
+from cspops.data.sharded_rows import Computed, Rows, ShardedRows
 from cspops.kernels import keep_freed_memory
 from cspops.losses import csp, objectives
 from cspops.models.checkpoint import Config
@@ -56,8 +57,8 @@ def pretrain(
     if isinstance(settings, NoLoss):
         return encoder.eval(), []
     keep_freed_memory()
-    prepared = encoder.prepare(unlabelled.lonlat.to(run.device))
-    features = unlabelled.image_features.to(run.device)
+    lonlat, features = unlabelled.lonlat.to(run.device), unlabelled.image_features.to(run.device)
+    prepared = Computed(lonlat, encoder.prepare) if isinstance(features, ShardedRows) else encoder.prepare(lonlat)
     after_step = _nothing
     if isinstance(settings, MseLoss):
         head, step = _regression(encoder, prepared, features, run.seed)
@@ -74,7 +75,13 @@ def pretrain(
             loss=step,
             after_step=after_step,
         ),
-        Schedule(len(prepared), schedule.epochs, schedule.batch_size, settings.learning_rate),
+        Schedule(
+            len(lonlat),
+            schedule.epochs,
+            schedule.batch_size,
+            settings.learning_rate,
+            order=features.order if isinstance(features, ShardedRows) else None,
+        ),
         run,
     )
     return encoder.eval(), curve
@@ -82,8 +89,8 @@ def pretrain(
 
 def _contrast(
     encoder: LocationEncoder,
-    prepared: Tensor,
-    features: Tensor,
+    prepared: Rows,
+    features: Tensor | ShardedRows,
     settings: McLoss | NceLoss,
     c: int,
     negatives: Sampler,
@@ -93,7 +100,7 @@ def _contrast(
     with global_torch_stream(seed, "projection"):
         projection = Projection(features.shape[1], encoder.dim)
     head = nn.ModuleDict({"projection": projection}).to(features.device)
-    standard = projection.standardise.fit(features)(features)
+    standard = _standardised(features, projection.standardise)
     temperatures = _temperatures(settings)
     if temperatures is not None:
         head["temperatures"] = temperatures.to(features.device)
@@ -146,15 +153,23 @@ def _loss(settings: McLoss | NceLoss) -> Contrast:
     )
 
 
+def _standardised(features: Tensor | ShardedRows, standardise: Standardise) -> Rows:
+    """Fit the statistics of features, and return what gives their rows, standardised."""
+    if isinstance(features, Tensor):
+        standard: Tensor = standardise.fit(features)(features)
+        return standard
+    return Computed(features, standardise.take(*features.mean_and_sd))
+
+
 def _nothing() -> None:
     """Do nothing after a step."""
 
 
-def _regression(encoder: LocationEncoder, prepared: Tensor, features: Tensor, seed: int) -> tuple[nn.Module, Step]:
+def _regression(encoder: LocationEncoder, prepared: Rows, features: Tensor | ShardedRows, seed: int) -> tuple[nn.Module, Step]:
     """Return a linear layer from e(x) to the standardised image features, and the step of `mse`."""
     with global_torch_stream(seed, "regression"):
         head = nn.Linear(encoder.dim, features.shape[1]).to(features.device)
-    target = Standardise(features.shape[1]).to(features.device).fit(features)(features)
+    target = _standardised(features, Standardise(features.shape[1]).to(features.device))
 
     def step(rows: Tensor, draws: torch.Generator) -> Mapping[str, Tensor]:
         return {"total": objectives.mse(head(encoder.embed(prepared[rows])), target[rows])}
