@@ -20,13 +20,14 @@ from cspops.models.heads import LinearProbe, Standardise
 from cspops.models.loading import load_image_network
 from cspops.params.image_networks import Full
 from cspops.pipeline.pixels import Squares, decoded, on_device
+from cspops.ranks import Processes
 from cspops.shapes import Tensor
 from cspops.site import Site
 from cspops.training.curves import write_curve
 from cspops.training.distributed import run_together
 from cspops.training.finetune_network import LabelledImages, finetune_network, image_features
 from cspops.training.linear_probe import ITERATIONS, linear_probe
-from cspops.training.loop import ALONE, Processes, Run
+from cspops.training.loop import Run
 from cspops.training.resume import Resume
 
 log = logging.getLogger(__name__)
