@@ -118,7 +118,10 @@ def finetune_loc(
 
 
 def _objective(model: LocationClassifier, loss: FinetuneLoss, negatives: Sampler, processes: Processes) -> Objective:
-    """Return the loss of one batch, or of this process's share, weighted by its rows; the presence-absence losses have as many random locations as rows."""
+    """Return the loss of one batch, or of this process's share weighted by its rows.
+
+    The presence-absence losses have as many random locations as rows.
+    """
     encoder, class_embedding = model.encoder, model.class_embedding
 
     def with_random_locations(inputs: Tensor, stream: torch.Generator) -> tuple[Tensor, ...]:
