@@ -6,7 +6,7 @@ all of them (`Processes.whole`), gradients are averaged, and so the numbers of p
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -26,6 +26,8 @@ class Processes:
     size: int = 1
     per_node: int = 0
     """How many of them are on each machine; 0: all."""
+    parts: int = 0
+    """Where a batch is cut into so many parts, as many for each process, a share is of whole parts; 0: of rows."""
 
     @property
     def first(self) -> bool:
@@ -44,9 +46,18 @@ class Processes:
         """
         if not self.shares(n):
             return slice(0, n)
-        least, more = divmod(n, self.size)
-        start = self.rank * least + min(self.rank, more)
-        return slice(start, start + least + (self.rank < more))
+        each = max(1, self.own_parts(n))
+        least, more = divmod(n, each * self.size)
+        first, last = (number * least + min(number, more) for number in (self.rank * each, (self.rank + 1) * each))
+        return slice(first, last)
+
+    def own_parts(self, n: int) -> int:
+        """Return how many of the parts are this process's: 0 where a batch of ``n`` rows has not as many for each process.
+
+        A part has two rows at least.
+        """
+        parts = min(self.parts, n // 2)
+        return 0 if parts % self.size else parts // self.size
 
     def shares(self, n: int) -> bool:
         """Return whether each process has rows of its own in a batch of ``n``."""
@@ -62,7 +73,7 @@ class Processes:
         weight = self.weight(n)
         return parts if weight == 1 else {key: value * weight for key, value in parts.items()}
 
-    def whole(self, share: Float[Tensor, "b d"], n: int) -> Float[Tensor, "n d"]:
+    def whole(self, share: Float[Tensor, "b *d"], n: int) -> Float[Tensor, "n *d"]:
         """Return the rows of all processes, of which ``share`` are this one's. Gradients go back to where rows came from."""
         if not self.shares(n):
             return share
@@ -139,15 +150,15 @@ class _Whole(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, share: Tensor, processes: Processes, n: int) -> Tensor:
         ctx.processes, ctx.n = processes, n
-        most = -(-n // processes.size)  # messages are of one size
+        shares = [replace(processes, rank=rank).share(n) for rank in range(processes.size)]
+        most = max(own.stop - own.start for own in shares)  # messages are of one size
         own = share.new_zeros(most, *share.shape[1:])
         own[: len(share)] = share
         all_ = share.new_empty(processes.size * most, *share.shape[1:])
         dist.all_gather_into_tensor(all_, own)
         if n == len(all_):
             return all_
-        sizes = [Processes(rank, processes.size).share(n) for rank in range(processes.size)]
-        return torch.cat([part[: own.stop - own.start] for part, own in zip(all_.split(most), sizes, strict=True)])
+        return torch.cat([part[: own.stop - own.start] for part, own in zip(all_.split(most), shares, strict=True)])
 
     @staticmethod
     @once_differentiable

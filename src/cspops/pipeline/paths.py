@@ -96,13 +96,15 @@ def publish(folder: Path) -> None:
 
 
 @contextmanager
-def scratch(stage: str, params: Params) -> Iterator[Path]:
+def scratch(stage: str, params: Params, *, node: int = 0) -> Iterator[Path]:
     """Yield a folder for the progress of a long stage, deleted when the block ends well.
 
     It lies outside the stage's outputs, which DVC empties before a run. Its name is a hash of the stage's params and of
-    its inputs' hashes (which `require` has checked), so that progress for other params or inputs is never used.
+    its inputs' hashes (which `require` has checked), so that progress for other params or inputs is never used. Each
+    ``node`` of several that train together has one of its own, as they may have one disk.
     """
-    folder = progress_folder(stage, [stage, recorded(params, stage), input_hashes(stage)])
+    values = [stage, recorded(params, stage), input_hashes(stage), *([node] if node else [])]
+    folder = progress_folder(stage, values)
     yield folder
     shutil.rmtree(folder)
     forget_old_progress(stage)

@@ -63,8 +63,8 @@ def pretrain_gair(network: ImageNetwork, settings: Gair, site: Site, run: Run) -
     alignment, pretrained = gair(network, places("train"), settings, run)
     save_gair(site.out, alignment, network, features=settings.features)
     alignment.to(run.device)
-    judged = [role for role in HELD_OUT if paired and roles[role].any()]
-    return pretrained, {role: _judged(alignment, places(role), run) for role in judged}
+    held_out = {role: places(role) for role in HELD_OUT if paired and roles[role].any()}
+    return pretrained, {role: _judged(alignment, of_role, run) for role, of_role in held_out.items() if run.processes.first}
 
 
 def _pixels(rows: np.ndarray, square: Squares, site: Site, kind: str, *, column: Column = PHOTOS) -> UInt8[Tensor, "n px px 3"]:

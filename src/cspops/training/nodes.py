@@ -119,7 +119,7 @@ def _compare(own: Facts, others: Facts, rank: int, node: int) -> None:
 
 @contextmanager
 def meeting(nodes: Nodes, facts: Facts) -> Iterator[Meeting]:
-    """Meet the other nodes while the block runs; what it raises is told to them.
+    """Meet the other nodes while the block runs; what it raises is told to them. All but the first call `await_first` before.
 
     Raises:
         ParamsError, EnvironmentProblem: nodes were started differently, one is missing, or this one's number is taken.
@@ -146,8 +146,6 @@ def meeting(nodes: Nodes, facts: Facts) -> Iterator[Meeting]:
 def _store(nodes: Nodes) -> dist.TCPStore:
     """Open the store, or connect to it as soon as it is there."""
     first = nodes.rank == 0
-    if not first:
-        _await_listener(nodes)
     try:
         return dist.TCPStore(nodes.host, nodes.port, None, first, PATIENCE, wait_for_workers=False)
     except (RuntimeError, OSError) as error:
@@ -158,7 +156,12 @@ def _store(nodes: Nodes) -> dist.TCPStore:
         ) from None
 
 
-def _await_listener(nodes: Nodes) -> None:
+def await_first(nodes: Nodes) -> None:
+    """Wait until the first node's command waits for the others.
+
+    Raises:
+        EnvironmentProblem: it does not.
+    """
     begun = time.monotonic()
     while True:
         try:
