@@ -61,7 +61,7 @@ Result = dict[str, torch.Tensor]
 
 def result(module: torch.nn.Module, curve: Curve) -> Result:
     losses = {f"curve {i} {key}": torch.tensor(value) for i, row in enumerate(curve) for key, value in row.items()}
-    return losses | {name: value.clone() for name, value in module.state_dict().items()}
+    return losses | {name: value.clone(memory_format=torch.contiguous_format) for name, value in module.state_dict().items()}
 
 
 def pretrainings() -> Iterator[tuple[str, Callable[[Processes], Result]]]:
@@ -137,7 +137,7 @@ def image_pretrainings() -> Iterator[tuple[str, Callable[[Processes], Result]]]:
     def weights(network: ImageNetwork, curve: Curve) -> Result:
         known = [{key: value for key, value in row.items() if key != MONITOR} for row in curve]  # of the running statistics
         made = result(network, known)
-        return {key: value for key, value in made.items() if "running" not in key}
+        return {key: value for key, value in made.items() if "running" not in key and "tracked" not in key}
 
     def make(method: Callable[..., Pretrained], settings: object, **more: object) -> Callable[[Processes], Result]:
         def train(processes: Processes) -> Result:
@@ -189,8 +189,9 @@ def gair_pretrainings() -> Iterator[tuple[str, Callable[[Processes], Result]]]:
 
     def make(photos: bool) -> Callable[[Processes], Result]:
         overhead = {"model": "timm:test_convnext", "weights": "random", "px": 32, "stride": 4}
-        changes = {"overhead": overhead, "distillation": 0.1, "learn_temperature": True, "learning_rate": 0.001}
-        settings = gair_settings(**changes, epochs=1, **({} if photos else {"features": "overhead_at_place"}))
+        changes = {"overhead": overhead, "decoder": "mlp", "distillation": 0.1, "learn_temperature": True, "epochs": 1}
+        features = {} if photos else {"features": "overhead_at_place"}
+        settings = gair_settings(**changes, **features, learning_rate=GAIR_RATE)
 
         def train(processes: Processes) -> Result:
             run = Run(0, CPU, None, processes)
@@ -201,6 +202,10 @@ def gair_pretrainings() -> Iterator[tuple[str, Callable[[Processes], Result]]]:
 
     yield "gair", make(True)
     yield "gair without photos", make(False)
+
+
+GAIR_RATE = 1e-4
+"""Steps of Adam are so long even where a gradient is 0 but for rounding."""
 
 
 def trainings() -> dict[str, Callable[[Processes], Result]]:
