@@ -94,14 +94,17 @@ class Meeting:
         self._beats = dict.fromkeys(range(self.nodes.count), (0, time.monotonic()))
 
     def end(self) -> None:
-        """Say that this node has ended; the first one, which has the store, waits a moment until all have."""
+        """Say that this node has ended; the first one, which has the store, waits until all have that are alive."""
         until = time.monotonic() + SILENCE
         with suppress(RuntimeError):
             self.store.set(f"ended/{self.nodes.rank}", "")
-            came = [node for node in range(self.nodes.count) if self.store.add(f"alive/{node}", 0)]
-            while self.nodes.rank == 0 and time.monotonic() < until:
-                if all(self.store.check([f"ended/{node}"]) for node in came):
-                    break
+            left = {node: (0, time.monotonic()) for node in range(1, self.nodes.count)} if self.nodes.rank == 0 else {}
+            while left and time.monotonic() < until:
+                for node, (last, since) in [*left.items()]:
+                    now = self.store.add(f"alive/{node}", 0)
+                    left[node] = (last, since) if now == last else (now, time.monotonic())
+                    if self.store.check([f"ended/{node}"]) or time.monotonic() - since > SILENCE / 3:
+                        del left[node]
                 time.sleep(PAUSE / 5)
 
 
