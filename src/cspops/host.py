@@ -7,11 +7,17 @@ CSPOPS_WORKERS     processes that decode images, or train seeds and label ratios
 CSPOPS_PORTABLE    1 (see `cspops.numerics`) or 0
 CSPOPS_RANK        which of CSPOPS_WORLD jobs that share the work of stage featurize this is, from 0; without them torchrun's
 CSPOPS_WORLD       RANK and WORLD_SIZE, or Slurm's SLURM_PROCID and SLURM_NTASKS
-CSPOPS_NPROC       processes that fine-tune the image network together: 1, 2 ..., auto (one per GPU, 1 where there is none)
+CSPOPS_NPROC       processes of this machine that train together: 1, 2 ..., auto (one per GPU, 1 where there is none)
+CSPOPS_NNODES      machines that train together, on each of which the same command runs: 1, 2 ...
+CSPOPS_NODE_RANK   which of them this is, from 0; without it SLURM_NODEID. Node 0 alone writes
+CSPOPS_RDZV        host:port of node 0, where they meet
 """
 
 import os
 import re
+import threading
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -31,6 +37,10 @@ OF_OPTIONS = ("CSPOPS_QUIET", "CSPOPS_VERBOSE")
 OF_TESTS = "CSPOPS_TEST_"
 
 
+ADDRESS = re.compile(r"(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\]):(?P<port>[0-9]{1,5})")
+"""Where nodes meet."""
+
+
 class Job(NamedTuple):
     """One of ``world`` jobs that share work; they need not run at the same time."""
 
@@ -40,6 +50,22 @@ class Job(NamedTuple):
     def share(self, n: int) -> range:
         """Return the numbers of this job's share of ``n`` things, as many as any other's or one more."""
         return range(n * self.rank // self.world, n * (self.rank + 1) // self.world)
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """Machines that train together, and which of them this is."""
+
+    count: int = 1
+    rank: int = 0
+    host: str = ""
+    """Of node 0, as ``port``."""
+    port: int = 0
+
+    @property
+    def address(self) -> str:
+        """Return where they meet."""
+        return f"{self.host}:{self.port}"
 
 
 class Host(BaseSettings):
@@ -53,6 +79,9 @@ class Host(BaseSettings):
     nproc: str = "1"
     rank: str = ""
     world: str = ""
+    nnodes: str = "1"
+    node_rank: str = ""
+    rdzv: str = ""
     portable: Literal["0", "1"] = "1"
     """As `numerics` has read it, before any library was loaded."""
 
@@ -139,7 +168,7 @@ class Host(BaseSettings):
 
     def side_by_side(self) -> int:
         """Return how many processes of one thread work beside one another, each on a seed and label ratio of its own."""
-        return 1 if self.torch_device().type != "cpu" or self.processes() > 1 else max(1, self.decoders(by_path=True))
+        return 1 if self.torch_device().type != "cpu" else max(1, self.decoders(by_path=True))
 
     def processes(self) -> int:
         """Return how many processes train together; EnvironmentProblem for nonsense, and for more than there are GPUs."""
@@ -157,6 +186,42 @@ class Host(BaseSettings):
                 hint="set CSPOPS_NPROC=auto, or CSPOPS_DEVICE=cpu",
             )
         return int(self.nproc)
+
+    def nodes(self) -> Nodes:
+        """Return which machines train together; EnvironmentProblem for nonsense, and for what is missing."""
+        if not (NUMBER.fullmatch(self.nnodes) and int(self.nnodes)):
+            raise EnvironmentProblem(f"CSPOPS_NNODES={self.nnodes} is not a number of machines", hint="set it to 1, 2 ...")
+        count = int(self.nnodes)
+        if count == 1:
+            return Nodes()
+        name = "CSPOPS_NODE_RANK" if self.node_rank else "SLURM_NODEID"
+        rank = self.node_rank or os.environ.get("SLURM_NODEID", "")
+        if not (NUMBER.fullmatch(rank) and int(rank) < count):
+            what = (
+                f"{name}={rank} is not one of 0 to {count - 1}" if rank else "neither CSPOPS_NODE_RANK nor SLURM_NODEID is set"
+            )
+            raise EnvironmentProblem(
+                f"CSPOPS_NNODES={count}, and {what}",
+                hint=f"export CSPOPS_NODE_RANK=0 on the first machine, to {count - 1} on the last",
+            )
+        where = ADDRESS.fullmatch(self.rdzv)
+        if where is None or not 0 < int(where["port"]) < 2**16:
+            what = f"CSPOPS_RDZV={self.rdzv} is not host:port" if self.rdzv else "CSPOPS_RDZV is not set"
+            raise EnvironmentProblem(
+                f"CSPOPS_NNODES={count}, and {what}", hint="export CSPOPS_RDZV=NAME-OF-THE-FIRST-MACHINE:29400 on every one"
+            )
+        return Nodes(count, int(rank), where["host"].strip("[]"), int(where["port"]))
+
+
+def end_with_parent(parent: int) -> None:
+    """End this process soon after its parent ``parent`` has ended, in whatever way, and whatever this one waits for."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def unknown_variables() -> list[str]:

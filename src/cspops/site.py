@@ -1,12 +1,19 @@
 """What every stage gets besides its params: where to read, where to write, where it runs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cspops.host import Host
+    from cspops.ranks import Processes
+
+
+def _alone() -> "Processes":
+    from cspops.ranks import ALONE
+
+    return ALONE
 
 
 @dataclass(frozen=True)
@@ -24,6 +31,8 @@ class Site:
     scratch: Path
     """Progress that outlives a kill, deleted when the stage has ended well."""
     host: "Host"
+    processes: "Processes" = field(default_factory=_alone)
+    """Those that run the stage together. The first one's ``out`` is kept, and its progress in ``scratch``."""
 
     @property
     def reports(self) -> Path:

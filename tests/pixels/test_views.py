@@ -111,8 +111,8 @@ def test_the_callers_tiles_are_left_alone():
 
 
 def test_some_rows_of_a_batch_get_what_they_get_in_it():
-    """However a batch is shared out, so that processes make the views that one process would make."""
-    x = tiles(10)
+    """However a batch is shared out, so that processes make the views that one process would make; blurs reach 3 pixels."""
+    x = tiles(10, side=112)
     settings = Augmentation(min_scale=0.5, colour_jitter=0.2, grey=0.5, blur=0.5)
     whole = random_views(x, settings, generator=stream())
     for first, stop in ((0, 4), (4, 10), (3, 4)):
@@ -171,7 +171,7 @@ def test_the_share_of_blurred_views_and_their_deviations(monkeypatch, blur, shar
     """
     deviations = []
 
-    def black(pixels, sigma):
+    def black(pixels, sigma, largest):
         deviations.append(sigma)
         return torch.zeros_like(pixels)
 

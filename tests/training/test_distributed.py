@@ -8,8 +8,8 @@ from safetensors.torch import load_file
 from tiny_classifier import CPU, train, train_together
 
 from cspops.errors import CspopsError
+from cspops.ranks import Processes
 from cspops.training.distributed import run_together
-from cspops.training.loop import Processes
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])

@@ -9,9 +9,10 @@ from cspops.models.backbones import ImageNetwork
 from cspops.models.checkpoint import save_model
 from cspops.models.heads import Standardise
 from cspops.params.image_networks import Full
+from cspops.ranks import ALONE, Processes
 from cspops.training import loop
 from cspops.training.finetune_network import Classifier, LabelledImages, finetune_network
-from cspops.training.loop import ALONE, Curve, Processes, Run
+from cspops.training.loop import Curve, Run
 from cspops.training.resume import Resume
 
 CPU = torch.device("cpu")

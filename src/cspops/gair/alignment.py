@@ -10,10 +10,13 @@ from cspops.gair.overhead import LocalizedOverhead
 from cspops.gair.queue import CoordinateQueue
 from cspops.imagessl.momentum import momentum_copy
 from cspops.losses.gair import WITHOUT_PHOTO, distillation, gair_loss
+from cspops.losses.objectives import WHOLE, Share
 from cspops.models.backbones import ImageNetwork
 from cspops.models.heads import LearnedTemperatures
 from cspops.models.location_encoder import LocationEncoder
+from cspops.models.networks import own_masks
 from cspops.params.image_networks import Gair
+from cspops.ranks import ALONE, Processes
 from cspops.seeds import global_torch_stream, torch_stream
 from cspops.shapes import Float, LonLat, Tensor
 
@@ -66,9 +69,16 @@ class Alignment(nn.Module):
         terms = self.settings.terms
         return terms if self.photo is not None else tuple(term for term in terms if term in WITHOUT_PHOTO)
 
-    def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the terms of `gair_loss`, the two of distillation where asked for, and their `total`; then fill the queue."""
+    def loss(self, batch: Batch, everywhere: LonLat | None = None, processes: Processes = ALONE) -> dict[str, Tensor]:
+        """Return the terms of `gair_loss`, the two of distillation where asked for, and their `total`; then fill the queue.
+
+        Args:
+            batch: of several processes this one's share, whose terms are weighted by its rows.
+            everywhere: the places of all rows of the batch, which enter the queue; None: of these.
+        """
         settings = self.settings
+        everywhere = batch.lonlat if everywhere is None else everywhere
+        whole = len(everywhere)
         tokens = self.overhead.map(batch.overhead)
         r = self.overhead.nili(tokens, batch.bbox, batch.lonlat)
         pooled = o = None
@@ -77,7 +87,8 @@ class Alignment(nn.Module):
             o = self.projection(pooled)
         # one pass for all places: they share the products
         n = len(batch.lonlat)
-        places = self.location(torch.cat((batch.lonlat, self.queue.keys)))
+        with own_masks(processes, whole, more=len(self.queue)):
+            places = self.location(torch.cat((batch.lonlat, self.queue.keys)))
         learned: Mapping[str, Tensor] = {} if self.temperature is None else self.temperature()
         parts = gair_loss(
             r,
@@ -87,10 +98,11 @@ class Alignment(nn.Module):
             temperature=learned.get("temperature", settings.temperature),
             masked=self.queue.at(batch.lonlat),
             terms=self.terms,
+            share=Share(processes.share(whole).start, processes.others(whole)) if processes.shares(whole) else WHOLE,
         )
         self._distil(parts, pooled, tokens, batch)
-        self.queue.enqueue(batch.lonlat)
-        return {**parts, **learned}
+        self.queue.enqueue(everywhere)
+        return {**processes.weighted(parts, whole), **learned}
 
     def _distil(self, parts: dict[str, Tensor], pooled: Tensor | None, tokens: Tensor, batch: Batch) -> None:
         """Add what keeps the features near those of the networks that training started from."""

@@ -39,6 +39,9 @@ def gair(network: ImageNetwork, places: Places, settings: Gair, run: Run) -> tup
 
     While all cosines are alike the loss is (2 ln n + 2 ln(1 + k)) / 2, n rows a batch and a queue of k places.
 
+    Several processes compare their rows with those of all, and have one queue. Networks with batch norm normalise each
+    process's rows by themselves, and keep the first one's running statistics; others give the same weights as one process.
+
     Raises:
         DataError: fewer than two rows, or no photo for features that are to be a photo's.
         ParamsError: there is no such overhead network; no term is left where there are no photos.
@@ -61,8 +64,10 @@ def gair(network: ImageNetwork, places: Places, settings: Gair, run: Run) -> tup
     bbox, lonlat = places.bbox.to(device), places.lonlat.double().to(device)
 
     def step(rows: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
-        images = None if photo is None else photo(rows, draws)
-        return alignment.loss(Batch(images, overhead(rows, draws), bbox[rows], lonlat[rows]))
+        mine = run.processes.share(len(rows))
+        images, own = None if photo is None else photo(rows, draws, mine), rows[mine]
+        batch = Batch(images, overhead(rows, draws, mine), bbox[own], lonlat[own])
+        return alignment.loss(batch, lonlat[rows], run.processes)
 
     decayed = [p for p in alignment.parameters() if p.requires_grad and p.ndim > 1]
     others = [p for p in alignment.parameters() if p.requires_grad and p.ndim <= 1]

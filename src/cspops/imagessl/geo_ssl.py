@@ -25,6 +25,8 @@ def geo_ssl(network: ImageNetwork, images: UnlabelledImages, settings: GeoSsl, r
     geo: the cross-entropy of the row's cluster of positions, predicted from the query's projection before it is brought to
     length 1. Rows without a position are left out of it.
 
+    Several processes share queue and `norm_groups` as in `moco`.
+
     Raises:
         DataError: fewer than two images, or with geo fewer than two distinct positions.
     """
@@ -34,7 +36,7 @@ def geo_ssl(network: ImageNetwork, images: UnlabelledImages, settings: GeoSsl, r
     places = Places.of(images, metres=settings.place_metres, device=device)
     temporal = settings.temporal and not bool(places.alone.all())
     distinct = len(places) if temporal else len(images)  # a longer queue would hold keys of the query's own place
-    contrast = MomentumContrast(network, settings, images=distinct, seed=seed).to(device).train()
+    contrast = MomentumContrast(network, settings, images=distinct, seed=seed, processes=run.processes).to(device).train()
     view = Views(images.pixels, device, Augmentation.of(settings))
     trained = nn.ModuleDict({"query": contrast.query})
     modules: dict[str, nn.Module] = {"contrast": contrast}
@@ -49,14 +51,18 @@ def geo_ssl(network: ImageNetwork, images: UnlabelledImages, settings: GeoSsl, r
         facts |= {"clusters": len(centres), "rows_without_position": int((~images.located).sum())}
 
     def step(rows: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
-        def keys() -> Tensor:
-            return view(places.partners(rows, draws) if temporal else rows, draws)
+        processes, n = contrast.processes, len(rows)
+        mine = processes.share(n)
 
-        loss, projected = contrast.contrast(view(rows, draws), keys, draws)
+        def keys() -> Tensor:
+            return view(places.partners(rows, draws) if temporal else rows, draws, mine)
+
+        loss, projected = contrast.contrast(view(rows, draws, mine), keys, draws, n)
         if not settings.geo:
-            return {"total": loss}
-        geo = clusters(projected, on_device[rows])
-        return {"total": loss + settings.weight_geo * geo, "contrast": loss, "geo": geo}
+            return processes.weighted({"total": loss}, n)
+        located = clusters.located(on_device[rows]) / (processes.size if processes.shares(n) else 1)
+        parts = processes.weighted({"contrast": loss}, n) | {"geo": clusters(projected, on_device[rows[mine]], located)}
+        return {"total": parts["contrast"] + settings.weight_geo * parts["geo"]} | parts
 
     name = "moco" + "+geo" * settings.geo + "+tp" * temporal  # the authors' names; they also name the random streams
     training = Training(name, modules, sgd(trained, settings), step)

@@ -57,7 +57,8 @@ def geokr(
         land_cover: of the training images; images without it are left out.
 
     Note: in the paper the learning rate falls by a tenth per epoch, here along half a cosine; there the teacher follows at
-    steps 1, 1001, 21001, 41001, 61001 and then every 61,000 of some 1.8 million.
+    steps 1, 1001, 21001, 41001, 61001 and then every 61,000 of some 1.8 million. Of several processes each normalises its own
+    rows, and the running statistics of batch norm are the first one's.
 
     Raises:
         DataError: fewer than two images with land cover.
@@ -75,7 +76,8 @@ def geokr(
     share, covered_rows = land_cover.share.to(device), covered.to(device)
 
     def step(rows: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
-        return both.loss(view(covered_rows[rows], draws), share[rows])
+        mine = run.processes.share(len(rows))
+        return run.processes.weighted(both.loss(view(covered_rows[rows], draws, mine), share[rows[mine]]), len(rows))
 
     facts: Facts = {"classes": len(land_cover.codes), "without_land_cover": land_cover.left_out, "note": land_cover.note}
     training = Training(

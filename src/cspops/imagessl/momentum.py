@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from cspops.losses.objectives import unit
+from cspops.ranks import ALONE, Processes
 from cspops.shapes import Float, Int, Tensor
 
 M = TypeVar("M", bound=nn.Module)
@@ -61,9 +62,21 @@ def in_groups(network: nn.Module, x: Tensor, groups: int = 4) -> Tensor:
     return torch.cat([network(part) for part in x.tensor_split(max(1, min(groups, len(x) // 2)))])
 
 
-def shuffled(network: nn.Module, x: Tensor, groups: int, *, order: Int[Tensor, "n"]) -> Tensor:
-    """Run `in_groups` with the rows in another ``order``; the outputs are in that of ``x``."""
-    outputs = in_groups(network, x[order], groups)
+def own_groups(processes: Processes, n: int, groups: int) -> int:
+    """Return how many of the ``groups`` of a batch of ``n`` rows this process runs, at least one."""
+    return processes.own_parts(n) or max(1, groups // processes.size) if processes.shares(n) else groups
+
+
+def shuffled(network: nn.Module, x: Tensor, groups: int, *, order: Int[Tensor, "n"], processes: Processes = ALONE) -> Tensor:
+    """Run `in_groups` with the rows in another ``order``; the outputs are in that of the batch.
+
+    Args:
+        x: this process's rows; the outputs are all processes'.
+        order: of the batch.
+    """
+    n = len(order)
+    mine = order[processes.share(n)]
+    outputs = processes.whole(in_groups(network, processes.whole(x, n)[mine], own_groups(processes, n, groups)), n)
     out = torch.empty_like(outputs)
     out[order] = outputs
     return out

@@ -86,7 +86,7 @@ def train_watched(
         facts: about the run.
         rows: rows per epoch; None for one per image.
     """
-    monitor = NeighbourDistance.of(network, images, seed=run.seed)
+    monitor = NeighbourDistance.of(network, images, seed=run.seed) if run.processes.first else dict
     before = monitor()
     schedule = Schedule(len(images) if rows is None else rows, settings.epochs, settings.batch_size, settings.learning_rate)
     curve = run_epochs(replace(training, after_epoch=monitor), schedule, run)

@@ -33,11 +33,21 @@ class PositionClusters(nn.Module):
         centre = (points[:, None] - self.centres).square().sum(-1).argmin(1)
         return centre.where(~points.isnan().any(1), -1)
 
-    def forward(self, projected: Float[Tensor, "n d"], points: Float[Tensor, "n p"]) -> Float[Tensor, ""]:
-        """Return the mean cross-entropy of the clusters over the rows with a position; 0 where no row has one."""
-        cluster = self.nearest(points)
-        total = cross_entropy(self.head(projected), cluster, ignore_index=-1, reduction="sum")
-        return total / (cluster >= 0).sum().clamp(min=1)
+    @staticmethod
+    def located(points: Float[Tensor, "n p"]) -> Float[Tensor, ""]:
+        """Return the number of rows with a position, or 1."""
+        return (~points.isnan().any(1)).sum().clamp(min=1).float()
+
+    def forward(
+        self, projected: Float[Tensor, "n d"], points: Float[Tensor, "n p"], located: Float[Tensor, ""] | None = None
+    ) -> Float[Tensor, ""]:
+        """Return the mean cross-entropy of the clusters over the rows with a position; 0 where no row has one.
+
+        Args:
+            located: what to divide by, where the rows are not all of a batch.
+        """
+        total = cross_entropy(self.head(projected), self.nearest(points), ignore_index=-1, reduction="sum")
+        return total / (self.located(points) if located is None else located)
 
 
 def points_of(lonlat: Float[Tensor, "n 2"], space: Space) -> Float[Tensor, "n p"]:

@@ -34,19 +34,21 @@ def tile2vec(
         raster: in mode `tiles`, the one image that tiles are cut from, as many triplets per epoch as there are images.
 
     Note: in the paper the learning rate is constant, here half a cosine; there each of the three has a forward pass of its
-    own, here one for all, so that batch norm treats them alike.
+    own, here one for all, so that batch norm treats them alike. Of several processes each normalises its own rows, and the
+    running statistics of batch norm are the first one's.
 
     Raises:
         DataError: fewer than two images, or images too small for the tiles.
     """
     images.require(2, "Tile2Vec contrasts an image with a distant one")
-    network = network.to(run.device)
+    network, processes = network.to(run.device), run.processes
     triplets, facts = _triplets(images, settings, raster, run, px=network.config["px"])
     turned = Augmentation(turns=settings.turns)
 
     def step(rows: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
         tiles = random_views(triplets(rows, draws), turned, generator=draws)
-        anchor, neighbour, distant = network.features(tiles).chunk(3)
+        own = torch.cat([part[processes.share(n)] for part in tiles.chunk(3)]) if processes.shares(n := len(rows)) else tiles
+        anchor, neighbour, distant = (processes.whole(part, n) for part in network.features(own).chunk(3))
         return triplet(anchor, neighbour, distant, margin=settings.margin, l2=settings.l2)
 
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, betas=(0.5, 0.999), fused=True)

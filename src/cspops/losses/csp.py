@@ -16,31 +16,41 @@ from torch.nn.functional import cross_entropy
 from cspops.kernels import product
 from cspops.losses import objectives
 from cspops.losses.finetuning import presence_absence_in_blocks
-from cspops.losses.objectives import unit
+from cspops.losses.objectives import WHOLE, Share, unit
 from cspops.shapes import Float, Tensor
 
 
 def mc_in_batch(
-    a: Float[Tensor, "n d"], b: Float[Tensor, "n d"], *, temperature: float | Tensor, symmetric: bool = False
+    a: Float[Tensor, "n d"],
+    b: Float[Tensor, "n d"],
+    *,
+    temperature: float | Tensor,
+    symmetric: bool = False,
+    share: Share = WHOLE,
 ) -> Float[Tensor, ""]:
     """Return Eq. 2 of unit vectors, where row i of ``b`` is the positive of row i of ``a`` and all its other rows negatives:
 
     mean over i of - log [e^(a_i b_i / temperature) / sum over j of e^(a_i b_j / temperature)],
 
     which is the cross-entropy of row i's own column i. With ``symmetric``, the mean of that and of the same with ``a``
-    and ``b`` exchanged, from one matrix.
+    and ``b`` exchanged, from one matrix. Where the rows are a ``share``, i runs over them and j over the batch.
     """
-    scores, own = product(a / temperature, b.T), torch.arange(len(a), device=a.device)
+    scores = product(a / temperature, share.whole(b).T)
+    own = torch.arange(share.first, share.first + len(a), device=a.device)
     loss = cross_entropy(scores, own)
-    return (loss + cross_entropy(scores.T, own)) / 2 if symmetric else loss
+    if not symmetric:
+        return loss
+    exchanged = scores.T if share.is_all else product(b / temperature, share.whole(a).T)
+    return (loss + cross_entropy(exchanged, own)) / 2
 
 
-def nce_in_batch(a: Float[Tensor, "n d"], b: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
+def nce_in_batch(a: Float[Tensor, "n d"], b: Float[Tensor, "n d"], *, share: Share = WHOLE) -> Float[Tensor, ""]:
     """Return Eq. 1 of the same pairs: - mean over i of log sigma(a_i b_i) - mean over i != j of log(1 - sigma(a_i b_j)).
 
     It is Eq. 5 with beta = 1 and row i of class i, without random locations.
     """
-    return presence_absence_in_blocks(a, a[:0], b, torch.arange(len(a), device=a.device), beta=1.0)
+    own = torch.arange(share.first, share.first + len(a), device=a.device)
+    return presence_absence_in_blocks(a, a[:0], share.whole(b), own, beta=1.0)
 
 
 def negative_locations(
@@ -67,6 +77,7 @@ def mc_loss(
     tau_dropout: float | Tensor = 1.0,
     weight_locations: float = 1.0,
     weight_dropout: float = 1.0,
+    share: Share = WHOLE,
 ) -> Parts:
     """Return Eq. 4: mc(B) + weight_locations mc(L) + weight_dropout mc(D). alpha_1, alpha_2 and tau_0..2 of the paper.
 
@@ -78,6 +89,8 @@ def mc_loss(
         terms: `B`, `BL`, `BD` or `BLD`.
         symmetric: whether B is the mean of both directions, each location among the images (Eq. 4) and each image
             among the locations, as CLIP has it.
+        share: where the rows are those of one of several processes. Their losses, weighted by their rows, add up to that
+            of the batch.
 
     Raises:
         ValueError: for other ``terms``, or an embedding that one of them needs and that is not given.
@@ -86,14 +99,14 @@ def mc_loss(
     """
     _check(terms)
     loc, image = unit(loc_emb), unit(image_emb)
-    parts = {"B": mc_in_batch(loc, image, temperature=tau_batch, symmetric=symmetric)}
+    parts = {"B": mc_in_batch(loc, image, temperature=tau_batch, symmetric=symmetric, share=share)}
     total = parts["B"]
     if "L" in terms:
         pos, neg = negative_locations(loc, unit(_given(neg_loc_emb, "L")), image)
         parts["L"] = objectives.mc(pos, neg, temperature=tau_locations)
         total = total + weight_locations * parts["L"]
     if "D" in terms:
-        parts["D"] = mc_in_batch(loc, unit(_given(loc_emb_2, "D")), temperature=tau_dropout)
+        parts["D"] = mc_in_batch(loc, unit(_given(loc_emb_2, "D")), temperature=tau_dropout, share=share)
         total = total + weight_dropout * parts["D"]
     return parts | {"total": total}
 
@@ -107,6 +120,7 @@ def nce_loss(
     terms: str = "BLD",
     weight_locations: float = 1.0,
     weight_dropout: float = 1.0,
+    share: Share = WHOLE,
 ) -> Parts:
     """Return Eq. 3: nce(B) + weight_locations nce(L) + weight_dropout nce(D). beta_1 and beta_2 of the paper.
 
@@ -114,14 +128,14 @@ def nce_loss(
     """
     _check(terms)
     loc, image = unit(loc_emb), unit(image_emb)
-    parts = {"B": nce_in_batch(loc, image)}
+    parts = {"B": nce_in_batch(loc, image, share=share)}
     total = parts["B"]
     if "L" in terms:
         _, neg = negative_locations(loc, unit(_given(neg_loc_emb, "L")), image)
         parts["L"] = objectives.nce(None, neg)
         total = total + weight_locations * parts["L"]
     if "D" in terms:
-        parts["D"] = nce_in_batch(loc, unit(_given(loc_emb_2, "D")))
+        parts["D"] = nce_in_batch(loc, unit(_given(loc_emb_2, "D")), share=share)
         total = total + weight_dropout * parts["D"]
     return parts | {"total": total}
 

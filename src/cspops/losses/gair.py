@@ -21,6 +21,7 @@ from torch.nn.functional import cosine_similarity, normalize
 
 from cspops.losses import objectives
 from cspops.losses.csp import mc_in_batch
+from cspops.losses.objectives import WHOLE, Share
 from cspops.shapes import Bool, Float, Tensor
 
 TERMS = ("overhead_to_photo", "photo_to_overhead", "photo_to_place", "overhead_to_place")
@@ -61,6 +62,7 @@ def gair_loss(
     temperature: float | Tensor = 0.07,
     masked: Bool[Tensor, "n k"] | None = None,
     terms: Sequence[str] = TERMS,
+    share: Share = WHOLE,
 ) -> dict[str, Tensor]:
     """Return each term by its name, and `total`, half their sum.
 
@@ -71,6 +73,7 @@ def gair_loss(
         queue: embeddings of earlier coordinates, with their gradient.
         masked: see `among_places`.
         terms: some of `TERMS`.
+        share: where the rows are those of one of several processes.
 
     Raises:
         ValueError: shapes do not fit, a temperature given as a number is not above 0, or a term is none or needs photos.
@@ -91,7 +94,7 @@ def gair_loss(
             parts[term] = among_places(r, l_own, l_queue, temperature=temperature, masked=masked)
         elif term in ("overhead_to_photo", "photo_to_overhead"):
             one, other = (r, o) if term == "overhead_to_photo" else (o, r)
-            parts[term] = mc_in_batch(one, other, temperature=temperature)
+            parts[term] = mc_in_batch(one, other, temperature=temperature, share=share)
         else:
             image = o if term == "photo_to_place" else r
             parts[term] = among_places(image, l_own, l_queue, temperature=temperature, masked=masked)

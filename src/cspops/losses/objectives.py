@@ -1,9 +1,34 @@
 """Objectives: from scores of positive and negative pairs to a number to minimise."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
 from torch.nn.functional import logsigmoid
 
 from cspops.shapes import Float, Tensor
+
+
+def _itself(rows: Tensor) -> Tensor:
+    return rows
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which rows of a batch an in-batch loss is the mean over: all that are given, or those of one of several processes."""
+
+    first: int = 0
+    """The number of the first of them in the batch."""
+    whole: Callable[[Tensor], Tensor] = _itself
+    """From these rows to those of the batch, with gradient."""
+
+    @property
+    def is_all(self) -> bool:
+        """Whether they are the batch."""
+        return self.whole is _itself
+
+
+WHOLE = Share()
 
 
 def nce(pos: Float[Tensor, "*p"] | None, neg: Float[Tensor, "*m"] | None) -> Float[Tensor, ""]:

@@ -6,6 +6,9 @@
 """
 
 import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from itertools import pairwise
 from typing import Literal
 
@@ -14,9 +17,35 @@ from torch import nn
 from torch.nn.functional import dropout
 
 from cspops.kernels import Linear
+from cspops.ranks import Processes
 from cspops.shapes import Float, Tensor
 
 LEVELS = 2**16
+
+_SHARE: ContextVar[tuple[Tensor, int] | None] = ContextVar("_SHARE", default=None)
+
+
+@contextmanager
+def own_masks(processes: Processes, n: int, each: Sequence[int] = (1,), *, more: int = 0) -> Iterator[None]:
+    """Let processes that share a batch drop together what one would drop: dropout draws for all rows and applies its own.
+
+    Args:
+        n: rows of the batch.
+        each: what passes through dropout, in parts one after another: so many rows for each of this process's share.
+        more: rows after these that all processes have.
+    """
+    if not processes.shares(n):
+        yield
+        return
+    mine, first, rows = processes.share(n), 0, []
+    for k in each:
+        rows.append(torch.arange(first + mine.start * k, first + mine.stop * k))
+        first += n * k
+    before = _SHARE.set((torch.cat([*rows, torch.arange(first, first + more)]), first + more))
+    try:
+        yield
+    finally:
+        _SHARE.reset(before)
 
 
 class Dropout(nn.Module):
@@ -41,14 +70,21 @@ class Dropout(nn.Module):
         dropped = min(round(self.rate * LEVELS), LEVELS - 1)
         if not self.training or dropped == 0:
             return x
+        rows, total = _SHARE.get() or (None, len(x))
+        shape = (total, *x.shape[1:])
         if x.device.type != "cpu":
-            return dropout(x, self.rate, training=True)
+            return (
+                dropout(x, self.rate, training=True)
+                if rows is None
+                else x * dropout(x.new_ones(shape), self.rate, training=True)[rows.to(x.device)]
+            )
         levels, width = (LEVELS, torch.int16) if dropped % 256 else (256, torch.int8)
         dropped = dropped * levels // LEVELS
-        n = x.numel()
+        n = math.prod(shape)
         units_per_draw = 8 // width.itemsize
         draws = torch.empty(-(-n // units_per_draw), dtype=torch.int64).random_(-(2**63), None)
-        level = draws.view(width)[:n].view(x.shape)  # uniform on -levels / 2 .. levels / 2 - 1
+        level = draws.view(width)[:n].view(shape)  # uniform on -levels / 2 .. levels / 2 - 1
+        level = level if rows is None else level[rows]
         # in place the comparison gives 0 or 1 in the same integer type, which is vectorised; one to bool is not
         keep = level.ge_(dropped - levels // 2).to(x.dtype)
         return x * keep.mul_(levels / (levels - dropped))

@@ -54,6 +54,8 @@ def run(view: "FinetuneImgView", site: Site) -> None:
 
     shares = {} if isinstance(view.settings, Full) else {"together": together}
     make_pieces(view.seeds, view.label_ratios, make, site, scratch=site.scratch / "pieces", **shares)
+    if not site.processes.first:
+        return
     curves = {
         ratio_key(ratio): mean_curve([read_curve(site.out / piece(seed, ratio) / "curve.tsv") for seed in view.seeds])
         for ratio in view.label_ratios

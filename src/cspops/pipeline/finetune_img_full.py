@@ -20,13 +20,13 @@ from cspops.models.heads import LinearProbe, Standardise
 from cspops.models.loading import load_image_network
 from cspops.params.image_networks import Full
 from cspops.pipeline.pixels import Squares, decoded, on_device
+from cspops.ranks import Processes
 from cspops.shapes import Tensor
 from cspops.site import Site
 from cspops.training.curves import write_curve
-from cspops.training.distributed import run_together
 from cspops.training.finetune_network import LabelledImages, finetune_network, image_features
 from cspops.training.linear_probe import ITERATIONS, linear_probe
-from cspops.training.loop import ALONE, Processes, Run
+from cspops.training.loop import Run
 from cspops.training.resume import Resume
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ REMAKE = "dvc repro pretrain-img"
 
 @dataclass(frozen=True)
 class Piece:
-    """One training, as sent to processes. Rows are those of the catalogue, increasing."""
+    """One training. Rows are those of the catalogue, increasing."""
 
     network: Path
     """The folder of F*."""
@@ -96,13 +96,14 @@ def fine_tuned(
     )
     matrix = read_features(site.inputs["featurize"], obs_id)
     progress = site.scratch / "progress"
-    size, device = site.host.processes(), site.host.torch_device()
+    device = site.host.torch_device()
 
     def features_of(rows: np.ndarray) -> Tensor:
         return torch.from_numpy(matrix[rows].astype("float32"))
 
     def make(seed: int, ratio: float, folder: Path) -> None:
-        for done in (site.scratch / "pieces").glob("seed_*/*"):  # snapshots: five times a network's size each
+        done_before = (site.scratch / "pieces").glob("seed_*/*") if site.processes.first else ()
+        for done in done_before:  # snapshots: five times a network's size each
             shutil.rmtree(progress / done.relative_to(site.scratch / "pieces"), ignore_errors=True)
         train = np.flatnonzero(few[seed, ratio])
         val = read_choosing(split, obs_id, seed=seed, ratio=ratio)["val"]
@@ -135,10 +136,7 @@ def fine_tuned(
             progress=progress / name_of(seed, ratio),
             folder=folder,
         )
-        if size == 1:
-            train_piece(piece, ALONE, device)
-        else:
-            run_together(train_piece, piece, size=size, device=device)
+        train_piece(piece, site.processes, device)
 
     return make
 

@@ -67,7 +67,8 @@ def run(view: "FinetuneLocView", site: Site) -> None:
             raise DataError(f"no labelled row of seed {seed}, ratio {ratio:g} has a position", hint="dvc repro split")
         may_choose = read_choosing(split, observations.obs_id, seed=seed, ratio=ratio)["val"]
         val = _watched(view, observations, may_choose)
-        labelled, run, settings = _labelled(observations, rows), Run(seed, site.host.torch_device()), view.settings
+        labelled, settings = _labelled(observations, rows), view.settings
+        run = Run(seed, site.host.torch_device(), None, site.processes)
         if isinstance(settings, FullLoc):
             negatives = negative_sampler(settings.negatives, data=unlabelled)
             model, curve = finetune_loc(labelled, encoder, settings, view.loss_settings, negatives=negatives, val=val, run=run)
@@ -81,6 +82,8 @@ def run(view: "FinetuneLocView", site: Site) -> None:
         log.info(f"finetune-loc: seed {seed}, ratio {ratio:g}, {view.mode}, {int(rows.sum())} labels, {how}")
 
     make_pieces(view.seeds, view.label_ratios, make, site, scratch=site.scratch)
+    if not site.processes.first:
+        return
     mean = {
         ratio_key(ratio): mean_curve([read_curve(site.out / piece(seed, ratio) / "curve.tsv") for seed in view.seeds])
         for ratio in view.label_ratios

@@ -99,9 +99,9 @@ def publish(folder: Path) -> None:
 
 
 @contextmanager
-def scratch(stage: str, params: Params) -> Iterator[Path]:
+def scratch(stage: str, params: Params, *, node: int = 0) -> Iterator[Path]:
     """Yield the folder of `progress_of` a long stage, deleted when the block ends well."""
-    folder = progress_of(stage, params)
+    folder = progress_of(stage, params, node=node)
     yield folder
     with suppress(FileNotFoundError):  # renamed, so that it goes at once: other jobs may be at work in it
         folder.replace(folder.with_name(f".{folder.name}-{secrets.token_hex(4)}"))
@@ -110,16 +110,17 @@ def scratch(stage: str, params: Params) -> Iterator[Path]:
     forget_old_progress(stage)
 
 
-def progress_of(stage: str, params: Params) -> Path:
+def progress_of(stage: str, params: Params, *, node: int = 0) -> Path:
     """Return the folder for the progress of a stage, made where it is missing.
 
     It lies outside the stage's outputs, which DVC empties before a run. Its name is a hash of the stage's params, of its code
     and of its inputs' hashes (which `require` has checked), so that progress for others is never used, and jobs that share
-    the stage's work agree on all of these.
+    the stage's work agree on all of these. Each ``node`` of several that train together has one of its own, as they may have
+    one disk.
     """
     noted = ARTIFACTS / "code" / stage
     code = noted.read_text() if noted.is_file() else ""
-    return progress_folder(stage, [stage, code, recorded(params, stage), input_hashes(stage)])
+    return progress_folder(stage, [stage, code, recorded(params, stage), input_hashes(stage), *([node] if node else [])])
 
 
 def progress_besides(folder: Path, stage: str) -> list[Path]:

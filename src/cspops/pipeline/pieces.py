@@ -10,6 +10,7 @@ from pathlib import Path
 from cspops.data.splits import piece
 from cspops.files import replaced, sha256_of
 from cspops.pipeline.side_by_side import side_by_side
+from cspops.ranks import Processes
 from cspops.site import Site
 
 log = logging.getLogger(__name__)
@@ -33,23 +34,37 @@ def make_pieces(
 
     Pieces are made side by side, but for those that ``together`` maps to the same value: ``make`` may share work between
     them. A piece gets its name in ``scratch`` only when it is whole; one that is no longer as it was written is made anew.
+    Processes that train together make each piece together, and the first one's is kept.
     """
     groups: dict[Hashable, list[tuple[int, float]]] = {}
-    for ratio in sorted(ratios, reverse=True):  # the longest first
-        for seed in seeds:
-            if not _is_done(scratch / piece(seed, ratio)):
-                groups.setdefault(together(seed, ratio), []).append((seed, ratio))
+    every = [(seed, ratio) for ratio in sorted(ratios, reverse=True) for seed in seeds]  # the longest first
+    for seed, ratio in _left(every, scratch, site.processes):
+        groups.setdefault(together(seed, ratio), []).append((seed, ratio))
 
     def make_group(group: list[tuple[int, float]]) -> None:
         for seed, ratio in group:
+            if not site.processes.first:
+                folder = site.out / piece(seed, ratio)
+                folder.mkdir(parents=True)
+                make(seed, ratio, folder)
+                continue
             with replaced(scratch / piece(seed, ratio)) as new:
                 make(seed, ratio, new)
                 (new / HASHES).write_text(json.dumps(_hashes(new)))
 
     for _ in side_by_side(make_group, [*groups.values()], site.host):
         pass
+    if not site.processes.first:
+        return
     # Names of unfinished pieces and of hashes begin with a dot.
     shutil.copytree(scratch, site.out, ignore=shutil.ignore_patterns(".*"), dirs_exist_ok=True)
+
+
+def _left(every: Sequence[tuple[int, float]], scratch: Path, processes: Processes) -> list[tuple[int, float]]:
+    """Return the pieces that are not made yet; of several processes, the first one looks."""
+    done = [_is_done(scratch / piece(seed, ratio)) for seed, ratio in every] if processes.first else []
+    said = processes.told(bytes(done)) or b""
+    return [one for one, is_done in zip(every, said, strict=True) if not is_done]
 
 
 def _hashes(folder: Path) -> dict[str, str]:

@@ -66,6 +66,8 @@ def decoded(
 ) -> UInt8[Tensor, "n px px 3"]:
     """Return the centre squares of increasing ``rows``, memory-mapped, as they may exceed the memory.
 
+    Of several processes the first one of each machine makes them.
+
     Args:
         stage: its name in lines of progress.
         kind: what the images are, for example `training images`.
@@ -75,6 +77,13 @@ def decoded(
     Raises:
         EnvironmentProblem: the disk has no room for them.
     """
+    with site.processes.first_of_each_node():
+        return _decoded(rows, square, site, stage, kind, otherwise, column)
+
+
+def _decoded(
+    rows: np.ndarray, square: Squares, site: Site, stage: str, kind: str, otherwise: str, column: Column
+) -> UInt8[Tensor, "n px px 3"]:
     download = site.inputs["download"]
     file, shape = site.scratch / "pixels.npy", (len(rows), square.px, square.px, 3)
     shards = Shards(site.scratch, len(rows), SHARD)

@@ -66,7 +66,7 @@ def run(view: "PretrainView", site: Site) -> None:
             loss,
             schedule=view.pretrain,
             negatives=negatives,
-            run=Run(seed, site.host.torch_device(), Resume(site.scratch)),
+            run=Run(seed, site.host.torch_device(), Resume(site.scratch), site.processes),
         )
         save_model(site.out / f"seed_{seed}", encoder, encoder.config)
         return curve

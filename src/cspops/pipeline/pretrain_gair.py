@@ -70,12 +70,12 @@ def pretrain_gair(network: ImageNetwork, settings: Gair, site: Site, run: Run) -
     alignment, pretrained = gair(network, places("train"), settings, run)
     save_gair(site.out, alignment, network, features=settings.features)
     alignment.to(run.device)
-    judged = {}
-    for role in HELD_OUT:
-        if paired and roles[role].any():
-            judged[role] = _judged(alignment, held_out := places(role), run)
-            save_score_maps(site.out / "gair", score_maps(alignment, held_out, run.device))  # of the last set
-    return pretrained, judged
+    held_out = {role: places(role) for role in HELD_OUT if paired and roles[role].any()}
+    if not run.processes.first:
+        return pretrained, {}
+    for of_role in [*held_out.values()][-1:]:
+        save_score_maps(site.out / "gair", score_maps(alignment, of_role, run.device))
+    return pretrained, {role: _judged(alignment, of_role, run) for role, of_role in held_out.items()}
 
 
 def _pixels(rows: np.ndarray, square: Squares, site: Site, kind: str, *, column: Column = PHOTOS) -> UInt8[Tensor, "n px px 3"]:

@@ -51,7 +51,7 @@ def run(view: "PretrainImgView", site: Site) -> None:
         log.info(f"pretrain-img: the data set comes with {given.width} image features: no network is made")
     else:
         network = network_of(about, seed=about.seed)
-        run = Run(about.seed, site.host.torch_device(), Resume(site.scratch))
+        run = Run(about.seed, site.host.torch_device(), Resume(site.scratch), site.processes)
         if isinstance(view.settings, Gair):
             pretrained, facts["retrieval"] = pretrain_gair(network, view.settings, site, run)
         else:

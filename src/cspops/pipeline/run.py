@@ -2,6 +2,7 @@
 
 import logging
 import os
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from cspops.errors import EnvironmentProblem
@@ -38,6 +39,9 @@ def read_host() -> "Host":
 def run_stage(stage: str) -> None:
     """Check code, params and inputs, let `cspops.pipeline.STAGE.run` fill a new folder, and put it in place.
 
+    A stage that trains runs in all processes that CSPOPS_NPROC and CSPOPS_NNODES ask for. On other machines than the first
+    the command lends its processes, and writes nothing.
+
     One of several jobs that share the work of stage featurize (`host.Job`) leaves its share in the progress of the stage
     instead. The process that DVC runs never does: it makes what is left, and the folder.
     """
@@ -48,28 +52,81 @@ def run_stage(stage: str) -> None:
     numerics.settle()
     from cspops import params
     from cspops.pipeline import code, paths
+    from cspops.pipeline.together import run_on, trains_together
     from cspops.site import Site
 
     code.require(stage)
-    checked = read_params()
-    inputs = paths.require(stage, checked)
-    host = read_host()
-    facts = {"stage": stage, "params": params.recorded(checked, stage), "numerics": numerics.facts(host.torch_device())}
-    log.debug(f"device: {host.device} (CSPOPS_DEVICE)")
-    for folder in inputs.values():
-        log.debug(f"reads: {folder}")
-    module = importlib.import_module(f"cspops.pipeline.{stage.replace('-', '_')}")
-    view: Any = params.view(checked, params.VIEWS[stage])
+    checked, host = read_params(), read_host()
+    view, nodes = params.view(checked, params.VIEWS[stage]), host.nodes()
     if stage == "featurize" and "DVC_STAGE" not in os.environ and host.job().world > 1:
-        from cspops.pipeline import featurize
-
-        progress = paths.progress_of(stage, checked)
-        for other in paths.progress_besides(progress, stage):
-            log.warning(f"{other} is of jobs with another catalogue, image network, code or CSPOPS_PORTABLE: nothing is shared")
-        featurize.share(view, Site(paths.RAW, inputs, paths.REPORTS, progress, progress, host))
+        _make_share(stage, checked, view, host)
         return
-    with paths.alone_at(stage):
+    together = trains_together(view)
+    if nodes.rank and not together:
+        log.info(f"{stage}: with these params the first node does it alone")
+        return
+    with ExitStack() as stack:
+        if nodes.rank:
+            from cspops.training.nodes import await_first
+
+            await_first(nodes)  # its inputs may be made meanwhile
+        inputs = paths.require(stage, checked)
+        size = host.processes() if together else 1
+        total = size * nodes.count if together else 1
+        facts = {"stage": stage, "params": params.recorded(checked, stage), "numerics": numerics.facts(host.torch_device())}
+        log.debug(f"device: {host.device} (CSPOPS_DEVICE)")
+        for folder in inputs.values():
+            log.debug(f"reads: {folder}")
+        module = importlib.import_module(f"cspops.pipeline.{stage.replace('-', '_')}")
+        if not nodes.rank:
+            stack.enter_context(paths.alone_at(stage))
+        met = None
+        if total > size:
+            from cspops.training.nodes import meeting
+
+            met = stack.enter_context(meeting(nodes, _in_common(stage, checked, size)))
+        if nodes.rank:
+            with paths.scratch(stage, checked, node=nodes.rank) as scratch:
+                run_on(size, stage, view, Site(paths.RAW, inputs, paths.REPORTS, scratch, scratch, host), met)
+            log.info(f"{stage}: done; the first node has written it")
+            return
+        facts |= {"processes": total} if total > 1 else {}  # they move the last bits
         with paths.scratch(stage, checked) as scratch, paths.whole_folder(paths.folder_of(stage), facts) as out:
             site = Site(paths.RAW, inputs, paths.REPORTS, out, scratch, host)
-            module.run(view, site)
+            if total > 1:
+                run_on(size, stage, view, site, met)
+            else:
+                module.run(view, site)
         paths.publish(paths.folder_of(stage))
+
+
+def _make_share(stage: str, checked: "Params", view: Any, host: "Host") -> None:
+    """Compute this job's share of the image features."""
+    from cspops.pipeline import featurize, paths
+    from cspops.site import Site
+
+    inputs, progress = paths.require(stage, checked), paths.progress_of(stage, checked)
+    for other in paths.progress_besides(progress, stage):
+        log.warning(f"{other} is of jobs with another catalogue, image network, code or CSPOPS_PORTABLE: nothing is shared")
+    featurize.share(view, Site(paths.RAW, inputs, paths.REPORTS, progress, progress, host))
+
+
+def _in_common(stage: str, checked: "Params", size: int) -> dict[str, str]:
+    """Return what all nodes must have in common, by the name that a message gives it."""
+    import torch
+
+    from cspops import numerics, params
+    from cspops.pipeline import code, paths
+
+    def short(value: Any) -> str:
+        return paths.key_of(value)
+
+    return {
+        "the stage": stage,
+        "params.yaml": short(params.recorded(checked, stage)),
+        "the code of cspops": code.package().digest(stage),
+        "inputs (the files of earlier stages)": short(paths.input_hashes(stage)),
+        "CSPOPS_NPROC": str(size),
+        "the version of torch": torch.__version__.partition("+")[0],
+        "CSPOPS_PORTABLE": str(numerics.portable()),
+    }

@@ -4,8 +4,6 @@ import multiprocessing
 import os
 import signal
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -13,7 +11,7 @@ from typing import Any, TypeVar
 
 from cspops import numerics
 from cspops.errors import EnvironmentProblem
-from cspops.host import Host
+from cspops.host import Host, end_with_parent
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -25,13 +23,14 @@ _work: Callable[..., Any]
 def side_by_side(work: Callable[[T], R], items: Sequence[T], host: Host) -> Iterator[R]:
     """Yield ``work(item)`` of each item, in order; ``work`` must not depend on what it did before.
 
-    Only portable processes on Linux's CPU run side by side: a forked process must not use threads that it has not.
+    Only portable processes on Linux's CPU run side by side: a forked process must not use threads that it has not. One of
+    several that train together takes the items one after another, as the others do.
 
     Raises:
         EnvironmentProblem: a process was killed.
     """
     global _work
-    processes = min(host.side_by_side(), len(items))
+    processes = 1 if multiprocessing.parent_process() else min(host.side_by_side(), len(items))
     if processes < 2 or not sys.platform.startswith("linux") or not numerics.portable():
         yield from map(work, items)
         return
@@ -58,10 +57,4 @@ def _follow(parent: int) -> None:
     """End with the parent, however that ends, and leave Ctrl-C to it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    end_with_parent(parent)

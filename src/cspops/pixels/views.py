@@ -55,8 +55,8 @@ def random_views(
     """
     jitter, blur = augmentation.colour_jitter, augmentation.blur
 
-    def uniform(low: float, high: float, *shape: int) -> Tensor:
-        u = torch.rand(*shape, generator=generator, device=generator.device)[mine]
+    def uniform(low: float, high: float, *shape: int, own: slice | None = None) -> Tensor:
+        u = torch.rand(*shape, generator=generator, device=generator.device)[own or mine]
         return low + (high - low) * u
 
     n, mine = len(pixels) if batch is None else batch, slice(first, first + len(pixels))
@@ -80,15 +80,22 @@ def random_views(
     greyed = uniform(0, 1, n, 1, 1, 1) < augmentation.grey
     out = torch.where(greyed, out.mean(1, keepdim=True), out)
     if blur > 0:
-        sigma = uniform(0.1, 2.0, n) * (out.shape[-1] / 224)
-        out = torch.where(uniform(0, 1, n, 1, 1, 1) < blur, gaussian_blur(out, sigma), out)
+        of_batch = uniform(0.1, 2.0, n, own=slice(None)) * (out.shape[-1] / 224)
+        sigma, largest = of_batch[mine], float(of_batch.max())
+        out = torch.where(uniform(0, 1, n, 1, 1, 1) < blur, gaussian_blur(out, sigma, largest), out)
     return out.clamp(0, 1)
 
 
-def gaussian_blur(pixels: Float[Tensor, "n c h w"], sigma: Float[Tensor, "n"]) -> Float[Tensor, "n c h w"]:
-    """Convolve each image with a Gaussian of its own deviation in pixels, cut off at three of the largest; rims repeat."""
+def gaussian_blur(
+    pixels: Float[Tensor, "n c h w"], sigma: Float[Tensor, "n"], largest: float | None = None
+) -> Float[Tensor, "n c h w"]:
+    """Convolve each image with a Gaussian of its own deviation in pixels, cut off at three of the largest; rims repeat.
+
+    Args:
+        largest: of the batch that the images are from; None: of these.
+    """
     n, c, h, w = pixels.shape
-    reach = min(max(1, math.ceil(3 * float(sigma.max()))), min(h, w) - 1)
+    reach = min(max(1, math.ceil(3 * (float(sigma.max()) if largest is None else largest))), min(h, w) - 1)
     steps = torch.arange(-reach, reach + 1, device=pixels.device)
     kernel = torch.exp(-0.5 * (steps / sigma[:, None]).square())
     kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(c, 0)[:, None]

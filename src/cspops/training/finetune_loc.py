@@ -11,6 +11,7 @@ from cspops.kernels import keep_freed_memory, row_blocks
 from cspops.losses.finetuning import focal, presence_absence_in_blocks, presence_absence_released, softmax_cross_entropy
 from cspops.models.heads import ClassEmbedding
 from cspops.models.location_encoder import Link, LocationClassifier, LocationEncoder
+from cspops.models.networks import own_masks
 from cspops.params.location_classifiers import (
     CrossEntropy,
     FinetuneLoss,
@@ -19,10 +20,11 @@ from cspops.params.location_classifiers import (
     PresenceAbsence,
     PresenceAbsenceReleased,
 )
+from cspops.ranks import Processes
 from cspops.seeds import global_torch_stream, torch_stream
 from cspops.shapes import Float, Int, Tensor
 from cspops.training.kept_weights import KeptWeights
-from cspops.training.loop import Curve, Run, cosine_decay, exponential_decay, refuse_divergence
+from cspops.training.loop import Curve, Run, cosine_decay, exponential_decay, gradients, refuse_divergence
 
 CURVE_ROWS = 20
 
@@ -35,7 +37,7 @@ LINKS: dict[type[FinetuneLoss], Link] = {
 """The link of each loss."""
 
 Objective = Callable[[Tensor, Int[Tensor, "n"], torch.Generator], Tensor]
-"""From prepared positions, their labels and a stream to the loss of a batch."""
+"""From prepared positions and labels of a batch, and a stream, to the loss of this process's share of it."""
 
 
 def finetune_loc(
@@ -50,6 +52,9 @@ def finetune_loc(
 ) -> tuple[LocationClassifier, Curve]:
     """Train ``encoder`` (in place) and fresh class embeddings.
 
+    Several processes share the rows of a batch, and each of them has all class embeddings: these and their moments take
+    12 d bytes per class (300 MB of 10^5 classes), and the work is in rows times classes.
+
     Args:
         labelled: the few-shot subset.
         settings: `batch_size`: all rows where there are fewer.
@@ -62,10 +67,11 @@ def finetune_loc(
     Returns:
         the classifier in eval mode, and the loss averaged over each twentieth of the steps that were made.
     """
-    seed, device, steps = run.seed, run.device, settings.steps
+    seed, device, steps, processes = run.seed, run.device, settings.steps, run.processes
     with global_torch_stream(seed, "class embedding"):
         class_embedding = ClassEmbedding(encoder.dim, labelled.classes)
     model = LocationClassifier(encoder, class_embedding, link=LINKS[type(loss)]).to(device).train()
+    processes.agree(model, buffers_alone=False)
     groups = [
         {"params": list(model.class_embedding.parameters()), "share": 1.0},
         {"params": list(model.encoder.parameters()), "share": settings.encoder_rate},
@@ -76,8 +82,8 @@ def finetune_loc(
     prepared, label = encoder.prepare(labelled.lonlat.to(device)), labelled.label.to(device)
     n = min(settings.batch_size, len(label))
     stream = torch_stream(seed, "finetune-loc", device=device)
-    objective = _objective(model, loss, negatives)
-    kept, nll = KeptWeights(model, decay=0), None if val is None else _val_nll(model, val, device)
+    objective = _objective(model, loss, negatives, processes)
+    kept, nll = KeptWeights(model, decay=0), None if val is None else _val_nll(model, val, run)
     curve: Curve = []
     interval = max(1, steps // CURVE_ROWS)
     total, order = torch.zeros((), device=device), torch.empty(0, dtype=torch.long, device=device)
@@ -91,8 +97,10 @@ def finetune_loc(
             value = objective(prepared[rows], label[rows], stream)
             optimizer.zero_grad(set_to_none=True)
             value.backward()
+            mean = value.detach().clone()
+            processes.average([*gradients(optimizer), mean])
             optimizer.step()
-            total += value.detach()
+            total += mean
             if (step + 1) % interval == 0:
                 curve.append({"step": step + 1, "total": float(total) / interval})
                 refuse_divergence(f"fine-tuning, seed {seed}", curve)
@@ -109,16 +117,30 @@ def finetune_loc(
     return model.eval(), curve
 
 
-def _objective(model: LocationClassifier, loss: FinetuneLoss, negatives: Sampler) -> Objective:
-    """Return the loss of one batch; the presence-absence losses have as many random locations as rows."""
+def _objective(model: LocationClassifier, loss: FinetuneLoss, negatives: Sampler, processes: Processes) -> Objective:
+    """Return the loss of one batch, or of this process's share weighted by its rows.
+
+    The presence-absence losses have as many random locations as rows.
+    """
     encoder, class_embedding = model.encoder, model.class_embedding
 
     def with_random_locations(inputs: Tensor, stream: torch.Generator) -> tuple[Tensor, ...]:
-        random = encoder.prepare(negatives(len(inputs), generator=stream))
-        both: tuple[Tensor, ...] = encoder.embed(torch.cat((inputs, random))).split(len(inputs))
-        return both
+        n = len(inputs)
+        mine, random = processes.share(n), negatives(n, generator=stream)
+        both = torch.cat((inputs[mine], encoder.prepare(random[mine])))
+        with own_masks(processes, n, (1, 1)):
+            embedded: tuple[Tensor, ...] = encoder.embed(both).split(len(both) // 2)
+        return embedded
+
+    def alone(inputs: Tensor) -> Tensor:
+        with own_masks(processes, len(inputs)):
+            return class_embedding(encoder.embed(inputs[processes.share(len(inputs))]))
 
     def objective(inputs: Tensor, label: Int[Tensor, "n"], stream: torch.Generator) -> Tensor:
+        value, weight = of_share(inputs, label[processes.share(len(label))], stream), processes.weight(len(label))
+        return value if weight == 1 else value * weight
+
+    def of_share(inputs: Tensor, label: Int[Tensor, "n"], stream: torch.Generator) -> Tensor:
         match loss:
             case PresenceAbsence():
                 loc_emb, neg_loc_emb = with_random_locations(inputs, stream)
@@ -129,17 +151,18 @@ def _objective(model: LocationClassifier, loss: FinetuneLoss, negatives: Sampler
                 scores, neg_scores = class_embedding(loc_emb), class_embedding(neg_loc_emb)
                 return presence_absence_released(scores, label, neg_scores, weight_background=loss.weight_background)
             case CrossEntropy():
-                scores = class_embedding(encoder.embed(inputs))
-                return softmax_cross_entropy(scores, label, label_smoothing=loss.label_smoothing)
+                return softmax_cross_entropy(alone(inputs), label, label_smoothing=loss.label_smoothing)
             case Focal():
-                return focal(class_embedding(encoder.embed(inputs)), label, gamma=loss.gamma)
+                return focal(alone(inputs), label, gamma=loss.gamma)
 
     return objective
 
 
-def _val_nll(model: LocationClassifier, val: Labelled, device: torch.device) -> Callable[[], float]:
+def _val_nll(model: LocationClassifier, val: Labelled, run: Run) -> Callable[[], float]:
     """Return a function that computes the validation NLL of the model as it is, and leaves it in train mode."""
-    prepared, label = model.encoder.prepare(val.lonlat.to(device)), val.label.to(device)
+    processes, device = run.processes, run.device
+    mine = processes.share(len(val.label))
+    prepared, label = model.encoder.prepare(val.lonlat[mine].to(device)), val.label[mine].to(device)
     blocks = row_blocks(torch.arange(len(label), device=device), val.classes)
 
     def log_p(rows: Int[Tensor, "b"]) -> Float[Tensor, "b"]:
@@ -152,6 +175,7 @@ def _val_nll(model: LocationClassifier, val: Labelled, device: torch.device) -> 
         model.eval()
         own = torch.cat([log_p(rows) for rows in blocks])
         model.train()
-        return float(-own.mean())
+        weight = processes.weight(len(val.label))
+        return float(processes.mean(-own.mean() * weight))
 
     return nll

@@ -11,17 +11,17 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
-from torch.nn.parallel import DistributedDataParallel
 
 from cspops.errors import CspopsError, DataError
 from cspops.models.backbones import ImageNetwork, training_autocast
 from cspops.models.heads import ImageHead, LinearProbe, Standardise
 from cspops.params.image_networks import Full
 from cspops.pixels.views import Augmentation, Views
+from cspops.ranks import Processes
 from cspops.seeds import global_torch_stream
 from cspops.shapes import Float, Int, Tensor, UInt8
 from cspops.training.kept_weights import KeptWeights
-from cspops.training.loop import Curve, Processes, Run, Schedule, Training, run_epochs
+from cspops.training.loop import Curve, Run, Schedule, Training, run_epochs
 
 log = logging.getLogger(__name__)
 
@@ -135,7 +135,6 @@ def finetune_network(
     network = network if frozen else with_common_statistics(network, device, processes)
     model = Classifier(network, head, frozen_statistics=frozen).to(device)
     kept = KeptWeights(model, decay=settings.ema).to(device)
-    forward = together(model, processes)
     groups = rate_groups(network, head, layer_decay=settings.layer_decay, weight_decay=settings.weight_decay)
     images = Views(labelled.pixels, device, Augmentation.of(settings))
     validate = _Validation(val, present, device, processes)
@@ -148,8 +147,8 @@ def finetune_network(
     def loss(rows: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
         mine = processes.share(len(rows))
         view = images(labelled.rows.to(rows.device)[rows], draws, mine)
-        value = cross_entropy(forward(view), label[rows[mine]], label_smoothing=settings.label_smoothing)
-        return {"total": value * processes.weight(len(rows))}
+        value = cross_entropy(model(view), label[rows[mine]], label_smoothing=settings.label_smoothing)
+        return processes.weighted({"total": value}, len(rows))
 
     def after_epoch() -> dict[str, float]:
         processes.agree(kept.candidate(model))
@@ -193,14 +192,6 @@ def with_common_statistics(network: ImageNetwork, device: torch.device, processe
 
         network.network = convert_sync_batchnorm(network.network)
     return network
-
-
-def together(model: nn.Module, processes: Processes) -> nn.Module:
-    """Return what a training step calls: the model, whose gradients are averaged over the processes."""
-    if processes.size == 1:
-        return model
-    device = next(model.parameters()).device
-    return DistributedDataParallel(model, device_ids=None if device.type == "cpu" else [device], static_graph=True)
 
 
 def image_features(

@@ -1,4 +1,4 @@
-"""What every training loop shares: epochs that resume, a learning rate that decays, a curve, processes that train together."""
+"""What every training loop shares: epochs that resume, a learning rate that decays, a curve."""
 
 import copy
 import logging
@@ -10,11 +10,11 @@ from itertools import islice
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import nn
 
 from cspops.data.batches import Order, epoch_of_rows
 from cspops.errors import CspopsError
+from cspops.ranks import ALONE, Processes
 from cspops.seeds import global_torch_stream, torch_stream
 from cspops.shapes import Tensor
 from cspops.training.resume import Resume
@@ -50,52 +50,6 @@ SNAPSHOT_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
-class Processes:
-    """This process, number ``rank`` of ``size``; with more than one, torch's process group has been initialised."""
-
-    rank: int = 0
-    size: int = 1
-
-    @property
-    def first(self) -> bool:
-        """Whether this process writes what all have in common."""
-        return self.rank == 0
-
-    def share(self, n: int) -> slice:
-        """Return this process's rows of a batch of ``n``: all of them where there are not two for each process.
-
-        Batch norm needs two rows.
-        """
-        if n < 2 * self.size:
-            return slice(0, n)
-        least, more = divmod(n, self.size)
-        start = self.rank * least + min(self.rank, more)
-        return slice(start, start + least + (self.rank < more))
-
-    def weight(self, n: int) -> float:
-        """Return the factor by which means over shares of ``n`` rows average to the mean over the rows."""
-        share = self.share(n)
-        return 1.0 if n < 2 * self.size else (share.stop - share.start) * self.size / n
-
-    def mean(self, tensor: Tensor) -> Tensor:
-        """Average a tensor over the processes, with the same bits in each."""
-        if self.size == 1:
-            return tensor
-        out = tensor.clone()
-        dist.all_reduce(out)
-        return out / self.size
-
-    def agree(self, module: nn.Module) -> None:
-        """Copy the first process's buffers to the others: until then each has batch-norm statistics of its own."""
-        if self.size > 1:
-            for buffer in module.buffers():
-                dist.broadcast(buffer, 0)
-
-
-ALONE = Processes()
-
-
-@dataclass(frozen=True)
 class Run:
     """Which streams a training draws from, where it computes, and where its progress goes."""
 
@@ -103,8 +57,8 @@ class Run:
     device: torch.device
     resume: Resume | None = None
     processes: Processes = ALONE
-    """Those that train together: each is given the same batches, and takes its share of one in the loss. The first alone
-    reports and writes snapshots."""
+    """Those that train together: each is given the same batches, and takes its share of one in the loss, whose parts are so
+    weighted that their means over the processes are those of the batch. The first alone reports and writes snapshots."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +80,11 @@ class Schedule:
     def batches(self) -> int:
         """The number of batches per epoch; the last one holds what is left."""
         return -(-self.rows // self.batch_size)
+
+    @property
+    def steps(self) -> int:
+        """The number of steps per epoch: `epoch_of_rows` drops a last batch of one row."""
+        return self.batches - (self.batches > 1 and self.rows % self.batch_size == 1)
 
 
 @dataclass(frozen=True)
@@ -162,7 +121,9 @@ def run_epochs(training: Training, schedule: Schedule, run: Run) -> Curve:
     curve: Curve = []
     done, rng, sums = 0, dict[str, Tensor](), dict[str, Tensor]()
     writes = run.resume if processes.first else None
-    snapshot = run.resume.load(name) if run.resume else None
+    for module in training.modules.values():
+        processes.agree(module, buffers_alone=False)
+    snapshot = run.resume.load(name, processes) if run.resume else None
     if snapshot is not None and (progress := _restored(training, schedule, snapshot, run)):
         curve, done, rng, sums = progress
         if processes.first:
@@ -176,26 +137,29 @@ def run_epochs(training: Training, schedule: Schedule, run: Run) -> Curve:
         rows_stream = torch_stream(seed, name, "rows", epoch, device=device)
         batches = epoch_of_rows(schedule.rows, schedule.batch_size, generator=rows_stream, order=schedule.order)
         draws = torch_stream(seed, name, "draws", epoch, device=device)
-        with global_torch_stream(seed, name, "dropout", epoch, *([] if processes.first else [processes.rank])):
+        with global_torch_stream(seed, name, "dropout", epoch):
             if done and rng:
-                _set_streams(rng, draws, device if processes.first else None)
+                _set_streams(rng, draws, device)
             for step, rows in enumerate(islice(batches, done, None), done):
                 at = epoch * schedule.batches + step
                 rate = schedule.learning_rate * warmed_cosine(at, epochs * schedule.batches, warm_up=schedule.warm_up)
                 for group in training.optimizer.param_groups:
                     group["lr"] = rate * group.get("share", 1.0)
                 training.optimizer.zero_grad(set_to_none=True)
+                values = list[tuple[str, Tensor]]()
                 # tensor_split makes parts of unequal size, so each mean counts by its share of the batch
                 for part in rows.tensor_split(max(1, min(accumulation, len(rows) // 2))):
                     parts = training.loss(part, draws)
                     weight = len(part) / len(rows)
                     (parts["total"] * weight if accumulation > 1 else parts["total"]).backward()
-                    for key, value in parts.items():
-                        mean = processes.mean(value.detach()) * weight
-                        sums[key] = sums.get(key, torch.zeros((), device=device)) + mean
+                    values += ((key, value.detach() * weight) for key, value in parts.items())
+                processes.average([*gradients(training.optimizer), *(value for _, value in values)])
+                for key, value in values:
+                    sums[key] = sums.get(key, torch.zeros((), device=device)) + value
                 training.optimizer.step()
                 training.after_step()
-                if writes and time.monotonic() - saved > SNAPSHOT_SECONDS:
+                # after the last step comes the snapshot of the epoch
+                if writes and step + 1 < schedule.steps and time.monotonic() - saved > SNAPSHOT_SECONDS:
                     _save(writes, training, curve, step + 1, sums, _streams(draws, device))
                     saved = time.monotonic()
         curve.append({"epoch": epoch + 1} | {key: float(value) / (step + 1) for key, value in sums.items()})
@@ -208,6 +172,11 @@ def run_epochs(training: Training, schedule: Schedule, run: Run) -> Curve:
             _save(writes, training, curve, 0, {}, {})
             saved = time.monotonic()
     return curve
+
+
+def gradients(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    """Return the gradients of all that is trained."""
+    return [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
 
 
 def warmed_cosine(step: int, steps: int, *, warm_up: int) -> float:
@@ -229,7 +198,7 @@ def _restored(training: Training, schedule: Schedule, snapshot: Mapping[str, Any
         curve = [{str(key): value + 0 for key, value in row.items()} for row in snapshot["curve"]]
         done, rng = int(snapshot["steps"]), dict(snapshot["rng"])
         sums = {str(key): sum_.to(run.device) for key, sum_ in snapshot["sums"].items()}
-        if len(curve) > schedule.epochs or not 0 <= done <= schedule.batches or bool(done) != bool(rng):
+        if len(curve) > schedule.epochs or not 0 <= done < schedule.steps or bool(done) != bool(rng):
             raise ValueError("another schedule")
         if rng:
             torch.Generator(run.device).set_state(rng["draws"])
@@ -271,11 +240,9 @@ def _streams(draws: torch.Generator, device: torch.device) -> dict[str, Tensor]:
     return states | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
 
 
-def _set_streams(rng: Mapping[str, Tensor], draws: torch.Generator, device: torch.device | None) -> None:
-    """Put the streams where they were; without a device, that of "draws" alone: dropout is each process's own."""
+def _set_streams(rng: Mapping[str, Tensor], draws: torch.Generator, device: torch.device) -> None:
+    """Put the streams where they were."""
     draws.set_state(rng["draws"])
-    if device is None:
-        return
     torch.set_rng_state(rng["cpu"])
     if device.type == "cuda":
         torch.cuda.set_rng_state(rng["cuda"], device)

@@ -12,9 +12,11 @@ from cspops.data.negatives import Sampler
 from cspops.data.sharded_rows import Computed, Rows, ShardedRows
 from cspops.kernels import keep_freed_memory
 from cspops.losses import csp, objectives
+from cspops.losses.objectives import WHOLE, Share
 from cspops.models.checkpoint import Config
 from cspops.models.heads import LearnedTemperatures, Projection, Standardise
 from cspops.models.location_encoder import LocationEncoder
+from cspops.models.networks import own_masks
 from cspops.params.sections import LossSettings, McLoss, MseLoss, NceLoss, NoLoss, Pretrain, TrainedLoss
 from cspops.seeds import global_torch_stream, torch_stream
 from cspops.shapes import Tensor
@@ -61,10 +63,10 @@ def pretrain(
     prepared = Computed(lonlat, encoder.prepare) if isinstance(features, ShardedRows) else encoder.prepare(lonlat)
     after_step = _nothing
     if isinstance(settings, MseLoss):
-        head, step = _regression(encoder, prepared, features, run.seed)
+        head, step = _regression(encoder, prepared, features, run)
     else:
         c = schedule.negative_locations if "L" in settings.terms else 0
-        head, step, after_step = _contrast(encoder, prepared, features, settings, c, negatives, run.seed)
+        head, step, after_step = _contrast(encoder, prepared, features, settings, c, negatives, run)
     modules = {"encoder": encoder, "head": head}
     parameters = [p for module in modules.values() for p in module.parameters()]
     curve = run_epochs(
@@ -94,10 +96,11 @@ def _contrast(
     settings: McLoss | NceLoss,
     c: int,
     negatives: Sampler,
-    seed: int,
+    run: Run,
 ) -> tuple[nn.Module, Step, Callable[[], None]]:
     """Return the projection W with the learned temperatures, the step of `mc` and `nce`, and what follows each step."""
-    with global_torch_stream(seed, "projection"):
+    processes = run.processes
+    with global_torch_stream(run.seed, "projection"):
         projection = Projection(features.shape[1], encoder.dim)
     head = nn.ModuleDict({"projection": projection}).to(features.device)
     standard = _standardised(features, projection.standardise)
@@ -107,19 +110,23 @@ def _contrast(
     contrast = _loss(settings)
 
     def step(rows: Tensor, draws: torch.Generator) -> Mapping[str, Tensor]:
-        n = len(rows)
-        again = n if "D" in settings.terms else 0
+        mine, anywhere = processes.share(len(rows)), negatives(len(rows) * c, generator=draws) if c else None
+        own = rows[mine]
+        n, again = len(own), len(own) if "D" in settings.terms else 0
         # one pass for all: positions, their second dropout pass and the negatives share the product of the first layer
-        inputs = [prepared[rows]]
-        if c:
-            inputs.append(encoder.prepare(negatives(n * c, generator=draws)))
-        loc_emb, *others = encoder.embed(torch.cat(inputs), repeated=again).split(
-            [n, *([again] if again else []), *([n * c] if c else [])]
-        )
-        image_emb = projection.linear(standard[rows])
+        inputs = [prepared[own]]
+        if anywhere is not None:
+            inputs.append(encoder.prepare(anywhere[mine.start * c : mine.stop * c]))
+        with own_masks(processes, len(rows), (*([1] if again else []), 1, *([c] if c else []))):
+            loc_emb, *others = encoder.embed(torch.cat(inputs), repeated=again).split(
+                [n, *([again] if again else []), *([n * c] if c else [])]
+            )
+        image_emb = projection.linear(standard[own])
         learned = temperatures() if temperatures is not None else {}
         neg_loc_emb, loc_emb_2 = others[-1].view(n, c, -1) if c else None, others[0] if again else None
-        return {**contrast(loc_emb, image_emb, neg_loc_emb=neg_loc_emb, loc_emb_2=loc_emb_2, **learned), **learned}
+        share = Share(mine.start, processes.others(len(rows))) if processes.shares(len(rows)) else WHOLE
+        parts = contrast(loc_emb, image_emb, neg_loc_emb=neg_loc_emb, loc_emb_2=loc_emb_2, share=share, **learned)
+        return {**processes.weighted(dict(parts), len(rows)), **learned}
 
     return head, step, temperatures.clamp if temperatures is not None else _nothing
 
@@ -165,14 +172,18 @@ def _nothing() -> None:
     """Do nothing after a step."""
 
 
-def _regression(encoder: LocationEncoder, prepared: Rows, features: Tensor | ShardedRows, seed: int) -> tuple[nn.Module, Step]:
+def _regression(encoder: LocationEncoder, prepared: Rows, features: Tensor | ShardedRows, run: Run) -> tuple[nn.Module, Step]:
     """Return a linear layer from e(x) to the standardised image features, and the step of `mse`."""
-    with global_torch_stream(seed, "regression"):
+    processes = run.processes
+    with global_torch_stream(run.seed, "regression"):
         head = nn.Linear(encoder.dim, features.shape[1]).to(features.device)
     target = _standardised(features, Standardise(features.shape[1]).to(features.device))
 
     def step(rows: Tensor, draws: torch.Generator) -> Mapping[str, Tensor]:
-        return {"total": objectives.mse(head(encoder.embed(prepared[rows])), target[rows])}
+        own = rows[processes.share(len(rows))]
+        with own_masks(processes, len(rows)):
+            predicted = head(encoder.embed(prepared[own]))
+        return processes.weighted({"total": objectives.mse(predicted, target[own])}, len(rows))
 
     return head, step
 

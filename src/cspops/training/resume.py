@@ -4,12 +4,14 @@ import logging
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
 from cspops.files import whole
+from cspops.ranks import ALONE, Processes
 
 log = logging.getLogger(__name__)
 
@@ -24,16 +26,24 @@ class Resume:
 
     folder: Path
 
-    def load(self, name: str) -> dict[str, Any] | None:
-        """Return what a snapshot holds, tensors on the CPU; None when there is none, or none that can be read."""
+    def load(self, name: str, processes: Processes = ALONE) -> dict[str, Any] | None:
+        """Return what a snapshot holds, tensors on the CPU; None when there is none, or none that can be read.
+
+        Of several processes the first one reads it for all: the others may have another disk.
+        """
         file = self.file(name)
-        if not file.is_file():
+        if processes.size > 1:
+            content = processes.told(file.read_bytes() if processes.first and file.is_file() else None)
+            source: Path | IO[bytes] | None = None if content is None else BytesIO(content)
+        else:
+            source = file if file.is_file() else None
+        if source is None:
             return None
         try:
-            with zipfile.ZipFile(file) as written:  # torch does not compare the checksums that it writes
+            with zipfile.ZipFile(source) as written:  # torch does not compare the checksums that it writes
                 if damaged := written.testzip():
                     raise zipfile.BadZipFile(damaged)
-            state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+            state: dict[str, Any] = torch.load(source, map_location="cpu", weights_only=True)
             if not isinstance(state, dict):
                 raise TypeError
         except Exception as error:  # an unpickler may raise anything at bytes that are no pickle
