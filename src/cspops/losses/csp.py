@@ -15,6 +15,7 @@ from torch.nn.functional import cross_entropy
 
 from cspops.kernels import product
 from cspops.losses import objectives
+from cspops.losses.among_the_batch import mc_among_the_batch
 from cspops.losses.finetuning import presence_absence_in_blocks
 from cspops.losses.objectives import unit
 from cspops.shapes import Float, Tensor
@@ -30,9 +31,10 @@ def mc_in_batch(
     which is the cross-entropy of row i's own column i. With ``symmetric``, the mean of that and of the same with ``a``
     and ``b`` exchanged, from one matrix.
     """
+    if not symmetric:
+        return mc_among_the_batch(a / temperature, b)
     scores, own = product(a / temperature, b.T), torch.arange(len(a), device=a.device)
-    loss = cross_entropy(scores, own)
-    return (loss + cross_entropy(scores.T, own)) / 2 if symmetric else loss
+    return (cross_entropy(scores, own) + cross_entropy(scores.T, own)) / 2
 
 
 def nce_in_batch(a: Float[Tensor, "n d"], b: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
