@@ -58,7 +58,7 @@ class _Linear(torch.autograd.Function):
 
 
 def product(a: Float[Tensor, "n i"], b: Float[Tensor, "i o"]) -> Float[Tensor, "n o"]:
-    """Return a b, as `torch.mm`, from the operands as they lie in memory: to transpose one takes up to half a product's time."""
+    """Return a b, as `torch.mm`, from the operands as they lie in memory: to transpose one takes up to half the time."""
     if b.T.is_contiguous() or (torch.is_grad_enabled() and (a.requires_grad or b.requires_grad)):
         return linear(a, b.T)
     if not _detour_pays(a, b):

@@ -11,7 +11,7 @@ from cspops.kernels import product
 from cspops.losses import objectives
 from cspops.shapes import Float, Int, Tensor
 
-CPU_BLOCK, BLOCK = 2**19, 2**26
+CPU_BLOCK, BLOCK = 2**20, 2**26
 """Scores held at a time: as many as fit the caches of a CPU core; on other devices, as many as keep them busy."""
 
 
