@@ -1,7 +1,7 @@
-"""Pre-train and fine-tune in the plain way, against which the functions of `cspops` are timed.
+"""Pre-train, fine-tune and evaluate in the plain way, against which the functions of `cspops` are timed.
 
 A Dataset that indexes one row, a position encoding by numpy in each pass, three separate passes, `torch.nn.Dropout`, the
-whole graph over batch x classes, and torch's default Adam.
+whole graph over batch x classes, torch's default Adam, and an evaluation that sorts all classes of one row after another.
 """
 
 import numpy as np
@@ -79,3 +79,14 @@ def finetuning_loss(
     neg = (logsigmoid(-scores) * (1 - is_label)).sum() + logsigmoid(-neg_scores).sum()
     total: torch.Tensor = -beta * pos - neg / (scores.numel() - len(label) + neg_scores.numel())
     return total
+
+
+def best_of_a_row(
+    image_logits: np.ndarray, lonlat: np.ndarray, encoder: Encoder, classes: nn.Module, k: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the k best classes of P(y|I), P(y|x) and P(y|I) P(y|x), best first, in float64."""
+    image = np.exp(image_logits - image_logits.max(), dtype=np.float64)
+    location = classes(encoder(lonlat[None])).double().sigmoid()[0].cpu().numpy()
+    tables = image / image.sum(), location / location.sum(), image * location / (image * location).sum()
+    first, second, third = (np.argsort(-table)[:k] for table in tables)
+    return first, second, third

@@ -1,9 +1,10 @@
-"""Measure pairs per second of pre-training and fine-tuning, against a plain reference and against the products alone.
+"""Measure pairs per second of pre-training, fine-tuning and evaluation, against a plain reference and the products alone.
 
     python -m benchmarks.training [--threads 1] [--repeats 5]
 
 run from the project's root; CSPOPS_DEVICE sets the device. Shapes are the paper's: batch 1024, d 256, grid encoding of 32
-scales, one hidden layer of 512, dropout 0.5, 2048 image features, C 1; 8,142 classes. (Evaluation: `benchmarks.evaluation`.)
+scales, one hidden layer of 512, dropout 0.5, 2048 image features, C 1; 8,142 classes. (Stage evaluate as a
+whole: `benchmarks.evaluation`.)
 
 `plain` is `benchmarks.plain`. `bound` is the matrix products of a step alone, forward and backward, in float32, each by the
 fastest of torch.mm and the routes to oneDNN. The three are timed in turn, ``repeats`` times; the table shows medians,
@@ -16,7 +17,6 @@ import os
 import resource
 import statistics
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,15 +26,18 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
 from torch import nn
-from torch.nn.functional import conv2d
 from torch.utils.data import DataLoader
 
 from benchmarks import plain
+from benchmarks.timing import WAYS, Case, Product, Run, measure, seconds
 from cspops.data.batches import Labelled, Unlabelled
+from cspops.evaluation.metrics import best_classes
+from cspops.evaluation.predictor import LocationPredictor, Predictor, image_log_p
 from cspops.geo import uniform_on_sphere
 from cspops.host import Host
-from cspops.kernels import product
-from cspops.models.location_encoder import LocationEncoder
+from cspops.kernels import product, slices
+from cspops.models.heads import ClassEmbedding
+from cspops.models.location_encoder import LocationClassifier, LocationEncoder
 from cspops.params import load, value_at
 from cspops.params.location_classifiers import PresenceAbsence
 from cspops.params.sections import Pretrain
@@ -44,7 +47,7 @@ from cspops.training import loop
 from cspops.training.finetune_loc import finetune_loc
 from cspops.training.pretrain import pretrain
 
-BETA, RATE = 0.05, 1e-3
+BETA, TOP, RATE = 0.05, 10, 1e-3
 PARAMS = load(Path(__file__).parents[1] / "params.yaml")
 TAUS = dict.fromkeys(("tau_batch", "tau_locations", "tau_dropout"), 0.2)
 LOSS = value_at(PARAMS, "losses.mc").model_copy(
@@ -53,12 +56,11 @@ LOSS = value_at(PARAMS, "losses.mc").model_copy(
 FINETUNE = value_at(PARAMS, "finetune_loc.modes.full").model_copy(
     update={"learning_rate": RATE, "encoder_rate": 1.0, "patience": 0}
 )
-LONG, PIECE = 4096, 512
 
 
 @dataclass(frozen=True)
 class Shapes:
-    """Sizes of what is timed; the last four are the amount of work per repeat."""
+    """Sizes of what is timed; the last five are the amount of work per repeat."""
 
     batch: int = 1024
     dim: int = 256
@@ -71,6 +73,7 @@ class Shapes:
     batches: int = 4
     steps: int = 10
     plain_steps: int = 4
+    plain_rows: int = 256
 
     @property
     def encoder(self) -> dict[str, object]:
@@ -79,26 +82,6 @@ class Shapes:
             "network": {"name": "ffn", "hidden_layers": 1, "hidden": self.hidden, "dropout": self.dropout},
             "dim": self.dim,
         }
-
-
-@dataclass(frozen=True)
-class Run:
-    """A piece of work and the number of pairs that it processes."""
-
-    do: Callable[[], object]
-    pairs: int
-
-
-@dataclass(frozen=True)
-class Case:
-    """Two ways to the same numbers, and the products that both need."""
-
-    name: str
-    ours: Run
-    plain: Run
-    products: list["Product"]
-    """The matrix products of ``product_pairs`` pairs in ours."""
-    product_pairs: int
 
 
 def pretraining(shapes: Shapes, device: torch.device) -> Case:
@@ -177,6 +160,39 @@ def finetuning(shapes: Shapes, device: torch.device) -> Case:
     )
 
 
+def evaluation(shapes: Shapes, device: torch.device) -> Case:
+    """Set up what stage evaluate does with given logits of g: P(y|I), P(y|x), the best classes of both and of their product."""
+    torch.manual_seed(0)
+    model = LocationClassifier(LocationEncoder(shapes.encoder), ClassEmbedding(shapes.dim, shapes.classes)).to(device).eval()
+    n = shapes.batch
+    logits = 3 * torch.randn(n, shapes.classes, generator=torch_stream(0, "logits"))
+    lonlat, located = places(n), torch.ones(n, dtype=torch.bool)
+
+    @torch.inference_mode()
+    def ours() -> None:
+        for rows in torch.arange(n).split(512):
+            image, location = image_log_p(logits[rows]), LocationPredictor(model, device)(lonlat[rows])
+            for here in slices(len(rows), shapes.classes):
+                predictor = Predictor(image.__getitem__, location.__getitem__)
+                for _, log_p in predictor.log_p(here, here, located[rows[here]]):
+                    best_classes(log_p, TOP)
+
+    encoder = plain_encoder(shapes).to(device).eval()
+    encoder.load_state_dict(model.encoder.network.state_dict())
+    classes = nn.Linear(shapes.dim, shapes.classes, bias=False).to(device)
+    classes.load_state_dict(model.class_embedding.linear.state_dict())
+    image_logits, where = logits.numpy()[: shapes.plain_rows], lonlat.numpy()[: shapes.plain_rows]
+
+    @torch.inference_mode()
+    def row_by_row() -> None:
+        for row in zip(image_logits, where, strict=True):
+            plain.best_of_a_row(*row, encoder, classes, TOP)
+
+    b, d, h, e = shapes.batch, shapes.dim, shapes.hidden, 4 * shapes.scales
+    products = [Product(b, e, h, 1), Product(b, h, d, 1), Product(b, d, shapes.classes, 1)]
+    return Case("evaluation (product, best 10)", Run(ours, n), Run(row_by_row, len(where)), products, b)
+
+
 def places(n: int) -> Tensor:
     """Draw positions uniformly on the sphere, in degrees."""
     return uniform_on_sphere(n, generator=torch_stream(0, "places"))
@@ -207,75 +223,6 @@ def plain_training(
     return Run(do, shapes.batch * shapes.plain_steps)
 
 
-@dataclass(frozen=True)
-class Product:
-    """(n, i) by (i, o), and with ``times`` of 3 the two products of its gradients, of 2 that of the weights alone."""
-
-    n: int
-    i: int
-    o: int
-    times: int = 3
-
-    @property
-    def parts(self) -> list[tuple[int, int, int]]:
-        """(rows, inner, columns) of the product, of its gradient by the weights, and of that by the input."""
-        return [(self.n, self.i, self.o), (self.i, self.n, self.o), (self.n, self.o, self.i)][: self.times]
-
-
-def alone(products: list[Product], device: torch.device) -> Callable[[], None]:
-    """Return a function that computes the products alone, each in the way that is fastest here."""
-    return in_turn([fastest(*part, device) for product in products for part in product.parts])
-
-
-def fastest(n: int, i: int, o: int, device: torch.device) -> Callable[[], object]:
-    """Return the fastest way to multiply (n, i) by (i, o), whole or in pieces of 512 rows or columns, which fit the caches."""
-    a, b = torch.randn(n, i, device=device), torch.randn(i, o, device=device)
-    layouts = [[(a, b)]]
-    if n > LONG:
-        layouts.append([(piece, b) for piece in a.split(PIECE)])
-    if i > LONG:
-        layouts.append([(x.contiguous(), y) for x, y in zip(a.split(PIECE, 1), b.split(PIECE), strict=True)])
-    if o > LONG:
-        layouts.append([(a, piece.contiguous()) for piece in b.split(PIECE, 1)])
-    ways = [by_mm, by_convolution, by_linear_pointwise] if device.type == "cpu" else [by_mm]
-    calls = [in_turn([way(*operands) for operands in pieces]) for way in ways for pieces in layouts]
-    return min(calls, key=lambda call: min(seconds(call, device)[1] for _ in range(5)))
-
-
-def in_turn(calls: list[Callable[[], object]]) -> Callable[[], None]:
-    def do() -> None:
-        for call in calls:
-            call()
-
-    return do
-
-
-def by_mm(a: Tensor, b: Tensor) -> Callable[[], object]:
-    return lambda: torch.mm(a, b)
-
-
-def by_convolution(a: Tensor, b: Tensor) -> Callable[[], object]:
-    image, weight = a[None, :, None].permute(0, 3, 1, 2), b.T.contiguous()[:, :, None, None]
-    return lambda: conv2d(image, weight, dilation=2)
-
-
-def by_linear_pointwise(a: Tensor, b: Tensor) -> Callable[[], object]:
-    """Use the private operator that compiled graphs call; for the bound only."""
-    weight, operator = b.T.contiguous(), torch.ops.mkldnn._linear_pointwise
-    return lambda: operator(a, weight, None, "none", [], "")
-
-
-def seconds(call: Callable[[], object], device: torch.device) -> tuple[float, float]:
-    """Return wall and process-CPU seconds of a call."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    wall, cpu = time.perf_counter(), time.process_time()
-    call()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - wall, time.process_time() - cpu
-
-
 def peak_mb(device: torch.device) -> float:
     """Return the most memory that was ever held: on a GPU by torch, else by the process."""
     if device.type == "cuda":
@@ -283,34 +230,7 @@ def peak_mb(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1e-6 if sys.platform == "darwin" else 1e-3)
 
 
-WAYS = ("ours", "plain", "bound")
-CASES = (pretraining, finetuning)
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Pairs per second of each way, one value per repeat."""
-
-    wall: dict[str, list[float]]
-    cpu: dict[str, list[float]]
-
-    def ratio(self, one: str, other: str) -> float:
-        """Return the median over the repeats of how many times as fast by CPU time ``one`` is."""
-        return statistics.median(a / b for a, b in zip(self.cpu[one], self.cpu[other], strict=True))
-
-
-def measure(case: Case, repeats: int, device: torch.device) -> Timing:
-    """Time the three ways in turn; on a GPU, where CPU time means nothing, wall time stands for both."""
-    timing = Timing({way: [] for way in WAYS}, {way: [] for way in WAYS})
-    runs = {"ours": case.ours, "plain": case.plain, "bound": Run(alone(case.products, device), case.product_pairs)}
-    for run in runs.values():
-        run.do()
-    for _ in range(repeats):
-        for way, run in runs.items():
-            wall, cpu = seconds(run.do, device)
-            timing.wall[way].append(run.pairs / wall)
-            timing.cpu[way].append(run.pairs / (cpu if device.type == "cpu" else wall))
-    return timing
+CASES = (pretraining, finetuning, evaluation)
 
 
 def main(shapes: Shapes | None = None, argv: list[str] | None = None) -> None:

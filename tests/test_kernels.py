@@ -12,16 +12,15 @@ def randn(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 @pytest.fixture(params=["oneDNN", "plain"])
-def route(request, monkeypatch) -> list[str]:
-    """Takes the detour for every size, or for none; collects the calls of the convolution."""
-    calls: list[str] = []
-    real = functional.conv2d
+def route(request, monkeypatch) -> list[object]:
+    """Takes the detour for every size, or for none; collects the calls of convolutions."""
+    calls: list[object] = []
 
-    def spy(*args, **keywords):
-        calls.append("conv2d")
-        return real(*args, **keywords)
+    def spy(real):
+        return lambda *args, **keywords: calls.append(real) or real(*args, **keywords)
 
-    monkeypatch.setattr(functional, "conv2d", spy)
+    for name in ("conv2d", "conv_transpose2d"):
+        monkeypatch.setattr(functional, name, spy(getattr(functional, name)))
     monkeypatch.setattr(kernels, "LEAST_WORK", 0)
     monkeypatch.setattr(kernels, "_onednn_is_faster", lambda: request.param == "oneDNN")
     yield calls
@@ -65,6 +64,35 @@ def test_product_is_mm(route):
     assert within_rounding(out.detach(), a.detach(), b.detach())
     assert within_rounding(a.grad, g, b.detach().T)
     assert within_rounding(b.grad, a.detach().T, g)
+
+
+@pytest.mark.parametrize("a_lies", ["rows", "columns", "strided"])
+@pytest.mark.parametrize("b_lies", ["rows", "columns", "strided"])
+def test_operands_may_lie_in_memory_as_they_like(route, a_lies, b_lies):
+    lay = {"rows": torch.clone, "columns": lambda x: x.T.clone().T, "strided": lambda x: x.repeat_interleave(2, 1)[:, ::2]}
+    a, b = lay[a_lies](randn(9, 10)), lay[b_lies](randn(10, 6, seed=1))
+    out = kernels.product(a, b)
+    assert out.is_contiguous()
+    assert within_rounding(out, a, b)
+
+
+@pytest.mark.parametrize(
+    ("capability", "processor", "mkl", "faster"),
+    [
+        ("AVX512", "AMD EPYC 9005", None, True),
+        ("AVX512", "Intel(R) Xeon(R) Processor", None, False),
+        ("AVX2", "AMD EPYC 7003", None, False),
+        ("AVX2", "Intel(R) Xeon(R) Processor", "COMPATIBLE", True),
+    ],
+)
+def test_onednn_is_faster_where_mkl_does_not_use_what_the_processor_can(monkeypatch, capability, processor, mkl, faster):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    monkeypatch.setattr(kernels.numerics, "processor", lambda: processor)
+    monkeypatch.delenv("MKL_CBWR", raising=False)
+    if mkl:
+        monkeypatch.setenv("MKL_CBWR", mkl)
+    assert kernels._onednn_is_faster.__wrapped__() == faster
 
 
 def test_the_layer_has_the_parameters_and_the_answers_of_torchs(route):

@@ -4,7 +4,8 @@ torch has two libraries for float32 products.
 
 `torch.nn.functional.linear` calls MKL, which runs AVX2 kernels on AMD processors, and slow ones in portable mode
 (`cspops.numerics`); a 1 x 1 convolution calls oneDNN, which runs AVX-512 kernels wherever there are any: twice as fast on a
-Zen 5 core (``python -m benchmarks.training``). The results agree to float32 rounding.
+Zen 5 core, and in portable mode (``python -m benchmarks.training``). On Intel's processors MKL does, too, and remains. The
+results agree to float32 rounding.
 
 MKL computes square roots and arcsines, too, from approximations that differ between makers of processors: `sqrt` and
 `asin` here have the same bits everywhere.
@@ -18,6 +19,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from cspops import numerics
 from cspops.shapes import Float, Int, Tensor
 
 LEAST_WORK = 2**23
@@ -28,15 +30,15 @@ def linear(
     x: Float[Tensor, "*batch i"], weight: Float[Tensor, "o i"], bias: Float[Tensor, "o"] | None = None
 ) -> Float[Tensor, "*batch o"]:
     """Return x weight^T + bias, as `torch.nn.functional.linear`."""
-    work = x.numel() * len(weight)
-    if work < LEAST_WORK or not (_float32_on_cpu(x) and _float32_on_cpu(weight) and _onednn_is_faster()):
+    if not _detour_pays(x, weight):
         return functional.linear(x, weight, bias)
+    rows = x.reshape(-1, x.shape[-1])
     if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
-        return _Product.apply(x.reshape(-1, x.shape[-1]), weight, bias).view(*x.shape[:-1], len(weight))  # type: ignore[no-any-return]
-    return _convolved(x.reshape(-1, x.shape[-1]), weight, bias).view(*x.shape[:-1], len(weight))
+        return _Linear.apply(rows, weight, bias).view(*x.shape[:-1], len(weight))  # type: ignore[no-any-return]
+    return _convolved(rows, weight, bias).view(*x.shape[:-1], len(weight))
 
 
-class _Product(torch.autograd.Function):
+class _Linear(torch.autograd.Function):
     """x weight^T + bias, whose gradients are products by oneDNN, too: its own of a convolution take twice the time."""
 
     @staticmethod
@@ -49,26 +51,45 @@ class _Product(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         (g,), (x, weight) = gradients, ctx.saved_tensors
         return (
-            _convolved(g, weight.T, None) if ctx.needs_input_grad[0] else None,
-            _convolved(g.T, x.T, None) if ctx.needs_input_grad[1] else None,
+            product(g, weight) if ctx.needs_input_grad[0] else None,
+            product(g.T, x) if ctx.needs_input_grad[1] else None,
             g.sum(0) if ctx.has_bias else None,
         )
 
 
+def product(a: Float[Tensor, "n i"], b: Float[Tensor, "i o"]) -> Float[Tensor, "n o"]:
+    """Return a b, as `torch.mm`, from the operands as they lie in memory: to transpose one takes up to half the time."""
+    if b.T.is_contiguous() or (torch.is_grad_enabled() and (a.requires_grad or b.requires_grad)):
+        return linear(a, b.T)
+    if not _detour_pays(a, b):
+        return torch.mm(a, b)
+    # the transposed convolution takes its filters as (i, o), so that b or a^T is one without a copy
+    if a.T.is_contiguous():
+        channels_first = b.contiguous()[None, :, :, None]
+        return functional.conv_transpose2d(channels_first, a.T[:, :, None, None], dilation=2)[0, :, :, 0]
+    return _rows(functional.conv_transpose2d(_image(a), b.contiguous()[:, :, None, None], dilation=2))
+
+
 def _convolved(x: Float[Tensor, "n i"], weight: Float[Tensor, "o i"], bias: Float[Tensor, "o"] | None) -> Float[Tensor, "n o"]:
     """Return x weight^T + bias by a convolution."""
-    image = x.contiguous()[None, :, None].permute(0, 3, 1, 2)  # one in channels-last layout, as high as there are rows
     # dilated, which means nothing for a 1 x 1 filter: plain ones go to MKL when torch runs on one thread
-    return (
-        functional.conv2d(image, weight.contiguous()[:, :, None, None], bias, dilation=2)
-        .permute(0, 2, 3, 1)
-        .reshape(len(x), len(weight))
-    )
+    return _rows(functional.conv2d(_image(x), weight.contiguous()[:, :, None, None], bias, dilation=2))
 
 
-def product(a: Float[Tensor, "n i"], b: Float[Tensor, "i o"]) -> Float[Tensor, "n o"]:
-    """Return a b, as `torch.mm`."""
-    return linear(a, b.T)
+def _image(x: Float[Tensor, "n i"]) -> Float[Tensor, "1 i n 1"]:
+    """Return rows as an image in channels-last layout, as high as there are rows."""
+    return x.contiguous()[None, :, None].permute(0, 3, 1, 2)
+
+
+def _rows(image: Float[Tensor, "1 o n 1"]) -> Float[Tensor, "n o"]:
+    """Return the rows of an image that `_image` made."""
+    return image.permute(0, 2, 3, 1).reshape(image.shape[2], image.shape[1])
+
+
+def _detour_pays(x: Tensor, other: Tensor) -> bool:
+    """Return whether a product of float32 matrices is large enough, and on a CPU where oneDNN is the faster library."""
+    work = x.numel() * (other.numel() // max(1, x.shape[-1]))
+    return work >= LEAST_WORK and _float32_on_cpu(x) and _float32_on_cpu(other) and _onednn_is_faster()
 
 
 class Linear(nn.Linear):
@@ -122,7 +143,9 @@ def slices(n: int, classes: int) -> list[slice]:
 
 @cache
 def _onednn_is_faster() -> bool:
-    """Judge by the instruction set and nothing measured: the choice must be the same in every run on a machine."""
-    return torch.backends.mkldnn.is_available() and (
-        torch.backends.cpu.get_cpu_capability() == "AVX512" or os.environ.get("MKL_CBWR") == "COMPATIBLE"
-    )
+    """Judge by the processor and nothing measured: the choice must be the same in every run on a machine."""
+    if os.environ.get("MKL_CBWR") != "COMPATIBLE" and (
+        torch.backends.cpu.get_cpu_capability() != "AVX512" or "Intel" in numerics.processor()
+    ):
+        return False
+    return torch.backends.mkldnn.is_available()

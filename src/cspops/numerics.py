@@ -63,11 +63,11 @@ def facts(device: "torch.device") -> dict[str, Any]:
     instructions = torch.backends.cpu.get_cpu_capability()
     if device.type == "cpu" and portable():
         return {"portable": True, "threads": 1, "instruction_set": instructions} | libraries
-    where = {"cpu": _processor()} | ({} if device.type == "cpu" else {"device": torch.cuda.get_device_name(device)})
+    where = {"cpu": processor()} | ({} if device.type == "cpu" else {"device": torch.cuda.get_device_name(device)})
     return {"portable": False, "threads": torch.get_num_threads(), "instruction_set": instructions} | libraries | where
 
 
-def _processor() -> str:
+def processor() -> str:
     """Return the processor's name, as Linux tells it."""
     try:
         with Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as lines:

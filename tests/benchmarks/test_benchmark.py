@@ -7,11 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks import plain, training
+from benchmarks import plain, timing, training
+from cspops.evaluation.metrics import best_classes
+from cspops.evaluation.predictor import LocationPredictor, Predictor, image_log_p
 from cspops.geo import uniform_on_sphere
 from cspops.losses.csp import mc_loss
 from cspops.losses.finetuning import presence_absence_in_blocks
-from cspops.models.location_encoder import LocationEncoder
+from cspops.models.heads import ClassEmbedding
+from cspops.models.location_encoder import LocationClassifier, LocationEncoder
 from cspops.models.networks import two_passes
 
 CPU = torch.device("cpu")
@@ -27,6 +30,7 @@ TINY = training.Shapes(
     batches=2,
     steps=2,
     plain_steps=3,
+    plain_rows=4,
 )
 
 
@@ -75,6 +79,22 @@ def test_finetuning_is_the_same_loss_and_gradient():
     same_gradients(ours.network, theirs)
 
 
+def test_evaluation_finds_the_same_classes():
+    ours, theirs = both_encoders()
+    model = LocationClassifier(ours, ClassEmbedding(6, 12)).eval()
+    classes = nn.Linear(6, 12, bias=False)
+    classes.load_state_dict(model.class_embedding.linear.state_dict())
+    x, logits = places(1), torch.randn(8, 12, generator=torch.Generator().manual_seed(3))
+    predictor = Predictor(image_log_p, LocationPredictor(model))
+    with torch.inference_mode():
+        tables = [log_p for _, log_p in predictor.log_p(logits, x, torch.ones(8, dtype=torch.bool))]
+        for i in range(8):
+            for log_p, best in zip(
+                tables, plain.best_of_a_row(logits[i].numpy(), x[i].numpy(), theirs, classes, 3), strict=True
+            ):
+                assert best_classes(log_p, 3)[1][i].tolist() == best.tolist()
+
+
 def test_plain_places_are_uniform_on_the_sphere():
     """The mean of sin(latitude) is 0 with variance 1/3, that of its square 1/3 with variance 4/45."""
     n = 40000
@@ -86,15 +106,15 @@ def test_plain_places_are_uniform_on_the_sphere():
 
 
 @pytest.mark.parametrize(("n", "i", "o"), [(3, 4, 5), (9, 2, 3), (2, 9, 3), (2, 3, 9)])
-@pytest.mark.parametrize("way", [training.by_mm, training.by_convolution])
+@pytest.mark.parametrize("way", [timing.by_mm, timing.by_convolution])
 def test_the_bound_multiplies(monkeypatch, n, i, o, way):
     """Each way answers the product itself, in some layout, and the parts of a step have its gradients' sizes."""
     a, b = torch.randn(n, i), torch.randn(i, o)
     out = way(a, b)()
     torch.testing.assert_close(out if out.ndim == 2 else out[0, :, :, 0].T, a @ b)
-    monkeypatch.setattr(training, "LONG", 8)
-    training.fastest(n, i, o, CPU)()
-    assert training.Product(n, i, o).parts == [(n, i, o), (i, n, o), (n, o, i)]
+    monkeypatch.setattr(timing, "LONG", 8)
+    timing.fastest(n, i, o, CPU)()
+    assert timing.Product(n, i, o).parts == [(n, i, o), (i, n, o), (n, o, i)]
 
 
 def test_it_prints_the_table(capsys):
@@ -105,5 +125,5 @@ def test_it_prints_the_table(capsys):
         torch.set_num_threads(threads)
     out = capsys.readouterr().out
     ways = [line[32:38].strip() for line in out.splitlines()]
-    assert [ways.count(way) for way in training.WAYS] == [2, 2, 2]
-    assert all(name in out for name in ("pre-training", "fine-tuning", "peak memory"))
+    assert [ways.count(way) for way in timing.WAYS] == [3, 3, 3]
+    assert all(name in out for name in ("pre-training", "fine-tuning", "evaluation", "peak memory"))

@@ -39,6 +39,13 @@ def test_location_p_of_a_softmax_classifier_is_the_softmax():
     assert not torch.allclose(got, location_log_p(location, EVERYWHERE))
 
 
+def test_location_p_where_every_sigma_underflows():
+    """Far below 0 sigma(s) is e^s, which float64 cannot hold below -745: scores -800 and -801 still give 1 / (1 + 1/e)."""
+    got = location_log_p(torch.tensor([[-800.0, -801.0], [0.0, 0.0]]), torch.ones(2, dtype=torch.bool))
+    torch.testing.assert_close(got.exp()[0, 0].item(), 1 / (1 + math.exp(-1)))
+    torch.testing.assert_close(got[1].exp(), torch.full((2,), 0.5, dtype=torch.float64))
+
+
 def test_links_differ_where_the_sigmoid_saturates():
     """Scores 10 and 20: both sigmoids are 1, so each class has one half; the softmax gives 1 / (1 + e^-10) to the second."""
     scores, there = torch.tensor([[10.0, 20.0]]), torch.tensor([True])

@@ -75,7 +75,8 @@ def test_an_encoder_alone_needs_no_project_and_no_image_library(tmp_path):
     code = (
         "import sys, cspops; "
         "print(*(cspops.load(path).encode_location([[8.5, 47.4]]).shape for path in ('.', '../artifacts/pretrain/seed_0'))); "
-        "heavy = ('timm', 'torchvision', 'PIL', 'pandas', 'dvc', 'onnx', 'scipy', 'pyarrow'); "
+        "heavy = ('timm', 'torchvision', 'PIL', 'pandas', 'geopandas', 'rasterio', 'sklearn', 'matplotlib', 'sympy', "
+        "'torch._dynamo', 'dvc', 'onnx', 'scipy', 'pyarrow'); "
         "print([name for name in heavy if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)

@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 from reference import presence_absence
-from torch.nn.functional import binary_cross_entropy_with_logits, one_hot
+from torch.nn.functional import binary_cross_entropy_with_logits, one_hot, softplus
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from cspops.losses.finetuning import presence_absence_in_blocks, presence_absence_released
+from cspops.losses.finetuning import presence_absence_in_blocks, presence_absence_released, softplus_sum
 
 
 def example(n: int = 4, m: int = 4, q: int = 3, seed: int = 0):
@@ -185,3 +185,16 @@ def test_the_released_weighting_is_a_multiple_of_eq_5(q):
     scores, label, negative = example(6, 6, q)
     got = presence_absence_released(scores, label, negative)
     torch.testing.assert_close(got, (2 * q - 1) / q * presence_absence(scores, label, negative, beta=q / (2 * q - 1)))
+
+
+@pytest.mark.parametrize("n", [0, 1, 100, 250])
+@pytest.mark.parametrize("scale", [0.0, 3.0, 1e4])
+def test_the_sum_of_softplus_is_torchs_for_any_number_of_rows(n, scale):
+    """At 0 each sigma(|s|) is 1/2, the least there is: a product of too many of them would be 0."""
+    scores = scale * torch.randn(n, 3, generator=torch.Generator().manual_seed(n))
+    expected = softplus(scores.double()).sum()
+    assert softplus_sum(scores).item() == pytest.approx(expected.item(), rel=1e-6, abs=6e-8 * 3 * n)
+
+
+def test_a_score_of_minus_infinity_adds_nothing():
+    assert softplus_sum(torch.tensor([[-math.inf, 0.0]])).item() == pytest.approx(math.log(2))

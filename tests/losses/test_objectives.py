@@ -102,3 +102,13 @@ def test_mse_is_the_mean_over_rows_and_features():
     """Squares 1, 4, 9, 16, 0, 0 have the mean 5."""
     got = objectives.mse(torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]), torch.tensor([[0.0, 0.0, 0.0], [0.0, 5.0, 6.0]]))
     assert got.item() == 5
+
+
+def test_unit_has_length_one_and_the_gradient_of_its_formula():
+    """A row of zeros stays one, with a finite gradient: 1 / sqrt(epsilon) times what comes."""
+    x = torch.randn(3, 4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    torch.testing.assert_close(objectives.unit(x).norm(dim=-1), torch.ones(3, 4, dtype=torch.float64))
+    assert torch.autograd.gradcheck(objectives.unit, x)
+    zero = torch.zeros(1, 2, requires_grad=True)
+    objectives.unit(zero).backward(torch.tensor([[1.0, -2.0]]))
+    torch.testing.assert_close(zero.grad, torch.tensor([[1e4, -2e4]]))

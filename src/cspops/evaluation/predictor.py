@@ -14,6 +14,8 @@ from cspops.models.location_encoder import Link, LocationClassifier
 from cspops.shapes import Bool, Float, Tensor
 
 CPU = torch.device("cpu")
+LEAST_SCORE = -700.0
+"""Above it sigma(s) has float64's full precision, and its logarithm takes half the time of `logsigmoid` and a softmax."""
 
 
 def image_log_p(logits: Float[Tensor, "n q"]) -> Float[Tensor, "n q"]:
@@ -34,7 +36,12 @@ def location_log_p(scores: Float[Tensor, "n q"], located: Bool[Tensor, "n"], *, 
     scores = scores.double()
     if not located.all():
         scores = scores.where(located[:, None], 0)
-    return (logsigmoid(scores) if link == "sigmoid" else scores).log_softmax(-1)
+    if link == "softmax":
+        return scores.log_softmax(-1)
+    if not bool((scores > LEAST_SCORE).all()):
+        return logsigmoid(scores).log_softmax(-1)
+    sigma = scores.sigmoid()
+    return sigma.log().sub_(sigma.sum(-1, keepdim=True).log())
 
 
 def combined_log_p(
@@ -71,9 +78,10 @@ class LocationPredictor:
         located, classes = ~lonlat.isnan().any(1), self.classifier.class_embedding.linear.out_features
         out = torch.empty(len(lonlat), classes, dtype=torch.float64)
         for rows in row_blocks(torch.arange(len(lonlat)), classes):
-            scores = self.classifier(lonlat[rows].nan_to_num().to(self.device)).cpu()
+            block = slice(int(rows[0]), int(rows[-1]) + 1)
+            scores = self.classifier(lonlat[block].nan_to_num().to(self.device)).cpu()
             for here in slices(len(rows), classes):
-                out[rows[here]] = location_log_p(scores[here], located[rows[here]], link=self.classifier.link)
+                out[block][here] = location_log_p(scores[here], located[block][here], link=self.classifier.link)
         return out
 
 

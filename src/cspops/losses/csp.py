@@ -15,6 +15,7 @@ from torch.nn.functional import cross_entropy
 
 from cspops.kernels import product
 from cspops.losses import objectives
+from cspops.losses.among_the_batch import mc_among_the_batch
 from cspops.losses.finetuning import presence_absence_in_blocks
 from cspops.losses.objectives import WHOLE, Share, unit
 from cspops.shapes import Float, Tensor
@@ -35,6 +36,8 @@ def mc_in_batch(
     which is the cross-entropy of row i's own column i. With ``symmetric``, the mean of that and of the same with ``a``
     and ``b`` exchanged, from one matrix. Where the rows are a ``share``, i runs over them and j over the batch.
     """
+    if share.is_all and not symmetric:
+        return mc_among_the_batch(a / temperature, b)
     scores = product(a / temperature, share.whole(b).T)
     own = torch.arange(share.first, share.first + len(a), device=a.device)
     loss = cross_entropy(scores, own)

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import logsigmoid
 
 from cspops.shapes import Float, Tensor
@@ -66,4 +68,23 @@ EPSILON = 1e-8
 
 def unit(x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
     """Return x / |x|, safe at zero."""
-    return x * torch.rsqrt(x.square().sum(-1, keepdim=True) + EPSILON)
+    out: Tensor = _Unit.apply(x)
+    return out
+
+
+class _Unit(torch.autograd.Function):
+    """u = x / |x| with the gradient (g - u (u g)) / |x|, in half the passes that autograd takes."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        inverse = torch.rsqrt(x.square().sum(-1, keepdim=True) + EPSILON)
+        u = x * inverse
+        ctx.save_for_backward(u, inverse)
+        return u
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> Tensor:
+        u, inverse = ctx.saved_tensors
+        along = (u * g).sum(-1, keepdim=True)
+        return torch.addcmul(g, u, along, value=-1).mul_(inverse)

@@ -155,10 +155,9 @@ class Ffn(nn.Module):
     def forward(self, x: Float[Tensor, "*batch dim_in"], repeated: int = 0) -> Float[Tensor, "*again dim_out"]:
         """Return embeddings; with ``repeated``, those of a further pass over so many first rows come before them."""
         for layer, norm in zip(self.hidden_layers, self.norms, strict=True):
-            y = self.activation(layer(x))
-            x, y, repeated = _again(x, repeated), _again(y, repeated), 0  # up to here the passes agree
-            y = self.dropout(y)
-            x = norm(x + y if self.skip and x.shape == y.shape else y)
+            y = self.dropout(_again(self.activation(layer(x)), repeated))  # up to the activation the passes agree
+            adds = self.skip and x.shape[-1] == y.shape[-1]
+            x, repeated = norm(_again(x, repeated) + y if adds else y), 0
         x = self.output(_again(x, repeated))
         return self.dropout(self.activation(x)) if self.output_activation else x
 
