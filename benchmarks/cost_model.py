@@ -1,7 +1,8 @@
 """What `benchmarks.scale` has measured, as sums of terms that grow with rows and classes, and what that says of far more.
 
 Each cost is fitted by least squares of relative errors, with no factor below 0, and is shown with the share by which the worst
-measured point is off. What is EXTRAPOLATED is such a fit far beyond its points; what is COMPUTED follows from shapes alone.
+measured point is off. Time is CPU seconds per rank: what it takes where each rank has a core of its own, and neither disk nor
+network is waited for. What is EXTRAPOLATED is such a fit far beyond its points; what is COMPUTED follows from shapes alone.
 Neither was measured. FITTED is said where the points reach that far.
 """
 
@@ -45,6 +46,8 @@ class Cost:
     """What it took."""
 
     wall: float
+    cpu: float
+    """CPU seconds per rank."""
     peak_mb: float
     """Of the largest process, above what imports take; pages of mapped files are part of it."""
     disk: int
@@ -94,7 +97,7 @@ def fits_of(costs: Mapping[Point, Cost]) -> Fits:
     fits: Fits = {}
     for leg, ranks in dict.fromkeys((point.leg, point.ranks) for point in costs):
         points = [point for point in costs if (point.leg, point.ranks) == (leg, ranks)]
-        fits[leg, ranks, "s"] = Fit.of(points, [costs[point].wall for point in points], TIME[leg])
+        fits[leg, ranks, "s"] = Fit.of(points, [costs[point].cpu for point in points], TIME[leg])
         if leg in MEMORY:
             fits[leg, ranks, "MB"] = Fit.of(points, [costs[point].peak_mb for point in points], MEMORY[leg])
     return fits
@@ -118,7 +121,7 @@ class Need:
 
 
 def needs_of(costs: Mapping[Point, Cost], fits: Fits, here: Here) -> list[Need]:
-    """Return what `IMAGES` and `CLASSES` would take; figures of time are of one core of this machine."""
+    """Return what `IMAGES` and `CLASSES` would take; figures of time are of a core of this machine for each rank."""
     images = Point(PRETRAIN, IMAGES)
     widest = max((point for point in costs if point.leg == WRITTEN), key=lambda point: point.rows)
     bytes_per_row = costs[widest].disk / widest.rows
@@ -136,7 +139,7 @@ def needs_of(costs: Mapping[Point, Cost], fits: Fits, here: Here) -> list[Need]:
         Need(f"evaluation of {EVALUATED:,} rows, memory", 1e6 * fits[EVALUATE, 1, "MB"].at(judged), "GB", ex, here.memory),
         Need("embedding, memory", 1e6 * fits[EMBED, 1, "MB"].at(images), "GB", ex, here.memory),
         Need(f"network of a step on {RANKS} ranks, at 10 Gbit/s", message_bytes() / NETWORK, "s", co, step),
-        Need("reading all features once", fits[READ, 1, "s"].factors[ROWS] * IMAGES / 3600, "hours", ex),
+        Need("reading all features once, CPU alone", fits[READ, 1, "s"].factors[ROWS] * IMAGES / 3600, "hours", ex),
         Need("pre-training, an epoch", epoch / 3600, "hours", ex),
     ]
     for ranks in sorted(ranks for leg, ranks, unit in fits if leg == PRETRAIN and unit == "s" and ranks > 1):

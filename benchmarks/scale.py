@@ -4,8 +4,8 @@
 
 run from the project's root; some four minutes on two cores. Everything is synthetic, of the paper's shapes (features of 2,048
 numbers, d 256, batch 1024, loss mc with B, L and D), and goes through what the stages and commands themselves call. Each
-measurement is a process of its own: its seconds are those of the work without imports, its peak is that of its largest
-process, and of ranks that train together the seconds include their start.
+measurement is a process of its own: its seconds are those of the work without imports, CPU seconds are those of a rank, and
+its peak is that of its largest process. Ranks that train together include their start.
 
 `benchmarks.cost_model` fits the costs and extrapolates them.
 """
@@ -201,19 +201,20 @@ def measured(point: Point) -> Cost:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         if done.returncode:
             raise SystemExit(f"{point} failed:\n{done.stderr}")
-        wall, peak = json.loads(done.stdout.splitlines()[-1])
-        return Cost(wall, peak, written(folder) - before)
+        wall, cpu, peak = json.loads(done.stdout.splitlines()[-1])
+        return Cost(wall, cpu / point.ranks, peak, written(folder) - before)
 
 
 def work(point: Point, folder: str) -> None:
-    """Do the work in this process, and print its seconds and the peak of the largest process above that of imports."""
+    """Do the work in this process; print wall and CPU seconds, and the peak of the largest process above that of imports."""
     torch.set_num_threads(1)
     _, do = WORK[point.leg]
-    imports, start = peak_mb(), time.perf_counter()
+    imports, start, cpu = peak_mb(), time.perf_counter(), time.process_time()
     do(point, Path(folder))
-    wall = time.perf_counter() - start
-    of_ranks = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1e-6 if sys.platform == "darwin" else 1e-3)
-    print(json.dumps([wall, max(peak_mb(), of_ranks) - imports]))
+    wall, cpu = time.perf_counter() - start, time.process_time() - cpu
+    ranks = resource.getrusage(resource.RUSAGE_CHILDREN)
+    peak = max(peak_mb(), ranks.ru_maxrss * (1e-6 if sys.platform == "darwin" else 1e-3))
+    print(json.dumps([wall, cpu + ranks.ru_utime + ranks.ru_stime, peak - imports]))
 
 
 def written(folder: Path) -> int:
@@ -228,12 +229,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, help="a JSON file of everything", metavar="FILE")
     arguments = parser.parse_args(argv)
     print(f"torch {torch.__version__}, one thread per process, {os.cpu_count()} cores\n")
-    print(f"{'MEASURED':24}{'rows':>11}{'classes':>9}{'ranks':>7}{'s':>10}{'peak MB':>10}{'disk MB':>10}")
+    print(f"{'MEASURED':24}{'rows':>11}{'classes':>9}{'ranks':>7}{'wall s':>9}{'CPU s':>9}{'peak MB':>10}{'disk MB':>10}")
     costs = {}
     for point in points_of(arguments.largest, arguments.classes, arguments.ranks):
         costs[point] = one = measured(point)
         about = f"{point.leg:24}{point.rows:11,}{f'{point.classes:,}' if point.classes else '':>9}{point.ranks:>7}"
-        print(f"{about}{one.wall:10.2f}{one.peak_mb:10,.0f}{one.disk / 1e6:10,.1f}", flush=True)
+        print(f"{about}{one.wall:9.2f}{one.cpu:9.2f}{one.peak_mb:10,.0f}{one.disk / 1e6:10,.1f}", flush=True)
     fits = fits_of(costs)
     pages = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     needs = print_model(costs, fits, Here(memory=pages, disk=shutil.disk_usage(tempfile.gettempdir()).free))

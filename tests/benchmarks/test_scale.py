@@ -31,8 +31,8 @@ def test_each_piece_of_work_runs(tmp_path, monkeypatch, capsys, point):
     prepare(point, tmp_path)
     before = scale.written(tmp_path)
     scale.work(point, str(tmp_path))
-    wall, peak = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert wall > 0 and peak >= 0
+    wall, cpu, peak = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert wall > 0 and cpu > 0 and peak >= 0
     assert (scale.written(tmp_path) > before) == (point.leg not in (READ, FINETUNE))
 
 
@@ -41,7 +41,8 @@ def made(point: Point) -> Cost:
     n, q = point.rows, point.classes
     wall = {PRETRAIN: 2 + 1e-4 * n / point.ranks, FINETUNE: 1 + 1e-5 * q, EVALUATE: 1 + 1e-3 * n + 1e-7 * n * q}
     peak = {PRETRAIN: 100 + 0.02 * n, FINETUNE: 50 + 0.01 * q, EVALUATE: 80 + 0.002 * n + 0.03 * q}
-    return Cost(wall.get(point.leg, 0.5 + 1e-5 * n), peak.get(point.leg, 40.0), 4096 * n if point.leg == WRITTEN else 0)
+    cpu = wall.get(point.leg, 0.5 + 1e-5 * n)
+    return Cost(2 * cpu, cpu, peak.get(point.leg, 40.0), 4096 * n if point.leg == WRITTEN else 0)
 
 
 def test_fits_find_the_costs_that_made_them():
