@@ -132,6 +132,7 @@ def in_blocks(inputs: dict[str, Path], out: Path) -> None:
 @torch.inference_mode()
 def whole(inputs: dict[str, Path], out: Path) -> dict[str, dict[str, float]]:
     """Return the metrics of every model on the test rows, from tables of all rows; nothing is written."""
+    device = Host().torch_device()
     observations = read_observations(inputs["download"])
     roles = read_roles(inputs["split"], observations.obs_id)
     kept, classes = roles["val"] | roles["test"], len(observations.classes)
@@ -140,9 +141,10 @@ def whole(inputs: dict[str, Path], out: Path) -> dict[str, dict[str, float]]:
     located = torch.ones_like(val)
     matrix = read_features(inputs["featurize"], observations.obs_id)
     features = torch.from_numpy(matrix[kept.numpy()]).float()
-    image = predictor.image_log_p(load_image_classifier(inputs["finetune-img"] / piece(0, RATIO))(features))
-    classifier = load_location_classifier(inputs["finetune-loc"] / piece(0, RATIO))
-    location = predictor.location_log_p(classifier(lonlat), located)
+    image_classifier = load_image_classifier(inputs["finetune-img"] / piece(0, RATIO)).to(device)
+    image = predictor.image_log_p(image_classifier(features.to(device)).cpu())
+    classifier = load_location_classifier(inputs["finetune-loc"] / piece(0, RATIO)).to(device)
+    location = predictor.location_log_p(classifier(lonlat.to(device)).cpu(), located)
     places = Places(observations.lonlat[few].double(), observations.label[few])
     near, nobody = places.near(lonlat, k=NEIGHBOURS), torch.empty(0, dtype=torch.long)
     informed = torch.bincount(places.label, minlength=classes)[label] > 0

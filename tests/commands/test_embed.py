@@ -1,14 +1,21 @@
-"""Embeddings into files: a grid's geometry, a table's rows, formats, and what is refused."""
+"""Embeddings into files: a grid's geometry, a table's rows, formats, memory, and what is refused."""
+
+import gzip
+import tracemalloc
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from location_runs import make_classifier
+from in_process import command_line
+from location_runs import make_classifier, write_location_run
 
 from cspops.errors import DataError, ParamsError
-from cspops.library import embedding
-from cspops.library.embedding import Grid, Points, embed, points_of_table
+from cspops.intake.tables import parquet_table, text_lines
+from cspops.library import embedding_files, places
+from cspops.library.embedding import Outcome, embed
 from cspops.library.model import Model
+from cspops.library.places import Grid, Points, points_of_table
 
 
 def model() -> Model:
@@ -45,9 +52,9 @@ def test_what_is_no_grid(degrees, box, says):
 
 
 def test_npy_of_a_grid_is_the_encoder_at_its_centres(tmp_path, monkeypatch):
-    monkeypatch.setattr(embedding, "ROWS", 5)
+    monkeypatch.setattr(places, "ROWS", 5)
     grid = Grid(45.0)
-    assert embed(model(), grid.points(), tmp_path / "g.npy", grid=grid) == (32, 0)
+    assert embed(model(), grid.points(), tmp_path / "g.npy", grid=grid) == Outcome(32)
     found = np.load(tmp_path / "g.npy")
     assert (found.shape, found.dtype) == ((4, 8, 6), np.float32)
     np.testing.assert_allclose(found[1, 2], model().encode_location([[-67.5, 22.5]])[0], rtol=1e-5, atol=1e-6)
@@ -70,7 +77,7 @@ def test_files_of_a_grid_say_in_which_order_its_cells_are(tmp_path):
     """An npz by the positions of rows and columns, a parquet file by its metadata too."""
     grid = Grid(45.0, (0.0, -90.0, 180.0, 90.0))
     for name in ("g.npz", "g.parquet"):
-        assert embed(model(), grid.points(), tmp_path / name, grid=grid) == (16, 0)
+        assert embed(model(), grid.points(), tmp_path / name, grid=grid) == Outcome(16)
     with np.load(tmp_path / "g.npz") as found:
         assert found["lat"].tolist() == [67.5, 22.5, -22.5, -67.5]
         assert found["lon"].tolist() == [22.5, 67.5, 112.5, 157.5]
@@ -96,7 +103,8 @@ def test_npz_of_a_table_has_the_position_of_each_row(tmp_path):
 
 def test_parquet_of_a_table_keeps_rows_without_a_position(tmp_path):
     (tmp_path / "t.csv").write_text("name,longitude,latitude\na,8.5,47.4\nb,,\nc,8.5,99\n")
-    assert embed(model(), points_of_table(tmp_path / "t.csv"), tmp_path / "e.parquet") == (3, 2)
+    outcome = embed(model(), points_of_table(tmp_path / "t.csv"), tmp_path / "e.parquet")
+    assert (outcome.count, outcome.lost) == (3, 2)
     a, b, c = pq.read_table(tmp_path / "e.parquet").to_pylist()
     assert (a["where"], a["lon"], a["problem"]) == ("t.csv:2", 8.5, None)
     np.testing.assert_allclose(a["embedding"], model().encode_location([[8.5, 47.4]])[0], rtol=1e-5, atol=1e-6)
@@ -145,3 +153,118 @@ def test_a_table_without_any_position_that_can_be_used_is_refused_and_leaves_no_
         embed(model(), points_of_table(table), tmp_path / "e.parquet")
     assert "exchanged" in refused.value.hint
     assert [file.name for file in tmp_path.iterdir()] == ["exchanged.csv"]
+
+
+MANY = 900
+LATE = 700
+"""A row far behind the first that are read."""
+
+
+def write_table(file, rows: list[tuple[object, object]]) -> None:
+    lines = ["name,lon,lat", *(f"r{at},{lon},{lat}" for at, (lon, lat) in enumerate(rows))]
+    text = "\n".join(lines) + "\n"
+    if file.suffix == ".parquet":
+        columns = [pa.array([str(row[axis]) for row in rows]) for axis in (0, 1)]
+        pq.write_table(pa.table(columns, names=["lon", "lat"]), file, row_group_size=100)
+    elif file.suffix == ".gz":
+        file.write_bytes(gzip.compress(text.encode()))
+    else:
+        file.write_text(text)
+
+
+def good_rows() -> list[tuple[object, object]]:
+    return [(-179 + 0.3 * at, 80 - 0.15 * at) for at in range(MANY)]
+
+
+def read_all(file) -> np.ndarray:
+    if file.suffix == ".npy":
+        return np.load(file)
+    if file.suffix == ".npz":
+        with np.load(file) as found:
+            return found["embeddings"]
+    column = pq.read_table(file)["embedding"].to_pylist()
+    return np.array([[np.nan] * 6 if one is None else one for one in column], np.float32)
+
+
+@pytest.mark.parametrize("out", ["e.npy", "e.npz", "e.parquet"])
+@pytest.mark.parametrize("table", ["t.csv", "t.csv.gz", "t.parquet"])
+def test_a_table_of_many_parts_is_written_in_its_order(tmp_path, monkeypatch, table, out):
+    for where in (places, embedding_files, text_lines, parquet_table):
+        monkeypatch.setattr(where, "ROWS", 64, raising=False)
+        monkeypatch.setattr(where, "BLOCK", 2000, raising=False)
+        monkeypatch.setattr(where, "BATCH", 90, raising=False)
+    rows = good_rows()
+    rows[LATE] = ("", "")
+    write_table(tmp_path / table, rows)
+    steps: list[int] = []
+    outcome = embed(model(), points_of_table(tmp_path / table), tmp_path / out, step=steps.append)
+    assert (outcome.count, outcome.lost, sum(steps), len(steps) > 9) == (MANY, 1, MANY, True)
+    found = read_all(tmp_path / out)
+    assert np.isnan(found[LATE]).all()
+    kept = [at for at in range(MANY) if at != LATE]
+    expected = model().encode_location(np.array([rows[at] for at in kept], float))
+    np.testing.assert_allclose(found[kept], expected, rtol=1e-5, atol=1e-6)
+    if out == "e.npz":
+        with np.load(tmp_path / out) as archive:
+            np.testing.assert_allclose(archive["lon"][kept], [rows[at][0] for at in kept])
+            assert np.isnan(archive["lat"][LATE])
+    assert sorted(one.name for one in tmp_path.iterdir()) == sorted([table, out])
+
+
+@pytest.mark.parametrize("out", ["e.npy", "e.npz", "e.parquet"])
+def test_memory_does_not_grow_with_the_rows(tmp_path, out):
+    """Four times the blocks, and the same peak within a tenth."""
+    one = Points([f"t.csv:{at}" for at in range(5000)], np.full((5000, 2), 8.5), [None] * 5000)
+    encoder, peaks = model(), []
+    for blocks in (8, 8, 32):  # the first one warms up
+        tracemalloc.start()
+        embed(encoder, (one for _ in range(blocks)), tmp_path / out)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[2] < 1.1 * peaks[1]
+    assert len(read_all(tmp_path / out)) == 32 * 5000
+
+
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        (("8.5", "99"), "1 row: latitude is outside [-90, 90] (first t.csv:702)"),
+        (("oak", "47"), "1 row: longitude is not a number (first t.csv:702)"),
+        (("inf", "47"), "1 row: longitude is not a finite number (first t.csv:702)"),
+        (("0", "0"), "1 row: position is (0, 0) (first t.csv:702)"),
+        (("", "47"), "1 row: only one of longitude and latitude is given (first t.csv:702)"),
+        (("8.5", "47,1,2"), "1 row: the row has more fields than the header (first t.csv:702)"),
+    ],
+)
+def test_a_bad_row_far_down_is_set_aside_and_told(tmp_path, monkeypatch, capsys, bad, says):
+    write_location_run(tmp_path / "artifacts", seeds=(0,), ratios=(1.0,))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(text_lines, "BLOCK", 2000)
+    rows = good_rows()
+    rows[LATE] = bad
+    write_table(tmp_path / "t.csv", rows)
+    found, _, err = command_line(monkeypatch, capsys)("embed", "t.csv", "--out", "e.npy")
+    assert (found, says in err) == (0, True), err
+    assert "900 embeddings of 6 numbers, 1 without a position" in err
+    assert np.isnan(np.load("e.npy")[LATE]).all()
+
+
+@pytest.mark.parametrize("out", ["e.npy", "e.npz", "e.parquet"])
+@pytest.mark.parametrize("table", ["t.csv.gz", "t.parquet"])
+def test_a_table_that_is_damaged_far_down_leaves_no_file_and_one_sentence(tmp_path, monkeypatch, capsys, table, out):
+    write_location_run(tmp_path / "artifacts", seeds=(0,), ratios=(1.0,))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(text_lines, "BLOCK", 2000)
+    write_table(tmp_path / table, good_rows())
+    content = bytearray((tmp_path / table).read_bytes())
+    if table == "t.csv.gz":
+        del content[-40:]
+    else:
+        content[len(content) // 2 : len(content) // 2 + 200] = bytes(200)
+    (tmp_path / table).write_bytes(content)
+    found, _, err = command_line(monkeypatch, capsys)("embed", table, "--out", out)
+    assert found == 3
+    (line,) = [line for line in err.splitlines() if line.startswith("error")]
+    assert "damaged" in line and table in line
+    assert not (tmp_path / out).exists()
+    assert not list(tmp_path.glob(".*"))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -13,8 +14,8 @@ from PIL import Image
 
 from cspops.errors import DataError, ParamsError
 from cspops.evaluation.pool import Places, write_pool
-from cspops.library.embedding import checked_box
 from cspops.library.model import Model
+from cspops.library.places import checked_box
 from cspops.report.place_map import PlaceMap, class_number
 from cspops.report.world import PIXELS, world_of
 
@@ -150,7 +151,7 @@ def test_the_numbers_of_more_than_255_classes_fit(tmp_path):
     from cspops.report import geotiff
 
     number = np.array([[0.0, 299.0], [np.nan, 254.0]])
-    geotiff.write_classes(number, (0.0, 0.0, 2.0, 2.0), [f"c{at}" for at in range(300)], {}, tmp_path / "a.tif")
+    geotiff.write_classes([number], (2, 2), (0.0, 0.0, 2.0, 2.0), [f"c{at}" for at in range(300)], {}, tmp_path / "a.tif")
     with rasterio.open(tmp_path / "a.tif") as opened:
         assert opened.nodata == 65535
         assert opened.read(1).tolist() == [[0, 299], [65535, 254]]
@@ -268,3 +269,46 @@ def test_the_command_says_by_what_it_drew_and_where_the_map_ends(tmp_path, monke
     box = () if "--box" in words else ("--box", "8", "47", "10", "48")
     found, _, err = command_line(monkeypatch, capsys)("map", *words, "--out", "a.tif", "--grid", "1", *box)
     assert (found, says in err) == (status, True), err
+
+
+@pytest.mark.parametrize("name", ["fir", None])
+def test_a_geotiff_in_parts_is_the_same_as_at_once(tmp_path, monkeypatch, name):
+    """Of some rows at a time, of one row that has more places than are computed at once, and of a few classes' numbers."""
+    import rasterio
+
+    from cspops import kernels
+    from cspops.report import place_map
+
+    found = []
+    for rows, table in ((8192, 2**20), (50, 2**20), (7, 30)):
+        monkeypatch.setattr(place_map, "ROWS", rows)
+        monkeypatch.setattr(kernels, "TABLE", table)
+        PlaceMap.of(model(ALPS), name, box=(6.0, 45.0, 12.0, 50.0)).draw(tmp_path / "a.tif", grid=0.3)
+        with rasterio.open(tmp_path / "a.tif") as opened:
+            found.append(opened.read(1))
+    assert found[0].shape == (17, 20)
+    for other in found[1:]:
+        np.testing.assert_allclose(found[0], other, rtol=1e-5)
+
+
+def test_memory_does_not_grow_with_the_pixels(tmp_path):
+    """A hundred times the pixels and the same peak, but for the blocks that a small map does not fill."""
+    peaks = []
+    for grid in (0.5, 0.5, 0.05):  # the first one warms up
+        tracemalloc.start()
+        PlaceMap.of(model(), "fir", box=(0.0, 20.0, 90.0, 65.0)).draw(tmp_path / "a.tif", grid=grid)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[2] < 1.2 * peaks[1]
+
+
+def test_a_map_that_breaks_off_leaves_the_old_one(tmp_path, monkeypatch):
+    (tmp_path / "a.tif").write_bytes(b"mine")
+
+    def stopped(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        PlaceMap.of(model(), "fir", box=(0.0, 20.0, 90.0, 65.0)).draw(tmp_path / "a.tif", grid=0.5, done=stopped)
+    assert (tmp_path / "a.tif").read_bytes() == b"mine"
+    assert [one.name for one in tmp_path.iterdir()] == ["a.tif"]

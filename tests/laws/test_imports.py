@@ -15,6 +15,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 INTERNAL = ("dvc.repo", "dvc_data", "dvc_objects", "dvc_render", "scmrepo", "torch.distributed.launcher")
 """Not private by name, but promised to nobody."""
 ALLOWED = {
+    "torch._subclasses.fake_tensor": "tests of what waits for a GPU need none with it; torch's guides import it from there",
     "torch.utils._python_dispatch": "a test counts the memory of each operation: no public way to see them all",
     "torch.utils._pytree": "what that gives and takes is nested",
     "torch.ops.mkldnn._linear_pointwise": "a benchmark times the operator of compiled graphs, as a bound",

@@ -51,7 +51,7 @@ def embed(
     """Write location embeddings e(x) of a place, of the rows of a table or of a grid over the world."""
     import numpy as np
 
-    from cspops.library import embedding
+    from cspops.library import embedding, places
 
     place = position(lon, lat)
     if sum(one is not None for one in (table, place, grid)) != 1:
@@ -62,18 +62,21 @@ def embed(
         raise ParamsError(
             "--box is a part of the world for --grid", hint="cspops embed --grid 0.1 --box 5 40 15 48 --out part.npz"
         )
-    cells = None if grid is None else embedding.Grid(grid, box or embedding.WORLD)
+    cells = None if grid is None else places.Grid(grid, box or places.WORLD)
     loaded = load_model(model, seed, label_ratio, images=False)
     if cells is not None:
         points = cells.points()
     elif table is not None:
-        points = embedding.points_of_table(table)
+        points = places.points_of_table(table)
     else:
-        points = iter([embedding.Points(["given"], np.array([place]), [None])])
+        points = iter([places.Points(["given"], np.array([place]), [None])])
     with Meter("embed", None if cells is None else len(cells), unit="places") as meter:
-        count, lost = embedding.embed(loaded, meter.each(points, lambda block: len(block.where)), out, grid=cells)
+        outcome = embedding.embed(loaded, points, out, grid=cells, step=meter.step)
     log.info(
-        f"{out}: {count:,} embeddings of {loaded.encoder.dim} numbers" + (f", {lost:,} without a position" if lost else "")
+        f"{out}: {outcome.count:,} embeddings of {loaded.encoder.dim} numbers"
+        + (f", {outcome.lost:,} without a position" if outcome.lost else "")
     )
+    for why, (rows, first) in outcome.problems.items():
+        log.info(f"{rows:,} {'rows' if rows > 1 else 'row'}: {why} (first {first})")
     if cells is not None:
         log.info(f"{cells.shape[0]:,} rows x {cells.shape[1]:,} columns, {cells.order}")

@@ -29,6 +29,8 @@ from cspops.shapes import Bool, Float, Int, Tensor
 
 NEIGHBOURS = 100
 """Labelled rows that are counted at a place, at most."""
+AT_ONCE = 2**14
+"""Positions whose neighbours are looked for at once: what that takes besides the neighbours is held for so many."""
 POOL, PLACES = "pool.json", "places.parquet"
 
 
@@ -69,11 +71,11 @@ class Places:
         k = min(k, len(self.label))
         km = torch.full((len(lonlat), k), torch.inf, dtype=torch.float64)
         label = torch.zeros(len(lonlat), k, dtype=torch.long)
-        located = ~lonlat.isnan().any(1)
-        if k and located.any():
-            chord, row = self._tree.query(unit_vectors(lonlat[located].double()).numpy(), k=[*range(1, k + 1)])
-            km[located] = torch.from_numpy(2 * EARTH_RADIUS_KM * np.arcsin(np.clip(chord / 2, 0, 1)))
-            label[located] = self.label[torch.from_numpy(row)].long()
+        located = (~lonlat.isnan().any(1)).nonzero()[:, 0]
+        for rows in located.split(AT_ONCE) if k and len(located) else ():
+            chord, row = self._tree.query(unit_vectors(lonlat[rows].double()).numpy(), k=[*range(1, k + 1)])
+            km[rows] = torch.from_numpy(2 * EARTH_RADIUS_KM * np.arcsin(np.clip(chord / 2, 0, 1)))
+            label[rows] = self.label[torch.from_numpy(row)].long()
         return Neighbours(km, label)
 
 

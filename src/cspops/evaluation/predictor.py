@@ -20,7 +20,7 @@ LEAST_SCORE = -700.0
 
 def image_log_p(logits: Float[Tensor, "n q"]) -> Float[Tensor, "n q"]:
     """Return log P(y|I), the softmax of the classifier g."""
-    out = torch.empty(logits.shape, dtype=torch.float64)
+    out = torch.empty(logits.shape, dtype=torch.float64, device=logits.device)
     for here in slices(*logits.shape):
         torch.log_softmax(logits[here].double(), -1, out=out[here])
     return out

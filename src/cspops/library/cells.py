@@ -8,7 +8,7 @@ import torch
 from cspops.errors import ParamsError
 from cspops.geo import KM_PER_DEGREE
 from cspops.land import Box
-from cspops.library.embedding import checked_box
+from cspops.library.places import checked_box
 from cspops.shapes import Float, Tensor
 
 MOST = 2**20

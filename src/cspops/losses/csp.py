@@ -36,13 +36,11 @@ def mc_in_batch(
     which is the cross-entropy of row i's own column i. With ``symmetric``, the mean of that and of the same with ``a``
     and ``b`` exchanged, from one matrix. Where the rows are a ``share``, i runs over them and j over the batch.
     """
-    if share.is_all and not symmetric:
-        return mc_among_the_batch(a / temperature, b)
+    if not symmetric:
+        return mc_among_the_batch(a / temperature, share.whole(b), first=share.first)
     scores = product(a / temperature, share.whole(b).T)
     own = torch.arange(share.first, share.first + len(a), device=a.device)
     loss = cross_entropy(scores, own)
-    if not symmetric:
-        return loss
     exchanged = scores.T if share.is_all else product(b / temperature, share.whole(a).T)
     return (loss + cross_entropy(exchanged, own)) / 2
 

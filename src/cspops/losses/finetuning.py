@@ -123,9 +123,11 @@ def presence_absence_released(
 
     Note: the released code takes log(sigma + 1e-5).
     """
-    is_label = torch.zeros_like(scores, dtype=torch.bool).scatter_(1, label[:, None], True)
-    absent = objectives.nce(None, scores[~is_label]) * (1 - 1 / scores.shape[1]) if scores.shape[1] > 1 else 0.0
-    return objectives.nce(scores[is_label], None) + absent + weight_background * objectives.nce(None, neg_scores)
+    n, q = scores.shape
+    # by numbers, not by a mask: how many a mask picks, a GPU would have to say first
+    others = softplus(scores).scatter(1, label[:, None], 0.0).sum() / max(1, n * (q - 1))
+    own, background = objectives.nce(scores.gather(1, label[:, None]), None), objectives.nce(None, neg_scores)
+    return own + others * (1 - 1 / q) + weight_background * background
 
 
 def softmax_cross_entropy(

@@ -211,8 +211,9 @@ def _models(
             classes, one per class.
         folder: that of one seed and label ratio.
     """
-    image = image_of_rows(site.inputs["finetune-img"] / folder, judged, features, classes=location_priors.classes)
-    location = location_of_rows(site.inputs["finetune-loc"] / folder, judged)
+    classes, device = location_priors.classes, site.host.torch_device()
+    image = image_of_rows(site.inputs["finetune-img"] / folder, judged, features, classes=classes, device=device)
+    location = location_of_rows(site.inputs["finetune-loc"] / folder, judged, device=device)
     val, spatial_val = (judged.roles[role] & may_choose[role][judged.row] for role in VALIDATION)
     informed = judged.imaged & may_choose["labelled"][judged.label]
     choosers = Choosers(

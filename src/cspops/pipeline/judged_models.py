@@ -9,7 +9,7 @@ import torch
 from cspops.data.features import Features
 from cspops.errors import DataError
 from cspops.evaluation.predictions import Judged
-from cspops.evaluation.predictor import ImagePredictor, LocationPredictor, LogP
+from cspops.evaluation.predictor import CPU, ImagePredictor, LocationPredictor, LogP
 from cspops.evaluation.released import read_released, released_log_p
 from cspops.models.heads import ImageHead
 from cspops.models.loading import load_image_classifier, load_location_classifier
@@ -18,7 +18,7 @@ from cspops.shapes import Int, Tensor
 FINETUNE_IMG = "dvc repro finetune-img"
 
 
-def image_of_rows(folder: Path, judged: Judged, features: Features, *, classes: int) -> LogP:
+def image_of_rows(folder: Path, judged: Judged, features: Features, *, classes: int, device: torch.device = CPU) -> LogP:
     """Return a function from numbers of judged rows to log P(y|I), of a classifier of stage finetune-img or as released.
 
     Args:
@@ -27,6 +27,7 @@ def image_of_rows(folder: Path, judged: Judged, features: Features, *, classes: 
         features: F*(I) of every row of the catalogue; only the rows in use are read. A fine-tuned network has left features of
             its own in the folder.
         classes: the number of classes.
+        device: where the classifier computes; what it returns is on the CPU.
     """
     released = read_released(folder, (len(features), classes))
     if released is not None:
@@ -34,7 +35,7 @@ def image_of_rows(folder: Path, judged: Judged, features: Features, *, classes: 
     classifier = load_image_classifier(folder, remake=FINETUNE_IMG)
     own: Features | np.ndarray
     own, row = _own_features(folder, judged) if isinstance(classifier, ImageHead) else (features, judged.row)
-    image = ImagePredictor(classifier)
+    image = ImagePredictor(classifier.to(device), device)
     return lambda rows: _finite(image(torch.from_numpy(own[row[rows].numpy()]).float()), folder, "finetune-img")
 
 
@@ -47,9 +48,9 @@ def _own_features(folder: Path, judged: Judged) -> tuple[np.ndarray, Int[Tensor,
     return features, place
 
 
-def location_of_rows(folder: Path, judged: Judged) -> LogP:
+def location_of_rows(folder: Path, judged: Judged, *, device: torch.device = CPU) -> LogP:
     """Return a function from numbers of judged rows to log P(y|x), of a classifier of stage finetune-loc."""
-    location = LocationPredictor(load_location_classifier(folder, remake="dvc repro finetune-loc"))
+    location = LocationPredictor(load_location_classifier(folder, remake="dvc repro finetune-loc").to(device), device)
     return lambda rows: _finite(location(judged.lonlat[rows]), folder, "finetune-loc")
 
 

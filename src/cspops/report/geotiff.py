@@ -1,7 +1,9 @@
-"""GeoTIFFs of one band in EPSG:4326, north up; nodata where a map is not drawn."""
+"""GeoTIFFs of one band in EPSG:4326, north up; nodata where a map is not drawn. Their rows are written some at a time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,14 +12,23 @@ from cspops.report.likeliest import class_colours
 from cspops.shapes import Float
 from cspops.terminal import visible
 
+CACHE = 64
+"""MB of rows that GDAL keeps before it writes them; by itself it would take a twentieth of the machine's memory."""
 
-def write(band: Float[np.ndarray, "rows columns"], box: Box, name: str, tags: Mapping[str, str], file: Path) -> None:
+Rows = Iterable[Float[np.ndarray, "rows columns"]]
+"""A band in parts of whole rows, from the north."""
+
+
+def write(parts: Rows, shape: tuple[int, int], box: Box, name: str, tags: Mapping[str, str], file: Path) -> None:
     """Write a band of float32, nodata nan; of a box across the antimeridian the longitudes go on above 180."""
-    _write(band.astype(np.float32), box, float("nan"), name, tags, file)
+    with _opened(file, shape, box, "float32", float("nan")) as out:
+        for _ in _written(out, (part.astype(np.float32) for part in parts)):
+            pass
+        _describe(out, name, tags)
 
 
 def write_classes(
-    number: Float[np.ndarray, "rows columns"], box: Box, classes: Sequence[str], tags: Mapping[str, str], file: Path
+    parts: Rows, shape: tuple[int, int], box: Box, classes: Sequence[str], tags: Mapping[str, str], file: Path
 ) -> None:
     """Write the numbers of classes, nan where there is none, with a colour table; the names are the tags class_0 ...
 
@@ -27,23 +38,40 @@ def write_classes(
 
     kind = np.uint8 if len(classes) <= 255 else np.uint16
     none = int(np.iinfo(kind).max)
-    band = np.where(np.isnan(number), none, number).astype(kind)
-    names = {f"class_{at}": visible(name) for at, name in enumerate(classes)}
-    _write(band, box, none, "most likely class", {**tags, **names}, file)
-    _, colours = class_colours(np.where(band == none, -1, band.astype(np.int64)).reshape(-1), len(classes))
+    frequency = np.zeros(len(classes), np.int64)
+    with _opened(file, shape, box, np.dtype(kind).name, none) as out:
+        for band in _written(out, (np.where(np.isnan(part), none, part).astype(kind) for part in parts)):
+            frequency += np.bincount(band[band != none], minlength=len(classes))
+        _describe(out, "most likely class", {**tags, **{f"class_{at}": visible(name) for at, name in enumerate(classes)}})
+    _, colours = class_colours(frequency)
     with rasterio.open(file, "r+") as opened:
         table = {at: (*(round(255 * part) for part in colour), 255) for at, colour in enumerate(colours.tolist())}
         opened.write_colormap(1, table | {none: (0, 0, 0, 0)})
 
 
-def _write(band: np.ndarray, box: Box, nodata: float, name: str, tags: Mapping[str, str], file: Path) -> None:
+@contextmanager
+def _opened(file: Path, shape: tuple[int, int], box: Box, kind: str, nodata: float) -> Iterator[Any]:
     import rasterio
     from rasterio.transform import from_bounds
 
-    rows, columns = band.shape
-    about = {"driver": "GTiff", "height": rows, "width": columns, "count": 1, "dtype": band.dtype, "crs": "EPSG:4326"}
-    place = {"transform": from_bounds(*box, columns, rows), "nodata": nodata, "compress": "deflate"}
-    with rasterio.open(file, "w", **about, **place) as out:
-        out.write(band, 1)
-        out.set_band_description(1, name)
-        out.update_tags(**tags)
+    rows, columns = shape
+    about = {"driver": "GTiff", "height": rows, "width": columns, "count": 1, "dtype": kind, "crs": "EPSG:4326"}
+    place = {"transform": from_bounds(*box, columns, rows), "nodata": nodata, "compress": "deflate", "BIGTIFF": "IF_SAFER"}
+    with rasterio.Env(GDAL_CACHEMAX=CACHE), rasterio.open(file, "w", **about, **place) as out:
+        yield out
+
+
+def _written(out: Any, parts: Rows) -> Iterator[np.ndarray]:
+    """Write each part below the one before, and yield it."""
+    from rasterio.windows import Window
+
+    top = 0
+    for part in parts:
+        out.write(part, 1, window=Window(0, top, part.shape[1], len(part)))
+        top += len(part)
+        yield part
+
+
+def _describe(out: Any, name: str, tags: Mapping[str, str]) -> None:
+    out.set_band_description(1, name)
+    out.update_tags(**tags)

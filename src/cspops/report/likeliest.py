@@ -24,15 +24,14 @@ LEGEND, PER_INCH = 0.7, 8
 """Inches of the height of the legend, and characters per inch of its width."""
 
 
-def class_colours(number: Int[np.ndarray, "n"], count: int) -> tuple[list[int], Float[np.ndarray, "q 3"]]:
-    """Return the classes that have a colour of their own, most frequent first, and the colours of all ``count``.
+def class_colours(frequency: Int[np.ndarray, "q"]) -> tuple[list[int], Float[np.ndarray, "q 3"]]:
+    """Return the classes that have a colour of their own, most frequent first, and the colours of all.
 
-    ``number`` is the class at places of equal area; -1 where there is none.
+    ``frequency`` is the number of places of equal area where each class is the most likely one.
     """
-    frequency = np.bincount(number[number >= 0], minlength=count)
     present = [int(one) for one in np.argsort(-frequency, kind="stable") if frequency[one]]
     own = present if len(present) <= len(PALETTE) else present[: len(PALETTE)]
-    colours = np.tile(to_rgb(OTHERS), (count, 1))
+    colours = np.tile(to_rgb(OTHERS), (len(frequency), 1))
     for one, colour in zip(own, ORDER, strict=False):
         colours[one] = to_rgb(PALETTE[colour])
     return own, colours
@@ -52,9 +51,10 @@ def likeliest_map(
     Returns:
         the legend: colour (#rrggbb) and text of each entry. It is drawn where there is a ``title``.
     """
-    own, colours = class_colours(number, len(classes))
     drawn = number >= 0
-    legend = _legend(np.bincount(number[drawn], minlength=len(classes)), classes, own, colours)
+    frequency = np.bincount(number[drawn], minlength=len(classes))
+    own, colours = class_colours(frequency)
+    legend = _legend(frequency, classes, own, colours)
     with mpl.rc_context(STYLE):
         figure, (ax,) = maps.map_panels(1, world, columns=1, width=maps.WIDTH, below=0.0 if title is None else LEGEND)
         maps.ground(ax, world)

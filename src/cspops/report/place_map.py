@@ -1,7 +1,7 @@
 """Maps of where a class is likely, P(y|x) or P_n(y|x), and of the most likely class, as PNG or GeoTIFF."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +12,10 @@ import torch
 from cspops.errors import DataError, ParamsError, nearest
 from cspops.files import whole
 from cspops.geo import KM_PER_DEGREE
+from cspops.kernels import row_blocks
 from cspops.land import Box
-from cspops.library.embedding import Grid, checked_box
 from cspops.library.model import Model
+from cspops.library.places import Grid, checked_box
 from cspops.progress import Done, uncounted
 from cspops.report import geotiff, maps
 from cspops.report.character_map import STEPS
@@ -31,7 +32,7 @@ GRID = 0.5
 CELLS = 400
 """Most pixels along the longer side of a GeoTIFF with smaller ones."""
 ROWS = 8192
-"""Places that are computed at once."""
+"""Places that are computed at once, unless there are many classes."""
 
 
 @dataclass(frozen=True)
@@ -81,16 +82,17 @@ class PlaceMap:
         require_suffix(out)
         if out.suffix.lower() == ".png":
             world = world_of(self.drawn_box(grid))
-            parts = np.split(world.lonlat, range(ROWS, len(world.lonlat), ROWS))
-            values = self._values(iter(parts), "land", world.half_pixel_km, lambda n: done(n, len(world.lonlat)))
-            self._png(values, world, out)
+            n = len(world.lonlat)
+            parts = (world.lonlat[start : start + ROWS] for start in range(0, n, ROWS))
+            values = self._values(parts, "land", world.half_pixel_km, lambda count: done(count, n))
+            self._png(np.concatenate([*values]), world, out)
         else:
             box = self.drawn_box(grid)
             cells = Grid(grid or _grid_of(box), box)
             half_km = cells.degrees * KM_PER_DEGREE / math.sqrt(2)
-            places = (some.lonlat for some in cells.points())
-            values = self._values(places, "place", half_km, lambda n: done(n, len(cells)))
-            self._geotiff(values.reshape(cells.shape), cells.box, out)
+            places = (cells.lonlat(start, stop) for start, stop in _bands(cells))
+            values = self._values(places, "place", half_km, lambda count: done(count, len(cells)))
+            self._geotiff((part.reshape(-1, cells.shape[1]) for part in values), cells, out)
 
     def drawn_box(self, grid: float | None = None) -> Box:
         """Return the box that was asked for, or one around all that is drawn of whole pixels of ``grid`` degrees."""
@@ -107,18 +109,22 @@ class PlaceMap:
         return west + turn, max(south, -90.0), east + turn, min(north, 90.0)
 
     def _values(
-        self, parts: Iterator[np.ndarray], what: str, slack_km: float, done: Callable[[int], None]
-    ) -> Float[np.ndarray, "n"]:
-        """Return P of the class, or the number of the most likely class, at positions; nan where nothing is drawn."""
-        values, log_p = [], self.model.location_log_p if self.learned else self.model.place_log_p
+        self, parts: Iterable[np.ndarray], what: str, slack_km: float, done: Callable[[int], None]
+    ) -> Iterator[Float[np.ndarray, "n"]]:
+        """Yield P of the class, or the number of the most likely class, at positions; nan where nothing is drawn.
+
+        Raise a ParamsError after the last one where nothing is drawn at all.
+        """
+        count, drawn = 0, False
         for lonlat in parts:
             near, part = self.reach.within(lonlat, slack_km=slack_km), np.full(len(lonlat), np.nan, dtype=np.float32)
             if near.any():
-                of_classes = log_p(torch.from_numpy(lonlat[near]))
-                part[near] = of_classes.argmax(1) if self.number is None else of_classes[:, self.number].exp()
-            values.append(part)
-            done(sum(map(len, values)))
-        if all(np.isnan(part).all() for part in values):
+                part[near] = self._of_places(torch.from_numpy(lonlat[near]))
+            drawn |= not np.isnan(part).all()
+            yield part
+            count += len(part)
+            done(count)
+        if not drawn:
             km, data = self.reach.km, _box_text(self._box_of_all(1.0))
             limit = (
                 "" if math.isinf(km) else f" lies within {km:g} km of a labelled place; these places lie within --box {data}"
@@ -127,7 +133,15 @@ class PlaceMap:
                 f"no {what} in the box {_box_text(self.drawn_box())}{limit}",
                 hint="another --box, --beyond KM, or a .tif, which has the sea",
             )
-        return np.concatenate(values)
+
+    def _of_places(self, lonlat: Float[torch.Tensor, "n 2"]) -> Float[torch.Tensor, "n"]:
+        """Return what is drawn at positions; the table of classes is made of few rows at a time."""
+        log_p = self.model.location_log_p if self.learned else self.model.place_log_p
+        values = []
+        for rows in row_blocks(torch.arange(len(lonlat)), len(_classes(self.model))):
+            of_classes = log_p(lonlat[rows])
+            values.append(of_classes.argmax(1) if self.number is None else of_classes[:, self.number].exp())
+        return torch.cat(values)
 
     def _png(self, values: Float[np.ndarray, "n"], world: World, out: Path) -> None:
         end = self.reach.end()
@@ -146,15 +160,23 @@ class PlaceMap:
                 maps.probability_bar(figure, [ax], shade, _classes(self.model)[self.number])
                 save(figure, new, colours=maps.COLOURS)
 
-    def _geotiff(self, values: Float[np.ndarray, "rows columns"], box: Box, out: Path) -> None:
+    def _geotiff(self, parts: Iterable[Float[np.ndarray, "rows columns"]], cells: Grid, out: Path) -> None:
         end = self.reach.end()
         tags = {"TIFFTAG_IMAGEDESCRIPTION": self.title} | ({} if end is None else {"nodata": end})
         classes = _classes(self.model)
         with whole(out) as new:
             if self.number is None:
-                geotiff.write_classes(values, box, classes, tags, new)
+                geotiff.write_classes(parts, cells.shape, cells.box, classes, tags, new)
             else:
-                geotiff.write(values, box, f"P({visible(classes[self.number])} | x)", tags, new)
+                geotiff.write(parts, cells.shape, cells.box, f"P({visible(classes[self.number])} | x)", tags, new)
+
+
+def _bands(cells: Grid) -> Iterator[tuple[int, int]]:
+    """Yield the first cell of some rows of a grid, and the first after them: `ROWS` cells, or one row where it has more."""
+    rows, columns = cells.shape
+    step = max(1, ROWS // columns)
+    for row in range(0, rows, step):
+        yield row * columns, min(row + step, rows) * columns
 
 
 def require_suffix(out: Path) -> None:

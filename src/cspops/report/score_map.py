@@ -41,7 +41,8 @@ class ScoreMap:
             self._png(band, out)
             return
         with whole(out) as new:
-            geotiff.write(band, self.cells.box, SCALE, {"TIFFTAG_IMAGEDESCRIPTION": self.title}, new)
+            tags = {"TIFFTAG_IMAGEDESCRIPTION": self.title}
+            geotiff.write([band], (self.cells.rows, self.cells.columns), self.cells.box, SCALE, tags, new)
 
     @property
     def title(self) -> str:

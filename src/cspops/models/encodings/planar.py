@@ -38,7 +38,8 @@ class Wrap(Encoding):
     dim = 4
 
     def forward(self, lonlat: LonLat) -> Float[Tensor, "*batch 4"]:
-        angle = lonlat.double() * (math.pi / torch.tensor([180.0, 90.0], dtype=torch.float64, device=lonlat.device))
+        lon, lat = lonlat.double().unbind(-1)
+        angle = torch.stack((lon * (math.pi / 180), lat * (math.pi / 90)), -1)
         return torch.cat((angle.sin(), angle.cos()), -1).float()
 
 
@@ -220,4 +221,5 @@ class EqualEarthRff(Encoding):
 
 def _scaled(lonlat: LonLat) -> Float[Tensor, "*batch 2"]:
     """Return degrees as shares of 180 and 90, in float64."""
-    return lonlat.double() / torch.tensor([180.0, 90.0], dtype=torch.float64, device=lonlat.device)
+    lon, lat = lonlat.double().unbind(-1)
+    return torch.stack((lon / 180, lat / 90), -1)
