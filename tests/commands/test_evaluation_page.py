@@ -18,6 +18,7 @@ DOCUMENT = {
     "scored_without_position": {"no position is given": 7},
     "images_of_the_run": {"train": 40, "test": 5, "val": 2},
     "unseen": False,
+    "weights": None,
     "unknown_labels": {"elm": 3},
     "respelled_labels": {"Oak ": {"class": "oak", "rows": 2}},
 }

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import shutil
 
 import numpy as np
@@ -104,9 +105,9 @@ def test_the_pool_says_what_it_trusted(model, rows):
     weights, km = model.trust(torch.tensor([[8.5, 47.4]], dtype=torch.float64))
     assert [a["image_weight"], a["place_weight"]] == weights[0].tolist()
     assert a["nearest_km"] == pytest.approx(float(km), abs=1e-3)
-    assert [b[name] for name in prediction.TRUST] == [POOL.image_alone, 0.0, None]
+    assert [b[name] for name in (*prediction.TRUST, "nearest_km")] == [POOL.image_alone, 0.0, None]
     assert (c["image_weight"], c["place_weight"]) == (None, None) and c["nearest_km"] == pytest.approx(55.6, abs=0.2)
-    assert {d[name] for name in prediction.TRUST} == {None}
+    assert {d[name] for name in (*prediction.TRUST, "nearest_km")} == {None}
 
 
 @pytest.mark.parametrize(
@@ -140,12 +141,48 @@ def test_trust_has_columns_of_its_own(tmp_path, monkeypatch, capsys):
     asked = ("predict", "a.png", "--lon", "8", "--lat", "47", "--trust")
     _, out, err = cspops(*asked, "--format", "csv")
     (row,) = csv.DictReader(io.StringIO(out))
-    assert [float(row[name]) for name in prediction.TRUST] == [POOL.image[0], POOL.place[0], 0.0]
+    names = (*prediction.TRUST, "nearest_km")
+    assert [float(row[name]) for name in names] == [POOL.image[0], POOL.place[0], 0.0]
     assert "pool: image, learned location and labelled neighbours" in err
     assert cspops(*asked, "--out", "p.parquet")[0] == 0
     (found,) = pq.read_table("p.parquet").to_pylist()
-    assert [found[name] for name in prediction.TRUST] == pytest.approx([POOL.image[0], POOL.place[0], 0.0])
+    assert [found[name] for name in names] == pytest.approx([POOL.image[0], POOL.place[0], 0.0])
     assert "place weight" in cspops(*asked)[1]
+
+
+def test_weights_of_experts_are_those_of_the_library_and_rows_say_them(tmp_path, monkeypatch, capsys, model):
+    write_run(tmp_path / "artifacts")
+    Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(tmp_path / "a.png")
+    monkeypatch.chdir(tmp_path)
+    asked = ("predict", "a.png", "--lon", "8.5", "--lat", "47.4", "--prior-weight", "0.5", "--weight", "neighbours=0")
+    _, out, err = command_line(monkeypatch, capsys)(*asked, "--format", "jsonl")
+    row = json.loads(out)
+    p = model.predict_proba([tmp_path / "a.png"], [[8.5, 47.4]], prior_weight=0.5, weights={"neighbours": 0.0})
+    assert {one["class"]: one["p"] for one in row["pool"]} == pytest.approx(dict(zip(CLASSES, p[0], strict=True)))
+    assert row["weights"] == "prior weight 0.5, weight of neighbours 0" and row["weights"] in err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--prior-weight", "1.5"], "the prior weight is 1.5"),
+        (["--prior-weight", "nan"], "the prior weight is nan"),
+        (["--prior-weight", "0.5", "--combine", "location"], "combine is location"),
+        (["--weight", "image"], "--weight image is not EXPERT=NUMBER"),
+        (["--weight", "image=much"], "--weight image=much is not EXPERT=NUMBER"),
+        (["--weight", "image=-1"], "the weight of image is -1"),
+        (["--weight", "neighbors=0"], "did you mean neighbours?"),
+        (["--weight", "image=1", "--weight", "image=2"], "--weight image is given twice"),
+        (["--weight", "image=0", "--prior-weight", "0"], "no expert is left"),
+        (["--weight", "neighbours=0", "--combine", "product"], "the product counts no labelled neighbours"),
+    ],
+)
+def test_weights_that_mean_nothing_are_refused(tmp_path, monkeypatch, capsys, words, says):
+    write_run(tmp_path / "artifacts")
+    Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(tmp_path / "a.png")
+    monkeypatch.chdir(tmp_path)
+    status, out, err = command_line(monkeypatch, capsys)("predict", "a.png", *words, "--out", "p.csv")
+    assert (status, out, (tmp_path / "p.csv").exists()) == (2, "", False) and says in err
 
 
 def test_a_narrow_terminal_does_without_the_models_alone_and_keeps_the_names_of_files(tmp_path, monkeypatch, capsys):

@@ -71,6 +71,20 @@ def test_the_metrics_are_those_of_the_models_own_probabilities(run, models, rows
             assert one["top1"][name] == pytest.approx(100 * of_class.mean(), abs=1e-4)
 
 
+def test_weights_are_those_of_the_models_and_the_document_says_them(models, rows):
+    weighed = {seed: model.weighed(0.25, {"place": 2.0}) for seed, model in models.items()}
+    document = evaluate_on.score(weighed, iter(rows), run=None)
+    assert document["weights"] == "prior weight 0.25, weight of place 2"
+    images, lonlat = [row.image for row in rows[:12]], np.array([[row.lon, row.lat] for row in rows[:12]])
+    for name, combine in (("combined", "product"), ("pool", "pool")):
+        nll = []
+        for model in models.values():
+            p = model.predict_proba(images, lonlat, combine=combine, prior_weight=0.25, weights={"place": 2.0})
+            nll.append(-np.log(p[np.arange(12), np.arange(12) % 2]).mean())
+        assert document["metrics"][name]["nll"]["mean"] == pytest.approx(np.mean(nll), abs=1e-4)
+    assert evaluate_on.score(models, iter(rows), run=None)["weights"] is None
+
+
 def test_the_size_of_a_piece_changes_nothing(run, models, rows, monkeypatch):
     whole = evaluate_on.score(models, iter(rows), run=run, by_class=True)
     monkeypatch.setattr(evaluate_on, "BATCH", 5)

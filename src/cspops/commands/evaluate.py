@@ -131,6 +131,8 @@ def heading(document: Document) -> str:
     parts = [f"{', '.join(map(ending, document['on']))}: {document['scored']:,} of {document['rows']:,} rows"]
     if document["unseen"]:
         parts.append("unseen images only")
+    if document["weights"]:
+        parts.append(document["weights"])
     if document["label_ratio"] is not None:
         parts.append(f"models of {100 * document['label_ratio']:g} % of the labels")
     return ", ".join([*parts, over(seeds)])

@@ -1,6 +1,7 @@
 """Options that commands share, their completion in a shell, and the model that they name."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -72,6 +73,22 @@ CombineOption = Annotated[
         metavar="HOW",
     ),
 ]
+PriorWeightOption = Annotated[
+    float | None,
+    typer.Option(
+        "--prior-weight",
+        help="How much the place counts: from 0, the image alone, to 1, pool or product as they are (default).",
+        metavar="W",
+    ),
+]
+WeightOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--weight",
+        help="Weight of one expert beside what validation chose: image=W, place=W or neighbours=W; repeatable.",
+        metavar="EXPERT=W",
+    ),
+]
 Preset = Literal["photos", "satellite"]
 """What the images of a new project are."""
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -97,6 +114,25 @@ def load_models(folder: Path, seed: int | None, label_ratio: float | None) -> "d
     for model in models.values():
         _logged(model)
     return models
+
+
+def weighed(model: "Model", prior_weight: float | None, weight: Sequence[str] | None) -> "Model":
+    """Return the model with the weights of its experts that the options ask for."""
+    weights: dict[str, float] = {}
+    for one in weight or ():
+        name, equals, number = one.partition("=")
+        try:
+            value = float(number)
+        except ValueError:
+            equals = ""
+        if not equals:
+            raise ParamsError(f"--weight {one} is not EXPERT=NUMBER", hint="--weight neighbours=0")
+        if name in weights:
+            raise ParamsError(f"--weight {name} is given twice", hint="leave one out")
+        weights[name] = value
+    made = model.weighed(1.0 if prior_weight is None else prior_weight, weights)
+    made.combination(None)
+    return made
 
 
 def table_names(folder: Path, label: str | None = None) -> "TableNames":

@@ -14,12 +14,15 @@ from cspops.commands.options import (
     LatOption,
     LonOption,
     ModelOption,
+    PriorWeightOption,
     RatioOption,
     SeedOption,
+    WeightOption,
     load_model,
     position,
     require_folder,
     table_names,
+    weighed,
 )
 from cspops.errors import DataError, ParamsError
 from cspops.progress import Meter
@@ -34,7 +37,7 @@ log = logging.getLogger(__name__)
 
 MOST_ROWS = 200
 """Most rows of predictions in a table on the terminal."""
-FIRST_LEFT_OUT = ("location", "image", "position")
+FIRST_LEFT_OUT = ("location", "image", "position", "weights")
 """Columns of that table that a narrow terminal does without."""
 
 
@@ -52,9 +55,9 @@ def predict(
     lat: LatOption = None,
     top: Annotated[int, typer.Option(help="Number of classes to print per model.", metavar="N", min=1, max=1000)] = 3,
     combine: CombineOption = None,
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Also print the pool's weights and the distance to the nearest label, km.")
-    ] = False,
+    trust: Annotated[bool, typer.Option("--trust", help="Also print the pool's weights of image and place.")] = False,
+    prior_weight: PriorWeightOption = None,
+    weight: WeightOption = None,
     out: Annotated[Path | None, typer.Option(help="File to write: .csv, .parquet, .jsonl or .geojson.", metavar="FILE")] = None,
     form: Annotated[
         Literal["table", "csv", "jsonl", "geojson"] | None,
@@ -84,11 +87,11 @@ def predict(
         raise ParamsError(f"{out}: predictions are written as {', '.join(files.SUFFIXES)}", hint="--out predictions.csv")
     if out is not None:
         require_folder(out)
-    loaded = load_model(model, seed, label_ratio)
+    loaded = weighed(load_model(model, seed, label_ratio), prior_weight, weight)
     if trust and loaded.pool is None:
         raise DataError(NO_POOL, hint="dvc repro evaluate, or leave --trust out")
     chosen = loaded.combination("pool" if trust else combine)
-    models, numbers = prediction.models_of(chosen), prediction.TRUST if trust else ()
+    columns = prediction.columns_of(loaded, chosen, top=top, trust=trust)
     tables = table_names(model)
     inputs = read_inputs(paths, stdin=lines_of_stdin(), position=place, tables=tables)
     failures = files.Failures()
@@ -100,25 +103,25 @@ def predict(
     with Meter("predict", count_inputs(paths, tables=tables), unit="images", shown=not streams) as meter:
         rows = meter.each(inputs)
         if out is not None:
-            with kept_rows(out, key_of(loaded, top, models, trust)) as kept:
+            with kept_rows(out, key_of(loaded, columns)) as kept:
                 predictions = failures.watch(kept.continued(rows, predicted))
-                files.write_file(predictions, out, models=models, top=top, numbers=numbers)
+                files.write_file(predictions, out, columns)
         elif form in (None, "table"):
             shown, more = files.first(failures.watch(predicted(rows)), MOST_ROWS)
         else:
             predictions = failures.watch(predicted(rows))
-            files.write_text(predictions, Output(), form=form, models=models, top=top, numbers=numbers)
+            files.write_text(predictions, Output(), columns, form=form)
     if out is not None:
         log.info(f"{out}: {failures.rows:,} rows")
     elif form in (None, "table"):
-        header, *body = files.table_rows(shown, models=models, numbers=numbers)
-        texts = len(header) - len(numbers)
+        header, *body = files.table_rows(shown, columns)
+        texts = len(header) - len(columns.numbers)
         left_out = show("", [header, *map(_unbroken, body)], text_columns=texts, paths=0, optional=FIRST_LEFT_OUT)
         if left_out:
             log.info(f"left out, as the terminal is narrow: {', '.join(left_out)}; --format csv has all")
         if more:
             log.info(f"and {more:,} more rows: --out FILE writes all")
-    log.info(f"{chosen}: {prediction.SAID[chosen]}")
+    log.info(", ".join(filter(None, (f"{chosen}: {prediction.SAID[chosen]}", str(loaded.weights)))))
     if chosen == "pool" and not loaded.knows_places:
         log.info(NO_PLACES)
     if combine is None and chosen == "product":

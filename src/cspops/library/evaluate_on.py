@@ -78,8 +78,9 @@ def score(
         by_class: whether to score each class as well.
 
     Returns:
-        `rows`, `scored`, `not_scored` by reason, `scored_without_position` by reason, `images_of_the_run` by role (None where
-        that is not known), `unseen`, `unknown_labels`, `respelled_labels`, `classes` with rows, `seeds`, `label_ratio`,
+        `weights` of the experts in words (None: as fitted), `rows`, `scored`, `not_scored` by reason, `scored_without_position`
+        by reason, `images_of_the_run` by role (None where that is not known), `unseen`, `unknown_labels`, `respelled_labels`,
+        `classes` with rows, `seeds`, `label_ratio`,
         `metrics` (model, metric, mean and sd over seeds, as in scores.json), and `regions` and `per_class` where they are
         asked for.
 
@@ -111,6 +112,7 @@ def score(
     ratio = first.label_ratio if run is not None else None
     names = [name for name in MODELS if (name, 0) in scored.judgements]
     document = sorter.account(first.classes) | {
+        "weights": str(first.weights) or None,
         "classes": len(scored.label.unique()),
         "classes_of_model": len(first.classes),
         "seeds": list(models) if run is not None else None,
@@ -138,6 +140,8 @@ def _add(growing: _Growing, models: Mapping[int, Model], rows: Sequence[Labelled
             features[id(model.image.network)] = model.image.features_of_squares(squares)
         image_features = features[id(model.image.network)] if imaged and model.image is not None else None
         for name, log_p in model.log_p(image_features, lonlat):
+            if name == "combined" and image_features is None:
+                continue  # the product of one
             if not bool(log_p.isfinite().all()):
                 where = " and ".join(map(str, model.folders))
                 raise DataError(f"the model in {where} gives scores that are not finite", hint="dvc repro -f finetune-loc")

@@ -11,8 +11,10 @@ import torch
 from cspops.data.json_files import Document
 from cspops.errors import DataError
 from cspops.library.combine import Combine
+from cspops.library.expert_weights import FITTED
 from cspops.library.inputs import Input
 from cspops.library.model import NAMES, Guesses, Model, top_classes
+from cspops.library.prediction_files import Columns
 from cspops.pixels.unreadable import UnreadableImage
 from cspops.shapes import Bool, Float, Tensor
 
@@ -25,8 +27,16 @@ SAID: dict[Combine, str] = {
     "location": "the learned location alone",
 }
 """How image and location are put together, in words."""
-TRUST = ("image_weight", "place_weight", "nearest_km")
-"""What the pool trusted: the powers of P(y|I) and of P_n(y|x), and the distance to the nearest labelled place."""
+TRUST = ("image_weight", "place_weight")
+"""What the pool trusted: the powers of P(y|I) and of P_n(y|x)."""
+NEAREST = "nearest_km"
+"""The distance to the nearest labelled place of the model; nothing is known of what lies far from all of them."""
+
+
+def columns_of(model: Model, combine: Combine, *, top: int, trust: bool) -> Columns:
+    """Return the columns of the rows that `predict` yields."""
+    texts = [] if model.weights == FITTED else ["weights"]
+    return Columns(models_of(combine), top, texts, [*(TRUST if trust else ()), NEAREST])
 
 
 def models_of(combine: Combine) -> tuple[str, ...]:
@@ -42,8 +52,8 @@ class Prediction:
     guesses: dict[str, Guesses]
     error: str | None
     combine: Combine
-    trust: dict[str, float | None]
-    """`TRUST`, or nothing."""
+    more: dict[str, str | float | None]
+    """The texts and numbers of `columns_of`."""
 
     def as_dict(self) -> Document:
         """Return plain values for JSON and Parquet, None where there is nothing."""
@@ -63,7 +73,7 @@ class Prediction:
             model: [{"class": name, "p": p} for name, p in self.guesses[model]] if model in self.guesses else None
             for model in models_of(self.combine)
         }
-        return about | guesses | self.trust
+        return about | guesses | self.more
 
 
 def predict(
@@ -121,21 +131,22 @@ def _batch(
     predicted: dict[str, Tensor] = {combine: imaged, "image": imaged, "location": located}
     log_p[combine] = log_p.get(NAMES[combine], log_p["location"])  # no image can be read: no row has it
     best = {name: top_classes(log_p[name].exp(), classes, top) for name in predicted if name in log_p}
-    trusted = _trusted(model, lonlat, imaged) if trust else [{} for _ in rows]
+    more = _more(model, lonlat, imaged, trust=trust)
     for number, row in enumerate(rows):
         guesses = {name: classes_of[number] for name, classes_of in best.items() if bool(predicted[name][number])}
-        yield Prediction(row, guesses, errors[number], combine, trusted[number])
+        yield Prediction(row, guesses, errors[number], combine, {name: column[number] for name, column in more.items()})
 
 
-def _trusted(model: Model, lonlat: Float[Tensor, "n 2"], imaged: Bool[Tensor, "n"]) -> list[dict[str, float | None]]:
-    """Return `TRUST` of each row; None where there is no prediction of the pool, or no labelled place."""
-    weights, km = model.trust(lonlat)
-    rows = zip(weights.tolist(), km.tolist(), imaged.tolist(), strict=True)
-    return [
-        {
-            "image_weight": image if has_image else None,
-            "place_weight": place if has_image else None,
-            "nearest_km": round(distance, 3) if isfinite(distance) else None,
-        }
-        for (image, place), distance, has_image in rows
-    ]
+def _more(
+    model: Model, lonlat: Float[Tensor, "n 2"], imaged: Bool[Tensor, "n"], *, trust: bool
+) -> dict[str, list[str | float | None]]:
+    """Return the columns of `columns_of`; None where there is no prediction of the pool, or no labelled place."""
+    out: dict[str, list[str | float | None]] = {}
+    if model.weights != FITTED:
+        out["weights"] = [str(model.weights)] * len(lonlat)
+    if trust:
+        weights, _ = model.trust(lonlat)
+        for name, column in zip(TRUST, weights.T.tolist(), strict=True):
+            out[name] = [value if has_image else None for value, has_image in zip(column, imaged.tolist(), strict=True)]
+    km = model.labelled_places.near(lonlat, k=1).nearest_km.tolist()
+    return out | {NEAREST: [round(one, 3) if isfinite(one) else None for one in km]}
