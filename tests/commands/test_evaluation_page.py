@@ -19,6 +19,7 @@ DOCUMENT = {
     "images_of_the_run": {"train": 40, "test": 5, "val": 2},
     "unseen": False,
     "weights": None,
+    "candidates": None,
     "unknown_labels": {"elm": 3},
     "respelled_labels": {"Oak ": {"class": "oak", "rows": 2}},
 }

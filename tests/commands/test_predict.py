@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import shutil
+from importlib.util import find_spec
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -20,6 +21,7 @@ from cspops.library import prediction
 from cspops.library.image_model import ImageModel
 from cspops.library.inputs import Input
 from cspops.library.model import COMBINE
+from cspops.library.region import PACKAGE
 
 
 @pytest.fixture(scope="module")
@@ -183,6 +185,63 @@ def test_weights_that_mean_nothing_are_refused(tmp_path, monkeypatch, capsys, wo
     monkeypatch.chdir(tmp_path)
     status, out, err = command_line(monkeypatch, capsys)("predict", "a.png", *words, "--out", "p.csv")
     assert (status, out, (tmp_path / "p.csv").exists()) == (2, "", False) and says in err
+
+
+@pytest.fixture
+def at_hand(tmp_path, monkeypatch, capsys):
+    """A run, a photo, a list of two classes, and regions with places of two classes and of none."""
+    write_run(tmp_path / "artifacts")
+    Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(tmp_path / "a.png")
+    (tmp_path / "list.txt").write_text("fir\nbeech\n")
+    for name, west in (("alps", 7), ("sea", -40)):
+        ring = [(west, 46), (west + 3, 46), (west + 3, 49), (west, 49), (west, 46)]
+        (tmp_path / f"{name}.geojson").write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}))
+    (tmp_path / "fir.txt").write_text("fir\n")
+    monkeypatch.chdir(tmp_path)
+    return command_line(monkeypatch, capsys, "predict", "a.png", "--lon", "8", "--lat", "47")
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_a_row_says_which_class_was_masked(at_hand, form):
+    def row(*words):
+        _, out, err = at_hand("--format", form, "--top", "1", *words)
+        found = json.loads(out) if form == "jsonl" else next(csv.DictReader(io.StringIO(out)))
+        return found, err
+
+    free, _ = row()
+    best = free["pool"][0]["class"] if form == "jsonl" else free["pool_1"]
+    assert best == "oak" and "masked_best" not in free
+    masked, err = row("--classes", "list.txt")
+    assert masked["masked_best"] == "oak"
+    assert (masked["pool"][0]["class"] if form == "jsonl" else masked["pool_1"]) in ("fir", "beech")
+    assert "candidates: 2 of 3 classes" in err and "see masked_best: 1 of 1" in err
+    kept, err = row("--region", "alps.geojson")
+    assert kept["masked_best"] in (None, "") and "see masked_best: 0 of 1" in err
+    both, _ = row("--region", "alps.geojson", "--classes", "list.txt")
+    assert (both["pool"] if form == "jsonl" else both["pool_1_p"]) in ([{"class": "beech", "p": 1.0}], "1")
+
+
+@pytest.mark.skipif(find_spec(PACKAGE) is None, reason="the shapes of countries are not installed")
+def test_a_country_has_the_classes_of_its_labelled_places(at_hand):
+    _, out, err = at_hand("--region", "CH", "--format", "jsonl")
+    assert json.loads(out)["pool"] == [{"class": "oak", "p": 1.0}] and "candidates: 1 of 3 classes" in err
+    status, _, err = at_hand("--region", "Schweiz")
+    assert status == 3 and "--region Schweiz is no country" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "says"),
+    [
+        (["--region", "sea.geojson"], 3, "so that no class is left"),
+        (["--region", "alps.geojson", "--classes", "fir.txt"], 3, "no class is both in fir.txt and in --region alps.geojson"),
+        (["--region", "nowhere.geojson"], 3, "--region nowhere.geojson cannot be read"),
+        (["--classes", "nothing.txt"], 3, "--classes nothing.txt: there is no such file"),
+    ],
+)
+def test_what_leaves_no_class_is_refused(at_hand, tmp_path, words, status, says):
+    found, out, err = at_hand(*words, "--out", "p.csv")
+    assert (found, out) == (status, "") and says in err and err.count("error:") == 1
+    assert not {one.name for one in tmp_path.iterdir()} & {"p.csv", ".p.csv.part"}
 
 
 def test_a_narrow_terminal_does_without_the_models_alone_and_keeps_the_names_of_files(tmp_path, monkeypatch, capsys):

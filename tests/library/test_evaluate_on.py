@@ -85,6 +85,27 @@ def test_weights_are_those_of_the_models_and_the_document_says_them(models, rows
     assert evaluate_on.score(models, iter(rows), run=None)["weights"] is None
 
 
+def test_labels_that_are_no_candidates_count_as_wrong_and_masked_rows_are_counted(models, rows):
+    images, lonlat, label = (
+        [row.image for row in rows[:12]],
+        np.array([[row.lon, row.lat] for row in rows[:12]]),
+        np.arange(12) % 2,
+    )
+    restricted = {seed: model.among(["fir", "oak"]) for seed, model in models.items()}
+    document = evaluate_on.score(restricted, iter(rows), run=None, by_class=True)
+    free = [model.predict_proba(images, lonlat) for model in models.values()]
+    p = [model.predict_proba(images, lonlat) for model in restricted.values()]
+    hits = [(one.argmax(1) == label).mean() for one in p]
+    pool = document["metrics"]["pool"]
+    assert pool["top1"]["mean"] == pytest.approx(100 * np.mean(hits), abs=1e-4) and "nll" not in pool
+    assert pool["top10"]["mean"] == pytest.approx(100.0)
+    about = document["candidates"]
+    assert (about["classes"], about["label_is_none"]) == (2, 6)
+    assert about["best_is_none"]["pool"] == np.mean([(one.argmax(1) == 0).sum() for one in free])
+    every = evaluate_on.score({seed: model.among(CLASSES[:2]) for seed, model in models.items()}, iter(rows), run=None)
+    assert every["candidates"]["label_is_none"] == 0 and "nll" in every["metrics"]["pool"]
+
+
 def test_the_size_of_a_piece_changes_nothing(run, models, rows, monkeypatch):
     whole = evaluate_on.score(models, iter(rows), run=run, by_class=True)
     monkeypatch.setattr(evaluate_on, "BATCH", 5)

@@ -185,6 +185,8 @@ def notes(document: Document) -> list[str]:
             f"{shortened(name)!r} as {shortened(one['class'])!r} ({one['rows']:,})" for name, one in respelled.items()
         )
         sentences.append(f"labels matched regardless of case, blanks and Unicode form: {pairs}")
+    if masks := document["candidates"]:
+        sentences.append(_about_candidates(masks, document["scored"]))
     if unplaced := document["scored_without_position"]:
         reasons = "; ".join(f"{reason} ({count:,})" for reason, count in unplaced.items())
         sentences.append(f"scored without a position, by the image alone: {reasons}")
@@ -197,6 +199,13 @@ def notes(document: Document) -> list[str]:
     if "image" not in document["metrics"]:
         sentences.append("location alone: the model has no image classifier")
     return sentences
+
+
+def _about_candidates(masks: Document, scored: int) -> str:
+    best = ", ".join(f"{short_name(model)} {rows:,g}" for model, rows in masks["best_is_none"].items())
+    said = f"{masks['classes']:,g} classes are candidates; rows whose best class of all is none of them: {best}"
+    wrong = masks["label_is_none"]
+    return f"{said}; {wrong:,g} of {scored:,} labels are none, which counts as wrong, and so there is no nll" if wrong else said
 
 
 def _about_seen(of_run: Mapping[str, int] | None, scored: int) -> str:

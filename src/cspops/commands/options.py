@@ -9,7 +9,7 @@ import typer
 
 from cspops.artefacts import json_as
 from cspops.commands.without_compiler import without_compiler
-from cspops.errors import DataError, ParamsError
+from cspops.errors import DataError, ParamsError, listed
 from cspops.library.combine import Combine
 from cspops.pipeline.run import read_host
 from cspops.terminal import visible
@@ -89,6 +89,21 @@ WeightOption = Annotated[
         metavar="EXPERT=W",
     ),
 ]
+ClassesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--classes", help="Predict these classes alone: a text with one per line, or a table's column class.", metavar="FILE"
+    ),
+]
+RegionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--region",
+        help="Predict those classes alone that have a labelled place of the model in a region: a GeoJSON file with polygons, "
+        "or a country by its ISO code (CH, CHE).",
+        metavar="REGION",
+    ),
+]
 Preset = Literal["photos", "satellite"]
 """What the images of a new project are."""
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -133,6 +148,24 @@ def weighed(model: "Model", prior_weight: float | None, weight: Sequence[str] | 
     made = model.weighed(1.0 if prior_weight is None else prior_weight, weights)
     made.combination(None)
     return made
+
+
+def restricted(model: "Model", classes: Path | None, region: str | None) -> "Model":
+    """Return the model whose candidates are the classes of both options; DataError where none is left."""
+    from cspops.library.candidates import listed_classes
+
+    if classes is not None:
+        model = model.among(listed_classes(model, classes))
+    if region is not None:
+        there = model.classes_in(region)
+        try:
+            model = model.among(there)
+        except DataError:
+            raise DataError(
+                f"no class is both in {classes} and in --region {region}, which has {listed(map(repr, there))}",
+                hint="leave one out",
+            ) from None
+    return model
 
 
 def table_names(folder: Path, label: str | None = None) -> "TableNames":

@@ -10,17 +10,20 @@ import typer
 from cspops.commands.app import USE, app, examples
 from cspops.commands.layout import JOINED, show
 from cspops.commands.options import (
+    ClassesOption,
     CombineOption,
     LatOption,
     LonOption,
     ModelOption,
     PriorWeightOption,
     RatioOption,
+    RegionOption,
     SeedOption,
     WeightOption,
     load_model,
     position,
     require_folder,
+    restricted,
     table_names,
     weighed,
 )
@@ -37,7 +40,7 @@ log = logging.getLogger(__name__)
 
 MOST_ROWS = 200
 """Most rows of predictions in a table on the terminal."""
-FIRST_LEFT_OUT = ("location", "image", "position", "weights")
+FIRST_LEFT_OUT = ("location", "image", "position", "weights", "masked best")
 """Columns of that table that a narrow terminal does without."""
 
 
@@ -58,6 +61,8 @@ def predict(
     trust: Annotated[bool, typer.Option("--trust", help="Also print the pool's weights of image and place.")] = False,
     prior_weight: PriorWeightOption = None,
     weight: WeightOption = None,
+    classes: ClassesOption = None,
+    region: RegionOption = None,
     out: Annotated[Path | None, typer.Option(help="File to write: .csv, .parquet, .jsonl or .geojson.", metavar="FILE")] = None,
     form: Annotated[
         Literal["table", "csv", "jsonl", "geojson"] | None,
@@ -87,7 +92,7 @@ def predict(
         raise ParamsError(f"{out}: predictions are written as {', '.join(files.SUFFIXES)}", hint="--out predictions.csv")
     if out is not None:
         require_folder(out)
-    loaded = weighed(load_model(model, seed, label_ratio), prior_weight, weight)
+    loaded = restricted(weighed(load_model(model, seed, label_ratio), prior_weight, weight), classes, region)
     if trust and loaded.pool is None:
         raise DataError(NO_POOL, hint="dvc repro evaluate, or leave --trust out")
     chosen = loaded.combination("pool" if trust else combine)
@@ -126,6 +131,9 @@ def predict(
         log.info(NO_PLACES)
     if combine is None and chosen == "product":
         log.info("there is no pool, as the model was not evaluated: dvc repro evaluate")
+    if loaded.candidates is not None and loaded.classes is not None:
+        log.info(f"candidates: {len(loaded.candidates):,} of {len(loaded.classes):,} classes")
+        log.info(f"rows whose best class of all is no candidate, see masked_best: {failures.masked:,} of {failures.rows:,}")
     if failures.misplaced:
         first = _first(failures.misplaced, failures.first_misplaced)
         log.warning(f"{failures.misplaced} of {failures.rows} rows have an unusable position{first}")

@@ -8,12 +8,15 @@ import typer
 
 from cspops.commands.app import STAGES, app, examples
 from cspops.commands.options import (
+    ClassesOption,
     JsonOption,
     PriorWeightOption,
     RatioOption,
+    RegionOption,
     WeightOption,
     load_models,
     model_folders,
+    restricted,
     weighed,
 )
 from cspops.commands.output import print_json
@@ -123,6 +126,8 @@ def evaluate(
     ] = False,
     prior_weight: PriorWeightOption = None,
     weight: WeightOption = None,
+    classes: ClassesOption = None,
+    region: RegionOption = None,
     json: JsonOption = False,
 ) -> None:
     """Score the image, the location, their product and the pool; write reports/scores.json and print it as a table.
@@ -137,12 +142,15 @@ def evaluate(
         from cspops.commands import evaluate
 
         folder = model or Path()
-        models = {one: weighed(each, prior_weight, weight) for one, each in load_models(folder, seed, label_ratio).items()}
+        models = {
+            one: restricted(weighed(each, prior_weight, weight), classes, region)
+            for one, each in load_models(folder, seed, label_ratio).items()
+        }
         document = evaluate.score(on, folder, models, label=label, unseen=unseen, by=by, by_class=by_class)
         print_json(document, ensure_ascii=False) if json else evaluate.show_scores(document)
         return
     of_on = {"--label": label, "--model": model, "--seed": seed, "--unseen": unseen or None, "--prior-weight": prior_weight}
-    for name, value in (of_on | {"--weight": weight}).items():
+    for name, value in (of_on | {"--weight": weight, "--classes": classes, "--region": region}).items():
         if value is not None:
             raise ParamsError(f"{name} is for --on, which is not given", hint=f"cspops evaluate --on PATH {name}")
     if not last:

@@ -1,9 +1,11 @@
 """The trained models scored on other labelled images, read a few at a time."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from statistics import fmean
 
 import torch
 
@@ -25,6 +27,8 @@ from cspops.shapes import Float, Int, Tensor
 BATCH = 64
 """Rows whose images are held at once."""
 ROLE = "given"
+NEVER = -1e9
+"""log P of a class that is no candidate; a finite number keeps ranks whole."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,8 @@ class _Growing:
     lonlat: list[Tensor] = field(default_factory=list)
     judgements: dict[tuple[str, int], list[Judgement]] = field(default_factory=dict)
     best: dict[tuple[str, int], list[Tensor]] = field(default_factory=dict)
+    masked: Counter[tuple[str, int]] = field(default_factory=Counter)
+    """How many rows have a best class that is no candidate."""
 
     def whole(self) -> Scored:
         judgements = {key: Judgement(*map(torch.cat, zip(*parts, strict=True))) for key, parts in self.judgements.items()}
@@ -81,8 +87,9 @@ def score(
         `weights` of the experts in words (None: as fitted), `rows`, `scored`, `not_scored` by reason, `scored_without_position`
         by reason, `images_of_the_run` by role (None where that is not known), `unseen`, `unknown_labels`, `respelled_labels`,
         `classes` with rows, `seeds`, `label_ratio`,
-        `metrics` (model, metric, mean and sd over seeds, as in scores.json), and `regions` and `per_class` where they are
-        asked for.
+        `metrics` (model, metric, mean and sd over seeds, as in scores.json; no nll where the label of a row is no candidate),
+        `candidates` (None: all classes; else how many, and of how many rows the label, and the best class, is none), and
+        `regions` and `per_class` where they are asked for.
 
     Raises:
         DataError: a model has no named classes or lacks an image classifier for `by_region`, no row can be scored,
@@ -118,7 +125,13 @@ def score(
         "seeds": list(models) if run is not None else None,
         "label_ratio": ratio,
         "metrics": _metrics(scored, names, seeds=len(models), classes=len(first.classes)),
+        "candidates": None,
     }
+    if first.candidates is not None:
+        document["candidates"] = _candidates(growing, scored, models)
+        if document["candidates"]["label_is_none"]:
+            for scores in document["metrics"].values():
+                del scores["nll"]
     if by_region:
         document["regions"] = _regions(scored, list(models), run, ratio)
     if by_class:
@@ -145,6 +158,9 @@ def _add(growing: _Growing, models: Mapping[int, Model], rows: Sequence[Labelled
             if not bool(log_p.isfinite().all()):
                 where = " and ".join(map(str, model.folders))
                 raise DataError(f"the model in {where} gives scores that are not finite", hint="dvc repro -f finetune-loc")
+            if model.candidates is not None:
+                growing.masked[name, number] += int((~torch.isin(log_p.argmax(1), torch.tensor(model.candidates))).sum())
+                log_p = model.masked(log_p).clamp(min=NEVER)
             growing.judgements.setdefault((name, number), []).append(metrics.judge(log_p, label))
             growing.best.setdefault((name, number), []).append(sole_best(log_p).int())
 
@@ -156,6 +172,20 @@ def _metrics(scored: Scored, names: Sequence[str], *, seeds: int, classes: int) 
         for seed in range(seeds)
     }
     return summarise(scores, roles=(ROLE,), ratios=(ROLE,), seeds=range(seeds), models=names)[ROLE][ROLE]
+
+
+def _candidates(growing: _Growing, scored: Scored, models: Mapping[int, Model]) -> Document:
+    """Return how many classes are candidates, of how many rows the label is none, and of how many the best class of each model.
+
+    Candidates of a region may differ between seeds, and so the numbers are means.
+    """
+    lists = [torch.tensor(model.candidates or ()) for model in models.values()]
+    names = dict.fromkeys(name for name, _ in growing.masked)
+    return {
+        "classes": fmean(len(one) for one in lists),
+        "label_is_none": fmean(int((~torch.isin(scored.label, one)).sum()) for one in lists),
+        "best_is_none": {name: fmean(growing.masked[name, seed] for seed in range(len(models))) for name in names},
+    }
 
 
 def _regions(scored: Scored, seeds: Sequence[int], run: Path | None, ratio: float | None) -> Document:

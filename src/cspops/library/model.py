@@ -1,6 +1,6 @@
 """A trained model for use in your own code: embeddings of places and images, and probabilities of classes."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,6 +55,8 @@ class Model:
     """Of the run that it is from, where that is known."""
     weights: ExpertWeights = FITTED
     """How much the experts of pool and product count beside what validation chose."""
+    candidates: tuple[int, ...] | None = None
+    """The numbers of the classes that can be predicted; None: all."""
 
     def __repr__(self) -> str:
         facts = {
@@ -97,6 +99,39 @@ class Model:
         """
         return replace(self, weights=ExpertWeights.of(prior_weight, weights or {}))
 
+    def among(self, classes: Iterable[str]) -> "Model":
+        """Return the model with these classes alone as candidates: the others have P = 0, and all sum to 1 again.
+
+        Of a model that has candidates already, those that are among both. Raise a DataError for a class that the model does not
+        know, and where none is left.
+        """
+        from cspops.library.candidates import numbers_of
+
+        known = numbers_of(self, classes)
+        left = known if self.candidates is None else known & set(self.candidates)
+        if not left:
+            raise DataError("no class is left as a candidate", hint="name at least one that is among all the lists and regions")
+        return replace(self, candidates=tuple(sorted(left)))
+
+    def classes_in(self, region: str) -> list[str]:
+        """Return the classes with at least one labelled place in a region, to be the candidates there.
+
+        The region is a GeoJSON file with polygons, or a country by its ISO 3166-1 code. Raise a DataError where it is none, or
+        holds no labelled place.
+        """
+        from cspops.library.candidates import classes_in
+
+        return classes_in(self, region)
+
+    def masked(self, log_p: Float[Tensor, "n q"]) -> Float[Tensor, "n q"]:
+        """Return log P over the candidates alone, -inf for the other classes."""
+        if self.candidates is None:
+            return log_p
+        out = torch.full_like(log_p, -torch.inf)
+        some = torch.tensor(self.candidates)
+        out[:, some] = log_p[:, some].log_softmax(1)
+        return out
+
     @torch.inference_mode()
     def predict_proba(
         self,
@@ -106,6 +141,7 @@ class Model:
         combine: Combine | None = None,
         prior_weight: float | None = None,
         weights: Mapping[str, float] | None = None,
+        classes: Iterable[str] | None = None,
     ) -> Any:
         """Return class probabilities, float64 (n, q), of images, of positions, or of both.
 
@@ -116,14 +152,19 @@ class Model:
                 P(y|x) as in the paper; `image` and `location`, that one alone. None: the pool where the model has one, else
                 the product. Pool and product also take images or positions alone.
             prior_weight: as for `weighed`, and so is ``weights``; None: the model's own weights.
+            classes: as for `among`; None: the model's own candidates.
 
         Raises:
             DataError: neither is given, their counts differ, an image cannot be read, a row is no position (see `as_lonlat`),
                 or the model lacks a part that is needed.
             ParamsError: ``combine`` or a weight is something else.
         """
+        model = self
         if prior_weight is not None or weights is not None:
-            model = self.weighed(1.0 if prior_weight is None else prior_weight, weights)
+            model = model.weighed(1.0 if prior_weight is None else prior_weight, weights)
+        if classes is not None:
+            model = model.among(classes)
+        if model is not self:
             return model.predict_proba(images, lonlat, combine=combine)
         chosen = self.combination(combine)
         if images is None and lonlat is None:
@@ -142,7 +183,7 @@ class Model:
         if chosen == "product" and self.weights == FITTED and (features is None or places is None):
             name = "location" if features is None else "image"
         log_p = next(one for which, one in self.log_p(features, places) if which == name)
-        return like(log_p.exp(), given)
+        return like(self.masked(log_p).exp(), given)
 
     def predict(
         self,
@@ -153,8 +194,9 @@ class Model:
         combine: Combine | None = None,
         prior_weight: float | None = None,
         weights: Mapping[str, float] | None = None,
+        classes: Iterable[str] | None = None,
     ) -> list[Guesses]:
-        """Return the ``top`` most likely classes of each row: (name, probability), best first.
+        """Return the ``top`` most likely classes of each row, candidates all: (name, probability), best first.
 
         All but ``top`` are arguments of `predict_proba`, and the errors are its own; moreover a DataError where the model does
         not know the names of its classes, and a ParamsError where ``top`` is less than 1.
@@ -163,8 +205,9 @@ class Model:
             raise ParamsError(f"top is {top}", hint="top=1 or more")
         if self.classes is None:
             raise DataError("this model has no named classes", hint="load a whole run, or an exported folder")
-        p = self.predict_proba(images, lonlat, combine=combine, prior_weight=prior_weight, weights=weights)
-        return top_classes(torch.as_tensor(p), self.classes, top)
+        model = self if classes is None else self.among(classes)
+        p = model.predict_proba(images, lonlat, combine=combine, prior_weight=prior_weight, weights=weights)
+        return top_classes(torch.as_tensor(p), self.classes, min(top, len(model.candidates or self.classes)))
 
     def combination(self, combine: str | None) -> Combine:
         """Return how image and location are put together where ``combine`` was asked for; None: as `predict_proba` does.

@@ -32,10 +32,13 @@ TRUST = ("image_weight", "place_weight")
 NEAREST = "nearest_km"
 """The distance to the nearest labelled place of the model; nothing is known of what lies far from all of them."""
 
+MASKED = "masked_best"
+"""The class that would have come first and is no candidate; nothing where the best class is one."""
+
 
 def columns_of(model: Model, combine: Combine, *, top: int, trust: bool) -> Columns:
     """Return the columns of the rows that `predict` yields."""
-    texts = [] if model.weights == FITTED else ["weights"]
+    texts = [*([] if model.weights == FITTED else ["weights"]), *([] if model.candidates is None else [MASKED])]
     return Columns(models_of(combine), top, texts, [*(TRUST if trust else ()), NEAREST])
 
 
@@ -130,11 +133,23 @@ def _batch(
     located = ~lonlat.isnan().any(1)
     predicted: dict[str, Tensor] = {combine: imaged, "image": imaged, "location": located}
     log_p[combine] = log_p.get(NAMES[combine], log_p["location"])  # no image can be read: no row has it
-    best = {name: top_classes(log_p[name].exp(), classes, top) for name in predicted if name in log_p}
+    most = min(top, len(model.candidates or classes))
+    best = {name: top_classes(model.masked(log_p[name]).exp(), classes, most) for name in predicted if name in log_p}
     more = _more(model, lonlat, imaged, trust=trust)
+    if model.candidates is not None:
+        more[MASKED] = _masked_best(log_p[combine], predicted[combine], classes, model.candidates)
     for number, row in enumerate(rows):
         guesses = {name: classes_of[number] for name, classes_of in best.items() if bool(predicted[name][number])}
         yield Prediction(row, guesses, errors[number], combine, {name: column[number] for name, column in more.items()})
+
+
+def _masked_best(
+    log_p: Float[Tensor, "n q"], predicted: Bool[Tensor, "n"], classes: Sequence[str], candidates: Sequence[int]
+) -> list[str | float | None]:
+    """Return the best class of all of each row where it is no candidate."""
+    best = log_p.nan_to_num().argmax(1)
+    masked = predicted & ~torch.isin(best, torch.tensor(candidates))
+    return [classes[number] if is_masked else None for number, is_masked in zip(best.tolist(), masked.tolist(), strict=True)]
 
 
 def _more(

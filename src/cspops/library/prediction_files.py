@@ -129,6 +129,8 @@ class Failures:
     first: str = ""
     misplaced: int = 0
     first_misplaced: str = ""
+    masked: int = 0
+    """Whose best class is no candidate."""
 
     def watch(self, rows: Iterable[Row]) -> Iterator[Row]:
         """Yield the same rows and count them."""
@@ -140,6 +142,7 @@ class Failures:
             if row["position_problem"] not in (None, NO_POSITION):
                 self.misplaced += 1
                 self.first_misplaced = self.first_misplaced or f"{row['where']}: {row['position_problem']}"
+            self.masked += row.get("masked_best") is not None
             yield row
 
 
