@@ -244,6 +244,44 @@ def test_what_leaves_no_class_is_refused(at_hand, tmp_path, words, status, says)
     assert not {one.name for one in tmp_path.iterdir()} & {"p.csv", ".p.csv.part"}
 
 
+@pytest.mark.parametrize(("least", "answer"), [(0.01, "oak"), (0.999, "trees"), (1.0, "trees")])
+def test_an_answer_is_the_class_or_what_is_above_it(at_hand, tmp_path, least, answer):
+    (tmp_path / "trees.csv").write_text("class,all,kind\noak,trees,broadleaved\nbeech,trees,broadleaved\nfir,trees,conifer\n")
+    asked = ("--taxonomy", "trees.csv", "--min-confidence", least)
+    row = json.loads(at_hand(*asked, "--format", "jsonl")[1])
+    p = {one["class"]: one["p"] for one in row["pool"]}
+    assert (row["answer"], row["rolled_up"]) == (answer, 0 if answer == "oak" else 2)
+    assert row["answer_p"] == pytest.approx(p["oak"] if answer == "oak" else 1.0)
+    assert at_hand(*asked, "--out", "p.parquet")[0] == 0
+    (found,) = pq.read_table("p.parquet").to_pylist()
+    assert (found["answer"], found["rolled_up"]) == (answer, row["rolled_up"])
+
+
+def test_no_answer_is_said(at_hand, tmp_path):
+    (tmp_path / "trees.csv").write_text("class,parent\noak,\nbeech,\nfir,\n")
+    _, out, err = at_hand("--taxonomy", "trees.csv", "--min-confidence", 1, "--format", "csv")
+    (row,) = csv.DictReader(io.StringIO(out))
+    assert [row[name] for name in ("answer", "answer_p", "rolled_up")] == ["", "", ""]
+    assert "rows without an answer that is 1 sure: 1 of 1" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "says"),
+    [
+        (["--min-confidence", "0.8"], 2, "--min-confidence needs --taxonomy FILE"),
+        (["--min-confidence", "nan", "--taxonomy", "trees.csv"], 2, "--min-confidence nan is no probability"),
+        (["--taxonomy", "trees.csv"], 2, "nothing says how sure they are to be"),
+        (["--min-confidence", "0.8", "--taxonomy", "trees.csv"], 3, "trees.csv: line 3: a circle of parents"),
+        (["--min-confidence", "0.8", "--taxonomy", "none.csv"], 3, "--taxonomy none.csv: there is no such file"),
+    ],
+)
+def test_a_taxonomy_that_is_wrong_is_refused_before_anything_is_predicted(at_hand, tmp_path, words, status, says):
+    (tmp_path / "trees.csv").write_text("class,parent\nbeech,\noak,trees\ntrees,oak\nfir,\n")
+    found, out, err = at_hand(*words, "--out", "p.csv")
+    assert (found, out) == (status, "") and says in err and err.count("error:") == 1
+    assert not {one.name for one in tmp_path.iterdir()} & {"p.csv", ".p.csv.part"}
+
+
 def test_a_narrow_terminal_does_without_the_models_alone_and_keeps_the_names_of_files(tmp_path, monkeypatch, capsys):
     write_run(tmp_path / "artifacts")
     folder = tmp_path / "a folder of photos" / "from the first garden of the summer"

@@ -21,6 +21,7 @@ from cspops.terminal import Output, lines_of_stdin, say
 
 if TYPE_CHECKING:
     from cspops.library.model import Model
+    from cspops.library.taxonomy import RollUp
     from cspops.report.tables import Places
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ def score(
     unseen: bool,
     by: str | None,
     by_class: bool,
+    roll_up: "RollUp | None" = None,
 ) -> Document:
     """Score the models, which come from ``folder``, on the images that ``paths`` name.
 
@@ -52,7 +54,13 @@ def score(
     rows = read_inputs(paths, stdin=lines_of_stdin(), position=None, tables=tables)
     with Meter("evaluate", count_inputs(paths, tables=tables), unit="rows") as meter:
         document = evaluate_on.score(
-            models, meter.each(rows), run=run_of(folder), unseen=unseen, by_region=by is not None, by_class=by_class
+            models,
+            meter.each(rows),
+            run=run_of(folder),
+            unseen=unseen,
+            by_region=by is not None,
+            by_class=by_class,
+            roll_up=roll_up,
         )
     document = {"on": list(map(printable, paths)), "model": folder.as_posix(), **document}
     if by is not None:
@@ -63,6 +71,8 @@ def score(
 def show_scores(document: Document) -> None:
     """Print what `score` returned as tables and sentences."""
     show(heading(document), metric_rows(document), text_columns=1)
+    if document["rolled_up"]:
+        show(*rolled_rows(document["rolled_up"]), text_columns=1)
     if len(reasons := reason_rows(document)) > 1:
         show("", reasons, text_columns=2)
     for note in notes(document):
@@ -162,6 +172,23 @@ def metric_rows(document: Document) -> list[list[str]]:
             for name in names
         ),
     ]
+
+
+def rolled_rows(rolled: Document) -> tuple[str, list[list[str]]]:
+    """Return a title, and a header and one row per model: how many rows have an answer, how many of these are right."""
+    models = rolled["models"]
+    most = max(len(one["by_steps"]) for one in models.values())
+    header = ["model", "answered", "of these right", "the class itself", *(f"{steps} above" for steps in range(1, most))]
+    body = [
+        [
+            short_name(model),
+            f"{one['coverage']['mean']:.2f}",
+            "-" if one["accuracy"] is None else f"{one['accuracy']['mean']:.2f}",
+            *(f"{step['share']:.2f}" for step in one["by_steps"]),
+        ]
+        for model, one in models.items()
+    ]
+    return f"Answers that are at least {rolled['min_confidence']:g} sure, per cent of the rows", [header, *body]
 
 
 def reason_rows(document: Document) -> list[list[Cell]]:

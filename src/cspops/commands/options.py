@@ -17,6 +17,7 @@ from cspops.terminal import visible
 if TYPE_CHECKING:
     from cspops.library.model import Model
     from cspops.library.named_tables import TableNames
+    from cspops.library.taxonomy import RollUp
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +105,23 @@ RegionOption = Annotated[
         metavar="REGION",
     ),
 ]
+MinConfidenceOption = Annotated[
+    float | None,
+    typer.Option(
+        "--min-confidence",
+        help="Also give an answer that is at least so probable: the best class, or the lowest taxon above it that is.",
+        metavar="P",
+    ),
+]
+TaxonomyOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--taxonomy",
+        help="With --min-confidence: a table of class and parent, or of class and ranks; default: classes that are named like "
+        "paths (Aves/Strigidae/Bubo bubo).",
+        metavar="FILE",
+    ),
+]
 Preset = Literal["photos", "satellite"]
 """What the images of a new project are."""
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -166,6 +184,21 @@ def restricted(model: "Model", classes: Path | None, region: str | None) -> "Mod
                 hint="leave one out",
             ) from None
     return model
+
+
+def rolled(model: "Model", min_confidence: float | None, taxonomy: Path | None) -> "RollUp | None":
+    """Return what makes coarser answers where the options ask for them."""
+    if min_confidence is None:
+        if taxonomy is not None:
+            raise ParamsError(
+                "--taxonomy makes coarser answers, and nothing says how sure they are to be", hint="--min-confidence 0.8"
+            )
+        return None
+    from cspops.library.taxonomy import RollUp
+
+    if model.classes is None:
+        raise DataError("this model has no named classes to roll up", hint="name a project's folder with --model")
+    return RollUp.of(model.classes, min_confidence, taxonomy)
 
 
 def table_names(folder: Path, label: str | None = None) -> "TableNames":

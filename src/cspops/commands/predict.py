@@ -14,16 +14,19 @@ from cspops.commands.options import (
     CombineOption,
     LatOption,
     LonOption,
+    MinConfidenceOption,
     ModelOption,
     PriorWeightOption,
     RatioOption,
     RegionOption,
     SeedOption,
+    TaxonomyOption,
     WeightOption,
     load_model,
     position,
     require_folder,
     restricted,
+    rolled,
     table_names,
     weighed,
 )
@@ -63,6 +66,8 @@ def predict(
     weight: WeightOption = None,
     classes: ClassesOption = None,
     region: RegionOption = None,
+    min_confidence: MinConfidenceOption = None,
+    taxonomy: TaxonomyOption = None,
     out: Annotated[Path | None, typer.Option(help="File to write: .csv, .parquet, .jsonl or .geojson.", metavar="FILE")] = None,
     form: Annotated[
         Literal["table", "csv", "jsonl", "geojson"] | None,
@@ -96,19 +101,21 @@ def predict(
     if trust and loaded.pool is None:
         raise DataError(NO_POOL, hint="dvc repro evaluate, or leave --trust out")
     chosen = loaded.combination("pool" if trust else combine)
-    columns = prediction.columns_of(loaded, chosen, top=top, trust=trust)
+    roll_up = rolled(loaded, min_confidence, taxonomy)
+    columns = prediction.columns_of(loaded, chosen, top=top, trust=trust, roll_up=roll_up)
     tables = table_names(model)
     inputs = read_inputs(paths, stdin=lines_of_stdin(), position=place, tables=tables)
     failures = files.Failures()
 
     def predicted(rows: "Iterator[Input]") -> "Iterator[files.Row]":
-        return (one.as_dict() for one in prediction.predict(loaded, rows, top=top, combine=chosen, trust=trust))
+        made = prediction.predict(loaded, rows, top=top, combine=chosen, trust=trust, roll_up=roll_up)
+        return (one.as_dict() for one in made)
 
     streams = form not in (None, "table") and sys.stdout.isatty()  # rows on the terminal show the progress themselves
     with Meter("predict", count_inputs(paths, tables=tables), unit="images", shown=not streams) as meter:
         rows = meter.each(inputs)
         if out is not None:
-            with kept_rows(out, key_of(loaded, columns)) as kept:
+            with kept_rows(out, key_of(loaded, columns, roll_up)) as kept:
                 predictions = failures.watch(kept.continued(rows, predicted))
                 files.write_file(predictions, out, columns)
         elif form in (None, "table"):
@@ -134,6 +141,8 @@ def predict(
     if loaded.candidates is not None and loaded.classes is not None:
         log.info(f"candidates: {len(loaded.candidates):,} of {len(loaded.classes):,} classes")
         log.info(f"rows whose best class of all is no candidate, see masked_best: {failures.masked:,} of {failures.rows:,}")
+    if roll_up is not None:
+        log.info(f"rows without an answer that is {roll_up.min_confidence:g} sure: {failures.unsure:,} of {failures.rows:,}")
     if failures.misplaced:
         first = _first(failures.misplaced, failures.first_misplaced)
         log.warning(f"{failures.misplaced} of {failures.rows} rows have an unusable position{first}")

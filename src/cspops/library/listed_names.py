@@ -7,12 +7,12 @@ import pyarrow as pa
 
 from cspops.errors import DataError, listed, nearest
 from cspops.intake.tables.records import shortened
-from cspops.intake.tables.table_files import Table, open_file, table_format
+from cspops.intake.tables.table_files import Format, Table, open_file, table_format
 from cspops.intake.tables.text_lines import read_lines
 from cspops.library.labelled import ClassNames
 
-Row = tuple[int, tuple[str, ...]]
-"""The line or row that a record of a table begins at, from 1, and its cells, without blanks around them."""
+Row = tuple[str, tuple[str, ...]]
+"""Where a record of a table stands, such as `line 3`, and its cells, without blanks around them."""
 
 
 def require_list(file: Path, option: str) -> None:
@@ -37,8 +37,7 @@ def names_in(file: Path, known: ClassNames) -> list[tuple[str, str]]:
         table, kind = open_file(file, key=None)
         column = class_column(table.names, file)
         headless = [("line 1", column)] if len(table.names) == 1 and known.match(column) is not None else []
-        row = "line" if kind in ("delimited", "geojson lines") else "row"
-        found = [*headless, *((f"{row} {number}", cell) for number, (cell,) in rows_of(table, [column], file) if cell)]
+        found = [*headless, *((place, cell) for place, (cell,) in rows_of(table, kind, [column]) if cell)]
     if not found:
         raise DataError(f"{file} holds no name of a class", hint="one per line, or a table with a column class")
     return found
@@ -53,15 +52,16 @@ def class_column(names: Sequence[str], file: Path) -> str:
     return column
 
 
-def rows_of(table: Table, columns: Sequence[str], file: Path) -> Iterator[Row]:
-    """Yield the rows of a table, empty cells as empty texts; DataError, with its line, for a row that cannot be read."""
+def rows_of(table: Table, kind: Format, columns: Sequence[str]) -> Iterator[Row]:
+    """Yield the rows of a table, empty cells as empty texts; DataError, with its place, for a row that cannot be read."""
+    row = "line" if kind in ("delimited", "geojson lines") else "row"
     for records in table.records(columns):
-        number = records.number.to_pylist()
+        places = [f"{row} {number}" for number in records.number.to_pylist()]
         for at, (reason, _) in records.reasons.items():
-            raise DataError(f"{file}: row {number[at]}: {reason}", hint="correct it there")
+            raise DataError(f"{table.file}: {places[at]}: {reason}", hint="correct it there")
         cells = (records.columns[name].cast(pa.string()).fill_null("").to_pylist() for name in columns)
-        for one, *texts in zip(number, *cells, strict=True):
-            yield one, tuple(text.strip() for text in texts)
+        for place, *texts in zip(places, *cells, strict=True):
+            yield place, tuple(text.strip() for text in texts)
 
 
 def class_numbers(file: Path, names: Iterable[tuple[str, str]], known: ClassNames) -> list[int]:

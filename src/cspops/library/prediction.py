@@ -15,6 +15,7 @@ from cspops.library.expert_weights import FITTED
 from cspops.library.inputs import Input
 from cspops.library.model import NAMES, Guesses, Model, top_classes
 from cspops.library.prediction_files import Columns
+from cspops.library.taxonomy import NONE, RollUp
 from cspops.pixels.unreadable import UnreadableImage
 from cspops.shapes import Bool, Float, Tensor
 
@@ -36,10 +37,15 @@ MASKED = "masked_best"
 """The class that would have come first and is no candidate; nothing where the best class is one."""
 
 
-def columns_of(model: Model, combine: Combine, *, top: int, trust: bool) -> Columns:
+ANSWER, ANSWER_P, STEPS = "answer", "answer_p", "rolled_up"
+"""What is sure enough of what is asked for: the class, or the lowest taxon above it, its P, and how far above; else nothing."""
+
+
+def columns_of(model: Model, combine: Combine, *, top: int, trust: bool, roll_up: RollUp | None = None) -> Columns:
     """Return the columns of the rows that `predict` yields."""
-    texts = [*([] if model.weights == FITTED else ["weights"]), *([] if model.candidates is None else [MASKED])]
-    return Columns(models_of(combine), top, texts, [*(TRUST if trust else ()), NEAREST])
+    texts = {"weights": model.weights != FITTED, MASKED: model.candidates is not None, ANSWER: roll_up is not None}
+    numbers = [*((ANSWER_P, STEPS) if roll_up is not None else ()), *(TRUST if trust else ()), NEAREST]
+    return Columns(models_of(combine), top, [name for name, is_there in texts.items() if is_there], numbers)
 
 
 def models_of(combine: Combine) -> tuple[str, ...]:
@@ -80,7 +86,13 @@ class Prediction:
 
 
 def predict(
-    model: Model, rows: Iterator[Input], *, top: int, combine: Combine | None = None, trust: bool = False
+    model: Model,
+    rows: Iterator[Input],
+    *,
+    top: int,
+    combine: Combine | None = None,
+    trust: bool = False,
+    roll_up: RollUp | None = None,
 ) -> Iterator[Prediction]:
     """Yield a `Prediction` for each row, in order; at most `BATCH` images are in memory.
 
@@ -93,6 +105,7 @@ def predict(
         top: the most guesses of each model.
         combine: as for `Model.predict_proba`.
         trust: whether rows say what the pool trusted.
+        roll_up: what makes a coarser answer of what is not sure enough.
 
     Raises:
         DataError: the model lacks the names of its classes, an image classifier, or the pool that is asked for.
@@ -107,12 +120,19 @@ def predict(
         raise DataError("the model has no image classifier with named classes", hint="name a project's folder with --model")
     chosen = model.combination("pool" if trust else combine)
     while part := list(islice(rows, BATCH)):
-        yield from _batch(model, part, model.classes, top=top, combine=chosen, trust=trust)
+        yield from _batch(model, part, model.classes, top=top, combine=chosen, trust=trust, roll_up=roll_up)
 
 
 @torch.inference_mode()
 def _batch(
-    model: Model, rows: Sequence[Input], classes: Sequence[str], *, top: int, combine: Combine, trust: bool
+    model: Model,
+    rows: Sequence[Input],
+    classes: Sequence[str],
+    *,
+    top: int,
+    combine: Combine,
+    trust: bool,
+    roll_up: RollUp | None,
 ) -> Iterator[Prediction]:
     errors = [row.error for row in rows]
     squares: list[np.ndarray] = []
@@ -138,9 +158,22 @@ def _batch(
     more = _more(model, lonlat, imaged, trust=trust)
     if model.candidates is not None:
         more[MASKED] = _masked_best(log_p[combine], predicted[combine], classes, model.candidates)
+    if roll_up is not None:
+        p = model.masked(log_p[combine]).exp()
+        more |= _answers(roll_up, p.where(predicted[combine][:, None], torch.nan))
     for number, row in enumerate(rows):
         guesses = {name: classes_of[number] for name, classes_of in best.items() if bool(predicted[name][number])}
         yield Prediction(row, guesses, errors[number], combine, {name: column[number] for name, column in more.items()})
+
+
+def _answers(roll_up: RollUp, p: Float[Tensor, "n q"]) -> dict[str, list[str | float | None]]:
+    """Return the answer to each row, its probability and its steps above the class."""
+    taxon, share, steps = (column.tolist() for column in roll_up(p))
+    return {
+        ANSWER: [None if number == NONE else roll_up.taxonomy.names[number] for number in taxon],
+        ANSWER_P: [value if isfinite(value) else None for value in share],
+        STEPS: [None if number == NONE else number for number in steps],
+    }
 
 
 def _masked_best(

@@ -131,6 +131,8 @@ class Failures:
     first_misplaced: str = ""
     masked: int = 0
     """Whose best class is no candidate."""
+    unsure: int = 0
+    """That have predictions and no answer."""
 
     def watch(self, rows: Iterable[Row]) -> Iterator[Row]:
         """Yield the same rows and count them."""
@@ -143,6 +145,7 @@ class Failures:
                 self.misplaced += 1
                 self.first_misplaced = self.first_misplaced or f"{row['where']}: {row['position_problem']}"
             self.masked += row.get("masked_best") is not None
+            self.unsure += row["error"] is None and row.get("answer", "") is None
             yield row
 
 
@@ -153,16 +156,15 @@ def first(rows: Iterable[Row], count: int) -> tuple[list[Row], int]:
 
 
 def table_rows(rows: Iterable[Row], columns: Columns) -> list[list[str]]:
-    """Return a header and one line per row, for a terminal; texts that no row has are left out."""
-    rows = list(rows)
-    texts = [name for name in columns.texts if any(row[name] is not None for row in rows)]
-    out = [["where", "position", *columns.models, *(name.replace("_", " ") for name in (*texts, *columns.numbers))]]
+    """Return a header and one line per row, for a terminal."""
+    more = (*columns.texts, *columns.numbers)
+    out = [["where", "position", *columns.models, *(name.replace("_", " ") for name in more)]]
     for row in rows:
         place = "" if row["lon"] is None else f"{row['lon']:.4f} {row['lat']:.4f} ({row['position']})"
         guesses = [", ".join(f"{one['class']} {one['p']:.2f}" for one in row[model] or []) for model in columns.models]
-        said = [row[name] or "" for name in texts]
+        texts = [row[name] or "" for name in columns.texts]
         numbers = ["" if row[name] is None else f"{row[name]:.3g}" for name in columns.numbers]
-        out.append([row["where"], place or row["position_problem"] or "", *guesses, *said, *numbers])
+        out.append([row["where"], place or row["position_problem"] or "", *guesses, *texts, *numbers])
         if row["error"] is not None:
             out[-1][2] = f"error: {row['error']}"
     return out
