@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from in_process import command_line
-from location_runs import CLASSES, POOL, write_run
+from location_runs import CLASSES, PLACES, POOL, write_run
 from PIL import Image
 
 import cspops
@@ -22,6 +22,7 @@ from cspops.library.image_model import ImageModel
 from cspops.library.inputs import Input
 from cspops.library.model import COMBINE
 from cspops.library.region import PACKAGE
+from cspops.report.reach import Reach
 
 
 @pytest.fixture(scope="module")
@@ -280,6 +281,24 @@ def test_a_taxonomy_that_is_wrong_is_refused_before_anything_is_predicted(at_han
     found, out, err = at_hand(*words, "--out", "p.csv")
     assert (found, out) == (status, "") and says in err and err.count("error:") == 1
     assert not {one.name for one in tmp_path.iterdir()} & {"p.csv", ".p.csv.part"}
+
+
+@pytest.mark.parametrize(("far", "near", "says"), [(1, 0, True), (1, 5, True), (1, 12, False), (0, 3, False)])
+def test_rows_far_from_all_labels_are_said_in_one_line_where_they_are_many(tmp_path, monkeypatch, capsys, far, near, says):
+    write_run(tmp_path / "artifacts")
+    image = np.zeros((32, 32, 3), np.uint8)
+    Image.fromarray(image).save(tmp_path / "a.png")
+    lines = ["image,lon,lat", *["a.png,8.1,47.1"] * near, *["a.png,-120,0"] * far, "a.png,,"]
+    (tmp_path / "rows.csv").write_text("\n".join(lines) + "\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        "cspops.report.model_reach.Reach.of", lambda places, kernel_km: Reach(PLACES, 200.0, "as the test says")
+    )
+    _, out, err = command_line(monkeypatch, capsys)("predict", "rows.csv", "--format", "jsonl")
+    km = [json.loads(line)["nearest_km"] for line in out.splitlines()]
+    assert [one is not None and one > 5000 for one in km] == [False] * near + [True] * far + [False] and km[-1] is None
+    assert err.count("farther than 200 km from a labelled place (as the test says)") == says
+    assert not says or f"{far} of {far + near} rows with a position" in err
 
 
 def test_a_narrow_terminal_does_without_the_models_alone_and_keeps_the_names_of_files(tmp_path, monkeypatch, capsys):

@@ -47,6 +47,9 @@ FIRST_LEFT_OUT = ("location", "image", "position", "weights", "masked best")
 """Columns of that table that a narrow terminal does without."""
 
 
+MANY = 0.1
+"""The share of the rows that lie far from all labels above which that is said."""
+
 EXAMPLES = examples(
     "cspops predict photos/ --out guesses.csv",
     "cspops predict a.jpg --lon 8.54 --lat 47.37",
@@ -87,6 +90,7 @@ def predict(
     from cspops.library.inputs import count_inputs, read_inputs
     from cspops.library.model import NO_PLACES, NO_POOL
     from cspops.library.unfinished import kept_rows, key_of
+    from cspops.report.model_reach import reach_of
 
     place = position(lon, lat)
     if trust and combine not in (None, "pool"):
@@ -105,7 +109,8 @@ def predict(
     columns = prediction.columns_of(loaded, chosen, top=top, trust=trust, roll_up=roll_up)
     tables = table_names(model)
     inputs = read_inputs(paths, stdin=lines_of_stdin(), position=place, tables=tables)
-    failures = files.Failures()
+    reach = reach_of(loaded) if loaded.knows_places else None
+    failures = files.Failures() if reach is None else files.Failures(far_km=reach.km)
 
     def predicted(rows: "Iterator[Input]") -> "Iterator[files.Row]":
         made = prediction.predict(loaded, rows, top=top, combine=chosen, trust=trust, roll_up=roll_up)
@@ -143,6 +148,11 @@ def predict(
         log.info(f"rows whose best class of all is no candidate, see masked_best: {failures.masked:,} of {failures.rows:,}")
     if roll_up is not None:
         log.info(f"rows without an answer that is {roll_up.min_confidence:g} sure: {failures.unsure:,} of {failures.rows:,}")
+    if reach is not None and failures.far > MANY * failures.located:
+        log.warning(
+            f"{failures.far:,} of {failures.located:,} rows with a position lie {reach.end()}, the farthest "
+            f"{failures.farthest_km:,.0f} km: the model knows little there"
+        )
     if failures.misplaced:
         first = _first(failures.misplaced, failures.first_misplaced)
         log.warning(f"{failures.misplaced} of {failures.rows} rows have an unusable position{first}")

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -122,7 +123,7 @@ def write_file(rows: Iterable[Row], file: Path, columns: Columns) -> None:
 
 @dataclass
 class Failures:
-    """Counts of rows, of those with an error, and of those with a position that cannot be used."""
+    """Counts of rows: with an error, with a position that cannot be used, far from all labels and so on."""
 
     rows: int = 0
     count: int = 0
@@ -133,6 +134,11 @@ class Failures:
     """Whose best class is no candidate."""
     unsure: int = 0
     """That have predictions and no answer."""
+    far_km: float = math.inf
+    """A row is far where the nearest labelled place is farther than this."""
+    located: int = 0
+    far: int = 0
+    farthest_km: float = 0.0
 
     def watch(self, rows: Iterable[Row]) -> Iterator[Row]:
         """Yield the same rows and count them."""
@@ -144,6 +150,10 @@ class Failures:
             if row["position_problem"] not in (None, NO_POSITION):
                 self.misplaced += 1
                 self.first_misplaced = self.first_misplaced or f"{row['where']}: {row['position_problem']}"
+            if (km := row.get("nearest_km")) is not None:
+                self.located += 1
+                self.far += km > self.far_km
+                self.farthest_km = max(self.farthest_km, km)
             self.masked += row.get("masked_best") is not None
             self.unsure += row["error"] is None and row.get("answer", "") is None
             yield row
@@ -163,8 +173,13 @@ def table_rows(rows: Iterable[Row], columns: Columns) -> list[list[str]]:
         place = "" if row["lon"] is None else f"{row['lon']:.4f} {row['lat']:.4f} ({row['position']})"
         guesses = [", ".join(f"{one['class']} {one['p']:.2f}" for one in row[model] or []) for model in columns.models]
         texts = [row[name] or "" for name in columns.texts]
-        numbers = ["" if row[name] is None else f"{row[name]:.3g}" for name in columns.numbers]
+        numbers = ["" if row[name] is None else _short(row[name]) for name in columns.numbers]
         out.append([row["where"], place or row["position_problem"] or "", *guesses, *texts, *numbers])
         if row["error"] is not None:
             out[-1][2] = f"error: {row['error']}"
     return out
+
+
+def _short(number: float) -> str:
+    """Return a number with three digits, or all before the point."""
+    return f"{number:.0f}" if abs(number) >= 1000 else f"{number:.3g}"

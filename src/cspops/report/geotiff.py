@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from cspops.land import Box
-from cspops.report.likeliest import class_colours
+from cspops.report.likeliest import class_colours, fixed_colours
 from cspops.shapes import Float
 from cspops.terminal import visible
 
@@ -17,10 +17,18 @@ def write(band: Float[np.ndarray, "rows columns"], box: Box, name: str, tags: Ma
 
 
 def write_classes(
-    number: Float[np.ndarray, "rows columns"], box: Box, classes: Sequence[str], tags: Mapping[str, str], file: Path
+    number: Float[np.ndarray, "rows columns"],
+    box: Box,
+    classes: Sequence[str],
+    tags: Mapping[str, str],
+    file: Path,
+    *,
+    name: str = "most likely class",
+    colours: Sequence[str] | None = None,
 ) -> None:
     """Write the numbers of classes, nan where there is none, with a colour table; the names are the tags class_0 ...
 
+    ``name`` describes the band; ``colours`` are those of the classes, None: those of the map of the most likely class.
     Up to 255 classes are of uint8 and 255 is nodata, else uint16 and 65535.
     """
     import rasterio
@@ -29,10 +37,11 @@ def write_classes(
     none = int(np.iinfo(kind).max)
     band = np.where(np.isnan(number), none, number).astype(kind)
     names = {f"class_{at}": visible(name) for at, name in enumerate(classes)}
-    _write(band, box, none, "most likely class", {**tags, **names}, file)
-    _, colours = class_colours(np.where(band == none, -1, band.astype(np.int64)).reshape(-1), len(classes))
+    _write(band, box, none, visible(name), {**tags, **names}, file)
+    of_all = np.where(band == none, -1, band.astype(np.int64)).reshape(-1)
+    _, shades = class_colours(of_all, len(classes)) if colours is None else fixed_colours(colours)
     with rasterio.open(file, "r+") as opened:
-        table = {at: (*(round(255 * part) for part in colour), 255) for at, colour in enumerate(colours.tolist())}
+        table = {at: (*(round(255 * part) for part in colour), 255) for at, colour in enumerate(shades.tolist())}
         opened.write_colormap(1, table | {none: (0, 0, 0, 0)})
 
 

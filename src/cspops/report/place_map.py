@@ -1,7 +1,7 @@
 """Maps of where a class is likely, P(y|x) or P_n(y|x), and of the most likely class, as PNG or GeoTIFF."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from cspops.report import geotiff, maps
 from cspops.report.character_map import STEPS
 from cspops.report.figures import STYLE, save
 from cspops.report.likeliest import likeliest_map
+from cspops.report.model_reach import reach_of
 from cspops.report.reach import Reach
 from cspops.report.world import World, world_of
 from cspops.shapes import Float
@@ -32,6 +33,8 @@ CELLS = 400
 """Most pixels along the longer side of a GeoTIFF with smaller ones."""
 ROWS = 8192
 """Places that are computed at once."""
+RANGE = {"absent": "#E4E4E0", "present": "#2D2D87"}
+"""What the numbers of the map of a range are called, and their colours."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ class PlaceMap:
     """What was asked for; None: the places and their reach."""
     learned: bool
     """Whether the learned model is drawn alone, without labelled neighbours."""
+    threshold: float | None = None
+    """Where the class is at least so likely it is drawn as present, and as absent elsewhere; None: its probability."""
 
     @classmethod
     def of(
@@ -63,7 +68,21 @@ class PlaceMap:
     @property
     def what(self) -> str:
         """What is drawn, as a title: `Where oak is likely`."""
-        return "The most likely class" if self.number is None else f"Where {_classes(self.model)[self.number]} is likely"
+        if self.number is None:
+            return "The most likely class"
+        name = _classes(self.model)[self.number]
+        return (
+            f"Where {name} is likely" if self.threshold is None else f"Where {name} is present: P at least {self.threshold:.3g}"
+        )
+
+    @property
+    def classes(self) -> Sequence[str] | None:
+        """The names of what is drawn as numbers; None where it is a probability."""
+        return _classes(self.model) if self.number is None else None if self.threshold is None else [*RANGE]
+
+    @property
+    def _colours(self) -> Sequence[str] | None:
+        return None if self.threshold is None else [*RANGE.values()]
 
     @property
     def title(self) -> str:
@@ -115,7 +134,7 @@ class PlaceMap:
             near, part = self.reach.within(lonlat, slack_km=slack_km), np.full(len(lonlat), np.nan, dtype=np.float32)
             if near.any():
                 of_classes = log_p(torch.from_numpy(lonlat[near]))
-                part[near] = of_classes.argmax(1) if self.number is None else of_classes[:, self.number].exp()
+                part[near] = self._shown(of_classes)
             values.append(part)
             done(sum(map(len, values)))
         if all(np.isnan(part).all() for part in values):
@@ -129,14 +148,22 @@ class PlaceMap:
             )
         return np.concatenate(values)
 
+    def _shown(self, log_p: Float[torch.Tensor, "n q"]) -> Float[torch.Tensor, "n"]:
+        """Return what is drawn where the classes have these log P."""
+        if self.number is None:
+            return log_p.argmax(1).double()
+        p = log_p[:, self.number].exp()
+        return p if self.threshold is None else (p >= self.threshold).double()
+
     def _png(self, values: Float[np.ndarray, "n"], world: World, out: Path) -> None:
         end = self.reach.end()
         note = None if end is None else f"Hatched: land {end}"
         with whole(out) as new:
-            if self.number is None:
+            if self.classes is not None:
                 number = np.nan_to_num(values, nan=-1).astype(np.int64)
-                likeliest_map(number, _classes(self.model), world, new, title=self.title, note=note)
+                likeliest_map(number, self.classes, world, new, title=self.title, note=note, colours=self._colours)
                 return
+            assert self.number is not None
             shade = maps.probability_shade([values])
             with mpl.rc_context(STYLE):
                 figure, (ax,) = maps.map_panels(1, world, columns=1, width=maps.WIDTH, below=maps.BAR)
@@ -149,12 +176,13 @@ class PlaceMap:
     def _geotiff(self, values: Float[np.ndarray, "rows columns"], box: Box, out: Path) -> None:
         end = self.reach.end()
         tags = {"TIFFTAG_IMAGEDESCRIPTION": self.title} | ({} if end is None else {"nodata": end})
-        classes = _classes(self.model)
         with whole(out) as new:
-            if self.number is None:
-                geotiff.write_classes(values, box, classes, tags, new)
+            if self.classes is not None:
+                name = "most likely class" if self.number is None else _classes(self.model)[self.number]
+                geotiff.write_classes(values, box, self.classes, tags, new, name=name, colours=self._colours)
             else:
-                geotiff.write(values, box, f"P({visible(classes[self.number])} | x)", tags, new)
+                assert self.number is not None
+                geotiff.write(values, box, f"P({visible(_classes(self.model)[self.number])} | x)", tags, new)
 
 
 def require_suffix(out: Path) -> None:
@@ -182,10 +210,8 @@ def _classes(model: Model) -> tuple[str, ...]:
 
 
 def _reach(model: Model, beyond: float | None) -> Reach:
-    places = np.zeros((0, 2)) if model.places is None else model.places.lonlat.numpy()
-    counts = model.pool is not None and model.pool.count_weight > 0
-    reach = Reach.of(places, kernel_km=model.pool.kernel_km if counts and model.pool else 0.0)
-    return reach if beyond is None or not len(places) else Reach(reach.places, beyond, "as --beyond says")
+    reach = reach_of(model)
+    return reach if beyond is None or not len(reach.places.label) else Reach(reach.places, beyond, "as --beyond says")
 
 
 def _grid_of(box: Box) -> float:
