@@ -60,7 +60,7 @@ class Rule:
             case "lpt":
                 at = int((recall >= 1).nonzero()[0])
             case "f1":
-                at = int((f1 >= f1.max()).nonzero()[0])
+                at = int((f1 > f1.max() - 1e-12).nonzero()[0])
             case _:
                 precise = (precision >= self.number).nonzero()[:, 0]
                 if not len(precise):
