@@ -2,7 +2,7 @@
 
 import pytest
 
-from cspops.commands.evaluate import MOST_CLASSES, class_rows, heading, metric_rows, notes, reason_rows
+from cspops.commands.evaluate import MOST_CLASSES, class_rows, heading, metric_rows, notes, reason_rows, rolled_rows
 from cspops.report.tables import LEAST_CALIBRATED
 
 DOCUMENT = {
@@ -18,6 +18,9 @@ DOCUMENT = {
     "scored_without_position": {"no position is given": 7},
     "images_of_the_run": {"train": 40, "test": 5, "val": 2},
     "unseen": False,
+    "weights": None,
+    "candidates": None,
+    "rolled_up": None,
     "unknown_labels": {"elm": 3},
     "respelled_labels": {"Oak ": {"class": "oak", "rows": 2}},
 }
@@ -87,3 +90,27 @@ def test_the_largest_classes_and_what_the_product_takes_them_for():
     assert class_rows([alone])[1] == ["oak", "-", "1", "0.00"]
     assert len(class_rows([one] * (MOST_CLASSES + 5))) == MOST_CLASSES + 1
     assert len(class_rows([])) == 1
+
+
+def test_answers_are_a_table_of_their_own():
+    step = {"steps": 0, "share": 60.0, "accuracy": 90.0}
+    models = {
+        "pool": {"coverage": {"mean": 75.0, "sd": 1.0}, "accuracy": {"mean": 96.0, "sd": 0.5}}
+        | {"by_steps": [step, step | {"steps": 1, "share": 15.0}]},
+        "image": {
+            "coverage": {"mean": 0.0, "sd": 0.0},
+            "accuracy": None,
+            "by_steps": [step | {"share": 0.0, "accuracy": None}] * 2,
+        },
+    }
+    title, rows = rolled_rows({"min_confidence": 0.8, "models": models})
+    assert title == "Answers that are at least 0.8 sure, per cent of the rows"
+    assert rows[0] == ["model", "answered", "of these right", "the class itself", "1 above"]
+    assert rows[1:] == [["pool", "75.00", "96.00", "60.00", "15.00"], ["image", "0.00", "-", "0.00", "0.00"]]
+
+
+def test_candidates_are_a_sentence():
+    masks = {"classes": 3, "label_is_none": 4, "best_is_none": {"pool": 2.5}}
+    said = notes(DOCUMENT | {"candidates": masks})
+    assert any("3 classes are candidates" in one and "pool 2.5; 4 of 1,100 labels are none" in one for one in said)
+    assert not any("no nll" in one for one in notes(DOCUMENT | {"candidates": masks | {"label_is_none": 0}}))

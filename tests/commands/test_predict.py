@@ -2,14 +2,16 @@
 
 import csv
 import io
+import json
 import shutil
+from importlib.util import find_spec
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
 from in_process import command_line
-from location_runs import CLASSES, POOL, write_run
+from location_runs import CLASSES, PLACES, POOL, write_run
 from PIL import Image
 
 import cspops
@@ -19,6 +21,8 @@ from cspops.library import prediction
 from cspops.library.image_model import ImageModel
 from cspops.library.inputs import Input
 from cspops.library.model import COMBINE
+from cspops.library.region import PACKAGE
+from cspops.report.reach import Reach
 
 
 @pytest.fixture(scope="module")
@@ -104,9 +108,9 @@ def test_the_pool_says_what_it_trusted(model, rows):
     weights, km = model.trust(torch.tensor([[8.5, 47.4]], dtype=torch.float64))
     assert [a["image_weight"], a["place_weight"]] == weights[0].tolist()
     assert a["nearest_km"] == pytest.approx(float(km), abs=1e-3)
-    assert [b[name] for name in prediction.TRUST] == [POOL.image_alone, 0.0, None]
+    assert [b[name] for name in (*prediction.TRUST, "nearest_km")] == [POOL.image_alone, 0.0, None]
     assert (c["image_weight"], c["place_weight"]) == (None, None) and c["nearest_km"] == pytest.approx(55.6, abs=0.2)
-    assert {d[name] for name in prediction.TRUST} == {None}
+    assert {d[name] for name in (*prediction.TRUST, "nearest_km")} == {None}
 
 
 @pytest.mark.parametrize(
@@ -140,12 +144,161 @@ def test_trust_has_columns_of_its_own(tmp_path, monkeypatch, capsys):
     asked = ("predict", "a.png", "--lon", "8", "--lat", "47", "--trust")
     _, out, err = cspops(*asked, "--format", "csv")
     (row,) = csv.DictReader(io.StringIO(out))
-    assert [float(row[name]) for name in prediction.TRUST] == [POOL.image[0], POOL.place[0], 0.0]
+    names = (*prediction.TRUST, "nearest_km")
+    assert [float(row[name]) for name in names] == [POOL.image[0], POOL.place[0], 0.0]
     assert "pool: image, learned location and labelled neighbours" in err
     assert cspops(*asked, "--out", "p.parquet")[0] == 0
     (found,) = pq.read_table("p.parquet").to_pylist()
-    assert [found[name] for name in prediction.TRUST] == pytest.approx([POOL.image[0], POOL.place[0], 0.0])
+    assert [found[name] for name in names] == pytest.approx([POOL.image[0], POOL.place[0], 0.0])
     assert "place weight" in cspops(*asked)[1]
+
+
+def test_weights_of_experts_are_those_of_the_library_and_rows_say_them(tmp_path, monkeypatch, capsys, model):
+    write_run(tmp_path / "artifacts")
+    Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(tmp_path / "a.png")
+    monkeypatch.chdir(tmp_path)
+    asked = ("predict", "a.png", "--lon", "8.5", "--lat", "47.4", "--prior-weight", "0.5", "--weight", "neighbours=0")
+    _, out, err = command_line(monkeypatch, capsys)(*asked, "--format", "jsonl")
+    row = json.loads(out)
+    p = model.predict_proba([tmp_path / "a.png"], [[8.5, 47.4]], prior_weight=0.5, weights={"neighbours": 0.0})
+    assert {one["class"]: one["p"] for one in row["pool"]} == pytest.approx(dict(zip(CLASSES, p[0], strict=True)))
+    assert row["weights"] == "prior weight 0.5, weight of neighbours 0" and row["weights"] in err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--prior-weight", "1.5"], "the prior weight is 1.5"),
+        (["--prior-weight", "nan"], "the prior weight is nan"),
+        (["--prior-weight", "0.5", "--combine", "location"], "combine is location"),
+        (["--weight", "image"], "--weight image is not EXPERT=NUMBER"),
+        (["--weight", "image=much"], "--weight image=much is not EXPERT=NUMBER"),
+        (["--weight", "image=-1"], "the weight of image is -1"),
+        (["--weight", "neighbors=0"], "did you mean neighbours?"),
+        (["--weight", "image=1", "--weight", "image=2"], "--weight image is given twice"),
+        (["--weight", "image=0", "--prior-weight", "0"], "no expert is left"),
+        (["--weight", "neighbours=0", "--combine", "product"], "the product counts no labelled neighbours"),
+    ],
+)
+def test_weights_that_mean_nothing_are_refused(tmp_path, monkeypatch, capsys, words, says):
+    write_run(tmp_path / "artifacts")
+    Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(tmp_path / "a.png")
+    monkeypatch.chdir(tmp_path)
+    status, out, err = command_line(monkeypatch, capsys)("predict", "a.png", *words, "--out", "p.csv")
+    assert (status, out, (tmp_path / "p.csv").exists()) == (2, "", False) and says in err
+
+
+@pytest.fixture
+def at_hand(tmp_path, monkeypatch, capsys):
+    """A run, a photo, a list of two classes, and regions with places of two classes and of none."""
+    write_run(tmp_path / "artifacts")
+    Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(tmp_path / "a.png")
+    (tmp_path / "list.txt").write_text("fir\nbeech\n")
+    for name, west in (("alps", 7), ("sea", -40)):
+        ring = [(west, 46), (west + 3, 46), (west + 3, 49), (west, 49), (west, 46)]
+        (tmp_path / f"{name}.geojson").write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}))
+    (tmp_path / "fir.txt").write_text("fir\n")
+    monkeypatch.chdir(tmp_path)
+    return command_line(monkeypatch, capsys, "predict", "a.png", "--lon", "8", "--lat", "47")
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_a_row_says_which_class_was_masked(at_hand, form):
+    def row(*words):
+        _, out, err = at_hand("--format", form, "--top", "1", *words)
+        found = json.loads(out) if form == "jsonl" else next(csv.DictReader(io.StringIO(out)))
+        return found, err
+
+    free, _ = row()
+    best = free["pool"][0]["class"] if form == "jsonl" else free["pool_1"]
+    assert best == "oak" and "masked_best" not in free
+    masked, err = row("--classes", "list.txt")
+    assert masked["masked_best"] == "oak"
+    assert (masked["pool"][0]["class"] if form == "jsonl" else masked["pool_1"]) in ("fir", "beech")
+    assert "candidates: 2 of 3 classes" in err and "see masked_best: 1 of 1" in err
+    kept, err = row("--region", "alps.geojson")
+    assert kept["masked_best"] in (None, "") and "see masked_best: 0 of 1" in err
+    both, _ = row("--region", "alps.geojson", "--classes", "list.txt")
+    assert (both["pool"] if form == "jsonl" else both["pool_1_p"]) in ([{"class": "beech", "p": 1.0}], "1")
+
+
+@pytest.mark.skipif(find_spec(PACKAGE) is None, reason="the shapes of countries are not installed")
+def test_a_country_has_the_classes_of_its_labelled_places(at_hand):
+    _, out, err = at_hand("--region", "CH", "--format", "jsonl")
+    assert json.loads(out)["pool"] == [{"class": "oak", "p": 1.0}] and "candidates: 1 of 3 classes" in err
+    status, _, err = at_hand("--region", "Schweiz")
+    assert status == 3 and "--region Schweiz is no country" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "says"),
+    [
+        (["--region", "sea.geojson"], 3, "so that no class is left"),
+        (["--region", "alps.geojson", "--classes", "fir.txt"], 3, "no class is both in fir.txt and in --region alps.geojson"),
+        (["--region", "nowhere.geojson"], 3, "--region nowhere.geojson cannot be read"),
+        (["--classes", "nothing.txt"], 3, "--classes nothing.txt: there is no such file"),
+    ],
+)
+def test_what_leaves_no_class_is_refused(at_hand, tmp_path, words, status, says):
+    found, out, err = at_hand(*words, "--out", "p.csv")
+    assert (found, out) == (status, "") and says in err and err.count("error:") == 1
+    assert not {one.name for one in tmp_path.iterdir()} & {"p.csv", ".p.csv.part"}
+
+
+@pytest.mark.parametrize(("least", "answer"), [(0.01, "oak"), (0.999, "trees"), (1.0, "trees")])
+def test_an_answer_is_the_class_or_what_is_above_it(at_hand, tmp_path, least, answer):
+    (tmp_path / "trees.csv").write_text("class,all,kind\noak,trees,broadleaved\nbeech,trees,broadleaved\nfir,trees,conifer\n")
+    asked = ("--taxonomy", "trees.csv", "--min-confidence", least)
+    row = json.loads(at_hand(*asked, "--format", "jsonl")[1])
+    p = {one["class"]: one["p"] for one in row["pool"]}
+    assert (row["answer"], row["rolled_up"]) == (answer, 0 if answer == "oak" else 2)
+    assert row["answer_p"] == pytest.approx(p["oak"] if answer == "oak" else 1.0)
+    assert at_hand(*asked, "--out", "p.parquet")[0] == 0
+    (found,) = pq.read_table("p.parquet").to_pylist()
+    assert (found["answer"], found["rolled_up"]) == (answer, row["rolled_up"])
+
+
+def test_no_answer_is_said(at_hand, tmp_path):
+    (tmp_path / "trees.csv").write_text("class,parent\noak,\nbeech,\nfir,\n")
+    _, out, err = at_hand("--taxonomy", "trees.csv", "--min-confidence", 1, "--format", "csv")
+    (row,) = csv.DictReader(io.StringIO(out))
+    assert [row[name] for name in ("answer", "answer_p", "rolled_up")] == ["", "", ""]
+    assert "rows without an answer that is 1 sure: 1 of 1" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "says"),
+    [
+        (["--min-confidence", "0.8"], 2, "--min-confidence needs --taxonomy FILE"),
+        (["--min-confidence", "nan", "--taxonomy", "trees.csv"], 2, "--min-confidence nan is no probability"),
+        (["--taxonomy", "trees.csv"], 2, "nothing says how sure they are to be"),
+        (["--min-confidence", "0.8", "--taxonomy", "trees.csv"], 3, "trees.csv: line 3: a circle of parents"),
+        (["--min-confidence", "0.8", "--taxonomy", "none.csv"], 3, "--taxonomy none.csv: there is no such file"),
+    ],
+)
+def test_a_taxonomy_that_is_wrong_is_refused_before_anything_is_predicted(at_hand, tmp_path, words, status, says):
+    (tmp_path / "trees.csv").write_text("class,parent\nbeech,\noak,trees\ntrees,oak\nfir,\n")
+    found, out, err = at_hand(*words, "--out", "p.csv")
+    assert (found, out) == (status, "") and says in err and err.count("error:") == 1
+    assert not {one.name for one in tmp_path.iterdir()} & {"p.csv", ".p.csv.part"}
+
+
+@pytest.mark.parametrize(("far", "near", "says"), [(1, 0, True), (1, 5, True), (1, 12, False), (0, 3, False)])
+def test_rows_far_from_all_labels_are_said_in_one_line_where_they_are_many(tmp_path, monkeypatch, capsys, far, near, says):
+    write_run(tmp_path / "artifacts")
+    image = np.zeros((32, 32, 3), np.uint8)
+    Image.fromarray(image).save(tmp_path / "a.png")
+    lines = ["image,lon,lat", *["a.png,8.1,47.1"] * near, *["a.png,-120,0"] * far, "a.png,,"]
+    (tmp_path / "rows.csv").write_text("\n".join(lines) + "\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        "cspops.report.model_reach.Reach.of", lambda places, kernel_km: Reach(PLACES, 200.0, "as the test says")
+    )
+    _, out, err = command_line(monkeypatch, capsys)("predict", "rows.csv", "--format", "jsonl")
+    km = [json.loads(line)["nearest_km"] for line in out.splitlines()]
+    assert [one is not None and one > 5000 for one in km] == [False] * near + [True] * far + [False] and km[-1] is None
+    assert err.count("farther than 200 km from a labelled place (as the test says)") == says
+    assert not says or f"{far} of {far + near} rows with a position" in err
 
 
 def test_a_narrow_terminal_does_without_the_models_alone_and_keeps_the_names_of_files(tmp_path, monkeypatch, capsys):

@@ -12,6 +12,7 @@ MANY = {
     ("predict", "the options of a command"),
     ("embed", "the options of a command"),
     ("evaluate", "the options of a command"),
+    ("score", "what `evaluate --on` asks for"),
     ("export", "the options of a command"),
     ("draw_map", "the options of a command"),
     ("locate", "the options of a command"),

@@ -35,6 +35,12 @@ RUN_BY = {
         "pipeline/test_registry.py::test_what_is_registered_is_brought_by_its_name"
     ),
     "cspops predict photo.jpg --model birds": "pipeline/test_use_of_a_run.py::test_predict_says_what_evaluate_wrote",
+    "cspops predict photo.jpg --lon 8.54 --lat 47.37 --classes boreal.txt": (
+        "commands/test_predict.py::test_a_row_says_which_class_was_masked"
+    ),
+    "cspops predict photo.jpg --lon 8.54 --lat 47.37 --region CH": (
+        "commands/test_predict.py::test_a_country_has_the_classes_of_its_labelled_places"
+    ),
     "cspops locate photo.jpg --within 5,45,10,48": (
         "commands/test_locate.py::test_a_table_of_the_best_places_and_the_distance_from_the_photo_s_own"
     ),

@@ -3,8 +3,11 @@
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 
+from cspops.data.catalogue import SCHEMA
 from cspops.data.splits import piece, ratio_key
 from cspops.evaluation.pool import Places, Pool, write_pool
 from cspops.models.backbones import build_image_network
@@ -48,3 +51,24 @@ def write_run(artifacts: Path, *, seeds=(0,), ratios=(1.0,)) -> None:
             torch.manual_seed(seed)
             probe = LinearProbe(network.dim, 3)
             save_model(artifacts / "finetune_img" / f"seed_{seed}" / ratio_key(ratio), probe, probe.config)
+
+
+def write_validation(artifacts: Path, lonlat: list[list[float]], label: list[int], *, seeds: tuple[int, ...] = (0,)) -> None:
+    """Rows of role val, all of which choose at every ratio, in the catalogue and the split; label -1 is none."""
+    n = len(label)
+    ids = [str(number) for number in range(n)]
+    columns = {
+        "obs_id": ids,
+        "lon": [None if lon != lon else lon for lon, _ in lonlat],
+        "lat": [None if lat != lat else lat for _, lat in lonlat],
+        "label": [None if one < 0 else one for one in label],
+    }
+    rest = {field.name: pa.nulls(n, field.type) for field in SCHEMA if field.name not in columns}
+    table = pa.table({name: (columns | rest)[name] for name in SCHEMA.names}).cast(SCHEMA)
+    pq.write_table(table, artifacts / "download" / "observations.parquet")
+    (artifacts / "split").mkdir()
+    # a split has a training row: the first
+    roles = {"obs_id": ids, "role": ["train", *["val"] * (n - 1)]}
+    pq.write_table(pa.table(roles), artifacts / "split" / "roles.parquet")
+    levels = {f"seed_{seed}": pa.array([0.0] * n, pa.float32()) for seed in seeds}
+    pq.write_table(pa.table({"obs_id": ids} | levels), artifacts / "split" / "choosing.parquet")

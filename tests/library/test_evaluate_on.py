@@ -15,6 +15,7 @@ from cspops.library import evaluate_on
 from cspops.library.inputs import Input
 from cspops.library.loading import load_seeds
 from cspops.library.model import Model
+from cspops.library.taxonomy import RollUp
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +72,69 @@ def test_the_metrics_are_those_of_the_models_own_probabilities(run, models, rows
             assert one["top1"][name] == pytest.approx(100 * of_class.mean(), abs=1e-4)
 
 
+def test_weights_are_those_of_the_models_and_the_document_says_them(models, rows):
+    weighed = {seed: model.weighed(0.25, {"place": 2.0}) for seed, model in models.items()}
+    document = evaluate_on.score(weighed, iter(rows), run=None)
+    assert document["weights"] == "prior weight 0.25, weight of place 2"
+    images, lonlat = [row.image for row in rows[:12]], np.array([[row.lon, row.lat] for row in rows[:12]])
+    for name, combine in (("combined", "product"), ("pool", "pool")):
+        nll = []
+        for model in models.values():
+            p = model.predict_proba(images, lonlat, combine=combine, prior_weight=0.25, weights={"place": 2.0})
+            nll.append(-np.log(p[np.arange(12), np.arange(12) % 2]).mean())
+        assert document["metrics"][name]["nll"]["mean"] == pytest.approx(np.mean(nll), abs=1e-4)
+    assert evaluate_on.score(models, iter(rows), run=None)["weights"] is None
+
+
+def test_labels_that_are_no_candidates_count_as_wrong_and_masked_rows_are_counted(models, rows):
+    images, lonlat, label = (
+        [row.image for row in rows[:12]],
+        np.array([[row.lon, row.lat] for row in rows[:12]]),
+        np.arange(12) % 2,
+    )
+    restricted = {seed: model.among(["fir", "oak"]) for seed, model in models.items()}
+    document = evaluate_on.score(restricted, iter(rows), run=None, by_class=True)
+    free = [model.predict_proba(images, lonlat) for model in models.values()]
+    p = [model.predict_proba(images, lonlat) for model in restricted.values()]
+    hits = [(one.argmax(1) == label).mean() for one in p]
+    pool = document["metrics"]["pool"]
+    assert pool["top1"]["mean"] == pytest.approx(100 * np.mean(hits), abs=1e-4) and "nll" not in pool
+    assert pool["top10"]["mean"] == pytest.approx(100.0)
+    about = document["candidates"]
+    assert (about["classes"], about["label_is_none"]) == (2, 6)
+    assert about["best_is_none"]["pool"] == np.mean([(one.argmax(1) == 0).sum() for one in free])
+    every = evaluate_on.score({seed: model.among(CLASSES[:2]) for seed, model in models.items()}, iter(rows), run=None)
+    assert every["candidates"]["label_is_none"] == 0 and "nll" in every["metrics"]["pool"]
+
+
+def test_answers_are_scored_by_coverage_and_accuracy(models, rows, tmp_path):
+    (tmp_path / "trees.csv").write_text("class,kind\noak,broadleaved\nbeech,broadleaved\nfir,conifer\n")
+    roll_up = RollUp.of(CLASSES, 0.6, tmp_path / "trees.csv")
+    document = evaluate_on.score(models, iter(rows), run=None, roll_up=roll_up)["rolled_up"]
+    images, lonlat, label = (
+        [row.image for row in rows[:12]],
+        np.array([[row.lon, row.lat] for row in rows[:12]]),
+        np.arange(12) % 2,
+    )
+    kind, coverage, accuracy, itself = np.array([0, 1, 0]), [], [], []
+    for model in models.values():
+        p = model.predict_proba(images, lonlat)
+        best = p.argmax(1)
+        in_kind = np.where(kind[best] == 0, p[:, 0] + p[:, 2], p[:, 1])
+        sure, above = p.max(1) >= 0.6, in_kind >= 0.6
+        right = np.where(sure, best == label, kind[best] == kind[label])[sure | above]
+        coverage.append(100 * (sure | above).mean())
+        itself.append(sure)
+        accuracy += [100 * right.mean()] if len(right) else []
+    pool = document["models"]["pool"]
+    assert document["min_confidence"] == 0.6
+    assert pool["coverage"]["mean"] == pytest.approx(np.mean(coverage), abs=1e-3)
+    assert pool["accuracy"]["mean"] == pytest.approx(np.mean(accuracy), abs=1e-3)
+    assert pool["by_steps"][0]["share"] == pytest.approx(100 * np.mean(itself), abs=1e-3)
+    assert sum(one["share"] for one in pool["by_steps"]) == pytest.approx(pool["coverage"]["mean"], abs=1e-3)
+    assert set(document["models"]) == {"image", "location", "combined", "pool"}
+
+
 def test_the_size_of_a_piece_changes_nothing(run, models, rows, monkeypatch):
     whole = evaluate_on.score(models, iter(rows), run=run, by_class=True)
     monkeypatch.setattr(evaluate_on, "BATCH", 5)
@@ -83,7 +147,7 @@ def test_no_more_images_are_held_than_a_piece_has(run, models, rows, monkeypatch
     monkeypatch.setattr(
         evaluate_on,
         "_add",
-        lambda growing, models, part, imaged: (held.append(len(part)), add(growing, models, part, imaged=imaged)),
+        lambda growing, models, part, **how: (held.append(len(part)), add(growing, models, part, **how)),
     )
     evaluate_on.score(models, iter(rows), run=run)
     assert held == [2] * 6

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cspops.errors import DataError
-from cspops.library.model import as_lonlat
+from cspops.library.positions import as_lonlat
 
 pd = pytest.importorskip("pandas")
 

@@ -10,6 +10,7 @@ import pytest
 from cspops.library import prediction_files as files
 
 MODELS = ("pool", "image", "location")
+COLUMNS = files.Columns(MODELS, 2)
 ROWS = [
     {
         "where": "a, b.png",
@@ -30,7 +31,7 @@ ROWS = [
 
 def text(form: str) -> str:
     out = io.StringIO()
-    files.write_text(ROWS, out, form=form, models=MODELS, top=2)
+    files.write_text(ROWS, out, COLUMNS, form=form)
     return out.getvalue()
 
 
@@ -47,7 +48,7 @@ def test_csv_alone_keeps_a_spreadsheet_from_computing_names(tmp_path, form):
     guess = {name: [{"class": "@oak", "p": 1e-7}] for name in MODELS}
     row = ROWS[0] | {"where": "=cmd|' /C calc'!A0", "lon": -8.5, "lat": -47.4, "error": "-x", "position_problem": "+x"} | guess
     file = tmp_path / f"out.{form}"
-    files.write_file([row], file, models=MODELS, top=1)
+    files.write_file([row], file, files.Columns(MODELS, 1))
     if form == "csv":
         (found,) = csv.DictReader(io.StringIO(file.read_text()))
         assert (found["where"], found["error"], found["position_problem"]) == ("'=cmd|' /C calc'!A0", "'-x", "'+x")
@@ -75,7 +76,7 @@ def test_geojson_is_one_collection_of_points():
 @pytest.mark.parametrize("suffix", list(files.SUFFIXES))
 def test_a_file_is_whole_or_not_there(tmp_path, suffix):
     file = tmp_path / f"out{suffix}"
-    files.write_file(ROWS, file, models=MODELS, top=2)
+    files.write_file(ROWS, file, COLUMNS)
     before = file.read_bytes()
 
     def breaks():
@@ -83,14 +84,14 @@ def test_a_file_is_whole_or_not_there(tmp_path, suffix):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        files.write_file(breaks(), file, models=MODELS, top=2)
+        files.write_file(breaks(), file, COLUMNS)
     assert file.read_bytes() == before
     assert [one.name for one in tmp_path.iterdir()] == [file.name]
 
 
 def test_parquet_gives_the_rows_back(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "ROWS", 1)
-    files.write_file(ROWS, tmp_path / "out.parquet", models=MODELS, top=2)
+    files.write_file(ROWS, tmp_path / "out.parquet", COLUMNS)
     assert pq.read_table(tmp_path / "out.parquet").to_pylist() == ROWS
     assert pq.ParquetFile(tmp_path / "out.parquet").num_row_groups == 2
 
@@ -102,7 +103,7 @@ def test_failures_are_counted_as_rows_go_by():
 
 
 def test_a_table_shows_guesses_or_what_is_wrong():
-    header, first, second = files.table_rows(ROWS, models=MODELS)
+    header, first, second = files.table_rows(ROWS, COLUMNS)
     assert header == ["where", "position", *MODELS]
     assert first == ["a, b.png", "8.5000 47.4000 (file)", *["oak 0.75, fir 0.25"] * 3]
     assert second[1:3] == ["no position is given", "error: image file is empty"]

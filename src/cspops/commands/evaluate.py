@@ -21,6 +21,7 @@ from cspops.terminal import Output, lines_of_stdin, say
 
 if TYPE_CHECKING:
     from cspops.library.model import Model
+    from cspops.library.taxonomy import RollUp
     from cspops.report.tables import Places
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ def score(
     unseen: bool,
     by: str | None,
     by_class: bool,
+    roll_up: "RollUp | None" = None,
 ) -> Document:
     """Score the models, which come from ``folder``, on the images that ``paths`` name.
 
@@ -52,7 +54,13 @@ def score(
     rows = read_inputs(paths, stdin=lines_of_stdin(), position=None, tables=tables)
     with Meter("evaluate", count_inputs(paths, tables=tables), unit="rows") as meter:
         document = evaluate_on.score(
-            models, meter.each(rows), run=run_of(folder), unseen=unseen, by_region=by is not None, by_class=by_class
+            models,
+            meter.each(rows),
+            run=run_of(folder),
+            unseen=unseen,
+            by_region=by is not None,
+            by_class=by_class,
+            roll_up=roll_up,
         )
     document = {"on": list(map(printable, paths)), "model": folder.as_posix(), **document}
     if by is not None:
@@ -63,6 +71,8 @@ def score(
 def show_scores(document: Document) -> None:
     """Print what `score` returned as tables and sentences."""
     show(heading(document), metric_rows(document), text_columns=1)
+    if document["rolled_up"]:
+        show(*rolled_rows(document["rolled_up"]), text_columns=1)
     if len(reasons := reason_rows(document)) > 1:
         show("", reasons, text_columns=2)
     for note in notes(document):
@@ -131,6 +141,8 @@ def heading(document: Document) -> str:
     parts = [f"{', '.join(map(ending, document['on']))}: {document['scored']:,} of {document['rows']:,} rows"]
     if document["unseen"]:
         parts.append("unseen images only")
+    if document["weights"]:
+        parts.append(document["weights"])
     if document["label_ratio"] is not None:
         parts.append(f"models of {100 * document['label_ratio']:g} % of the labels")
     return ", ".join([*parts, over(seeds)])
@@ -162,6 +174,23 @@ def metric_rows(document: Document) -> list[list[str]]:
     ]
 
 
+def rolled_rows(rolled: Document) -> tuple[str, list[list[str]]]:
+    """Return a title, and a header and one row per model: how many rows have an answer, how many of these are right."""
+    models = rolled["models"]
+    most = max(len(one["by_steps"]) for one in models.values())
+    header = ["model", "answered", "of these right", "the class itself", *(f"{steps} above" for steps in range(1, most))]
+    body = [
+        [
+            short_name(model),
+            f"{one['coverage']['mean']:.2f}",
+            "-" if one["accuracy"] is None else f"{one['accuracy']['mean']:.2f}",
+            *(f"{step['share']:.2f}" for step in one["by_steps"]),
+        ]
+        for model, one in models.items()
+    ]
+    return f"Answers that are at least {rolled['min_confidence']:g} sure, per cent of the rows", [header, *body]
+
+
 def reason_rows(document: Document) -> list[list[Cell]]:
     """Return a header and one row per reason why rows are not scored."""
     body: list[list[Cell]] = [
@@ -183,6 +212,8 @@ def notes(document: Document) -> list[str]:
             f"{shortened(name)!r} as {shortened(one['class'])!r} ({one['rows']:,})" for name, one in respelled.items()
         )
         sentences.append(f"labels matched regardless of case, blanks and Unicode form: {pairs}")
+    if masks := document["candidates"]:
+        sentences.append(_about_candidates(masks, document["scored"]))
     if unplaced := document["scored_without_position"]:
         reasons = "; ".join(f"{reason} ({count:,})" for reason, count in unplaced.items())
         sentences.append(f"scored without a position, by the image alone: {reasons}")
@@ -195,6 +226,13 @@ def notes(document: Document) -> list[str]:
     if "image" not in document["metrics"]:
         sentences.append("location alone: the model has no image classifier")
     return sentences
+
+
+def _about_candidates(masks: Document, scored: int) -> str:
+    best = ", ".join(f"{short_name(model)} {rows:,g}" for model, rows in masks["best_is_none"].items())
+    said = f"{masks['classes']:,g} classes are candidates; rows whose best class of all is none of them: {best}"
+    wrong = masks["label_is_none"]
+    return f"{said}; {wrong:,g} of {scored:,} labels are none, which counts as wrong, and so there is no nll" if wrong else said
 
 
 def _about_seen(of_run: Mapping[str, int] | None, scored: int) -> str:

@@ -1,8 +1,9 @@
 """`cspops map`: draw where a class is likely, or the most likely class."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,13 +13,21 @@ from cspops.errors import DataError, ParamsError
 from cspops.library.combine import PlaceCombine
 from cspops.progress import Meter
 
+if TYPE_CHECKING:
+    from cspops.evaluation.thresholds import Rule
+    from cspops.report.place_map import PlaceMap
+
 log = logging.getLogger(__name__)
 
 
 @app.command(
     "map",
     rich_help_panel=USE,
-    epilog=examples("cspops map --all --out classes.png", "cspops map Csa --out csa.tif --box 5 40 15 48 --grid 0.05"),
+    epilog=examples(
+        "cspops map --all --out classes.png",
+        "cspops map Csa --out csa.tif --box 5 40 15 48 --grid 0.05",
+        "cspops map Csa --binary --out range.tif",
+    ),
 )
 def draw_map(
     name: Annotated[
@@ -46,16 +55,33 @@ def draw_map(
         PlaceCombine | None,
         typer.Option(help="pool: the learned model and the labelled neighbours (default); location: the learned model alone."),
     ] = None,
+    binary: Annotated[
+        bool, typer.Option("--binary", help="Draw where the class is present: where P(y|x) is at least a threshold.")
+    ] = False,
+    threshold: Annotated[
+        str | None,
+        typer.Option(
+            help="With --binary: f1 (default), precision=0.9 or lpt, the least P at a presence, each chosen on the validation "
+            "rows of the run; or a probability.",
+            metavar="RULE",
+        ),
+    ] = None,
     model: ModelOption = Path(),
     seed: SeedOption = None,
     label_ratio: RatioOption = None,
 ) -> None:
-    """Draw where a class is likely, P(y|x), or the most likely class, around the labelled places or in a box."""
+    """Draw where a class is likely, P(y|x), or present, or the most likely class, around the labelled places or in a box."""
+    from cspops.evaluation.thresholds import Rule
     from cspops.library.model import NO_PLACES, NO_POOL
     from cspops.report.place_map import PlaceMap, require_suffix
 
     if (name is None) != all_classes:
         raise ParamsError("name one class, or --all for the most likely class", hint="cspops map --all --out map.png")
+    if binary and name is None:
+        raise ParamsError("--binary draws the range of one class", hint="cspops map CLASS --binary --out range.tif")
+    if threshold is not None and not binary:
+        raise ParamsError("--threshold says where a class is present, which --binary draws", hint="--binary --threshold f1")
+    rule = Rule.of(threshold or "f1") if binary else None
     require_suffix(out)
     require_folder(out)
     loaded = load_model(model, seed, label_ratio, images=False)
@@ -63,6 +89,8 @@ def draw_map(
     if not learned and loaded.pool is None:
         raise DataError(NO_POOL, hint="dvc repro evaluate, or --combine location")
     drawn = PlaceMap.of(loaded, name, box=box, learned=learned, beyond=beyond)
+    if rule is not None:
+        drawn = _range(drawn, model, rule)
     with Meter("map", None, unit="places") as meter:
         drawn.draw(out, grid=grid, done=meter.to)
     by = "the learned model"
@@ -72,3 +100,19 @@ def draw_map(
     end = drawn.reach.end()
     if end is not None:
         log.info(f"nothing is drawn {end}; --beyond KM changes that")
+
+
+def _range(drawn: "PlaceMap", folder: Path, rule: "Rule") -> "PlaceMap":
+    """Return the map of the range of the class, and log what its threshold does on validation."""
+    from cspops.library.ranges import choose_threshold
+
+    if rule.name == "given":
+        return replace(drawn, threshold=rule.number)
+    assert drawn.number is not None
+    chosen = choose_threshold(drawn.model, folder, drawn.number, rule, learned=drawn.learned)
+    at = chosen.threshold
+    log.info(
+        f"threshold {at.value:.4g} ({rule.name}): on {chosen.rows:,} validation rows, {chosen.presences:,} of them presences, "
+        f"precision {at.precision:.2f}, recall {at.recall:.2f}, F1 {at.f1:.2f}"
+    )
+    return replace(drawn, threshold=at.value)

@@ -1,6 +1,7 @@
 """Options that commands share, their completion in a shell, and the model that they name."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -8,7 +9,7 @@ import typer
 
 from cspops.artefacts import json_as
 from cspops.commands.without_compiler import without_compiler
-from cspops.errors import DataError, ParamsError
+from cspops.errors import DataError, ParamsError, listed
 from cspops.library.combine import Combine
 from cspops.pipeline.run import read_host
 from cspops.terminal import visible
@@ -16,6 +17,7 @@ from cspops.terminal import visible
 if TYPE_CHECKING:
     from cspops.library.model import Model
     from cspops.library.named_tables import TableNames
+    from cspops.library.taxonomy import RollUp
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +74,54 @@ CombineOption = Annotated[
         metavar="HOW",
     ),
 ]
+PriorWeightOption = Annotated[
+    float | None,
+    typer.Option(
+        "--prior-weight",
+        help="How much the place counts: from 0, the image alone, to 1, pool or product as they are (default).",
+        metavar="W",
+    ),
+]
+WeightOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--weight",
+        help="Weight of one expert beside what validation chose: image=W, place=W or neighbours=W; repeatable.",
+        metavar="EXPERT=W",
+    ),
+]
+ClassesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--classes", help="Predict these classes alone: a text with one per line, or a table's column class.", metavar="FILE"
+    ),
+]
+RegionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--region",
+        help="Predict those classes alone that have a labelled place of the model in a region: a GeoJSON file with polygons, "
+        "or a country by its ISO code (CH, CHE).",
+        metavar="REGION",
+    ),
+]
+MinConfidenceOption = Annotated[
+    float | None,
+    typer.Option(
+        "--min-confidence",
+        help="Also give an answer that is at least so probable: the best class, or the lowest taxon above it that is.",
+        metavar="P",
+    ),
+]
+TaxonomyOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--taxonomy",
+        help="With --min-confidence: a table of class and parent, or of class and ranks; default: classes that are named like "
+        "paths (Aves/Strigidae/Bubo bubo).",
+        metavar="FILE",
+    ),
+]
 Preset = Literal["photos", "satellite"]
 """What the images of a new project are."""
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -97,6 +147,58 @@ def load_models(folder: Path, seed: int | None, label_ratio: float | None) -> "d
     for model in models.values():
         _logged(model)
     return models
+
+
+def weighed(model: "Model", prior_weight: float | None, weight: Sequence[str] | None) -> "Model":
+    """Return the model with the weights of its experts that the options ask for."""
+    weights: dict[str, float] = {}
+    for one in weight or ():
+        name, equals, number = one.partition("=")
+        try:
+            value = float(number)
+        except ValueError:
+            equals = ""
+        if not equals:
+            raise ParamsError(f"--weight {one} is not EXPERT=NUMBER", hint="--weight neighbours=0")
+        if name in weights:
+            raise ParamsError(f"--weight {name} is given twice", hint="leave one out")
+        weights[name] = value
+    made = model.weighed(1.0 if prior_weight is None else prior_weight, weights)
+    made.combination(None)
+    return made
+
+
+def restricted(model: "Model", classes: Path | None, region: str | None) -> "Model":
+    """Return the model whose candidates are the classes of both options; DataError where none is left."""
+    from cspops.library.candidates import listed_classes
+
+    if classes is not None:
+        model = model.among(listed_classes(model, classes))
+    if region is not None:
+        there = model.classes_in(region)
+        try:
+            model = model.among(there)
+        except DataError:
+            raise DataError(
+                f"no class is both in {classes} and in --region {region}, which has {listed(map(repr, there))}",
+                hint="leave one out",
+            ) from None
+    return model
+
+
+def rolled(model: "Model", min_confidence: float | None, taxonomy: Path | None) -> "RollUp | None":
+    """Return what makes coarser answers where the options ask for them."""
+    if min_confidence is None:
+        if taxonomy is not None:
+            raise ParamsError(
+                "--taxonomy makes coarser answers, and nothing says how sure they are to be", hint="--min-confidence 0.8"
+            )
+        return None
+    from cspops.library.taxonomy import RollUp
+
+    if model.classes is None:
+        raise DataError("this model has no named classes to roll up", hint="name a project's folder with --model")
+    return RollUp.of(model.classes, min_confidence, taxonomy)
 
 
 def table_names(folder: Path, label: str | None = None) -> "TableNames":

@@ -10,16 +10,25 @@ import typer
 from cspops.commands.app import USE, app, examples
 from cspops.commands.layout import JOINED, show
 from cspops.commands.options import (
+    ClassesOption,
     CombineOption,
     LatOption,
     LonOption,
+    MinConfidenceOption,
     ModelOption,
+    PriorWeightOption,
     RatioOption,
+    RegionOption,
     SeedOption,
+    TaxonomyOption,
+    WeightOption,
     load_model,
     position,
     require_folder,
+    restricted,
+    rolled,
     table_names,
+    weighed,
 )
 from cspops.errors import DataError, ParamsError
 from cspops.progress import Meter
@@ -34,9 +43,12 @@ log = logging.getLogger(__name__)
 
 MOST_ROWS = 200
 """Most rows of predictions in a table on the terminal."""
-FIRST_LEFT_OUT = ("location", "image", "position")
+FIRST_LEFT_OUT = ("location", "image", "position", "weights", "masked best")
 """Columns of that table that a narrow terminal does without."""
 
+
+MANY = 0.1
+"""The share of the rows that lie far from all labels above which that is said."""
 
 EXAMPLES = examples(
     "cspops predict photos/ --out guesses.csv",
@@ -52,9 +64,13 @@ def predict(
     lat: LatOption = None,
     top: Annotated[int, typer.Option(help="Number of classes to print per model.", metavar="N", min=1, max=1000)] = 3,
     combine: CombineOption = None,
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Also print the pool's weights and the distance to the nearest label, km.")
-    ] = False,
+    trust: Annotated[bool, typer.Option("--trust", help="Also print the pool's weights of image and place.")] = False,
+    prior_weight: PriorWeightOption = None,
+    weight: WeightOption = None,
+    classes: ClassesOption = None,
+    region: RegionOption = None,
+    min_confidence: MinConfidenceOption = None,
+    taxonomy: TaxonomyOption = None,
     out: Annotated[Path | None, typer.Option(help="File to write: .csv, .parquet, .jsonl or .geojson.", metavar="FILE")] = None,
     form: Annotated[
         Literal["table", "csv", "jsonl", "geojson"] | None,
@@ -74,6 +90,7 @@ def predict(
     from cspops.library.inputs import count_inputs, read_inputs
     from cspops.library.model import NO_PLACES, NO_POOL
     from cspops.library.unfinished import kept_rows, key_of
+    from cspops.report.model_reach import reach_of
 
     place = position(lon, lat)
     if trust and combine not in (None, "pool"):
@@ -84,45 +101,58 @@ def predict(
         raise ParamsError(f"{out}: predictions are written as {', '.join(files.SUFFIXES)}", hint="--out predictions.csv")
     if out is not None:
         require_folder(out)
-    loaded = load_model(model, seed, label_ratio)
+    loaded = restricted(weighed(load_model(model, seed, label_ratio), prior_weight, weight), classes, region)
     if trust and loaded.pool is None:
         raise DataError(NO_POOL, hint="dvc repro evaluate, or leave --trust out")
     chosen = loaded.combination("pool" if trust else combine)
-    models, numbers = prediction.models_of(chosen), prediction.TRUST if trust else ()
+    roll_up = rolled(loaded, min_confidence, taxonomy)
+    columns = prediction.columns_of(loaded, chosen, top=top, trust=trust, roll_up=roll_up)
     tables = table_names(model)
     inputs = read_inputs(paths, stdin=lines_of_stdin(), position=place, tables=tables)
-    failures = files.Failures()
+    reach = reach_of(loaded) if loaded.knows_places else None
+    failures = files.Failures() if reach is None else files.Failures(far_km=reach.km)
 
     def predicted(rows: "Iterator[Input]") -> "Iterator[files.Row]":
-        return (one.as_dict() for one in prediction.predict(loaded, rows, top=top, combine=chosen, trust=trust))
+        made = prediction.predict(loaded, rows, top=top, combine=chosen, trust=trust, roll_up=roll_up)
+        return (one.as_dict() for one in made)
 
     streams = form not in (None, "table") and sys.stdout.isatty()  # rows on the terminal show the progress themselves
     with Meter("predict", count_inputs(paths, tables=tables), unit="images", shown=not streams) as meter:
         rows = meter.each(inputs)
         if out is not None:
-            with kept_rows(out, key_of(loaded, top, models, trust)) as kept:
+            with kept_rows(out, key_of(loaded, columns, roll_up)) as kept:
                 predictions = failures.watch(kept.continued(rows, predicted))
-                files.write_file(predictions, out, models=models, top=top, numbers=numbers)
+                files.write_file(predictions, out, columns)
         elif form in (None, "table"):
             shown, more = files.first(failures.watch(predicted(rows)), MOST_ROWS)
         else:
             predictions = failures.watch(predicted(rows))
-            files.write_text(predictions, Output(), form=form, models=models, top=top, numbers=numbers)
+            files.write_text(predictions, Output(), columns, form=form)
     if out is not None:
         log.info(f"{out}: {failures.rows:,} rows")
     elif form in (None, "table"):
-        header, *body = files.table_rows(shown, models=models, numbers=numbers)
-        texts = len(header) - len(numbers)
+        header, *body = files.table_rows(shown, columns)
+        texts = len(header) - len(columns.numbers)
         left_out = show("", [header, *map(_unbroken, body)], text_columns=texts, paths=0, optional=FIRST_LEFT_OUT)
         if left_out:
             log.info(f"left out, as the terminal is narrow: {', '.join(left_out)}; --format csv has all")
         if more:
             log.info(f"and {more:,} more rows: --out FILE writes all")
-    log.info(f"{chosen}: {prediction.SAID[chosen]}")
+    log.info(", ".join(filter(None, (f"{chosen}: {prediction.SAID[chosen]}", str(loaded.weights)))))
     if chosen == "pool" and not loaded.knows_places:
         log.info(NO_PLACES)
     if combine is None and chosen == "product":
         log.info("there is no pool, as the model was not evaluated: dvc repro evaluate")
+    if loaded.candidates is not None and loaded.classes is not None:
+        log.info(f"candidates: {len(loaded.candidates):,} of {len(loaded.classes):,} classes")
+        log.info(f"rows whose best class of all is no candidate, see masked_best: {failures.masked:,} of {failures.rows:,}")
+    if roll_up is not None:
+        log.info(f"rows without an answer that is {roll_up.min_confidence:g} sure: {failures.unsure:,} of {failures.rows:,}")
+    if reach is not None and failures.far > MANY * failures.located:
+        log.warning(
+            f"{failures.far:,} of {failures.located:,} rows with a position lie {reach.end()}, the farthest "
+            f"{failures.farthest_km:,.0f} km: the model knows little there"
+        )
     if failures.misplaced:
         first = _first(failures.misplaced, failures.first_misplaced)
         log.warning(f"{failures.misplaced} of {failures.rows} rows have an unusable position{first}")

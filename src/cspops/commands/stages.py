@@ -7,7 +7,21 @@ from typing import Annotated, Literal
 import typer
 
 from cspops.commands.app import STAGES, app, examples
-from cspops.commands.options import JsonOption, RatioOption, load_models, model_folders
+from cspops.commands.options import (
+    ClassesOption,
+    JsonOption,
+    MinConfidenceOption,
+    PriorWeightOption,
+    RatioOption,
+    RegionOption,
+    TaxonomyOption,
+    WeightOption,
+    load_models,
+    model_folders,
+    restricted,
+    rolled,
+    weighed,
+)
 from cspops.commands.output import print_json
 from cspops.errors import ParamsError
 from cspops.pipeline.run import read_params, run_stage
@@ -113,6 +127,12 @@ def evaluate(
     unseen: Annotated[
         bool, typer.Option("--unseen", help="With --on: leave out images that the model was trained or tuned on.")
     ] = False,
+    prior_weight: PriorWeightOption = None,
+    weight: WeightOption = None,
+    classes: ClassesOption = None,
+    region: RegionOption = None,
+    min_confidence: MinConfidenceOption = None,
+    taxonomy: TaxonomyOption = None,
     json: JsonOption = False,
 ) -> None:
     """Score the image, the location, their product and the pool; write reports/scores.json and print it as a table.
@@ -127,11 +147,17 @@ def evaluate(
         from cspops.commands import evaluate
 
         folder = model or Path()
-        models = load_models(folder, seed, label_ratio)
-        document = evaluate.score(on, folder, models, label=label, unseen=unseen, by=by, by_class=by_class)
+        models = {
+            one: restricted(weighed(each, prior_weight, weight), classes, region)
+            for one, each in load_models(folder, seed, label_ratio).items()
+        }
+        roll_up = rolled(next(iter(models.values())), min_confidence, taxonomy)
+        document = evaluate.score(on, folder, models, label=label, unseen=unseen, by=by, by_class=by_class, roll_up=roll_up)
         print_json(document, ensure_ascii=False) if json else evaluate.show_scores(document)
         return
-    for name, value in (("--label", label), ("--model", model), ("--seed", seed), ("--unseen", unseen or None)):
+    of_on = {"--label": label, "--model": model, "--seed": seed, "--unseen": unseen or None}
+    of_on |= {"--prior-weight": prior_weight, "--weight": weight, "--classes": classes, "--region": region}
+    for name, value in (of_on | {"--min-confidence": min_confidence, "--taxonomy": taxonomy}).items():
         if value is not None:
             raise ParamsError(f"{name} is for --on, which is not given", hint=f"cspops evaluate --on PATH {name}")
     if not last:

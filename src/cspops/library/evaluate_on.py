@@ -1,9 +1,11 @@
 """The trained models scored on other labelled images, read a few at a time."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from statistics import fmean, stdev
 
 import torch
 
@@ -20,11 +22,14 @@ from cspops.library.inputs import Input
 from cspops.library.labelled import ClassNames, LabelledRow, RowSorter
 from cspops.library.model import Model
 from cspops.library.seen import roles_of_images
+from cspops.library.taxonomy import NONE, RollUp
 from cspops.shapes import Float, Int, Tensor
 
 BATCH = 64
 """Rows whose images are held at once."""
 ROLE = "given"
+NEVER = -1e9
+"""log P of a class that is no candidate; a finite number keeps ranks whole."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,11 @@ class _Growing:
     lonlat: list[Tensor] = field(default_factory=list)
     judgements: dict[tuple[str, int], list[Judgement]] = field(default_factory=dict)
     best: dict[tuple[str, int], list[Tensor]] = field(default_factory=dict)
+    masked: Counter[tuple[str, int]] = field(default_factory=Counter)
+    """How many rows have a best class that is no candidate."""
+
+    rolled: dict[tuple[str, int], list[tuple[Tensor, Tensor]]] = field(default_factory=dict)
+    """Of the answers: steps above the class, and whether they are right."""
 
     def whole(self) -> Scored:
         judgements = {key: Judgement(*map(torch.cat, zip(*parts, strict=True))) for key, parts in self.judgements.items()}
@@ -62,6 +72,7 @@ def score(
     unseen: bool = False,
     by_region: bool = False,
     by_class: bool = False,
+    roll_up: RollUp | None = None,
 ) -> Document:
     """Score the models of every seed on labelled rows, and write nothing.
 
@@ -76,12 +87,15 @@ def score(
         unseen: whether images that the models were trained, chosen or weighed with are left out.
         by_region: whether to score by latitude, cell and distance to the nearest labelled row as well.
         by_class: whether to score each class as well.
+        roll_up: what makes coarser answers, which are scored as well.
 
     Returns:
-        `rows`, `scored`, `not_scored` by reason, `scored_without_position` by reason, `images_of_the_run` by role (None where
-        that is not known), `unseen`, `unknown_labels`, `respelled_labels`, `classes` with rows, `seeds`, `label_ratio`,
-        `metrics` (model, metric, mean and sd over seeds, as in scores.json), and `regions` and `per_class` where they are
-        asked for.
+        `weights` of the experts in words (None: as fitted), `rows`, `scored`, `not_scored` by reason, `scored_without_position`
+        by reason, `images_of_the_run` by role (None where that is not known), `unseen`, `unknown_labels`, `respelled_labels`,
+        `classes` with rows, `seeds`, `label_ratio`,
+        `metrics` (model, metric, mean and sd over seeds, as in scores.json; no nll where the label of a row is no candidate),
+        `candidates` (None: all classes; else how many, and of how many rows the label, and the best class, is none),
+        `rolled_up` (None, or per model coverage and accuracy of the answers), and `regions` and `per_class` where asked for.
 
     Raises:
         DataError: a model has no named classes or lacks an image classifier for `by_region`, no row can be scored,
@@ -105,18 +119,26 @@ def score(
     growing = _Growing()
     source = sorter.scorable(rows)
     while part := list(islice(source, BATCH)):
-        _add(growing, models, part, imaged=image is not None)
+        _add(growing, models, part, imaged=image is not None, roll_up=roll_up)
     sorter.require_rows(first.classes)
     scored = growing.whole()
     ratio = first.label_ratio if run is not None else None
     names = [name for name in MODELS if (name, 0) in scored.judgements]
     document = sorter.account(first.classes) | {
+        "weights": str(first.weights) or None,
         "classes": len(scored.label.unique()),
         "classes_of_model": len(first.classes),
         "seeds": list(models) if run is not None else None,
         "label_ratio": ratio,
         "metrics": _metrics(scored, names, seeds=len(models), classes=len(first.classes)),
+        "candidates": None,
+        "rolled_up": None if roll_up is None else _rolled(growing, names, roll_up, seeds=len(models)),
     }
+    if first.candidates is not None:
+        document["candidates"] = _candidates(growing, scored, models)
+        if document["candidates"]["label_is_none"]:
+            for scores in document["metrics"].values():
+                del scores["nll"]
     if by_region:
         document["regions"] = _regions(scored, list(models), run, ratio)
     if by_class:
@@ -126,7 +148,9 @@ def score(
 
 
 @torch.inference_mode()
-def _add(growing: _Growing, models: Mapping[int, Model], rows: Sequence[LabelledRow], *, imaged: bool) -> None:
+def _add(
+    growing: _Growing, models: Mapping[int, Model], rows: Sequence[LabelledRow], *, imaged: bool, roll_up: RollUp | None
+) -> None:
     label = torch.tensor([row.label for row in rows])
     lonlat = torch.tensor([[row.input.lon, row.input.lat] for row in rows], dtype=torch.float64)
     growing.label.append(label)
@@ -138,11 +162,20 @@ def _add(growing: _Growing, models: Mapping[int, Model], rows: Sequence[Labelled
             features[id(model.image.network)] = model.image.features_of_squares(squares)
         image_features = features[id(model.image.network)] if imaged and model.image is not None else None
         for name, log_p in model.log_p(image_features, lonlat):
+            if name == "combined" and image_features is None:
+                continue  # the product of one
             if not bool(log_p.isfinite().all()):
                 where = " and ".join(map(str, model.folders))
                 raise DataError(f"the model in {where} gives scores that are not finite", hint="dvc repro -f finetune-loc")
+            if model.candidates is not None:
+                growing.masked[name, number] += int((~torch.isin(log_p.argmax(1), torch.tensor(model.candidates))).sum())
+                log_p = model.masked(log_p).clamp(min=NEVER)
             growing.judgements.setdefault((name, number), []).append(metrics.judge(log_p, label))
             growing.best.setdefault((name, number), []).append(sole_best(log_p).int())
+            if roll_up is not None:
+                answers = roll_up(log_p.exp())
+                right = roll_up.taxonomy.holds(answers.taxon, label)
+                growing.rolled.setdefault((name, number), []).append((answers.steps, right))
 
 
 def _metrics(scored: Scored, names: Sequence[str], *, seeds: int, classes: int) -> Document:
@@ -152,6 +185,52 @@ def _metrics(scored: Scored, names: Sequence[str], *, seeds: int, classes: int) 
         for seed in range(seeds)
     }
     return summarise(scores, roles=(ROLE,), ratios=(ROLE,), seeds=range(seeds), models=names)[ROLE][ROLE]
+
+
+def _rolled(growing: _Growing, names: Sequence[str], roll_up: RollUp, *, seeds: int) -> Document:
+    """Return, per model, how many rows have an answer and how many answers are right, per cent, over all and by their steps."""
+    depth = roll_up.taxonomy.chain.shape[1]
+    models: dict[str, Document] = {}
+    for name in names:
+        runs = [tuple(map(torch.cat, zip(*growing.rolled[name, seed], strict=True))) for seed in range(seeds)]
+        answered = [steps != NONE for steps, _ in runs]
+        right = [
+            100 * float(is_right[some].double().mean())
+            for (_, is_right), some in zip(runs, answered, strict=True)
+            if some.any()
+        ]
+        models[name] = {
+            "coverage": _spread([100 * float(some.double().mean()) for some in answered]),
+            "accuracy": _spread(right) if right else None,
+            "by_steps": [_of_steps(runs, steps) for steps in range(depth)],
+        }
+    return {"min_confidence": roll_up.min_confidence, "models": models}
+
+
+def _of_steps(runs: Sequence[tuple[Tensor, ...]], steps: int) -> Document:
+    """Return the share of the rows whose answer lies so far above its class, and the accuracy of these, over all seeds."""
+    here = torch.cat([above == steps for above, _ in runs])
+    right = torch.cat([is_right for _, is_right in runs])[here]
+    accuracy = round(100 * float(right.double().mean()), 4) if len(right) else None
+    return {"steps": steps, "share": round(100 * float(here.double().mean()), 4), "accuracy": accuracy}
+
+
+def _spread(values: Sequence[float]) -> Document:
+    return {"mean": round(fmean(values), 4), "sd": round(stdev(values), 4) if len(values) > 1 else 0.0}
+
+
+def _candidates(growing: _Growing, scored: Scored, models: Mapping[int, Model]) -> Document:
+    """Return how many classes are candidates, of how many rows the label is none, and of how many the best class of each model.
+
+    Candidates of a region may differ between seeds, and so the numbers are means.
+    """
+    lists = [torch.tensor(model.candidates or ()) for model in models.values()]
+    names = dict.fromkeys(name for name, _ in growing.masked)
+    return {
+        "classes": fmean(len(one) for one in lists),
+        "label_is_none": fmean(int((~torch.isin(scored.label, one)).sum()) for one in lists),
+        "best_is_none": {name: fmean(growing.masked[name, seed] for seed in range(len(models))) for name in names},
+    }
 
 
 def _regions(scored: Scored, seeds: Sequence[int], run: Path | None, ratio: float | None) -> Document:

@@ -1,7 +1,7 @@
 """A trained model for use in your own code: embeddings of places and images, and probabilities of classes."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,66 +9,14 @@ import torch
 
 from cspops.errors import DataError, ParamsError
 from cspops.library.combine import COMBINE, Combine
-from cspops.library.frames import rows_of
+from cspops.library.expert_weights import FITTED, ExpertWeights
+from cspops.library.positions import as_lonlat, like
 from cspops.models.location_encoder import LocationClassifier, LocationEncoder
 from cspops.shapes import Bool, Float, Tensor
 
 if TYPE_CHECKING:
     from cspops.evaluation.pool import Places, Pool
     from cspops.library.image_model import ImageModel
-
-
-ORDER = "positions are degrees, longitude first: [[8.54, 47.37]] is Zurich"
-
-
-def as_lonlat(values: Any) -> Float[Tensor, "n 2"]:
-    """Return float64 positions (n, 2), longitudes in [-180, 180), from a tensor, array or nested lists.
-
-    Of shape (2,) they are one position, of shape (0,) none.
-
-    A table (of pandas, polars, pyarrow, a dict of columns) is read by its columns lon and lat, or other usual names of these,
-    else it has two columns, longitude first. Longitudes up to 360 are accepted; a row of two nan, null or masked numbers has
-    no position.
-
-    Raises:
-        DataError: another shape, no numbers, or a row that is nowhere on Earth. When second numbers lie beyond 90 degrees and
-            all first ones do not, the message says that latitude came first.
-    """
-    try:
-        points = values.detach().cpu().double() if isinstance(values, Tensor) else torch.from_numpy(rows_of(values))
-    except (TypeError, ValueError, OverflowError):
-        raise DataError("positions must be numbers, two per row", hint=ORDER) from None
-    lonlat = points.reshape(-1, 2) if points.shape in ((2,), (0,)) else points
-    if lonlat.ndim != 2 or lonlat.shape[1] != 2:
-        raise DataError(f"positions have shape {tuple(points.shape)}, not (n, 2)", hint=ORDER)
-    lon, lat = lonlat.unbind(1)
-    half = lon.isnan() != lat.isnan()
-    if bool(half.any()):
-        raise DataError(f"position {int(half.nonzero()[0])} has one number and one nan", hint="both nan: no position")
-    lon, lat = _onto(lon, -180, 360), _onto(lat, -90, 90)
-    wrong = ((lat.abs() > 90) | (lon < -180) | (lon > 360) | lon.isinf()).nonzero()[:, 0]
-    if len(wrong):
-        row = int(wrong[0])
-        exchanged = bool((lat.abs() > 90).any()) and bool((lon[~lon.isnan()].abs() <= 90).all())
-        why = "latitude comes first" if exchanged else "that is nowhere on Earth"
-        raise DataError(f"position {row} is ({lon[row]:g}, {lat[row]:g}): {why}", hint=ORDER)
-    return torch.stack((torch.where(lon >= 180, lon - 360, lon), lat), 1)  # exact for all others, which wrapping is not
-
-
-def _onto(values: Tensor, low: float, high: float) -> Tensor:
-    """Bring values that rounding carried beyond a border onto it."""
-    inside = values.clamp(low, high)
-    beyond = (values - inside).abs()
-    if not bool((beyond > 0).any()):
-        return values
-    from cspops.intake.judging.positions import BEYOND  # needs pyarrow
-
-    return torch.where(beyond <= BEYOND, inside, values)
-
-
-def like(result: Tensor, given: Any) -> Any:
-    """Return ``result`` in the type of what was given: a tensor for a tensor, else a numpy array."""
-    return result if isinstance(given, Tensor) else result.numpy()
 
 
 NAMES: dict[Combine, str] = {"pool": "pool", "product": "combined", "image": "image", "location": "location"}
@@ -105,6 +53,10 @@ class Model:
     seed: int | None = None
     label_ratio: float | None = None
     """Of the run that it is from, where that is known."""
+    weights: ExpertWeights = FITTED
+    """How much the experts of pool and product count beside what validation chose."""
+    candidates: tuple[int, ...] | None = None
+    """The numbers of the classes that can be predicted; None: all."""
 
     def __repr__(self) -> str:
         facts = {
@@ -136,8 +88,61 @@ class Model:
         """
         return like(self._image().features(images), images)
 
+    def weighed(self, prior_weight: float = 1.0, weights: Mapping[str, float] | None = None) -> "Model":
+        """Return the model with other weights of its experts (`expert_weights` has the formula).
+
+        Args:
+            prior_weight: from 0, the image alone, to 1, pool and product as they are.
+            weights: of `image`, `place` and `neighbours`; those that are not given are 1.
+
+        Raise a ParamsError for what is no such weight.
+        """
+        return replace(self, weights=ExpertWeights.of(prior_weight, weights or {}))
+
+    def among(self, classes: Iterable[str]) -> "Model":
+        """Return the model with these classes alone as candidates: the others have P = 0, and all sum to 1 again.
+
+        Of a model that has candidates already, those that are among both. Raise a DataError for a class that the model does not
+        know, and where none is left.
+        """
+        from cspops.library.candidates import numbers_of
+
+        known = numbers_of(self, classes)
+        left = known if self.candidates is None else known & set(self.candidates)
+        if not left:
+            raise DataError("no class is left as a candidate", hint="name at least one that is among all the lists and regions")
+        return replace(self, candidates=tuple(sorted(left)))
+
+    def classes_in(self, region: str) -> list[str]:
+        """Return the classes with at least one labelled place in a region, to be the candidates there.
+
+        The region is a GeoJSON file with polygons, or a country by its ISO 3166-1 code. Raise a DataError where it is none, or
+        holds no labelled place.
+        """
+        from cspops.library.candidates import classes_in
+
+        return classes_in(self, region)
+
+    def masked(self, log_p: Float[Tensor, "n q"]) -> Float[Tensor, "n q"]:
+        """Return log P over the candidates alone, -inf for the other classes."""
+        if self.candidates is None:
+            return log_p
+        out = torch.full_like(log_p, -torch.inf)
+        some = torch.tensor(self.candidates)
+        out[:, some] = log_p[:, some].log_softmax(1)
+        return out
+
     @torch.inference_mode()
-    def predict_proba(self, images: Any = None, lonlat: Any = None, *, combine: Combine | None = None) -> Any:
+    def predict_proba(
+        self,
+        images: Any = None,
+        lonlat: Any = None,
+        *,
+        combine: Combine | None = None,
+        prior_weight: float | None = None,
+        weights: Mapping[str, float] | None = None,
+        classes: Iterable[str] | None = None,
+    ) -> Any:
         """Return class probabilities, float64 (n, q), of images, of positions, or of both.
 
         Args:
@@ -146,12 +151,21 @@ class Model:
             combine: `pool`, image, learned location and labelled neighbours, weighted on validation; `product`, P(y|I)
                 P(y|x) as in the paper; `image` and `location`, that one alone. None: the pool where the model has one, else
                 the product. Pool and product also take images or positions alone.
+            prior_weight: as for `weighed`, and so is ``weights``; None: the model's own weights.
+            classes: as for `among`; None: the model's own candidates.
 
         Raises:
             DataError: neither is given, their counts differ, an image cannot be read, a row is no position (see `as_lonlat`),
                 or the model lacks a part that is needed.
-            ParamsError: ``combine`` is something else.
+            ParamsError: ``combine`` or a weight is something else.
         """
+        model = self
+        if prior_weight is not None or weights is not None:
+            model = model.weighed(1.0 if prior_weight is None else prior_weight, weights)
+        if classes is not None:
+            model = model.among(classes)
+        if model is not self:
+            return model.predict_proba(images, lonlat, combine=combine)
         chosen = self.combination(combine)
         if images is None and lonlat is None:
             raise DataError("neither images nor positions are given", hint="images, lonlat, or both")
@@ -166,34 +180,48 @@ class Model:
             if count != len(places):
                 raise DataError(f"{count} images and {len(places)} positions", hint="one position per image, nan for none")
         name = NAMES[chosen]
-        if chosen == "product" and (features is None or places is None):
+        if chosen == "product" and self.weights == FITTED and (features is None or places is None):
             name = "location" if features is None else "image"
         log_p = next(one for which, one in self.log_p(features, places) if which == name)
-        return like(log_p.exp(), given)
+        return like(self.masked(log_p).exp(), given)
 
-    def predict(self, images: Any = None, lonlat: Any = None, *, top: int = 3, combine: Combine | None = None) -> list[Guesses]:
-        """Return the ``top`` most likely classes of each row: (name, probability), best first.
+    def predict(
+        self,
+        images: Any = None,
+        lonlat: Any = None,
+        *,
+        top: int = 3,
+        combine: Combine | None = None,
+        prior_weight: float | None = None,
+        weights: Mapping[str, float] | None = None,
+        classes: Iterable[str] | None = None,
+    ) -> list[Guesses]:
+        """Return the ``top`` most likely classes of each row, candidates all: (name, probability), best first.
 
-        Images, positions and ``combine`` are those of `predict_proba`, and so are the errors; moreover a DataError where the
-        model does not know the names of its classes, and a ParamsError where ``top`` is less than 1.
+        All but ``top`` are arguments of `predict_proba`, and the errors are its own; moreover a DataError where the model does
+        not know the names of its classes, and a ParamsError where ``top`` is less than 1.
         """
         if top < 1:
             raise ParamsError(f"top is {top}", hint="top=1 or more")
         if self.classes is None:
             raise DataError("this model has no named classes", hint="load a whole run, or an exported folder")
-        return top_classes(torch.as_tensor(self.predict_proba(images, lonlat, combine=combine)), self.classes, top)
+        model = self if classes is None else self.among(classes)
+        p = model.predict_proba(images, lonlat, combine=combine, prior_weight=prior_weight, weights=weights)
+        return top_classes(torch.as_tensor(p), self.classes, min(top, len(model.candidates or self.classes)))
 
     def combination(self, combine: str | None) -> Combine:
         """Return how image and location are put together where ``combine`` was asked for; None: as `predict_proba` does.
 
-        Raise a DataError where the pool is asked for and there is none, a ParamsError for an unknown name.
+        Raise a DataError where the pool is asked for and there is none, a ParamsError for an unknown name and where the
+        model's weights are of experts that are not put together.
         """
         if combine is None:
-            return "product" if self.pool is None else "pool"
+            combine = "product" if self.pool is None else "pool"
         if combine not in COMBINE:
             raise ParamsError(f"combine is {combine!r}", hint=f"one of {', '.join(COMBINE)}")
         if combine == "pool" and self.pool is None:
             raise DataError(NO_POOL, hint="dvc repro evaluate, or --combine product (in Python combine='product')")
+        self.weights.require(combine)
         return combine
 
     @torch.inference_mode()
@@ -205,7 +233,9 @@ class Model:
     def place_log_p(self, lonlat: Float[Tensor, "n 2"]) -> Float[Tensor, "n q"]:
         """Return log P_n(y|x), the learned P(y|x) with the labelled neighbours that the pool counts; without a pool P(y|x)."""
         learned = self.location_log_p(lonlat)
-        return learned if self.pool is None else self.pool.place_log_p(learned, self.labelled_places.near(lonlat))
+        if self.pool is None:
+            return learned
+        return self.weights.on(self.pool).place_log_p(learned, self.labelled_places.near(lonlat))
 
     def trust(self, lonlat: Float[Tensor, "n 2"]) -> tuple[Float[Tensor, "n 2"], Float[Tensor, "n"]]:
         """Return the pool's weights of image and place at checked positions, and the km to the nearest labelled place.
@@ -214,10 +244,10 @@ class Model:
         """
         if self.pool is None:
             raise DataError(NO_POOL, hint="dvc repro evaluate")
-        located = ~lonlat.isnan().any(1)
+        pool, located = self.weights.on(self.pool), ~lonlat.isnan().any(1)
         km = self.labelled_places.near(lonlat, k=1).nearest_km
-        alone = torch.tensor([self.pool.image_alone, 0.0], dtype=torch.float64)
-        return torch.where(located[:, None], self.pool.weights(km), alone), km.where(located, torch.nan)
+        alone = torch.tensor([pool.image_alone, 0.0], dtype=torch.float64)
+        return torch.where(located[:, None], pool.weights(km), alone), km.where(located, torch.nan)
 
     @torch.inference_mode()
     def log_p(
@@ -229,7 +259,7 @@ class Model:
     ) -> Iterator[tuple[str, Float[Tensor, "m q"]]]:
         """Yield name and log P of each model, as `Predictor.log_p` does, for image features and checked positions.
 
-        Of images alone and of positions alone there is a pool too, but no `combined`.
+        Of images alone and of positions alone there is a pool too, but no `combined`, unless its experts have weights.
 
         Raise a DataError where this model lacks a classifier that is needed.
         """
@@ -244,13 +274,24 @@ class Model:
         located = ~lonlat.isnan().any(1) if lonlat is not None else torch.zeros(0, dtype=torch.bool)
         parts: dict[str, Tensor] = {}
         for name, log_p in Predictor(image, location).log_p(features, lonlat, located, imaged=imaged):
+            if name == "combined" and self.weights != FITTED:
+                continue
             parts[name] = log_p
             yield name, log_p
-        if self.pool is not None and parts:
+        pools = self._pools() if parts else {}
+        if pools:
             if lonlat is None:
                 lonlat = torch.full((len(parts["image"]), 2), torch.nan, dtype=torch.float64)
             near, located = self.labelled_places.near(lonlat), ~lonlat.isnan().any(1)
-            yield "pool", self.pool.log_p(parts.get("image"), parts.get("location"), near, located)
+            for name, pool in pools.items():
+                yield name, pool.log_p(parts.get("image"), parts.get("location"), near, located)
+
+    def _pools(self) -> "dict[str, Pool]":
+        """Return the pools of experts by what `log_p` calls them; the plain product is none of them."""
+        from cspops.evaluation.pool import Pool
+
+        pools = {} if self.weights == FITTED else {"combined": self.weights.on(Pool())}
+        return pools if self.pool is None else pools | {"pool": self.weights.on(self.pool)}
 
     @property
     def knows_places(self) -> bool:

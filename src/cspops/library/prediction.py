@@ -11,8 +11,11 @@ import torch
 from cspops.data.json_files import Document
 from cspops.errors import DataError
 from cspops.library.combine import Combine
+from cspops.library.expert_weights import FITTED
 from cspops.library.inputs import Input
 from cspops.library.model import NAMES, Guesses, Model, top_classes
+from cspops.library.prediction_files import Columns
+from cspops.library.taxonomy import NONE, RollUp
 from cspops.pixels.unreadable import UnreadableImage
 from cspops.shapes import Bool, Float, Tensor
 
@@ -25,8 +28,24 @@ SAID: dict[Combine, str] = {
     "location": "the learned location alone",
 }
 """How image and location are put together, in words."""
-TRUST = ("image_weight", "place_weight", "nearest_km")
-"""What the pool trusted: the powers of P(y|I) and of P_n(y|x), and the distance to the nearest labelled place."""
+TRUST = ("image_weight", "place_weight")
+"""What the pool trusted: the powers of P(y|I) and of P_n(y|x)."""
+NEAREST = "nearest_km"
+"""The distance to the nearest labelled place of the model; nothing is known of what lies far from all of them."""
+
+MASKED = "masked_best"
+"""The class that would have come first and is no candidate; nothing where the best class is one."""
+
+
+ANSWER, ANSWER_P, STEPS = "answer", "answer_p", "rolled_up"
+"""What is sure enough of what is asked for: the class, or the lowest taxon above it, its P, and how far above; else nothing."""
+
+
+def columns_of(model: Model, combine: Combine, *, top: int, trust: bool, roll_up: RollUp | None = None) -> Columns:
+    """Return the columns of the rows that `predict` yields."""
+    texts = {"weights": model.weights != FITTED, MASKED: model.candidates is not None, ANSWER: roll_up is not None}
+    numbers = [*((ANSWER_P, STEPS) if roll_up is not None else ()), *(TRUST if trust else ()), NEAREST]
+    return Columns(models_of(combine), top, [name for name, is_there in texts.items() if is_there], numbers)
 
 
 def models_of(combine: Combine) -> tuple[str, ...]:
@@ -42,8 +61,8 @@ class Prediction:
     guesses: dict[str, Guesses]
     error: str | None
     combine: Combine
-    trust: dict[str, float | None]
-    """`TRUST`, or nothing."""
+    more: dict[str, str | float | None]
+    """The texts and numbers of `columns_of`."""
 
     def as_dict(self) -> Document:
         """Return plain values for JSON and Parquet, None where there is nothing."""
@@ -63,11 +82,17 @@ class Prediction:
             model: [{"class": name, "p": p} for name, p in self.guesses[model]] if model in self.guesses else None
             for model in models_of(self.combine)
         }
-        return about | guesses | self.trust
+        return about | guesses | self.more
 
 
 def predict(
-    model: Model, rows: Iterator[Input], *, top: int, combine: Combine | None = None, trust: bool = False
+    model: Model,
+    rows: Iterator[Input],
+    *,
+    top: int,
+    combine: Combine | None = None,
+    trust: bool = False,
+    roll_up: RollUp | None = None,
 ) -> Iterator[Prediction]:
     """Yield a `Prediction` for each row, in order; at most `BATCH` images are in memory.
 
@@ -80,6 +105,7 @@ def predict(
         top: the most guesses of each model.
         combine: as for `Model.predict_proba`.
         trust: whether rows say what the pool trusted.
+        roll_up: what makes a coarser answer of what is not sure enough.
 
     Raises:
         DataError: the model lacks the names of its classes, an image classifier, or the pool that is asked for.
@@ -94,12 +120,19 @@ def predict(
         raise DataError("the model has no image classifier with named classes", hint="name a project's folder with --model")
     chosen = model.combination("pool" if trust else combine)
     while part := list(islice(rows, BATCH)):
-        yield from _batch(model, part, model.classes, top=top, combine=chosen, trust=trust)
+        yield from _batch(model, part, model.classes, top=top, combine=chosen, trust=trust, roll_up=roll_up)
 
 
 @torch.inference_mode()
 def _batch(
-    model: Model, rows: Sequence[Input], classes: Sequence[str], *, top: int, combine: Combine, trust: bool
+    model: Model,
+    rows: Sequence[Input],
+    classes: Sequence[str],
+    *,
+    top: int,
+    combine: Combine,
+    trust: bool,
+    roll_up: RollUp | None,
 ) -> Iterator[Prediction]:
     errors = [row.error for row in rows]
     squares: list[np.ndarray] = []
@@ -120,22 +153,48 @@ def _batch(
     located = ~lonlat.isnan().any(1)
     predicted: dict[str, Tensor] = {combine: imaged, "image": imaged, "location": located}
     log_p[combine] = log_p.get(NAMES[combine], log_p["location"])  # no image can be read: no row has it
-    best = {name: top_classes(log_p[name].exp(), classes, top) for name in predicted if name in log_p}
-    trusted = _trusted(model, lonlat, imaged) if trust else [{} for _ in rows]
+    most = min(top, len(model.candidates or classes))
+    best = {name: top_classes(model.masked(log_p[name]).exp(), classes, most) for name in predicted if name in log_p}
+    more = _more(model, lonlat, imaged, trust=trust)
+    if model.candidates is not None:
+        more[MASKED] = _masked_best(log_p[combine], predicted[combine], classes, model.candidates)
+    if roll_up is not None:
+        p = model.masked(log_p[combine]).exp()
+        more |= _answers(roll_up, p.where(predicted[combine][:, None], torch.nan))
     for number, row in enumerate(rows):
         guesses = {name: classes_of[number] for name, classes_of in best.items() if bool(predicted[name][number])}
-        yield Prediction(row, guesses, errors[number], combine, trusted[number])
+        yield Prediction(row, guesses, errors[number], combine, {name: column[number] for name, column in more.items()})
 
 
-def _trusted(model: Model, lonlat: Float[Tensor, "n 2"], imaged: Bool[Tensor, "n"]) -> list[dict[str, float | None]]:
-    """Return `TRUST` of each row; None where there is no prediction of the pool, or no labelled place."""
-    weights, km = model.trust(lonlat)
-    rows = zip(weights.tolist(), km.tolist(), imaged.tolist(), strict=True)
-    return [
-        {
-            "image_weight": image if has_image else None,
-            "place_weight": place if has_image else None,
-            "nearest_km": round(distance, 3) if isfinite(distance) else None,
-        }
-        for (image, place), distance, has_image in rows
-    ]
+def _answers(roll_up: RollUp, p: Float[Tensor, "n q"]) -> dict[str, list[str | float | None]]:
+    """Return the answer to each row, its probability and its steps above the class."""
+    taxon, share, steps = (column.tolist() for column in roll_up(p))
+    return {
+        ANSWER: [None if number == NONE else roll_up.taxonomy.names[number] for number in taxon],
+        ANSWER_P: [value if isfinite(value) else None for value in share],
+        STEPS: [None if number == NONE else number for number in steps],
+    }
+
+
+def _masked_best(
+    log_p: Float[Tensor, "n q"], predicted: Bool[Tensor, "n"], classes: Sequence[str], candidates: Sequence[int]
+) -> list[str | float | None]:
+    """Return the best class of all of each row where it is no candidate."""
+    best = log_p.nan_to_num().argmax(1)
+    masked = predicted & ~torch.isin(best, torch.tensor(candidates))
+    return [classes[number] if is_masked else None for number, is_masked in zip(best.tolist(), masked.tolist(), strict=True)]
+
+
+def _more(
+    model: Model, lonlat: Float[Tensor, "n 2"], imaged: Bool[Tensor, "n"], *, trust: bool
+) -> dict[str, list[str | float | None]]:
+    """Return the columns of `columns_of`; None where there is no prediction of the pool, or no labelled place."""
+    out: dict[str, list[str | float | None]] = {}
+    if model.weights != FITTED:
+        out["weights"] = [str(model.weights)] * len(lonlat)
+    if trust:
+        weights, _ = model.trust(lonlat)
+        for name, column in zip(TRUST, weights.T.tolist(), strict=True):
+            out[name] = [value if has_image else None for value, has_image in zip(column, imaged.tolist(), strict=True)]
+    km = model.labelled_places.near(lonlat, k=1).nearest_km.tolist()
+    return out | {NEAREST: [round(one, 3) if isfinite(one) else None for one in km]}

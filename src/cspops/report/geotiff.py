@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from cspops.land import Box
-from cspops.report.likeliest import class_colours
+from cspops.report.likeliest import class_colours, fixed_colours
 from cspops.shapes import Float
 from cspops.terminal import visible
 
@@ -28,10 +28,19 @@ def write(parts: Rows, shape: tuple[int, int], box: Box, name: str, tags: Mappin
 
 
 def write_classes(
-    parts: Rows, shape: tuple[int, int], box: Box, classes: Sequence[str], tags: Mapping[str, str], file: Path
+    parts: Rows,
+    shape: tuple[int, int],
+    box: Box,
+    classes: Sequence[str],
+    tags: Mapping[str, str],
+    file: Path,
+    *,
+    name: str = "most likely class",
+    colours: Sequence[str] | None = None,
 ) -> None:
     """Write the numbers of classes, nan where there is none, with a colour table; the names are the tags class_0 ...
 
+    ``name`` describes the band; ``colours`` are those of the classes, None: those of the map of the most likely class.
     Up to 255 classes are of uint8 and 255 is nodata, else uint16 and 65535.
     """
     import rasterio
@@ -39,13 +48,14 @@ def write_classes(
     kind = np.uint8 if len(classes) <= 255 else np.uint16
     none = int(np.iinfo(kind).max)
     frequency = np.zeros(len(classes), np.int64)
+    names = {f"class_{at}": visible(one) for at, one in enumerate(classes)}
     with _opened(file, shape, box, np.dtype(kind).name, none) as out:
         for band in _written(out, (np.where(np.isnan(part), none, part).astype(kind) for part in parts)):
             frequency += np.bincount(band[band != none], minlength=len(classes))
-        _describe(out, "most likely class", {**tags, **{f"class_{at}": visible(name) for at, name in enumerate(classes)}})
-    _, colours = class_colours(frequency)
+        _describe(out, visible(name), {**tags, **names})
+    _, shades = class_colours(frequency) if colours is None else fixed_colours(colours)
     with rasterio.open(file, "r+") as opened:
-        table = {at: (*(round(255 * part) for part in colour), 255) for at, colour in enumerate(colours.tolist())}
+        table = {at: (*(round(255 * part) for part in colour), 255) for at, colour in enumerate(shades.tolist())}
         opened.write_colormap(1, table | {none: (0, 0, 0, 0)})
 
 

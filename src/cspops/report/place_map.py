@@ -1,7 +1,7 @@
 """Maps of where a class is likely, P(y|x) or P_n(y|x), and of the most likely class, as PNG or GeoTIFF."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from cspops.report import geotiff, maps
 from cspops.report.character_map import STEPS
 from cspops.report.figures import STYLE, save
 from cspops.report.likeliest import likeliest_map
+from cspops.report.model_reach import reach_of
 from cspops.report.reach import Reach
 from cspops.report.world import World, world_of
 from cspops.shapes import Float
@@ -33,6 +34,8 @@ CELLS = 400
 """Most pixels along the longer side of a GeoTIFF with smaller ones."""
 ROWS = 8192
 """Places that are computed at once, unless there are many classes."""
+RANGE = {"absent": "#E4E4E0", "present": "#2D2D87"}
+"""What the numbers of the map of a range are called, and their colours."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class PlaceMap:
     """What was asked for; None: the places and their reach."""
     learned: bool
     """Whether the learned model is drawn alone, without labelled neighbours."""
+    threshold: float | None = None
+    """Where the class is at least so likely it is drawn as present, and as absent elsewhere; None: its probability."""
 
     @classmethod
     def of(
@@ -64,7 +69,21 @@ class PlaceMap:
     @property
     def what(self) -> str:
         """What is drawn, as a title: `Where oak is likely`."""
-        return "The most likely class" if self.number is None else f"Where {_classes(self.model)[self.number]} is likely"
+        if self.number is None:
+            return "The most likely class"
+        name = _classes(self.model)[self.number]
+        return (
+            f"Where {name} is likely" if self.threshold is None else f"Where {name} is present: P at least {self.threshold:.3g}"
+        )
+
+    @property
+    def classes(self) -> Sequence[str] | None:
+        """The names of what is drawn as numbers; None where it is a probability."""
+        return _classes(self.model) if self.number is None else None if self.threshold is None else [*RANGE]
+
+    @property
+    def _colours(self) -> Sequence[str] | None:
+        return None if self.threshold is None else [*RANGE.values()]
 
     @property
     def title(self) -> str:
@@ -139,18 +158,25 @@ class PlaceMap:
         log_p = self.model.location_log_p if self.learned else self.model.place_log_p
         values = []
         for rows in row_blocks(torch.arange(len(lonlat)), len(_classes(self.model))):
-            of_classes = log_p(lonlat[rows])
-            values.append(of_classes.argmax(1) if self.number is None else of_classes[:, self.number].exp())
+            values.append(self._shown(log_p(lonlat[rows])))
         return torch.cat(values)
+
+    def _shown(self, log_p: Float[torch.Tensor, "n q"]) -> Float[torch.Tensor, "n"]:
+        """Return what is drawn where the classes have these log P."""
+        if self.number is None:
+            return log_p.argmax(1).double()
+        p = log_p[:, self.number].exp()
+        return p if self.threshold is None else (p >= self.threshold).double()
 
     def _png(self, values: Float[np.ndarray, "n"], world: World, out: Path) -> None:
         end = self.reach.end()
         note = None if end is None else f"Hatched: land {end}"
         with whole(out) as new:
-            if self.number is None:
+            if self.classes is not None:
                 number = np.nan_to_num(values, nan=-1).astype(np.int64)
-                likeliest_map(number, _classes(self.model), world, new, title=self.title, note=note)
+                likeliest_map(number, self.classes, world, new, title=self.title, note=note, colours=self._colours)
                 return
+            assert self.number is not None
             shade = maps.probability_shade([values])
             with mpl.rc_context(STYLE):
                 figure, (ax,) = maps.map_panels(1, world, columns=1, width=maps.WIDTH, below=maps.BAR)
@@ -163,12 +189,14 @@ class PlaceMap:
     def _geotiff(self, parts: Iterable[Float[np.ndarray, "rows columns"]], cells: Grid, out: Path) -> None:
         end = self.reach.end()
         tags = {"TIFFTAG_IMAGEDESCRIPTION": self.title} | ({} if end is None else {"nodata": end})
-        classes = _classes(self.model)
         with whole(out) as new:
-            if self.number is None:
-                geotiff.write_classes(parts, cells.shape, cells.box, classes, tags, new)
+            if self.classes is not None:
+                name = "most likely class" if self.number is None else _classes(self.model)[self.number]
+                geotiff.write_classes(parts, cells.shape, cells.box, self.classes, tags, new, name=name, colours=self._colours)
             else:
-                geotiff.write(parts, cells.shape, cells.box, f"P({visible(classes[self.number])} | x)", tags, new)
+                assert self.number is not None
+                name = f"P({visible(_classes(self.model)[self.number])} | x)"
+                geotiff.write(parts, cells.shape, cells.box, name, tags, new)
 
 
 def _bands(cells: Grid) -> Iterator[tuple[int, int]]:
@@ -204,10 +232,8 @@ def _classes(model: Model) -> tuple[str, ...]:
 
 
 def _reach(model: Model, beyond: float | None) -> Reach:
-    places = np.zeros((0, 2)) if model.places is None else model.places.lonlat.numpy()
-    counts = model.pool is not None and model.pool.count_weight > 0
-    reach = Reach.of(places, kernel_km=model.pool.kernel_km if counts and model.pool else 0.0)
-    return reach if beyond is None or not len(places) else Reach(reach.places, beyond, "as --beyond says")
+    reach = reach_of(model)
+    return reach if beyond is None or not len(reach.places.label) else Reach(reach.places, beyond, "as --beyond says")
 
 
 def _grid_of(box: Box) -> float:
