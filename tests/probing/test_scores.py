@@ -37,7 +37,7 @@ def test_intervals_are_those_of_a_direct_loop_over_blocks() -> None:
     found = regression_scores(truth, predicted, BLOCK, seed=3)["mae"]
     draws = []
     for _ in range(2000):
-        rows = np.concatenate([np.flatnonzero(BLOCK == one) for one in STREAM.integers(0, 20, 20)])
+        rows = np.concatenate([np.flatnonzero(one == BLOCK) for one in STREAM.integers(0, 20, 20)])
         draws.append(np.abs(truth[rows] - predicted[rows]).mean())
     assert [found.low, found.high] == pytest.approx(np.quantile(draws, (0.025, 0.975)), abs=0.02)
 

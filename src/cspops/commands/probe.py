@@ -11,7 +11,7 @@ import typer
 
 from cspops.commands.app import USE, app, examples
 from cspops.commands.layout import show
-from cspops.commands.options import JsonOption, SeedOption, model_folders, require_folder
+from cspops.commands.options import JsonOption, LeaveOutOption, SeedOption, model_folders, require_folder
 from cspops.commands.output import print_json
 from cspops.errors import ParamsError
 from cspops.files import no_formula, whole, write_whole
@@ -67,9 +67,7 @@ def probe(
     retrieval: Annotated[
         bool, typer.Option("--retrieval", help="Also probe retrieval embeddings of each model's training images.")
     ] = False,
-    leave_out_km: Annotated[
-        float, typer.Option(help="Images nearer than that to a place are not retrieved.", metavar="KM", min=0.0, max=10_000.0)
-    ] = 1.0,
+    leave_out_km: LeaveOutOption = 1.0,
     folds: Annotated[int, typer.Option(help="Folds of cross-validation.", metavar="K", min=2, max=100)] = 5,
     block_degrees: Annotated[
         float, typer.Option(help="Side of the blocks that are held out whole; 0: random folds alone.", min=0.0, max=90.0)

@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
+from torch import nn
 from torch.nn.functional import normalize
 
 from cspops.data.catalogue import read_captures
@@ -28,9 +29,11 @@ from cspops.data.features import FeatureFile
 from cspops.data.splits import read_roles
 from cspops.errors import DataError
 from cspops.geo import EARTH_RADIUS_KM, unit_vectors
+from cspops.library.loading import run_of
+from cspops.library.model import Model
 from cspops.models.heads import Standardise
 from cspops.models.location_encoder import ROWS_AT_ONCE, LocationEncoder
-from cspops.shapes import Bool, Float, Int, Tensor
+from cspops.shapes import Bool, Float, Int, LonLat, Tensor
 
 SEMANTIC, GEOGRAPHIC, BALANCE = 12.0, 40.0, 0.5
 TABLE = 2**24
@@ -39,6 +42,8 @@ MOST_FITTED = 20_000
 """Rows that the projection is fitted on; of more, evenly spaced ones."""
 STRENGTHS = tuple(10.0**power for power in range(-1, 6))
 LEAVE_OUT_KM = 1.0
+STAGES = ("download", "split", "featurize")
+"""Whose artefacts are read."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +77,33 @@ def features_of(run: Path, obs_id: tuple[str, ...]) -> Float[Tensor, "n k"] | No
     return torch.from_numpy(np.asarray(FeatureFile(run / "featurize").read(known)[rows.to_numpy()], np.float32))
 
 
-class Retrieval:
-    """Computes r(x); ``dim`` is its width, k + d."""
+def run_with_images(folder: Path) -> Path | None:
+    """Return the artefacts of the run whose project or model lies in a folder, where it has image features."""
+    near = (run_of(folder), *folder.resolve().parents[:3])
+    return next((one for one in near if one is not None and all((one / stage).is_dir() for stage in STAGES)), None)
+
+
+def with_retrieval(model: Model, folder: Path, *, leave_out_km: float) -> Model:
+    """Return a model whose location embeddings are r(x), by the images of the run that ``folder`` belongs to.
+
+    Raise a DataError where there is no such run, or its artefacts are not whole.
+    """
+    database = read_database(images_of(folder))
+    return Model(Retrieval(model.encoder, database, leave_out_km=leave_out_km), device=model.device, folders=model.folders)
+
+
+def images_of(folder: Path) -> Path:
+    """Return `run_with_images`; raise a DataError for a folder that has none."""
+    run = run_with_images(folder)
+    if run is None:
+        raise DataError(
+            f"{folder} belongs to no run with image features to retrieve", hint="--retrieval needs a project that has been run"
+        )
+    return run
+
+
+class Retrieval(LocationEncoder):
+    """Positions to r(x), whose width k + d is ``dim``: it stands in for a location encoder, and is never trained."""
 
     def __init__(self, encoder: LocationEncoder, database: Database, *, leave_out_km: float = LEAVE_OUT_KM) -> None:
         """Compute the keys of the database.
@@ -83,20 +113,26 @@ class Retrieval:
             database: rows in any order.
             leave_out_km: rows nearer than that are left out, by great circle.
         """
-        self.encoder, self.leave_out_km = encoder, leave_out_km
+        nn.Module.__init__(self)
+        self.config, self.encoder, self.leave_out_km = encoder.config, encoder, leave_out_km
         self.values, self.place = database.features, database.place
         self.unit = unit_vectors(database.lonlat.double())
         self.keys = normalize(self._projected(database), dim=1)
         self.dim = self.values.shape[1] + encoder.dim
+        self.eval()
 
-    @torch.inference_mode()
-    def __call__(self, lonlat: Float[Tensor, "n 2"]) -> Float[Tensor, "n w"]:
-        """Return r(x) of positions in degrees.
+    def prepare(self, lonlat: LonLat) -> Float[Tensor, "*batch 2"]:
+        """Return the positions as they are."""
+        return lonlat.double()
+
+    @torch.no_grad()
+    def embed(self, prepared: Float[Tensor, "n 2"], repeated: int = 0) -> Float[Tensor, "n w"]:
+        """Return r(x) of positions in degrees, on their device.
 
         Raise a DataError where the whole database lies too near to one of them.
         """
         rows = max(1, TABLE // len(self.keys))
-        return torch.cat([self._block(some) for some in lonlat.double().split(rows)])
+        return torch.cat([self._block(some.cpu()) for some in prepared.split(rows)]).to(prepared.device)
 
     def _block(self, lonlat: Float[Tensor, "b 2"]) -> Float[Tensor, "b w"]:
         loc_emb = self._encoded(lonlat)
@@ -127,7 +163,7 @@ class Retrieval:
         device = next(self.encoder.parameters(), lonlat).device
         return torch.cat([self.encoder(some.to(device)).float().cpu() for some in lonlat.split(ROWS_AT_ONCE)])
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _projected(self, database: Database) -> Float[Tensor, "m d"]:
         """Return W F*(I) of all rows."""
         from sklearn.linear_model import RidgeCV

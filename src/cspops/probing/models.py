@@ -8,12 +8,10 @@ import torch
 
 from cspops.errors import DataError, ParamsError, listed
 from cspops.library.loading import load, run_of
-from cspops.library.retrieval import Database, Retrieval, features_of, read_database
+from cspops.library.retrieval import Database, Retrieval, features_of, images_of, read_database, run_with_images
 from cspops.models.location_encoder import LocationEncoder
 from cspops.probing.encoders import Encoder, baselines, given, learned, untrained
 from cspops.probing.targets import Target
-
-READ_BY_RETRIEVAL = ("download", "split", "featurize")
 
 
 @dataclass(frozen=True)
@@ -22,13 +20,13 @@ class Probed:
 
     Attributes:
         name: of its row.
-        run: the artefacts of the run that it is from, where they are around it.
+        images: the artefacts of the run that it is from, where they are around it.
         database: what retrieval reads.
     """
 
     name: str
     encoder: LocationEncoder
-    run: Path | None
+    images: Path | None
     database: Database | None = None
 
 
@@ -48,21 +46,18 @@ def read_models(folders: Sequence[Path], *, seed: int | None, device: torch.devi
         if run is not None and (run / "pretrain").is_dir():
             place = _of_seed(run / "pretrain", seed)
         encoder = load(place, device=device, images=False).encoder
-        run = run or _run_around(folder)
-        if retrieval and run is None:
-            raise DataError(
-                f"{folder} is of no run whose images could be retrieved", hint="--retrieval needs a project, or its artifacts"
-            )
-        if retrieval and run is not None and run not in databases:
-            databases[run] = read_database(run)
-        out.append(Probed(place.as_posix(), encoder, run, databases.get(run) if retrieval and run is not None else None))
+        images = images_of(folder) if retrieval else run_with_images(folder)
+        if retrieval and images is not None and images not in databases:
+            databases[images] = read_database(images)
+        database = databases.get(images) if images is not None else None
+        out.append(Probed(place.as_posix(), encoder, images, database))
     return out
 
 
 def encoders(models: Sequence[Probed], target: Target, *, leave_out_km: float, seed: int) -> Iterator[Encoder]:
     """Yield what is probed with a target: baselines, image features of its rows, untrained twins, models, retrieval."""
     yield from baselines()
-    for run in dict.fromkeys(model.run for model in models if model.run is not None):
+    for run in dict.fromkeys(model.images for model in models if model.images is not None):
         features = None if target.obs_id is None else features_of(run, target.obs_id)
         if features is not None:
             yield given("image features of the rows", features)
@@ -85,9 +80,3 @@ def _of_seed(stage: Path, seed: int | None) -> Path:
         there = f"it has {listed(map(str, seeds))}" if seeds else "it has none at all"
         raise DataError(f"{stage} has no seed{'' if seed is None else f' {seed}'}: {there}", hint="dvc repro pretrain")
     return stage / f"seed_{seeds[0] if seed is None else seed}"
-
-
-def _run_around(folder: Path) -> Path | None:
-    """Return the artefacts that the folder of a stage's model lies in."""
-    above = folder.resolve().parents[:3]
-    return next((one for one in above if all((one / stage).is_dir() for stage in READ_BY_RETRIEVAL)), None)
