@@ -16,6 +16,7 @@ MANY = {
     ("export", "the options of a command"),
     ("draw_map", "the options of a command"),
     ("locate", "the options of a command"),
+    ("probe", "the options of a command"),
 }
 """Functions that may take more, and why."""
 

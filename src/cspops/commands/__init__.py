@@ -9,7 +9,7 @@ from cspops.commands.app import app, main
 # ruff: isort: off
 from cspops.commands import stages, versus, compare, tables, image_networks  # in the order of the panels of the help
 from cspops.commands import predict, embed, map, export, init, upgrade, data_use, data_check, import_checkpoint
-from cspops.commands import gair_dry_run, locate
+from cspops.commands import gair_dry_run, locate, probe
 
 __all__ = [
     "app",
@@ -26,6 +26,7 @@ __all__ = [
     "main",
     "map",
     "predict",
+    "probe",
     "stages",
     "tables",
     "upgrade",

@@ -34,7 +34,7 @@ SECOND_START = {
     "finetune-img": "continues with the seeds and label ratios that are missing",
     "image-networks": "continues with the rows and seeds that are missing",
     "predict": "continues a FILE of --out, from the first image that has changed; without --out it starts over",
-} | dict.fromkeys(("evaluate", "report", "embed", "map", "locate", "export"), STARTS_OVER)
+} | dict.fromkeys(("evaluate", "report", "embed", "map", "locate", "export", "probe"), STARTS_OVER)
 """What a long command that was stopped does when it is started again."""
 
 

@@ -10,6 +10,7 @@ from cspops.commands.app import USE, app, examples
 from cspops.commands.options import (
     BoxOption,
     LatOption,
+    LeaveOutOption,
     LonOption,
     ModelOption,
     RatioOption,
@@ -47,6 +48,10 @@ def embed(
     model: ModelOption = Path(),
     seed: SeedOption = None,
     label_ratio: RatioOption = None,
+    retrieval: Annotated[
+        bool, typer.Option("--retrieval", help="Embed the images retrieved for a place, too (docs/probe.md).")
+    ] = False,
+    leave_out_km: LeaveOutOption = 1.0,
 ) -> None:
     """Write location embeddings e(x) of a place, of the rows of a table or of a grid over the world."""
     import numpy as np
@@ -64,6 +69,10 @@ def embed(
         )
     cells = None if grid is None else places.Grid(grid, box or places.WORLD)
     loaded = load_model(model, seed, label_ratio, images=False)
+    if retrieval:
+        from cspops.library.retrieval import with_retrieval
+
+        loaded = with_retrieval(loaded, model, leave_out_km=leave_out_km)
     if cells is not None:
         points = cells.points()
     elif table is not None:

@@ -219,6 +219,9 @@ def _logged(model: "Model") -> "Model":
     return model
 
 
+LeaveOutOption = Annotated[
+    float, typer.Option(help="Images nearer than that to a place are not retrieved.", metavar="KM", min=0.0, max=10_000.0)
+]
 LonOption = Annotated[float | None, typer.Option(help="Longitude, degrees.", min=-180.0, max=360.0)]
 LatOption = Annotated[float | None, typer.Option(help="Latitude, degrees.", min=-90.0, max=90.0)]
 

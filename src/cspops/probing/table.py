@@ -1,0 +1,134 @@
+"""Probe encoders with a target: a row per encoder and probe, with scores on random folds and on blocks."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from cspops.data.json_files import Document
+from cspops.geo import blocks
+from cspops.probing.encoders import Encoder
+from cspops.probing.folds import Nested, Scheme
+from cspops.probing.probes import PROBES, Features, ProbeName
+from cspops.probing.scores import CLASSIFICATION, REGRESSION, Score, classification_scores, regression_scores
+from cspops.probing.targets import Target
+from cspops.shapes import Int, Tensor
+
+NO_BLOCKS_DEGREES = 10.0
+"""Side of the blocks that are resampled where rows are not divided by blocks."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One encoder by one probe; ``scores`` and the ``chosen`` setting of each outer fold by the name of the scheme."""
+
+    encoder: str
+    probe: ProbeName
+    features: int
+    scores: dict[str, dict[str, Score]]
+    chosen: dict[str, list[float]]
+
+
+def metrics_of(target: Target) -> tuple[str, ...]:
+    """Return the names of a target's scores, the most telling first."""
+    return REGRESSION if target.kind == "regression" else CLASSIFICATION
+
+
+def probe(
+    target: Target,
+    encoders: Sequence[Encoder],
+    schemes: Sequence[Scheme],
+    *,
+    seed: int,
+    done: Callable[[int], object] = lambda rows: None,
+) -> list[Row]:
+    """Predict ``target`` from each encoder's features by each of its probes, on the folds of each scheme.
+
+    Args:
+        done: is told after each prediction of all folds that one more is made.
+    """
+    folds = {scheme.name: scheme.nested(target.lonlat, seed=seed) for scheme in schemes}
+    degrees = next((scheme.degrees for scheme in schemes if scheme.name == "blocks"), NO_BLOCKS_DEGREES)
+    block = np.unique(blocks(target.lonlat, degrees).numpy(), return_inverse=True)[1]
+    rows = []
+    for encoder in encoders:
+        features = encoder.features(target.lonlat)
+        for name in encoder.probes:
+            scores: dict[str, dict[str, Score]] = {}
+            chosen: dict[str, list[float]] = {}
+            for scheme, nested in folds.items():
+                predicted, chosen[scheme] = _predictions(target, features, name, nested)
+                scores[scheme] = _scores(target, predicted, block, seed)
+                done(1)
+            width = 0 if name == "constant" else features.x.shape[1]
+            rows.append(Row(encoder.name, name, width, scores, chosen))
+    return rows
+
+
+def _predictions(target: Target, features: Features, name: ProbeName, nested: Sequence[Nested]) -> tuple[Tensor, list[float]]:
+    """Return the prediction of each row by the model that was not trained on it, and the setting of each fold."""
+    predict, out, chosen = PROBES[target.kind][name], torch.empty_like(target.value), []
+    for fold in nested:
+        out[fold.outer.test], setting = predict(features, target.value, len(target.classes), fold)
+        chosen += [] if setting is None else [float(setting)]
+    return out, chosen
+
+
+def _scores(target: Target, predicted: Tensor, block: Int[np.ndarray, "n"], seed: int) -> dict[str, Score]:
+    truth, guess = target.value.numpy(), predicted.numpy()
+    if target.kind == "regression":
+        return regression_scores(truth, guess, block, seed=seed)
+    return classification_scores(truth, guess, block, classes=len(target.classes), seed=seed)
+
+
+def document(target: Target, rows: Sequence[Row]) -> Document:
+    """Return what `--json` prints of a target."""
+    about = {
+        "target": target.name,
+        "source": target.source,
+        "licence": target.licence,
+        "kind": target.kind,
+        "rows": len(target.value),
+        "set_aside": dict(target.set_aside),
+        "classes": len(target.classes) or None,
+    }
+    return about | {"results": [_result(row) for row in rows]}
+
+
+def _result(row: Row) -> Document:
+    scores = {
+        scheme: {name: {key: _number(value) for key, value in vars(score).items()} for name, score in some.items()}
+        | {"chosen": row.chosen[scheme]}
+        for scheme, some in row.scores.items()
+    }
+    return {"encoder": row.encoder, "probe": row.probe, "features": row.features, **scores}
+
+
+def _number(value: float) -> float | None:
+    """Return a number for JSON, which knows no nan."""
+    return None if math.isnan(value) or math.isinf(value) else value
+
+
+def flat(target: Target, rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Return a record per row and scheme, for a CSV file."""
+    return [
+        {"target": target.name, "kind": target.kind, "rows": len(target.value)}
+        | {"encoder": row.encoder, "probe": row.probe, "features": row.features, "folds": scheme}
+        | {
+            f"{name}{end}": _number(value)
+            for name in (*REGRESSION, *CLASSIFICATION)
+            for end, value in _columns(some.get(name)).items()
+        }
+        | {"chosen": " ".join(f"{one:g}" for one in row.chosen[scheme])}
+        for row in rows
+        for scheme, some in row.scores.items()
+    ]
+
+
+def _columns(score: Score | None) -> dict[str, float]:
+    nothing = Score(math.nan, math.nan, math.nan)
+    one = score or nothing
+    return {"": one.value, "_low": one.low, "_high": one.high}
