@@ -32,7 +32,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from benchmarks import evaluation, training
+from benchmarks import evaluation, feature_files, training
 from benchmarks.cost_model import (
     EMBED,
     EVALUATE,
@@ -49,8 +49,8 @@ from benchmarks.cost_model import (
 )
 from benchmarks.evaluation import peak_mb
 from cspops.commands import main as command_line
+from cspops.data import features
 from cspops.data.batches import Labelled
-from cspops.data.features import FeatureFile
 from cspops.geo import uniform_on_sphere
 from cspops.host import Host
 from cspops.models.checkpoint import save_model
@@ -59,13 +59,12 @@ from cspops.params import value_at
 from cspops.params.graph import PretrainView
 from cspops.params.location_classifiers import PresenceAbsence
 from cspops.params.sections import Pretrain
+from cspops.pipeline.featurize import BLOCK
 from cspops.site import Site
 from cspops.training.finetune_loc import finetune_loc
 from cspops.training.loop import Run
 
 WIDTH = 2048
-BLOCK = 4096
-"""Rows of features that are written or read at once."""
 LABELLED = 2000
 TOGETHER = "cspops.pipeline.together"
 """The module that runs a stage in several processes."""
@@ -78,18 +77,14 @@ RANKS = (1, 2) if importlib.util.find_spec(TOGETHER) else (1,)
 def write_features(folder: Path, rows: int) -> None:
     """Write one block again and again, as stage featurize writes features."""
     block = np.random.default_rng(0).standard_normal((BLOCK, WIDTH), dtype=np.float32)
-    matrix = FeatureFile(folder).create(ids(rows), WIDTH)
-    for start in range(0, rows, BLOCK):
-        some = matrix[start : start + BLOCK]
-        some[:] = block[: len(some)]
-    matrix.flush()
+    feature_files.write_features(folder, ids(rows), WIDTH, lambda n: block[:n])
 
 
 def read_features(folder: Path, rows: int) -> None:
     """Read every row once, in blocks in random order."""
-    matrix = FeatureFile(folder).read(ids(rows))
+    matrix = features.read_features(folder, ids(rows))
     for block in np.random.default_rng(0).permutation(-(-rows // BLOCK)):
-        np.asarray(matrix[block * BLOCK : (block + 1) * BLOCK]).max()
+        matrix[block * BLOCK : (block + 1) * BLOCK].max()
 
 
 def ids(n: int) -> list[str]:
@@ -104,9 +99,11 @@ def prepare_pretraining(point: Point, folder: Path) -> None:
 def pretrain(point: Point, folder: Path) -> None:
     """One epoch of stage pretrain, reading included."""
     encoder, params = training.PARAMS.location_encoder, training.PARAMS
-    sections = (f"encodings.{encoder.encoding.name}", f"networks.{encoder.network.name}")
+    encoding, network = (
+        value_at(params, one) for one in (f"encodings.{encoder.encoding.name}", f"networks.{encoder.network.name}")
+    )
     schedule = Pretrain(epochs=1, batch_size=1024, negative_locations=1, negatives="sphere")
-    view = PretrainView((0,), encoder, *(value_at(params, one) for one in sections), "mc", training.LOSS, schedule)
+    view = PretrainView((0,), encoder, encoding, network, "mc", training.LOSS, schedule)
     for name in ("out", "scratch"):
         (folder / name).mkdir()
     site = Site(folder, inputs(folder), folder, folder / "out", folder / "scratch", Host(device="cpu"))

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from feature_files import write_features
 
 from cspops.data.catalogue import SCHEMA
-from cspops.data.features import FeatureFile
 
 ROWS, WIDTH = 60, 5
 
@@ -42,7 +42,5 @@ def write_images(artifacts: Path, *, seed: int = 0) -> tuple[np.ndarray, np.ndar
     roles = ["train"] * (ROWS - 10) + ["test"] * 10
     pq.write_table(pa.table({"obs_id": ids, "role": roles}), artifacts / "split" / "roles.parquet")
     (artifacts / "featurize").mkdir(parents=True, exist_ok=True)
-    matrix = FeatureFile(artifacts / "featurize").create(ids, WIDTH)
-    matrix[:] = features
-    matrix.flush()
+    write_features(artifacts / "featurize", ids, features)
     return lonlat, features.astype(np.float32)

@@ -25,7 +25,7 @@ from torch import nn
 from torch.nn.functional import normalize
 
 from cspops.data.catalogue import read_captures
-from cspops.data.features import FeatureFile
+from cspops.data.features import read_features
 from cspops.data.splits import read_roles
 from cspops.errors import DataError
 from cspops.geo import EARTH_RADIUS_KM, unit_vectors
@@ -62,7 +62,7 @@ def read_database(run: Path) -> Database:
     captures = read_captures(run / "download")
     rows = read_roles(run / "split", captures.obs_id)["train"] & ~captures.lonlat.isnan().any(1)
     at = rows.nonzero()[:, 0]
-    features = torch.from_numpy(np.asarray(FeatureFile(run / "featurize").read(captures.obs_id)[at.numpy()], np.float32))
+    features = torch.from_numpy(read_features(run / "featurize", captures.obs_id)[at.numpy()].astype(np.float32))
     if not len(at):
         raise DataError(f"{run}: no training row has a position to retrieve images by", hint="dvc repro split")
     return Database(captures.lonlat[at], features, captures.place[at])
@@ -74,7 +74,7 @@ def features_of(run: Path, obs_id: tuple[str, ...]) -> Float[Tensor, "n k"] | No
     rows = pc.index_in(pa.array(obs_id), pa.array(known))
     if rows.null_count:
         return None
-    return torch.from_numpy(np.asarray(FeatureFile(run / "featurize").read(known)[rows.to_numpy()], np.float32))
+    return torch.from_numpy(read_features(run / "featurize", known)[rows.to_numpy()].astype(np.float32))
 
 
 def run_with_images(folder: Path) -> Path | None:
