@@ -152,7 +152,9 @@ def test_the_numbers_of_more_than_255_classes_fit(tmp_path):
     from cspops.report import geotiff
 
     number = np.array([[0.0, 299.0], [np.nan, 254.0]])
-    geotiff.write_classes([number], (2, 2), (0.0, 0.0, 2.0, 2.0), [f"c{at}" for at in range(300)], {}, tmp_path / "a.tif")
+    geotiff.write_classes(
+        [number], geotiff.Frame((2, 2), (0.0, 0.0, 2.0, 2.0)), [f"c{at}" for at in range(300)], {}, tmp_path / "a.tif"
+    )
     with rasterio.open(tmp_path / "a.tif") as opened:
         assert opened.nodata == 65535
         assert opened.read(1).tolist() == [[0, 299], [65535, 254]]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,9 +19,16 @@ Rows = Iterable[Float[np.ndarray, "rows columns"]]
 """A band in parts of whole rows, from the north."""
 
 
-def write(parts: Rows, shape: tuple[int, int], box: Box, name: str, tags: Mapping[str, str], file: Path) -> None:
+class Frame(NamedTuple):
+    """Rows and columns of a band, and its edges in degrees."""
+
+    shape: tuple[int, int]
+    box: Box
+
+
+def write(parts: Rows, frame: Frame, name: str, tags: Mapping[str, str], file: Path) -> None:
     """Write a band of float32, nodata nan; of a box across the antimeridian the longitudes go on above 180."""
-    with _opened(file, shape, box, "float32", float("nan")) as out:
+    with _opened(file, frame, "float32", float("nan")) as out:
         for _ in _written(out, (part.astype(np.float32) for part in parts)):
             pass
         _describe(out, name, tags)
@@ -29,8 +36,7 @@ def write(parts: Rows, shape: tuple[int, int], box: Box, name: str, tags: Mappin
 
 def write_classes(
     parts: Rows,
-    shape: tuple[int, int],
-    box: Box,
+    frame: Frame,
     classes: Sequence[str],
     tags: Mapping[str, str],
     file: Path,
@@ -49,7 +55,7 @@ def write_classes(
     none = int(np.iinfo(kind).max)
     frequency = np.zeros(len(classes), np.int64)
     names = {f"class_{at}": visible(one) for at, one in enumerate(classes)}
-    with _opened(file, shape, box, np.dtype(kind).name, none) as out:
+    with _opened(file, frame, np.dtype(kind).name, none) as out:
         for band in _written(out, (np.where(np.isnan(part), none, part).astype(kind) for part in parts)):
             frequency += np.bincount(band[band != none], minlength=len(classes))
         _describe(out, visible(name), {**tags, **names})
@@ -60,13 +66,18 @@ def write_classes(
 
 
 @contextmanager
-def _opened(file: Path, shape: tuple[int, int], box: Box, kind: str, nodata: float) -> Iterator[Any]:
+def _opened(file: Path, frame: Frame, kind: str, nodata: float) -> Iterator[Any]:
     import rasterio
     from rasterio.transform import from_bounds
 
-    rows, columns = shape
+    rows, columns = frame.shape
     about = {"driver": "GTiff", "height": rows, "width": columns, "count": 1, "dtype": kind, "crs": "EPSG:4326"}
-    place = {"transform": from_bounds(*box, columns, rows), "nodata": nodata, "compress": "deflate", "BIGTIFF": "IF_SAFER"}
+    place = {
+        "transform": from_bounds(*frame.box, columns, rows),
+        "nodata": nodata,
+        "compress": "deflate",
+        "BIGTIFF": "IF_SAFER",
+    }
     with rasterio.Env(GDAL_CACHEMAX=CACHE), rasterio.open(file, "w", **about, **place) as out:
         yield out
 

@@ -189,14 +189,15 @@ class PlaceMap:
     def _geotiff(self, parts: Iterable[Float[np.ndarray, "rows columns"]], cells: Grid, out: Path) -> None:
         end = self.reach.end()
         tags = {"TIFFTAG_IMAGEDESCRIPTION": self.title} | ({} if end is None else {"nodata": end})
+        frame = geotiff.Frame(cells.shape, cells.box)
         with whole(out) as new:
             if self.classes is not None:
                 name = "most likely class" if self.number is None else _classes(self.model)[self.number]
-                geotiff.write_classes(parts, cells.shape, cells.box, self.classes, tags, new, name=name, colours=self._colours)
+                geotiff.write_classes(parts, frame, self.classes, tags, new, name=name, colours=self._colours)
             else:
                 assert self.number is not None
                 name = f"P({visible(_classes(self.model)[self.number])} | x)"
-                geotiff.write(parts, cells.shape, cells.box, name, tags, new)
+                geotiff.write(parts, frame, name, tags, new)
 
 
 def _bands(cells: Grid) -> Iterator[tuple[int, int]]:

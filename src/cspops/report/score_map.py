@@ -42,7 +42,7 @@ class ScoreMap:
             return
         with whole(out) as new:
             tags = {"TIFFTAG_IMAGEDESCRIPTION": self.title}
-            geotiff.write([band], (self.cells.rows, self.cells.columns), self.cells.box, SCALE, tags, new)
+            geotiff.write([band], geotiff.Frame(band.shape, self.cells.box), SCALE, tags, new)
 
     @property
     def title(self) -> str:
