@@ -131,7 +131,7 @@ class Host(BaseSettings):
         import torch
 
         device, local = self.torch_device(), os.environ.get("LOCAL_RANK") or os.environ.get("SLURM_LOCALID", "")
-        if device.type != "cuda" or device.index is not None or self.job().world == 1 or not NUMBER.fullmatch(local):
+        if device.type != "cuda" or ":" in self.device or self.job().world == 1 or not NUMBER.fullmatch(local):
             return device
         return torch.device("cuda", int(local) % torch.cuda.device_count())
 

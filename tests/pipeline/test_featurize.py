@@ -158,6 +158,16 @@ def test_the_process_of_dvc_makes_its_own_share_first_and_then_what_other_jobs_h
     assert [int(line.split()[1]) for line in said] == [8, 12, 20, 16, 4]
 
 
+def test_more_jobs_than_blocks_leave_some_without_work(tmp_path, monkeypatch, said):
+    monkeypatch.setattr(featurize, "BLOCK", 10)
+    at = given_site(tmp_path, [("a.npy", row) for row in range(N)])
+    for rank in range(5):
+        featurize.share(FeaturizeView(), as_job(at, rank, 5))
+    assert sum("makes the features of no image: there are 2 shares" in line for line in said) == 3
+    assert said[-1] == "featurize: job 4 of 5 is done, as are all others: `dvc repro featurize` joins their shards"
+    assert np.array_equal(run(at), 3 * np.arange(N)[:, None] + np.arange(3))
+
+
 def test_two_jobs_of_one_rank_at_once_write_the_same_bytes(tmp_path, monkeypatch):
     monkeypatch.setattr(featurize, "BLOCK", 1)
     monkeypatch.setattr(features, "SHARD_BYTES", 5 * 2 * 3)

@@ -15,7 +15,7 @@ from PIL import Image
 from told import told
 
 from cspops.data.catalogue import read_observations
-from cspops.data.features import read_features
+from cspops.data.features import Features, read_features
 from cspops.data.splits import piece
 from cspops.errors import DataError
 from cspops.evaluation.predictions import Judged
@@ -143,7 +143,7 @@ def test_evaluate_reads_the_features_of_the_network_itself(at):
     assert found.exp()[:, 2].tolist() == [0, 0, 0]
     np.save(folder / "rows.npy", np.load(folder / "rows.npy") + 1)
     with pytest.raises(DataError, match=r"features\.npy lacks some of the judged rows"):
-        image_of_rows(folder, judged, np.zeros((N, 1), np.float16), classes=CLASSES)
+        image_of_rows(folder, judged, Features(1, N, (np.zeros((N, 1), np.float16),)), classes=CLASSES)
 
 
 @pytest.mark.parametrize("line", ["36 images decoded", "ratio 1: epoch 2", "ratio 0.5: epoch 1"])

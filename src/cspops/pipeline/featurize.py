@@ -78,7 +78,8 @@ def share(view: "FeaturizeView", site: Site) -> None:
     mine = job.share(blocks.blocks)
     here = f"featurize: job {job.rank} of {job.world}"
     rows = blocks.rows_of(mine)
-    log.info(f"{here} makes the features of images {rows.start + 1} to {rows.stop} of {len(obs_id)}")
+    what = f"images {rows.start + 1} to {rows.stop} of {len(obs_id)}" if rows else f"no image: there are {blocks.blocks} shares"
+    log.info(f"{here} makes the features of {what}")
     try:
         with _joined_elsewhere(site):
             _fill(fill, blocks, mine)
