@@ -184,16 +184,3 @@ def test_given_features_leave_no_network_to_fine_tune(at):
     with pytest.raises(DataError, match="the data set comes with image features and no images") as error:
         finetune_img.run(view(), at)
     assert "linear_probe" in str(error.value.hint)
-
-
-def test_several_processes_are_asked_for_by_the_host(at, monkeypatch):
-    """The pieces go to them as they are; what they do is tested where they live."""
-    asked = []
-
-    def run_together(function, argument, *, size, device):
-        asked.append((size, device.type, argument.seed, argument.ratio))
-        function(argument, finetune_img_full.ALONE, device)
-
-    monkeypatch.setattr(finetune_img_full, "run_together", run_together)
-    finetune_img.run(view(epochs=1), dataclasses.replace(at, host=at.host.model_copy(update={"nproc": "2"})))
-    assert asked == [(2, "cpu", 0, 1.0), (2, "cpu", 0, 0.5)]
