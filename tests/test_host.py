@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cspops.errors import EnvironmentProblem
-from cspops.host import Host, Job, unknown_variables
+from cspops.host import Host, Job, Nodes, unknown_variables
 from cspops.pipeline.run import read_host
 
 
@@ -179,3 +179,39 @@ def test_jobs_of_one_machine_have_a_gpu_each(monkeypatch, no_job, device, variab
     for name, value in ({"CSPOPS_RANK": "2", "CSPOPS_WORLD": "4"} | variables).items():
         monkeypatch.setenv(name, value)
     assert Host(device=device).job_device() == torch.device(found)
+
+
+def test_one_machine_unless_asked(monkeypatch):
+    monkeypatch.setenv("SLURM_NODEID", "3")  # of a job that does not train together
+    assert Host().nodes() == Nodes()
+    monkeypatch.setenv("CSPOPS_NNODES", "4")
+    monkeypatch.setenv("CSPOPS_RDZV", "first.example:29400")
+    assert Host().nodes() == Nodes(4, 3, "first.example", 29400)
+    monkeypatch.setenv("CSPOPS_NODE_RANK", "1")
+    assert Host().nodes().rank == 1
+    assert Host().nodes().address == "first.example:29400"
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"NNODES": "0"}, "CSPOPS_NNODES=0 is not a number of machines"),
+        ({"NNODES": "two"}, "CSPOPS_NNODES=two is not a number of machines"),
+        ({"NODE_RANK": ""}, "CSPOPS_NNODES=2, and neither CSPOPS_NODE_RANK nor SLURM_NODEID is set"),
+        ({"NODE_RANK": "2"}, "CSPOPS_NNODES=2, and CSPOPS_NODE_RANK=2 is not one of 0 to 1"),
+        ({"NODE_RANK": "-1"}, "CSPOPS_NNODES=2, and CSPOPS_NODE_RANK=-1 is not one of 0 to 1"),
+        ({"RDZV": ""}, "CSPOPS_NNODES=2, and CSPOPS_RDZV is not set"),
+        ({"RDZV": "first"}, "CSPOPS_NNODES=2, and CSPOPS_RDZV=first is not host:port"),
+        ({"RDZV": "first:0"}, "CSPOPS_NNODES=2, and CSPOPS_RDZV=first:0 is not host:port"),
+        ({"RDZV": "first:99999"}, "CSPOPS_NNODES=2, and CSPOPS_RDZV=first:99999 is not host:port"),
+        ({"RDZV": "a b:1"}, "CSPOPS_NNODES=2, and CSPOPS_RDZV=a b:1 is not host:port"),
+    ],
+)
+def test_machines_that_could_not_meet_are_an_error(monkeypatch, variables, message):
+    monkeypatch.delenv("SLURM_NODEID", raising=False)
+    for name, value in ({"NNODES": "2", "NODE_RANK": "0", "RDZV": "first:29400"} | variables).items():
+        monkeypatch.setenv(f"CSPOPS_{name}", value)
+    with pytest.raises(EnvironmentProblem) as caught:
+        Host().nodes()
+    assert caught.value.message == message
+    assert caught.value.hint

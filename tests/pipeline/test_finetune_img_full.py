@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from cspops.params import load
 from cspops.params.graph import FinetuneImgView
 from cspops.pipeline import finetune_img, finetune_img_full
 from cspops.pipeline.judged_models import image_of_rows
+from cspops.pipeline.together import run_on
 from cspops.site import Site
 from cspops.training.curves import read_curve
 
@@ -185,14 +187,20 @@ def test_given_features_leave_no_network_to_fine_tune(at):
     assert "linear_probe" in str(error.value.hint)
 
 
-def test_several_processes_are_asked_for_by_the_host(at, monkeypatch):
-    """The pieces go to them as they are; what they do is tested where they live."""
-    asked = []
-
-    def run_together(function, argument, *, size, device):
-        asked.append((size, device.type, argument.seed, argument.ratio))
-        function(argument, finetune_img_full.ALONE, device)
-
-    monkeypatch.setattr(finetune_img_full, "run_together", run_together)
-    finetune_img.run(view(epochs=1), dataclasses.replace(at, host=at.host.model_copy(update={"nproc": "2"})))
-    assert asked == [(2, "cpu", 0, 1.0), (2, "cpu", 0, 0.5)]
+def test_two_processes_write_what_one_writes(at, tmp_path):
+    """The first of them: one decodes, both train; what the second writes is nowhere."""
+    finetune_img.run(view(epochs=1), at)
+    alone = written(at)
+    shutil.rmtree(at.out)
+    shutil.rmtree(at.scratch)
+    at.out.mkdir()
+    at.scratch.mkdir()
+    run_on(2, "finetune-img", view(epochs=1), at)
+    assert written(at).keys() == alone.keys()
+    for ratio in (0.5, 1.0):
+        rows = f"{piece(0, ratio)}/rows.npy"
+        assert written(at)[rows] == alone[rows]
+    assert len(read_curve(at.reports / "curves" / "finetune_img.tsv")) == 1
+    before = written(at)
+    run_on(2, "finetune-img", view(epochs=1), at)  # all pieces are there
+    assert written(at) == before

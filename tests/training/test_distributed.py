@@ -24,8 +24,27 @@ def test_shares_cut_a_batch_and_their_weighted_means_average_to_its_mean(n, size
     else:
         assert rows == [list(range(n))] * size
     assert min(map(len, rows)) >= 2
+    assert [Processes(rank, size).shares(n) for rank in range(size)] == [size > 1 and n >= 2 * size] * size
     means = [x[share].mean() * Processes(rank, size).weight(n) for rank, share in enumerate(shares)]
     assert sum(means) / size == pytest.approx(x.mean())
+
+
+@pytest.mark.parametrize("n", [8, 9, 23, 26, 7, 3])
+@pytest.mark.parametrize("parts", [1, 2, 4, 6])
+@pytest.mark.parametrize("size", [2, 4])
+def test_shares_of_parts_are_cut_where_a_batch_cut_in_parts_is(n, parts, size):
+    """Where there are as many for each process: batch norm then sees the groups that it sees in one process."""
+    ranks = [Processes(rank, size, parts=parts) for rank in range(size)]
+    cut = [part.tolist() for part in torch.arange(n).tensor_split(max(1, min(parts, n // 2)))]
+    if n < 2 * size:
+        assert all(ranks[0].share(n) == one.share(n) == slice(0, n) for one in ranks)
+    elif len(cut) % size:
+        assert [one.share(n) for one in ranks] == [Processes(one.rank, size).share(n) for one in ranks]
+        assert {one.own_parts(n) for one in ranks} == {0}
+    else:
+        mine = [torch.arange(n)[one.share(n)].tensor_split(one.own_parts(n)) for one in ranks]
+        assert [part.tolist() for parts_of_one in mine for part in parts_of_one] == cut
+    assert sum(one.weight(n) for one in ranks) == pytest.approx(size)
 
 
 def test_two_processes_stop_continue_and_end_where_one_does_and_one_that_fails_ends_both(tmp_path):

@@ -26,7 +26,7 @@ class Scalar(nn.Module):
 def train(epochs: int = 2, *, resume=None, loss=None, module=None, optimizer=None, seed: int = 0, **others):
     """Two batches an epoch; the default loss is w itself, so that each SGD step takes the learning rate off w."""
     module = module or Scalar()
-    times = {key: others.pop(key) for key in ("warm_up", "accumulation") if key in others}
+    times = {key: others.pop(key) for key in ("warm_up", "accumulation") if key in others} | {"rows": others.pop("rows", 4)}
     training = Training(
         "run",
         {"module": module},
@@ -34,7 +34,7 @@ def train(epochs: int = 2, *, resume=None, loss=None, module=None, optimizer=Non
         loss or (lambda rows, draws: {"total": module.w * 1.0}),
         **others,
     )
-    schedule = Schedule(rows=4, epochs=epochs, batch_size=2, learning_rate=1.0, **times)
+    schedule = Schedule(epochs=epochs, batch_size=2, learning_rate=1.0, **times)
     return module, run_epochs(training, schedule, Run(seed, CPU, resume))
 
 
@@ -183,6 +183,24 @@ def test_a_run_killed_within_an_epoch_draws_and_ends_as_an_undisturbed_one(tmp_p
     assert second.w.item() == module.w.item()
 
 
+@pytest.mark.parametrize("rows", [4, 5])
+def test_a_run_killed_after_the_last_step_of_an_epoch_repeats_no_more_than_it(tmp_path, monkeypatch, rows):
+    """Batches of 2; of five rows the last one is dropped. No snapshot holds an epoch without a step left."""
+    monkeypatch.setattr(loop, "SNAPSHOT_SECONDS", -1.0)
+    module, seen = Scalar(), []
+    _, curve = train(2, module=module, loss=draws_of(seen, module), rows=rows)
+
+    def killed():
+        raise KeyboardInterrupt
+
+    first, again, its = Scalar(), Scalar(), []
+    with pytest.raises(KeyboardInterrupt):
+        train(2, module=first, loss=draws_of([], first), resume=Resume(tmp_path), rows=rows, after_epoch=killed)
+    assert Resume(tmp_path).load("run")["steps"] == 1
+    _, resumed = train(2, module=again, loss=draws_of(its, again), resume=Resume(tmp_path), rows=rows)
+    assert (its, resumed, again.w.item()) == (seen[1:], curve, module.w.item())
+
+
 def test_the_rate_rises_in_equal_steps_and_then_follows_the_cosine():
     """Gradient 1, 8 steps of which 4 warm up: 1/4 + 2/4 + 3/4 + 1, then the cosine's sum over 4 steps, 2.5."""
     module, _ = train(4, warm_up=4)
@@ -247,6 +265,9 @@ UNFIT = {
     "more epochs": lambda snapshot: snapshot.update(curve=[{"total": 0.0}] * 9),
     "words in the curve": lambda snapshot: snapshot.update(curve=[{"total": "low"}]),
     "more steps": lambda snapshot: snapshot.update(steps=99),
+    "all steps": lambda snapshot: snapshot.update(
+        curve=[], steps=2, rng={"draws": torch.Generator().get_state(), "cpu": torch.get_rng_state()}
+    ),
     "steps without streams": lambda snapshot: snapshot.update(steps=1, rng={}),
     "broken streams": lambda snapshot: snapshot.update(steps=1, rng={"draws": torch.zeros(3), "cpu": torch.zeros(3)}),
     "words for sums": lambda snapshot: snapshot.update(sums={"total": "much"}),

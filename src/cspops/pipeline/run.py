@@ -46,10 +46,12 @@ def run_stage(stage: str) -> None:
     instead. The process that DVC runs never does: it makes what is left, and the folder.
     """
     import importlib
+    import os
 
     from cspops import numerics
 
     numerics.settle()
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # a lost connection is told in a sentence of ours
     from cspops import params
     from cspops.pipeline import code, paths
     from cspops.pipeline.together import run_on, trains_together

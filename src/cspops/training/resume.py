@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 
@@ -34,7 +34,7 @@ class Resume:
         file = self.file(name)
         if processes.size > 1:
             content = processes.told(file.read_bytes() if processes.first and file.is_file() else None)
-            source: Path | IO[bytes] | None = None if content is None else BytesIO(content)
+            source: Path | BytesIO | None = None if content is None else BytesIO(content)
         else:
             source = file if file.is_file() else None
         if source is None:
@@ -43,6 +43,8 @@ class Resume:
             with zipfile.ZipFile(source) as written:  # torch does not compare the checksums that it writes
                 if damaged := written.testzip():
                     raise zipfile.BadZipFile(damaged)
+            if isinstance(source, BytesIO):
+                source.seek(0)
             state: dict[str, Any] = torch.load(source, map_location="cpu", weights_only=True)
             if not isinstance(state, dict):
                 raise TypeError
