@@ -140,7 +140,7 @@ class PlaceMap:
         values = []
         for rows in row_blocks(torch.arange(len(lonlat)), len(_classes(self.model))):
             of_classes = log_p(lonlat[rows])
-            values.append(of_classes.argmax(1) if self.number is None else of_classes[:, self.number].exp())
+            values.append(of_classes.argmax(1).double() if self.number is None else of_classes[:, self.number].exp())
         return torch.cat(values)
 
     def _png(self, values: Float[np.ndarray, "n"], world: World, out: Path) -> None:
