@@ -98,12 +98,11 @@ def prepare_pretraining(point: Point, folder: Path) -> None:
 
 def pretrain(point: Point, folder: Path) -> None:
     """One epoch of stage pretrain, reading included."""
-    encoder, params = training.PARAMS.location_encoder, training.PARAMS
-    encoding, network = (
-        value_at(params, one) for one in (f"encodings.{encoder.encoding.name}", f"networks.{encoder.network.name}")
-    )
+    section = training.PARAMS.location_encoder
     schedule = Pretrain(epochs=1, batch_size=1024, negative_locations=1, negatives="sphere")
-    view = PretrainView((0,), encoder, encoding, network, "mc", training.LOSS, schedule)
+    encoding = value_at(training.PARAMS, f"encodings.{section.encoding.name}")
+    network = value_at(training.PARAMS, f"networks.{section.network.name}")
+    view = PretrainView((0,), section, encoding, network, "mc", training.LOSS, schedule)
     for name in ("out", "scratch"):
         (folder / name).mkdir()
     site = Site(folder, inputs(folder), folder, folder / "out", folder / "scratch", Host(device="cpu"))

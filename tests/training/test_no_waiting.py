@@ -102,7 +102,7 @@ def test_a_step_of_finetuning_waits_for_the_curve_alone(monkeypatch, loss):
 def test_no_draw_of_negative_locations_waits(monkeypatch, law):
     drawn = negative_sampler(law, land=read_land_runs(), data=torch.rand(50, 2))
 
-    class Stream:
+    class Stream(torch.Generator):
         device = CUDA
 
     with fake_gpu(monkeypatch) as copies:

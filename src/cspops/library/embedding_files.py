@@ -3,8 +3,9 @@
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 import pyarrow as pa
@@ -121,6 +122,6 @@ class NpzWriter:
         self.archive.close()
 
 
-def _write_header(opened: BinaryIO, shape: tuple[int, ...], kind: str = "<f4") -> None:
+def _write_header(opened: IO[bytes] | BufferedIOBase, shape: tuple[int, ...], kind: str = "<f4") -> None:
     about = {"descr": np.lib.format.dtype_to_descr(np.dtype(kind)), "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(opened, about)

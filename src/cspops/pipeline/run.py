@@ -46,7 +46,6 @@ def run_stage(stage: str) -> None:
     instead. The process that DVC runs never does: it makes what is left, and the folder.
     """
     import importlib
-    import os
 
     from cspops import numerics
 
