@@ -155,7 +155,7 @@ def evaluate(
         document = evaluate.score(on, folder, models, label=label, unseen=unseen, by=by, by_class=by_class, roll_up=roll_up)
         print_json(document, ensure_ascii=False) if json else evaluate.show_scores(document)
         return
-    of_on = {"--label": label, "--model": model, "--seed": seed, "--unseen": unseen or None}
+    of_on: dict[str, object] = {"--label": label, "--model": model, "--seed": seed, "--unseen": unseen or None}
     of_on |= {"--prior-weight": prior_weight, "--weight": weight, "--classes": classes, "--region": region}
     for name, value in (of_on | {"--min-confidence": min_confidence, "--taxonomy": taxonomy}).items():
         if value is not None:
