@@ -1,6 +1,12 @@
 """The text that `cspops evaluate` prints beside its table."""
 
+import json
+
+import numpy as np
 import pytest
+from in_process import command_line
+from location_runs import write_run
+from PIL import Image
 
 from cspops.commands.evaluate import MOST_CLASSES, class_rows, heading, metric_rows, notes, reason_rows, rolled_rows
 from cspops.report.tables import LEAST_CALIBRATED
@@ -114,3 +120,46 @@ def test_candidates_are_a_sentence():
     said = notes(DOCUMENT | {"candidates": masks})
     assert any("3 classes are candidates" in one and "pool 2.5; 4 of 1,100 labels are none" in one for one in said)
     assert not any("no nll" in one for one in notes(DOCUMENT | {"candidates": masks | {"label_is_none": 0}}))
+
+
+def test_what_is_controlled_is_said_and_scored(tmp_path, monkeypatch, capsys):
+    write_run(tmp_path / "artifacts")
+    draws = np.random.default_rng(0)
+    for name in ("oak", "fir"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(2):
+            pixels = draws.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{number}.png")
+    (tmp_path / "trees.csv").write_text("class,kind\noak,broadleaved\nbeech,broadleaved\nfir,conifer\n")
+    (tmp_path / "list.txt").write_text("oak\nbeech\n")
+    monkeypatch.chdir(tmp_path)
+    cspops = command_line(monkeypatch, capsys, "evaluate", "--on", "photos")
+    asked = ("--prior-weight", "0.5", "--classes", "list.txt", "--taxonomy", "trees.csv", "--min-confidence", "0.9")
+    document = json.loads(cspops(*asked, "--json")[1])
+    assert document["weights"] == "prior weight 0.5"
+    assert (document["candidates"]["classes"], document["candidates"]["label_is_none"]) == (2, 2)
+    for one in document["rolled_up"]["models"].values():  # all candidates are of one kind
+        assert (one["coverage"]["mean"], one["accuracy"]["mean"]) == (100.0, 50.0)
+    out = cspops(*asked)[1]
+    for said in ("prior weight 0.5", "2 classes are candidates", "Answers that are at least 0.9 sure", "1 above"):
+        assert said in out
+    plain = json.loads(cspops("--json")[1])
+    assert [plain[name] for name in ("weights", "candidates", "rolled_up")] == [None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "says"),
+    [
+        (["--on", "photos", "--weight", "oak=1"], 2, "there is no expert 'oak'"),
+        (["--on", "photos", "--min-confidence", "0.5"], 2, "needs --taxonomy FILE"),
+        (["--on", "photos", "--region", "none.geojson"], 3, "--region none.geojson cannot be read"),
+        (["--show", "--prior-weight", "0.5"], 2, "--prior-weight is for --on"),
+        (["--show", "--classes", "list.txt"], 2, "--classes is for --on"),
+        (["--show", "--min-confidence", "0.5"], 2, "--min-confidence is for --on"),
+    ],
+)
+def test_controls_that_mean_nothing_are_refused(tmp_path, monkeypatch, capsys, words, status, says):
+    write_run(tmp_path / "artifacts")
+    monkeypatch.chdir(tmp_path)
+    found, out, err = command_line(monkeypatch, capsys)("evaluate", *words)
+    assert (found, out) == (status, "") and says in err and err.count("error:") == 1

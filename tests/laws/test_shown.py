@@ -41,6 +41,16 @@ RUN_BY = {
     "cspops predict photo.jpg --lon 8.54 --lat 47.37 --region CH": (
         "commands/test_predict.py::test_a_country_has_the_classes_of_its_labelled_places"
     ),
+    "cspops predict photo.jpg --lon 10 --lat 44 --taxonomy koeppen.csv --min-confidence 0.8": (
+        "commands/test_predict.py::test_an_answer_is_the_class_or_what_is_above_it"
+    ),
+    "cspops evaluate --on photos/ --taxonomy koeppen.csv --min-confidence 0.8": (
+        "commands/test_evaluation_page.py::test_what_is_controlled_is_said_and_scored"
+    ),
+    "cspops map Csa --binary --out range.tif": "commands/test_map.py::test_a_range_is_where_p_is_at_least_the_threshold",
+    "cspops predict photo.jpg --lon -120 --lat 0": (
+        "commands/test_predict.py::test_rows_far_from_all_labels_are_said_in_one_line_where_they_are_many"
+    ),
     "cspops locate photo.jpg --within 5,45,10,48": (
         "commands/test_locate.py::test_a_table_of_the_best_places_and_the_distance_from_the_photo_s_own"
     ),

@@ -120,7 +120,7 @@ def predict(
     with Meter("predict", count_inputs(paths, tables=tables), unit="images", shown=not streams) as meter:
         rows = meter.each(inputs)
         if out is not None:
-            with kept_rows(out, key_of(loaded, columns, roll_up)) as kept:
+            with kept_rows(out, key_of(loaded, columns, roll_up and roll_up.facts)) as kept:
                 predictions = failures.watch(kept.continued(rows, predicted))
                 files.write_file(predictions, out, columns)
         elif form in (None, "table"):

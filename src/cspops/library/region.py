@@ -39,7 +39,8 @@ class Region:
         inside = np.zeros(len(lonlat), dtype=bool)
         for turn in self._turns:
             inside |= shapely.intersects_xy(self.shape, lonlat[:, 0] + turn, lonlat[:, 1])
-        return inside & ~np.isnan(lonlat).any(1)
+        inside &= ~np.isnan(lonlat).any(1)
+        return inside
 
     @cached_property
     def _turns(self) -> list[int]:

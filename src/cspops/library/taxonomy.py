@@ -93,6 +93,11 @@ class RollUp:
             raise ParamsError(f"--min-confidence {min_confidence:g} is no probability", hint="--min-confidence 0.8")
         return cls(read_taxonomy(file, classes) if file is not None else taxonomy_of_paths(classes), min_confidence)
 
+    @property
+    def facts(self) -> tuple[object, ...]:
+        """All that answers depend on."""
+        return self.min_confidence, self.taxonomy.names, self.taxonomy.chain.tolist()
+
     def __call__(self, p: Float[Tensor, "n q"]) -> Answers:
         return self.taxonomy.roll_up(p, self.min_confidence)
 

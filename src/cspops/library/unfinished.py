@@ -117,8 +117,8 @@ def key_of(model: Model, *options: Any) -> str:
     modules: list[nn.Module] = [model.classifier or model.encoder]
     if model.image is not None:
         modules += [one for one in (model.image.network, model.image.head) if one is not None]
-    facts = (version("cspops"), options, model.classes, model.pool, model.weights, model.candidates)
-    facts = (*facts, model.image and model.image.reading)
+    used = (model.classes, model.pool, model.weights, model.candidates, model.image and model.image.reading)
+    facts = (version("cspops"), options, used)
     digest = hashlib.sha256(repr((facts, [one.config for one in modules])).encode("utf-8", "surrogatepass"))
     places = [] if model.places is None else [("lonlat", model.places.lonlat), ("label", model.places.label)]
     for name, tensor in chain(places, *(one.state_dict().items() for one in modules)):
