@@ -9,8 +9,8 @@
 | macro_f1 | classification | 100 times the mean over classes of 2 tp / (predicted + true)                    |
 
 Neighbouring rows are alike, so that rows are not resampled one by one: whole blocks are, with replacement. The interval is that
-of the middle 95 % of the resamples. R2 is not cut off below. The resamples are the same for all predictions of a target: those of
-two predictions are paired, and their difference has an interval of its own.
+of the middle 95 % of the resamples. R2 is not cut off below. The resamples are the same for all predictions of a target: they
+are paired, and the difference of two has an interval of its own.
 """
 
 import math
