@@ -51,8 +51,18 @@ def test_rows_alike_within_blocks_have_a_wider_interval_than_independent_ones() 
     assert alike.high - alike.low > 3 * (mixed.high - mixed.low)
 
 
+def test_a_difference_is_paired() -> None:
+    """Two predictions whose errors differ by 0.1 in every row: the difference has no spread, each of them has one."""
+    truth, error = STREAM.normal(size=300), np.abs(STREAM.normal(size=20))[BLOCK]
+    worse, better = (regression_scores(truth, truth + error + more, BLOCK, seed=0)["mae"] for more in (0.1, 0.0))
+    gain = worse.minus(better)
+    assert [gain.value, gain.low, gain.high] == pytest.approx([0.1, 0.1, 0.1])
+    assert better.high - better.low > 0.1
+
+
 def test_few_blocks_have_no_interval() -> None:
     truth = STREAM.normal(size=30)
     scores = regression_scores(truth, truth + 1, np.arange(30) % 5, seed=0)
     assert math.isnan(scores["mae"].low)
+    assert math.isnan(scores["mae"].minus(scores["rmse"]).high)
     assert scores["mae"].value == pytest.approx(1)

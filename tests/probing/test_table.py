@@ -31,6 +31,11 @@ def test_a_linear_function_of_the_unit_vector_is_found_by_xyz_on_blocks_too() ->
         assert rows["constant", "constant"].scores[scheme]["r2"].value == pytest.approx(0, abs=0.05)
         assert rows["neighbours of position", "knn"].scores[scheme]["r2"].value > 0.8
         assert len(rows["xyz", "linear"].chosen[scheme]) == 3
+        gain = rows["xyz", "linear"].gains[scheme]
+        one, other = (rows[key].scores[scheme]["r2"].value for key in (("xyz", "linear"), ("neighbours of position", "knn")))
+        assert gain.value == one - other
+        assert 0 < gain.low < gain.value < gain.high
+        assert rows["neighbours of position", "knn"].gains[scheme].value == 0
         assert min(rows["xyz", "linear"].chosen[scheme]) == 1e-4
 
 

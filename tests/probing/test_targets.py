@@ -36,7 +36,7 @@ def test_numbers_are_regression_and_texts_classes_unless_forced(tmp_path: Path, 
 
 
 def test_a_text_among_numbers_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"has 3 numbers and 1 others \(first 'x'\)") as caught:
+    with pytest.raises(DataError, match=r"1 of 4 values are no numbers \(first 'x'\)") as caught:
         read(tmp_path, table("1,0,1", "2,0,2", "3,0,x", "4,0,5"))
     assert "--as regression" in str(caught.value)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cspops.commands.app import USE, app, examples
-from cspops.commands.layout import show
+from cspops.commands.layout import JOINED, show
 from cspops.commands.options import JsonOption, LeaveOutOption, SeedOption, model_folders, require_folder
 from cspops.commands.output import print_json
 from cspops.errors import ParamsError
@@ -148,30 +148,31 @@ def _tell(target: "Target") -> None:
 
 
 def _show(target: "Target", found: "Sequence[Row]", schemes: "Sequence[Scheme]") -> None:
+    """Print a table per kind of folds."""
+    from cspops.probing.encoders import POSITION
     from cspops.probing.table import metrics_of
 
-    first, *others = metrics_of(target)
-    header = ["encoder", "probe", "features"]
-    for scheme in schemes:
-        header += [f"{HEADERS[first]}, {scheme.name}", *(f"{HEADERS[name]}, {scheme.name}" for name in others)]
-    body = []
-    for row in found:
-        cells = [row.encoder, row.probe, str(row.features)]
-        for scheme in schemes:
-            scores = row.scores[scheme.name]
-            cells += [_interval(scores[first]), *(_plain(scores[name].value) for name in others)]
-        body.append(cells)
+    names = metrics_of(target)
     unit = ", per cent" if target.classes else ""
-    show(f"{visible(target.name)}: {target.kind}{unit}, {len(target.value):,} rows", [header, *body], text_columns=2)
+    for scheme in schemes:
+        body = []
+        for row in found:
+            scores, gain = row.scores[scheme.name], row.gains[scheme.name]
+            more = "" if row.encoder == POSITION else _interval(gain, target)
+            others = (_plain(scores[name].value, target) for name in names[1:])
+            body.append([row.encoder, row.probe, str(row.features), _interval(scores[names[0]], target), more, *others])
+        header = ["encoder", "probe", "features", HEADERS[names[0]], "over position", *(HEADERS[name] for name in names[1:])]
+        title = f"{visible(target.name)}: {target.kind}{unit}, {len(target.value):,} rows, {scheme.title}"
+        show(title, [header, *body], text_columns=2)
 
 
-def _interval(score: "Score") -> str:
-    value = _plain(score.value)
-    return value if score.low != score.low else f"{value}\u00a0[{_plain(score.low)},\u00a0{_plain(score.high)}]"
+def _interval(score: "Score", target: "Target") -> str:
+    value, low, high = (_plain(one, target) for one in (score.value, score.low, score.high))
+    return f"{value}{JOINED}[{low},{JOINED}{high}]" if len(score.draws) else value
 
 
-def _plain(value: float) -> str:
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:,.1f}"
+def _plain(value: float, target: "Target") -> str:
+    return f"{value:,.1f}" if target.classes or abs(value) >= 10 else f"{value:.3f}"
 
 
 def _write_csv(records: "Sequence[dict[str, object]]", out: Path) -> None:

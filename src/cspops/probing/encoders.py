@@ -25,6 +25,7 @@ from cspops.shapes import Float, Tensor
 
 BOTH: tuple[ProbeName, ...] = ("linear", "knn")
 DEGREE = 9
+POSITION = "neighbours of position"
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def baselines() -> list[Encoder]:
     }
     return [
         Encoder("constant", lambda lonlat: Features(torch.zeros(len(lonlat), 1)), ("constant",), is_baseline=True),
-        Encoder("neighbours of position", _position, ("knn",), is_baseline=True),
+        Encoder(POSITION, _position, ("knn",), is_baseline=True),
         *(Encoder(name, _of(encoding), is_baseline=True) for name, encoding in encodings.items()),
     ]
 

@@ -52,6 +52,13 @@ class Scheme:
     degrees: float
     buffer_km: float
 
+    @property
+    def title(self) -> str:
+        """Return what a table is called by."""
+        if self.name == "random":
+            return "random folds"
+        return f"blocks of {self.degrees:g} degrees with a buffer of {self.buffer_km:g} km"
+
     def nested(self, lonlat: Float[Tensor, "n 2"], *, seed: int) -> list[Nested]:
         """Return the outer folds, each with inner ones of the same kind; DataError where there are too few rows or blocks."""
         out = []
@@ -89,7 +96,7 @@ class Scheme:
         of = f"{self.folds} folds"
         hint = "fewer --folds, or more rows"
         if self.name == "blocks":
-            of += f" of blocks of {self.degrees:g} degrees with a buffer of {self.buffer_km:g} km"
+            of += f" of {self.title}"
             hint = "a smaller --block-degrees and --buffer-km; --block-degrees 0 leaves the blocks out"
         return DataError(f"too few {what} among {n:,} rows for {of} and {self.inner} inside each", hint=hint)
 

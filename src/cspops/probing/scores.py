@@ -9,12 +9,13 @@
 | macro_f1 | classification | 100 times the mean over classes of 2 tp / (predicted + true)                    |
 
 Neighbouring rows are alike, so that rows are not resampled one by one: whole blocks are, with replacement. The interval is that
-of the middle 95 % of the resamples. R2 is not cut off below.
+of the middle 95 % of the resamples. R2 is not cut off below. The resamples are the same for all predictions of a target: they
+are paired, and the difference of two has an interval of its own.
 """
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -36,6 +37,17 @@ class Score:
     value: float
     low: float
     high: float
+    draws: Float[np.ndarray, "draws"] = field(default_factory=lambda: np.zeros(0), repr=False, compare=False)
+    """Of each resample; empty where there are too few blocks."""
+
+    def minus(self, other: "Score") -> "Score":
+        """Return the difference from the score of other predictions of the same rows, whose resamples are the same."""
+        return _of(self.value - other.value, self.draws - other.draws)
+
+
+def _of(value: float, draws: Float[np.ndarray, "draws"]) -> Score:
+    low, high = np.nanquantile(draws, (0.025, 0.975)) if len(draws) else (math.nan, math.nan)
+    return Score(float(value), float(low), float(high), draws)
 
 
 def regression_scores(
@@ -81,7 +93,6 @@ def _with_intervals(
 ) -> dict[str, Score]:
     value = scores(sums.sum(0, keepdims=True))[0]
     if len(sums) < LEAST_BLOCKS:
-        return {name: Score(float(one), math.nan, math.nan) for name, one in zip(names, value, strict=True)}
+        return {name: _of(one, np.zeros(0)) for name, one in zip(names, value, strict=True)}
     times = numpy_stream(seed, "probe", "bootstrap").multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=DRAWS)
-    low, high = np.nanquantile(scores(times @ sums), (0.025, 0.975), axis=0)
-    return {name: Score(float(value[at]), float(low[at]), float(high[at])) for at, name in enumerate(names)}
+    return {name: _of(one, draws) for name, one, draws in zip(names, value, scores(times @ sums).T, strict=True)}

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,26 +10,32 @@ import torch
 
 from cspops.data.json_files import Document
 from cspops.geo import blocks
-from cspops.probing.encoders import Encoder
+from cspops.probing.encoders import POSITION, Encoder
 from cspops.probing.folds import Nested, Scheme
 from cspops.probing.probes import PROBES, Features, ProbeName
 from cspops.probing.scores import CLASSIFICATION, REGRESSION, Score, classification_scores, regression_scores
 from cspops.probing.targets import Target
 from cspops.shapes import Int, Tensor
 
+GAIN = "over_position"
+"""The name of the gains in documents and files."""
 NO_BLOCKS_DEGREES = 10.0
 """Side of the blocks that are resampled where rows are not divided by blocks."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One encoder by one probe; ``scores`` and the ``chosen`` setting of each outer fold by the name of the scheme."""
+    """One encoder by one probe; ``scores`` and the ``chosen`` setting of each outer fold by the name of the scheme.
+
+    ``gains`` are those of the first score over the same score of the neighbours of position.
+    """
 
     encoder: str
     probe: ProbeName
     features: int
     scores: dict[str, dict[str, Score]]
     chosen: dict[str, list[float]]
+    gains: dict[str, Score] = field(default_factory=dict)
 
 
 def metrics_of(target: Target) -> tuple[str, ...]:
@@ -65,6 +71,10 @@ def probe(
                 done(1)
             width = 0 if name == "constant" else features.x.shape[1]
             rows.append(Row(encoder.name, name, width, scores, chosen))
+    first = metrics_of(target)[0]
+    base = next((row for row in rows if row.encoder == POSITION), rows[0])
+    for row in rows:
+        row.gains.update({scheme: some[first].minus(base.scores[scheme][first]) for scheme, some in row.scores.items()})
     return rows
 
 
@@ -100,11 +110,15 @@ def document(target: Target, rows: Sequence[Row]) -> Document:
 
 def _result(row: Row) -> Document:
     scores = {
-        scheme: {name: {key: _number(value) for key, value in vars(score).items()} for name, score in some.items()}
-        | {"chosen": row.chosen[scheme]}
+        scheme: {name: _interval(score) for name, score in some.items()}
+        | {GAIN: _interval(row.gains[scheme]), "chosen": row.chosen[scheme]}
         for scheme, some in row.scores.items()
     }
     return {"encoder": row.encoder, "probe": row.probe, "features": row.features, **scores}
+
+
+def _interval(score: Score) -> dict[str, float | None]:
+    return {"value": _number(score.value), "low": _number(score.low), "high": _number(score.high)}
 
 
 def _number(value: float) -> float | None:
@@ -122,6 +136,7 @@ def flat(target: Target, rows: Sequence[Row]) -> list[dict[str, Any]]:
             for name in (*REGRESSION, *CLASSIFICATION)
             for end, value in _columns(some.get(name)).items()
         }
+        | {f"{GAIN}{end}": _number(value) for end, value in _columns(row.gains[scheme]).items()}
         | {"chosen": " ".join(f"{one:g}" for one in row.chosen[scheme])}
         for row in rows
         for scheme, some in row.scores.items()

@@ -221,7 +221,7 @@ def _judged(
     if kind is None and number.any() and len(odd):
         if number.sum() > len(odd):
             raise DataError(
-                f"{what} has {number.sum():,} numbers and {len(odd):,} others (first {shortened(text[odd[0]].as_py(), 40)!r})",
+                f"{what}: {len(odd):,} of {len(odd) + number.sum():,} values are no numbers (first {_shown(text[odd[0]])})",
                 hint="--as regression sets the others aside; --as classification takes all as classes",
             )
         kind = "classification"
@@ -238,6 +238,10 @@ def _judged(
     values = torch.from_numpy(pc.cast(plain, pa.float64()).fill_null(np.nan).to_numpy(zero_copy_only=False).copy())
     infinite |= values.isinf().numpy()
     return values, None, {MISSING: missing, NO_NUMBER: ~number & ~missing, NOT_FINITE: infinite}
+
+
+def _shown(text: pa.Scalar) -> str:
+    return repr(shortened(text.as_py(), 40))
 
 
 def _true(flags: pa.Array) -> Bool[np.ndarray, "n"]:
