@@ -55,7 +55,8 @@ def run_stage(stage: str) -> None:
 
     code.require(stage)
     checked, host = read_params(), read_host()
-    view, nodes = params.view(checked, params.VIEWS[stage]), host.nodes()
+    view: Any = params.view(checked, params.VIEWS[stage])
+    nodes = host.nodes()
     together = trains_together(view)
     if nodes.rank and not together:
         log.info(f"{stage}: with these params the first node does it alone")
@@ -68,7 +69,11 @@ def run_stage(stage: str) -> None:
         inputs = paths.require(stage, checked)
         size = host.processes() if together else 1
         total = size * nodes.count if together else 1
-        facts = {"stage": stage, "params": params.recorded(checked, stage), "numerics": numerics.facts(host.torch_device())}
+        facts: dict[str, Any] = {
+            "stage": stage,
+            "params": params.recorded(checked, stage),
+            "numerics": numerics.facts(host.torch_device()),
+        }
         log.debug(f"device: {host.device} (CSPOPS_DEVICE)")
         for folder in inputs.values():
             log.debug(f"reads: {folder}")
