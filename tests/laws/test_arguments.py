@@ -8,8 +8,8 @@ import cspops
 MOST = 7
 MANY = {
     ("mc_loss", "the symbols of Eq. 4: losses see tensors and plain numbers only"),
-    ("nce_loss", "the symbols of Eq. 3"),
-    ("gair_loss", "three kinds of embeddings, the queue, and what is masked"),
+    ("nce_loss", "the symbols of Eq. 3, and which rows of a batch they are of"),
+    ("gair_loss", "three embeddings and a queue, and which rows of a batch they are of"),
     ("Ffn.__init__", "the settings of a network, as its config.json has them"),
     ("predict", "the options of a command"),
     ("embed", "the options of a command"),

@@ -27,7 +27,7 @@ from cspops.errors import CspopsError, EnvironmentProblem
 from cspops.host import Nodes, end_with_parent
 from cspops.progress import libraries_in_our_log, show_from
 from cspops.ranks import Processes
-from cspops.training.nodes import JOIN, PAUSE, SILENCE, Meeting, interface_towards
+from cspops.training.nodes import JOIN, PAUSE, SILENCE, Meeting, Store, interface_towards, open_store
 
 Together = Callable[[Any, Processes, torch.device], None]
 """A function of a module: its argument, which process it is in, and where that computes."""
@@ -132,13 +132,12 @@ def _join_group(group: _Group, rank: int, size: int) -> None:
     loopback = next((name for _, name in socket.if_nameindex() if name.startswith("lo")), "lo")
     if nodes.count == 1:
         os.environ |= {"GLOO_SOCKET_IFNAME": loopback, "NCCL_SOCKET_IFNAME": loopback}
-        store: dist.Store = dist.FileStore(str(group.folder / "group"), size)
+        store: Store = dist.FileStore(str(group.folder / "group"), size)  # type: ignore[attr-defined]
     else:
         if way := interface_towards(nodes.host, nodes.port):
             os.environ.setdefault("GLOO_SOCKET_IFNAME", way)
             os.environ.setdefault("NCCL_SOCKET_IFNAME", way)
-        tcp = dist.TCPStore(nodes.host, nodes.port, None, False, timedelta(seconds=JOIN), wait_for_workers=False)
-        store = dist.PrefixStore("processes", tcp)
+        store = dist.PrefixStore("processes", open_store(nodes, timedelta(seconds=JOIN)))  # type: ignore[attr-defined]
     backend = "cpu:gloo,cuda:nccl" if group.device.type == "cuda" else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=WAIT)
 

@@ -134,7 +134,8 @@ def _objective(model: LocationClassifier, loss: FinetuneLoss, negatives: Sampler
 
     def alone(inputs: Tensor) -> Tensor:
         with own_masks(processes, len(inputs)):
-            return class_embedding(encoder.embed(inputs[processes.share(len(inputs))]))
+            scores: Tensor = class_embedding(encoder.embed(inputs[processes.share(len(inputs))]))
+        return scores
 
     def objective(inputs: Tensor, label: Int[Tensor, "n"], stream: torch.Generator) -> Tensor:
         value, weight = of_share(inputs, label[processes.share(len(label))], stream), processes.weight(len(label))

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from typing import Any
 
 import torch.distributed as dist
 
@@ -27,6 +28,8 @@ PATIENCE = timedelta(seconds=8)
 """For an answer of the store, which does no work but answer."""
 CONTINUES = "run the same command again on every node: it continues"
 
+Store = Any
+"""A `torch.distributed.TCPStore`, which torch's types do not know."""
 Facts = Mapping[str, str]
 """What must be the same on every node, by name, such as a digest of params."""
 
@@ -34,7 +37,7 @@ Facts = Mapping[str, str]
 class Meeting:
     """The store as one node's command sees it."""
 
-    def __init__(self, nodes: Nodes, store: dist.TCPStore) -> None:
+    def __init__(self, nodes: Nodes, store: Store) -> None:
         self.nodes, self.store = nodes, store
         self._beats = dict.fromkeys(range(nodes.count), (0, time.monotonic()))
 
@@ -146,17 +149,22 @@ def meeting(nodes: Nodes, facts: Facts) -> Iterator[Meeting]:
         made.end()
 
 
-def _store(nodes: Nodes) -> dist.TCPStore:
+def _store(nodes: Nodes) -> Store:
     """Open the store, or connect to it as soon as it is there."""
     first = nodes.rank == 0
     try:
-        return dist.TCPStore(nodes.host, nodes.port, None, first, PATIENCE, wait_for_workers=False)
+        return open_store(nodes, PATIENCE, here=first)
     except (RuntimeError, OSError) as error:
         line = next(iter(str(error).splitlines()), "")[:200]
         raise EnvironmentProblem(
             f"CSPOPS_RDZV={nodes.address} cannot be {'opened' if first else 'reached'}: {line}",
             hint="name a free port of the first node, the one with CSPOPS_NODE_RANK=0",
         ) from None
+
+
+def open_store(nodes: Nodes, patience: timedelta, *, here: bool = False) -> Store:
+    """Connect to the first node's store, or with ``here`` open it."""
+    return dist.TCPStore(nodes.host, nodes.port, None, here, patience, wait_for_workers=False)  # type: ignore[attr-defined]
 
 
 def await_first(nodes: Nodes) -> None:
