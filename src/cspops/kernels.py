@@ -148,4 +148,5 @@ def _onednn_is_faster() -> bool:
         torch.backends.cpu.get_cpu_capability() != "AVX512" or "Intel" in numerics.processor()
     ):
         return False
-    return torch.backends.mkldnn.is_available()
+    available: bool = torch.backends.mkldnn.is_available()
+    return available
