@@ -57,6 +57,7 @@ def test_fits_find_the_costs_that_made_them():
     assert needs["pre-training, memory of a process"].share == pytest.approx(0.02e6 * 10**8 / 10**10, rel=1e-3)
     assert needs["pre-training, an epoch, 2 ranks here"].amount == pytest.approx(5e-5 * 10**8 / 3600)
     assert needs["T, its gradient and Adam's two moments"].amount == 10**5 * 256 * 16
+    assert needs["evaluation of 1,000,000 rows, memory"].amount == pytest.approx(1e6 * (80 + 2e3 + 3e3))
     assert needs["evaluation of 1,000,000 rows"].amount == pytest.approx((1 + 1e3 + 1e4) / 3600)
 
 
