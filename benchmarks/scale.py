@@ -146,7 +146,8 @@ def evaluate(point: Point, folder: Path) -> None:
 
 def prepare_embedding(point: Point, folder: Path) -> None:
     lonlat = training.places(point.rows).numpy()
-    pq.write_table(pa.table({"lon": lonlat[:, 0], "lat": lonlat[:, 1]}), folder / "places.parquet")
+    table = pa.table({"lon": lonlat[:, 0], "lat": lonlat[:, 1]})
+    pq.write_table(table, folder / "places.parquet", row_group_size=50_000)
     encoder = LocationEncoder(training.Shapes().encoder)
     save_model(folder / "model", encoder, encoder.config)
 
