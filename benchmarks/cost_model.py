@@ -18,7 +18,7 @@ ROWS, Q, TABLE, HELD = "rows", "classes", "rows x classes", "numbers held"
 STEPS = 2
 WRITTEN, READ, PRETRAIN, FINETUNE = "features written", "features read", "pretrain, an epoch", f"finetune-loc, {STEPS} steps"
 EVALUATE, EMBED = "evaluate", "embed"
-TIME = {WRITTEN: (ROWS,), READ: (ROWS,), PRETRAIN: (ROWS,), FINETUNE: (Q,), EVALUATE: (ROWS, TABLE), EMBED: (ROWS,)}
+TIME = {WRITTEN: (ROWS,), READ: (ROWS,), PRETRAIN: (ROWS,), FINETUNE: (Q,), EVALUATE: (ROWS, Q, TABLE), EMBED: (ROWS,)}
 MEMORY = {PRETRAIN: (ROWS,), FINETUNE: (Q,), EVALUATE: (ROWS, Q, HELD), EMBED: (ROWS,)}
 """What costs are fitted to, besides a constant. Features are mapped files, whose memory the system takes back; evaluation
 holds numbers per row and class for the choice of the pool, as many as `pool_fit.KEPT` at most."""

@@ -50,7 +50,9 @@ def test_fits_find_the_costs_that_made_them():
     fits = fits_of(costs)
     assert all(fit.worst < 1e-6 for fit in fits.values())
     assert fits[PRETRAIN, 2, "s"].factors == pytest.approx({"constant": 2, "rows": 5e-5})
-    assert fits[EVALUATE, 1, "s"].factors == pytest.approx({"constant": 1, "rows": 1e-3, "rows x classes": 1e-7})
+    assert fits[EVALUATE, 1, "s"].factors == pytest.approx(
+        {"constant": 1, "rows": 1e-3, "classes": 0, "rows x classes": 1e-7}, abs=1e-9
+    )
     assert fits[EMBED, 1, "MB"].at(Point(EMBED, 10**8)) == pytest.approx(40)
     needs = {need.what: need for need in needs_of(costs, fits, Here(memory=10**10, disk=10**12))}
     assert needs["features on disk"].amount == pytest.approx(4096 * 10**8)
