@@ -184,6 +184,7 @@ def points_of(largest: int, classes: int, ranks: Sequence[int]) -> list[Point]:
         *(Point(PRETRAIN, max(20, largest // part), ranks=together) for together in ranks for part in (100, 30, 10)),
         *(Point(FINETUNE, min(1024, largest), q) for q in counts),
         *(Point(EVALUATE, evaluated, q) for q in counts),
+        Point(EVALUATE, 10 * evaluated, counts[0]),  # without it a product would be a sum along each axis
         *(Point(EVALUATE, more * evaluated, counts[1]) for more in (10, 40)),
         *(Point(EMBED, n) for n in rows),
     ]
