@@ -12,14 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks import training
+from cspops.evaluation import pool_fit
 
-ROWS, Q, TABLE = "rows", "classes", "rows x classes"
+ROWS, Q, TABLE, HELD = "rows", "classes", "rows x classes", "numbers held"
 STEPS = 2
 WRITTEN, READ, PRETRAIN, FINETUNE = "features written", "features read", "pretrain, an epoch", f"finetune-loc, {STEPS} steps"
 EVALUATE, EMBED = "evaluate", "embed"
-TIME = {WRITTEN: (ROWS,), READ: (ROWS,), PRETRAIN: (ROWS,), FINETUNE: (Q,), EVALUATE: (ROWS, TABLE), EMBED: (ROWS,)}
-MEMORY = {PRETRAIN: (ROWS,), FINETUNE: (Q,), EVALUATE: (ROWS, Q, TABLE), EMBED: (ROWS,)}
-"""What costs are fitted to, besides a constant. Features are mapped files, whose memory the system takes back."""
+TIME = {WRITTEN: (ROWS,), READ: (ROWS,), PRETRAIN: (ROWS,), FINETUNE: (Q,), EVALUATE: (ROWS, Q, TABLE), EMBED: (ROWS,)}
+MEMORY = {PRETRAIN: (ROWS,), FINETUNE: (Q,), EVALUATE: (ROWS, Q, HELD), EMBED: (ROWS,)}
+"""What costs are fitted to, besides a constant. Features are mapped files, whose memory the system takes back; evaluation
+holds numbers per row and class for the choice of the pool, as many as `pool_fit.KEPT` at most."""
 IMAGES, CLASSES, EVALUATED = 10**8, 10**5, 10**6
 RANKS, BATCH = 64, 16384
 """What is extrapolated to; rows per step over all ranks."""
@@ -38,7 +40,8 @@ class Point:
     ranks: int = 1
 
     def term(self, name: str) -> float:
-        return {"constant": 1.0, ROWS: self.rows, Q: self.classes, TABLE: self.rows * self.classes}[name]
+        table = self.rows * self.classes
+        return {"constant": 1.0, ROWS: self.rows, Q: self.classes, TABLE: table, HELD: min(table, pool_fit.KEPT)}[name]
 
 
 @dataclass(frozen=True)

@@ -141,7 +141,8 @@ def evaluate(point: Point, folder: Path) -> None:
 
 def prepare_embedding(point: Point, folder: Path) -> None:
     lonlat = training.places(point.rows).numpy()
-    pq.write_table(pa.table({"lon": lonlat[:, 0], "lat": lonlat[:, 1]}), folder / "places.parquet")
+    table = pa.table({"lon": lonlat[:, 0], "lat": lonlat[:, 1]})
+    pq.write_table(table, folder / "places.parquet", row_group_size=50_000)
     encoder = LocationEncoder(training.Shapes().encoder)
     save_model(folder / "model", encoder, encoder.config)
 
@@ -178,7 +179,8 @@ def points_of(largest: int, classes: int, ranks: Sequence[int]) -> list[Point]:
         *(Point(PRETRAIN, max(20, largest // part), ranks=together) for together in ranks for part in (100, 30, 10)),
         *(Point(FINETUNE, min(1024, largest), q) for q in counts),
         *(Point(EVALUATE, evaluated, q) for q in counts),
-        *(Point(EVALUATE, evaluated * more, counts[0]) for more in (10, 40)),
+        Point(EVALUATE, 10 * evaluated, counts[0]),  # without it a product would be a sum along each axis
+        *(Point(EVALUATE, more * evaluated, counts[1]) for more in (10, 40)),
         *(Point(EMBED, n) for n in rows),
     ]
 

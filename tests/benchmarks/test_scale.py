@@ -50,13 +50,16 @@ def test_fits_find_the_costs_that_made_them():
     fits = fits_of(costs)
     assert all(fit.worst < 1e-6 for fit in fits.values())
     assert fits[PRETRAIN, 2, "s"].factors == pytest.approx({"constant": 2, "rows": 5e-5})
-    assert fits[EVALUATE, 1, "s"].factors == pytest.approx({"constant": 1, "rows": 1e-3, "rows x classes": 1e-7})
+    assert fits[EVALUATE, 1, "s"].factors == pytest.approx(
+        {"constant": 1, "rows": 1e-3, "classes": 0, "rows x classes": 1e-7}, abs=1e-9
+    )
     assert fits[EMBED, 1, "MB"].at(Point(EMBED, 10**8)) == pytest.approx(40)
     needs = {need.what: need for need in needs_of(costs, fits, Here(memory=10**10, disk=10**12))}
     assert needs["features on disk"].amount == pytest.approx(4096 * 10**8)
     assert needs["pre-training, memory of a process"].share == pytest.approx(0.02e6 * 10**8 / 10**10, rel=1e-3)
     assert needs["pre-training, an epoch, 2 ranks here"].amount == pytest.approx(5e-5 * 10**8 / 3600)
     assert needs["T, its gradient and Adam's two moments"].amount == 10**5 * 256 * 16
+    assert needs["evaluation of 1,000,000 rows, memory"].amount == pytest.approx(1e6 * (80 + 2e3 + 3e3))
     assert needs["evaluation of 1,000,000 rows"].amount == pytest.approx((1 + 1e3 + 1e4) / 3600)
 
 
