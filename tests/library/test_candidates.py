@@ -92,6 +92,7 @@ def test_lists_of_every_form(tmp_path, form):
         ("a.csv", "name,n\nfir,1\n", "a.csv has no column class", "rename one to class"),
         ("a.txt", "\n \n", "a.txt holds no name of a class", "one per line"),
         ("a.csv", "class,n\n", "a.csv holds no name of a class", "one per line"),
+        ("a.txt", "GIF89a\0\0\n", "a.txt is no text", "one name per line"),
         ("a.txt", None, "there is no such file", "name a file"),
     ],
 )

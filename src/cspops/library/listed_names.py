@@ -32,7 +32,10 @@ def names_in(file: Path, known: ClassNames) -> list[tuple[str, str]]:
     """
     require_list(file, "--classes")
     if table_format(file) is None:
-        lines = [line.strip() for part in read_lines(file, []) for line in part.text]
+        parts = list(read_lines(file, []))
+        if any(part.has_nul for part in parts):
+            raise DataError(f"{file} is no text", hint="one name per line, or a table with a column class")
+        lines = [line.strip() for part in parts for line in part.text]
         found = [(f"line {number}", line) for number, line in enumerate(lines, 1) if line]
     else:
         table, kind = open_file(file, key=None)
