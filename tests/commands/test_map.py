@@ -146,6 +146,52 @@ def test_the_most_likely_class_of_a_geotiff_has_numbers_names_and_colours(tmp_pa
     assert len({table[number] for number in np.unique(found)}) == len(np.unique(found))
 
 
+@pytest.mark.parametrize("name", ["a.tif", "a.png"])
+@pytest.mark.parametrize("rule", ["lpt", "0.3"])
+def test_a_range_is_where_p_is_at_least_the_threshold(tmp_path, monkeypatch, capsys, name, rule):
+    import rasterio
+
+    write_run(tmp_path / "artifacts")
+    val = [[8.2, 47.1], [9.1, 47.9], [8.0, 46.0], [-70.2, -33.0]]
+    write_validation(tmp_path / "artifacts", [[0.0, 0.0], *val], [0, 2, 0, 2, 1])
+    monkeypatch.chdir(tmp_path)
+    asked = ("oak", "--binary", "--threshold", rule, "--out", name, "--box", 6, 45, 12, 50, "--beyond", "inf")
+    status, _, err = command_line(monkeypatch, capsys)("map", *asked)
+    assert status == 0 and "where oak is present: P at least" in err and ("validation rows" in err) == (rule == "lpt")
+    loaded = cspops.load(tmp_path)
+    p = loaded.place_log_p(torch.tensor(val, dtype=torch.float64))[:, 2].exp()
+    threshold = float(p[[0, 2]].min()) if rule == "lpt" else 0.3
+    if name == "a.png":
+        return
+    with rasterio.open(tmp_path / name) as opened:
+        found, box, names, table = opened.read(1), opened.bounds, opened.tags(), opened.colormap(1)
+        assert (opened.nodata, found.dtype, opened.descriptions) == (255, np.uint8, ("oak",))
+    assert (names["class_0"], names["class_1"]) == ("absent", "present") and table[0] != table[1]
+    rows, columns = found.shape
+    lon = box.left + (np.arange(columns) + 0.5) * (box.right - box.left) / columns
+    lat = box.top - (np.arange(rows) + 0.5) * (box.top - box.bottom) / rows
+    points = torch.from_numpy(np.stack(np.meshgrid(lon, lat), -1).reshape(-1, 2))
+    expected = (loaded.place_log_p(points)[:, 2].exp() >= threshold).numpy().reshape(found.shape)
+    assert 0 < expected.mean() < 1
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "says"),
+    [
+        (["oak", "--binary"], 3, "has no validation rows to choose a threshold on"),
+        (["oak", "--threshold", "f1"], 2, "--threshold says where a class is present"),
+        (["oak", "--binary", "--threshold", "ltp"], 2, "--threshold ltp is no rule"),
+        (["--all", "--binary"], 2, "--binary draws the range of one class"),
+    ],
+)
+def test_what_has_no_range_is_refused(tmp_path, monkeypatch, capsys, words, status, says):
+    write_run(tmp_path / "artifacts")
+    monkeypatch.chdir(tmp_path)
+    found, _, err = command_line(monkeypatch, capsys)("map", *words, "--out", "a.tif")
+    assert (found, (tmp_path / "a.tif").exists()) == (status, False) and says in err
+
+
 def test_the_numbers_of_more_than_255_classes_fit(tmp_path):
     import rasterio
 
@@ -315,49 +361,3 @@ def test_a_map_that_breaks_off_leaves_the_old_one(tmp_path, monkeypatch):
         PlaceMap.of(model(), "fir", box=(0.0, 20.0, 90.0, 65.0)).draw(tmp_path / "a.tif", grid=0.5, done=stopped)
     assert (tmp_path / "a.tif").read_bytes() == b"mine"
     assert [one.name for one in tmp_path.iterdir()] == ["a.tif"]
-
-
-@pytest.mark.parametrize("name", ["a.tif", "a.png"])
-@pytest.mark.parametrize("rule", ["lpt", "0.3"])
-def test_a_range_is_where_p_is_at_least_the_threshold(tmp_path, monkeypatch, capsys, name, rule):
-    import rasterio
-
-    write_run(tmp_path / "artifacts")
-    val = [[8.2, 47.1], [9.1, 47.9], [8.0, 46.0], [-70.2, -33.0]]
-    write_validation(tmp_path / "artifacts", [[0.0, 0.0], *val], [0, 2, 0, 2, 1])
-    monkeypatch.chdir(tmp_path)
-    asked = ("oak", "--binary", "--threshold", rule, "--out", name, "--box", 6, 45, 12, 50, "--beyond", "inf")
-    status, _, err = command_line(monkeypatch, capsys)("map", *asked)
-    assert status == 0 and "where oak is present: P at least" in err and ("validation rows" in err) == (rule == "lpt")
-    loaded = cspops.load(tmp_path)
-    p = loaded.place_log_p(torch.tensor(val, dtype=torch.float64))[:, 2].exp()
-    threshold = float(p[[0, 2]].min()) if rule == "lpt" else 0.3
-    if name == "a.png":
-        return
-    with rasterio.open(tmp_path / name) as opened:
-        found, box, names, table = opened.read(1), opened.bounds, opened.tags(), opened.colormap(1)
-        assert (opened.nodata, found.dtype, opened.descriptions) == (255, np.uint8, ("oak",))
-    assert (names["class_0"], names["class_1"]) == ("absent", "present") and table[0] != table[1]
-    rows, columns = found.shape
-    lon = box.left + (np.arange(columns) + 0.5) * (box.right - box.left) / columns
-    lat = box.top - (np.arange(rows) + 0.5) * (box.top - box.bottom) / rows
-    points = torch.from_numpy(np.stack(np.meshgrid(lon, lat), -1).reshape(-1, 2))
-    expected = (loaded.place_log_p(points)[:, 2].exp() >= threshold).numpy().reshape(found.shape)
-    assert 0 < expected.mean() < 1
-    np.testing.assert_array_equal(found, expected)
-
-
-@pytest.mark.parametrize(
-    ("words", "status", "says"),
-    [
-        (["oak", "--binary"], 3, "has no validation rows to choose a threshold on"),
-        (["oak", "--threshold", "f1"], 2, "--threshold says where a class is present"),
-        (["oak", "--binary", "--threshold", "ltp"], 2, "--threshold ltp is no rule"),
-        (["--all", "--binary"], 2, "--binary draws the range of one class"),
-    ],
-)
-def test_what_has_no_range_is_refused(tmp_path, monkeypatch, capsys, words, status, says):
-    write_run(tmp_path / "artifacts")
-    monkeypatch.chdir(tmp_path)
-    found, _, err = command_line(monkeypatch, capsys)("map", *words, "--out", "a.tif")
-    assert (found, (tmp_path / "a.tif").exists()) == (status, False) and says in err

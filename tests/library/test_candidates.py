@@ -53,7 +53,9 @@ def test_of_two_restrictions_what_both_leave():
         model.among([])
 
 
-@pytest.mark.parametrize("form", ["text", "crlf", "only.csv", "headless.csv", "class.csv", "label.tsv", "bom", "class.parquet"])
+@pytest.mark.parametrize(
+    "form", ["text", "crlf", "only.csv", "headless.csv", "class.csv", "label.tsv", "names.csv", "bom", "class.parquet"]
+)
 def test_lists_of_every_form(tmp_path, form):
     file = tmp_path / (form if "." in form else "list.txt")
     text = {
@@ -63,6 +65,7 @@ def test_lists_of_every_form(tmp_path, form):
         "headless.csv": "fir\noak\n",
         "class.csv": 'id,class\n1,"Fir"\n2,oak\n3,\n',
         "label.tsv": "label\tn\nfir\t1\noak\t2\n",
+        "names.csv": "id;scientificName\n1;fir\n2;oak\n",
         "bom": "﻿fir\noak",
     }
     if form == "class.parquet":
@@ -89,6 +92,7 @@ def test_lists_of_every_form(tmp_path, form):
         ("a.csv", "name,n\nfir,1\n", "a.csv has no column class", "rename one to class"),
         ("a.txt", "\n \n", "a.txt holds no name of a class", "one per line"),
         ("a.csv", "class,n\n", "a.csv holds no name of a class", "one per line"),
+        ("a.txt", "GIF89a\0\0\n", "a.txt is no text", "one name per line"),
         ("a.txt", None, "there is no such file", "name a file"),
     ],
 )

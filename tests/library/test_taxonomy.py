@@ -54,6 +54,17 @@ def test_parents_and_ranks_and_paths_give_the_same_lineages(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("name", ["class", "label", "species", "scientificName"])
+def test_the_column_of_the_classes_is_found_by_its_name_or_by_what_it_names(tmp_path, name):
+    expected = lineages(read_taxonomy(write(tmp_path, RANKS), BIRDS))
+    assert lineages(read_taxonomy(write(tmp_path, RANKS.replace("class", name, 1)), BIRDS)) == expected
+    ranked = "kingdom,class,order,family,genus,species\n" + "".join(
+        f"Animalia,Aves,{','.join(rest)},{first}\n" for first, *rest in (line.split(",") for line in RANKS.splitlines()[1:])
+    )
+    found = lineages(read_taxonomy(write(tmp_path, ranked), BIRDS))
+    assert found == [[*one, "Aves", "Animalia"] for one in expected]
+
+
 def test_a_name_on_two_ranks_is_two_taxa(tmp_path):
     text = "class,family,genus\na,Pica,Pica\nb,Pica,Other\n"
     taxonomy = read_taxonomy(write(tmp_path, text), ["a", "b"])

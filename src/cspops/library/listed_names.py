@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from cspops.errors import DataError, listed, nearest
+from cspops.intake.tables.columns import USUAL, recognised_column
 from cspops.intake.tables.records import shortened
 from cspops.intake.tables.table_files import Format, Table, open_file, table_format
 from cspops.intake.tables.text_lines import read_lines
@@ -26,12 +27,15 @@ def require_list(file: Path, option: str) -> None:
 def names_in(file: Path, known: ClassNames) -> list[tuple[str, str]]:
     """Return the names in a file, each with where it stands, such as `line 3`; DataError where it holds none.
 
-    A table has them in the column `class`, or `label`, or in its only column; any other file has one name per line. A table of
-    one column needs no header: a first line that is a class of ``known`` is none.
+    A table has them in its `class_column`; any other file has one name per line. A table of one column needs no header: a first
+    line that is a class of ``known`` is none.
     """
     require_list(file, "--classes")
     if table_format(file) is None:
-        lines = [line.strip() for part in read_lines(file, []) for line in part.text]
+        parts = list(read_lines(file, []))
+        if any(part.has_nul for part in parts):
+            raise DataError(f"{file} is no text", hint="one name per line, or a table with a column class")
+        lines = [line.strip() for part in parts for line in part.text]
         found = [(f"line {number}", line) for number, line in enumerate(lines, 1) if line]
     else:
         table, kind = open_file(file, key=None)
@@ -44,9 +48,10 @@ def names_in(file: Path, known: ClassNames) -> list[tuple[str, str]]:
 
 
 def class_column(names: Sequence[str], file: Path) -> str:
-    """Return the column that names classes; DataError where none is known as one."""
-    plain = {name.strip().casefold(): name for name in reversed(names)}
-    column = plain.get("class", plain.get("label", names[0] if len(names) == 1 else None))
+    """Return the column that names classes: `class`, a usual name of labels, or the only one; DataError where none is."""
+    usual = ("class", *(name for group in USUAL["label"] for name in group))
+    found = (recognised_column(name, names) for name in usual)
+    column = next((name for name in found if name is not None), names[0] if len(names) == 1 else None)
     if column is None:
         raise DataError(f"{file} has no column class", hint=f"its columns are {listed(map(repr, names))}: rename one to class")
     return column

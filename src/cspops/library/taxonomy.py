@@ -123,16 +123,14 @@ def read_taxonomy(file: Path, classes: Sequence[str]) -> Taxonomy:
     require_list(file, "--taxonomy")
     table, kind = open_file(file, key=None)
     names = [name for name in table.names if name]
-    column = class_column(names, file)
-    others = [name for name in names if name != column]
-    if not others:
-        raise DataError(f"{file} has no column parent and no ranks", hint=TABLE)
-    parent = next((name for name in others if name.casefold() == "parent"), None)
     known = ClassNames(classes)
+    parent = next((name for name in names if name.casefold() == "parent"), None)
+    if len(names) < 2:
+        raise DataError(f"{file} has no column parent and no ranks", hint=TABLE)
     if parent is not None:
-        lineages = _by_parents(list(rows_of(table, kind, [column, parent])), known, file)
+        lineages = _by_parents(list(rows_of(table, kind, [class_column(names, file), parent])), known, file)
     else:
-        lineages = _by_ranks(list(rows_of(table, kind, [column, *others])), known, file, others)
+        lineages = _by_ranks(*_classes_first(list(rows_of(table, kind, names)), names, known, file), known, file)
     if lacking := [name for name in classes if name not in lineages]:
         raise DataError(f"{file} has no row for the class {listed(map(repr, lacking), 3)}", hint=TABLE)
     return Taxonomy.of([lineages[name] for name in classes])
@@ -188,7 +186,22 @@ def _upwards(name: str, parents: Parents, at: Mapping[str, str], file: Path) -> 
         one = parents[one]
 
 
-def _by_ranks(rows: Sequence[Row], known: ClassNames, file: Path, ranks: Sequence[str]) -> dict[str, list[Taxon]]:
+def _classes_first(rows: list[Row], names: list[str], known: ClassNames, file: Path) -> tuple[list[Row], list[str]]:
+    """Return rows with the cell of the class first, and the names of the others, the ranks.
+
+    The column that is called so has the classes, unless it names none and another one does: of kingdom, phylum, class ...
+    species the third is a rank.
+    """
+    counts = [sum(known.match(cells[at]) is not None for _, cells in rows) for at in range(len(names))]
+    at = counts.index(max(counts))
+    named = names.index(class_column(names, file))
+    if not counts[at] or counts[named]:
+        at = named
+    order = [at, *(other for other in range(len(names)) if other != at)]
+    return [(place, tuple(cells[one] for one in order)) for place, cells in rows], [names[one] for one in order[1:]]
+
+
+def _by_ranks(rows: Sequence[Row], ranks: Sequence[str], known: ClassNames, file: Path) -> dict[str, list[Taxon]]:
     """Return the lineage of each class from rows of class and ranks, which stand from coarse to fine or the other way."""
     numbers = [known.match(cells[0]) for _, cells in rows]
     for number, (place, cells) in zip(numbers, rows, strict=True):

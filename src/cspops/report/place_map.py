@@ -27,6 +27,8 @@ from cspops.report.world import World, world_of
 from cspops.shapes import Float
 from cspops.terminal import visible
 
+RANGE = {"absent": "#E4E4E0", "present": "#2D2D87"}
+"""What the numbers of the map of a range are called, and their colours."""
 SUFFIXES = (".png", ".tif", ".tiff")
 GRID = 0.5
 """Degrees of the largest pixel of a GeoTIFF that is chosen for a box."""
@@ -34,8 +36,6 @@ CELLS = 400
 """Most pixels along the longer side of a GeoTIFF with smaller ones."""
 ROWS = 8192
 """Places that are computed at once, unless there are many classes."""
-RANGE = {"absent": "#E4E4E0", "present": "#2D2D87"}
-"""What the numbers of the map of a range are called, and their colours."""
 
 
 @dataclass(frozen=True)
