@@ -29,7 +29,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import decoding, evaluation, featurize, training
-from benchmarks.training import Case, Shapes, seconds
+from benchmarks.timing import Case, measure, seconds
+from benchmarks.training import Shapes
 from cspops.host import Host
 from cspops.models.backbones import build_image_network
 from cspops.models.image_features import features_of
@@ -118,7 +119,7 @@ def trained(make: Callable[[Shapes, torch.device], Case], shapes: Shapes, device
     """Time a training beside the plain way, and its products."""
     case = make(shapes, device)
     with busy() as share:
-        timing = training.measure(case, repeats, device)
+        timing = measure(case, repeats, device)
     ours = statistics.median(timing.wall["ours"])
     alone = bounds(case, device)
     return {

@@ -74,11 +74,12 @@ def test_documents_hold_every_score_and_several_models_a_row_each(probe, project
 
 
 def test_a_file_of_scores_has_a_row_per_encoder_probe_and_kind_of_folds(probe, project: Path) -> None:
-    status, _, err = probe("places.csv", "--target", "warmth", *FEW, "--rows", "80", "--out", "scores.csv")
+    models = ("--model", "artifacts", "--model", "other")
+    status, _, err = probe("places.csv", "--target", "warmth", *models, *FEW, "--rows", "80", "--out", "scores.csv")
     assert status == 0, err
     with (project / "scores.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 2 * 12
+    assert len(rows) == 2 * 14
     assert {row["folds"] for row in rows} == {"random", "blocks"}
     assert all(row["rows"] == "80" and float(row["r2"]) <= 1 and row["top1"] == "" for row in rows)
 

@@ -55,6 +55,14 @@ RUN_BY = {
         "commands/test_locate.py::test_a_table_of_the_best_places_and_the_distance_from_the_photo_s_own"
     ),
     "cspops locate photo.jpg --within 5,45,10,48 --out map.png": "commands/test_locate.py::test_files_are_written",
+    "cspops probe soil.csv --target ph": "commands/test_probe.py::test_a_table_of_encoders_on_random_folds_and_blocks",
+    "cspops probe soil.csv --target ph --model artifacts --model ../other/artifacts --out ph.csv": (
+        "commands/test_probe.py::test_a_file_of_scores_has_a_row_per_encoder_probe_and_kind_of_folds"
+    ),
+    "cspops probe --suite": "commands/test_probe.py::test_the_suite_runs_without_its_packages",
+    "cspops probe --suite --target airport_elevation --retrieval": (
+        "commands/test_probe.py::test_rows_of_the_catalogue_have_image_features_and_places_retrieve_images"
+    ),
     "dvc exp run --run-all": "pipeline/test_shown_commands.py::test_what_is_shown_runs",
 }
 """Commands in blocks that tests/pipeline/test_shown_commands.py does not run, and the test that runs them."""

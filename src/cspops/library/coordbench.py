@@ -17,6 +17,8 @@ import torch
 from cspops.library.loading import load
 from cspops.shapes import Float
 
+__all__ = ["CoordBenchEncoder"]
+
 
 class CoordBenchEncoder:
     """The encoder e(x) of a folder that `cspops.load` takes.

@@ -35,7 +35,6 @@ class Encoder:
     name: str
     features: Callable[[Float[Tensor, "n 2"]], Features]
     probes: tuple[ProbeName, ...] = BOTH
-    is_baseline: bool = False
 
 
 def baselines() -> list[Encoder]:
@@ -46,9 +45,9 @@ def baselines() -> list[Encoder]:
         "spherical harmonics": ENCODINGS["spherical_harmonics"](degree=DEGREE),
     }
     return [
-        Encoder("constant", lambda lonlat: Features(torch.zeros(len(lonlat), 1)), ("constant",), is_baseline=True),
-        Encoder(POSITION, _position, ("knn",), is_baseline=True),
-        *(Encoder(name, _of(encoding), is_baseline=True) for name, encoding in encodings.items()),
+        Encoder("constant", lambda lonlat: Features(torch.zeros(len(lonlat), 1)), ("constant",)),
+        Encoder(POSITION, _position, ("knn",)),
+        *(Encoder(name, _of(encoding)) for name, encoding in encodings.items()),
     ]
 
 

