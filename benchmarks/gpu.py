@@ -227,11 +227,11 @@ def main(argv: list[str] | None = None) -> None:
         "left_out": [],
     }
     print("square products: " + ", ".join(f"{kind} {rate / 1e12:,.3g} TFLOP/s" for kind, rate in of_device.items()), flush=True)
-    for name, measure in cases(sizes, device, of_device["bfloat16"]).items():
+    for name, measured in cases(sizes, device, of_device["bfloat16"]).items():
         if time.monotonic() - start > arguments.seconds:
             document["left_out"].append(name)
             continue
-        one = document["cases"][name] = measure()
+        one = document["cases"][name] = measured()
         bound = ", ".join(f"{share:.1%} of {kind}" for kind, share in one.get("x_bound", {}).items())
         print(f"{name}: {one['x_plain']:.2f} x plain{f', {bound}' if bound else ''}", flush=True)
     document["seconds"] = time.monotonic() - start
