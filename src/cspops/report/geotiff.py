@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.colors import to_rgb
 
 from cspops.land import Box
-from cspops.report.likeliest import class_colours, fixed_colours
+from cspops.report.likeliest import class_colours
 from cspops.shapes import Float
 from cspops.terminal import visible
 
@@ -39,7 +40,7 @@ def write_classes(
     names = {f"class_{at}": visible(name) for at, name in enumerate(classes)}
     _write(band, box, none, visible(name), {**tags, **names}, file)
     of_all = np.where(band == none, -1, band.astype(np.int64)).reshape(-1)
-    _, shades = class_colours(of_all, len(classes)) if colours is None else fixed_colours(colours)
+    _, shades = class_colours(of_all, len(classes)) if colours is None else (None, np.array([to_rgb(one) for one in colours]))
     with rasterio.open(file, "r+") as opened:
         table = {at: (*(round(255 * part) for part in colour), 255) for at, colour in enumerate(shades.tolist())}
         opened.write_colormap(1, table | {none: (0, 0, 0, 0)})

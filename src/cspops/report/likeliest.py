@@ -38,11 +38,6 @@ def class_colours(number: Int[np.ndarray, "n"], count: int) -> tuple[list[int], 
     return own, colours
 
 
-def fixed_colours(colours: Sequence[str]) -> tuple[list[int], Float[np.ndarray, "q 3"]]:
-    """Return what `class_colours` does, where each class has a colour of its own whatever its frequency."""
-    return [*range(len(colours))], np.array([to_rgb(one) for one in colours])
-
-
 def likeliest_map(
     number: Int[np.ndarray, "n"],
     classes: Sequence[str],
@@ -51,22 +46,19 @@ def likeliest_map(
     *,
     title: str | None,
     note: str | None = None,
-    colours: Sequence[str] | None = None,
 ) -> list[tuple[str, str]]:
     """Write a PNG of the class at each land pixel of ``world``; where it is -1 the land is hatched.
-
-    ``colours`` are those of the classes; None: those of `class_colours`.
 
     Returns:
         the legend: colour (#rrggbb) and text of each entry. It is drawn where there is a ``title``.
     """
-    own, shades = class_colours(number, len(classes)) if colours is None else fixed_colours(colours)
+    own, colours = class_colours(number, len(classes))
     drawn = number >= 0
-    legend = _legend(np.bincount(number[drawn], minlength=len(classes)), classes, own, shades)
+    legend = _legend(np.bincount(number[drawn], minlength=len(classes)), classes, own, colours)
     with mpl.rc_context(STYLE):
         figure, (ax,) = maps.map_panels(1, world, columns=1, width=maps.WIDTH, below=0.0 if title is None else LEGEND)
         maps.ground(ax, world)
-        maps.picture(ax, world, shades[np.where(drawn, number, 0)], drawn)
+        maps.picture(ax, world, colours[np.where(drawn, number, 0)], drawn)
         maps.set_titles(ax, title, note)
         if title is not None:
             handles = [Patch(facecolor=one, edgecolor=maps.COAST, lw=0.4, label=drawable(text)) for one, text in legend]
