@@ -12,7 +12,6 @@ its peak is that of its largest process. Ranks that train together include their
 
 import argparse
 import importlib
-import importlib.util
 import json
 import os
 import resource
@@ -68,7 +67,7 @@ WIDTH = 2048
 LABELLED = 2000
 TOGETHER = "cspops.pipeline.together"
 """The module that runs a stage in several processes."""
-RANKS = (1, 2) if importlib.util.find_spec(TOGETHER) else (1,)
+RANKS = (1, 2)
 
 
 # --- what is measured: `prepare` writes what the work reads, in this process; `work` is done in a process of its own

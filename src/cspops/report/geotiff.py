@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.colors import to_rgb
 
 from cspops.land import Box
-from cspops.report.likeliest import class_colours, fixed_colours
+from cspops.report.likeliest import class_colours
 from cspops.shapes import Float
 from cspops.terminal import visible
 
@@ -59,7 +60,7 @@ def write_classes(
         for band in _written(out, (np.where(np.isnan(part), none, part).astype(kind) for part in parts)):
             frequency += np.bincount(band[band != none], minlength=len(classes))
         _describe(out, visible(name), {**tags, **names})
-    _, shades = class_colours(frequency) if colours is None else fixed_colours(colours)
+    shades = class_colours(frequency)[1] if colours is None else np.array([to_rgb(one) for one in colours])
     with rasterio.open(file, "r+") as opened:
         table = {at: (*(round(255 * part) for part in colour), 255) for at, colour in enumerate(shades.tolist())}
         opened.write_colormap(1, table | {none: (0, 0, 0, 0)})

@@ -37,11 +37,6 @@ def class_colours(frequency: Int[np.ndarray, "q"]) -> tuple[list[int], Float[np.
     return own, colours
 
 
-def fixed_colours(colours: Sequence[str]) -> tuple[list[int], Float[np.ndarray, "q 3"]]:
-    """Return what `class_colours` does, where each class has a colour of its own whatever its frequency."""
-    return [*range(len(colours))], np.array([to_rgb(one) for one in colours])
-
-
 def likeliest_map(
     number: Int[np.ndarray, "n"],
     classes: Sequence[str],
@@ -50,23 +45,20 @@ def likeliest_map(
     *,
     title: str | None,
     note: str | None = None,
-    colours: Sequence[str] | None = None,
 ) -> list[tuple[str, str]]:
     """Write a PNG of the class at each land pixel of ``world``; where it is -1 the land is hatched.
-
-    ``colours`` are those of the classes; None: those of `class_colours`.
 
     Returns:
         the legend: colour (#rrggbb) and text of each entry. It is drawn where there is a ``title``.
     """
     drawn = number >= 0
     frequency = np.bincount(number[drawn], minlength=len(classes))
-    own, shades = class_colours(frequency) if colours is None else fixed_colours(colours)
-    legend = _legend(frequency, classes, own, shades)
+    own, colours = class_colours(frequency)
+    legend = _legend(frequency, classes, own, colours)
     with mpl.rc_context(STYLE):
         figure, (ax,) = maps.map_panels(1, world, columns=1, width=maps.WIDTH, below=0.0 if title is None else LEGEND)
         maps.ground(ax, world)
-        maps.picture(ax, world, shades[np.where(drawn, number, 0)], drawn)
+        maps.picture(ax, world, colours[np.where(drawn, number, 0)], drawn)
         maps.set_titles(ax, title, note)
         if title is not None:
             handles = [Patch(facecolor=one, edgecolor=maps.COAST, lw=0.4, label=drawable(text)) for one, text in legend]

@@ -1,7 +1,7 @@
 """Maps of where a class is likely, P(y|x) or P_n(y|x), and of the most likely class, as PNG or GeoTIFF."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,13 +22,12 @@ from cspops.report.character_map import STEPS
 from cspops.report.figures import STYLE, save
 from cspops.report.likeliest import likeliest_map
 from cspops.report.model_reach import reach_of
+from cspops.report.range_map import RANGE, range_map
 from cspops.report.reach import Reach
 from cspops.report.world import World, world_of
 from cspops.shapes import Float
 from cspops.terminal import visible
 
-RANGE = {"absent": "#E4E4E0", "present": "#2D2D87"}
-"""What the numbers of the map of a range are called, and their colours."""
 SUFFIXES = (".png", ".tif", ".tiff")
 GRID = 0.5
 """Degrees of the largest pixel of a GeoTIFF that is chosen for a box."""
@@ -75,15 +74,6 @@ class PlaceMap:
         return (
             f"Where {name} is likely" if self.threshold is None else f"Where {name} is present: P at least {self.threshold:.3g}"
         )
-
-    @property
-    def classes(self) -> Sequence[str] | None:
-        """The names of what is drawn as numbers; None where it is a probability."""
-        return _classes(self.model) if self.number is None else None if self.threshold is None else [*RANGE]
-
-    @property
-    def _colours(self) -> Sequence[str] | None:
-        return None if self.threshold is None else [*RANGE.values()]
 
     @property
     def title(self) -> str:
@@ -172,11 +162,13 @@ class PlaceMap:
         end = self.reach.end()
         note = None if end is None else f"Hatched: land {end}"
         with whole(out) as new:
-            if self.classes is not None:
+            if self.number is None or self.threshold is not None:
                 number = np.nan_to_num(values, nan=-1).astype(np.int64)
-                likeliest_map(number, self.classes, world, new, title=self.title, note=note, colours=self._colours)
+                if self.number is None:
+                    likeliest_map(number, _classes(self.model), world, new, title=self.title, note=note)
+                else:
+                    range_map(number, world, new, title=self.title, note=note)
                 return
-            assert self.number is not None
             shade = maps.probability_shade([values])
             with mpl.rc_context(STYLE):
                 figure, (ax,) = maps.map_panels(1, world, columns=1, width=maps.WIDTH, below=maps.BAR)
@@ -189,15 +181,15 @@ class PlaceMap:
     def _geotiff(self, parts: Iterable[Float[np.ndarray, "rows columns"]], cells: Grid, out: Path) -> None:
         end = self.reach.end()
         tags = {"TIFFTAG_IMAGEDESCRIPTION": self.title} | ({} if end is None else {"nodata": end})
-        frame = geotiff.Frame(cells.shape, cells.box)
+        classes, frame = _classes(self.model), geotiff.Frame(cells.shape, cells.box)
         with whole(out) as new:
-            if self.classes is not None:
-                name = "most likely class" if self.number is None else _classes(self.model)[self.number]
-                geotiff.write_classes(parts, frame, self.classes, tags, new, name=name, colours=self._colours)
+            if self.number is None:
+                geotiff.write_classes(parts, frame, classes, tags, new)
+            elif self.threshold is not None:
+                name, colours = classes[self.number], [*RANGE.values()]
+                geotiff.write_classes(parts, frame, [*RANGE], tags, new, name=name, colours=colours)
             else:
-                assert self.number is not None
-                name = f"P({visible(_classes(self.model)[self.number])} | x)"
-                geotiff.write(parts, frame, name, tags, new)
+                geotiff.write(parts, frame, f"P({visible(classes[self.number])} | x)", tags, new)
 
 
 def _bands(cells: Grid) -> Iterator[tuple[int, int]]:
