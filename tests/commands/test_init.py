@@ -448,3 +448,14 @@ def test_a_python_on_the_path_without_cspops_is_a_warning(
         f"warning: on the PATH `python` is {other}, but cspops is installed for {sys.executable}: "
         "activate its environment before dvc repro\n"
     )
+
+
+def test_a_table_of_embeddings_needs_no_images(cspops: Command, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    header = ["id", "label", "lon", "lat", *(f"A{k:02}" for k in range(8))]
+    rows = [[f"r{i}", "ab"[i % 2], str(i), "47", *["0.5"] * 8] for i in range(4)]
+    (tmp_path / "mine/t.csv").write_text("\n".join(map(",".join, [header, *rows])) + "\n")
+    code, out, err = cspops("init", "birds", "--data", "mine/t.csv", "--json")
+    assert code == 0, err
+    assert load(tmp_path / "birds/params.yaml").dataset.source == "table"
+    assert json.loads(out)["source"] == "table"

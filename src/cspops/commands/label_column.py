@@ -24,7 +24,7 @@ def question(table: Path, columns: Mapping[str, str | None]) -> Question | None:
     from cspops.intake.tables.table_files import open_file
 
     names, has_geometry = (opened := open_file(table, key=None)[0]).names, opened.has_geometry
-    picked = pick_columns(names, columns, table=table.name, key=None, has_geometry=has_geometry, remarks=[])
+    picked = pick_columns(names, columns, table=table.name, key=None, has_geometry=has_geometry, remarks=[], needs_image=False)
     unknown = [name for name in names if name not in picked.values()]
     if "label" in picked or not unknown:
         return None
