@@ -24,7 +24,6 @@ from benchmarks.scale import WORK
 )
 def test_each_piece_of_work_runs(tmp_path, monkeypatch, capsys, point):
     monkeypatch.setattr(scale, "WIDTH", 6)
-    monkeypatch.setattr(scale, "BLOCK", 4)
     monkeypatch.setattr(scale, "LABELLED", 20)
     monkeypatch.setattr(sys, "argv", [])
     prepare, _ = WORK[point.leg]

@@ -142,8 +142,8 @@ def test_every_place_of_several_dates_is_seen_once_an_epoch(monkeypatch):
     numbers = []
     real = loop.epoch_of_rows
 
-    def recorded(n, batch_size, *, generator):
-        for rows in real(n, batch_size, generator=generator):
+    def recorded(n, batch_size, *, generator, order):
+        for rows in real(n, batch_size, generator=generator, order=order):
             numbers.append(rows)
             yield rows
 
