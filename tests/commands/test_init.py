@@ -458,4 +458,6 @@ def test_a_table_of_embeddings_needs_no_images(cspops: Command, tmp_path: Path) 
     code, out, err = cspops("init", "birds", "--data", "mine/t.csv", "--json")
     assert code == 0, err
     assert load(tmp_path / "birds/params.yaml").dataset.source == "table"
-    assert json.loads(out)["source"] == "table"
+    document = json.loads(out)
+    assert (document["source"], document["preset"], document["later"]) == ("table", None, None)
+    assert document["set"]["dataset.table.features"] == "A*" and "image_encoder.model" not in document["set"]

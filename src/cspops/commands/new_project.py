@@ -152,8 +152,12 @@ def _contents(folder: Path, request: Request) -> tuple[Path | None, str, Documen
         data = _from_the_root(request.data)
         found = image_folder.look(data, default, project=folder, source=request.source, label=request.label)
         imported = found.folder
-        preset = request.preset or presets.preset_of(found.contents)
-        fitting, later = presets.values(preset, imported, found.contents, found.source)
+        preset: Preset | None = request.preset or presets.preset_of(found.contents)
+        if found.source == "table" and request.preset is None and presets.are_features(found.contents):
+            preset, fitting, later = None, presets.for_features(found.folder, found.contents), None
+        else:
+            assert preset is not None
+            fitting, later = presets.values(preset, imported, found.contents, found.source)
         document |= {"data": imported.as_posix(), "source": found.source, "preset": preset, "set": found.values | fitting}
         document |= {"later": later, "warnings": found.warnings}
         if found.asked is not None:

@@ -52,6 +52,30 @@ def values(preset: Preset, folder: Path, contents: Contents, source: str) -> tup
     return fitting, None if near else LATER.format(model=MODEL)
 
 
+def for_features(folder: Path, contents: Contents) -> dict[str, Any]:
+    """Return the values for a table of embeddings, by key: which they are, and that no network is pre-trained."""
+    from cspops.intake.tables.features import matrix_beside, recognised_features
+    from cspops.intake.tables.table_files import open_file
+
+    (table,) = contents.tables
+    features = recognised_features(open_file(folder / table, key=None)[0].names) or matrix_beside(folder / table, folder)
+    few = FEW_VALUES if _rows(contents) < FEW else {}
+    return {"dataset.table.features": features, "pretrain_img.method": "none"} | few
+
+
+def are_features(contents: Contents) -> bool:
+    """Return whether the only table brings image features instead of images."""
+    if len(contents.tables) != 1:
+        return False
+    (rows,) = contents.tables.values()
+    return bool(rows["image_features"].null_count < len(rows))
+
+
+def _rows(contents: Contents) -> int:
+    """Return how many of the table's rows have been looked at: those of its first batch."""
+    return sum(map(len, contents.tables.values()))
+
+
 def bands(folder: Path, contents: Contents, source: str, which: str = "images") -> dict[str, Any]:
     """Return the values that make RGB of Sentinel-2 images, by key; none where the first TIFF has other bands.
 

@@ -64,7 +64,7 @@ def _polygons(file: Path) -> shapely.Geometry:
         raise DataError(f"--region {file} cannot be read: {error.strerror}", hint=FORMS) from None
     except (ValueError, RecursionError):
         raise DataError(f"--region {file} is not GeoJSON: it is no JSON", hint=FORMS) from None
-    shapes = [_shape(one, file) for one in _geometries(content)]
+    shapes = [_shape(one, number, file) for number, one in enumerate(_geometries(content), 1)]
     polygons = [one for one in shapely.get_parts(shapely.get_parts(shapes)) if shapely.get_dimensions(one) == 2]
     if not polygons:
         raise DataError(f"--region {file} holds no polygon", hint=FORMS)
@@ -85,14 +85,18 @@ def _geometries(content: Any) -> list[Any]:
         return []
     if isinstance(content.get("features"), list):
         return [one.get("geometry") for one in content["features"] if isinstance(one, dict) and one.get("geometry")]
-    return [content["geometry"] if isinstance(content.get("geometry"), dict) else content] if "type" in content else []
+    if content.get("type") == "Feature":
+        return [content["geometry"]] if content.get("geometry") else []
+    return [content] if "type" in content else []
 
 
-def _shape(geometry: Any, file: Path) -> shapely.Geometry:
+def _shape(geometry: Any, number: int, file: Path) -> shapely.Geometry:
     try:
         return json_shape(geometry)
-    except ValueError as error:
-        raise DataError(f"--region {file} has a broken geometry: {str(error)[:100]}", hint=FORMS) from None
+    except ValueError:
+        kind = geometry.get("type") if isinstance(geometry, dict) else None
+        what = f"geometry {number} cannot be read as {kind if isinstance(kind, str) else 'one of GeoJSON'}"
+        raise DataError(f"--region {file}: {what[:120]}: its coordinates are broken", hint=FORMS) from None
 
 
 def _system(content: Any) -> str:

@@ -28,7 +28,10 @@ log = logging.getLogger(__name__)
 Kind = Literal["regression", "classification"]
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 LONE = ("inf", "-inf", "+inf", "infinity", "-infinity", "+infinity")
-MISSING, NO_NUMBER, NOT_FINITE = "the target is missing", "the target is not a number", "the target is not finite"
+LARGEST = 1e100
+"""Of a target; squares of larger ones leave float64."""
+MISSING, NO_NUMBER = "the target is missing", "the target is not a number"
+NOT_FINITE = f"the target is not finite, or beyond {LARGEST:g}"
 RARE = "its class has too few rows"
 OBS_ID = "obs_id"
 
@@ -236,7 +239,7 @@ def _judged(
         return values, tuple(names[one] for one in order), {MISSING: missing}
     plain = pc.if_else(pa.array(number & ~infinite), text, pa.scalar(None, pa.string()))
     values = torch.from_numpy(pc.cast(plain, pa.float64()).fill_null(np.nan).to_numpy(zero_copy_only=False).copy())
-    infinite |= values.isinf().numpy()
+    infinite |= (values.abs() > LARGEST).numpy()
     return values, None, {MISSING: missing, NO_NUMBER: ~number & ~missing, NOT_FINITE: infinite}
 
 

@@ -140,7 +140,7 @@ class PlaceMap:
             )
             raise ParamsError(
                 f"no {what} in the box {_box_text(self.drawn_box())}{limit}",
-                hint="another --box, --beyond KM, or a .tif, which has the sea",
+                hint="another --box, or --beyond KM" + (", or a .tif, which has the sea" if what == "land" else ""),
             )
 
     def _of_places(self, lonlat: Float[torch.Tensor, "n 2"]) -> Float[torch.Tensor, "n"]:

@@ -96,6 +96,18 @@ def test_a_table_without_images_is_read_for_its_numbered_columns(tmp_path: Path)
     assert given(raw, tmp_path / "out").tolist() == [list(range(LEAST))] * N
 
 
+def test_the_only_matrix_beside_a_table_without_images_is_its(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    write_csv(raw / "t.csv")
+    np.save(raw / "m.npy", VALUES)
+    taken(raw, tmp_path / "out", None)
+    assert np.array_equal(given(raw, tmp_path / "out"), VALUES.astype(np.float16))
+    np.save(raw / "other.npy", VALUES)
+    with pytest.raises(DataError, match="has no column for the image"):
+        taken(raw, tmp_path / "two", None)
+
+
 def test_a_change_of_the_features_changes_the_catalogue(tmp_path: Path) -> None:
     """Stages after download depend on observations.parquet."""
     raw = tmp_path / "raw"

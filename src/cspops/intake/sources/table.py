@@ -31,7 +31,7 @@ from cspops.intake.rows import FileFacts, Source, batch, file_facts
 from cspops.intake.sources.tree import printable
 from cspops.intake.tables.boxes import read_box_texts, side_columns
 from cspops.intake.tables.columns import AXES, pick_columns, uncertainty_columns
-from cspops.intake.tables.features import Features, open_features, recognised_features
+from cspops.intake.tables.features import Features, matrix_beside, open_features, recognised_features
 from cspops.intake.tables.points import PositionReader, point_column
 from cspops.intake.tables.records import Records, shortened
 from cspops.intake.tables.table_files import Table, only_table, open_file, table_format
@@ -108,11 +108,12 @@ def open_table(
         DataError: no table, no row, an unreadable file, a column that is missing or fits twice.
     """
     path = only_table(root) if file is None else root / file
-    reader, kind = _open(path, columns, key=key, file_key="file", overhead=overhead, features=features or "recognised")
+    beside = features or (matrix_beside(path, root) if key else None)
+    reader, kind = _open(path, columns, key=key, file_key="file", overhead=overhead, features=beside or "recognised")
     table, picked = reader.table, reader.picked
     remarks = table.remarks
     if features is None and "image" not in picked:
-        features = recognised_features(table.names)
+        features = recognised_features(table.names) or beside
     if features is not None:
         picked.pop("image", None)
         reader.features = open_features(features, table.names, root=root, out=out, table=path.name)

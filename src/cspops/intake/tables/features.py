@@ -2,8 +2,8 @@
 
 `dataset.table.features` names an .npy matrix below the root whose row i belongs to row i of the table, a column of lists, or
 by a star at the end all columns whose names begin so and end in digits (`A*` for A00 to A63), in the table's order. Without it,
-and without a column for the image, a column with a usual name or the only numbered ones are taken. Features in columns are
-written as a matrix into the catalogue's folder.
+and without a column for the image, a column with a usual name is taken, or the only numbered ones, or the only .npy file
+beside the table. Features in columns are written as a matrix into the catalogue's folder.
 """
 
 import shutil
@@ -142,6 +142,12 @@ def recognised_features(names: Sequence[str]) -> str | None:
     prefixes = dict.fromkeys(name.rstrip("0123456789") for name in names if name[-1:].isdigit())
     many = [prefix for prefix in prefixes if prefix and len(_numbered(prefix, names)) >= LEAST]
     return f"{many[0]}*" if len(many) == 1 else None
+
+
+def matrix_beside(table: Path, root: Path) -> str | None:
+    """Return the path below the root of the only .npy file beside a table; None where there is none, or are several."""
+    found = sorted(table.parent.glob("*.npy"))
+    return found[0].relative_to(root).as_posix() if len(found) == 1 and found[0].is_relative_to(root) else None
 
 
 def _numbered(prefix: str, names: Sequence[str]) -> list[str]:

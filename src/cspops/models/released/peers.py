@@ -91,9 +91,10 @@ def rebuild_peer(peer: PeerFile) -> Released:
         if tensor is None:
             raise DataError(f"{peer.file}: the {peer.kind} encoder lacks {entry.theirs}", hint=FORMAT)
         if tuple(tensor.shape) != entry.shape:
-            raise DataError(f"{peer.file}: {entry.theirs} has shape {tuple(tensor.shape)}, but {entry.shape} by the others")
+            what = f"{entry.theirs} has shape {tuple(tensor.shape)}, but {entry.shape} by the others"
+            raise DataError(f"{peer.file}: {what}", hint=FORMAT)
         if not (tensor.is_floating_point() and tensor.isfinite().all()):
-            raise DataError(f"{peer.file}: {entry.theirs} holds values that are no numbers")
+            raise DataError(f"{peer.file}: {entry.theirs} holds values that are no numbers", hint=FORMAT)
         weights[entry.ours] = (tensor.double() * factor if entry is entries[0] and factor is not None else tensor).float()
     with global_torch_stream(0, "released"):  # initial weights, all replaced below
         encoder = LocationEncoder(config)
@@ -103,12 +104,17 @@ def rebuild_peer(peer: PeerFile) -> Released:
     mapped = {f"encoder.{entry.ours}": entry.theirs for entry in entries}
     class_embedding = None
     if (scores := peer.state.get("class_emb.weight")) is not None and peer.kind == "sinr":
-        if scores.ndim != 2 or scores.shape[1] != encoder.dim or not scores.isfinite().all():
-            raise DataError(f"{peer.file}: class_emb.weight has shape {tuple(scores.shape)}, not (classes, {encoder.dim})")
+        if scores.ndim != 2 or scores.shape[1] != encoder.dim or not len(scores):
+            what = f"class_emb.weight has shape {tuple(scores.shape)}, not (classes, {encoder.dim})"
+            raise DataError(f"{peer.file}: {what}", hint=FORMAT)
+        if not (scores.is_floating_point() and scores.isfinite().all()):
+            raise DataError(f"{peer.file}: class_emb.weight holds values that are no numbers", hint=FORMAT)
         class_embedding = ClassEmbedding(encoder.dim, len(scores)).eval()
         class_embedding.load_state_dict({"linear.weight": scores.float()})
         mapped["class_embedding.linear.weight"] = "class_emb.weight"
-    return Released(peer.kind, encoder.eval(), class_embedding, None, mapped, dict.fromkeys(peer.others, NOT_HERE))
+    unused = [name for name in peer.state if name not in mapped.values() and not name.endswith("capsule.0.b")]
+    left_out = dict.fromkeys(peer.others, NOT_HERE) | dict.fromkeys(unused, "the encoder of its settings has no such part")
+    return Released(peer.kind, encoder.eval(), class_embedding, None, mapped, left_out)
 
 
 Parts = tuple[Config, list[Entry], Tensor | None]
@@ -121,10 +127,18 @@ def _sinr(peer: PeerFile) -> Parts:
     settings.choice("input_enc", {"sin_cos": True})
     config = {
         "encoding": {"name": "wrap"},
-        "network": {"name": "residual", "layers": settings.count("depth", least=0), "dropout": 0.5},
+        "network": {"name": "residual", "layers": _layers(peer, "depth", least=0), "dropout": 0.5},
         "dim": settings.count("num_filts"),
     }
     return config, residual_entries(config, 4), None
+
+
+def _layers(peer: PeerFile, key: str, *, least: int = 1) -> int:
+    """Return a number of layers, which is none that the file cannot have."""
+    count = Settings(peer.file, peer.params).count(key, least=least)
+    if count > len(peer.state):
+        raise DataError(f"{peer.file}: params: {key} is {count}, and there are {len(peer.state)} tensors", hint=FORMAT)
+    return count
 
 
 def _satclip(peer: PeerFile) -> Parts:
@@ -132,8 +146,14 @@ def _satclip(peer: PeerFile) -> Parts:
     settings.choice("le_type", {"sphericalharmonics": True})
     settings.choice("pe_type", {"siren": True})
     analytic = settings.choice("harmonics_calculation", {"analytic": True, "closed-form": False})
-    degree = settings.count("legendre_polys") - 1
-    hidden, layers, dim = (settings.count(key) for key in ("capacity", "num_hidden_layers", "embed_dim"))
+    polynomials, layers = settings.count("legendre_polys"), _layers(peer, "num_hidden_layers")
+    hidden, dim = (settings.count(key) for key in ("capacity", "embed_dim"))
+    first = peer.state.get("nnet.layers.0.weight")
+    if first is None or first.ndim != 2 or first.shape[1] != polynomials**2:
+        there = "missing" if first is None else f"of shape {tuple(first.shape)}"
+        what = f"{polynomials}^2 columns by legendre_polys"
+        raise DataError(f"{peer.file}: nnet.layers.0.weight is {there}, and should have {what}", hint=FORMAT)
+    degree = polynomials - 1
     network = {"hidden_layers": layers, "hidden": hidden, "w0": 30.0, "w0_hidden": 1.0, "dropout": 0.5}
     config = {
         "encoding": {"name": "spherical_harmonics", "degree": degree},
@@ -208,4 +228,7 @@ def _frequencies(peer: PeerFile, scales: int) -> Tensor:
         raise DataError(
             f"{peer.file}: the geoclip encoder lacks one of LocEnc0.capsule.0.b to LocEnc{scales - 1}.capsule.0.b", hint=FORMAT
         )
-    return torch.stack([b.double() for b in found if b is not None])
+    all_ = torch.stack([b.double() for b in found if b is not None])
+    if not (all_.isfinite().all() and found[0] is not None and found[0].is_floating_point()):
+        raise DataError(f"{peer.file}: a capsule.0.b holds values that are no numbers", hint=FORMAT)
+    return all_
