@@ -298,8 +298,8 @@ def test_titles_name_seed_and_label_ratio_where_they_are_known():
         ),
         ("none", ("oak",), 0, "by the learned model\n"),
         ("none", ("oak", "--combine", "pool"), 3, "hint: dvc repro evaluate, or --combine location\n"),
-        ("whole", (), 2, "name one class, or --all for the most likely class\n"),
-        ("whole", ("oak", "--all"), 2, "name one class, or --all for the most likely class\n"),
+        ("whole", (), 2, "one of both is needed: a class, or --all for the most likely class\n"),
+        ("whole", ("oak", "--all"), 2, "one of both is needed: a class, or --all for the most likely class\n"),
         ("whole", ("oak", "--box", "10", "47", "8", "48"), 2, "10 47 8 48 is no box\n"),
     ],
 )

@@ -107,8 +107,8 @@ def test_the_suite_runs_without_its_packages(probe, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        ((), 2, "name a table of targets, or --suite"),
-        (("places.csv", "--suite"), 2, "name a table of targets, or --suite"),
+        ((), 2, "one of both is needed: a table of targets, or --suite"),
+        (("places.csv", "--suite"), 2, "one of both is needed: a table of targets, or --suite"),
         (("--suite", "--as", "regression"), 2, "--as is of a table"),
         (("--suite", "--target", "lnd"), 2, "did you mean 'land'"),
         (("places.csv", "--block-degrees", "0.001"), 2, "--block-degrees 0.001 is too small"),

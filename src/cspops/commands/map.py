@@ -76,7 +76,9 @@ def draw_map(
     from cspops.report.place_map import PlaceMap, require_suffix
 
     if (name is None) != all_classes:
-        raise ParamsError("name one class, or --all for the most likely class", hint="cspops map --all --out map.png")
+        raise ParamsError(
+            "one of both is needed: a class, or --all for the most likely class", hint="cspops map --all --out map.png"
+        )
     if binary and name is None:
         raise ParamsError("--binary draws the range of one class", hint="cspops map CLASS --binary --out range.tif")
     if threshold is not None and not binary:

@@ -89,7 +89,9 @@ def probe(
     buffer. Every setting is chosen on inner folds of the training rows. Intervals are of 95 %, over resampled blocks.
     """
     if suite == (table is not None):
-        raise ParamsError("name a table of targets, or --suite", hint="cspops probe targets.csv, or cspops probe --suite")
+        raise ParamsError(
+            "one of both is needed: a table of targets, or --suite", hint="cspops probe targets.csv, or cspops probe --suite"
+        )
     if suite and kind is not None:
         raise ParamsError("--as is of a table: the suite knows what its targets are", hint="leave --as out")
     if block_degrees and block_degrees < LEAST_DEGREES:

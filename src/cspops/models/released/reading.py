@@ -21,7 +21,10 @@ from cspops.models.torch_files import (
 )
 from cspops.shapes import Tensor
 
-FORMAT = "a released checkpoint is a file of torch.save with the keys epoch, state_dict, optimizer and params"
+FORMAT = (
+    "a released checkpoint of CSP is a file of torch.save with the keys epoch, state_dict, optimizer and params; SINR, "
+    "SatCLIP, GeoCLIP and GAIR have other layouts: docs/released_checkpoints.md"
+)
 WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "model")
 """Names that trainers wrap a network in."""
 DEPTH = 50
