@@ -64,16 +64,16 @@ def test_a_killed_stage_continues_and_ends_with_the_same_bytes(project: Path, st
     assert process.returncode == -signal.SIGKILL
     assert not (folder / "stage.json").exists()  # nothing half-written passes for whole
     done = run(project, *command, processes="other")
-    again = done.stdout + done.stderr
-    assert FIRST[stage] not in again
+    line, times_of_all = FROM_THE_BEGINNING[stage]
+    assert (done.stdout + done.stderr).count(line) < times_of_all
     assert {file.relative_to(folder): file.read_bytes() for file in folder.rglob("*") if file.is_file()} == before
     assert not [path for path in (project / ".dvc/tmp/cspops").iterdir() if path.suffix != ".lock"]
     assert run(project, "git", "status", "--short").stdout == ""
 
 
-FIRST = {
-    "pretrain-img": "moco: epoch 1 of",
-    "pretrain": "pretrain seed 0: epoch 1 of",
-    "finetune-loc": "finetune-loc: seed 0, ratio 1,",
+FROM_THE_BEGINNING = {
+    "pretrain-img": ("moco: epoch 1 of", 1),
+    "pretrain": (": epoch 1 of", 2),
+    "finetune-loc": ("finetune-loc: seed", 4),
 }
-"""What a run from the beginning reports first."""
+"""A line, and how many of them a run from the beginning has: of two seeds side by side the other may be at its first."""
