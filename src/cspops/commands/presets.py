@@ -59,7 +59,7 @@ def for_features(folder: Path, contents: Contents) -> dict[str, Any]:
 
     (table,) = contents.tables
     features = recognised_features(open_file(folder / table, key=None)[0].names) or matrix_beside(folder / table, folder)
-    few = FEW_VALUES if _rows(contents) < FEW else {}
+    few = FEW_VALUES if len(contents.tables[table]) < FEW else {}
     return {"dataset.table.features": features, "pretrain_img.method": "none"} | few
 
 
@@ -69,11 +69,6 @@ def are_features(contents: Contents) -> bool:
         return False
     (rows,) = contents.tables.values()
     return bool(rows["image_features"].null_count < len(rows))
-
-
-def _rows(contents: Contents) -> int:
-    """Return how many of the table's rows have been looked at: those of its first batch."""
-    return sum(map(len, contents.tables.values()))
 
 
 def bands(folder: Path, contents: Contents, source: str, which: str = "images") -> dict[str, Any]:

@@ -89,9 +89,9 @@ def load_seeds(
     return models
 
 
-def run_of(folder: Path) -> Path | None:
-    """Return the artefacts of a whole run in ``folder``, a project or its artefacts; None where there is none."""
-    return next((one for one in (folder / "artifacts", folder) if (one / "finetune_loc").is_dir()), None)
+def run_of(folder: Path, made: str = "finetune_loc") -> Path | None:
+    """Return the artefacts of a run in ``folder``, a project or its artefacts, that has ``made``; None where there is none."""
+    return next((one for one in (folder / "artifacts", folder) if (one / made).is_dir()), None)
 
 
 def _seed_and_ratio(piece: Path) -> tuple[int | None, float | None]:

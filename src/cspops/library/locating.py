@@ -24,6 +24,7 @@ from cspops.land import Box
 from cspops.library.cells import Cells
 from cspops.library.inputs import Input
 from cspops.library.labelled import NO_IMAGE
+from cspops.library.loading import run_of
 from cspops.pixels.reading import Reading
 from cspops.pixels.rgb import open_rgb, square
 from cspops.pixels.tensors import read_reading
@@ -207,7 +208,7 @@ def _found(row: Input, cells: Cells, lonlat: Tensor, score: Tensor, best: Tensor
 
 def run_of_gair(folder: Path) -> Path:
     """Return the artefacts of a whole run in ``folder``, a project or its artefacts; DataError where there are none."""
-    run = next((one for one in (folder / "artifacts", folder) if (one / "pretrain_img").is_dir()), None)
+    run = run_of(folder, "pretrain_img")
     if run is None:
         raise DataError(
             f"{folder} holds no run whose image network was trained",
