@@ -21,17 +21,13 @@ from cspops.terminal import visible
 
 if TYPE_CHECKING:
     from cspops.probing.folds import Scheme
-    from cspops.probing.scores import Score
     from cspops.probing.table import Row
     from cspops.probing.targets import Target
 
 log = logging.getLogger(__name__)
 
 SUFFIXES = (".csv", ".json")
-INNER = 3
-FOLD_SEED = 0
 LEAST_DEGREES = 0.01
-HEADERS = {"r2": "R2", "rmse": "RMSE", "mae": "MAE", "top1": "top-1", "macro_f1": "macro-F1"}
 
 
 @app.command(
@@ -101,6 +97,7 @@ def probe(
             raise ParamsError(f"{out}: scores are written as {' or '.join(SUFFIXES)}", hint="--out scores.csv")
         require_folder(out)
     from cspops.probing import models as probed
+    from cspops.probing.folds import FOLD_SEED, INNER
     from cspops.probing.suite import suite as read_suite
     from cspops.probing.table import document, flat
     from cspops.probing.table import probe as run_probe
@@ -134,7 +131,7 @@ def probe(
 
 
 def _schemes(folds: int, block_degrees: float, buffer_km: float) -> "list[Scheme]":
-    from cspops.probing.folds import Scheme
+    from cspops.probing.folds import INNER, Scheme
 
     schemes = [Scheme("random", folds, INNER, block_degrees, buffer_km)]
     return schemes + [Scheme("blocks", folds, INNER, block_degrees, buffer_km)] * bool(block_degrees)
@@ -151,30 +148,11 @@ def _tell(target: "Target") -> None:
 
 def _show(target: "Target", found: "Sequence[Row]", schemes: "Sequence[Scheme]") -> None:
     """Print a table per kind of folds."""
-    from cspops.probing.encoders import POSITION
-    from cspops.probing.table import metrics_of
+    from cspops.probing.table import UNIT, cells
 
-    names = metrics_of(target)
-    unit = ", per cent" if target.classes else ""
     for scheme in schemes:
-        body = []
-        for row in found:
-            scores, gain = row.scores[scheme.name], row.gains[scheme.name]
-            more = "" if row.encoder == POSITION else _interval(gain, target)
-            others = (_plain(scores[name].value, target) for name in names[1:])
-            body.append([row.encoder, row.probe, str(row.features), _interval(scores[names[0]], target), more, *others])
-        header = ["encoder", "probe", "features", HEADERS[names[0]], "over position", *(HEADERS[name] for name in names[1:])]
-        title = f"{visible(target.name)}: {target.kind}{unit}, {len(target.value):,} rows, {scheme.title}"
-        show(title, [header, *body], text_columns=2)
-
-
-def _interval(score: "Score", target: "Target") -> str:
-    value, low, high = (_plain(one, target) for one in (score.value, score.low, score.high))
-    return f"{value}{JOINED}[{low},{JOINED}{high}]" if len(score.draws) else value
-
-
-def _plain(value: float, target: "Target") -> str:
-    return f"{value:,.1f}" if target.classes or abs(value) >= 10 else f"{value:.3f}"
+        title = f"{visible(target.name)}: {target.kind}{UNIT[target.kind]}, {len(target.value):,} rows, {scheme.title}"
+        show(title, cells(target, found, scheme, space=JOINED), text_columns=2)
 
 
 def _write_csv(records: "Sequence[dict[str, object]]", out: Path) -> None:

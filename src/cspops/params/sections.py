@@ -3,7 +3,7 @@
 from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from cspops.params.image_networks import FinetuneImg, PretrainImg
 from cspops.params.location_classifiers import FinetuneLoc, FinetuneLosses
@@ -324,10 +324,22 @@ class Evaluate(Section):
     pool: PoolGrid
 
 
+SuiteTarget = Literal["land", "airport_elevation", "airport_country", "airport_time_zone", "city_population"]
+"""What can be probed without a download (docs/probe.md)."""
+
+
 class Report(Section):
     class_name: str | None = Field(alias="class")
     clusters: Annotated[int, Field(ge=1, le=30)]
     grid_degrees: Annotated[float, Field(ge=0.5, le=10)]
+    probe: tuple[SuiteTarget, ...] = ()
+
+    @field_validator("probe")
+    @classmethod
+    def _once(cls, names: tuple[SuiteTarget, ...]) -> tuple[SuiteTarget, ...]:
+        if len(set(names)) < len(names):
+            raise ValueError("a target is named twice")
+        return names
 
 
 class Params(Section):

@@ -14,6 +14,8 @@ from cspops.geo import blocks, near_blocks
 from cspops.seeds import numpy_stream
 from cspops.shapes import Bool, Float, Int, Tensor
 
+FOLDS, INNER, DEGREES, BUFFER_KM, FOLD_SEED = 5, 3, 10.0, 100.0, 0
+"""What the command takes where it is told nothing, and the report."""
 LEAST_TRAINING = 10
 """Rows that must be left to train on, in the inner folds too."""
 

@@ -94,6 +94,32 @@ def _scores(target: Target, predicted: Tensor, block: Int[np.ndarray, "n"], seed
     return classification_scores(truth, guess, block, classes=len(target.classes), seed=seed)
 
 
+HEADERS = {"r2": "R2", "rmse": "RMSE", "mae": "MAE", "top1": "top-1", "macro_f1": "macro-F1"}
+UNIT = {"regression": "", "classification": ", per cent"}
+"""Of all scores of a target of this kind."""
+
+
+def cells(target: Target, rows: Sequence[Row], scheme: Scheme, *, space: str = " ") -> list[list[str]]:
+    """Return the header and the rows of a table of one kind of folds; ``space``: within an interval."""
+    first, *others = metrics_of(target)
+    table = [["encoder", "probe", "features", HEADERS[first], "over position", *(HEADERS[name] for name in others)]]
+    for row in rows:
+        scores, gain = row.scores[scheme.name], row.gains[scheme.name]
+        more = "" if row.encoder == POSITION else _words(gain, target, space)
+        plain = (_plain(scores[name].value, target) for name in others)
+        table.append([row.encoder, row.probe, str(row.features), _words(scores[first], target, space), more, *plain])
+    return table
+
+
+def _words(score: Score, target: Target, space: str) -> str:
+    value, low, high = (_plain(one, target) for one in (score.value, score.low, score.high))
+    return f"{value}{space}[{low},{space}{high}]" if len(score.draws) else value
+
+
+def _plain(value: float, target: Target) -> str:
+    return f"{value:,.1f}" if target.classes or abs(value) >= 10 else f"{value:.3f}"
+
+
 def document(target: Target, rows: Sequence[Row]) -> Document:
     """Return what `--json` prints of a target."""
     about = {

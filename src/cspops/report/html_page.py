@@ -16,6 +16,8 @@ from cspops.report.page import HATCHED_CLASSES, MEANINGS, answer, cluster_words
 from cspops.report.photo_and_overhead import OVERHEAD_MAPS, html_part, is_gair
 from cspops.report.photo_and_overhead import TERMS as GAIR_TERMS
 from cspops.report.photo_and_overhead import TITLE as GAIR_TITLE
+from cspops.report.probed import TITLE as PROBE_TITLE
+from cspops.report.probed import probe_part
 from cspops.report.run_facts import differences, facts, package_version, value_of
 from cspops.report.scores import accuracy_charts, calibration_part, regions_part
 from cspops.report.tables import TITLES, ratio_title
@@ -84,6 +86,7 @@ SECTIONS = {
     "network": "Image network",
     "overhead": GAIR_TITLE,
     "calibration": "Calibration",
+    "probe": PROBE_TITLE,
     "reproduce": "How to reproduce",
 }
 MOST_SIZES = 60
@@ -128,15 +131,16 @@ def html(material: Material, site: Site) -> str:
             **_data(material),
             **html_part(material.pretrain_img, site.out / OVERHEAD_MAPS),
             **calibration_part(material),
+            **probe_part(material.probed, seed=material.view.seeds[0]),
             "version": package_version(),
         }
     )
 
 
 def _sections(material: Material) -> list[Section]:
-    """Return the sections of the page; that of overhead images is there when GAIR trained the image network."""
-    has_overhead = is_gair(material.pretrain_img)
-    return [Section(anchor, title) for anchor, title in SECTIONS.items() if anchor != "overhead" or has_overhead]
+    """Return the sections of the page; two are there where the run has what they show."""
+    optional = {"overhead": is_gair(material.pretrain_img), "probe": bool(material.probed)}
+    return [Section(anchor, title) for anchor, title in SECTIONS.items() if optional.get(anchor, True)]
 
 
 def _run_facts(material: Material, site: Site) -> list[tuple[str, str]]:

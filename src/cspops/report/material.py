@@ -14,6 +14,7 @@ from cspops.errors import DataError
 from cspops.report import maps
 from cspops.report.mistakes import Confusion, JudgedRows, Turned, confusions, read_judged, turned_rows
 from cspops.report.model_maps import ClassFigures, class_of_map, draw_classes, draw_clusters
+from cspops.report.probed import ProbedTarget, probed_targets
 from cspops.report.reach import Reach
 from cspops.report.run_facts import Records, class_titles, heading_of, read_records, value_of
 from cspops.report.tables import Scores
@@ -69,6 +70,7 @@ class Material:
     """The class whose maps are drawn."""
     world: World
     drawn: Drawn
+    probed: Sequence[ProbedTarget]
 
     @property
     def main(self) -> str:
@@ -129,6 +131,7 @@ def read_material(view: "ReportView", site: Site, *, project: str | None) -> Mat
         chosen=chosen,
         world=world,
         drawn=_drawn(view, site, world, reach, observations, roles, chosen),
+        probed=probed_targets(view.report.probe, site, seed=view.seeds[0]),
     )
 
 

@@ -11,6 +11,7 @@ from cspops.report.html_tables import counting
 from cspops.report.material import Drawn, Material
 from cspops.report.mistakes import confusion_rows, turned_table
 from cspops.report.photo_and_overhead import section
+from cspops.report.probed import probe_section
 from cspops.report.reach import OTHERS
 from cspops.report.reliability import chance_sentence
 from cspops.report.run_facts import described, value_of
@@ -94,6 +95,7 @@ def page(material: Material) -> str:
             clusters=list(material.drawn.clusters),
             words=cluster_words(view.report.clusters, material.drawn),
         ),
+        *probe_section(material.probed, seed=view.seeds[0]),
     ]
     return joined(parts)
 
