@@ -146,7 +146,7 @@ WRONG = [
     ("evaluate.priors.pseudo_count", 0, ["evaluate.priors.pseudo_count: input should be greater than or equal to"]),
     ("report.clas", "Csa", ["report.clas: unknown key; did you mean `class`?"]),
     ("report.class", 3, ["report.class: input should be a valid string (got 3)"]),
-    ("report.probe", ["lnd"], ["report.probe.0: input should be 'land', 'airport_elevation'"]),
+    ("report.probe", ["lnd"], ["report.probe.0: 'lnd' is not one of land,"]),
     ("report.probe", ["land", "land"], ["report.probe: a target is named twice"]),
     ("report.clusters", 31, ["report.clusters: input should be less than or equal to 30"]),
     ("report.grid_degrees", 0.4, ["report.grid_degrees: input should be greater than or equal to 0.5"]),
