@@ -2,6 +2,7 @@
 
 import sys
 from types import ModuleType, SimpleNamespace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 from cspops.errors import EnvironmentProblem, ParamsError
 from cspops.land import SEA, climate_zones, zones_at
+from cspops.params.sections import SuiteTarget
 from cspops.probing.suite import TASKS, suite
 
 
@@ -80,4 +82,5 @@ def test_an_unknown_target_is_named_with_the_nearest() -> None:
 
 def test_each_has_a_licence_and_none_is_the_default_runs_label() -> None:
     assert all(task.licence for task in TASKS.values())
+    assert list(TASKS) == list(get_args(SuiteTarget))
     assert not {"climate_zone", "climate"} & TASKS.keys()

