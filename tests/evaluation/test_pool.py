@@ -45,7 +45,7 @@ def fit(image, location, label, lonlat, *, spatial: int = 30, known: Places | No
     first = every < len(label) - spatial
     choosers = Choosers(every[located & first], every[located & ~first], every[~located])
     near = (known or places()).near(lonlat)
-    return pool_fit.fit(lambda rows: (image[rows], location[rows]), label, near, choosers, GRID, classes=Q)
+    return pool_fit.fit(lambda rows: (image[rows], location[rows]), label, near.of, choosers, GRID, classes=Q)
 
 
 def value(weights, image, place, label, g) -> float:

@@ -135,7 +135,7 @@ def test_neighbours_are_those_of_sorted_great_circles_over_the_date_line_and_the
 def test_distance_to_the_nearest_label():
     known, lonlat = places(10, 0), places(6, 1)
     located = torch.tensor([True] * 5 + [False])
-    got = make(known, labels(10, 0), lonlat, located).nearest_km
+    got = make(known, labels(10, 0), lonlat, located).nearest_km(torch.arange(len(lonlat)))
     want = [min(distance(x, one) for one in known) for x in lonlat[:5]]
     assert got[:5].tolist() == pytest.approx(want, rel=1e-9)
     assert math.isnan(got[5])

@@ -2,7 +2,10 @@
 
 import json
 import math
+import os
+import signal
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,7 @@ from judged_set import RATIOS, ROLES, SEEDS, UNLABELLED, VIEW, N, Q, place, writ
 from cspops import kernels, numerics
 from cspops.data.features import read_features
 from cspops.data.splits import piece
-from cspops.errors import DataError
+from cspops.errors import DataError, EnvironmentProblem
 from cspops.evaluation.pool import Pool, read_pool
 from cspops.evaluation.predictor import combined_log_p, image_log_p, location_log_p
 from cspops.host import Host
@@ -25,7 +28,10 @@ from cspops.models.checkpoint import save_model
 from cspops.models.heads import LinearProbe
 from cspops.models.loading import load_image_classifier, load_location_classifier
 from cspops.pipeline import evaluate
+from cspops.pipeline.paths import whole_folder
+from cspops.ranks import ALONE, Processes
 from cspops.site import Site
+from cspops.training.distributed import run_together
 
 
 @pytest.fixture
@@ -207,6 +213,44 @@ def test_processes_side_by_side_write_the_same_bytes(site: Site, monkeypatch: py
     alone = written()
     monkeypatch.setattr(numerics, "portable", lambda: True)
     assert written() == alone
+
+
+def in_parts(what: str, processes: Processes, device: torch.device, *, site: Site) -> None:
+    """Judge five rows at a time; only the first process writes, and the second one dies if it is to."""
+    evaluate.AT_ONCE = 5 * Q
+    if what == "killed" and not processes.first:
+        os.kill(os.getpid(), signal.SIGKILL)
+    out = site.out / ("one" if processes.size == 1 else "two") if processes.first else site.out / "nowhere"
+    out.mkdir()
+    evaluate.run(VIEW, replace(site, out=out, host=Host(workers="0"), processes=processes))
+
+
+@pytest.mark.parametrize("choose", ["val", "train"])
+def test_two_processes_judge_every_other_part_and_the_first_writes_what_one_writes(
+    site: Site, monkeypatch: pytest.MonkeyPatch, choose: str
+) -> None:
+    """To the bit, whether validation chooses or not: five rows at a time, in eleven parts."""
+    roles = [choose if role == "val" else role for role in ROLES]
+    table = pa.table({"obs_id": [f"o{i}" for i in range(N)], "role": roles})
+    pq.write_table(table, site.inputs["split"] / "roles.parquet")
+    monkeypatch.setattr(evaluate, "AT_ONCE", 5 * Q)
+    in_parts("whole", ALONE, torch.device("cpu"), site=site)
+    run_together(partial(in_parts, site=site), "whole", size=2, device=torch.device("cpu"))
+    one, two = (
+        {path.relative_to(site.out / name): path.read_bytes() for path in (site.out / name).rglob("*") if path.is_file()}
+        for name in ("one", "two")
+    )
+    assert Path("predictions.parquet") in one and two == one
+
+
+def test_a_killed_process_ends_the_evaluation(site: Site) -> None:
+    target = site.scratch / "evaluate"
+    with (
+        pytest.raises(EnvironmentProblem, match=r"process 1 of 2 was killed \(signal 9: out of memory\?\)"),
+        whole_folder(target, {}) as out,
+    ):
+        run_together(partial(in_parts, site=replace(site, out=out)), "killed", size=2, device=torch.device("cpu"))
+    assert list(site.scratch.iterdir()) == []
 
 
 def numbers(content: Any) -> list[Any]:

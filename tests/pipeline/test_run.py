@@ -113,3 +113,37 @@ def test_a_job_that_cannot_be_is_refused(
     status, _, said = command_line(monkeypatch, capsys)("featurize")
     assert status == 4 and said.startswith("error: CSPOPS_RANK=2 and CSPOPS_WORLD=2 are no rank and number of jobs\nhint: set ")
     assert small_featurize == []
+
+
+@pytest.mark.parametrize(
+    ("stage", "name", "value", "why"),
+    [
+        ("pretrain", "CSPOPS_NPROC", "two", "CSPOPS_NPROC=two is not a number of processes"),
+        ("pretrain-img", "CSPOPS_NPROC", "0", "CSPOPS_NPROC=0 is not a number of processes"),
+        ("evaluate", "CSPOPS_NPROC", "-1", "CSPOPS_NPROC=-1 is not a number of processes"),
+        ("split", "CSPOPS_NNODES", "none", "CSPOPS_NNODES=none is not a number of machines"),
+        ("evaluate", "CSPOPS_NNODES", "2", "CSPOPS_NNODES=2, and neither CSPOPS_NODE_RANK nor SLURM_NODEID is set"),
+        ("finetune-loc", "CSPOPS_WORKERS", "many", "CSPOPS_WORKERS=many is not a number of processes"),
+        ("report", "CSPOPS_WORKERS", "1.5", "CSPOPS_WORKERS=1.5 is not a number of processes"),
+        ("pretrain", "CSPOPS_DEVICE", "gpu7", "CSPOPS_DEVICE=gpu7 cannot be used"),
+        ("split", "CSPOPS_DEVICE", "gpu7", "CSPOPS_DEVICE=gpu7 cannot be used"),
+        ("featurize", "CSPOPS_RANK", "1", "CSPOPS_RANK=1 needs CSPOPS_WORLD"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_before_inputs_are_looked_for(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    stage: str,
+    name: str,
+    value: str,
+    why: str,
+) -> None:
+    """No stage has been run: all inputs are missing."""
+    monkeypatch.chdir(tmp_path)
+    write_locked_project(tmp_path)
+    for variable in ("DVC_STAGE", "SLURM_NODEID"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv(name, value)
+    status, _, said = command_line(monkeypatch, capsys)(stage)
+    assert (status, said[: len(f"error: {why}")]) == (4, f"error: {why}"), said

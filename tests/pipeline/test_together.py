@@ -9,12 +9,14 @@ import time
 from pathlib import Path
 
 import pytest
+from judged_set import write_site
 from safetensors.torch import load_file
 from small_project import environment, run
 
 from cspops.params import load
 from cspops.params.graph import VIEWS, view
-from cspops.pipeline.together import trains_together
+from cspops.pipeline import evaluate
+from cspops.pipeline.together import enough, works_together
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,15 +33,32 @@ ROOT = Path(__file__).parents[2]
         ("finetune-img", {}, False),
         ("finetune-img", {"finetune_img": {"mode": "full"}}, True),
         ("split", {}, False),
-        ("evaluate", {}, False),
+        ("evaluate", {}, True),
     ],
 )
-def test_stages_that_train_networks_are_shared(stage: str, change: dict[str, str | dict[str, str]], expected: bool) -> None:
+def test_stages_that_processes_share(stage: str, change: dict[str, str | dict[str, str]], expected: bool) -> None:
     params = load(ROOT / "params.yaml")
     for key, value in change.items():
         section = getattr(params, key)
         params = params.model_copy(update={key: section.model_copy(update=value) if isinstance(value, dict) else value})
-    assert trains_together(view(params, VIEWS[stage])) is expected
+    assert works_together(view(params, VIEWS[stage])) is expected
+
+
+@pytest.mark.parametrize(
+    ("stage", "size", "at_once", "expected"),
+    [
+        ("evaluate", 1, 1000, True),
+        ("evaluate", 2, 1000, False),
+        ("evaluate", 2, 100, True),  # 180 numbers are two parts
+        ("evaluate", 3, 100, False),
+        ("pretrain", 3, 1000, True),
+    ],
+)
+def test_several_processes_evaluate_where_there_is_a_part_for_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str, size: int, at_once: int, expected: bool
+) -> None:
+    monkeypatch.setattr(evaluate, "AT_ONCE", at_once)
+    assert enough(stage, write_site(tmp_path).inputs, size) is expected
 
 
 def node(project: Path, rank: int, port: int) -> "subprocess.Popen[str]":

@@ -91,8 +91,8 @@ def best_classes(log_p: Float[Tensor, "n q"], k: int) -> tuple[Float[Tensor, "n 
 
 
 def blank(rows: int) -> Judgement:
-    """Return an empty judgement of ``rows`` rows, to be filled by `Judgement.put`."""
-    return Judgement(torch.empty(rows), *torch.empty(2, rows, dtype=torch.float64))
+    """Return a judgement of ``rows`` rows, all 0, to be filled by `Judgement.put`."""
+    return Judgement(torch.zeros(rows), *torch.zeros(2, rows, dtype=torch.float64))
 
 
 def expected_calibration_error(

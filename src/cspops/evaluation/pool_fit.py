@@ -21,6 +21,8 @@ STEPS = 100
 
 LogPs = Callable[[Int[Tensor, "b"]], tuple[Tensor, Tensor]]
 """Row numbers to their log P(y|I) and log P(y|x), each (b, q)."""
+Near = Callable[[Int[Tensor, "b"]], Neighbours]
+"""Row numbers to their labelled neighbours."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Grid:
     count_weight: Sequence[float]
 
 
-def fit(log_ps: LogPs, label: Int[Tensor, "n"], near: Neighbours, choosers: Choosers, grid: Grid, *, classes: int) -> Pool:
+def fit(log_ps: LogPs, label: Int[Tensor, "n"], near: Near, choosers: Choosers, grid: Grid, *, classes: int) -> Pool:
     """Return the pool of least NLL on the rows that choose; without a row of val the plain product.
 
     (h, c) is the pair of least NLL on val at the weights that are best with P(y|x) in place of P_n. Given it, the NLL is
@@ -67,7 +69,7 @@ def fit(log_ps: LogPs, label: Int[Tensor, "n"], near: Neighbours, choosers: Choo
     Args:
         log_ps: row numbers to log P(y|I) and log P(y|x); the latter may be anything for rows without a position.
         label: of every row.
-        near: the labelled neighbours of every row.
+        near: row numbers to the labelled neighbours.
         choosers: the rows that choose.
         grid: what (h, c) is chosen from, the first of equals.
         classes: the number of classes.
@@ -77,7 +79,7 @@ def fit(log_ps: LogPs, label: Int[Tensor, "n"], near: Neighbours, choosers: Choo
     if len(some.val) == 0:
         return Pool(image_alone=alone[0])
     rows, n = torch.cat((some.val, some.spatial_val)), len(some.val)
-    (image, location), y, around = log_ps(rows), label[rows], near.of(rows)
+    (image, location), y, around = log_ps(rows), label[rows], near(rows)
     first = _minimise((image[:n], location[:n]), y[:n], torch.ones(n, 1).double())[0]
     h, c = _best_kernel((image[:n], location[:n]), y[:n], around.of(slice(n)), first, grid)
     place = Pool(kernel_km=h, count_weight=c).place_log_p(location, around)

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from cspops.evaluation.metrics import Judgement
-from cspops.evaluation.pool import Places
+from cspops.evaluation.pool import Neighbours, Places
 from cspops.evaluation.prior_counts import Entries, Sorted, Sums, histogram_entries, in_cells, kde_sums, knn_entries
 from cspops.shapes import Bool, Float, Int, Tensor
 
@@ -52,11 +52,18 @@ def smoothed(counts: Float[Tensor, "n q"], frequency: Float[Tensor, "q"], *, pse
 class LocationPriors:
     """The priors of one set of labelled places at one set of positions to judge, some rows at a time.
 
-    It holds the neighbours, 16 bytes per judged row and neighbour, and at most ``KEPT`` bytes of kernel sums.
+    It holds the neighbours, 16 bytes per row of ``asked`` and neighbour, and at most ``KEPT`` bytes of kernel sums.
     """
 
     def __init__(
-        self, places: Places, lonlat: Float[Tensor, "n 2"], *, classes: int, pseudo_count: float, most_neighbours: int
+        self,
+        places: Places,
+        lonlat: Float[Tensor, "n 2"],
+        *,
+        classes: int,
+        pseudo_count: float,
+        most_neighbours: int,
+        asked: Int[Tensor, "m"] | None = None,
     ) -> None:
         """Find the neighbours.
 
@@ -66,22 +73,30 @@ class LocationPriors:
             classes: the number of classes.
             pseudo_count: weight of P(y), in labelled rows.
             most_neighbours: the greatest k that will be asked for.
+            asked: the judged rows that will be asked about; None: all.
         """
         self.places, self.classes, self.pseudo_count = places, classes, pseudo_count
         self.located = ~lonlat.isnan().any(1)
         self.lonlat = lonlat.double().nan_to_num()
         self.frequency = log_frequency(places.label, classes=classes)
-        self.neighbours = places.near(lonlat, k=most_neighbours)
+        self.asked = torch.arange(len(lonlat)) if asked is None else asked
+        self._neighbours = places.near(lonlat[self.asked], k=most_neighbours)
+        self._slot = torch.zeros(len(lonlat), dtype=torch.long)
+        self._slot[self.asked] = torch.arange(len(self.asked))
         self.base = pseudo_count * self.frequency.exp()
         self._sorted_base = self.base.sort().values
         self._sorted = Sorted.of(places)
         self._in_cells: dict[float, Any] = {}
         self._kernel_sums: dict[tuple[float, bytes], list[Sums]] = {}
 
-    @property
-    def nearest_km(self) -> Float[Tensor, "n"]:
-        """The distance to the nearest labelled row; nan without a position, inf where no row is labelled."""
-        return self.neighbours.nearest_km.where(self.located, torch.nan)
+    def near(self, rows: Int[Tensor, "b"], k: int | None = None) -> Neighbours:
+        """Return the ``k`` nearest labelled rows of each of the judged rows numbered ``rows``."""
+        slots = self._slot[rows]
+        return Neighbours(self._neighbours.km[slots, :k], self._neighbours.label[slots, :k])
+
+    def nearest_km(self, rows: Int[Tensor, "b"]) -> Float[Tensor, "b"]:
+        """Return the distance to the nearest labelled row; nan without a position, inf where no row is labelled."""
+        return self._neighbours.nearest_km[self._slot[rows]].where(self.located[rows], torch.nan)
 
     def log_p(self, name: Prior, setting: float, rows: Int[Tensor, "b"]) -> Float[Tensor, "b q"]:
         """Return log P(y|x) of the judged rows numbered ``rows``."""
@@ -130,7 +145,7 @@ class LocationPriors:
             there = self.located[rows][entries.row]
             return [Entries(entries.rows, *(column[there] for column in entries[1:]))]
         k = 0 if name == "frequency" else int(setting)
-        return [knn_entries(self.neighbours.of(rows), k=k, classes=self.classes, by_distance=name == "distance_knn")]
+        return [knn_entries(self.near(rows), k=k, classes=self.classes, by_distance=name == "distance_knn")]
 
     def _kernel(self, setting: float, rows: Int[Tensor, "b"]) -> list[Sums]:
         key = (setting, rows.numpy().tobytes())
@@ -170,19 +185,20 @@ class Choice:
         self.priors, self.settings, self.label = priors, settings, label
         self.chooser = chooser & priors.located
         tried = [(name, one) for name, some in settings.items() if len(some) > 1 for one in some]
-        self._nll = {one: torch.zeros(len(label), dtype=torch.float64) for one in tried}
+        self.nll = {one: torch.zeros(len(label), dtype=torch.float64) for one in tried}
+        """Of each row that chooses and was added; 0 elsewhere."""
 
     def add(self, rows: Int[Tensor, "b"], log_image: Float[Tensor, "b q"]) -> None:
         """Take log P(y|I) of the judged rows numbered ``rows``; zeros make it the NLL of P(y|x) alone."""
         choose = self.chooser[rows]
-        if not self._nll or not choose.any():
+        if not self.nll or not choose.any():
             return
         if not choose.all():
             rows, log_image = rows[choose], log_image[choose]
         label, base = self.label[rows], self.priors.base
         own, p = log_image.gather(1, label[:, None])[:, 0], log_image.exp()
         background = p @ base
-        for (name, setting), nll in self._nll.items():
+        for (name, setting), nll in self.nll.items():
             of_own, mean = self.priors.counts_under(name, setting, rows, label, p)
             nll[rows] = (mean + background).log() - (of_own + base[label]).log() - own
 
@@ -191,6 +207,6 @@ class Choice:
         out = {}
         for name, some in self.settings.items():
             several = len(some) > 1 and bool(self.chooser.any())
-            means = [float(self._nll[name, one][self.chooser].mean()) for one in some] if several else [0.0]
+            means = [float(self.nll[name, one][self.chooser].mean()) for one in some] if several else [0.0]
             out[name] = some[int(np.argmin(means))]
         return out

@@ -1,10 +1,13 @@
 """Stage evaluate: image, location, their product and the pool, beside priors without learning, on validation and test sets.
 
-Tables of rows and classes are computed once, some rows at a time, and leave a few numbers per row.
+Tables of rows and classes are computed once, a part of the rows at a time, and leave a few numbers per row. Several
+processes take turns with the parts; the first one chooses the pool, and writes.
 """
 
+import dataclasses
 import json
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,26 +25,26 @@ from cspops.errors import DataError
 from cspops.evaluation import metrics, pool_fit, priors
 from cspops.evaluation.bootstrap import paired_difference
 from cspops.evaluation.metrics import MODELS, Judgement, Scores, Summary, summarise
-from cspops.evaluation.pool import NEIGHBOURS, Neighbours, Places, Pool, write_pool
+from cspops.evaluation.pool import NEIGHBOURS, Neighbours, Places, Pool, PoolEntry, write_pool
 from cspops.evaluation.pool_fit import Choosers, Grid
 from cspops.evaluation.predictions import TOP, Judged, predictions, schema
 from cspops.evaluation.predictor import LogP, Predictor
 from cspops.evaluation.priors import Choice, LocationPriors, Prior
 from cspops.evaluation.regions import regions
 from cspops.evaluation.released import predicted, read_released
-from cspops.geo import along_a_curve
 from cspops.kernels import keep_freed_memory, slices
+from cspops.pipeline import judged_parts
 from cspops.pipeline.judged_models import image_of_rows, location_of_rows
 from cspops.pipeline.side_by_side import side_by_side
-from cspops.shapes import Bool, Tensor
+from cspops.shapes import Bool, Int, Tensor
 from cspops.site import Site
 
 if TYPE_CHECKING:
     from cspops.params.graph import EvaluateView
     from cspops.params.sections import PoolGrid, Priors
+    from cspops.ranks import Processes
 
 log = logging.getLogger(__name__)
-
 
 VALIDATION, TEST = ("val", "spatial_val"), ("test", "spatial_test")
 DIFFERENCES = (("pool", "image"), ("pool", "combined"), ("combined", "image"))
@@ -61,6 +64,9 @@ def run(view: "EvaluateView", site: Site) -> None:
     judge = _judges(observations, judged, features, view, site)
     seeds, ratios = view.seeds, [ratio_key(ratio) for ratio in view.label_ratios]
     results = side_by_side(judge, [(ratio, seed) for ratio in view.label_ratios for seed in seeds], site.host)
+    if not site.processes.first:
+        deque(results, maxlen=0)
+        return
     scores: Scores = {}
     intervals: dict[str, dict[str, Any]] = {}
     places: dict[str, dict[str, Any]] = {}
@@ -106,30 +112,39 @@ def _judges(
     observations: Observations, judged: Judged, features: Features, view: "EvaluateView", site: Site
 ) -> Callable[[tuple[float, int]], _Result]:
     """Return what judges the models of a label ratio and seed, and writes what validation chose for them."""
-    latest: list[tuple[Tensor, LocationPriors]] = []
-    """With the labelled rows that they are of. At ratio 1 all seeds share one set."""
+    latest: list[tuple[Tensor, Tensor, LocationPriors]] = []
+    """With the labelled rows that they are of, and the rows they are asked about. At ratio 1 all seeds share one set."""
+    n, classes, processes = len(judged.label), len(observations.classes), site.processes
 
     @torch.inference_mode()
     def judge(ratio_and_seed: tuple[float, int]) -> _Result:
         ratio, seed = ratio_and_seed
         few = read_few_shot(site.inputs["split"], observations.obs_id, seed=seed, ratio=ratio)
-        if not latest or not torch.equal(few, latest[0][0]):
-            latest.clear()  # before the next one is made: it may be large
-            latest.append((few, _location_priors(observations, few & observations.located, judged, view.priors)))
-        location_priors = latest[0][1]
         may_choose = read_choosing(site.inputs["split"], observations.obs_id, seed=seed, ratio=ratio)
-        may_choose["labelled"] = torch.bincount(observations.label[few], minlength=len(observations.classes)) > 0
-        models = _models(site, judged, features, location_priors, may_choose, piece(seed, ratio))
-        pool = _fit(models, judged, view.pool)
-        judgements, best, chosen = _judge(models, judged, pool, view.priors)
+        may_choose["labelled"] = torch.bincount(observations.label[few], minlength=classes) > 0
+        choosers, prior_chooser = judged_parts.choosers(judged, may_choose, classes)
+        parts = judged_parts.parts(judged, prior_chooser, max(1, AT_ONCE // classes))[processes.rank :: processes.size]
+        asked = judged_parts.asked(n, parts, choosers.thinned(classes), processes)
+        if not latest or not (torch.equal(few, latest[0][0]) and torch.equal(asked, latest[0][1])):
+            latest.clear()  # before the next one is made: it may be large
+            priors_of = _location_priors(observations, few & observations.located, judged, asked, view.priors)
+            latest.append((few, asked, priors_of))
+        location_priors = latest[0][2]
+        models = _models(site, judged, features, location_priors, (choosers, prior_chooser, parts), piece(seed, ratio))
+        pool = _fit(models, judged, view.pool, processes)
+        judgements, best, chosen = _judge(models, judged, pool, view.priors, processes)
+        nearest_km = torch.zeros(n, dtype=torch.float64)
+        for rows in parts:
+            nearest_km[rows] = location_priors.nearest_km(rows)
+        judged_parts.join([nearest_km], processes)
         if seed == view.seeds[0]:
-            _say(pool, ratio_key(ratio), len(models.choosers.val))
+            _say(pool, ratio_key(ratio), len(choosers.val))
         _write_chosen(site.out / piece(seed, ratio), pool, models, chosen)
         return _Result(
             predictions(judged, best, judgements, seed=seed, ratio=ratio),
-            _scores(judged, judgements, classes=len(observations.classes)),
+            _scores(judged, judgements, classes=classes),
             {model: judgements[model].hits.numpy() for model in MODELS},
-            location_priors.nearest_km.numpy(),
+            nearest_km.numpy(),
         )
 
     return judge
@@ -181,18 +196,26 @@ class _Models:
     """Takes numbers of judged rows, and so does `location`."""
     location: LogP
     priors: LocationPriors
-    near: Neighbours
     choosers: Choosers
     prior_chooser: Bool[Tensor, "n"]
+    parts: Sequence[Tensor]
+    """Numbers of judged rows that this process judges, some at a time."""
+
+    def near(self, rows: Int[Tensor, "b"]) -> Neighbours:
+        """Return the labelled rows that the pool counts."""
+        return self.priors.near(rows, NEIGHBOURS)
 
 
-def _location_priors(observations: Observations, few: torch.Tensor, judged: Judged, params: "Priors") -> LocationPriors:
+def _location_priors(
+    observations: Observations, few: Tensor, judged: Judged, asked: Int[Tensor, "m"], params: "Priors"
+) -> LocationPriors:
     return LocationPriors(
         Places(observations.lonlat[few].double(), observations.label[few]),
         judged.lonlat,
         classes=len(observations.classes),
         pseudo_count=params.pseudo_count,
         most_neighbours=max(NEIGHBOURS, *params.knn, *params.distance_knn),
+        asked=asked,
     )
 
 
@@ -201,68 +224,44 @@ def _models(
     judged: Judged,
     features: Features,
     location_priors: LocationPriors,
-    may_choose: dict[str, Tensor],
+    rows: tuple[Choosers, Tensor, Sequence[Tensor]],
     folder: Path,
 ) -> _Models:
-    """Return the models in ``folder`` of both stages.
-
-    Args:
-        may_choose: which rows of the catalogue may choose: a mask for val and one for spatial_val, and of ``labelled``
-            classes, one per class.
-        folder: that of one seed and label ratio.
-    """
+    """Return the models in ``folder``, that of one seed and label ratio, of both stages."""
     classes, device = location_priors.classes, site.host.torch_device()
     image = image_of_rows(site.inputs["finetune-img"] / folder, judged, features, classes=classes, device=device)
     location = location_of_rows(site.inputs["finetune-loc"] / folder, judged, device=device)
-    val, spatial_val = (judged.roles[role] & may_choose[role][judged.row] for role in VALIDATION)
-    informed = judged.imaged & may_choose["labelled"][judged.label]
-    choosers = Choosers(
-        *(
-            (mask & informed).nonzero()[:, 0]
-            for mask in (val & judged.located, spatial_val & judged.located, val & ~judged.located)
-        )
-    )
-    near = Neighbours(location_priors.neighbours.km[:, :NEIGHBOURS], location_priors.neighbours.label[:, :NEIGHBOURS])
-    prior_chooser = torch.zeros_like(val)
-    prior_chooser[pool_fit.evenly((val & judged.located).nonzero()[:, 0], location_priors.classes)] = True
-    return _Models(image, location, location_priors, near, choosers, prior_chooser)
+    return _Models(image, location, location_priors, *rows)
 
 
-def _fit(models: _Models, judged: Judged, grid: "PoolGrid") -> Pool:
+def _fit(models: _Models, judged: Judged, grid: "PoolGrid", processes: "Processes") -> Pool:
+    """Return the pool that the first process fits: on a bounded number of rows, and with the same bits for all."""
+
     def log_ps(rows: Tensor) -> tuple[Tensor, Tensor]:
         return models.image(rows), models.location(rows)
 
-    return pool_fit.fit(
-        log_ps,
-        judged.label,
-        models.near,
-        models.choosers,
-        Grid(grid.kernel_km, grid.count_weight),
-        classes=models.priors.classes,
-    )
+    def fitted() -> Pool:
+        grid_of = Grid(grid.kernel_km, grid.count_weight)
+        return pool_fit.fit(log_ps, judged.label, models.near, models.choosers, grid_of, classes=models.priors.classes)
+
+    told = processes.told(json.dumps(dataclasses.asdict(fitted())).encode() if processes.first else None)
+    return PoolEntry.model_validate_json(told or b"").pool()
 
 
 def _judge(
-    models: _Models, judged: Judged, pool: Pool, params: "Priors"
+    models: _Models, judged: Judged, pool: Pool, params: "Priors", processes: "Processes"
 ) -> tuple[dict[str, Judgement], dict[str, Tensor], dict[Prior, float]]:
-    """Return every model's judgement of every judged row, the best classes of ``MODELS``, and the setting of each prior.
-
-    The rows are taken in an order in which those that choose come first, and neighbours on the map together: kernels reach
-    few labelled rows then.
-    """
+    """Return every model's judgement of every judged row, the best classes of ``MODELS``, and the setting of each prior."""
     n, classes = len(judged.label), models.priors.classes
     judgements = {name: metrics.blank(n) for name in (*MODELS, *priors.PRIORS)}
-    best = {name: torch.empty(n, min(TOP, classes), dtype=torch.int32) for name in MODELS}
+    best = {name: torch.zeros(n, min(TOP, classes), dtype=torch.int32) for name in MODELS}
     settings: dict[Prior, Sequence[float]] = {
         "histogram": params.histogram, "knn": params.knn, "distance_knn": params.distance_knn, "kde": params.kde,
     }  # fmt: skip
     choice = Choice(models.priors, settings, label=judged.label, chooser=models.prior_chooser)
     informed = bool((judged.imaged & models.prior_chooser).any())  # all rows that choose have a P(y|I) then
-    order = along_a_curve(judged.lonlat)
-    order = torch.cat((order[models.prior_chooser[order]], order[~models.prior_chooser[order]]))
-    parts = order.split(max(1, AT_ONCE // classes))
-    for rows in parts:
-        image, location, near = models.image(rows), models.location(rows), models.near.of(rows)
+    for rows in models.parts:
+        image, location, near = models.image(rows), models.location(rows), models.near(rows)
         predictor = Predictor(image.__getitem__, location.__getitem__, pool, near.of)
         for here in slices(len(rows), classes):
             some = rows[here]
@@ -271,10 +270,12 @@ def _judge(
                 judgements[name].put(some, metrics.judge(log_p, judged.label[some], top=values[:, 0]))
                 best[name][some] = classes_of.int()
         choice.add(rows, image if informed else torch.zeros_like(image))
+    judged_parts.join([*choice.nll.values()], processes)
     chosen = choice.chosen()
     for name in priors.PRIORS:
-        for rows in parts:
+        for rows in models.parts:
             judgements[name].put(rows, models.priors.judge(name, chosen.get(name, 0.0), rows, judged.label[rows]))
+    judged_parts.join([*best.values(), *(numbers for one in judgements.values() for numbers in one)], processes)
     return judgements, best, chosen
 
 

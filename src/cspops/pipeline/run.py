@@ -39,8 +39,8 @@ def read_host() -> "Host":
 def run_stage(stage: str) -> None:
     """Check code, params and inputs, let `cspops.pipeline.STAGE.run` fill a new folder, and put it in place.
 
-    A stage that trains runs in all processes that CSPOPS_NPROC and CSPOPS_NNODES ask for. On other machines than the first
-    the command lends its processes, and writes nothing.
+    A stage that trains, or judges many rows, runs in all processes that CSPOPS_NPROC and CSPOPS_NNODES ask for. On other
+    machines than the first the command lends its processes, and writes nothing.
 
     One of several jobs that share the work of stage featurize (`host.Job`) leaves its share in the progress of the stage
     instead. The process that DVC runs never does: it makes what is left, and the folder.
@@ -53,17 +53,18 @@ def run_stage(stage: str) -> None:
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # a lost connection is told in a sentence of ours
     from cspops import params
     from cspops.pipeline import code, paths
-    from cspops.pipeline.together import run_on, trains_together
+    from cspops.pipeline.together import enough, run_on, works_together
     from cspops.site import Site
 
     code.require(stage)
     checked, host = read_params(), read_host()
     view: Any = params.view(checked, params.VIEWS[stage])
-    nodes = host.nodes()
+    together = works_together(view)
+    nodes, size = host.nodes(), host.processes() if together else 1
+    device, _ = host.torch_device(), host.decoders(by_path=False)  # nonsense is refused before inputs are looked for
     if stage == "featurize" and "DVC_STAGE" not in os.environ and host.job().world > 1:
         _make_share(stage, checked, view, host)
         return
-    together = trains_together(view)
     if nodes.rank and not together:
         log.info(f"{stage}: with these params the first node does it alone")
         return
@@ -73,12 +74,13 @@ def run_stage(stage: str) -> None:
 
             await_first(nodes)  # its inputs may be made meanwhile
         inputs = paths.require(stage, checked)
-        size = host.processes() if together else 1
+        if nodes.count == 1 and not enough(stage, inputs, size):
+            size = 1
         total = size * nodes.count if together else 1
         facts: dict[str, Any] = {
             "stage": stage,
             "params": params.recorded(checked, stage),
-            "numerics": numerics.facts(host.torch_device()),
+            "numerics": numerics.facts(device),
         }
         log.debug(f"device: {host.device} (CSPOPS_DEVICE)")
         for folder in inputs.values():
@@ -96,7 +98,7 @@ def run_stage(stage: str) -> None:
                 run_on(size, stage, view, Site(paths.RAW, inputs, paths.REPORTS, scratch, scratch, host), met)
             log.info(f"{stage}: done; the first node has written it")
             return
-        facts |= {"processes": total} if total > 1 else {}  # they move the last bits
+        facts |= {"processes": total} if total > 1 and stage != "evaluate" else {}  # they move the last bits of training
         with paths.scratch(stage, checked) as scratch, paths.whole_folder(paths.folder_of(stage), facts) as out:
             site = Site(paths.RAW, inputs, paths.REPORTS, out, scratch, host)
             if total > 1:

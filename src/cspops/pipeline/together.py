@@ -1,12 +1,13 @@
-"""A stage that trains runs in all processes that train together; the first one's outputs are the stage's."""
+"""A stage that trains a network, or judges many rows, runs in several processes; the first one's outputs are the stage's."""
 
 import importlib
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cspops.params.graph import FinetuneImgView, FinetuneLocView, PretrainImgView, PretrainView
+from cspops.params.graph import EvaluateView, FinetuneImgView, FinetuneLocView, PretrainImgView, PretrainView
 from cspops.params.image_networks import Full
 from cspops.params.location_classifiers import FullLoc
 from cspops.params.sections import GairLoss, NoLoss
@@ -19,9 +20,11 @@ if TYPE_CHECKING:
     from cspops.training.nodes import Meeting
 
 
-def trains_together(view: Any) -> bool:
-    """Return whether a stage with this view trains what several processes share; another stage is one process's work."""
+def works_together(view: Any) -> bool:
+    """Return whether several processes share the work of a stage with this view; another stage is one process's work."""
     match view:
+        case EvaluateView():
+            return True
         case PretrainImgView():
             return view.method != "none"
         case PretrainView():
@@ -31,6 +34,23 @@ def trains_together(view: Any) -> bool:
         case FinetuneImgView():
             return isinstance(view.settings, Full)
     return False
+
+
+def enough(stage: str, inputs: Mapping[str, Path], size: int) -> bool:
+    """Return whether there is work for ``size`` processes of one machine.
+
+    Stage evaluate works on seeds and label ratios side by side where there are not as many parts of the rows.
+    """
+    if stage != "evaluate" or size == 1:
+        return True
+    import pyarrow.parquet as pq
+
+    from cspops.data.catalogue import CLASSES, read_classes
+    from cspops.pipeline.evaluate import AT_ONCE
+
+    catalogue = inputs["download"]
+    rows = pq.read_metadata(catalogue / "observations.parquet").num_rows
+    return rows * len(read_classes(catalogue / CLASSES)) > AT_ONCE * (size - 1)
 
 
 @dataclass(frozen=True)
