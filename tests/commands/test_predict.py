@@ -21,7 +21,7 @@ from cspops.library import prediction
 from cspops.library.image_model import ImageModel
 from cspops.library.inputs import Input
 from cspops.library.model import COMBINE
-from cspops.library.region import PACKAGE
+from cspops.data.countries import PACKAGE
 from cspops.report.reach import Reach
 
 

@@ -21,7 +21,7 @@ from cspops.data.splits import piece, ratio_key, read_choosing, read_few_shot, r
 from cspops.errors import DataError
 from cspops.evaluation import metrics, pool_fit, priors
 from cspops.evaluation.bootstrap import paired_difference
-from cspops.evaluation.metrics import MODELS, Judgement, Scores, Summary, summarise
+from cspops.evaluation.metrics import FUSION, MODELS, Judgement, Scores, Summary, summarise
 from cspops.evaluation.pool import NEIGHBOURS, Neighbours, Places, Pool, write_pool
 from cspops.evaluation.pool_fit import Choosers, Grid
 from cspops.evaluation.predictions import TOP, Judged, predictions, schema
@@ -31,7 +31,7 @@ from cspops.evaluation.regions import regions
 from cspops.evaluation.released import predicted, read_released
 from cspops.geo import along_a_curve
 from cspops.kernels import keep_freed_memory, slices
-from cspops.pipeline.judged_models import image_of_rows, location_of_rows
+from cspops.pipeline.judged_models import fusion_of_rows, image_of_rows, location_of_rows
 from cspops.pipeline.side_by_side import side_by_side
 from cspops.shapes import Bool, Tensor
 from cspops.site import Site
@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 
 
 VALIDATION, TEST = ("val", "spatial_val"), ("test", "spatial_test")
-DIFFERENCES = (("pool", "image"), ("pool", "combined"), ("combined", "image"))
+DIFFERENCES = (("pool", "image"), ("pool", "combined"), ("combined", "image"), (FUSION, "combined"), (FUSION, "pool"))
 AT_ONCE = 2**22
 """Numbers of a table of rows and classes that is made at once: 32 MB in float64."""
 IMAGELESS = ("location", *priors.PRIORS)
@@ -64,13 +64,14 @@ def run(view: "EvaluateView", site: Site) -> None:
     scores: Scores = {}
     intervals: dict[str, dict[str, Any]] = {}
     places: dict[str, dict[str, Any]] = {}
-    with pq.ParquetWriter(site.out / "predictions.parquet", schema(MODELS), compression="zstd") as writer:
+    models = _names(site.inputs["finetune-loc"] / piece(seeds[0], view.label_ratios[0]))
+    with pq.ParquetWriter(site.out / "predictions.parquet", schema(models), compression="zstd") as writer:
         for key in ratios:
             of_seeds = [next(results) for _ in seeds]
             for seed, result in zip(seeds, of_seeds, strict=True):
                 writer.write_table(result.predictions)
                 scores |= {(role, key, model, seed): values for (role, model), values in result.scores.items()}
-            hits = {model: torch.from_numpy(np.stack([result.hits[model] for result in of_seeds])) for model in MODELS}
+            hits = {model: torch.from_numpy(np.stack([result.hits[model] for result in of_seeds])) for model in models}
             nearest_km = torch.from_numpy(np.stack([result.nearest_km for result in of_seeds]))
             for role, mask in judged.roles.items():
                 if (mask & judged.imaged).any():
@@ -78,7 +79,7 @@ def run(view: "EvaluateView", site: Site) -> None:
                 if role in TEST and mask.any():
                     of_role = {model: hit[:, mask] for model, hit in hits.items()}
                     places.setdefault(role, {})[key] = regions(of_role, judged.lonlat[mask], nearest_km[:, mask])
-    names = [*MODELS, *priors.PRIORS]
+    names = [*models, *priors.PRIORS]
     test, validation = (
         summarise(scores, roles=roles, ratios=ratios, seeds=seeds, models=names) for roles in (TEST, VALIDATION)
     )
@@ -97,9 +98,14 @@ class _Result:
     scores: dict[tuple[str, str], dict[str, float]]
     """By role and model."""
     hits: dict[str, np.ndarray]
-    """Per model of `MODELS`, of each judged row."""
+    """Per model of `_names`, of each judged row."""
     nearest_km: np.ndarray
     """From each judged row to the nearest labelled place."""
+
+
+def _names(folder: Path) -> tuple[str, ...]:
+    """Return the models that are judged, of a run with the folder of one location classifier."""
+    return (*MODELS, FUSION) if (folder / FUSION).is_dir() else MODELS
 
 
 def _judges(
@@ -128,7 +134,7 @@ def _judges(
         return _Result(
             predictions(judged, best, judgements, seed=seed, ratio=ratio),
             _scores(judged, judgements, classes=len(observations.classes)),
-            {model: judgements[model].hits.numpy() for model in MODELS},
+            {model: judgements[model].hits.numpy() for model in best},
             location_priors.nearest_km.numpy(),
         )
 
@@ -178,8 +184,9 @@ class _Models:
     """The experts of one seed and label ratio, and which rows choose."""
 
     image: LogP
-    """Takes numbers of judged rows, and so does `location`."""
+    """Takes numbers of judged rows, and so do `location` and `fusion`."""
     location: LogP
+    fusion: LogP | None
     priors: LocationPriors
     near: Neighbours
     choosers: Choosers
@@ -214,6 +221,7 @@ def _models(
     classes, device = location_priors.classes, site.host.torch_device()
     image = image_of_rows(site.inputs["finetune-img"] / folder, judged, features, classes=classes, device=device)
     location = location_of_rows(site.inputs["finetune-loc"] / folder, judged, device=device)
+    fusion = fusion_of_rows(site.inputs["finetune-loc"] / folder, judged, features, device=device)
     val, spatial_val = (judged.roles[role] & may_choose[role][judged.row] for role in VALIDATION)
     informed = judged.imaged & may_choose["labelled"][judged.label]
     choosers = Choosers(
@@ -225,7 +233,7 @@ def _models(
     near = Neighbours(location_priors.neighbours.km[:, :NEIGHBOURS], location_priors.neighbours.label[:, :NEIGHBOURS])
     prior_chooser = torch.zeros_like(val)
     prior_chooser[pool_fit.evenly((val & judged.located).nonzero()[:, 0], location_priors.classes)] = True
-    return _Models(image, location, location_priors, near, choosers, prior_chooser)
+    return _Models(image, location, fusion, location_priors, near, choosers, prior_chooser)
 
 
 def _fit(models: _Models, judged: Judged, grid: "PoolGrid") -> Pool:
@@ -245,14 +253,15 @@ def _fit(models: _Models, judged: Judged, grid: "PoolGrid") -> Pool:
 def _judge(
     models: _Models, judged: Judged, pool: Pool, params: "Priors"
 ) -> tuple[dict[str, Judgement], dict[str, Tensor], dict[Prior, float]]:
-    """Return every model's judgement of every judged row, the best classes of ``MODELS``, and the setting of each prior.
+    """Return every model's judgement of every judged row, the best classes of ``_names``, and the setting of each prior.
 
     The rows are taken in an order in which those that choose come first, and neighbours on the map together: kernels reach
     few labelled rows then.
     """
     n, classes = len(judged.label), models.priors.classes
-    judgements = {name: metrics.blank(n) for name in (*MODELS, *priors.PRIORS)}
-    best = {name: torch.empty(n, min(TOP, classes), dtype=torch.int32) for name in MODELS}
+    names = MODELS if models.fusion is None else (*MODELS, FUSION)
+    judgements = {name: metrics.blank(n) for name in (*names, *priors.PRIORS)}
+    best = {name: torch.empty(n, min(TOP, classes), dtype=torch.int32) for name in names}
     settings: dict[Prior, Sequence[float]] = {
         "histogram": params.histogram, "knn": params.knn, "distance_knn": params.distance_knn, "kde": params.kde,
     }  # fmt: skip
@@ -263,7 +272,9 @@ def _judge(
     parts = order.split(max(1, AT_ONCE // classes))
     for rows in parts:
         image, location, near = models.image(rows), models.location(rows), models.near.of(rows)
-        predictor = Predictor(image.__getitem__, location.__getitem__, pool, near.of)
+        fused = None if models.fusion is None else models.fusion(rows)
+        fusion = None if fused is None else lambda here, _, fused=fused: fused[here]
+        predictor = Predictor(image.__getitem__, location.__getitem__, pool, near.of, fusion)
         for here in slices(len(rows), classes):
             some = rows[here]
             for name, log_p in predictor.log_p(here, here, judged.located[some]):
@@ -282,7 +293,7 @@ def _scores(judged: Judged, judgements: dict[str, Judgement], *, classes: int) -
     """Return the metrics of every model on every role; priors get fewer metrics."""
     out = {}
     for model, judgement in judgements.items():
-        kept = metrics.METRICS if model in MODELS else priors.METRICS
+        kept = priors.METRICS if model in priors.PRIORS else metrics.METRICS
         for role, mask in judged.roles.items():
             rows = mask if model in IMAGELESS else mask & judged.imaged
             values = metrics.score(judgement.of(rows), judged.label[rows], classes=classes)
@@ -291,10 +302,11 @@ def _scores(judged: Judged, judgements: dict[str, Judgement], *, classes: int) -
 
 
 def _headline(scores: Summary) -> dict[str, dict[str, dict[str, float]]]:
-    """Return the tree of metrics.json: top-1 of product and pool, the mean over seeds, on the first test set that has rows."""
+    """Return the tree of metrics.json: top-1 of product, pool and fusion, the mean over seeds, on the first test set."""
     return {
         role: {
-            ratio: {model: models[model]["top1"]["mean"] for model in ("combined", "pool")} for ratio, models in ratios.items()
+            ratio: {one: models[one]["top1"]["mean"] for one in ("combined", "pool", FUSION) if one in models}
+            for ratio, models in ratios.items()
         }
         for role, ratios in list(scores.items())[:1]
     }
@@ -303,7 +315,7 @@ def _headline(scores: Summary) -> dict[str, dict[str, dict[str, float]]]:
 def _intervals(hits: dict[str, torch.Tensor], mask: torch.Tensor) -> dict[str, dict[str, float | int]]:
     """Return each of ``DIFFERENCES`` on the rows of ``mask``: points of top-1 with a 95 % paired bootstrap interval."""
     out: dict[str, dict[str, float | int]] = {}
-    for a, b in DIFFERENCES:
+    for a, b in (pair for pair in DIFFERENCES if hits.keys() >= {*pair}):
         gap = paired_difference(hits[a][:, mask], hits[b][:, mask])
         numbers = {"mean": round(gap.mean, 4), "low": round(gap.low, 4), "high": round(gap.high, 4)}
         out[f"{a}_minus_{b}"] = numbers | {"rows": int(mask.sum()), "seeds": len(hits[a])}
