@@ -61,7 +61,7 @@ def test_a_fusion_is_trained_and_judged_beside_the_others(site: Site, tmp_path: 
     scores = json.loads((after.reports / "scores.json").read_text())["test"]["label_50"]
     assert list(scores)[:5] == [*MODELS, "fusion"] and list(scores["fusion"]) == list(scores["pool"])
     intervals = json.loads((after.reports / "intervals.json").read_text())["test"]["label_50"]
-    assert {"fusion_minus_combined", "fusion_minus_pool"} < set(intervals)
+    assert {"fusion_minus_combined", "pool_minus_fusion"} < set(intervals)
     assert set(json.loads((after.reports / "metrics.json").read_text())["test"]["label_50"]) == {"combined", "pool", "fusion"}
 
     table = pq.read_table(after.out / "predictions.parquet")

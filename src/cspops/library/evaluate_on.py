@@ -17,6 +17,7 @@ from cspops.evaluation import metrics
 from cspops.evaluation.metrics import MODELS, Judgement, Scores, summarise
 from cspops.evaluation.per_class import per_class, sole_best
 from cspops.evaluation.pool import Places
+from cspops.evaluation.groups import by_land
 from cspops.evaluation.regions import regions
 from cspops.library.inputs import Input
 from cspops.library.labelled import ClassNames, LabelledRow, RowSorter
@@ -239,7 +240,8 @@ def _regions(scored: Scored, seeds: Sequence[int], run: Path | None, ratio: floa
     hits = {name: torch.stack([scored.judgements[name, seed].hits for seed in range(len(seeds))]) for name in compared}
     nearest_km = _nearest_km(scored, seeds, run, ratio)
     by_kind = regions(hits, scored.lonlat, nearest_km if nearest_km is not None else torch.zeros(hits["image"].shape))
-    return {kind: places for kind, places in by_kind.items() if nearest_km is not None or kind != "distance"}
+    known = {kind: places for kind, places in by_kind.items() if nearest_km is not None or kind != "distance"}
+    return known | by_land(hits, scored.lonlat)
 
 
 def _nearest_km(scored: Scored, seeds: Sequence[int], run: Path | None, ratio: float | None) -> Float[Tensor, "seeds n"] | None:

@@ -21,17 +21,18 @@ from cspops.data.splits import piece, ratio_key, read_choosing, read_few_shot, r
 from cspops.errors import DataError
 from cspops.evaluation import metrics, pool_fit, priors
 from cspops.evaluation.bootstrap import paired_difference
+from cspops.evaluation.groups import WITHIN_KM
 from cspops.evaluation.metrics import FUSION, MODELS, Judgement, Scores, Summary, summarise
 from cspops.evaluation.pool import NEIGHBOURS, Neighbours, Places, Pool, write_pool
 from cspops.evaluation.pool_fit import Choosers, Grid
 from cspops.evaluation.predictions import TOP, Judged, predictions, schema
 from cspops.evaluation.predictor import LogP, Predictor
 from cspops.evaluation.priors import Choice, LocationPriors, Prior
-from cspops.evaluation.regions import regions
 from cspops.evaluation.released import predicted, read_released
 from cspops.geo import along_a_curve
 from cspops.kernels import keep_freed_memory, slices
-from cspops.pipeline.judged_models import fusion_of_rows, image_of_rows, location_of_rows
+from cspops.pipeline.judged_models import fusion_of_rows, image_of_rows, location_of_rows, names_of_models
+from cspops.pipeline.judged_places import by_place, effort_of
 from cspops.pipeline.side_by_side import side_by_side
 from cspops.shapes import Bool, Tensor
 from cspops.site import Site
@@ -44,7 +45,7 @@ log = logging.getLogger(__name__)
 
 
 VALIDATION, TEST = ("val", "spatial_val"), ("test", "spatial_test")
-DIFFERENCES = (("pool", "image"), ("pool", "combined"), ("combined", "image"), (FUSION, "combined"), (FUSION, "pool"))
+DIFFERENCES = (("pool", "image"), ("pool", "combined"), ("combined", "image"), (FUSION, "combined"), ("pool", FUSION))
 AT_ONCE = 2**22
 """Numbers of a table of rows and classes that is made at once: 32 MB in float64."""
 IMAGELESS = ("location", *priors.PRIORS)
@@ -64,7 +65,7 @@ def run(view: "EvaluateView", site: Site) -> None:
     scores: Scores = {}
     intervals: dict[str, dict[str, Any]] = {}
     places: dict[str, dict[str, Any]] = {}
-    models = _names(site.inputs["finetune-loc"] / piece(seeds[0], view.label_ratios[0]))
+    models = names_of_models(site.inputs["finetune-loc"] / piece(seeds[0], view.label_ratios[0]))
     with pq.ParquetWriter(site.out / "predictions.parquet", schema(models), compression="zstd") as writer:
         for key in ratios:
             of_seeds = [next(results) for _ in seeds]
@@ -72,13 +73,17 @@ def run(view: "EvaluateView", site: Site) -> None:
                 writer.write_table(result.predictions)
                 scores |= {(role, key, model, seed): values for (role, model), values in result.scores.items()}
             hits = {model: torch.from_numpy(np.stack([result.hits[model] for result in of_seeds])) for model in models}
-            nearest_km = torch.from_numpy(np.stack([result.nearest_km for result in of_seeds]))
+            nearest_km, within = (
+                torch.from_numpy(np.stack([getattr(result, name) for result in of_seeds])) for name in ("nearest_km", "within")
+            )
             for role, mask in judged.roles.items():
                 if (mask & judged.imaged).any():
                     intervals.setdefault(role, {})[key] = _intervals(hits, mask)
                 if role in TEST and mask.any():
                     of_role = {model: hit[:, mask] for model, hit in hits.items()}
-                    places.setdefault(role, {})[key] = regions(of_role, judged.lonlat[mask], nearest_km[:, mask])
+                    efforts = [result.effort[role] for result in of_seeds if role in result.effort]
+                    near = nearest_km[:, mask], within[:, mask]
+                    places.setdefault(role, {})[key] = by_place(of_role, judged.lonlat[mask], *near, efforts)
     names = [*models, *priors.PRIORS]
     test, validation = (
         summarise(scores, roles=roles, ratios=ratios, seeds=seeds, models=names) for roles in (TEST, VALIDATION)
@@ -98,20 +103,21 @@ class _Result:
     scores: dict[tuple[str, str], dict[str, float]]
     """By role and model."""
     hits: dict[str, np.ndarray]
-    """Per model of `_names`, of each judged row."""
+    """Per model of `names_of_models`, of each judged row."""
     nearest_km: np.ndarray
     """From each judged row to the nearest labelled place."""
-
-
-def _names(folder: Path) -> tuple[str, ...]:
-    """Return the models that are judged, of a run with the folder of one location classifier."""
-    return (*MODELS, FUSION) if (folder / FUSION).is_dir() else MODELS
+    within: np.ndarray
+    """How many labelled places lie near each judged row."""
+    effort: dict[str, dict[str, float | int]]
+    """By test set, as `effort_correlation` returns it for the location model."""
 
 
 def _judges(
     observations: Observations, judged: Judged, features: Features, view: "EvaluateView", site: Site
 ) -> Callable[[tuple[float, int]], _Result]:
     """Return what judges the models of a label ratio and seed, and writes what validation chose for them."""
+    train = read_roles(site.inputs["split"], observations.obs_id)["train"]
+    training = observations.lonlat[train & observations.located]
     latest: list[tuple[Tensor, LocationPriors]] = []
     """With the labelled rows that they are of. At ratio 1 all seeds share one set."""
 
@@ -136,6 +142,8 @@ def _judges(
             _scores(judged, judgements, classes=len(observations.classes)),
             {model: judgements[model].hits.numpy() for model in best},
             location_priors.nearest_km.numpy(),
+            (location_priors.neighbours.km <= WITHIN_KM).sum(1).numpy(),
+            effort_of(judged, models.location, training, may_choose["labelled"].nonzero()[:, 0]),
         )
 
     return judge
@@ -253,7 +261,7 @@ def _fit(models: _Models, judged: Judged, grid: "PoolGrid") -> Pool:
 def _judge(
     models: _Models, judged: Judged, pool: Pool, params: "Priors"
 ) -> tuple[dict[str, Judgement], dict[str, Tensor], dict[Prior, float]]:
-    """Return every model's judgement of every judged row, the best classes of ``_names``, and the setting of each prior.
+    """Return every model's judgement of every judged row, the best classes of each, the setting of each prior.
 
     The rows are taken in an order in which those that choose come first, and neighbours on the map together: kernels reach
     few labelled rows then.

@@ -12,7 +12,7 @@ from cspops.evaluation.predictions import Judged
 from cspops.evaluation.predictor import CPU, ImagePredictor, LocationPredictor, LogP, image_log_p
 from cspops.evaluation.released import read_released, released_log_p
 from cspops.models.heads import ImageHead
-from cspops.evaluation.metrics import FUSION
+from cspops.evaluation.metrics import FUSION, MODELS
 from cspops.models.loading import load_fusion, load_image_classifier, load_location_classifier
 from cspops.shapes import Int, Tensor
 
@@ -53,6 +53,11 @@ def location_of_rows(folder: Path, judged: Judged, *, device: torch.device = CPU
     """Return a function from numbers of judged rows to log P(y|x), of a classifier of stage finetune-loc."""
     location = LocationPredictor(load_location_classifier(folder, remake="dvc repro finetune-loc").to(device), device)
     return lambda rows: _finite(location(judged.lonlat[rows]), folder, "finetune-loc")
+
+
+def names_of_models(folder: Path) -> tuple[str, ...]:
+    """Return the models that are judged, of a run with ``folder`` of one location classifier."""
+    return (*MODELS, FUSION) if (folder / FUSION).is_dir() else MODELS
 
 
 def fusion_of_rows(folder: Path, judged: Judged, features: Features, *, device: torch.device = CPU) -> LogP | None:
