@@ -25,9 +25,7 @@ from cspops.params.location_classifiers import CrossEntropy, Fusion
 from cspops.pipeline import evaluate, finetune_loc
 from cspops.site import Site
 
-FILM = Fusion(
-    head="film", hidden=4, steps=30, learning_rate=0.01, weight_decay=0.0, dropout=0.1, domain_weight=0.2, patience=0
-)
+FILM = Fusion(head="film", hidden=4, steps=30, learning_rate=0.01, weight_decay=0.0, dropout=0.1, domain_weight=0.2, patience=0)
 PROBE = LinearProbe(l2=(0.1,), max_iterations=20)
 LOC_VIEW = FinetuneLocView(SEEDS, RATIOS, "linear_probe", PROBE, "cross_entropy", CrossEntropy(label_smoothing=0.0), FILM)
 

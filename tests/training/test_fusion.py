@@ -81,7 +81,9 @@ def test_training_begins_with_the_product_or_the_image_and_is_never_worse_there(
     centres = torch.randn(3, 4, generator=torch.Generator().manual_seed(1))[:, 2:]
     weight = torch.cat((centres if good else -5 * centres, torch.zeros(1, 2)))
     bias = torch.cat((-centres.square().sum(1) / 2, torch.tensor([-1e4])))  # the class without a row
-    trained = train_fusion(few, location(weight, bias), settings(head, steps=1, learning_rate=1e-9), val=val, domains=None, run=RUN)
+    trained = train_fusion(
+        few, location(weight, bias), settings(head, steps=1, learning_rate=1e-9), val=val, domains=None, run=RUN
+    )
     assert trained.start == ("product" if good else "image")
     assert trained.val_nll <= trained.start_nll
     longer = train_fusion(few, location(weight, bias), settings(head), val=val, domains=None, run=RUN)

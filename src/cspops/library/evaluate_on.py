@@ -14,10 +14,10 @@ from cspops.data.json_files import Document
 from cspops.data.splits import read_few_shot
 from cspops.errors import DataError
 from cspops.evaluation import metrics
+from cspops.evaluation.groups import by_land
 from cspops.evaluation.metrics import MODELS, Judgement, Scores, summarise
 from cspops.evaluation.per_class import per_class, sole_best
 from cspops.evaluation.pool import Places
-from cspops.evaluation.groups import by_land
 from cspops.evaluation.regions import regions
 from cspops.library.inputs import Input
 from cspops.library.labelled import ClassNames, LabelledRow, RowSorter

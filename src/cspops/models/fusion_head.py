@@ -68,7 +68,9 @@ class FusionHead(nn.Module):
         out: Tensor = self.linear(torch.cat((f, e), -1)) + self.last(self.dropout(gelu(hidden)))
         return out
 
-    def forward(self, image_features: Float[Tensor, "*batch k"], loc_emb: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch q"]:
+    def forward(
+        self, image_features: Float[Tensor, "*batch k"], loc_emb: Float[Tensor, "*batch d"]
+    ) -> Float[Tensor, "*batch q"]:
         return self.scores(image_features, loc_emb, self.see(loc_emb))
 
     @torch.no_grad()

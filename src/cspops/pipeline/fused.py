@@ -19,6 +19,7 @@ from cspops.training.curves import write_curve
 from cspops.training.fusion import Domains, Pairs, TrainedFusion, train_fusion
 from cspops.training.loop import Run
 
+
 def write_fusion(
     folder: Path,
     location: LocationClassifier,

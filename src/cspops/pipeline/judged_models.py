@@ -8,11 +8,11 @@ import torch
 
 from cspops.data.features import Features
 from cspops.errors import DataError
+from cspops.evaluation.metrics import FUSION, MODELS
 from cspops.evaluation.predictions import Judged
 from cspops.evaluation.predictor import CPU, ImagePredictor, LocationPredictor, LogP, image_log_p
 from cspops.evaluation.released import read_released, released_log_p
 from cspops.models.heads import ImageHead
-from cspops.evaluation.metrics import FUSION, MODELS
 from cspops.models.loading import load_fusion, load_image_classifier, load_location_classifier
 from cspops.shapes import Int, Tensor
 

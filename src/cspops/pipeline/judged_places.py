@@ -36,9 +36,7 @@ def by_place(
     }
 
 
-def effort_of(
-    judged: Judged, location: LogP, training: Float[Tensor, "m 2"], lived: Int[Tensor, "l"]
-) -> dict[str, Effort]:
+def effort_of(judged: Judged, location: LogP, training: Float[Tensor, "m 2"], lived: Int[Tensor, "l"]) -> dict[str, Effort]:
     """Return, by test set, how presence as the location model predicts it goes with the number of training rows."""
     out = {}
     for role in ROLES:

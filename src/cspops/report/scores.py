@@ -8,9 +8,9 @@ from cspops.evaluation.metrics import BINS
 from cspops.report import charts, html_tables
 from cspops.report.html_parts import Group, Picture, Table
 from cspops.report.material import Material
-from cspops.report.page import LEAST_ROWS, where_sentences
+from cspops.report.page import DENSITY, EFFORT, LEAST_ROWS, WORST, where_sentences
 from cspops.report.reliability import chance_sentence, reliability
-from cspops.report.tables import LEAST_IN_BIN, TITLES, cell, is_shown, ratio_title
+from cspops.report.tables import LEAST_IN_BIN, TITLES, cell, effort_rows, is_shown, ratio_title, worst_rows
 
 CALIBRATION = ("image", "combined", "pool")
 
@@ -45,7 +45,10 @@ def regions_part(material: Material) -> dict[str, Any]:
         "distance": "By distance to the nearest labelled row",
         "latitude": "By latitude",
         "cell": "By cells of 30 degrees",
+        "density": DENSITY,
+        "continent": "By continent",
     }
+    worst, effort = worst_rows(places), effort_rows(places)
     return {
         "regions_words": f"At {ratio_title(key)} of the labels, over all rows of all seeds. Charts leave out regions of fewer "
         f"than {LEAST_ROWS} rows per seed.",
@@ -54,7 +57,16 @@ def regions_part(material: Material) -> dict[str, Any]:
         "region_tables": [
             html_tables.region_table(places, kind, f"{caption}; top-1, per cent")
             for kind, caption in captions.items()
-            if places
+            if any(kinds.get(kind) for kinds in places.values())
+        ],
+        "group_words": [*([WORST] if len(worst) > 1 else []), *([EFFORT] if len(effort) > 1 else [])],
+        "group_tables": [
+            Table(caption, rows[0], [Group(None, rows[1:])])
+            for caption, rows in (
+                ("Worst continent and country; top-1, per cent, with 95 % intervals", worst),
+                ("Presence against effort", effort),
+            )
+            if len(rows) > 1
         ],
     }
 

@@ -15,7 +15,7 @@ from cspops.models.heads import LinearProbe
 from cspops.models.location_encoder import LocationClassifier
 from cspops.params.location_classifiers import Fusion
 from cspops.seeds import global_torch_stream, torch_stream
-from cspops.shapes import Bool, Float, Int, Tensor
+from cspops.shapes import Float, Int, Tensor
 from cspops.training.kept_weights import KeptWeights
 from cspops.training.linear_probe import ITERATIONS, linear_probe, validated
 from cspops.training.location_probe import MOST_SCORES, WARM_UP, least_nll_scale
@@ -92,10 +92,8 @@ def train_fusion(
     device, few, val = run.device, few.to(run.device), val.to(run.device)
     present = few.label.unique()
     y = torch.searchsorted(present, few.label)
-    probe, _ = linear_probe(
-        few.image_features, few.label, val.image_features, val.label, classes=few.classes, l2=PROBE_L2, max_iterations=ITERATIONS
-   
-    )  # fmt: skip
+    x, x_val = few.image_features, val.image_features
+    probe, _ = linear_probe(x, few.label, x_val, val.label, classes=few.classes, l2=PROBE_L2, max_iterations=ITERATIONS)
     with global_torch_stream(run.seed, "fusion", "weights"):
         widths = few.image_features.shape[1], few.loc_emb.shape[1]
         head = FusionHead(settings.head, *widths, len(present), hidden=settings.hidden, dropout=settings.dropout).to(device)
@@ -149,7 +147,8 @@ def domain_loss(scores: Float[Tensor, "n c"], domain: Int[Tensor, "n"]) -> Float
     Added to the loss as L = CE(y) + w CE(d), it makes z tell domains (continents, countries) apart, between which images of a
     class differ: Crasto, Robustness to Geographic Distribution Shift Using Location Encoders (CVPR Findings 2026), w = 0.2, the
     "domain predictor weight" of the released code. There the linear layer is on e(x), or on what FiLM is given; here e(x) is
-    frozen, and z is what both heads are given. Nothing is reversed: the image is read as of its place, not made independent of it.
+    frozen, and z is what both heads are given. Nothing is reversed: the image is read as of its place, not made independent of
+    it.
 
     Rows of `NO_DOMAIN` do not count; 0 where all are.
     """
@@ -190,8 +189,7 @@ Judge = Callable[[], tuple[float, float]]
 
 def _judge(head: FusionHead, val: Pairs, present: Int[Tensor, "c"]) -> Judge:
     """Return a function that judges the head as `location_probe` judges its models, and leaves it in eval mode."""
-    known: Bool[Tensor, "v"] = torch.isin(val.label, present)
-    some = known.nonzero()[:, 0]
+    some = torch.isin(val.label, present).nonzero()[:, 0]
     some = some[:: max(1, -(-len(some) * len(present) // MOST_SCORES))]
     own = torch.searchsorted(present, val.label[some])
 
