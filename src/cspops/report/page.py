@@ -14,7 +14,7 @@ from cspops.report.material import Drawn, Material
 from cspops.report.mistakes import confusion_rows, turned_table
 from cspops.report.photo_and_overhead import section
 from cspops.report.reach import OTHERS
-from cspops.report.reliability import chance_sentence
+from cspops.report.reliability import CLASS_WORDS, chance_sentence, class_rows
 from cspops.report.run_facts import described, value_of
 from cspops.report.tables import (
     TITLES,
@@ -67,6 +67,7 @@ def page(material: Material) -> str:
         markdown(metric_rows(metrics[main][largest], rows=len(judged.first_seed)), text_columns=1),
         "Per cent, but `nll` (mean negative log-likelihood) in nats; `ece`: expected calibration error of the top class. "
         + chance_sentence(judged, material.largest),
+        *_by_class(material),
         "## Differences",
         "Top-1 in percentage points with 95 % paired bootstrap intervals over rows and seeds. On validation, the pool is "
         "measured on the rows that chose its weights.",
@@ -155,6 +156,12 @@ EFFORT = (
     "of each class, and of the number of classes that P(y|x) leaves open (exp of its entropy). A model that tells where people "
     "looked, and not where classes live, has large ones."
 )
+
+
+def _by_class(material: Material) -> list[str]:
+    rows = class_rows(material.judged[material.largest], "pool", material.class_titles)
+    table = markdown([[as_text(name), *numbers] for name, *numbers in rows], text_columns=1)
+    return [CLASS_WORDS, table] if len(rows) > 1 else []
 
 
 def _groups(places: Mapping[str, Places]) -> list[str]:

@@ -9,7 +9,7 @@ from cspops.report import charts, html_tables
 from cspops.report.html_parts import Group, Picture, Table
 from cspops.report.material import Material
 from cspops.report.page import DENSITY, EFFORT, LEAST_ROWS, WORST, where_sentences
-from cspops.report.reliability import chance_sentence, reliability
+from cspops.report.reliability import CLASS_WORDS, chance_sentence, class_rows, reliability
 from cspops.report.tables import LEAST_IN_BIN, TITLES, cell, effort_rows, is_shown, ratio_title, worst_rows
 
 CALIBRATION = ("image", "combined", "pool")
@@ -81,6 +81,7 @@ def calibration_part(material: Material) -> dict[str, Any]:
     words = f"Over all seeds; bins of fewer than {LEAST_IN_BIN} rows are not drawn. {by_chance}"
     if few:
         words = f"The test rows are too few for a curve or an error. {by_chance}"
+    by_class = class_rows(judged, "pool", material.class_titles)
     ratios, seeds = material.scores.metrics[material.main], len(material.view.seeds)
     groups = [
         Group(
@@ -104,6 +105,14 @@ def calibration_part(material: Material) -> dict[str, Any]:
         "calibration_table": Table(
             f"Calibration on the {TITLES[material.main]} set", ["model", *(ratio_title(key) for key in ratios)], groups
         ),
+        "class_words": CLASS_WORDS,
+        "class_table": Table(
+            f"The pool by class, {TITLES[material.main]}, {ratio_title(ratio_key(material.largest))} of the labels",
+            by_class[0],
+            [Group(None, by_class[1:])],
+        )
+        if len(by_class) > 1
+        else None,
     }
 
 
