@@ -15,13 +15,13 @@ from location_runs import CLASSES, PLACES, POOL, write_run
 from PIL import Image
 
 import cspops
+from cspops.data.countries import PACKAGE
 from cspops.errors import DataError
 from cspops.evaluation.pool import Places, write_pool
 from cspops.library import prediction
 from cspops.library.image_model import ImageModel
 from cspops.library.inputs import Input
 from cspops.library.model import COMBINE
-from cspops.library.region import PACKAGE
 from cspops.report.reach import Reach
 
 

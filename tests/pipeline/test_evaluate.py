@@ -100,8 +100,12 @@ def test_everything_written_is_finite_and_complete(site: Site) -> None:
     assert list(found["regions"]) == ["test", "spatial_test"]
     assert found["chosen"]["rows"] == {"val": 11, "spatial_val": 6, "alone": 1}
     assert found["intervals"]["test"]["label_50"]["combined_minus_image"]["rows"] == 11  # one has no label
-    for kind in found["regions"]["test"]["label_50"].values():
-        assert sum(row["rows"] for row in kind) == 9  # and two have no place
+    by_kind = found["regions"]["test"]["label_50"]
+    for kind in ("latitude", "cell", "distance", "density"):
+        assert sum(row["rows"] for row in by_kind[kind]) == 9  # and two have no place
+    for kind in ("continent", "country"):
+        assert sum(row["rows"] for row in by_kind[kind]) <= 9  # and some lie at sea
+    assert by_kind["worst"] == by_kind["effort"] == []  # of so few rows and cells
 
 
 def test_a_set_without_rows_is_left_out(site: Site) -> None:

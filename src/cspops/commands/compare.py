@@ -68,9 +68,9 @@ def _narrow(row: list[str]) -> list[str]:
 def compared_runs(base: str, head: str | None, *, models: Sequence[str], max_drop: float) -> Document:
     """Compare ``head`` (None: the workspace) with ``base``; raise a DataError for one that is unknown or holds no metrics."""
     from cspops.report.compared_runs import Side, compared
-    from cspops.report.tables import MODELS, short_name
+    from cspops.report.tables import FUSION, MODELS, short_name
 
-    known = {short_name(model): model for model in MODELS}
+    known = {short_name(model): model for model in (*MODELS, FUSION)}
     if unknown := [one for one in models if one not in known]:
         raise ParamsError(f"there is no model {unknown[0]!r}", hint=f"models: {', '.join(known)}")
     runs.require_repository()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-KINDS = ("latitude", "cell", "distance")
+KINDS = ("latitude", "cell", "distance", "density", "continent", "country")
 
 
 def score(
@@ -105,7 +105,8 @@ def show_last(label_ratio: float | None, *, by: str | None, by_class: bool, json
         for role, kinds in document["regions"].items():
             unplaced = document["rows"][role] - sum(row["rows"] for row in next(iter(kinds.values()), []))
             if kinds and round(unplaced):
-                say(f"- {TITLES[role]}: rows without a position, in no region: {round(unplaced):,}")
+                outside = " or outside the shapes of all countries" if by in ("continent", "country") else ""
+                say(f"- {TITLES[role]}: rows without a position{outside}, in no region: {round(unplaced):,}")
     if by_class:
         for role, classes in document["per_class"].items():
             _show_classes(f" on {TITLES[role]}, {title} of the labels", classes)
@@ -121,7 +122,7 @@ def _show_regions(places: "Mapping[str, Places]", where: str) -> None:
 
     for kind in KINDS:
         for role, kinds in places.items():
-            if kind in kinds:
+            if kinds.get(kind):
                 rows = [row[1:] for row in region_rows({role: kinds}, kind)]
                 show(f"Top-1 by {kind}{where and f' on {TITLES[role]}{where}'}", rows, text_columns=1)
 

@@ -106,9 +106,10 @@ def evaluate(
     ] = None,
     last: Annotated[bool, typer.Option("--show", help="Print the last result, and run nothing.")] = False,
     by: Annotated[
-        Literal["region", "latitude", "cell", "distance"] | None,
+        Literal["region", "latitude", "cell", "distance", "density", "continent", "country"] | None,
         typer.Option(
-            help="Also print accuracy by latitude, cell (of 30 degrees) or distance (km to the nearest label); region: by all.",
+            help="Also print accuracy by latitude, cell (of 30 degrees), distance (km to the nearest label), density (labels "
+            "within 200 km), continent or country; region: by all.",
             metavar="KIND",
         ),
     ] = None,

@@ -21,6 +21,8 @@ PARTS = 64
 METRICS = (*(f"top{k}" for k in TOP_K), "mrr", "balanced_top1", "nll", "ece")
 MODELS = ("image", "location", "combined", "pool")
 """What is evaluated per seed and label ratio: two models, their product, and the pool of experts."""
+FUSION = "fusion"
+"""Evaluated beside them where stage finetune-loc has trained one network of image and place."""
 
 Scores = dict[tuple[str, str, str, int], Mapping[str, float]]
 """(role, ratio key, model, seed) to metrics."""

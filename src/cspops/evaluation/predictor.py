@@ -103,6 +103,8 @@ class Predictor:
     pool: Pool | None = None
     near: Near | None = None
     """The labelled neighbours of the pool; called on what ``location`` is called on."""
+    fusion: Callable[[Any, Any], Tensor] | None = None
+    """log P of one network of both, called on what ``image`` and ``location`` are called on."""
 
     def log_p(
         self,
@@ -112,7 +114,7 @@ class Predictor:
         *,
         imaged: Bool[Tensor, "n"] | None = None,
     ) -> Iterator[tuple[str, Float[Tensor, "n q"]]]:
-        """Yield name and log P of each model: `image`, `location`, of both `combined` and, with a pool, `pool`.
+        """Yield name and log P of each model: `image`, `location`, of both `combined`, with a pool `pool`, and `fusion`.
 
         Each table is made when it is next, so that a caller may drop the one before.
 
@@ -120,6 +122,7 @@ class Predictor:
             images: the argument of ``image``; None leaves out all that needs an image.
             places: the argument of ``location``; None likewise.
             located: which rows have a position; the others are judged by the image alone, and by the location uniformly.
+                The fusion is that of the image there, too.
             imaged: which rows ``images`` are of, if not all; the others have nan wherever an image is needed.
         """
         image = location = None
@@ -137,3 +140,6 @@ class Predictor:
             yield "combined", combined_log_p(image, location, located)
             if self.pool is not None and self.near is not None:
                 yield "pool", self.pool.log_p(image, location, self.near(places), located)
+            if self.fusion is not None:
+                fused = self.fusion(images, places)
+                yield "fusion", fused if located.all() else fused.where(located[:, None], image)

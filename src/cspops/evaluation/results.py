@@ -34,6 +34,7 @@ Role = Literal["test", "spatial_test"]
 Metrics = dict[str, dict[Ratio, dict[str, dict[str, Spread]]]]
 """By role, label ratio, model and metric; of any run of git, whose roles and models may be others than today's."""
 
+_WORST = ("model", "of", "rows", "top1", "low", "high")
 _SCORES = ("rows", "image", "location", "combined", "pool", "gain")
 
 
@@ -46,11 +47,19 @@ def ratio_of(key: str) -> float:
 
 
 class Places(BaseModel):
-    """The regions of a role and label ratio; the outermost ring of distances has no outer border."""
+    """The regions of a role and label ratio; the last ring of distances and the last density have no upper border.
+
+    Earlier runs lack the kinds that may be empty.
+    """
 
     latitude: list[Annotated[dict[str, Number], AfterValidator(_with("from", "to", *_SCORES))]]
     cell: list[Annotated[dict[str, Number], AfterValidator(_with("west", "east", "south", "north", *_SCORES))]]
     distance: list[Annotated[dict[str, Number | None], AfterValidator(_with("from", *_SCORES))]]
+    density: list[Annotated[dict[str, Number | None], AfterValidator(_with("from", *_SCORES))]] = []
+    continent: list[Annotated[dict[str, Number | str], AfterValidator(_with("name", *_SCORES))]] = []
+    country: list[Annotated[dict[str, Number | str], AfterValidator(_with("name", *_SCORES))]] = []
+    worst: list[Annotated[dict[str, Number | str], AfterValidator(_with("kind", "name", *_WORST))]] = []
+    effort: list[dict[str, Number]] = []
 
 
 SHOWN = ("top1", "nll", "ece")

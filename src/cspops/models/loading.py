@@ -15,6 +15,7 @@ from torch import nn
 from cspops.artefacts import json_as
 from cspops.errors import DataError, ParamsError
 from cspops.models.checkpoint import Config, load_config, load_weights
+from cspops.models.fusion_head import FusionHead
 from cspops.models.heads import IMAGE_HEAD, ClassEmbedding, ImageHead, LinearProbe
 from cspops.models.location_encoder import Link, LocationClassifier, LocationEncoder
 from cspops.seeds import global_torch_stream
@@ -74,6 +75,15 @@ def load_image_classifier(folder: Path | str, *, remake: str = "dvc repro finetu
         return ImageHead(**keywords) if config.get("kind") == IMAGE_HEAD else LinearProbe(**keywords)
 
     return _load(Path(folder), build, "image classifier", remake)
+
+
+def load_fusion(folder: Path, *, remake: str) -> FusionHead:
+    """Load the head on image features and location embeddings in ``folder``, in eval mode, on the CPU.
+
+    Raises:
+        DataError: the folder holds none.
+    """
+    return _load(folder, lambda config: FusionHead(**config), "fusion of image and place", remake)
 
 
 def load_image_network(folder: Path, *, remake: str) -> "ImageNetwork":

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar, cast
 from pydantic import BaseModel
 
 from cspops.params.image_networks import Full, LinearProbe, MethodSettings, Released
-from cspops.params.location_classifiers import FinetuneLoss, FullLoc, ProbeThenFull
+from cspops.params.location_classifiers import FinetuneLoss, FullLoc, Fusion, ProbeThenFull
 from cspops.params.location_encoders import LocationEncoderFrom, encoder_config
 from cspops.params.section import Section
 from cspops.params.sections import (
@@ -88,6 +88,7 @@ class FinetuneLocView:
     settings: LinearProbe | FullLoc | ProbeThenFull = listed("finetune_loc.modes.${finetune_loc.mode}")
     loss: str = listed("finetune_loc.loss")
     loss_settings: FinetuneLoss = listed("finetune_losses.${finetune_loc.loss}")
+    fusion: Fusion = listed("finetune_loc.fusion")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,7 +198,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "pretrain-img": ("download", "split"),
     "featurize": ("download", "pretrain-img"),
     "pretrain": ("download", "split", "pretrain-img", "featurize"),
-    "finetune-loc": ("download", "split", "pretrain"),
+    "finetune-loc": ("download", "split", "featurize", "pretrain"),
     "finetune-img": ("download", "split", "pretrain-img", "featurize"),
     "evaluate": ("download", "split", "featurize", "finetune-loc", "finetune-img"),
     "report": ("download", "split", "pretrain-img", "pretrain", "finetune-loc", "finetune-img", "evaluate"),

@@ -21,6 +21,7 @@ from cspops.params.section import (
     Share,
     Steps,
     Weight,
+    Width,
 )
 
 
@@ -93,7 +94,19 @@ class FinetuneLocModes(Section):
     probe_then_full: Possible[ProbeThenFull] = None
 
 
+class Fusion(Section):
+    head: Literal["none", "concat", "film"]
+    hidden: Width
+    steps: Steps
+    learning_rate: Rate
+    weight_decay: Decay
+    dropout: PartialShare
+    domain_weight: Weight
+    patience: Patience
+
+
 class FinetuneLoc(Section):
     mode: Annotated[str, NameIn(FinetuneLocModes)]
     loss: Annotated[str, NameIn(FinetuneLosses)]
     modes: FinetuneLocModes
+    fusion: Fusion

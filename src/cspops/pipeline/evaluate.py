@@ -24,17 +24,18 @@ from cspops.data.splits import piece, ratio_key, read_choosing, read_few_shot, r
 from cspops.errors import DataError
 from cspops.evaluation import metrics, pool_fit, priors
 from cspops.evaluation.bootstrap import paired_difference
-from cspops.evaluation.metrics import MODELS, Judgement, Scores, Summary, summarise
+from cspops.evaluation.groups import WITHIN_KM
+from cspops.evaluation.metrics import FUSION, MODELS, Judgement, Scores, Summary, summarise
 from cspops.evaluation.pool import NEIGHBOURS, Neighbours, Places, Pool, PoolEntry, write_pool
 from cspops.evaluation.pool_fit import Choosers, Grid
 from cspops.evaluation.predictions import TOP, Judged, predictions, schema
 from cspops.evaluation.predictor import LogP, Predictor
 from cspops.evaluation.priors import Choice, LocationPriors, Prior
-from cspops.evaluation.regions import regions
 from cspops.evaluation.released import predicted, read_released
 from cspops.kernels import keep_freed_memory, slices
 from cspops.pipeline import judged_parts
-from cspops.pipeline.judged_models import image_of_rows, location_of_rows
+from cspops.pipeline.judged_models import fusion_of_rows, image_of_rows, location_of_rows, names_of_models
+from cspops.pipeline.judged_places import by_place, effort_of
 from cspops.pipeline.side_by_side import side_by_side
 from cspops.shapes import Bool, Int, Tensor
 from cspops.site import Site
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 VALIDATION, TEST = ("val", "spatial_val"), ("test", "spatial_test")
-DIFFERENCES = (("pool", "image"), ("pool", "combined"), ("combined", "image"))
+DIFFERENCES = (("pool", "image"), ("pool", "combined"), ("combined", "image"), (FUSION, "combined"), ("pool", FUSION))
 AT_ONCE = 2**22
 """Numbers of a table of rows and classes that is made at once: 32 MB in float64."""
 IMAGELESS = ("location", *priors.PRIORS)
@@ -70,21 +71,26 @@ def run(view: "EvaluateView", site: Site) -> None:
     scores: Scores = {}
     intervals: dict[str, dict[str, Any]] = {}
     places: dict[str, dict[str, Any]] = {}
-    with pq.ParquetWriter(site.out / "predictions.parquet", schema(MODELS), compression="zstd") as writer:
+    models = names_of_models(site.inputs["finetune-loc"] / piece(seeds[0], view.label_ratios[0]))
+    with pq.ParquetWriter(site.out / "predictions.parquet", schema(models), compression="zstd") as writer:
         for key in ratios:
             of_seeds = [next(results) for _ in seeds]
             for seed, result in zip(seeds, of_seeds, strict=True):
                 writer.write_table(result.predictions)
                 scores |= {(role, key, model, seed): values for (role, model), values in result.scores.items()}
-            hits = {model: torch.from_numpy(np.stack([result.hits[model] for result in of_seeds])) for model in MODELS}
-            nearest_km = torch.from_numpy(np.stack([result.nearest_km for result in of_seeds]))
+            hits = {model: torch.from_numpy(np.stack([result.hits[model] for result in of_seeds])) for model in models}
+            nearest_km, within = (
+                torch.from_numpy(np.stack([getattr(result, name) for result in of_seeds])) for name in ("nearest_km", "within")
+            )
             for role, mask in judged.roles.items():
                 if (mask & judged.imaged).any():
                     intervals.setdefault(role, {})[key] = _intervals(hits, mask)
                 if role in TEST and mask.any():
                     of_role = {model: hit[:, mask] for model, hit in hits.items()}
-                    places.setdefault(role, {})[key] = regions(of_role, judged.lonlat[mask], nearest_km[:, mask])
-    names = [*MODELS, *priors.PRIORS]
+                    efforts = [result.effort[role] for result in of_seeds if role in result.effort]
+                    near = nearest_km[:, mask], within[:, mask]
+                    places.setdefault(role, {})[key] = by_place(of_role, judged.lonlat[mask], *near, efforts)
+    names = [*models, *priors.PRIORS]
     test, validation = (
         summarise(scores, roles=roles, ratios=ratios, seeds=seeds, models=names) for roles in (TEST, VALIDATION)
     )
@@ -103,15 +109,21 @@ class _Result:
     scores: dict[tuple[str, str], dict[str, float]]
     """By role and model."""
     hits: dict[str, np.ndarray]
-    """Per model of `MODELS`, of each judged row."""
+    """Per model of `names_of_models`, of each judged row."""
     nearest_km: np.ndarray
     """From each judged row to the nearest labelled place."""
+    within: np.ndarray
+    """How many labelled places lie near each judged row."""
+    effort: dict[str, dict[str, float | int]]
+    """By test set, as `effort_correlation` returns it for the location model."""
 
 
 def _judges(
     observations: Observations, judged: Judged, features: Features, view: "EvaluateView", site: Site
 ) -> Callable[[tuple[float, int]], _Result]:
     """Return what judges the models of a label ratio and seed, and writes what validation chose for them."""
+    train = read_roles(site.inputs["split"], observations.obs_id)["train"]
+    training = observations.lonlat[train & observations.located]
     latest: list[tuple[Tensor, Tensor, LocationPriors]] = []
     """With the labelled rows that they are of, and the rows they are asked about. At ratio 1 all seeds share one set."""
     n, classes, processes = len(judged.label), len(observations.classes), site.processes
@@ -121,7 +133,7 @@ def _judges(
         ratio, seed = ratio_and_seed
         few = read_few_shot(site.inputs["split"], observations.obs_id, seed=seed, ratio=ratio)
         may_choose = read_choosing(site.inputs["split"], observations.obs_id, seed=seed, ratio=ratio)
-        may_choose["labelled"] = torch.bincount(observations.label[few], minlength=classes) > 0
+        may_choose["labelled"] = labelled = torch.bincount(observations.label[few], minlength=classes) > 0
         choosers, prior_chooser = judged_parts.choosers(judged, may_choose, classes)
         parts = judged_parts.parts(judged, prior_chooser, max(1, AT_ONCE // classes))[processes.rank :: processes.size]
         asked = judged_parts.asked(n, parts, choosers.thinned(classes), processes)
@@ -133,18 +145,21 @@ def _judges(
         models = _models(site, judged, features, location_priors, (choosers, prior_chooser, parts), piece(seed, ratio))
         pool = _fit(models, judged, view.pool, processes)
         judgements, best, chosen = _judge(models, judged, pool, view.priors, processes)
-        nearest_km = torch.zeros(n, dtype=torch.float64)
+        nearest_km, within = torch.zeros(n, dtype=torch.float64), torch.zeros(n, dtype=torch.long)
         for rows in parts:
             nearest_km[rows] = location_priors.nearest_km(rows)
-        judged_parts.join([nearest_km], processes)
+            within[rows] = (location_priors.near(rows).km <= WITHIN_KM).sum(1)
+        judged_parts.join([nearest_km, within], processes)
         if seed == view.seeds[0]:
             _say(pool, ratio_key(ratio), len(choosers.val))
         _write_chosen(site.out / piece(seed, ratio), pool, models, chosen)
         return _Result(
             predictions(judged, best, judgements, seed=seed, ratio=ratio),
             _scores(judged, judgements, classes=classes),
-            {model: judgements[model].hits.numpy() for model in MODELS},
+            {model: judgements[model].hits.numpy() for model in best},
             nearest_km.numpy(),
+            within.numpy(),
+            effort_of(judged, models.location, training, labelled.nonzero()[:, 0]) if processes.first else {},
         )
 
     return judge
@@ -193,8 +208,9 @@ class _Models:
     """The experts of one seed and label ratio, and which rows choose."""
 
     image: LogP
-    """Takes numbers of judged rows, and so does `location`."""
+    """Takes numbers of judged rows, and so do `location` and `fusion`."""
     location: LogP
+    fusion: LogP | None
     priors: LocationPriors
     choosers: Choosers
     prior_chooser: Bool[Tensor, "n"]
@@ -231,7 +247,8 @@ def _models(
     classes, device = location_priors.classes, site.host.torch_device()
     image = image_of_rows(site.inputs["finetune-img"] / folder, judged, features, classes=classes, device=device)
     location = location_of_rows(site.inputs["finetune-loc"] / folder, judged, device=device)
-    return _Models(image, location, location_priors, *rows)
+    fusion = fusion_of_rows(site.inputs["finetune-loc"] / folder, judged, features, device=device)
+    return _Models(image, location, fusion, location_priors, *rows)
 
 
 def _fit(models: _Models, judged: Judged, grid: "PoolGrid", processes: "Processes") -> Pool:
@@ -251,10 +268,11 @@ def _fit(models: _Models, judged: Judged, grid: "PoolGrid", processes: "Processe
 def _judge(
     models: _Models, judged: Judged, pool: Pool, params: "Priors", processes: "Processes"
 ) -> tuple[dict[str, Judgement], dict[str, Tensor], dict[Prior, float]]:
-    """Return every model's judgement of every judged row, the best classes of ``MODELS``, and the setting of each prior."""
+    """Return every model's judgement of every judged row, the best classes of each, and the setting of each prior."""
     n, classes = len(judged.label), models.priors.classes
-    judgements = {name: metrics.blank(n) for name in (*MODELS, *priors.PRIORS)}
-    best = {name: torch.zeros(n, min(TOP, classes), dtype=torch.int32) for name in MODELS}
+    names = MODELS if models.fusion is None else (*MODELS, FUSION)
+    judgements = {name: metrics.blank(n) for name in (*names, *priors.PRIORS)}
+    best = {name: torch.zeros(n, min(TOP, classes), dtype=torch.int32) for name in names}
     settings: dict[Prior, Sequence[float]] = {
         "histogram": params.histogram, "knn": params.knn, "distance_knn": params.distance_knn, "kde": params.kde,
     }  # fmt: skip
@@ -262,7 +280,9 @@ def _judge(
     informed = bool((judged.imaged & models.prior_chooser).any())  # all rows that choose have a P(y|I) then
     for rows in models.parts:
         image, location, near = models.image(rows), models.location(rows), models.near(rows)
-        predictor = Predictor(image.__getitem__, location.__getitem__, pool, near.of)
+        fused = None if models.fusion is None else models.fusion(rows)
+        fusion = None if fused is None else lambda here, _, fused=fused: fused[here]
+        predictor = Predictor(image.__getitem__, location.__getitem__, pool, near.of, fusion)
         for here in slices(len(rows), classes):
             some = rows[here]
             for name, log_p in predictor.log_p(here, here, judged.located[some]):
@@ -283,7 +303,7 @@ def _scores(judged: Judged, judgements: dict[str, Judgement], *, classes: int) -
     """Return the metrics of every model on every role; priors get fewer metrics."""
     out = {}
     for model, judgement in judgements.items():
-        kept = metrics.METRICS if model in MODELS else priors.METRICS
+        kept = priors.METRICS if model in priors.PRIORS else metrics.METRICS
         for role, mask in judged.roles.items():
             rows = mask if model in IMAGELESS else mask & judged.imaged
             values = metrics.score(judgement.of(rows), judged.label[rows], classes=classes)
@@ -292,10 +312,11 @@ def _scores(judged: Judged, judgements: dict[str, Judgement], *, classes: int) -
 
 
 def _headline(scores: Summary) -> dict[str, dict[str, dict[str, float]]]:
-    """Return the tree of metrics.json: top-1 of product and pool, the mean over seeds, on the first test set that has rows."""
+    """Return the tree of metrics.json: top-1 of product, pool and fusion, the mean over seeds, on the first test set."""
     return {
         role: {
-            ratio: {model: models[model]["top1"]["mean"] for model in ("combined", "pool")} for ratio, models in ratios.items()
+            ratio: {one: models[one]["top1"]["mean"] for one in ("combined", "pool", FUSION) if one in models}
+            for ratio, models in ratios.items()
         }
         for role, ratios in list(scores.items())[:1]
     }
@@ -304,7 +325,7 @@ def _headline(scores: Summary) -> dict[str, dict[str, dict[str, float]]]:
 def _intervals(hits: dict[str, torch.Tensor], mask: torch.Tensor) -> dict[str, dict[str, float | int]]:
     """Return each of ``DIFFERENCES`` on the rows of ``mask``: points of top-1 with a 95 % paired bootstrap interval."""
     out: dict[str, dict[str, float | int]] = {}
-    for a, b in DIFFERENCES:
+    for a, b in (pair for pair in DIFFERENCES if hits.keys() >= {*pair}):
         gap = paired_difference(hits[a][:, mask], hits[b][:, mask])
         numbers = {"mean": round(gap.mean, 4), "low": round(gap.low, 4), "high": round(gap.high, 4)}
         out[f"{a}_minus_{b}"] = numbers | {"rows": int(mask.sum()), "seeds": len(hits[a])}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from cspops.data.batches import Labelled
 from cspops.data.catalogue import Observations, read_observations
+from cspops.data.features import read_features
 from cspops.data.negatives import negative_sampler
 from cspops.data.splits import piece, ratio_key, read_choosing, read_few_shot, read_roles
 from cspops.errors import DataError
@@ -16,6 +17,7 @@ from cspops.models.checkpoint import load_config, load_weights, save_model
 from cspops.models.location_encoder import LocationEncoder
 from cspops.params.image_networks import LinearProbe
 from cspops.params.location_classifiers import FullLoc, ProbeThenFull
+from cspops.pipeline.fused import words, write_fusion
 from cspops.pipeline.pieces import make_pieces
 from cspops.shapes import Bool, Tensor
 from cspops.site import Site
@@ -52,11 +54,13 @@ NO_VALIDATION = {
 
 
 def run(view: "FinetuneLocView", site: Site) -> None:
-    """Write seed_S/label_P/ with encoder, class embeddings and curve."""
+    """Write seed_S/label_P/ with encoder, class embeddings and curve, and in fusion/ the head on image and place."""
     split, pretrain = site.inputs["split"], site.inputs["pretrain"]
     observations = read_observations(site.inputs["download"])
     roles, parts = read_roles(split, observations.obs_id), PARTS[view.mode]
     unlabelled = observations.lonlat[roles["train"] & observations.located]
+    fused = view.fusion.head != "none"
+    features = read_features(site.inputs["featurize"], observations.obs_id) if fused else None
 
     def make(seed: int, ratio: float, folder: Path) -> None:
         remake = "dvc repro pretrain"
@@ -79,6 +83,9 @@ def run(view: "FinetuneLocView", site: Site) -> None:
             (folder / "search.json").write_text(json.dumps([asdict(choice) for choice in probed.search], indent=1) + "\n")
         save_model(folder, model, model.config)
         write_curve(folder / "curve.tsv", curve, columns=("step", *parts))
+        if features is not None:
+            trained = write_fusion(folder, model, view.fusion, observations, features, (rows, may_choose), run)
+            how = f"{how}; {words(trained)}"
         log.info(f"finetune-loc: seed {seed}, ratio {ratio:g}, {view.mode}, {int(rows.sum())} labels, {how}")
 
     make_pieces(view.seeds, view.label_ratios, make, site, scratch=site.scratch)

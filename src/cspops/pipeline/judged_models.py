@@ -8,11 +8,12 @@ import torch
 
 from cspops.data.features import Features
 from cspops.errors import DataError
+from cspops.evaluation.metrics import FUSION, MODELS
 from cspops.evaluation.predictions import Judged
-from cspops.evaluation.predictor import CPU, ImagePredictor, LocationPredictor, LogP
+from cspops.evaluation.predictor import CPU, ImagePredictor, LocationPredictor, LogP, image_log_p
 from cspops.evaluation.released import read_released, released_log_p
 from cspops.models.heads import ImageHead
-from cspops.models.loading import load_image_classifier, load_location_classifier
+from cspops.models.loading import load_fusion, load_image_classifier, load_location_classifier
 from cspops.shapes import Int, Tensor
 
 FINETUNE_IMG = "dvc repro finetune-img"
@@ -52,6 +53,30 @@ def location_of_rows(folder: Path, judged: Judged, *, device: torch.device = CPU
     """Return a function from numbers of judged rows to log P(y|x), of a classifier of stage finetune-loc."""
     location = LocationPredictor(load_location_classifier(folder, remake="dvc repro finetune-loc").to(device), device)
     return lambda rows: _finite(location(judged.lonlat[rows]), folder, "finetune-loc")
+
+
+def names_of_models(folder: Path) -> tuple[str, ...]:
+    """Return the models that are judged, of a run with ``folder`` of one location classifier."""
+    return (*MODELS, FUSION) if (folder / FUSION).is_dir() else MODELS
+
+
+def fusion_of_rows(folder: Path, judged: Judged, features: Features, *, device: torch.device = CPU) -> LogP | None:
+    """Return a function from numbers of judged rows to log P(y|I, x) of a fusion of stage finetune-loc; None without one.
+
+    Of a row without a position it tells nothing. The image features are the frozen ones, whatever the image classifier's.
+    """
+    if not (folder / FUSION).is_dir():
+        return None
+    remake = "dvc repro finetune-loc"
+    head = load_fusion(folder / FUSION, remake=remake).to(device)
+    encoder = load_location_classifier(folder, remake=remake).encoder.to(device)
+
+    def log_p(rows: Int[Tensor, "b"]) -> Tensor:
+        image_features = torch.from_numpy(features[judged.row[rows].numpy()]).float()
+        loc_emb = encoder(judged.lonlat[rows].nan_to_num().to(device))
+        return _finite(image_log_p(head(image_features.to(device), loc_emb)).cpu(), folder / FUSION, "finetune-loc")
+
+    return log_p
 
 
 def _finite(log_p: Tensor, folder: Path, stage: str) -> Tensor:

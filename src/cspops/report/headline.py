@@ -16,6 +16,7 @@ PRIORS = {
 OTHERS = {
     "location": "the learned location alone",
     "combined": "the plain product of image and location",
+    "fusion": "the fusion of image and location in one network",
 } | {name: f"the prior without learning ({words})" for name, words in PRIORS.items()}
 """What may be right more often than the pool, in words."""
 

@@ -7,6 +7,7 @@ from cspops.report.html_parts import Group, Table
 from cspops.report.paper import TABLE_1, TABLE_5
 from cspops.report.paper import Table as PaperTable
 from cspops.report.tables import (
+    FUSION,
     MODELS,
     TITLES,
     Interval,
@@ -23,6 +24,7 @@ from cspops.report.tables import (
     region_models,
     region_title,
     short_name,
+    shown_models,
 )
 
 NAMES = PRIORS | {
@@ -30,6 +32,7 @@ NAMES = PRIORS | {
     "location": "location, P(y|x)",
     "combined": "product, P(y|I) P(y|x)",
     "pool": "pool",
+    "fusion": "fusion, P(y|I, x) of one network",
 }
 DATASETS = {"inat2018": "iNat2018", "fmow": "fMoW"}
 """The paper's names of the sources that it used too."""
@@ -42,7 +45,7 @@ def model_name(model: str) -> str:
 
 def accuracy_table(metrics: Metrics, *, seeds: int) -> Table:
     """Return top-1 of image, location, product and pool at each label ratio: the test sets one below the other."""
-    return _by_ratio(metrics, MODELS, "Top-1 by share of the training labels", seeds)
+    return _by_ratio(metrics, shown_models(metrics), "Top-1 by share of the training labels", seeds)
 
 
 def prior_table(metrics: Metrics, *, seeds: int) -> Table:
@@ -103,7 +106,8 @@ def metric_table(models: Models, *, role: str, ratio: str, seeds: int, rows: int
     names = list(models["combined"])
     body = [
         [model_name(model), *(cell(models[model][name], spread=seeds > 1) if is_shown(name, rows) else "–" for name in names)]
-        for model in MODELS
+        for model in (*MODELS, FUSION)
+        if model in models or model != FUSION
     ]
     caption = f"All metrics, {TITLES[role]}, {ratio_title(ratio)} of the labels"
     return Table(caption, ["model", *(name.replace("_", " ") for name in names)], [Group(None, body)])
@@ -144,7 +148,7 @@ def region_table(places: Mapping[str, Places], kind: str, caption: str) -> Table
             ],
         )
         for role, kinds in places.items()
-        if kinds[kind]
+        if kinds.get(kind)
     ]
     return Table(caption, ["region", "rows per seed", *map(short_name, models), f"{short_name(models[-1])} - image"], groups)
 

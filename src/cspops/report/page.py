@@ -5,6 +5,8 @@ from pathlib import Path
 
 from cspops.data.json_files import Document
 from cspops.data.splits import ratio_key
+from cspops.evaluation.groups import LEAST_ROWS as GROUP_ROWS
+from cspops.evaluation.groups import WITHIN_KM
 from cspops.evaluation.metrics import MODELS
 from cspops.report.headline import few_rows, main_sentences, meaning, measured
 from cspops.report.html_tables import counting
@@ -13,7 +15,7 @@ from cspops.report.mistakes import confusion_rows, turned_table
 from cspops.report.photo_and_overhead import section
 from cspops.report.probed import probe_section
 from cspops.report.reach import OTHERS
-from cspops.report.reliability import chance_sentence
+from cspops.report.reliability import CLASS_WORDS, chance_sentence, class_rows
 from cspops.report.run_facts import described, value_of
 from cspops.report.tables import (
     TITLES,
@@ -24,6 +26,7 @@ from cspops.report.tables import (
     as_code,
     as_text,
     counted,
+    effort_rows,
     interval_rows,
     joined,
     markdown,
@@ -32,6 +35,7 @@ from cspops.report.tables import (
     ratio_title,
     region_rows,
     region_title,
+    worst_rows,
 )
 
 LEAST_ROWS = 50
@@ -64,6 +68,7 @@ def page(material: Material) -> str:
         markdown(metric_rows(metrics[main][largest], rows=len(judged.first_seed)), text_columns=1),
         "Per cent, but `nll` (mean negative log-likelihood) in nats; `ece`: expected calibration error of the top class. "
         + chance_sentence(judged, material.largest),
+        *_by_class(material),
         "## Differences",
         "Top-1 in percentage points with 95 % paired bootstrap intervals over rows and seeds. On validation, the pool is "
         "measured on the rows that chose its weights.",
@@ -81,6 +86,7 @@ def page(material: Material) -> str:
         markdown(region_rows(places, "distance"), text_columns=2),
         "By latitude:",
         markdown(region_rows(places, "latitude"), text_columns=2),
+        *_groups(places),
         _mistakes(material),
         "## Training",
         "![Loss of each term against epochs or steps, for each training stage](figures/curves.png)",
@@ -140,6 +146,35 @@ def _where(cells: Sequence[Region], role: str) -> str:
         f"On the {TITLES[role]} set, pool minus image is greatest in {most} and least in {least}, of the {len(large)} cells of "
         f"30 degrees with at least {LEAST_ROWS} rows."
     )
+
+
+DENSITY = f"By the number of labelled rows within {WITHIN_KM:g} km"
+WORST = (
+    f"The worst of the continents and of the countries with at least {GROUP_ROWS} rows, with 95 % bootstrap intervals of their "
+    "own top-1. The least of many is low by chance, too."
+)
+EFFORT = (
+    "Rank correlations, over cells of 5 degrees, of P(y|x) at a test place with the number of training observations per area: "
+    "of each class, and of the number of classes that P(y|x) leaves open (exp of its entropy). A model that tells where people "
+    "looked, and not where classes live, has large ones."
+)
+
+
+def _by_class(material: Material) -> list[str]:
+    rows = class_rows(material.judged[material.largest], "pool", material.class_titles)
+    table = markdown([[as_text(name), *numbers] for name, *numbers in rows], text_columns=1)
+    return [CLASS_WORDS, table] if len(rows) > 1 else []
+
+
+def _groups(places: Mapping[str, Places]) -> list[str]:
+    """Return accuracy in sparse and dense places, the worst groups, and presence against effort; each where there is any."""
+    parts = []
+    if any(kinds.get("density") for kinds in places.values()):
+        parts += [f"{DENSITY}:", markdown(region_rows(places, "density"), text_columns=2)]
+    for words, rows, text_columns in ((WORST, worst_rows(places), 4), (EFFORT, effort_rows(places), 1)):
+        if len(rows) > 1:
+            parts += [words, markdown(rows, text_columns=text_columns)]
+    return parts
 
 
 def _mistakes(material: Material) -> str:

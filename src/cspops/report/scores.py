@@ -8,9 +8,9 @@ from cspops.evaluation.metrics import BINS
 from cspops.report import charts, html_tables
 from cspops.report.html_parts import Group, Picture, Table
 from cspops.report.material import Material
-from cspops.report.page import LEAST_ROWS, where_sentences
-from cspops.report.reliability import chance_sentence, reliability
-from cspops.report.tables import LEAST_IN_BIN, TITLES, cell, is_shown, ratio_title
+from cspops.report.page import DENSITY, EFFORT, LEAST_ROWS, WORST, where_sentences
+from cspops.report.reliability import CLASS_WORDS, chance_sentence, class_rows, reliability
+from cspops.report.tables import LEAST_IN_BIN, TITLES, cell, effort_rows, is_shown, ratio_title, worst_rows
 
 CALIBRATION = ("image", "combined", "pool")
 
@@ -45,7 +45,10 @@ def regions_part(material: Material) -> dict[str, Any]:
         "distance": "By distance to the nearest labelled row",
         "latitude": "By latitude",
         "cell": "By cells of 30 degrees",
+        "density": DENSITY,
+        "continent": "By continent",
     }
+    worst, effort = worst_rows(places), effort_rows(places)
     return {
         "regions_words": f"At {ratio_title(key)} of the labels, over all rows of all seeds. Charts leave out regions of fewer "
         f"than {LEAST_ROWS} rows per seed.",
@@ -54,7 +57,16 @@ def regions_part(material: Material) -> dict[str, Any]:
         "region_tables": [
             html_tables.region_table(places, kind, f"{caption}; top-1, per cent")
             for kind, caption in captions.items()
-            if places
+            if any(kinds.get(kind) for kinds in places.values())
+        ],
+        "group_words": [*([WORST] if len(worst) > 1 else []), *([EFFORT] if len(effort) > 1 else [])],
+        "group_tables": [
+            Table(caption, rows[0], [Group(None, rows[1:])])
+            for caption, rows in (
+                ("Worst continent and country; top-1, per cent, with 95 % intervals", worst),
+                ("Presence against effort", effort),
+            )
+            if len(rows) > 1
         ],
     }
 
@@ -69,6 +81,7 @@ def calibration_part(material: Material) -> dict[str, Any]:
     words = f"Over all seeds; bins of fewer than {LEAST_IN_BIN} rows are not drawn. {by_chance}"
     if few:
         words = f"The test rows are too few for a curve or an error. {by_chance}"
+    by_class = class_rows(judged, "pool", material.class_titles)
     ratios, seeds = material.scores.metrics[material.main], len(material.view.seeds)
     groups = [
         Group(
@@ -92,6 +105,14 @@ def calibration_part(material: Material) -> dict[str, Any]:
         "calibration_table": Table(
             f"Calibration on the {TITLES[material.main]} set", ["model", *(ratio_title(key) for key in ratios)], groups
         ),
+        "class_words": CLASS_WORDS,
+        "class_table": Table(
+            f"The pool by class, {TITLES[material.main]}, {ratio_title(ratio_key(material.largest))} of the labels",
+            by_class[0],
+            [Group(None, by_class[1:])],
+        )
+        if len(by_class) > 1
+        else None,
     }
 
 

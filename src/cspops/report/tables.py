@@ -35,7 +35,7 @@ Metrics = Mapping[str, Mapping[str, Models]]
 Intervals = Mapping[str, Mapping[str, Mapping[str, Interval]]]
 """reports/intervals.json: by role, label ratio and difference."""
 Places = Mapping[str, Sequence[Region]]
-"""Regions by kind: `latitude`, `cell` and `distance`."""
+"""Regions by kind, such as `latitude` and `country`; `worst` groups of these kinds, and `effort`, which are no regions."""
 Regions = Mapping[str, Mapping[str, Places]]
 """reports/regions.json: by role and label ratio."""
 
@@ -58,6 +58,8 @@ TITLES = {
     "given": "given",
 }
 MODELS = ("image", "location", "combined", "pool")
+FUSION = "fusion"
+"""Shown where it was trained."""
 
 
 def short_name(model: str) -> str:
@@ -93,11 +95,18 @@ def cell(value: Mean, *, spread: bool = True) -> str:
     return f"{value['mean']:.2f} ({value['sd']:.2f})" if spread else f"{value['mean']:.2f}"
 
 
-def accuracy_rows(summary: Metrics, metric: str = "top1", models: Sequence[str] = MODELS) -> list[list[str]]:
-    """Return a header and one row per set and label ratio: the metric of each model.
+def shown_models(metrics: Metrics) -> list[str]:
+    """Return `MODELS`, and the fusion where it was scored."""
+    scored = next(iter(next(iter(metrics.values()), {}).values()), {})
+    return [*MODELS, FUSION] if FUSION in scored else [*MODELS]
+
+
+def accuracy_rows(summary: Metrics, metric: str = "top1", models: Sequence[str] | None = None) -> list[list[str]]:
+    """Return a header and one row per set and label ratio: the metric of each model; None: `shown_models`.
 
     One seed has no deviation, and its sd is 0 throughout: where no number has a deviation, none is shown.
     """
+    models = shown_models(summary) if models is None else models
     chosen = {
         (role, ratio): [scores[model][metric] for model in models]
         for role, ratios in summary.items()
@@ -145,11 +154,11 @@ def interval_rows(intervals: Intervals) -> list[list[str]]:
 
 
 def region_rows(places: Mapping[str, Places], kind: str) -> list[list[str]]:
-    """Return a header and one row per set and region of a kind (`latitude`, `cell`, `distance`) at one label ratio."""
+    """Return a header and one row per set and region of a kind, such as `latitude` or `country`, at one label ratio."""
     models = region_models(places)
     rows = [["set", kind, "rows", *map(short_name, models), f"{short_name(models[-1])} - image"]]
     for role, kinds in places.items():
-        for row in gathered(kinds[kind], models):
+        for row in gathered(kinds.get(kind, ()), models):
             scores = [f"{row[model]:.2f}" for model in models]
             rows.append([TITLES[role], region_title(row, kind), counted(row["rows"]), *scores, f"{row['gain']:+.2f}"])
     return rows
@@ -157,8 +166,38 @@ def region_rows(places: Mapping[str, Places], kind: str) -> list[list[str]]:
 
 def region_models(places: Mapping[str, Places]) -> list[str]:
     """Return the models that regions were scored by; the last is both together, whose gain over the image they show."""
-    some = next((row for kinds in places.values() for rows in kinds.values() for row in rows), None)
-    return [model for model in MODELS if some is None or model in some]
+    some = next((row for kinds in places.values() for rows in kinds.values() for row in rows if "gain" in row), None)
+    known = (*MODELS[:-1], FUSION, MODELS[-1])
+    return [model for model in known if model in some] if some is not None else [*MODELS]
+
+
+def worst_rows(places: Mapping[str, Places]) -> list[list[str]]:
+    """Return a header and one row per set, kind and model: the continent and the country of least top-1."""
+    body = [
+        [
+            TITLES[role], f"{row['kind']}, of {row['of']}", short_name(row["model"]), row["name"], f"{row['rows']:,}",
+            f"{row['top1']:.2f} [{row['low']:.2f}, {row['high']:.2f}]",
+        ]
+        for role, kinds in places.items()
+        for row in kinds.get("worst", ())
+    ]  # fmt: skip
+    return [["set", "worst", "model", "name", "rows", "top-1"], *body]
+
+
+def effort_rows(places: Mapping[str, Places]) -> list[list[str]]:
+    """Return a header and one row per set: the rank correlations of predicted presence with effort."""
+    names = {
+        "mean": "mean",
+        "mean_abs": "mean, unsigned",
+        "by_chance": "unsigned by chance",
+        "classes_expected": "classes expected",
+    }
+    body = [
+        [TITLES[role], f"{row['cells']:g}", *(f"{row[name]:+.2f}" if name in row else "-" for name in names)]
+        for role, kinds in places.items()
+        for row in kinds.get("effort", ())
+    ]
+    return [["set", "cells", *names.values()], *body]
 
 
 def gathered(regions: Sequence[Region], models: Sequence[str]) -> list[Region]:
@@ -178,14 +217,25 @@ def counted(rows: float) -> str:
 
 def region_title(row: Region, kind: str) -> str:
     """Return `30 S - 15 S`, `50 - 100 km` or `60 E - 90 E, 30 N - 60 N`, and `others (3 bins)` for those of `gathered`."""
+    if "name" in row:
+        return str(row["name"])
     if "others" in row:
         return f"others ({row['others']} bin{'s' if row['others'] > 1 else ''})"
     if kind == "distance":
         return f"{row['from']:g} - {row['to']:g} km" if row["to"] is not None else f"{row['from']:g} km or more"
+    if kind == "density":
+        return _count_title(row["from"], row["to"])
     if kind == "latitude":
         return f"{_degrees(row['from'], 'NS')} - {_degrees(row['to'], 'NS')}"
     lon = f"{_degrees(row['west'], 'EW')} - {_degrees(row['east'], 'EW')}"
     return f"{lon}, {_degrees(row['south'], 'NS')} - {_degrees(row['north'], 'NS')}"
+
+
+def _count_title(low: float, high: float | None) -> str:
+    """Return `0`, `3 to 9` or `30 or more` for numbers from ``low`` to below ``high``."""
+    if high is None:
+        return f"{low:g} or more"
+    return f"{low:g}" if high == low + 1 else f"{low:g} to {high - 1:g}"
 
 
 def _degrees(value: int, sides: str) -> str:
