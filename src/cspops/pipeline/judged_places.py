@@ -41,7 +41,11 @@ def effort_of(judged: Judged, location: LogP, training: Float[Tensor, "m 2"], li
     out = {}
     for role in ROLES:
         rows = judged.roles[role].nonzero()[:, 0]
-        found = effort_correlation(judged.lonlat[rows], training, lambda some, rows=rows: location(rows[some]), lived=lived)
+
+        def of_rows(some: Int[Tensor, "c"], rows: Int[Tensor, "n"] = rows) -> Float[Tensor, "c q"]:
+            return location(rows[some])
+
+        found = effort_correlation(judged.lonlat[rows], training, of_rows, lived=lived)
         if found is not None:
             out[role] = found
     return out
