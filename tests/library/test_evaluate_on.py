@@ -10,6 +10,7 @@ from PIL import Image
 
 from cspops.data.catalogue import SCHEMA
 from cspops.errors import DataError
+from cspops.evaluation.groups import WITHIN_KM
 from cspops.geo import haversine
 from cspops.library import evaluate_on
 from cspops.library.inputs import Input
@@ -164,7 +165,7 @@ def test_seeds_that_share_a_network_ask_it_once(models, rows, monkeypatch):
 
 def test_regions_count_from_the_labelled_rows_of_the_run_where_they_are_known(run, models, rows):
     without = evaluate_on.score(models, iter(rows), run=run, by_region=True)["regions"]
-    assert set(without) == {"latitude", "cell"}
+    assert set(without) == {"latitude", "cell", "continent", "country", "worst"}
     assert sum(one["rows"] for one in without["latitude"]) == 10
     known = torch.tensor([[0.0, 0.0], [120.0, 40.0], [-60.0, -10.0]], dtype=torch.float64)
     columns = {"obs_id": ["a", "b", "c"], "lon": known[:, 0].tolist(), "lat": known[:, 1].tolist(), "label": [0, 1, 0]}
@@ -185,6 +186,10 @@ def test_regions_count_from_the_labelled_rows_of_the_run_where_they_are_known(ru
     for one in found["distance"]:
         high = one["to"] if one["to"] is not None else np.inf
         assert one["rows"] == pytest.approx(float(((nearest >= one["from"]) & (nearest < high)).sum()) / 2)
+    within = torch.cat(((km[:, :2] <= WITHIN_KM).sum(1), (km <= WITHIN_KM).sum(1)))
+    for one in found["density"]:
+        high = one["to"] if one["to"] is not None else np.inf
+        assert one["rows"] == pytest.approx(float(((within >= one["from"]) & (within < high)).sum()) / 2)
     assert {kind: found[kind] for kind in without} == without
 
 

@@ -130,6 +130,20 @@ WRONG = [
         "exponential",
         ["finetune_loc.modes.full: an exponential schedule needs a last_rate above 0"],
     ),
+    (
+        "finetune_loc.fusion.head",
+        "flim",
+        ["finetune_loc.fusion.head: 'flim' is not one of none, concat, film", "did you mean `film`?"],
+    ),
+    ("finetune_loc.fusion.heads", "film", ["finetune_loc.fusion.heads: unknown key; did you mean `head`?"]),
+    ("finetune_loc.fusion.hidden", 0, ["finetune_loc.fusion.hidden: input should be greater than or equal to 1 (got 0)"]),
+    ("finetune_loc.fusion.dropout", 1.0, ["finetune_loc.fusion.dropout: input should be less than 1"]),
+    (
+        "finetune_loc.fusion.domain_weight",
+        -0.2,
+        ["finetune_loc.fusion.domain_weight: input should be greater than or equal to 0"],
+    ),
+    ("finetune_loc.fusion.steps", 1.5, ["finetune_loc.fusion.steps: input should be a valid integer (got 1.5)"]),
     ("pretrain.negatives", "spheer", ["did you mean `sphere`?"]),
     (
         "finetune_img.modes.linear_probe.l2",

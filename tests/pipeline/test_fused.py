@@ -53,7 +53,7 @@ def test_a_fusion_is_trained_and_judged_beside_the_others(site: Site, tmp_path: 
     folder = site.out / piece(1, 0.5)
     assert {"config.json", "model.safetensors", "curve.tsv", "kept.json"} == set(files(folder / "fusion"))
     kept = json.loads((folder / "fusion" / "kept.json").read_text())
-    assert kept["val_nll"] <= kept["start_nll"] and kept["start"] in ("image", "product")
+    assert kept["val_nll"] <= kept["start_nll"] and kept["start"] in ("image", "location", "product")
     after = replace(site, out=tmp_path / "out", scratch=tmp_path / "scratch")
     evaluate.run(VIEW, after)
     scores = json.loads((after.reports / "scores.json").read_text())["test"]["label_50"]

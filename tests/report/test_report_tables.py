@@ -11,11 +11,13 @@ from cspops.report.tables import (
     accuracy_rows,
     as_code,
     as_text,
+    effort_rows,
     interval_rows,
     metric_rows,
     probability,
     region_rows,
     region_title,
+    worst_rows,
 )
 
 ONE = {"mean": 50.0, "sd": 1.25}
@@ -68,6 +70,10 @@ def test_differences_have_signs_and_intervals() -> None:
         ({"from": 0, "to": 15}, "latitude", "0 - 15 N"),
         ({"from": 50.0, "to": 100.0}, "distance", "50 - 100 km"),
         ({"from": 800.0, "to": None}, "distance", "800 km or more"),
+        ({"from": 0, "to": 1}, "density", "0"),
+        ({"from": 3, "to": 10}, "density", "3 to 9"),
+        ({"from": 30, "to": None}, "density", "30 or more"),
+        ({"name": "Peru"}, "country", "Peru"),
         (cell(-180, 30, 1, 1), "cell", "180 W - 150 W, 30 N - 60 N"),
         (cell(-30, -30, 1, 1), "cell", "30 W - 0, 30 S - 0"),
     ],
@@ -83,6 +89,43 @@ def test_a_row_of_regions_for_each_set() -> None:
         ["set", "distance", "rows", "image", "location", "product", "product - image"],
         ["test", "0 - 50 km", "1,234.5", "40.00", "50.00", "38.00", "-2.00"],
     ]
+
+
+def test_a_fusion_has_a_column_where_it_was_scored() -> None:
+    models = scores("image", "location", "combined", "pool", "fusion", "kde", sd=0.0)
+    assert accuracy_rows({"test": {"label_5": models}})[0][2:] == ["image", "location", "product", "pool", "fusion"]
+    row = {
+        "name": "Peru",
+        "rows": 60.0,
+        "image": 1.0,
+        "location": 2.0,
+        "combined": 3.0,
+        "pool": 5.0,
+        "fusion": 4.0,
+        "gain": 4.0,
+    }
+    assert region_rows({"test": {"country": [row], "worst": [{"kind": "country"}]}}, "country") == [
+        ["set", "country", "rows", "image", "location", "product", "fusion", "pool", "pool - image"],
+        ["test", "Peru", "60", "1.00", "2.00", "3.00", "4.00", "5.00", "+4.00"],
+    ]
+
+
+def test_the_worst_groups_and_effort_are_one_row_each() -> None:
+    worst = {
+        "kind": "country",
+        "model": "combined",
+        "name": "Peru",
+        "of": 23,
+        "rows": 1234,
+        "top1": 50.0,
+        "low": 39.34,
+        "high": 63.935,
+    }
+    effort = {"cells": 576.0, "cell_degrees": 5.0, "mean": 0.2035, "mean_abs": 0.31, "by_chance": 0.0333}
+    places = {"test": {"worst": [worst], "effort": [effort]}, "spatial_test": {"worst": [], "effort": []}}
+    assert worst_rows(places)[1:] == [["test", "country, of 23", "product", "Peru", "1,234", "50.00 [39.34, 63.94]"]]
+    assert effort_rows(places)[1:] == [["test", "576", "+0.20", "+0.31", "+0.03", "-"]]
+    assert len(worst_rows({"test": {"latitude": []}})) == len(effort_rows({"test": {"latitude": []}})) == 1  # of an earlier run
 
 
 def test_the_sentence_names_the_extremes_among_cells_with_rows_enough_and_claims_no_more() -> None:

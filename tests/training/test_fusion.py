@@ -1,6 +1,7 @@
 """Fusion heads where the answer is known: what a product cannot tell, where training begins, and the domain loss."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -75,22 +76,25 @@ def independent(n: int, *, classes: int = 3) -> Pairs:
 
 
 @pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("good", [True, False])
-def test_training_begins_with_the_product_or_the_image_and_is_never_worse_there(head: str, good: bool) -> None:
+@pytest.mark.parametrize("start", ["product", "image", "location"])
+def test_training_begins_with_the_best_of_image_place_and_product(head: str, start: str) -> None:
     few, val = independent(200), independent(400)
+    if start == "location":
+        noise = torch.Generator().manual_seed(3)
+        few, val = (replace(one, image_features=torch.randn(len(one.label), 2, generator=noise)) for one in (few, val))
     centres = torch.randn(3, 4, generator=torch.Generator().manual_seed(1))[:, 2:]
-    weight = torch.cat((centres if good else -5 * centres, torch.zeros(1, 2)))
+    weight = torch.cat((centres if start != "image" else -5 * centres, torch.zeros(1, 2)))
     bias = torch.cat((-centres.square().sum(1) / 2, torch.tensor([-1e4])))  # the class without a row
     trained = train_fusion(
         few, location(weight, bias), settings(head, steps=1, learning_rate=1e-9), val=val, domains=None, run=RUN
     )
-    assert trained.start == ("product" if good else "image")
+    assert trained.start == start
     assert trained.val_nll <= trained.start_nll
     longer = train_fusion(few, location(weight, bias), settings(head), val=val, domains=None, run=RUN)
     assert longer.start_nll == trained.start_nll and longer.val_nll <= longer.start_nll
     with torch.no_grad():
         assert longer.head(val.image_features, val.loc_emb).softmax(1)[:, 3].max() == 0
-    if good:  # T as it was, in front of the standardised e(x) and times one factor for all scores
+    if start != "image":  # T as it was, in front of the standardised e(x) and times one factor for all scores
         place = (trained.head.linear.weight[:3, 2:] / trained.head.standardise_place.scale).detach()
         torch.testing.assert_close(place, place[0, 0] / weight[0, 0] * weight[:3], rtol=1e-4, atol=1e-5)
 

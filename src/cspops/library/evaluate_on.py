@@ -14,7 +14,7 @@ from cspops.data.json_files import Document
 from cspops.data.splits import read_few_shot
 from cspops.errors import DataError
 from cspops.evaluation import metrics
-from cspops.evaluation.groups import by_land
+from cspops.evaluation.groups import WITHIN_KM, by_density, by_land
 from cspops.evaluation.metrics import MODELS, Judgement, Scores, summarise
 from cspops.evaluation.per_class import per_class, sole_best
 from cspops.evaluation.pool import Places
@@ -235,23 +235,33 @@ def _candidates(growing: _Growing, scored: Scored, models: Mapping[int, Model]) 
 
 
 def _regions(scored: Scored, seeds: Sequence[int], run: Path | None, ratio: float | None) -> Document:
-    """Return what regions.json holds, without distances where the positions of the labelled rows are unknown."""
+    """Return what regions.json holds of places, without `distance` and `density` where the labelled rows are unknown."""
     compared = [name for name in MODELS if (name, 0) in scored.judgements]
     hits = {name: torch.stack([scored.judgements[name, seed].hits for seed in range(len(seeds))]) for name in compared}
-    nearest_km = _nearest_km(scored, seeds, run, ratio)
-    by_kind = regions(hits, scored.lonlat, nearest_km if nearest_km is not None else torch.zeros(hits["image"].shape))
-    known = {kind: places for kind, places in by_kind.items() if nearest_km is not None or kind != "distance"}
-    return known | by_land(hits, scored.lonlat)
+    near = _near(scored, seeds, run, ratio)
+    by_kind = regions(hits, scored.lonlat, torch.zeros(hits["image"].shape) if near is None else near[0])
+    if near is None:
+        del by_kind["distance"]
+    else:
+        by_kind["density"] = by_density(hits, near[1], ~scored.lonlat.isnan().any(1))
+    return by_kind | by_land(hits, scored.lonlat)
 
 
-def _nearest_km(scored: Scored, seeds: Sequence[int], run: Path | None, ratio: float | None) -> Float[Tensor, "seeds n"] | None:
-    """Return the distance of each row to the nearest labelled row of each seed; nan without a position."""
+def _near(
+    scored: Scored, seeds: Sequence[int], run: Path | None, ratio: float | None
+) -> tuple[Float[Tensor, "seeds n"], Int[Tensor, "seeds n"]] | None:
+    """Return the distance of each row to the nearest labelled row of each seed, and how many are within `WITHIN_KM`.
+
+    Without a position they are nan and 0.
+    """
     if run is None or ratio is None or not (run / "split" / "few_shot.parquet").is_file():
         return None
     observations, located = read_observations(run / "download"), ~scored.lonlat.isnan().any(1)
-    out = torch.full((len(seeds), len(located)), torch.nan, dtype=torch.float64)
+    nearest_km = torch.full((len(seeds), len(located)), torch.nan, dtype=torch.float64)
+    within = torch.zeros(nearest_km.shape, dtype=torch.long)
     for number, seed in enumerate(seeds):
         few = read_few_shot(run / "split", observations.obs_id, seed=seed, ratio=ratio) & observations.located
-        known = Places(observations.lonlat[few], observations.label[few])
-        out[number, located] = known.near(scored.lonlat[located], k=1).nearest_km
-    return out
+        near = Places(observations.lonlat[few], observations.label[few]).near(scored.lonlat[located])
+        nearest_km[number, located] = near.nearest_km
+        within[number, located] = (near.km <= WITHIN_KM).sum(1)
+    return nearest_km, within

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+import torch
+
 from cspops.evaluation.effort import effort_correlation
 from cspops.evaluation.groups import by_density, by_land
 from cspops.evaluation.per_class import ROLES
@@ -40,12 +42,8 @@ def effort_of(judged: Judged, location: LogP, training: Float[Tensor, "m 2"], li
     """Return, by test set, how presence as the location model predicts it goes with the number of training rows."""
     out = {}
     for role in ROLES:
-        rows = judged.roles[role].nonzero()[:, 0]
-
-        def of_rows(some: Int[Tensor, "c"], rows: Int[Tensor, "n"] = rows) -> Float[Tensor, "c q"]:
-            return location(rows[some])
-
-        found = effort_correlation(judged.lonlat[rows], training, of_rows, lived=lived)
+        places = judged.lonlat.where(judged.roles[role][:, None], torch.nan)
+        found = effort_correlation(places, training, location, lived=lived)
         if found is not None:
             out[role] = found
     return out

@@ -1,4 +1,4 @@
-"""Train a `FusionHead` on frozen image features and the fine-tuned e(x), from the product of two linear models on."""
+"""Train a `FusionHead` on frozen image features and the fine-tuned e(x), from two linear models on."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -26,6 +26,8 @@ PROBE_L2 = (1.0, 0.1, 0.01, 0.001)
 BATCH_SIZE = 256
 CHECK_EVERY = 25
 """Steps between checks on validation."""
+STARTS = {"image": (1.0, 0.0), "location": (0.0, 1.0), "product": (1.0, 1.0)}
+"""Shares of the scores of the image probe and of the location classifier."""
 NO_DOMAIN = -1
 """Of a place in no country; it is left out of the domain loss."""
 
@@ -57,7 +59,7 @@ class TrainedFusion:
 
     head: FusionHead
     start: str
-    """`product` or `image`: what training began with, the better of the two on validation."""
+    """What training began with, of `STARTS` the best on validation."""
     start_nll: float
     val_nll: float
     step: int
@@ -75,11 +77,11 @@ def train_fusion(
     domains: Domains | None,
     run: Run,
 ) -> TrainedFusion:
-    """Train by cross-entropy from the image probe, or from its product with the place, on; keep what is best on validation.
+    """Train by cross-entropy from the image, the place or their product on; keep what is best on validation.
 
-    The linear part begins as [probe of F*(I), T] or [probe of F*(I), 0], whichever has the lower validation NLL, and the
-    hidden layer at zero, so that what is kept is no worse there than the image probe. (With T of a softmax the first is the
-    product P(y|I) P(y|x) itself.)
+    The linear part begins as [probe of F*(I), 0], [0, T] or both, whichever has the least validation NLL, and the hidden
+    layer at zero, so that what is kept is no worse there than any of them. (With T of a softmax both together are the product
+    P(y|I) P(y|x) itself.)
 
     Args:
         few: the labelled rows. Classes without one keep their probability of 0.
@@ -161,21 +163,20 @@ def domain_loss(scores: Float[Tensor, "n c"], domain: Int[Tensor, "n"]) -> Float
 def _begin(
     head: FusionHead, probe: LinearProbe, location: LocationClassifier, present: Int[Tensor, "c"], judge: "Judge"
 ) -> tuple[str, float, float]:
-    """Set the linear part to the better start on validation; return its name, validation NLL and sharpness."""
-    k, found = head.standardise_image.mean.shape[0], {}
-    states = {}
+    """Set the linear part to the best of `STARTS` on validation; return its name, validation NLL and sharpness."""
+    k, place = head.standardise_image.mean.shape[0], location.class_embedding.linear
+    found, states = {}, {}
     with torch.no_grad():
         head.standardise_image.load_state_dict(probe.standardise.state_dict())
-        for name, share in (("image", 0.0), ("product", 1.0)):
-            embedding = location.class_embedding.linear
-            weight = share * embedding.weight.detach().to(probe.linear.weight.device)[present]
-            bias = torch.zeros_like(weight[:, 0])
-            if embedding.bias is not None:
-                bias = share * embedding.bias.detach().to(bias.device)[present]
-            at = head.standardise_place
-            head.linear.weight[:, :k] = probe.linear.weight[present]
-            head.linear.weight[:, k:] = weight * at.scale
-            head.linear.bias.copy_(probe.linear.bias[present] + bias + weight @ at.mean)
+        at, device = head.standardise_place, probe.linear.weight.device
+        of_image, of_place = probe.linear.weight[present], place.weight.to(device)[present]
+        image_bias, place_bias = probe.linear.bias[present], of_place @ at.mean
+        if place.bias is not None:
+            place_bias = place_bias + place.bias.to(device)[present]
+        for name, (image_share, place_share) in STARTS.items():
+            head.linear.weight[:, :k] = image_share * of_image
+            head.linear.weight[:, k:] = place_share * of_place * at.scale
+            head.linear.bias.copy_(image_share * image_bias + place_share * place_bias)
             found[name] = judge()
             states[name] = copy.deepcopy(head.linear.state_dict())
     best = min(found, key=lambda name: found[name][0])
