@@ -146,6 +146,31 @@ def test_what_cannot_be_embedded(tmp_path):
         list(points_of_table(tmp_path / "none.csv"))
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("t.csv", "", "t.csv is empty"),
+        ("t.tsv", "\n\n", "t.tsv is empty"),
+        ("t.csv", "lon,lat\n", "t.csv has no row"),
+        ("t.geojson", "", "t.geojson: the JSON is broken or cut off"),
+        ("t.geojson", '{"type": "FeatureCollection", "features": []}', "t.geojson has no row and no column"),
+        ("t.parquet", "", "t.parquet is damaged or not Parquet"),
+        ("t.csv", "lon,lat\nx,y\n", "no row has a position that can be used; the first, t.csv:2: "),
+    ],
+)
+def test_a_table_without_places_is_named_with_a_way_out(tmp_path, name, text, says):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DataError, match=says) as refused:
+        embed(model(), points_of_table(tmp_path / name), tmp_path / "e.npy")
+    assert refused.value.hint
+
+
+@pytest.mark.parametrize("words", [["--lon", "8", "--lat", "47"], ["--grid", "10"]])
+def test_a_distance_without_retrieval_is_refused(tmp_path, monkeypatch, capsys, words):
+    found, _, err = command_line(monkeypatch, capsys)("embed", *words, "--leave-out-km", "5", "--out", tmp_path / "e.npy")
+    assert found == 2 and err.startswith("error: --leave-out-km is for --retrieval, which is not given\nhint: --retrieval ")
+
+
 def test_a_table_without_any_position_that_can_be_used_is_refused_and_leaves_no_file(tmp_path):
     table = tmp_path / "exchanged.csv"
     table.write_text("lon,lat\n47.4,108.5\n47.5,-120\n")

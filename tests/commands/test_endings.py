@@ -48,6 +48,24 @@ def test_a_box_that_is_not_four_numbers_is_told_what_one_is(cspops: Command, com
     assert (code, err) == (2, "error: --box takes four numbers: WEST SOUTH EAST NORTH\nhint: --box 5 40 15 48\n")
 
 
+@pytest.mark.parametrize("odd", ["nan", "inf", "-inf", "1e999"])
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        ("embed --lat 3", "--lon"),
+        ("predict a.jpg --lon 3", "--lat"),
+        ("embed", "--grid"),
+        ("probe t.csv", "--buffer-km"),
+        ("probe t.csv", "--leave-out-km"),
+        ("predict a.jpg", "--label-ratio"),
+    ],
+)
+def test_what_is_no_number_is_said_to_be_none(cspops: Command, command: str, option: str, odd: str) -> None:
+    code, _, err = cspops(*command.split(), f"{option}={odd}")
+    assert code == 2
+    assert err.startswith(f"error: invalid value for '{option}': {odd} is not a finite number\nhint: cspops ")
+
+
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [

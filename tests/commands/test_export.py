@@ -362,7 +362,7 @@ def test_the_command(project, tmp_path, monkeypatch, capsys):
     assert json.loads(capsys.readouterr().out) == json.loads((project / "out" / "export.json").read_text())
     assert command("export", "--out", "out", "--no-onnx", "--force", "--without-places", at=monkeypatch) == 0
     assert "not included: Labelled places: --without-places left them out" in capsys.readouterr().err
-    assert command("export", "--out", "more", "--no-onnx", "--seed", "7", at=monkeypatch) == 3
+    assert command("export", "--out", "more", "--no-onnx", "--seed", "7", at=monkeypatch) == 2
     assert "has no seed 7: it has 0, 1" in capsys.readouterr().err
     monkeypatch.setattr("cspops.library.onnx.writing.find_spec", lambda name: None)
     assert command("export", "--out", "more", at=monkeypatch) == 4

@@ -12,7 +12,7 @@ from judged_set import RATIOS, SEEDS, UNLOCATED, VIEW, write_site
 
 from cspops.commands.evaluate import metrics_text, read_last
 from cspops.data.splits import ratio_key
-from cspops.errors import DataError
+from cspops.errors import DataError, ParamsError
 from cspops.pipeline import evaluate
 from cspops.report.tables import TITLES
 
@@ -99,7 +99,7 @@ def test_the_classes_together_are_the_metrics(evaluated):
 
 
 def test_what_is_missing_or_broken_is_named(evaluated, tmp_path, monkeypatch):
-    with pytest.raises(DataError, match=r"has no label ratio 0\.1: it has 0\.5, 1"):
+    with pytest.raises(ParamsError, match=r"has no label ratio 0\.1: it has 0\.5, 1"):
         read_last(label_ratio=0.1)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match=r"reports/scores\.json is missing"):

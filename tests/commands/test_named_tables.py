@@ -111,7 +111,7 @@ def test_label_names_the_column_of_a_table_and_of_the_one_beside_images(cspops, 
     assert scored(cspops, "--on", on, "--model", model) == 0
     assert scored(cspops, "--on", on, "--model", model, "--label", "what I saw") == 2
     status, _, err = cspops("evaluate", "--on", on, "--model", model, "--label", "what I see")
-    assert status == 3 and "t.csv has no column 'what I see'; the nearest is 'what I saw'" in err
+    assert status == 2 and "t.csv has no column 'what I see'; the nearest is 'what I saw'" in err
 
 
 def test_label_of_a_folder_without_a_table_or_with_two_is_refused(cspops, named, model):

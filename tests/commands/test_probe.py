@@ -115,9 +115,12 @@ def test_the_suite_runs_without_its_packages(probe, monkeypatch: pytest.MonkeyPa
         (("places.csv", "--out", "scores.txt"), 2, "scores are written as .csv or .json"),
         (("places.csv", "--out", "nowhere/scores.csv"), 2, "the folder nowhere is missing"),
         (("places.csv", "--target", "warmth", "--model", "other", "--model", "other"), 2, "named twice"),
+        (("places.csv", "--target", "warmth", "--seed", "7"), 2, "artifacts/pretrain has no seed 7: it has 0"),
+        (("places.csv", "--target", "warmth", "--leave-out-km", "5"), 2, "hint: --retrieval --leave-out-km 5"),
+        (("empty.csv",), 3, "empty.csv is empty\nhint: save the table again, with a header and its rows"),
         (("place.csv",), 3, "the table place.csv is missing"),
         (("places.csv",), 3, "has no column 'target'"),
-        (("places.csv", "--target", "warm"), 3, "did you mean 'warmth'"),
+        (("places.csv", "--target", "warm"), 2, "did you mean 'warmth'"),
         (("places.csv", "--target", "note", "--as", "classification"), 3, "none of them has 5 rows"),
         (("places.csv", "--target", "note"), 3, "'note': 1 of 91 values are no numbers (first 'empty')"),
         (("places.csv", "--target", "warmth", "--folds", "90"), 3, "too few blocks among 90 rows"),
@@ -126,7 +129,8 @@ def test_the_suite_runs_without_its_packages(probe, monkeypatch: pytest.MonkeyPa
         (("places.csv", "--target", "warmth", "--model", "other", "--retrieval"), 3, "belongs to no run with image features"),
     ],
 )
-def test_what_cannot_be_probed_is_one_sentence(probe, words: tuple[str, ...], code: int, says: str) -> None:
+def test_what_cannot_be_probed_is_one_sentence(probe, project: Path, words: tuple[str, ...], code: int, says: str) -> None:
+    (project / "empty.csv").touch()
     status, out, err = probe(*words)
     assert (status, out) == (code, "")
     assert says in err

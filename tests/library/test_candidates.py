@@ -54,12 +54,14 @@ def test_of_two_restrictions_what_both_leave():
 
 
 @pytest.mark.parametrize(
-    "form", ["text", "crlf", "only.csv", "headless.csv", "class.csv", "label.tsv", "names.csv", "bom", "class.parquet"]
+    "form",
+    ["text", "comments", "crlf", "only.csv", "headless.csv", "class.csv", "label.tsv", "names.csv", "bom", "class.parquet"],
 )
 def test_lists_of_every_form(tmp_path, form):
     file = tmp_path / (form if "." in form else "list.txt")
     text = {
         "text": "fir\n\n  oak \n",
+        "comments": "# of the alps\nfir\n  #\noak  # rare\n",
         "crlf": "fir\r\noak\r\n",
         "only.csv": "name\nfir\noak\n",
         "headless.csv": "fir\noak\n",
@@ -91,6 +93,9 @@ def test_lists_of_every_form(tmp_path, form):
         ("a.csv", "class,n\nfir,1\n\noke,2\n", "a.csv: line 4: the model has no class 'oke'", "did you mean 'oak'"),
         ("a.csv", "name,n\nfir,1\n", "a.csv has no column class", "rename one to class"),
         ("a.txt", "\n \n", "a.txt holds no name of a class", "one per line"),
+        ("a.txt", "#fir\n # oak\n", "a.txt holds no name of a class", "one per line"),
+        ("a.txt", "# all\nfir\noke # x\n", "a.txt: line 3: the model has no class 'oke'", "did you mean 'oak'"),
+        ("a.txt", "fir#\n", "a.txt: line 1: the model has no class 'fir#'", "did you mean 'fir'"),
         ("a.csv", "class,n\n", "a.csv holds no name of a class", "one per line"),
         ("a.txt", "GIF89a\0\0\n", "a.txt is no text", "one name per line"),
         ("a.txt", None, "there is no such file", "name a file"),
@@ -102,6 +107,12 @@ def test_lists_that_are_wrong_are_refused_by_file_and_line(tmp_path, name, text,
     with pytest.raises(DataError, match=says) as caught:
         listed_classes(located(), tmp_path / name)
     assert hint in str(caught.value.hint)
+
+
+def test_a_class_with_a_hash_in_its_name_is_no_comment(tmp_path):
+    (tmp_path / "a.txt").write_text("#1\nroad #2\nroad # two\n")
+    known = Model(make_classifier().encoder, make_classifier(), classes=("#1", "road #2", "road"))
+    assert listed_classes(known, tmp_path / "a.txt") == ["#1", "road #2", "road"]
 
 
 def test_a_region_has_the_classes_of_its_labelled_places(tmp_path):

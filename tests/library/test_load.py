@@ -10,7 +10,7 @@ import torch
 from location_runs import CLASSES, PLACES, POOL, make_classifier, write_location_run
 
 import cspops
-from cspops.errors import DataError
+from cspops.errors import DataError, ParamsError
 from cspops.library.loading import load, load_seeds
 from cspops.library.model import Model
 from cspops.models.checkpoint import save_model
@@ -55,7 +55,7 @@ def test_a_seed_and_ratio_can_be_chosen(artifacts, seed, ratio, number):
     ],
 )
 def test_a_choice_that_is_not_there_is_refused_with_what_is(artifacts, choice, says, hint):
-    with pytest.raises(DataError, match=says) as refused:
+    with pytest.raises(ParamsError, match=says) as refused:
         cspops.load(artifacts, **choice)
     assert refused.value.hint == f"{hint} in params.yaml, then dvc repro"
 
@@ -140,7 +140,7 @@ def test_all_seeds_of_a_run_at_one_ratio(artifacts):
             assert model.folders[0] == artifacts / "finetune_loc" / f"seed_{seed}" / (
                 "label_100" if ratio is None else "label_5"
             )
-    with pytest.raises(DataError, match=r"has no label ratio 0\.5: it has 0\.05, 1"):
+    with pytest.raises(ParamsError, match=r"has no label ratio 0\.5: it has 0\.05, 1"):
         load_seeds(artifacts, label_ratio=0.5)
     with pytest.raises(DataError, match="is no whole run"):
         load_seeds(artifacts / "pretrain" / "seed_0")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cspops.data import countries
-from cspops.errors import DataError, EnvironmentProblem
+from cspops.errors import DataError, EnvironmentProblem, ParamsError
 from cspops.library.region import read_region
 
 SQUARE = {"type": "Polygon", "coordinates": [[[5, 45], [10, 45], [10, 48], [5, 48], [5, 45]]]}
@@ -110,9 +110,16 @@ def test_a_country_is_found_by_either_code(code, inside, outside):
     [("Swizerland", "the code of Switzerland is CH"), ("-99", "a file has a suffix"), ("Q", "a file has a suffix")],
 )
 def test_what_is_no_code_is_refused_with_the_nearest_country(text, hint):
-    with pytest.raises(DataError, match=f"--region {text} is no country") as caught:
+    with pytest.raises(ParamsError, match=f"--region {text} is no country") as caught:
         read_region(text)
     assert hint in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(("text", "says"), [("", "--region '' is empty"), (" ", "--region ' ' is empty"), (".", "is a folder")])
+def test_what_names_no_region_is_refused(text, says):
+    with pytest.raises(ParamsError, match=says) as caught:
+        read_region(text)
+    assert "ISO code" in str(caught.value.hint)
 
 
 def test_a_machine_without_the_shapes_says_how_to_get_them(monkeypatch):

@@ -155,14 +155,24 @@ def test_geoclip_is_its_formula(tmp_path: Path, stem: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "change", "says"),
     [
-        ("sinr", {"params": {"input_enc": "env"}}, "input_enc is 'env', not one of sin_cos"),
+        ("sinr", {"params": {"input_enc": "env"}}, "model.pt: params: input_enc is 'env', not one of sin_cos"),
         ("sinr", {"params": {"depth": "4"}}, "depth is '4', not a whole number"),
         ("sinr", {"params": {"num_filts": 7}}, r"feats.0.weight has shape \(6, 4\), but \(7, 4\)"),
         ("sinr", {"lacks": "feats.3.w2.bias"}, "lacks feats.3.w2.bias"),
-        ("satclip", {"params": {"le_type": "grid"}}, "le_type is 'grid', not one of sphericalharmonics"),
+        (
+            "satclip",
+            {"params": {"le_type": "grid"}},
+            "hyper_parameters: le_type is 'grid', not one of sphericalharmonics",
+        ),
         ("satclip", {"params": {"legendre_polys": 9}}, r"of shape \(7, 25\), and should have 9\^2 columns"),
         ("satclip", {"params": {"legendre_polys": 10**6}}, r"should have 1000000\^2 columns"),
-        ("satclip", {"params": {"num_hidden_layers": 10**6}}, "num_hidden_layers is 1000000, and there are 6 tensors"),
+        (
+            "satclip",
+            {"params": {"num_hidden_layers": 10**6}},
+            "hyper_parameters: num_hidden_layers is 1000000, and there",
+        ),
+        ("satclip", {"without": "capacity"}, "model.pt: hyper_parameters lacks capacity"),
+        ("sinr", {"without": "depth"}, "model.pt: params lacks depth"),
         ("sinr", {"params": {"depth": 10**6}}, "depth is 1000000, and there are"),
         ("geoclip", {"nan": "LocEnc1.capsule.0.b"}, "a capsule.0.b holds values that are no numbers"),
         ("geoclip", {"lacks": "LocEnc1.capsule.0.b"}, "lacks one of LocEnc0.capsule.0.b to LocEnc2.capsule.0.b"),
@@ -173,9 +183,10 @@ def test_geoclip_is_its_formula(tmp_path: Path, stem: str) -> None:
 def test_what_does_not_fit_is_named(tmp_path: Path, kind: str, change: dict[str, Any], says: str) -> None:
     weights, params = {"sinr": sinr, "satclip": satclip, "geoclip": lambda: (geoclip(), {})}[kind]()
     weights.pop(change.get("lacks", ""), None)
+    params.pop(change.get("without", ""), None)
     if "nan" in change:
         weights[change["nan"]][0] = math.nan
-    peer = read_peer(write(tmp_path / "a.pt", kind, weights, params | change.get("params", {})))
+    peer = read_peer(write(tmp_path / "model.pt", kind, weights, params | change.get("params", {})))
     assert peer is not None
     with pytest.raises(DataError, match=says):
         rebuild_peer(peer)

@@ -64,7 +64,7 @@ def test_image_features_are_a_row_where_the_rows_are_the_catalogues(project: Pat
 def test_what_cannot_be_read(project: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no trained model"):
         read_models([tmp_path], seed=None, device=CPU, retrieval=False)
-    with pytest.raises(DataError, match="has no seed 7: it has 0, 1"):
+    with pytest.raises(ParamsError, match="has no seed 7: it has 0, 1"):
         read_models([project], seed=7, device=CPU, retrieval=False)
     with pytest.raises(DataError, match="belongs to no run with image features"):
         read_models([project / "other"], seed=None, device=CPU, retrieval=True)

@@ -15,6 +15,7 @@ from cspops.commands.options import (
     ModelOption,
     RatioOption,
     SeedOption,
+    left_out,
     load_model,
     position,
     require_folder,
@@ -51,7 +52,7 @@ def embed(
     retrieval: Annotated[
         bool, typer.Option("--retrieval", help="Embed the images retrieved for a place, too (docs/probe.md).")
     ] = False,
-    leave_out_km: LeaveOutOption = 1.0,
+    leave_out_km: LeaveOutOption = None,
 ) -> None:
     """Write location embeddings e(x) of a place, of the rows of a table or of a grid over the world."""
     import numpy as np
@@ -61,6 +62,7 @@ def embed(
     place = position(lon, lat)
     if sum(one is not None for one in (table, place, grid)) != 1:
         raise ParamsError("name one of a table, --lon with --lat, and --grid", hint="cspops embed --grid 1.0 --out world.npz")
+    nearest_km = left_out(leave_out_km, retrieval=retrieval)
     embedding.require_suffix(out)
     require_folder(out)
     if box is not None and grid is None:
@@ -72,7 +74,7 @@ def embed(
     if retrieval:
         from cspops.library.retrieval import with_retrieval
 
-        loaded = with_retrieval(loaded, model, leave_out_km=leave_out_km)
+        loaded = with_retrieval(loaded, model, leave_out_km=nearest_km)
     if cells is not None:
         points = cells.points()
     elif table is not None:

@@ -1,5 +1,6 @@
 """How an error ends a command: lines on stderr and an exit code (see `errors`)."""
 
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -64,7 +65,17 @@ def of_usage(error: typer.TyperException, *, called: str) -> CspopsError:
     if option == "--box":
         return ParamsError("--box takes four numbers: WEST SOUTH EAST NORTH", hint="--box 5 40 15 48")
     path = f"cspops {called}".rstrip() if context is None else context.command_path
-    return ParamsError(_plain(error.format_message()), hint=f"{path} -h")
+    odd = _no_number(error.__cause__)
+    said = f"invalid value for '{option}': {odd} is not a finite number" if odd else _plain(error.format_message())
+    return ParamsError(said, hint=f"{path} -h")
+
+
+def _no_number(error: Any) -> str | None:
+    """Return what was given where pydantic compared it with a bound, and it is nan or infinite."""
+    for one in error.errors() if hasattr(error, "errors") else ():
+        if one["type"] in ("less_than_equal", "greater_than_equal") and not math.isfinite(float(one["input"])):
+            return str(one["input"])
+    return None
 
 
 def _plain(text: str) -> str:

@@ -13,7 +13,7 @@ from cspops.commands.options import table_names
 from cspops.commands.output import print_json
 from cspops.commands.runs import SCORES
 from cspops.data.json_files import Document
-from cspops.errors import DataError, listed
+from cspops.errors import DataError, ParamsError, listed
 from cspops.pipeline import paths
 from cspops.progress import Meter
 from cspops.report.tables import LEAST_CALIBRATED, is_shown, percent, short_name
@@ -284,7 +284,8 @@ def read_last(*, label_ratio: float | None = None, by_region: bool = False, by_c
     `metrics` holds every label ratio, or only the one that is named; `rows` is by role, `seeds` the number of seeds.
 
     Raises:
-        DataError: a file is missing or broken, or holds no such label ratio.
+        DataError: a file is missing or broken.
+        ParamsError: it holds no such label ratio.
     """
     from cspops.evaluation.results import read_metrics, read_regions
 
@@ -295,7 +296,7 @@ def read_last(*, label_ratio: float | None = None, by_region: bool = False, by_c
     near = [one for one in ratios if label_ratio is not None and math.isclose(percent(one), 100 * label_ratio, rel_tol=1e-5)]
     if label_ratio is not None and not near:
         has = ", ".join(f"{percent(one) / 100:g}" for one in ratios)
-        raise DataError(f"reports/scores.json has no label ratio {label_ratio:g}: it has {has}", hint=REMAKE)
+        raise ParamsError(f"reports/scores.json has no label ratio {label_ratio:g}: it has {has}", hint=REMAKE)
     key = near[0] if near else max(ratios, key=percent)
     if near:
         metrics = {role: {key: by_ratio[key]} for role, by_ratio in metrics.items()}

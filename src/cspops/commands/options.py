@@ -63,7 +63,9 @@ ModelOption = Annotated[
     ),
 ]
 SeedOption = Annotated[int | None, typer.Option(help="Seed of the run; default: the smallest.", metavar="SEED")]
-RatioOption = Annotated[float | None, typer.Option(help="Label ratio of the run; default: the largest.", metavar="RATIO")]
+RatioOption = Annotated[
+    float | None, typer.Option(help="Label ratio of the run; default: the largest.", metavar="RATIO", min=0.0, max=1.0)
+]
 
 
 CombineOption = Annotated[
@@ -220,7 +222,13 @@ def _logged(model: "Model") -> "Model":
 
 
 LeaveOutOption = Annotated[
-    float, typer.Option(help="Images nearer than that to a place are not retrieved.", metavar="KM", min=0.0, max=10_000.0)
+    float | None,
+    typer.Option(
+        help="With --retrieval: images nearer than that to a place are not retrieved; default: 1.",
+        metavar="KM",
+        min=0.0,
+        max=10_000.0,
+    ),
 ]
 LonOption = Annotated[float | None, typer.Option(help="Longitude, degrees.", min=-180.0, max=360.0)]
 LatOption = Annotated[float | None, typer.Option(help="Latitude, degrees.", min=-90.0, max=90.0)]
@@ -237,6 +245,15 @@ def position(lon: float | None, lat: float | None) -> tuple[float, float] | None
     if (lon is None) != (lat is None):
         raise ParamsError("--lon and --lat belong together", hint="--lon 8.54 --lat 47.37")
     return None if lon is None or lat is None else (lon if lon < 180 else lon - 360, lat)
+
+
+def left_out(leave_out_km: float | None, *, retrieval: bool) -> float:
+    """Return the value of --leave-out-km or its default; raise a ParamsError where nothing is retrieved."""
+    if leave_out_km is not None and not retrieval:
+        raise ParamsError(
+            "--leave-out-km is for --retrieval, which is not given", hint=f"--retrieval --leave-out-km {leave_out_km:g}"
+        )
+    return 1.0 if leave_out_km is None else leave_out_km
 
 
 def require_folder(out: Path) -> None:

@@ -11,7 +11,7 @@ import typer
 
 from cspops.commands.app import USE, app, examples
 from cspops.commands.layout import JOINED, show
-from cspops.commands.options import JsonOption, LeaveOutOption, SeedOption, model_folders, require_folder
+from cspops.commands.options import JsonOption, LeaveOutOption, SeedOption, left_out, model_folders, require_folder
 from cspops.commands.output import print_json
 from cspops.errors import ParamsError
 from cspops.files import no_formula, whole, write_whole
@@ -63,7 +63,7 @@ def probe(
     retrieval: Annotated[
         bool, typer.Option("--retrieval", help="Also probe retrieval embeddings of each model's training images.")
     ] = False,
-    leave_out_km: LeaveOutOption = 1.0,
+    leave_out_km: LeaveOutOption = None,
     folds: Annotated[int, typer.Option(help="Folds of cross-validation.", metavar="K", min=2, max=100)] = 5,
     block_degrees: Annotated[
         float, typer.Option(help="Side of the blocks that are held out whole; 0: random folds alone.", min=0.0, max=90.0)
@@ -90,6 +90,7 @@ def probe(
         )
     if suite and kind is not None:
         raise ParamsError("--as is of a table: the suite knows what its targets are", hint="leave --as out")
+    nearest_km = left_out(leave_out_km, retrieval=retrieval)
     if block_degrees and block_degrees < LEAST_DEGREES:
         raise ParamsError(f"--block-degrees {block_degrees:g} is too small", hint=f"{LEAST_DEGREES} or more; 0: random folds")
     if out is not None:
@@ -112,7 +113,7 @@ def probe(
     documents, records = [], []
     for one in targets:
         _tell(one)
-        encoders = list(probed.encoders(models, one, leave_out_km=leave_out_km, seed=FOLD_SEED))
+        encoders = list(probed.encoders(models, one, leave_out_km=nearest_km, seed=FOLD_SEED))
         tables = sum(len(encoder.probes) for encoder in encoders) * len(schemes)
         with Meter(f"probe {one.name}", tables, unit="scores") as meter:
             found = run_probe(one, encoders, schemes, seed=FOLD_SEED, done=meter.step)

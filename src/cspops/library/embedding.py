@@ -50,10 +50,10 @@ class Outcome:
     def require_embeddings(self) -> None:
         """Raise a DataError where there is none."""
         if not self.count:
-            raise DataError("there is no place to embed: the table has no row", hint="name a table with a row for each place")
+            raise DataError("there is no place to embed", hint="name a table with a row for each place")
         if self.lost == self.count:
-            first = next(iter(self.problems))
-            raise DataError(f"no row has a position that can be used; the first: {first}", hint=EXCHANGED)
+            why, (_, first) = next(iter(self.problems.items()))
+            raise DataError(f"no row has a position that can be used; the first, {first}: {why}", hint=EXCHANGED)
 
 
 def embed(

@@ -1,5 +1,6 @@
 """Names of classes in a file that a user writes: a text with one per line, or columns of a table."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -27,15 +28,15 @@ def require_list(file: Path, option: str) -> None:
 def names_in(file: Path, known: ClassNames) -> list[tuple[str, str]]:
     """Return the names in a file, each with where it stands, such as `line 3`; DataError where it holds none.
 
-    A table has them in its `class_column`; any other file has one name per line. A table of one column needs no header: a first
-    line that is a class of ``known`` is none.
+    A table has them in its `class_column`; any other file has one name per line, and comments from a `#` on.
+    A table of one column needs no header: a first line that is a class of ``known`` is none.
     """
     require_list(file, "--classes")
     if table_format(file) is None:
         parts = list(read_lines(file, []))
         if any(part.has_nul for part in parts):
             raise DataError(f"{file} is no text", hint="one name per line, or a table with a column class")
-        lines = [line.strip() for part in parts for line in part.text]
+        lines = [_without_comment(line.strip(), known) for part in parts for line in part.text]
         found = [(f"line {number}", line) for number, line in enumerate(lines, 1) if line]
     else:
         table, kind = open_file(file, key=None)
@@ -45,6 +46,10 @@ def names_in(file: Path, known: ClassNames) -> list[tuple[str, str]]:
     if not found:
         raise DataError(f"{file} holds no name of a class", hint="one per line, or a table with a column class")
     return found
+
+
+def _without_comment(line: str, known: ClassNames) -> str:
+    return line if known.match(line) is not None else re.sub(r"(^|\s)#.*", "", line).strip()
 
 
 def class_column(names: Sequence[str], file: Path) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from cspops.errors import DataError
+from cspops.errors import DataError, ParamsError
 from cspops.evaluation.results import RATIO, ratio_of
 from cspops.library.exported import is_export, read_parts
 from cspops.library.model import Model
@@ -43,7 +43,8 @@ def load(
         images: False leaves out the image network, which places need not, and loads faster.
 
     Raises:
-        DataError: there is no such folder, seed or ratio, or the files are not whole.
+        DataError: there is no such folder, or the files are not whole.
+        ParamsError: it has no such seed or label ratio.
         RuntimeError: torch has no such device.
     """
     folder, place = _existing(path), torch.device(device)
@@ -130,14 +131,14 @@ def _seeds(folder: Path) -> list[int]:
 
 
 def chosen_piece(folder: Path, seed: int | None, label_ratio: float | None) -> Path:
-    """Return `seed_S/label_P` in a stage's folder; raise a DataError that lists what exists where this one does not."""
+    """Return `seed_S/label_P` in a stage's folder; raise a ParamsError that lists what exists where this one does not."""
     from cspops.data.splits import ratio_key
 
     seeds = _seeds(folder)
     if not seeds or (seed is not None and seed not in seeds):
         if not seeds:
             raise DataError(f"{folder} has no seed at all", hint="dvc repro finetune-loc")
-        raise DataError(
+        raise ParamsError(
             f"{folder} has no seed {seed}: it has {', '.join(map(str, seeds))}",
             hint=f"--seed {seeds[0]} (in Python seed={seeds[0]}), or add {seed} to seeds in params.yaml, then dvc repro",
         )
@@ -147,7 +148,7 @@ def chosen_piece(folder: Path, seed: int | None, label_ratio: float | None) -> P
         if not ratios:
             raise DataError(f"{chosen} has no label ratio at all", hint="dvc repro finetune-loc")
         most = f"{ratios[-1]:g}"
-        raise DataError(
+        raise ParamsError(
             f"{chosen} has no label ratio {label_ratio}: it has {', '.join(f'{ratio:g}' for ratio in ratios)}",
             hint=f"--label-ratio {most} (in Python label_ratio={most}), or add {label_ratio} to split.label_ratios in "
             "params.yaml, then dvc repro",

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from cspops.errors import DataError, listed, nearest
+from cspops.errors import DataError, ParamsError, listed, nearest
 from cspops.intake.tables.columns import USUAL
 from cspops.params import load
 from cspops.params.sections import Folder, Table
@@ -74,7 +74,7 @@ ANY_TABLE = TableNames()
 
 
 def require_column(table: Path, label: str) -> None:
-    """Raise a DataError where the table has no such column."""
+    """Raise a ParamsError where the table has no such column."""
     from cspops.intake.tables.table_files import open_file
 
     names = open_file(table, key=None)[0].names
@@ -82,4 +82,4 @@ def require_column(table: Path, label: str) -> None:
         near = nearest(label, names)
         guess = f"; the nearest is {near[0]!r}" if near else ""
         hint = f"--label with one of its columns: {listed(map(repr, names), MOST_NAMES)}"
-        raise DataError(f"{table.name} has no column {label!r}{guess}", hint=hint)
+        raise ParamsError(f"{table.name} has no column {label!r}{guess}", hint=hint)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cspops.errors import ParamsError
+from cspops.errors import DataError, ParamsError
 from cspops.intake.judging.positions import read_positions
 from cspops.intake.sources.tree import printable
 from cspops.intake.tables.points import PositionReader, position_columns
@@ -87,12 +87,13 @@ class Grid:
 def points_of_table(file: Path) -> Iterator[Points]:
     """Yield the rows of a table with longitudes and latitudes, or geometries; log what is odd about it after the last row.
 
-    DataError where it has no positions.
+    DataError where it has no positions, or no row.
     """
     table, _ = open_file(file, key=None)
     names, file_name = position_columns(table), printable(file.name)
-    reader = PositionReader(file.name, names)
+    reader, empty = PositionReader(file.name, names), True
     for records in table.records(sorted(set(names))):
+        empty = empty and not len(records.number)
         lonlat = reader.read(records)
         assert lonlat is not None
         positions = read_positions(*lonlat)
@@ -108,5 +109,7 @@ def points_of_table(file: Path) -> Iterator[Points]:
         for start in range(0, len(where), ROWS):
             here = slice(start, start + ROWS)
             yield Points(where[here], found[here], problem[here])
+    if empty:
+        raise DataError(f"{file_name} has no row", hint="name a table with a row for each place")
     for remark in [*table.remarks, *reader.remarks()]:
         log.info(remark)

@@ -11,7 +11,7 @@ import numpy as np
 import shapely
 
 from cspops.data.countries import ALIKE, CODES, NAME, countries_file
-from cspops.errors import DataError, nearest
+from cspops.errors import DataError, ParamsError, nearest
 from cspops.intake.tables.geometry import json_shape, to_degrees
 from cspops.shapes import Bool, Float
 
@@ -42,8 +42,12 @@ class Region:
 
 
 def read_region(text: str) -> Region:
-    """Return the region that a user names: `FORMS`. DataError where it is none."""
+    """Return the region that a user names: `FORMS`. ParamsError where it names none, DataError for a file that has none."""
     file = Path(text)
+    if not text.strip():
+        raise ParamsError(f"--region {text!r} is empty", hint=FORMS)
+    if file.is_dir():
+        raise ParamsError(f"--region {text} is a folder", hint=FORMS)
     if file.suffix or "/" in text or file.exists():
         return Region(text, _polygons(file))
     return _country(text)
@@ -108,7 +112,7 @@ def _country(text: str) -> Region:
         wanted = [row for row in rows if code in (about[one][row] for one in CODES)]
         wanted = wanted or [row for row in rows if code == about[ALIKE][row]]
         if not wanted or code == "-99":
-            raise DataError(f"--region {text} is no country: {FORMS}", hint=_meant(text, about))
+            raise ParamsError(f"--region {text} is no country: {FORMS}", hint=_meant(text, about))
         shapes = pyogrio.read_arrow(file, columns=[NAME], fids=wanted)[1].column("wkb_geometry").to_pylist()
     return Region(f"{about[NAME][wanted[0]]} ({code})", shapely.union_all(shapely.from_wkb(shapes)))
 

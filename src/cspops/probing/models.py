@@ -74,9 +74,10 @@ def encoders(models: Sequence[Probed], target: Target, *, leave_out_km: float, s
 
 
 def _of_seed(stage: Path, seed: int | None) -> Path:
-    """Return the folder of a seed, None: of the smallest; DataError where there is none."""
+    """Return the folder of a seed, None: of the smallest; DataError where there is none, ParamsError where that one is not."""
     seeds = sorted(int(one.name.removeprefix("seed_")) for one in stage.glob("seed_*"))
-    if not seeds or (seed is not None and seed not in seeds):
-        there = f"it has {listed(map(str, seeds))}" if seeds else "it has none at all"
-        raise DataError(f"{stage} has no seed{'' if seed is None else f' {seed}'}: {there}", hint="dvc repro pretrain")
+    if not seeds:
+        raise DataError(f"{stage} has no seed at all", hint="dvc repro pretrain")
+    if seed is not None and seed not in seeds:
+        raise ParamsError(f"{stage} has no seed {seed}: it has {listed(map(str, seeds))}", hint=f"--seed {seeds[0]}")
     return stage / f"seed_{seeds[0] if seed is None else seed}"

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from cspops.errors import DataError, nearest
+from cspops.errors import CspopsError, DataError, ParamsError, nearest
 from cspops.intake.judging.positions import read_positions
 from cspops.intake.tables.columns import listed_columns
 from cspops.intake.tables.points import PositionReader, position_columns
@@ -135,8 +135,9 @@ def usable(
         part = part.of(torch.from_numpy(drawn))
     if len(part.value.unique()) == 1:
         value = part.classes[int(part.value[0])] if part.classes else f"{float(part.value[0]):g}"
+        where = f"all {len(part.value):,} rows" if len(part.value) > 1 else "the only row that can be used"
         raise DataError(
-            f"{target.source}: {target.name!r} is {shortened(value, 40)} in all {len(part.value):,} rows",
+            f"{target.source}: {target.name!r} is {shortened(value, 40)} in {where}",
             hint="name another column with --target",
         )
     if part.kind == "classification":
@@ -181,13 +182,13 @@ def _target_columns(table: Table, names: Sequence[str], positions: Sequence[str]
         raise DataError(
             f"{table.file.name} has no column besides the position", hint=f"add a target; {listed_columns(table.names)}"
         )
-    _no_column(table, "target")
+    _no_column(table, "target", DataError)
 
 
-def _no_column(table: Table, name: str) -> NoReturn:
+def _no_column(table: Table, name: str, kind: type[CspopsError] = ParamsError) -> NoReturn:
     near = nearest(name, table.names)
     guess = f"; did you mean {near[0]!r}?" if near else ""
-    raise DataError(f"{table.file.name} has no column {name!r}{guess}", hint=f"--target NAME; {listed_columns(table.names)}")
+    raise kind(f"{table.file.name} has no column {name!r}{guess}", hint=f"--target NAME; {listed_columns(table.names)}")
 
 
 def _read(table: Table, positions: tuple[str, ...], names: Sequence[str]) -> _Rows:

@@ -59,7 +59,7 @@ class Delimited:
         head = next(read_lines(file, [])).text
         blank = next((i for i, line in enumerate(head) if line.strip().strip("\0")), None)
         if blank is None:
-            raise DataError(f"{file.name} is empty")
+            raise DataError(f"{file.name} is empty", hint="save the table again, with a header and its rows")
         start_line = head[blank].rstrip("\r\n")
         if start_line.lower().startswith("sep=") and len(start_line) == 5 and start_line[4] not in '" \0':
             self.delimiter, blank = start_line[4], blank + 1

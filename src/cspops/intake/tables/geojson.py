@@ -145,7 +145,8 @@ def _read_collection(file: Path) -> tuple[list[Any], str | None]:
         with open_bytes(file) as stream:
             content = json.load(stream, parse_constant=_no_constant)
     except (ValueError, RecursionError, *DAMAGED) as error:
-        raise DataError(f"{file.name}: the JSON is broken or cut off: {shortened(str(error))}") from None
+        what = f"{file.name}: the JSON is broken or cut off: {shortened(str(error))}"
+        raise DataError(what, hint="save it again, or as CSV") from None
     content = content if isinstance(content, dict) else {}
     features = [content] if content.get("type") == "Feature" else content.get("features")
     if not isinstance(features, list):

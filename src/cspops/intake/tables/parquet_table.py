@@ -31,7 +31,9 @@ class ParquetTable:
                 self.names: list[str] = opened.schema_arrow.names
                 geo = (opened.metadata.metadata or {}).get(b"geo")
         except DAMAGED as error:
-            raise DataError(f"{file.name} is damaged or not Parquet: {str(error)[:120]}") from None
+            raise DataError(
+                f"{file.name} is damaged or not Parquet: {str(error)[:120]}", hint="save it again, or as CSV"
+            ) from None
         twice = sorted({name for name in self.names if self.names.count(name) > 1})
         if twice:
             raise DataError(f"{file.name} has the column {twice[0]!r} more than once", hint="rename one of them")

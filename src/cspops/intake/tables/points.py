@@ -143,6 +143,8 @@ def position_columns(table: Table) -> tuple[str, ...]:
     pair = usual_pair(table.names, table=name, remarks=table.remarks)
     if not pair and (column := point_column(table, table.names, key=None)):
         pair = column, column
+    if not table.names:
+        raise DataError(f"{name} has no row and no column", hint="name a table with columns for longitude and latitude")
     if not pair:
         raise DataError(
             f"{name}: no column is known as lon or lat, and none holds points",

@@ -17,18 +17,19 @@ T = TypeVar("T")
 
 
 class Settings:
-    """The `params` of a checkpoint, one checked value at a time; a DataError names file, key, what fits and the value."""
+    """The settings in a checkpoint, one checked value at a time; a DataError names file, key, what fits and the value."""
 
-    def __init__(self, file: Path, params: Mapping[str, Any]) -> None:
-        self.file, self.params = file, params
+    def __init__(self, file: Path, params: Mapping[str, Any], *, where: str = "params") -> None:
+        """Take the settings that the file has under the key ``where``."""
+        self.file, self.params, self.where = file, params, where
 
     def take(self, key: str, fits: str, convert: Callable[[Any], T | None]) -> T:
         """Return the value of ``key`` as converted; ``convert`` returns None for one that does not fit."""
         if key not in self.params:
-            raise DataError(f"{self.file}: params lacks {key} ({fits})")
+            raise DataError(f"{self.file}: {self.where} lacks {key} ({fits})")
         value = convert(self.params[key])
         if value is None:
-            raise DataError(f"{self.file}: params: {key} is {shown(self.params[key])}, not {fits}")
+            raise DataError(f"{self.file}: {self.where}: {key} is {shown(self.params[key])}, not {fits}")
         return value
 
     def count(self, key: str, *, least: int = 1) -> int:

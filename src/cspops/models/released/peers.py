@@ -45,6 +45,11 @@ class PeerFile:
     """All other names in it."""
     epoch: int | None
 
+    @property
+    def settings(self) -> Settings:
+        """The settings, for messages by the key that they have in the file."""
+        return Settings(self.file, self.params, where=LAYOUTS[self.kind][0])
+
 
 def read_peer(file: Path) -> PeerFile | None:
     """Read a file without running anything that it holds; None where its layout is none of these.
@@ -122,7 +127,7 @@ Parts = tuple[Config, list[Entry], Tensor | None]
 
 
 def _sinr(peer: PeerFile) -> Parts:
-    settings = Settings(peer.file, peer.params)
+    settings = peer.settings
     settings.choice("model", {"ResidualFCNet": True})
     settings.choice("input_enc", {"sin_cos": True})
     config = {
@@ -135,14 +140,16 @@ def _sinr(peer: PeerFile) -> Parts:
 
 def _layers(peer: PeerFile, key: str, *, least: int = 1) -> int:
     """Return a number of layers, which is none that the file cannot have."""
-    count = Settings(peer.file, peer.params).count(key, least=least)
+    count = peer.settings.count(key, least=least)
     if count > len(peer.state):
-        raise DataError(f"{peer.file}: params: {key} is {count}, and there are {len(peer.state)} tensors", hint=FORMAT)
+        raise DataError(
+            f"{peer.file}: {peer.settings.where}: {key} is {count}, and there are {len(peer.state)} tensors", hint=FORMAT
+        )
     return count
 
 
 def _satclip(peer: PeerFile) -> Parts:
-    settings = Settings(peer.file, peer.params)
+    settings = peer.settings
     settings.choice("le_type", {"sphericalharmonics": True})
     settings.choice("pe_type", {"siren": True})
     analytic = settings.choice("harmonics_calculation", {"analytic": True, "closed-form": False})
