@@ -86,7 +86,7 @@ class LocationEncoder(nn.Module):
 
     def _embed_dated(self, prepared: Float[Tensor, "*batch w"], of_time: int) -> Float[Tensor, "*batch d"]:
         place, date = prepared[..., :-of_time], prepared[..., -of_time:].float()
-        if self.drop_dates is not None and self.training:
+        if self.drop_dates is not None and self.drop_dates.training:
             date = date * self.drop_dates(date.new_ones(*date.shape[:-1], 1)).sign()
         encoded: Tensor = self.encoding(place) if self.encoding.learnable else place
         embedding: Tensor = self.network(torch.cat((encoded, date), -1))
