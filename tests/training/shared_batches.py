@@ -16,8 +16,8 @@ from small_gair import settings as gair_settings
 from unlabelled import backbone
 
 from cspops.data.batches import Labelled, Unlabelled
-from cspops.gair.pretraining import gair
 from cspops.data.negatives import Sampler, dated_sampler
+from cspops.gair.pretraining import gair
 from cspops.geo import uniform_on_sphere, unit_vectors
 from cspops.imagessl.geo_ssl import geo_ssl
 from cspops.imagessl.geokr import geokr
