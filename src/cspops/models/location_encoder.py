@@ -59,13 +59,13 @@ class LocationEncoder(nn.Module):
 
         The features of the date come last.
         """
-        encoded = lonlat.double() if self.encoding.learnable else self._encoded(lonlat)
+        encoded = lonlat.double() if self.encoding.learnable else self._encoding_of(lonlat)
         if self.time is None:
             return encoded
         dates = torch.full_like(lonlat[..., 0], torch.nan) if when is None else when.to(lonlat.device)
         return torch.cat((encoded, self.time(dates).to(encoded.dtype)), -1)
 
-    def _encoded(self, lonlat: LonLat) -> Float[Tensor, "*batch w"]:
+    def _encoding_of(self, lonlat: LonLat) -> Float[Tensor, "*batch w"]:
         if lonlat.numel() <= 2 * ROWS_AT_ONCE:
             encoded: Tensor = self.encoding(lonlat)
         else:
