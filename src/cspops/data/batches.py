@@ -15,6 +15,8 @@ class Unlabelled:
 
     lonlat: Float[Tensor, "n 2"]
     image_features: Float[Tensor, "n k"] | ShardedRows
+    when: Float[Tensor, "n"] | None = None
+    """Shares of the year, see `dates`; nan for a row without a date, None where no row has one."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,15 @@ class Labelled:
     label: Int[Tensor, "n"]
     classes: int
     """How many there are, with a row here or without: labels lie below it."""
+    when: Float[Tensor, "n"] | None = None
+    """As of `Unlabelled`."""
+
+    def with_and_without_dates(self) -> "Labelled":
+        """Return each row twice, the second time without its date; the rows as they are where none has one."""
+        if self.when is None or self.when.isnan().all():
+            return self
+        when = torch.cat((self.when, torch.full_like(self.when, torch.nan)))
+        return Labelled(self.lonlat.repeat(2, 1), self.label.repeat(2), self.classes, when)
 
 
 Order = Callable[[torch.Generator], Int[Tensor, "n"]]

@@ -59,6 +59,7 @@ class LocationPriors:
         self,
         places: Places,
         lonlat: Float[Tensor, "n 2"],
+        when: Float[Tensor, "n"] | None = None,
         *,
         classes: int,
         pseudo_count: float,
@@ -70,6 +71,7 @@ class LocationPriors:
         Args:
             places: the labelled rows.
             lonlat: degrees, the positions to judge; where they are nan a prior is P(y).
+            when: their dates, as `Places.near` takes them; no prior depends on them.
             classes: the number of classes.
             pseudo_count: weight of P(y), in labelled rows.
             most_neighbours: the greatest k that will be asked for.
@@ -80,7 +82,7 @@ class LocationPriors:
         self.lonlat = lonlat.double().nan_to_num()
         self.frequency = log_frequency(places.label, classes=classes)
         self.asked = torch.arange(len(lonlat)) if asked is None else asked
-        self._neighbours = places.near(lonlat[self.asked], k=most_neighbours)
+        self._neighbours = places.near(lonlat[self.asked], None if when is None else when[self.asked], k=most_neighbours)
         self._slot = torch.zeros(len(lonlat), dtype=torch.long)
         self._slot[self.asked] = torch.arange(len(self.asked))
         self.base = pseudo_count * self.frequency.exp()
@@ -91,8 +93,8 @@ class LocationPriors:
 
     def near(self, rows: Int[Tensor, "b"], k: int | None = None) -> Neighbours:
         """Return the ``k`` nearest labelled rows of each of the judged rows numbered ``rows``."""
-        slots = self._slot[rows]
-        return Neighbours(self._neighbours.km[slots, :k], self._neighbours.label[slots, :k])
+        near = self._neighbours if k is None else self._neighbours.first(k)
+        return near.of(self._slot[rows])
 
     def nearest_km(self, rows: Int[Tensor, "b"]) -> Float[Tensor, "b"]:
         """Return the distance to the nearest labelled row; nan without a position, inf where no row is labelled."""

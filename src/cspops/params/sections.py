@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from cspops.params.image_networks import FinetuneImg, PretrainImg
 from cspops.params.location_classifiers import FinetuneLoc, FinetuneLosses
-from cspops.params.location_encoders import Encodings, LocationEncoderFrom, Networks, encoder_config, settings_of
+from cspops.params.location_encoders import Encodings, LocationEncoderFrom, Networks, Times, encoder_config, settings_of
 from cspops.params.section import (
     FEW,
     Batch,
@@ -317,6 +317,13 @@ class Priors(Section):
 class PoolGrid(Section):
     kernel_km: tuple[Annotated[float, Field(ge=0.1, le=20000)], ...] = Field(min_length=1, max_length=FEW)
     count_weight: tuple[Annotated[float, Field(ge=1e-6, le=1e6)], ...] = Field(min_length=1, max_length=FEW)
+    kernel_days: Annotated[tuple[Annotated[float, Field(ge=0.1, le=1e4)] | None, ...], Field(min_length=1, max_length=FEW)] = (
+        None,
+        15.0,
+        30.0,
+        60.0,
+    )
+    """Of a run whose location encoder takes dates."""
 
 
 class Evaluate(Section):
@@ -361,6 +368,7 @@ class Params(Section):
     losses: Losses
     encodings: Encodings
     networks: Networks
+    times: Times = Times()
     finetune_losses: FinetuneLosses
 
     @model_validator(mode="after")
@@ -400,6 +408,10 @@ class Params(Section):
         chosen, theirs = self.location_encoder, gair.location_encoder.config()
         if chosen.folder is not None:
             raise ValueError(f"loss: gair takes over GAIR's location encoder; location_encoder.weights is {chosen.weights}")
+        if chosen.time != "none":
+            raise ValueError(
+                f"loss: gair takes over GAIR's location encoder, which has no time; location_encoder.time is {chosen.time}"
+            )
         own = encoder_config(
             chosen, settings_of(self.encodings, chosen.encoding.name), settings_of(self.networks, chosen.network.name)
         )
@@ -409,6 +421,15 @@ class Params(Section):
                     f"loss: gair takes over the location encoder of pretrain_img.methods.gair, whose {key} is {value}; "
                     f"location_encoder has {own[key]}: set both"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _dates_for_the_time(self) -> "Params":
+        chosen = self.location_encoder
+        if chosen.time != "none" and chosen.folder is None and self.dataset.source == "blue_marble":
+            raise ValueError(
+                f"location_encoder.time: {chosen.time} needs dates; the embedded data (dataset.source: blue_marble) has none"
+            )
         return self
 
     @model_validator(mode="after")

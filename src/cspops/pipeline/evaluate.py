@@ -34,7 +34,7 @@ from cspops.evaluation.priors import Choice, LocationPriors, Prior
 from cspops.evaluation.released import predicted, read_released
 from cspops.kernels import keep_freed_memory, slices
 from cspops.pipeline import judged_parts
-from cspops.pipeline.judged_models import fusion_of_rows, image_of_rows, location_of_rows, names_of_models
+from cspops.pipeline.judged_models import fusion_of_rows, image_of_rows, location_of_rows, names_of_models, takes_time
 from cspops.pipeline.judged_places import by_place, effort_of
 from cspops.pipeline.side_by_side import side_by_side
 from cspops.shapes import Bool, Int, Tensor
@@ -42,7 +42,7 @@ from cspops.site import Site
 
 if TYPE_CHECKING:
     from cspops.params.graph import EvaluateView
-    from cspops.params.sections import PoolGrid, Priors
+    from cspops.params.sections import Priors
     from cspops.ranks import Processes
 
 log = logging.getLogger(__name__)
@@ -127,6 +127,8 @@ def _judges(
     latest: list[tuple[Tensor, Tensor, LocationPriors]] = []
     """With the labelled rows that they are of, and the rows they are asked about. At ratio 1 all seeds share one set."""
     n, classes, processes = len(judged.label), len(observations.classes), site.processes
+    dated = takes_time(site.inputs["finetune-loc"] / piece(view.seeds[0], view.label_ratios[0]))
+    grid = Grid(view.pool.kernel_km, view.pool.count_weight, view.pool.kernel_days if dated else (None,))
 
     @torch.inference_mode()
     def judge(ratio_and_seed: tuple[float, int]) -> _Result:
@@ -139,11 +141,11 @@ def _judges(
         asked = judged_parts.asked(n, parts, choosers.thinned(classes), processes)
         if not latest or not (torch.equal(few, latest[0][0]) and torch.equal(asked, latest[0][1])):
             latest.clear()  # before the next one is made: it may be large
-            priors_of = _location_priors(observations, few & observations.located, judged, asked, view.priors)
-            latest.append((few, asked, priors_of))
+            known = _places(observations, few & observations.located, dated=dated)
+            latest.append((few, asked, _location_priors(known, judged, asked, view.priors, classes=classes)))
         location_priors = latest[0][2]
         models = _models(site, judged, features, location_priors, (choosers, prior_chooser, parts), piece(seed, ratio))
-        pool = _fit(models, judged, view.pool, processes)
+        pool = _fit(models, judged, grid, processes)
         judgements, best, chosen = _judge(models, judged, pool, view.priors, processes)
         nearest_km, within = torch.zeros(n, dtype=torch.float64), torch.zeros(n, dtype=torch.long)
         for rows in parts:
@@ -197,6 +199,7 @@ def _judged(observations: Observations, view: "EvaluateView", site: Site) -> Jud
         pa.array(observations.obs_id).filter(kept.numpy()),
         observations.label[kept],
         observations.lonlat[kept],
+        observations.when[kept],
         observations.located[kept],
         imaged[kept],
         {role: mask[kept] for role, mask in masks.items()},
@@ -222,13 +225,20 @@ class _Models:
         return self.priors.near(rows, NEIGHBOURS)
 
 
+def _places(observations: Observations, few: Bool[Tensor, "n"], *, dated: bool) -> Places:
+    """Return labelled places, with their dates where a location classifier takes them."""
+    when = observations.when[few] if dated else None
+    return Places(observations.lonlat[few].double(), observations.label[few], when)
+
+
 def _location_priors(
-    observations: Observations, few: Tensor, judged: Judged, asked: Int[Tensor, "m"], params: "Priors"
+    places: Places, judged: Judged, asked: Int[Tensor, "m"], params: "Priors", *, classes: int
 ) -> LocationPriors:
     return LocationPriors(
-        Places(observations.lonlat[few].double(), observations.label[few]),
+        places,
         judged.lonlat,
-        classes=len(observations.classes),
+        judged.when,
+        classes=classes,
         pseudo_count=params.pseudo_count,
         most_neighbours=max(NEIGHBOURS, *params.knn, *params.distance_knn),
         asked=asked,
@@ -251,15 +261,14 @@ def _models(
     return _Models(image, location, fusion, location_priors, *rows)
 
 
-def _fit(models: _Models, judged: Judged, grid: "PoolGrid", processes: "Processes") -> Pool:
+def _fit(models: _Models, judged: Judged, grid: Grid, processes: "Processes") -> Pool:
     """Return the pool that the first process fits: on a bounded number of rows, and with the same bits for all."""
 
     def log_ps(rows: Tensor) -> tuple[Tensor, Tensor]:
         return models.image(rows), models.location(rows)
 
     def fitted() -> Pool:
-        grid_of = Grid(grid.kernel_km, grid.count_weight)
-        return pool_fit.fit(log_ps, judged.label, models.near, models.choosers, grid_of, classes=models.priors.classes)
+        return pool_fit.fit(log_ps, judged.label, models.near, models.choosers, grid, classes=models.priors.classes)
 
     told = processes.told(json.dumps(dataclasses.asdict(fitted())).encode() if processes.first else None)
     return PoolEntry.model_validate_json(told or b"").pool()
@@ -346,9 +355,10 @@ def _say(pool: Pool, key: str, val_rows: int) -> None:
         return
     (a, a_far), (b, b_far) = pool.image, pool.place
     far = "" if pool.fade_km is None else f", far from labels {a_far:.2f} and {b_far:.2f}"
+    days = "" if pool.kernel_days is None else f" and {pool.kernel_days:g} days of the year"
     log.info(
         f"evaluate: {key}: the pool trusts the image {a:.2f}, the place {b:.2f}{far}; "
-        f"a labelled neighbour counts {pool.count_weight:g}, within about {pool.kernel_km:g} km"
+        f"a labelled neighbour counts {pool.count_weight:g}, within about {pool.kernel_km:g} km{days}"
     )
 
 

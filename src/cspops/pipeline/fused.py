@@ -46,7 +46,7 @@ def write_fusion(
 
     def pairs(mask: Bool[Tensor, "n"]) -> Pairs:
         image_features = torch.from_numpy(features[mask.numpy()]).float()
-        loc_emb = embeddings(location, observations.lonlat[mask], run.device)
+        loc_emb = embeddings(location, observations.lonlat[mask], observations.when[mask], run.device)
         return Pairs(image_features, loc_emb, observations.label[mask], len(observations.classes))
 
     domains = None
@@ -63,10 +63,13 @@ def write_fusion(
 
 
 @torch.no_grad()
-def embeddings(location: LocationClassifier, lonlat: Float[Tensor, "n 2"], device: torch.device) -> Float[Tensor, "n d"]:
-    """Return e(x) of positions, on the CPU."""
-    location = location.to(device).eval()
-    return torch.cat([location.encoder(part.to(device)).cpu() for part in lonlat.split(ROWS_AT_ONCE)])
+def embeddings(
+    location: LocationClassifier, lonlat: Float[Tensor, "n 2"], when: Float[Tensor, "n"], device: torch.device
+) -> Float[Tensor, "n d"]:
+    """Return e(x, t) of positions with their dates, on the CPU."""
+    encoder = location.to(device).eval().encoder
+    parts = zip(lonlat.split(ROWS_AT_ONCE), when.split(ROWS_AT_ONCE), strict=True)
+    return torch.cat([encoder(place.to(device), date.to(device)).cpu() for place, date in parts])
 
 
 def words(trained: TrainedFusion) -> str:

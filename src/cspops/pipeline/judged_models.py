@@ -12,11 +12,12 @@ from cspops.evaluation.metrics import FUSION, MODELS
 from cspops.evaluation.predictions import Judged
 from cspops.evaluation.predictor import CPU, ImagePredictor, LocationPredictor, LogP, image_log_p
 from cspops.evaluation.released import read_released, released_log_p
+from cspops.models.checkpoint import load_config
 from cspops.models.heads import ImageHead
 from cspops.models.loading import load_fusion, load_image_classifier, load_location_classifier
 from cspops.shapes import Int, Tensor
 
-FINETUNE_IMG = "dvc repro finetune-img"
+FINETUNE_IMG, FINETUNE_LOC = "dvc repro finetune-img", "dvc repro finetune-loc"
 
 
 def image_of_rows(folder: Path, judged: Judged, features: Features, *, classes: int, device: torch.device = CPU) -> LogP:
@@ -49,10 +50,15 @@ def _own_features(folder: Path, judged: Judged) -> tuple[np.ndarray, Int[Tensor,
     return features, place
 
 
+def takes_time(folder: Path) -> bool:
+    """Return whether the classifier of stage finetune-loc in the folder of a seed and label ratio takes dates."""
+    return "time" in load_config(folder, remake=FINETUNE_LOC).get("encoder", {})
+
+
 def location_of_rows(folder: Path, judged: Judged, *, device: torch.device = CPU) -> LogP:
-    """Return a function from numbers of judged rows to log P(y|x), of a classifier of stage finetune-loc."""
-    location = LocationPredictor(load_location_classifier(folder, remake="dvc repro finetune-loc").to(device), device)
-    return lambda rows: _finite(location(judged.lonlat[rows]), folder, "finetune-loc")
+    """Return a function from numbers of judged rows to log P(y|x, t), of a classifier of stage finetune-loc."""
+    location = LocationPredictor(load_location_classifier(folder, remake=FINETUNE_LOC).to(device), device)
+    return lambda rows: _finite(location(judged.lonlat[rows], judged.when[rows]), folder, "finetune-loc")
 
 
 def names_of_models(folder: Path) -> tuple[str, ...]:
@@ -67,13 +73,12 @@ def fusion_of_rows(folder: Path, judged: Judged, features: Features, *, device: 
     """
     if not (folder / FUSION).is_dir():
         return None
-    remake = "dvc repro finetune-loc"
-    head = load_fusion(folder / FUSION, remake=remake).to(device)
-    encoder = load_location_classifier(folder, remake=remake).encoder.to(device)
+    head = load_fusion(folder / FUSION, remake=FINETUNE_LOC).to(device)
+    encoder = load_location_classifier(folder, remake=FINETUNE_LOC).encoder.to(device)
 
     def log_p(rows: Int[Tensor, "b"]) -> Tensor:
         image_features = torch.from_numpy(features[judged.row[rows].numpy()]).float()
-        loc_emb = encoder(judged.lonlat[rows].nan_to_num().to(device))
+        loc_emb = encoder(judged.lonlat[rows].nan_to_num().to(device), judged.when[rows].to(device))
         return _finite(image_log_p(head(image_features.to(device), loc_emb)).cpu(), folder / FUSION, "finetune-loc")
 
     return log_p
