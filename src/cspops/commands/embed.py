@@ -9,15 +9,18 @@ import typer
 from cspops.commands.app import USE, app, examples
 from cspops.commands.options import (
     BoxOption,
+    DateOption,
     LatOption,
     LeaveOutOption,
     LonOption,
     ModelOption,
     RatioOption,
     SeedOption,
+    day_of,
     load_model,
     position,
     require_folder,
+    require_time,
 )
 from cspops.errors import ParamsError
 from cspops.progress import Meter
@@ -37,6 +40,7 @@ def embed(
     lat: LatOption = None,
     grid: Annotated[float | None, typer.Option(help="Side of a grid's cells, degrees.", min=0.01, max=180.0)] = None,
     box: BoxOption = None,
+    date: DateOption = None,
     out: Annotated[
         Path,
         typer.Option(
@@ -53,12 +57,15 @@ def embed(
     ] = False,
     leave_out_km: LeaveOutOption = 1.0,
 ) -> None:
-    """Write location embeddings e(x) of a place, of the rows of a table or of a grid over the world."""
+    """Write location embeddings e(x) of a place, of the rows of a table or of a grid over the world.
+
+    A model with location_encoder.time also takes the date, from --date or from a column of the table.
+    """
     import numpy as np
 
     from cspops.library import embedding, places
 
-    place = position(lon, lat)
+    place, day = position(lon, lat), day_of(date)
     if sum(one is not None for one in (table, place, grid)) != 1:
         raise ParamsError("name one of a table, --lon with --lat, and --grid", hint="cspops embed --grid 1.0 --out world.npz")
     embedding.require_suffix(out)
@@ -73,18 +80,27 @@ def embed(
         from cspops.library.retrieval import with_retrieval
 
         loaded = with_retrieval(loaded, model, leave_out_km=leave_out_km)
+    if day is not None:
+        require_time(loaded, "--date")
     if cells is not None:
         points = cells.points()
     elif table is not None:
-        points = places.points_of_table(table)
+        points = places.points_of_table(table, dated=loaded.takes_time and day is None)
     else:
         points = iter([places.Points(["given"], np.array([place]), [None])])
+    if day is not None:
+        points = places.on_day(points, day.when)
     with Meter("embed", None if cells is None else len(cells), unit="places") as meter:
         outcome = embedding.embed(loaded, points, out, grid=cells, step=meter.step)
     log.info(
         f"{out}: {outcome.count:,} embeddings of {loaded.encoder.dim} numbers"
         + (f", {outcome.lost:,} without a position" if outcome.lost else "")
     )
+    if loaded.takes_time and day is None and outcome.dated < outcome.count:
+        undated = "none has a date" if not outcome.dated else f"{outcome.count - outcome.dated:,} have no date"
+        log.info(f"{undated}: these are averages over the year")
+    if outcome.misdated:
+        log.warning(f"{outcome.misdated:,} of {outcome.count:,} rows have an unusable date; the first: {outcome.first_misdated}")
     for why, (rows, first) in outcome.problems.items():
         log.info(f"{rows:,} {'rows' if rows > 1 else 'row'}: {why} (first {first})")
     if cells is not None:

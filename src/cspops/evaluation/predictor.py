@@ -69,17 +69,18 @@ class ImagePredictor:
 
 @dataclass(frozen=True)
 class LocationPredictor:
-    """log P(y|x) in float64 of positions in degrees; uniform where they are nan."""
+    """log P(y|x) in float64 of positions in degrees; uniform where they are nan. ``when`` are shares of the year."""
 
     classifier: LocationClassifier
     device: torch.device = CPU
 
-    def __call__(self, lonlat: Float[Tensor, "n 2"]) -> Float[Tensor, "n q"]:
+    def __call__(self, lonlat: Float[Tensor, "n 2"], when: Float[Tensor, "n"] | None = None) -> Float[Tensor, "n q"]:
         located, classes = ~lonlat.isnan().any(1), self.classifier.class_embedding.linear.out_features
         out = torch.empty(len(lonlat), classes, dtype=torch.float64)
         for rows in row_blocks(torch.arange(len(lonlat)), classes):
             block = slice(int(rows[0]), int(rows[-1]) + 1)
-            scores = self.classifier(lonlat[block].nan_to_num().to(self.device)).cpu()
+            some = None if when is None else when[block].to(self.device)
+            scores = self.classifier(lonlat[block].nan_to_num().to(self.device), some).cpu()
             for here in slices(len(rows), classes):
                 out[block][here] = location_log_p(scores[here], located[block][here], link=self.classifier.link)
         return out

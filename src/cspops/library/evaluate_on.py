@@ -155,13 +155,14 @@ def _add(
     lonlat = torch.tensor([[row.input.lon, row.input.lat] for row in rows], dtype=torch.float64)
     growing.label.append(label)
     growing.lonlat.append(lonlat)
+    when = torch.tensor([row.input.day.when for row in rows], dtype=torch.float64)
     features: dict[int, Tensor] = {}  # by network: seeds may share one
     squares = [row.square for row in rows if row.square is not None]
     for number, model in enumerate(models.values()):
         if imaged and model.image is not None and id(model.image.network) not in features:
             features[id(model.image.network)] = model.image.features_of_squares(squares)
         image_features = features[id(model.image.network)] if imaged and model.image is not None else None
-        for name, log_p in model.log_p(image_features, lonlat):
+        for name, log_p in model.log_p(image_features, lonlat, when=when):
             if name == "combined" and image_features is None:
                 continue  # the product of one
             if not bool(log_p.isfinite().all()):

@@ -130,6 +130,10 @@ class Failures:
     first: str = ""
     misplaced: int = 0
     first_misplaced: str = ""
+    misdated: int = 0
+    """Whose date cannot be used."""
+    first_misdated: str = ""
+    dated: int = 0
     masked: int = 0
     """Whose best class is no candidate."""
     unsure: int = 0
@@ -150,6 +154,10 @@ class Failures:
             if row["position_problem"] not in (None, NO_POSITION):
                 self.misplaced += 1
                 self.first_misplaced = self.first_misplaced or f"{row['where']}: {row['position_problem']}"
+            self.dated += row.get("date") is not None
+            if row.get("date_problem") is not None:
+                self.misdated += 1
+                self.first_misdated = self.first_misdated or f"{row['where']}: {row['date_problem']}"
             if (km := row.get("nearest_km")) is not None:
                 self.located += 1
                 self.far += km > self.far_km
