@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from in_process import TEMPLATE, Command, by_other_code, command_line, write_locked_project
 
+from cspops.params import load
 from cspops.pipeline import code as project_code
 
 
@@ -76,3 +77,15 @@ def test_upgrade_with_params_of_another_version_changes_nothing_and_names_the_ne
     assert "params.yaml: seed: the key is missing" in err
     assert err.endswith(f"the one that comes with cspops 0.1.0: {TEMPLATE / 'params.yaml'}\n")
     assert (project / "cspops.lock").read_text() == before
+
+
+def test_upgrade_adds_the_choices_that_older_params_lack(project: Path, cspops: Command) -> None:
+    text = (project / "params.yaml").read_text()
+    older = "".join(line for line in text.splitlines(True) if not line.lstrip().startswith(("time: ", "times: ")))
+    (project / "params.yaml").write_text(older)
+    document = json.loads(cspops("upgrade", "--json")[1])
+    assert document["changed"] == ["params.yaml"]
+    added = (project / "params.yaml").read_text()
+    assert sorted(added.splitlines()) == sorted(text.splitlines())
+    assert load(project / "params.yaml").location_encoder.time == "none"
+    assert json.loads(cspops("upgrade", "--json")[1])["changed"] == []

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from unlabelled import unlabelled
 
-from cspops.data.catalogue import NO_DATE
+from cspops.data.dates import NO_DATE
 from cspops.geo import KM_PER_DEGREE
 from cspops.imagessl.places import DAY, Places, below, grouped
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from cspops.data.catalogue import NO_DATE
+from cspops.data.dates import NO_DATE
 from cspops.imagessl.images import UnlabelledImages
 from cspops.models.backbones import ImageNetwork, build_image_network
 

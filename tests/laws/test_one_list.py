@@ -8,13 +8,13 @@ import pytest
 
 import cspops
 from cspops.params.image_networks import FinetuneImgModes, PretrainImgMethods
-from cspops.params.location_encoders import Encodings, Networks
+from cspops.params.location_encoders import Encodings, Networks, Times
 from cspops.params.section import Section
 from cspops.params.sections import FinetuneLosses, Losses, Sources
 
 ROOT = Path(cspops.__file__).parent
 CATALOGUES: list[type[Section]] = [
-    Encodings, Networks, Losses, FinetuneLosses, Sources, PretrainImgMethods, FinetuneImgModes,
+    Encodings, Networks, Times, Losses, FinetuneLosses, Sources, PretrainImgMethods, FinetuneImgModes,
 ]  # fmt: skip
 
 

@@ -10,9 +10,10 @@ from ruamel.yaml import YAML
 from cspops import params
 from cspops.errors import ParamsError
 from cspops.models.encodings import ENCODINGS
+from cspops.models.encodings.times import TIMES
 from cspops.models.location_encoder import LocationEncoder
 from cspops.models.networks import NETWORKS
-from cspops.params.location_encoders import Encodings, Networks
+from cspops.params.location_encoders import Encodings, Networks, Times
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,6 +41,28 @@ def chosen(good: dict[str, Any], encoding: str, network: str = "ffn") -> dict[st
 def test_params_and_models_know_the_same_names(good: dict[str, Any]) -> None:
     for catalogue, models, section in ((Encodings, ENCODINGS, "encodings"), (Networks, NETWORKS, "networks")):
         assert list(catalogue.fields_by_key()) == list(models) == list(good[section])
+    assert list(Times.fields_by_key()) == ["none", *TIMES] == list(good["times"])
+
+
+@pytest.mark.parametrize("name", TIMES)
+def test_every_time_can_be_chosen_seen_and_recorded(good: dict[str, Any], tmp_path: Path, name: str) -> None:
+    content = copy.deepcopy(good)
+    content["location_encoder"]["time"] = name
+    loaded = load(tmp_path, content)
+    about = params.view(loaded, params.PretrainView).encoder_config()
+    assert about["time"] == {"name": name} | good["times"][name]
+    assert LocationEncoder(about).takes_time
+    recorded = params.recorded(loaded, "pretrain")
+    assert recorded[f"times.{name}"] == good["times"][name]
+    assert [key for key in recorded if key.startswith("times.")] == [f"times.{name}"]
+
+
+def test_without_a_time_the_config_has_no_such_key_and_older_params_mean_that(good: dict[str, Any], tmp_path: Path) -> None:
+    older = copy.deepcopy(good)
+    del older["times"], older["location_encoder"]["time"]
+    configs = [params.view(load(tmp_path, one), params.PretrainView).encoder_config() for one in (good, older)]
+    assert configs[0] == configs[1]
+    assert set(configs[0]) == {"encoding", "network", "dim"}
 
 
 @pytest.mark.parametrize("name", ENCODINGS)
@@ -114,6 +137,10 @@ WRONG = [
     ("encodings", "equal_earth_rff", "sigmas", [1.0, 1.0], "encodings.equal_earth_rff: sigmas [1.0, 1.0] must increase"),
     ("encodings", "equal_earth_rff", "sigmas", [], "encodings.equal_earth_rff.sigmas"),
     ("networks", "siren", "hidden_layers", 0, "networks.siren.hidden_layers: input should be greater than or equal to 1"),
+    ("times", "cos_sin", "dropped", 1.0, "times.cos_sin.dropped: input should be less than 1"),
+    ("times", "cos_sin", "orders", 2, "times.cos_sin.orders: unknown key"),
+    ("times", "harmonics", "orders", 0, "times.harmonics.orders: input should be greater than or equal to 1"),
+    ("times", "harmonics", "dropped", -0.1, "times.harmonics.dropped: input should be greater than or equal to 0"),
     ("networks", "siren", "w0", 0, "networks.siren.w0: input should be greater than or equal to 0.000001"),
 ]
 
@@ -157,4 +184,27 @@ def test_other_weights_are_refused(weights: str) -> None:
 def test_gair_s_location_encoder_has_no_other_start() -> None:
     values = {"pretrain_img.method": "gair", "loss": "gair", "location_encoder.weights": "file:e"}
     with pytest.raises(ParamsError, match="takes over GAIR's location encoder"):
+        params.with_values(params.default_params(), values.items())
+
+
+@pytest.mark.parametrize(
+    ("time", "says"), [("cosin", "did you mean `cos_sin`"), (True, "is not one of"), (None, "is not one of")]
+)
+def test_other_times_are_refused(time: Any, says: str) -> None:
+    with pytest.raises(ParamsError, match=rf"location_encoder\.time: .*{says}"):
+        params.with_values(params.default_params(), [("location_encoder.time", time)])
+
+
+def test_a_chosen_time_needs_its_section(good: dict[str, Any], tmp_path: Path) -> None:
+    content = copy.deepcopy(good)
+    content["location_encoder"]["time"] = "harmonics"
+    content["times"] = {"none": {}}
+    assert lines_about(tmp_path, content) == [
+        "params.yaml: times.harmonics: the section is missing; location_encoder.time is harmonics"
+    ]
+
+
+def test_gair_s_location_encoder_has_no_time() -> None:
+    values = {"pretrain_img.method": "gair", "loss": "gair", "location_encoder.time": "cos_sin"}
+    with pytest.raises(ParamsError, match=r"which has no time; location_encoder\.time is cos_sin"):
         params.with_values(params.default_params(), values.items())

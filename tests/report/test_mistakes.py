@@ -80,7 +80,12 @@ def test_turned_rows_are_one_a_class_before_a_class_has_a_second(most: int, rows
 
 NAMES = ["oak", "elm", "fir"]
 OBSERVATIONS = Observations(
-    [f"o{i}" for i in range(8)], torch.full((8, 2), 5.0).double(), torch.arange(8) % 3, [None] * 8, NAMES
+    [f"o{i}" for i in range(8)],
+    torch.full((8, 2), 5.0).double(),
+    torch.arange(8) % 3,
+    [None] * 8,
+    NAMES,
+    torch.full((8,), torch.nan),
 )
 OBSERVATIONS.lonlat[3] = float("nan")
 

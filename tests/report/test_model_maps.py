@@ -37,7 +37,7 @@ def observed(classes: list[str] = NAMES) -> Observations:
     lonlat[19] = float("nan")
     label = torch.arange(20) % len(classes)
     label[18] = -1
-    return Observations([f"o{i}" for i in range(20)], lonlat, label, [None] * 20, classes)
+    return Observations([f"o{i}" for i in range(20)], lonlat, label, [None] * 20, classes, torch.full((20,), torch.nan))
 
 
 def look(loss: str = "mc", ratios: tuple[float, ...] = (0.5, 0.7, 1.0), clusters: int = 4) -> Any:
@@ -87,7 +87,7 @@ NO_END = Reach.of(np.zeros((0, 2)))
 def test_the_class_is_the_named_one_or_the_one_with_the_most_observations() -> None:
     assert class_of_map("hare", observed()) == 2
     label = torch.tensor([-1, -1, -1, 0, 1, 1, 3])
-    few = Observations([""] * 7, torch.zeros(7, 2).double(), label, [None] * 7, NAMES)
+    few = Observations([""] * 7, torch.zeros(7, 2).double(), label, [None] * 7, NAMES, torch.full((7,), torch.nan))
     assert class_of_map(None, few) == 1
 
 

@@ -14,6 +14,7 @@ from cspops.commands.output import print_json
 from cspops.data.json_files import Document
 from cspops.errors import ParamsError
 from cspops.files import write_whole
+from cspops.params.editing import with_section
 from cspops.terminal import say
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,8 @@ def upgrade(
 def run(*, dry_run: bool) -> Document:
     """Rewrite cspops.lock, and dvc.yaml unless it was edited; write .gitattributes where there is none.
 
+    A choice that params.yaml lacks, since older versions had nothing to choose there, is added: dvc.yaml reads it.
+
     Raise a ParamsError where params.yaml does not fit.
 
     Returns:
@@ -53,6 +56,7 @@ def run(*, dry_run: bool) -> Document:
     """
     from cspops import params
     from cspops.commands.new_project import GITATTRIBUTES
+    from cspops.params.graph import CHOICES
     from cspops.pipeline import code, paths
 
     before, now = code.written(), code.installed()
@@ -64,6 +68,12 @@ def run(*, dry_run: bool) -> Document:
             error.lines, hint=f"fix params.yaml; the one that comes with cspops {now.version}: {template / 'params.yaml'}"
         ) from None
     texts, warnings = {}, []
+    whole = (template / "params.yaml").read_text(encoding="utf-8")
+    text = complete = paths.PARAMS.read_text(encoding="utf-8")
+    for section in sorted({*CHOICES, *CHOICES.values()}):
+        complete = with_section(complete, tuple(section.split(".")), whole)
+    if complete != text:
+        texts[paths.PARAMS] = complete
     if before.graph != now.graph or not code.GRAPH.is_file():
         if code.is_graph_of(before) or not code.GRAPH.is_file():
             texts[code.GRAPH] = code.template("graph.yaml").decode()

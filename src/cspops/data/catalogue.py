@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import torch
 
 from cspops.artefacts import json_as, read_columns
+from cspops.data.dates import NO_DATE, share_of_year
 from cspops.errors import DataError
 from cspops.pixels.reading import CROP, GIVEN_FEATURES, IMAGE
 from cspops.shapes import Float, Int, Tensor
@@ -61,6 +62,8 @@ class Observations:
     """-1 where the label is missing."""
     official_split: list[str | None]
     classes: list[str]
+    when: Float[Tensor, "n"]
+    """Shares of the year, see `dates`; nan where the date is missing."""
 
     @property
     def located(self) -> Tensor:
@@ -84,7 +87,7 @@ def read_classes(file: Path, count: int | None = None, *, remake: str = REMAKE) 
 def read_observations(folder: Path) -> Observations:
     """Read the catalogue without its images and check its invariants; DataError names what is broken."""
     file = folder / "observations.parquet"
-    columns = pa.schema([SCHEMA.field(name) for name in ("obs_id", "lon", "lat", "label", "official_split")])
+    columns = pa.schema([SCHEMA.field(name) for name in ("obs_id", "lon", "lat", "label", "captured_at", "official_split")])
     table = read_columns(file, columns, remake=REMAKE)
     classes = list(read_classes(folder / CLASSES))
     obs_id: list[str] = table["obs_id"].to_pylist()
@@ -99,7 +102,8 @@ def read_observations(folder: Path) -> Observations:
         raise DataError(f"{file}: label {int(label.max())} is not among the {len(classes)} of classes.json", hint=REMAKE)
     if len(label) and bool((table["label"].drop_null().to_numpy() < 0).any()):
         raise DataError(f"{file}: label {int(label.min())} is below 0", hint=REMAKE)
-    return Observations(obs_id, lonlat, label, table["official_split"].to_pylist(), classes)
+    when = share_of_year(milliseconds(table["captured_at"]))
+    return Observations(obs_id, lonlat, label, table["official_split"].to_pylist(), classes, when)
 
 
 def read_images(folder: Path, rows: range) -> pa.Table:
@@ -127,7 +131,9 @@ def floats(column: pa.ChunkedArray) -> np.ndarray:
     return numbers
 
 
-NO_DATE = -(2**62)
+def milliseconds(captured_at: pa.ChunkedArray) -> Int[Tensor, "n"]:
+    """Return dates as milliseconds since 1970 in UTC, with `NO_DATE` for null."""
+    return torch.from_numpy(captured_at.cast(pa.int64()).fill_null(NO_DATE).to_numpy().astype(np.int64))
 
 
 @dataclass(frozen=True)
@@ -148,10 +154,9 @@ def read_captures(folder: Path) -> Captures:
     columns = pa.schema([SCHEMA.field(name) for name in ("obs_id", "lon", "lat", "location_id", "captured_at")])
     table = read_columns(folder / "observations.parquet", columns, remake=REMAKE)
     place = table["location_id"].combine_chunks().dictionary_encode().indices.fill_null(-1)
-    captured = table["captured_at"].cast(pa.int64()).fill_null(NO_DATE)
     return Captures(
         table["obs_id"].to_pylist(),
         torch.from_numpy(np.stack([floats(table[name]) for name in ("lon", "lat")], 1)),
         torch.from_numpy(place.to_numpy(zero_copy_only=False).astype(np.int64)),
-        torch.from_numpy(captured.to_numpy().astype(np.int64)),
+        milliseconds(table["captured_at"]),
     )

@@ -23,7 +23,7 @@ class UnlabelledImages:
     place: Int[Tensor, "n"]
     """One number per `location_id`; -1 where it is missing."""
     captured_at: Int[Tensor, "n"]
-    """Milliseconds since 1970 in UTC; `captures.NO_DATE` where the date is missing."""
+    """Milliseconds since 1970 in UTC; `dates.NO_DATE` where the date is missing."""
 
     def __len__(self) -> int:
         return len(self.pixels)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from sklearn.cluster import DBSCAN
 
-from cspops.data.catalogue import NO_DATE
+from cspops.data.dates import NO_DATE
 from cspops.geo import EARTH_RADIUS_KM
 from cspops.imagessl.images import UnlabelledImages
 from cspops.shapes import Bool, Float, Int, Tensor

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from cspops.params.image_networks import Full, LinearProbe, MethodSettings, Released
 from cspops.params.location_classifiers import FinetuneLoss, FullLoc, ProbeThenFull
-from cspops.params.location_encoders import LocationEncoderFrom, encoder_config
+from cspops.params.location_encoders import LocationEncoderFrom, encoder_config, time_config
 from cspops.params.section import Section
 from cspops.params.sections import (
     ImageEncoder,
@@ -71,13 +71,15 @@ class PretrainView:
     location_encoder: LocationEncoderFrom = listed("location_encoder")
     encoding: Section = listed("encodings.${location_encoder.encoding.name}")
     network: Section = listed("networks.${location_encoder.network.name}")
+    time: Section = listed("times.${location_encoder.time}")
     loss: str = listed("loss")
     loss_settings: LossSettings = listed("losses.${loss}")
     pretrain: Pretrain = listed("pretrain")
 
     def encoder_config(self) -> dict[str, Any]:
         """Return what `LocationEncoder` takes."""
-        return encoder_config(self.location_encoder, self.encoding, self.network)
+        time = time_config(self.location_encoder, self.time)
+        return encoder_config(self.location_encoder, self.encoding, self.network, time=time)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,8 +179,8 @@ def value_at(params: Params, path: str) -> Any:
     return value
 
 
-OFTEN_NEXT = ("losses.mc", "losses.nce", "losses.mse", "losses.none", "pretrain_img.methods.none")
-"""Sections that most projects choose sooner or later: the losses of CSP, and no self-supervision on published weights."""
+OFTEN_NEXT = ("losses.mc", "losses.nce", "losses.mse", "losses.none", "pretrain_img.methods.none", "times.")
+"""Sections that most projects choose sooner or later: the losses of CSP, no self-supervision on published weights, season."""
 
 
 def unchosen(params: Params) -> list[str]:

@@ -133,6 +133,21 @@ class Networks(Section):
     siren: Possible[SirenNetwork] = None
 
 
+class CosSinTime(Section):
+    dropped: PartialShare
+
+
+class HarmonicsTime(Section):
+    orders: Annotated[int, Field(ge=1, le=32)]
+    dropped: PartialShare
+
+
+class Times(Section):
+    none: Possible[NoSettings] = NoSettings()
+    cos_sin: Possible[CosSinTime] = None
+    harmonics: Possible[HarmonicsTime] = None
+
+
 class EncodingChoice(Section):
     name: Annotated[str, NameIn(Encodings)]
 
@@ -148,8 +163,9 @@ class LocationEncoderSection(Section):
 
 
 class LocationEncoderFrom(LocationEncoderSection):
-    """The run's location encoder, and the weights that it starts from."""
+    """The run's location encoder, its time, and the weights that it starts from."""
 
+    time: Annotated[str, NameIn(Times)] = "none"
     weights: Annotated[str, Field(pattern=r"^(random|file:.*\S.*)$")] = "random"
 
     @property
@@ -189,13 +205,20 @@ def settings_of(catalogue: Encodings | Networks, name: str) -> Section | None:
     return section
 
 
-def encoder_config(chosen: LocationEncoderSection, encoding: Section | None, network: Section | None) -> dict[str, Any]:
-    """Return what `models.location_encoder.LocationEncoder` takes; absent settings make a null."""
+def encoder_config(
+    chosen: LocationEncoderSection, encoding: Section | None, network: Section | None, *, time: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return what `models.location_encoder.LocationEncoder` takes; absent settings make a null, and no time no key."""
     return {
         "encoding": _named(chosen.encoding.name, encoding),
         "network": _named(chosen.network.name, network),
         "dim": chosen.dim,
-    }
+    } | ({"time": time} if time else {})
+
+
+def time_config(chosen: LocationEncoderFrom, settings: Section) -> dict[str, Any] | None:
+    """Return what the time encoding of a `LocationEncoder` takes; None where it has no time."""
+    return None if chosen.time == "none" else _named(chosen.time, settings)
 
 
 def _named(name: str, settings: Section | None) -> dict[str, Any] | None:

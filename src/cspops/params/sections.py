@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from cspops.params.image_networks import FinetuneImg, PretrainImg
 from cspops.params.location_classifiers import FinetuneLoc, FinetuneLosses
-from cspops.params.location_encoders import Encodings, LocationEncoderFrom, Networks, encoder_config, settings_of
+from cspops.params.location_encoders import Encodings, LocationEncoderFrom, Networks, Times, encoder_config, settings_of
 from cspops.params.section import (
     FEW,
     Batch,
@@ -349,6 +349,7 @@ class Params(Section):
     losses: Losses
     encodings: Encodings
     networks: Networks
+    times: Times = Times()
     finetune_losses: FinetuneLosses
 
     @model_validator(mode="after")
@@ -388,6 +389,10 @@ class Params(Section):
         chosen, theirs = self.location_encoder, gair.location_encoder.config()
         if chosen.folder is not None:
             raise ValueError(f"loss: gair takes over GAIR's location encoder; location_encoder.weights is {chosen.weights}")
+        if chosen.time != "none":
+            raise ValueError(
+                f"loss: gair takes over GAIR's location encoder, which has no time; location_encoder.time is {chosen.time}"
+            )
         own = encoder_config(
             chosen, settings_of(self.encodings, chosen.encoding.name), settings_of(self.networks, chosen.network.name)
         )
