@@ -74,6 +74,8 @@ def embed(
         raise ParamsError(
             "--box is a part of the world for --grid", hint="cspops embed --grid 0.1 --box 5 40 15 48 --out part.npz"
         )
+    if retrieval and day is not None:
+        raise ParamsError("--retrieval embeds places without a date", hint="leave --date or --retrieval out")
     cells = None if grid is None else places.Grid(grid, box or places.WORLD)
     loaded = load_model(model, seed, label_ratio, images=False)
     if retrieval:
@@ -100,7 +102,9 @@ def embed(
         undated = "none has a date" if not outcome.dated else f"{outcome.count - outcome.dated:,} have no date"
         log.info(f"{undated}: these are averages over the year")
     if outcome.misdated:
-        log.warning(f"{outcome.misdated:,} of {outcome.count:,} rows have an unusable date; the first: {outcome.first_misdated}")
+        log.warning(
+            f"{outcome.misdated:,} of {outcome.count:,} rows have an unusable date; the first: {outcome.first_misdated}"
+        )
     for why, (rows, first) in outcome.problems.items():
         log.info(f"{rows:,} {'rows' if rows > 1 else 'row'}: {why} (first {first})")
     if cells is not None:

@@ -51,7 +51,9 @@ def score(
     from cspops.library.loading import run_of
 
     tables = table_names(folder, label)
-    rows = read_inputs(paths, stdin=lines_of_stdin(), position=None, tables=tables, dated=next(iter(models.values())).takes_time)
+    rows = read_inputs(
+        paths, stdin=lines_of_stdin(), position=None, tables=tables, dated=next(iter(models.values())).takes_time
+    )
     with Meter("evaluate", count_inputs(paths, tables=tables), unit="rows") as meter:
         document = evaluate_on.score(
             models,

@@ -80,7 +80,8 @@ def draw_map(
     ] = None,
     date: DateOption = None,
     months: Annotated[
-        bool, typer.Option("--months", help="Twelve maps of the class on one scale, at the middle of each month; .tif: 12 bands.")
+        bool,
+        typer.Option("--months", help="Twelve maps of the class on one scale, at the middle of each month; .tif: 12 bands."),
     ] = False,
     model: ModelOption = Path(),
     seed: SeedOption = None,
@@ -141,7 +142,7 @@ def _range(drawn: "PlaceMap", folder: Path, rule: "Rule") -> "PlaceMap":
     if rule.name == "given":
         return replace(drawn, threshold=rule.number)
     assert drawn.number is not None
-    chosen = choose_threshold(drawn.model, folder, drawn.number, rule, learned=drawn.learned)
+    chosen = choose_threshold(drawn.model, folder, drawn.number, rule, learned=drawn.learned, dated=drawn.day.text is not None)
     at = chosen.threshold
     log.info(
         f"threshold {at.value:.4g} ({rule.name}): on {chosen.rows:,} validation rows, {chosen.presences:,} of them presences, "

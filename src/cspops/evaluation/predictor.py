@@ -69,7 +69,10 @@ class ImagePredictor:
 
 @dataclass(frozen=True)
 class LocationPredictor:
-    """log P(y|x) in float64 of positions in degrees; uniform where they are nan. ``when`` are shares of the year."""
+    """log P(y|x) in float64 of positions in degrees; uniform where they are nan.
+
+    With dates (shares of the year, nan where there is none) log P(y|x, t) of a classifier whose encoder takes them.
+    """
 
     classifier: LocationClassifier
     device: torch.device = CPU
@@ -79,8 +82,8 @@ class LocationPredictor:
         out = torch.empty(len(lonlat), classes, dtype=torch.float64)
         for rows in row_blocks(torch.arange(len(lonlat)), classes):
             block = slice(int(rows[0]), int(rows[-1]) + 1)
-            some = None if when is None else when[block].to(self.device)
-            scores = self.classifier(lonlat[block].nan_to_num().to(self.device), some).cpu()
+            dates = None if when is None else when[block]
+            scores = self.classifier(lonlat[block].nan_to_num().to(self.device), dates).cpu()
             for here in slices(len(rows), classes):
                 out[block][here] = location_log_p(scores[here], located[block][here], link=self.classifier.link)
         return out

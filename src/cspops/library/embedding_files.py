@@ -18,7 +18,8 @@ from cspops.shapes import Float
 class ParquetWriter:
     """Columns where, lon, lat, problem and embedding (a list of d float32; null without a position).
 
-    ``dated`` ones have when (a share of the year; null without a date) and date_problem before the embedding. Of a grid the metadata of the schema hold `order` and `shape`.
+    ``dated`` ones have when (a share of the year; null without a date) and date_problem before the embedding. Of a grid the
+    metadata of the schema hold `order` and `shape`.
     """
 
     def __init__(self, file: Path, dim: int, grid: Grid | None, *, dated: bool = False) -> None:

@@ -43,9 +43,13 @@ def day_of_option(text: str) -> Day:
     """Return what `--date` asks for, `none` included; a ParamsError with one sentence for what is no day."""
     if text.strip().casefold() == "none":
         return Day(origin="given")
+    hint = f"--date with {FORMS}, or none"
     if DAY_FIRST.match(text):
-        raise ParamsError(f"--date {_fault(text)}", hint=f"--date with {FORMS}, or none")
-    return Day(day_share(text), text.strip(), "given")
+        raise ParamsError(f"--date {_fault(text)}", hint=hint)
+    try:
+        return Day(day_share(text), text.strip(), "given")
+    except ParamsError as error:
+        raise ParamsError(f"--date {error.message}", hint=hint) from None
 
 
 def days_of(texts: pa.Array, origin: Origin) -> list[Day]:
@@ -75,21 +79,14 @@ def as_when(dates: Any, count: int) -> Float[Tensor, "n"]:
 
     Raise a DataError for what is no date, and where the counts differ.
     """
+    single = isinstance(dates, str | date) or np.ndim(dates) == 0
     if isinstance(dates, Tensor):
         when = _shares(dates)
-    elif isinstance(dates, str | date | np.datetime64) or (isinstance(dates, np.ndarray) and dates.ndim == 0):
-        when = _read(pa.array(np.atleast_1d(np.asarray(dates)) if isinstance(dates, np.ndarray) else [dates]))
     else:
-        when = _read(_array(dates))
-        if len(when) == 1 != count:
-            raise DataError(f"1 date and {count} rows", hint="one date for all rows is no list: dates='2024-06-15'")
-        return _of_rows(when, count)
-    return when.expand(count).contiguous() if len(when) == 1 else _of_rows(when, count)
-
-
-def _of_rows(when: Float[Tensor, "m"], count: int) -> Float[Tensor, "m"]:
+        when = _read(_array([dates] if isinstance(dates, str | date) else np.atleast_1d(dates) if single else dates))
+    when = when.expand(count).contiguous() if single else when
     if len(when) != count:
-        raise DataError(f"{len(when)} dates and {count} rows", hint="one date per row, None for none")
+        raise DataError(f"{len(when)} dates and {count} rows", hint="one date per row, None for none, or one text for all")
     return when
 
 
@@ -107,6 +104,8 @@ def _shares(dates: Tensor) -> Float[Tensor, "n"]:
 def _array(dates: Any) -> pa.Array:
     try:
         values = dates.to_arrow() if hasattr(dates, "to_arrow") else dates
+        if isinstance(values, np.ndarray) and values.dtype.kind == "M":
+            values = values.astype("M8[ms]")
         if not isinstance(values, pa.Array | pa.ChunkedArray):
             values = values if hasattr(values, "__array__") or isinstance(values, Sequence) else list(values)
             values = pa.array(values, from_pandas=True)

@@ -178,7 +178,12 @@ def _batch_rows(
     ):
         data, path = (image or {}).get("bytes"), (image or {}).get("path")
         content = data if data is not None else below(root, path) if path is not None else None
-        lon, lat, source, day = float(positions.lon[number]), float(positions.lat[number]), str(origin), _noted(days[number], notes)
+        lon, lat, source, day = (
+            float(positions.lon[number]),
+            float(positions.lat[number]),
+            str(origin),
+            _noted(days[number], notes),
+        )
         unplaced = fault is None and np.isnan(lon)
         if origin == "table" and isinstance(content, Path) and (unplaced or (dated and day is NO_DAY)):
             *place, own_day = _own(content)

@@ -64,6 +64,7 @@ class Model:
         facts = {
             "encoder": self.encoder.config["encoding"]["name"],
             "d": self.encoder.dim,
+            "time": self.encoder.config.get("time", {}).get("name"),
             "image": None if self.image is None else self.image.network.config["model"],
             "classes": None if self.classifier is None else self.classifier.class_embedding.linear.out_features,
             "seed": self.seed,
@@ -85,7 +86,7 @@ class Model:
         points = as_lonlat(lonlat)
         when = self._when(dates, len(points))
         parts = [
-            self.encoder(points[some].nan_to_num().to(self.device), None if when is None else when[some].to(self.device)).cpu()
+            self.encoder(points[some].nan_to_num().to(self.device), None if when is None else when[some]).cpu()
             for some in torch.arange(len(points)).split(ROWS)
         ]
         embeddings = torch.cat(parts) if parts else torch.empty(0, self.encoder.dim)
@@ -264,7 +265,7 @@ class Model:
         learned = self.location_log_p(lonlat, when)
         if self.pool is None:
             return learned
-        return self.weights.on(self.pool).place_log_p(learned, self.labelled_places.near(lonlat))
+        return self.weights.on(self.pool).place_log_p(learned, self.labelled_places.near(lonlat, when))
 
     def trust(self, lonlat: Float[Tensor, "n 2"]) -> tuple[Float[Tensor, "n 2"], Float[Tensor, "n"]]:
         """Return the pool's weights of image and place at checked positions, and the km to the nearest labelled place.
@@ -312,7 +313,7 @@ class Model:
         if pools:
             if lonlat is None:
                 lonlat = torch.full((len(parts["image"]), 2), torch.nan, dtype=torch.float64)
-            near, located = self.labelled_places.near(lonlat), ~lonlat.isnan().any(1)
+            near, located = self.labelled_places.near(lonlat, when), ~lonlat.isnan().any(1)
             for name, pool in pools.items():
                 yield name, pool.log_p(parts.get("image"), parts.get("location"), near, located)
 

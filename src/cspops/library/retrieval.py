@@ -103,7 +103,10 @@ def images_of(folder: Path) -> Path:
 
 
 class Retrieval(LocationEncoder):
-    """Positions to r(x), whose width k + d is ``dim``: it stands in for a location encoder, and is never trained."""
+    """Positions to r(x), whose width k + d is ``dim``: it stands in for a location encoder, and is never trained.
+
+    Of an encoder that takes time it is an average over the year.
+    """
 
     def __init__(self, encoder: LocationEncoder, database: Database, *, leave_out_km: float = LEAVE_OUT_KM) -> None:
         """Compute the keys of the database.
@@ -114,6 +117,7 @@ class Retrieval(LocationEncoder):
             leave_out_km: rows nearer than that are left out, by great circle.
         """
         nn.Module.__init__(self)
+        self.time = None
         self.config, self.encoder, self.leave_out_km = encoder.config, encoder, leave_out_km
         self.values, self.place = database.features, database.place
         self.unit = unit_vectors(database.lonlat.double())
@@ -121,7 +125,7 @@ class Retrieval(LocationEncoder):
         self.dim = self.values.shape[1] + encoder.dim
         self.eval()
 
-    def prepare(self, lonlat: LonLat) -> Float[Tensor, "*batch 2"]:
+    def prepare(self, lonlat: LonLat, when: Float[Tensor, "*batch"] | None = None) -> Float[Tensor, "*batch 2"]:
         """Return the positions as they are."""
         return lonlat.double()
 

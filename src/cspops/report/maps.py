@@ -178,9 +178,7 @@ def probability_picture(ax: Axes, world: World, shade: BoundaryNorm, p: Float[np
     picture(ax, world, PROBABILITY(shade(np.where(drawn, p, 0.0)))[:, :3], drawn)
 
 
-def probability_bar(
-    figure: Figure, cells: Sequence[Axes], shade: BoundaryNorm, name: str, *, given: str = "x"
-) -> None:
+def probability_bar(figure: Figure, cells: Sequence[Axes], shade: BoundaryNorm, name: str, *, given: str = "x") -> None:
     """Draw the scale of P(``name`` | ``given``) below some maps."""
     shrink = min(1.0, NARROW / figure.get_figwidth())
     bar = figure.colorbar(ScalarMappable(shade, PROBABILITY), ax=cells, location="bottom", shrink=shrink, aspect=40, pad=0.01)

@@ -1,4 +1,4 @@
-"""Maps of where a class is likely in each month of the year, P(y|x, t) at its middle, as one figure or a GeoTIFF of 12 bands."""
+"""Maps of where a class is likely in each month, P(y|x, t) at its middle, as one figure or a GeoTIFF of 12 bands."""
 
 import calendar
 from collections.abc import Mapping

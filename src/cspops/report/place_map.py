@@ -208,10 +208,10 @@ class PlaceMap:
         tags, classes, frame = self.tags, classes_of(self.model), geotiff.Frame(cells.shape, cells.box)
         with whole(out) as new:
             if self.number is None:
-                geotiff.writeclasses_of(parts, frame, classes, tags, new)
+                geotiff.write_classes(parts, frame, classes, tags, new)
             elif self.threshold is not None:
                 name, colours = classes[self.number], [*RANGE.values()]
-                geotiff.writeclasses_of(parts, frame, [*RANGE], tags, new, name=name, colours=colours)
+                geotiff.write_classes(parts, frame, [*RANGE], tags, new, name=name, colours=colours)
             else:
                 geotiff.write({f"P({visible(classes[self.number])} | x)": parts}, frame, tags, new)
 

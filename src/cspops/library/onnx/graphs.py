@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn.functional import logsigmoid
 
-from cspops.evaluation.pool import NEIGHBOURS, Places, Pool
+from cspops.evaluation.pool import NEIGHBOURS, YEAR, Places, Pool, date_kernel
 from cspops.geo import EARTH_RADIUS_KM, unit_vectors
 from cspops.models.backbones import ImageNetwork
 from cspops.models.location_encoder import LocationClassifier, LocationEncoder
@@ -78,6 +78,10 @@ class PoolOfPlaces(nn.Module):
         self.pool, self.k = pool, min(NEIGHBOURS, len(places.label))
         self.register_buffer("vectors", unit_vectors(places.lonlat.double()).T.contiguous())
         self.register_buffer("label", places.label.long())
+        undated = torch.full((len(places.label),), torch.nan, dtype=torch.float64)
+        self.register_buffer("when", None if pool.kernel_days is None else undated if places.when is None else places.when)
+        never = torch.full((1, 1), torch.nan, dtype=torch.float64)
+        self.undated = 1.0 if pool.kernel_days is None else date_kernel(never, pool.kernel_days).item()
 
     def forward(
         self,
@@ -85,12 +89,13 @@ class PoolOfPlaces(nn.Module):
         location: Float[Tensor, "n q"],
         points: Float[Tensor, "n 2"],
         located: Bool[Tensor, "n"],
+        when: Float[Tensor, "n"] | None = None,
     ) -> Float[Tensor, "n q"]:
         """Return log P(y|I, x) of log P(y|I), log P(y|x), and positions where ``located``."""
         g = torch.zeros_like(points[:, :1])  # no labelled place: all are far
         if self.k:
-            km, label = self.near(points)
-            location = self.counted(location, km, label)
+            km, row = self.near(points)
+            location = self.counted(location, km, row, when)
             g = torch.exp(km[:, :1] * (-1 / self.pool.fade_km)) if self.pool.fade_km is not None else g
         if self.pool.fade_km is None:
             g = g + 1
@@ -98,25 +103,39 @@ class PoolOfPlaces(nn.Module):
         return torch.where(located[:, None], a * image + b * location, self.pool.image_alone * image).log_softmax(-1)
 
     def near(self, points: Float[Tensor, "n 2"]) -> tuple[Float[Tensor, "n k"], Int[Tensor, "n k"]]:
-        """Return km and labels of the nearest places, nearest first."""
+        """Return km and numbers of the nearest places, nearest first."""
         vectors: Tensor = self.vectors  # type: ignore[assignment]
-        labels: Tensor = self.label  # type: ignore[assignment]
         cosine, row = (unit_vectors(points) @ vectors).topk(self.k, dim=1)
         half = ((1 - cosine).clamp(min=0) / 2).sqrt()  # half the chord
-        return 2 * EARTH_RADIUS_KM * torch.atan2(half, (1 - half * half).clamp(min=0).sqrt()), labels[row]
+        return 2 * EARTH_RADIUS_KM * torch.atan2(half, (1 - half * half).clamp(min=0).sqrt()), row
 
     def counted(
-        self, location: Float[Tensor, "n q"], km: Float[Tensor, "n k"], label: Int[Tensor, "n k"]
+        self,
+        location: Float[Tensor, "n q"],
+        km: Float[Tensor, "n k"],
+        row: Int[Tensor, "n k"],
+        when: Float[Tensor, "n"] | None,
     ) -> Float[Tensor, "n q"]:
         """Return log P_n(y|x)."""
         if self.pool.count_weight == 0:
             return location
+        labels: Tensor = self.label  # type: ignore[assignment]
+        dates: Tensor | None = self.when  # type: ignore[assignment]
         weight = torch.exp(-0.5 * (km / self.pool.kernel_km) ** 2)
-        counts = torch.zeros_like(location).scatter_add(1, label, weight)
+        if self.pool.kernel_days is not None and dates is not None and when is not None:
+            weight = weight * self.of_dates(when[:, None] - dates[row], self.pool.kernel_days)
+        counts = torch.zeros_like(location).scatter_add(1, labels[row], weight)
         log_counts = (counts * self.pool.count_weight).clamp(min=LEAST).log()
         high, low = torch.maximum(log_counts, location), torch.minimum(log_counts, location)
         together = high + torch.log(1 + torch.exp(low - high))
         return together - torch.log(1 + self.pool.count_weight * weight.sum(1, keepdim=True))
+
+    def of_dates(self, apart: Float[Tensor, "n k"], kernel_days: float) -> Float[Tensor, "n k"]:
+        """Return `pool.date_kernel` of differences of shares of the year."""
+        unknown = apart.isnan()
+        apart = torch.where(unknown, 0.0, apart).abs()
+        days = YEAR * torch.minimum(apart, 1 - apart)
+        return torch.where(unknown, self.undated, torch.exp(-0.5 * (days / kernel_days) ** 2))
 
 
 LEAST = 1e-300
@@ -148,7 +167,7 @@ class CombinedProbabilities(nn.Module):
         product = torch.where(located[:, None], (log_p_image + log_p_location).log_softmax(-1), log_p_image)
         log_ps = [product, log_p_image, log_p_location]
         if self.pool is not None:
-            log_ps.append(self.pool(log_p_image, log_p_location, points, located))
+            log_ps.append(self.pool(log_p_image, log_p_location, points, located, when))
         return tuple(log_p.exp().float() for log_p in log_ps)
 
 
