@@ -101,7 +101,8 @@ def pretrain(point: Point, folder: Path) -> None:
     schedule = Pretrain(epochs=1, batch_size=1024, negative_locations=1, negatives="sphere")
     encoding = value_at(training.PARAMS, f"encodings.{section.encoding.name}")
     network = value_at(training.PARAMS, f"networks.{section.network.name}")
-    view = PretrainView((0,), section, encoding, network, "mc", training.LOSS, schedule)
+    time = value_at(training.PARAMS, f"times.{section.time}")
+    view = PretrainView((0,), section, encoding, network, time, "mc", training.LOSS, schedule)
     for name in ("out", "scratch"):
         (folder / name).mkdir()
     site = Site(folder, inputs(folder), folder, folder / "out", folder / "scratch", Host(device="cpu"))

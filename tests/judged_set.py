@@ -2,6 +2,7 @@
 
 import json
 import math
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -43,22 +44,29 @@ def place() -> torch.Tensor:
     return lonlat
 
 
-def write_models(folder: Path, seed: int, ratio: float, **config: str) -> None:
+TIME = {"time": {"name": "cos_sin", "dropped": 0.2}}
+MONTHS = [None if i % 9 == 4 else 1 + i % 12 for i in range(N)]
+"""Of the rows' dates, in 2023, each on the first of the month."""
+
+
+def write_models(folder: Path, seed: int, ratio: float, *, time: bool = False, **config: str) -> None:
     torch.manual_seed(seed + round(10 * ratio))
-    probe, encoder = LinearProbe(5, Q), LocationEncoder(ENCODER)
+    probe, encoder = LinearProbe(5, Q), LocationEncoder(ENCODER | (TIME if time else {}))
     classifier = LocationClassifier(encoder, ClassEmbedding(encoder.dim, Q))
     save_model(folder / "finetune-img" / piece(seed, ratio), probe, probe.config)
     save_model(folder / "finetune-loc" / piece(seed, ratio), classifier, classifier.config | config)
 
 
-def write_site(tmp_path: Path) -> Site:
-    """The artefacts that stage evaluate reads, and where it writes."""
+def write_site(tmp_path: Path, *, dated: bool = False) -> Site:
+    """The artefacts that stage evaluate reads, and where it writes; with dates, and models that take them, if ``dated``."""
     for name in ("download", "split", "featurize", "out", "scratch"):
         (tmp_path / name).mkdir()
     obs_id, lonlat = [f"o{i}" for i in range(N)], place()
     label = [None if i in UNLABELLED else i % Q for i in range(N)]
     lon, lat = ([None if math.isnan(x) else x for x in column.tolist()] for column in lonlat.unbind(1))
     rows = {"obs_id": obs_id, "lon": lon, "lat": lat, "label": label}
+    if dated:
+        rows["captured_at"] = [month and datetime(2023, month, 1, tzinfo=UTC) for month in MONTHS]
     rest = {field.name: pa.nulls(N, field.type) for field in SCHEMA if field.name not in rows}
     table = pa.table({name: (rows | rest)[name] for name in SCHEMA.names}).cast(SCHEMA)
     pq.write_table(table, tmp_path / "download" / "observations.parquet")
@@ -73,7 +81,7 @@ def write_site(tmp_path: Path) -> Site:
     write_features(tmp_path / "featurize", obs_id, torch.randn(N, 5, generator=torch.Generator().manual_seed(1)).numpy())
     for seed in SEEDS:
         for ratio in RATIOS:
-            write_models(tmp_path, seed, ratio)
+            write_models(tmp_path, seed, ratio, time=dated)
     stages = ("download", "split", "featurize", "finetune-loc", "finetune-img")
     inputs = {name: tmp_path / name for name in stages}
     return Site(tmp_path, inputs, tmp_path / "reports", tmp_path / "out", tmp_path / "scratch", Host())

@@ -7,7 +7,7 @@ from scipy.stats import chi2
 from test_land import PATTERN
 
 from cspops.data import negatives
-from cspops.data.negatives import negative_sampler
+from cspops.data.negatives import dated_sampler, negative_sampler, place_and_date
 from cspops.errors import DataError
 from cspops.land import SEA, LandRuns, climate_zones, read_land_runs
 
@@ -208,3 +208,32 @@ def test_data_without_a_position_is_refused():
     assert "sphere" in (caught.value.hint or "")
     with pytest.raises(ValueError, match="positions"):
         negative_sampler("data")
+
+
+# --- dates
+
+
+@pytest.mark.parametrize("law", [law for law in LAWS if law != "data"])
+def test_dates_are_uniform_over_the_year_and_the_places_of_the_law(law):
+    sampler = dated_sampler(law, data=torch.rand(9, 2), when=torch.rand(9))
+    drawn = sampler(N, generator=stream())
+    lonlat, when = place_and_date(drawn)
+    assert drawn.shape == (N, 3) and drawn.dtype == torch.float64
+    assert when.min() >= 0 and when.max() < 1
+    assert_counts(torch.bincount((when * 12).long(), minlength=12).double(), N / 12)
+    assert torch.equal(lonlat, negative_sampler(law)(N, generator=stream()))
+    assert abs(float(torch.corrcoef(torch.stack((lonlat[:, 0], when)))[0, 1])) < 5 / math.sqrt(N)
+    assert sampler(2, 3, generator=stream()).shape == (2, 3, 3)
+
+
+def test_rows_of_the_data_keep_their_own_dates_or_none():
+    data = torch.stack((torch.arange(100.0), -torch.arange(100.0) / 2), 1)
+    data[3] = torch.nan
+    when = torch.arange(100) / 100
+    when[7] = torch.nan
+    lonlat, dates = place_and_date(dated_sampler("data", data=data, when=when)(N, generator=stream()))
+    undated = lonlat[:, 0] == 7
+    assert torch.equal(dates.isnan(), undated) and undated.any()
+    torch.testing.assert_close(dates[~undated], lonlat[~undated, 0] / 100)
+    assert not (lonlat[:, 0] == 3).any()
+    assert place_and_date(lonlat)[1] is None

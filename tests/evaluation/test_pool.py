@@ -13,7 +13,20 @@ from scipy.optimize import minimize
 from cspops import kernels
 from cspops.errors import DataError
 from cspops.evaluation import pool_fit
-from cspops.evaluation.pool import Neighbours, Places, Pool, PoolEntry, Slots, kernel, nearness, read_pool, write_pool
+from cspops.evaluation.pool import (
+    YEAR,
+    Neighbours,
+    Places,
+    Pool,
+    PoolEntry,
+    Slots,
+    date_kernel,
+    days_between,
+    kernel,
+    nearness,
+    read_pool,
+    write_pool,
+)
 from cspops.evaluation.pool_fit import Choosers, Grid
 from cspops.evaluation.predictor import combined_log_p
 from cspops.geo import haversine, uniform_on_sphere
@@ -165,7 +178,95 @@ def test_the_kernel_is_that_of_least_nll_among_all_pairs(scale):
         return -float((a * image + b * place).log_softmax(1).gather(1, label[:, None]).mean())
 
     want = min(itertools.product(GRID.kernel_km, GRID.count_weight), key=lambda pair: nll(*pair))
-    assert pool_fit._best_kernel((image, location), label, near, torch.tensor([a, b]), GRID) == want
+    assert pool_fit._best_kernel((image, location), label, near, torch.tensor([a, b]), GRID) == (*want, None)
+
+
+def dated(known: Places, seed: int = 0) -> Places:
+    """The same places with dates; every seventh has none."""
+    when = torch.rand(len(known.label), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    when[::7] = torch.nan
+    return Places(known.lonlat, known.label, when)
+
+
+def test_days_between_dates_go_the_shorter_way_round_the_year():
+    a, b = torch.tensor([0.0, 0.99, 0.1, 0.25, 0.5]).double(), torch.tensor([0.0, 0.01, 0.9, 0.75, torch.nan]).double()
+    wanted = torch.tensor([0.0, 0.02, 0.2, 0.5, torch.nan]).double() * YEAR
+    for one, other in ((a, b), (b, a)):
+        torch.testing.assert_close(days_between(one, other), wanted, equal_nan=True, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("days", [0.1, 10.0, 60.0, 400.0, 1e4])
+def test_without_a_date_the_kernel_is_its_mean_over_the_year(days):
+    """Which the mean over a fine grid of dates is, to the width of its cells."""
+    dates = torch.arange(100_000, dtype=torch.float64) / 100_000
+    mean = date_kernel(days_between(dates, torch.tensor(0.3).double())[None], days).mean()
+    assert float(date_kernel(torch.tensor([[torch.nan]]).double(), days)) == pytest.approx(float(mean), rel=1e-3)
+
+
+def test_the_place_in_time_is_the_plain_loop():
+    known, (_, location, _, lonlat) = dated(places()), table(12)
+    when = torch.linspace(0, 0.99, 12).double()
+    when[3] = torch.nan
+    pool = Pool(kernel_km=500.0, count_weight=0.7, kernel_days=40.0)
+    got = pool.place_log_p(location, known.near(lonlat, when, k=9)).exp()
+    mean = 40 * math.sqrt(2 * math.pi) / YEAR * math.erf(YEAR / 2 / 40 / math.sqrt(2))
+    for i, x in enumerate(lonlat):
+        rows = zip(known.lonlat, known.label, known.when, strict=True)
+        near = sorted((float(haversine(x, one)), int(y), float(t)) for one, y, t in rows)[:9]
+        weights = []
+        for d, y, t in near:
+            gap = min(abs(t - float(when[i])), 1 - abs(t - float(when[i]))) * YEAR
+            of_date = mean if math.isnan(gap) or i == 3 else math.exp(-(gap**2) / (2 * 40**2))
+            weights.append((0.7 * of_date * math.exp(-(d**2) / (2 * 500**2)), y))
+        total = sum(w for w, _ in weights) + 1
+        want = [(sum(w for w, y in weights if y == k) + float(location[i, k].exp())) / total for k in range(Q)]
+        assert got[i].tolist() == pytest.approx(want, rel=1e-9)
+
+
+def test_dates_count_only_in_a_pool_with_a_kernel_of_theirs():
+    known, (_, location, _, lonlat) = dated(places()), table(12)
+    when = torch.linspace(0, 0.99, 12).double()
+    plain, timed = Pool(kernel_km=500.0, count_weight=0.7), Pool(kernel_km=500.0, count_weight=0.7, kernel_days=40.0)
+    assert torch.equal(
+        plain.place_log_p(location, known.near(lonlat, when)),
+        plain.place_log_p(location, Places(known.lonlat, known.label).near(lonlat)),
+    )
+    undated = [known.near(lonlat), known.near(lonlat, torch.full((12,), torch.nan)), places().near(lonlat, when)]
+    for near in undated:
+        torch.testing.assert_close(timed.place_log_p(location, near), timed.place_log_p(location, undated[0]))
+    assert not torch.allclose(timed.place_log_p(location, known.near(lonlat, when)), timed.place_log_p(location, undated[0]))
+    near = known.near(lonlat, when)
+    torch.testing.assert_close(near.of(slice(2, 5)).days, near.days[2:5], equal_nan=True)
+    assert near.first(3).days.shape == near.first(3).km.shape == (12, 3)
+
+
+def test_the_kernel_of_dates_is_that_of_least_nll_and_chosen_where_dates_tell():
+    """Rows at one place, whose class is the half of the year; or else dates that tell nothing."""
+    n, m = 120, 300
+    g = torch.Generator().manual_seed(0)
+    when, known_when = torch.rand(n, generator=g).double(), torch.rand(m, generator=g).double()
+    known = Places(torch.rand(m, 2, generator=g).double(), (known_when > 0.5).long(), known_when)
+    lonlat, uniform = torch.rand(n, 2, generator=g).double(), torch.zeros(n, Q).double().log_softmax(1)
+    grid = Grid(GRID.kernel_km, GRID.count_weight, (None, 5.0, 20.0, 80.0))
+    choosers = Choosers(torch.arange(n), NOBODY, NOBODY)
+
+    def chosen(label):
+        near = known.near(lonlat, when)
+        return pool_fit.fit(lambda rows: (uniform[rows], uniform[rows]), label, near, choosers, grid, classes=Q), near
+
+    pool, near = chosen((when > 0.5).long())
+    assert pool.kernel_days in (5.0, 20.0, 80.0)
+
+    def nll(one):
+        h, c, days = one
+        place = Pool(kernel_km=h, count_weight=c, kernel_days=days).place_log_p(uniform, near)
+        return -float(place.log_softmax(1).gather(1, (when > 0.5).long()[:, None]).mean())
+
+    every = itertools.product(grid.kernel_km, grid.count_weight, grid.kernel_days)
+    weights = torch.tensor([0.0, 1.0])
+    best = pool_fit._best_kernel((uniform, uniform), (when > 0.5).long(), near, weights, grid)
+    assert nll(best) == pytest.approx(min(map(nll, every)))
+    assert chosen(torch.randint(2, (n,), generator=g))[0].kernel_days in (None, 80.0)
 
 
 def test_slots_are_the_classes_of_the_neighbours():
@@ -264,9 +365,33 @@ class TestFiles:
     def test_no_pool_is_none(self, tmp_path):
         assert read_pool(tmp_path, classes=Q, remake="") is None
 
+    def test_dates_are_written_where_they_count(self, tmp_path):
+        known = dated(places())
+        for name, pool in (("plain", Pool()), ("timed", Pool(count_weight=1.0, kernel_days=30.0))):
+            write_pool(tmp_path / name, pool, known)
+            got, read = read_pool(tmp_path / name, classes=Q, remake="")
+            assert got == pool
+            columns = pq.read_schema(tmp_path / name / "places.parquet").names
+            assert ("kernel_days" in (tmp_path / name / "pool.json").read_text()) == (name == "timed") == ("when" in columns)
+        torch.testing.assert_close(read.when, known.when, equal_nan=True)
+        write_pool(tmp_path / "none", pool, places())
+        assert read_pool(tmp_path / "none", classes=Q, remake="")[1].when.isnan().all()
+
+    @pytest.mark.parametrize(("when", "words"), [([0.1, 1.0], "row 2 has no date of the year"), ([-0.1, None], "row 1 has no")])
+    def test_dates_that_cannot_be_are_named(self, tmp_path, when, words):
+        write_pool(tmp_path, Pool(kernel_days=30.0), dated(places()))
+        columns = {"lon": [0.0, 0.0], "lat": [0.0, 0.0], "label": pa.array([0, 0], pa.int32())}
+        pq.write_table(pa.table(columns | {"when": pa.array(when, pa.float64())}), tmp_path / "places.parquet")
+        with pytest.raises(DataError, match=words):
+            read_pool(tmp_path, classes=Q, remake="")
+        pq.write_table(pa.table(columns), tmp_path / "places.parquet")
+        with pytest.raises(DataError, match="it has no column when"):
+            read_pool(tmp_path, classes=Q, remake="")
+
     @pytest.mark.parametrize(
         ("changes", "words"),
         [
+            ({"kernel_days": 0.0}, "kernel_days"),
             ({"image": (-0.1, 1.0)}, "image.0"),
             ({"place": (1.0, math.inf)}, "place.1"),
             ({"image_alone": 2e6}, "image_alone"),

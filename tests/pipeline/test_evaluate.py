@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from feature_files import write_features
-from judged_set import RATIOS, ROLES, SEEDS, UNLABELLED, VIEW, N, Q, place, write_models, write_site
+from judged_set import MONTHS, RATIOS, ROLES, SEEDS, UNLABELLED, VIEW, N, Q, place, write_models, write_site
 
 from cspops import kernels, numerics
 from cspops.data.features import read_features
@@ -147,6 +148,53 @@ def test_the_pool_written_is_the_pool_that_is_judged(site: Site) -> None:
             assert row["pool_log_p"] == pytest.approx(float(one[row["label"]]), abs=1e-6)
             assert row["pool_confidence"] == pytest.approx(float(one.exp().max()), abs=1e-6)
             assert row["pool"] == one.argsort(descending=True).tolist()
+
+
+@pytest.fixture
+def dated_site(tmp_path: Path) -> Site:
+    (tmp_path / "dated").mkdir()
+    return write_site(tmp_path / "dated", dated=True)
+
+
+def test_dates_are_judged_as_far_as_there_are_any(dated_site: Site) -> None:
+    """P(y|x, t) of predictions.parquet is that of the classifier at the row's date; and the pool's neighbours have theirs."""
+    days = replace(VIEW, pool=VIEW.pool.model_copy(update={"kernel_days": (25.0,)}))
+    evaluate.run(days, dated_site)
+    found = read_pool(dated_site.out / piece(1, 0.5), classes=Q, remake="")
+    assert found is not None
+    pool, places = found
+    when = torch.tensor([torch.nan if m is None else (date(2023, m, 1) - date(2023, 1, 1)).days / 365 for m in MONTHS])
+    when = when.double()
+    few = [i for i, role in enumerate(ROLES) if role == "train" and i % 2]
+    assert pool.kernel_days == 25.0 and places.when is not None
+    torch.testing.assert_close(places.when, when[few], equal_nan=True, rtol=0, atol=1e-6)
+    classifier = load_location_classifier(dated_site.inputs["finetune-loc"] / piece(1, 0.5))
+    lonlat = place()
+    located = ~lonlat.isnan().any(1)
+    features = torch.from_numpy(read_features(dated_site.inputs["featurize"], [f"o{i}" for i in range(N)])[:]).float()
+    with torch.inference_mode():
+        image = image_log_p(load_image_classifier(dated_site.inputs["finetune-img"] / piece(1, 0.5))(features))
+        location = location_log_p(classifier(lonlat.nan_to_num(), when), located)
+        of_pool = pool.log_p(image, location, places.near(lonlat, when), located)
+        undated = location_log_p(classifier(lonlat.nan_to_num()), located)
+    assert not torch.allclose(location, undated)
+    for row in pq.read_table(dated_site.out / "predictions.parquet").to_pylist():
+        if (row["seed"], row["label_ratio"]) == (1, 0.5):
+            i = int(row["obs_id"][1:])
+            assert row["location_log_p"] == pytest.approx(float(location[i, row["label"]]), abs=1e-6)
+            assert row["pool_log_p"] == pytest.approx(float(of_pool[i, row["label"]]), abs=1e-6)
+
+
+def test_dates_of_rows_change_nothing_where_no_model_takes_them(site: Site, dated_site: Site) -> None:
+    for seed in SEEDS:
+        for ratio in RATIOS:
+            write_models(dated_site.scratch.parent, seed, ratio)
+    tables = []
+    for one in (site, dated_site):
+        evaluate.run(VIEW, one)
+        tables.append(pq.read_table(one.out / "predictions.parquet"))
+        assert "kernel_days" not in (one.out / piece(0, 0.5) / "pool.json").read_text()
+    assert tables[0] == tables[1]
 
 
 def test_rows_of_classes_without_a_labelled_row_choose_no_weights(site: Site) -> None:

@@ -130,7 +130,7 @@ def test_evaluate_reads_the_features_of_the_network_itself(at):
     n = len(row)
     ones = torch.ones(n, dtype=torch.bool)
     ids = pa.array([f"o{i}" for i in row.tolist()])
-    judged = Judged(row, ids, torch.zeros(n, dtype=torch.long), torch.zeros(n, 2), ones, ones, {"test": ones})
+    judged = Judged(row, ids, torch.zeros(n, dtype=torch.long), torch.zeros(n, 2), torch.zeros(n), ones, ones, {"test": ones})
     head = ImageHead(**{key: value for key, value in load_config(folder, remake="").items() if key != "kind"}).eval()
     load_weights(folder, head, remake="")
     of_network = dict(zip(np.load(folder / "rows.npy").tolist(), np.load(folder / "features.npy"), strict=True))

@@ -16,7 +16,7 @@ from published_sets import write_fmow, write_fmow_features, write_inat2018, writ
 from typer.testing import CliRunner
 
 from cspops.commands import app
-from cspops.data.catalogue import REJECTED_SCHEMA, SCHEMA
+from cspops.data.catalogue import REJECTED_SCHEMA, SCHEMA, read_observations
 from cspops.params import VIEWS
 from cspops.params.graph import NEEDS
 from cspops.report import figures
@@ -61,7 +61,7 @@ def write_inat(data: Path, host: Path) -> dict[str, Any]:
 
 def write_inat_features(data: Path, host: Path) -> dict[str, Any]:
     write_inat2018_features(host / "inat2018")
-    return {"dataset.source": "inat2018", "dataset.inat2018.form": "features"}
+    return {"dataset.source": "inat2018", "dataset.inat2018.form": "features", "location_encoder.time": "harmonics"}
 
 
 def write_inat_predictions(data: Path, host: Path) -> dict[str, Any]:
@@ -151,6 +151,19 @@ def test_a_source_gives_a_catalogue_that_later_stages_read(source: str, project:
         assert max(map(len, places.values())) == 1, "a place is in two roles"
     if source in WHOLE:
         it_is_learned(project, account)
+    if source == "inat2018, features":
+        it_takes_dates(project)
+
+
+def it_takes_dates(project: Path) -> None:
+    """From the file's dates to the neighbours of the pool; evaluation asks for the dates of its rows."""
+    observations = read_observations(project / "artifacts/download")
+    assert observations.when.isnan().sum() == 0
+    assert len(observations.when.unique()) == 12  # the fifth of each month, half past ten
+    assert float(observations.when.min()) == pytest.approx((4 + 10.5 / 24) / 365)
+    for folder in ("pretrain/seed_1", "finetune_loc/seed_1/label_100"):
+        config = json.loads((project / "artifacts" / folder / "config.json").read_text())
+        assert config.get("encoder", config)["time"] == {"name": "harmonics", "orders": 4, "dropped": 0.25}
 
 
 def it_is_learned(project: Path, account: dict[str, Any]) -> None:

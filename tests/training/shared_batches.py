@@ -16,6 +16,7 @@ from small_gair import settings as gair_settings
 from unlabelled import backbone
 
 from cspops.data.batches import Labelled, Unlabelled
+from cspops.data.negatives import Sampler, dated_sampler
 from cspops.gair.pretraining import gair
 from cspops.geo import uniform_on_sphere, unit_vectors
 from cspops.imagessl.geo_ssl import geo_ssl
@@ -41,19 +42,27 @@ TAUS = {"tau_batch": 0.2, "tau_locations": 0.2, "tau_dropout": 0.2}
 WEIGHTS = {"weight_locations": 0.5, "weight_dropout": 2.0}
 ENCODING = {"name": "grid", "scales": 4, "r_min": 10.0, "r_max": 360.0}
 FFN = {"name": "ffn", "hidden_layers": 2, "hidden": 16, "dropout": 0.5}
+TIME = {"name": "harmonics", "orders": 2, "dropped": 0.3}
 RESIDUAL = {"name": "residual", "layers": 1, "dropout": 0.3}
 
 
-def encoder(network: dict[str, object]) -> dict[str, object]:
+def encoder(network: dict[str, object], *, dated: bool = False) -> dict[str, object]:
     """Eight bits of a mask for a rate of 0.5, sixteen for 0.3."""
-    return {"encoding": ENCODING, "network": network, "dim": 8}
+    return {"encoding": ENCODING, "network": network, "dim": 8} | ({"time": TIME} if dated else {})
 
 
 def world(n: int) -> Unlabelled:
-    """Places uniform on the sphere, and image features that are waves over it."""
+    """Places uniform on the sphere, and image features that are waves over it; one in five has no date."""
     lonlat = uniform_on_sphere(n, generator=torch.Generator().manual_seed(0))
     waves = torch.randn(3, 6, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
-    return Unlabelled(lonlat, (3 * unit_vectors(lonlat) @ waves).sin().float())
+    when = torch.rand(n, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    when[::5] = torch.nan
+    return Unlabelled(lonlat, (3 * unit_vectors(lonlat) @ waves).sin().float(), when)
+
+
+def law(*, dated: bool) -> Sampler:
+    data = world(43)
+    return dated_sampler("sphere", data=data.lonlat, when=data.when) if dated else uniform_on_sphere
 
 
 Result = dict[str, torch.Tensor]
@@ -67,12 +76,15 @@ def result(module: torch.nn.Module, curve: Curve) -> Result:
 def pretrainings() -> Iterator[tuple[str, Callable[[Processes], Result]]]:
     """Each loss with all its terms: 43 rows in batches of 18, 18 and 7, of which four processes cannot share the last."""
 
-    def make(loss: McLoss | NceLoss | MseLoss, network: dict[str, object]) -> Callable[[Processes], Result]:
+    def make(
+        loss: McLoss | NceLoss | MseLoss, network: dict[str, object], *, dated: bool = False
+    ) -> Callable[[Processes], Result]:
         schedule = Pretrain(epochs=2, batch_size=18, negative_locations=3, negatives="sphere")
 
         def train(processes: Processes) -> Result:
             run = Run(0, CPU, None, processes)
-            return result(*pretrain(world(43), encoder(network), loss, schedule=schedule, negatives=uniform_on_sphere, run=run))
+            start, negatives = encoder(network, dated=dated), law(dated=dated)
+            return result(*pretrain(world(43), start, loss, schedule=schedule, negatives=negatives, run=run))
 
         return train
 
@@ -82,11 +94,14 @@ def pretrainings() -> Iterator[tuple[str, Callable[[Processes], Result]]]:
         yield f"nce {terms}", make(NceLoss(terms=terms, **WEIGHTS, learning_rate=0.003), FFN)
     yield "mc BLD residual", make(McLoss(terms="BLD", **mc, **TAUS, **WEIGHTS, learning_rate=0.003), RESIDUAL)
     yield "mse", make(MseLoss(learning_rate=0.003), FFN)
+    yield "mc BLD dated", make(McLoss(terms="BLD", **mc, **TAUS, **WEIGHTS, learning_rate=0.003), FFN, dated=True)
+    yield "mse dated", make(MseLoss(learning_rate=0.003), RESIDUAL, dated=True)
 
 
 def finetunings() -> Iterator[tuple[str, Callable[[Processes], Result]]]:
     """Each loss of mode `full`: 30 of 41 rows at a time, validation on 13."""
-    places, labels = world(54).lonlat, torch.arange(54) % 7
+    data, labels = world(54), torch.arange(54) % 7
+    places, when = data.lonlat, data.when
     losses = {
         "presence_absence": PresenceAbsence(beta=0.3),
         "released": PresenceAbsenceReleased(weight_background=0.5),
@@ -94,7 +109,9 @@ def finetunings() -> Iterator[tuple[str, Callable[[Processes], Result]]]:
         "focal": Focal(gamma=2.0),
     }
 
-    def make(loss: PresenceAbsence | PresenceAbsenceReleased | CrossEntropy | Focal) -> Callable[[Processes], Result]:
+    def make(
+        loss: PresenceAbsence | PresenceAbsenceReleased | CrossEntropy | Focal, *, dated: bool = False
+    ) -> Callable[[Processes], Result]:
         settings = FullLoc(
             steps=4,
             negatives="sphere",
@@ -111,12 +128,12 @@ def finetunings() -> Iterator[tuple[str, Callable[[Processes], Result]]]:
             torch.manual_seed(0)
             return result(
                 *finetune_loc(
-                    Labelled(places[:41], labels[:41], 7),
-                    LocationEncoder(encoder(FFN)),
+                    Labelled(places[:41], labels[:41], 7, when[:41]),
+                    LocationEncoder(encoder(FFN, dated=dated)),
                     settings,
                     loss,
-                    negatives=uniform_on_sphere,
-                    val=Labelled(places[41:], labels[41:], 7),
+                    negatives=law(dated=dated),
+                    val=Labelled(places[41:], labels[41:], 7, when[41:]),
                     run=Run(0, CPU, None, processes),
                 )
             )
@@ -125,6 +142,7 @@ def finetunings() -> Iterator[tuple[str, Callable[[Processes], Result]]]:
 
     for name, loss in losses.items():
         yield name, make(loss)
+        yield f"{name} dated", make(loss, dated=True)
 
 
 def image_pretrainings() -> Iterator[tuple[str, Callable[[Processes], Result]]]:

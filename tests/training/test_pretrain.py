@@ -13,6 +13,7 @@ from told import told
 
 from cspops.data.batches import Unlabelled
 from cspops.data.features import read_features
+from cspops.data.negatives import dated_sampler
 from cspops.data.sharded_rows import ShardedRows
 from cspops.geo import uniform_on_sphere, unit_vectors
 from cspops.losses import csp
@@ -74,7 +75,7 @@ def test_an_encoder_to_start_from_is_copied(loss):
 
 def test_there_is_no_label_to_leak():
     """Permuting labels cannot change pre-training: neither its data nor its arguments have a place for them."""
-    assert {field.name for field in dataclasses.fields(Unlabelled)} == {"lonlat", "image_features"}
+    assert {field.name for field in dataclasses.fields(Unlabelled)} == {"lonlat", "image_features", "when"}
     assert not [name for name in inspect.signature(pretrain).parameters if "label" in name.replace("unlabelled", "")]
 
 
@@ -330,3 +331,74 @@ def test_epochs_over_shards_learn_and_continue_where_they_were_killed(tmp_path, 
         run(loss, data=sharded, resume=Resume(tmp_path / "progress"))
     again, whole_curve = run(loss, data=sharded, resume=Resume(tmp_path / "progress"))
     assert same(encoder, again) and curve == whole_curve
+
+
+# --- dates
+
+DATED = ENCODER | {"time": {"name": "harmonics", "orders": 2, "dropped": 0.25}}
+
+
+def dated_world(n: int = 256, *, dated: float = 1.0) -> Unlabelled:
+    """The image features are waves over the sphere that go round with the year."""
+    data = world(n)
+    g = torch.Generator().manual_seed(5)
+    when = torch.rand(n, generator=g, dtype=torch.float64)
+    waves = torch.randn(3, 12, generator=g, dtype=torch.float64)
+    features = (3 * unit_vectors(data.lonlat) @ waves + 2 * torch.pi * when[:, None]).sin().float() * 5 + 2
+    return Unlabelled(data.lonlat, features, when.where(torch.rand(n, generator=g) < dated, torch.nan))
+
+
+def law_of(data: Unlabelled, name: str = "sphere"):
+    return dated_sampler(name, data=data.lonlat, when=data.when)
+
+
+@pytest.mark.parametrize("dated", [1.0, 0.5])
+@pytest.mark.parametrize("loss", ["mc", "nce", "mse"])
+def test_with_dates_more_of_dated_images_is_learned(loss, dated):
+    data = dated_world(dated=dated)
+    _, with_dates = run(loss, data=data, encoder=DATED, negatives=law_of(data), epochs=12)
+    _, without = run(loss, data=data, epochs=12)
+    assert with_dates[-1]["total"] < without[-1]["total"]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_dates_do_not_matter_to_an_encoder_without_time(loss):
+    data = dated_world()
+    first, second = (run(loss, data=one)[0] for one in (data, Unlabelled(data.lonlat, data.image_features)))
+    assert same(first, second)
+
+
+@pytest.mark.parametrize("loss", ["mc", "mse"])
+def test_dated_features_in_shards_train_as_in_memory(tmp_path, monkeypatch, loss):
+    data = dated_world(dated=0.8)
+    sharded = dataclasses.replace(in_shards(data, tmp_path, of=50), when=data.when)
+    rounded = dataclasses.replace(data, image_features=data.image_features.half().float())
+    monkeypatch.setattr(ShardedRows, "order", lambda self, generator: torch.randperm(len(self), generator=generator))
+    (encoder, curve), (expected, expected_curve) = (
+        run(loss, data=one, encoder=DATED, negatives=law_of(data)) for one in (sharded, rounded)
+    )
+    for row, expected_row in zip(curve, expected_curve, strict=True):
+        assert row == pytest.approx(expected_row, rel=1e-5)
+    for x, y in zip(encoder.state_dict().values(), expected.state_dict().values(), strict=True):
+        assert torch.allclose(x, y, atol=1e-4)
+
+
+@pytest.mark.parametrize(("law", "own"), [("sphere", False), ("data", True)])
+def test_negatives_have_dates_of_their_own(monkeypatch, law, own):
+    """Uniform ones over the year; under `data` those of the rows."""
+    data, seen = dated_world(64), []
+    prepare = LocationEncoder.prepare
+
+    def noted(self, lonlat, when=None):
+        seen.append((lonlat, when))
+        return prepare(self, lonlat, when)
+
+    monkeypatch.setattr(LocationEncoder, "prepare", noted)
+    run("mc", "BL", data=data, encoder=DATED, negatives=law_of(data, law), epochs=1)
+    assert torch.equal(seen[0][1], data.when)
+    (lonlat, when) = seen[1]
+    assert when.shape == (64 * 2,) and float(when.min()) >= 0 and float(when.max()) < 1
+    assert bool(torch.isin(when, data.when).all()) == own
+    if own:
+        rows = [data.when.tolist().index(one) for one in when.tolist()]
+        assert torch.equal(lonlat, data.lonlat[rows])

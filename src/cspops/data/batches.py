@@ -15,6 +15,8 @@ class Unlabelled:
 
     lonlat: Float[Tensor, "n 2"]
     image_features: Float[Tensor, "n k"] | ShardedRows
+    when: Float[Tensor, "n"] | None = None
+    """Shares of the year, see `dates`; nan for a row without a date, None where no row has one."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class Labelled:
     label: Int[Tensor, "n"]
     classes: int
     """How many there are, with a row here or without: labels lie below it."""
+    when: Float[Tensor, "n"] | None = None
+    """As of `Unlabelled`."""
 
 
 Order = Callable[[torch.Generator], Int[Tensor, "n"]]

@@ -49,9 +49,9 @@ def day_share(text: str) -> float:
         return _share(datetime(PLAIN_YEAR, month, 1)) + days / 2 / 365
     if parts := re.fullmatch(r"(?:--)?(\d{1,2})-(\d{1,2})", text):
         number, day = map(int, parts.groups())
-        return _share(_existing(LEAP_YEAR if number == 2 and day > 28 else PLAIN_YEAR, number, day, text))
+        return _share(_existing(text, LEAP_YEAR if number == 2 and day > 28 else PLAIN_YEAR, number, day))
     if parts := re.fullmatch(r"(\d{4})-(\d{1,2})-(\d{1,2})", text):
-        return _share(_existing(*map(int, parts.groups()), text))
+        return _share(_existing(text, *map(int, parts.groups())))
     if re.match(r"\d{4}-\d\d-\d\d[T ]", text):
         try:
             moment = datetime.fromisoformat(text)
@@ -68,7 +68,7 @@ def _month(text: str) -> int | None:
     return next(numbers, None)
 
 
-def _existing(year: int, month: int, day: int, text: str) -> datetime:
+def _existing(text: str, year: int, month: int, day: int) -> datetime:
     """Return the start of a day, or raise a ParamsError where there is no such day."""
     if not year >= 1:
         raise ParamsError(f"{text!r} is no date: there is no year {year}", hint=HINT)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from cspops.evaluation.pool import Neighbours, Pool, Slots, kernel, nearness
+from cspops.evaluation.pool import Neighbours, Pool, Slots, nearness, neighbour_kernel
 from cspops.kernels import slices
 from cspops.shapes import Float, Int, Tensor
 
@@ -55,12 +55,13 @@ class Grid:
 
     kernel_km: Sequence[float]
     count_weight: Sequence[float]
+    kernel_days: Sequence[float | None] = (None,)
 
 
 def fit(log_ps: LogPs, label: Int[Tensor, "n"], near: Neighbours, choosers: Choosers, grid: Grid, *, classes: int) -> Pool:
     """Return the pool of least NLL on the rows that choose; without a row of val the plain product.
 
-    (h, c) is the pair of least NLL on val at the weights that are best with P(y|x) in place of P_n. Given it, the NLL is
+    (h, c, D) is of least NLL on val at the weights that are best with P(y|x) in place of P_n. Given it, the NLL is
     convex in the weights. Where no row of spatial_val chooses, the weights are the same near and far. All numbers are
     rounded to six digits, as pool.json has them.
 
@@ -69,7 +70,7 @@ def fit(log_ps: LogPs, label: Int[Tensor, "n"], near: Neighbours, choosers: Choo
         label: of every row.
         near: the labelled neighbours of every row.
         choosers: the rows that choose.
-        grid: what (h, c) is chosen from, the first of equals.
+        grid: what (h, c, D) is chosen from, the first of equals.
         classes: the number of classes.
     """
     some = choosers.thinned(classes)
@@ -79,12 +80,12 @@ def fit(log_ps: LogPs, label: Int[Tensor, "n"], near: Neighbours, choosers: Choo
     rows, n = torch.cat((some.val, some.spatial_val)), len(some.val)
     (image, location), y, around = log_ps(rows), label[rows], near.of(rows)
     first = _minimise((image[:n], location[:n]), y[:n], torch.ones(n, 1).double())[0]
-    h, c = _best_kernel((image[:n], location[:n]), y[:n], around.of(slice(n)), first, grid)
-    place = Pool(kernel_km=h, count_weight=c).place_log_p(location, around)
+    h, c, days = _best_kernel((image[:n], location[:n]), y[:n], around.of(slice(n)), first, grid)
+    place = Pool(kernel_km=h, count_weight=c, kernel_days=days).place_log_p(location, around)
     fade_km = _fade_km(around.nearest_km[:n]) if len(rows) > n else None
     design = nearness(around.nearest_km, fade_km)[:, : 1 if fade_km is None else 2]
     a, b = (_rounded(ends) for ends in _minimise((image, place), y, design).T)
-    return Pool((a[0], a[-1]), (b[0], b[-1]), alone[0], fade_km, h, c)
+    return Pool((a[0], a[-1]), (b[0], b[-1]), alone[0], fade_km, h, c, days)
 
 
 def _rounded(numbers: Tensor) -> list[float]:
@@ -99,13 +100,13 @@ def _fade_km(nearest_km: Float[Tensor, "n"]) -> float | None:
 
 def _best_kernel(
     tables: tuple[Tensor, Tensor], label: Int[Tensor, "n"], near: Neighbours, weights: Float[Tensor, "2"], grid: Grid
-) -> tuple[float, float]:
-    """Return (h, c) of least NLL at these weights; c is 0 where there is no neighbour.
+) -> tuple[float, float, float | None]:
+    """Return (h, c, D) of least NLL at these weights; c is 0 where there is no neighbour.
 
-    The classes of a row's neighbours are the same for every pair. The sum over all other classes is made once.
+    The classes of a row's neighbours are the same for all of them. The sum over all other classes is made once.
     """
     if near.km.shape[1] == 0:
-        return grid.kernel_km[0], 0.0
+        return grid.kernel_km[0], 0.0, None
     (image, location), slots = tables, Slots.of(near)
     a, b = weights.tolist()
     rest = torch.empty(len(label), dtype=torch.float64)
@@ -117,14 +118,14 @@ def _best_kernel(
     slot_image = (a * slot_image).masked_fill_(~slots.used, -torch.inf)
     same = near.label == label[:, None]
     nll = {}
-    for h in grid.kernel_km:
-        weight = kernel(near.km, h)
+    for days, h in itertools.product(grid.kernel_days, grid.kernel_km):
+        weight = neighbour_kernel(near, h, days)
         log_counts, log_own = slots.log_counts(weight), (weight * same).sum(1).log()
         for c in grid.count_weight:
             scores = slot_image + b * torch.logaddexp(log_counts + math.log(c), slot_location)
             own = a * own_image + b * torch.logaddexp(log_own + math.log(c), own_location)
-            nll[h, c] = float((torch.logaddexp(rest, scores.logsumexp(1)) - own).mean())
-    return min(itertools.product(grid.kernel_km, grid.count_weight), key=lambda pair: nll[pair])
+            nll[h, c, days] = float((torch.logaddexp(rest, scores.logsumexp(1)) - own).mean())
+    return min(nll, key=lambda one: nll[one])
 
 
 @dataclass(frozen=True)

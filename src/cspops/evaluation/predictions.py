@@ -27,6 +27,8 @@ class Judged:
     obs_id: pa.Array
     label: Int[Tensor, "n"]
     lonlat: Float[Tensor, "n 2"]
+    when: Float[Tensor, "n"]
+    """Shares of the year, see `data.dates`; nan where there is no date."""
     located: Bool[Tensor, "n"]
     imaged: Bool[Tensor, "n"]
     """Whether there is a P(y|I): always, except that released predictions may lack rows."""

@@ -56,13 +56,21 @@ class LocationPriors:
     """
 
     def __init__(
-        self, places: Places, lonlat: Float[Tensor, "n 2"], *, classes: int, pseudo_count: float, most_neighbours: int
+        self,
+        places: Places,
+        lonlat: Float[Tensor, "n 2"],
+        when: Float[Tensor, "n"] | None = None,
+        *,
+        classes: int,
+        pseudo_count: float,
+        most_neighbours: int,
     ) -> None:
         """Find the neighbours.
 
         Args:
             places: the labelled rows.
             lonlat: degrees, the positions to judge; where they are nan a prior is P(y).
+            when: their dates, as `Places.near` takes them; no prior depends on them.
             classes: the number of classes.
             pseudo_count: weight of P(y), in labelled rows.
             most_neighbours: the greatest k that will be asked for.
@@ -71,7 +79,7 @@ class LocationPriors:
         self.located = ~lonlat.isnan().any(1)
         self.lonlat = lonlat.double().nan_to_num()
         self.frequency = log_frequency(places.label, classes=classes)
-        self.neighbours = places.near(lonlat, k=most_neighbours)
+        self.neighbours = places.near(lonlat, when, k=most_neighbours)
         self.base = pseudo_count * self.frequency.exp()
         self._sorted_base = self.base.sort().values
         self._sorted = Sorted.of(places)

@@ -59,13 +59,13 @@ class LocationEncoder(nn.Module):
 
         The features of the date come last.
         """
-        encoded = lonlat.double() if self.encoding.learnable else self._encoded(lonlat)
+        encoded = lonlat.double() if self.encoding.learnable else self._encoding_of(lonlat)
         if self.time is None:
             return encoded
         dates = torch.full_like(lonlat[..., 0], torch.nan) if when is None else when.to(lonlat.device)
         return torch.cat((encoded, self.time(dates).to(encoded.dtype)), -1)
 
-    def _encoded(self, lonlat: LonLat) -> Float[Tensor, "*batch w"]:
+    def _encoding_of(self, lonlat: LonLat) -> Float[Tensor, "*batch w"]:
         if lonlat.numel() <= 2 * ROWS_AT_ONCE:
             encoded: Tensor = self.encoding(lonlat)
         else:
@@ -86,7 +86,7 @@ class LocationEncoder(nn.Module):
 
     def _embed_dated(self, prepared: Float[Tensor, "*batch w"], of_time: int) -> Float[Tensor, "*batch d"]:
         place, date = prepared[..., :-of_time], prepared[..., -of_time:].float()
-        if self.drop_dates is not None and self.training:
+        if self.drop_dates is not None and self.drop_dates.training:
             date = date * self.drop_dates(date.new_ones(*date.shape[:-1], 1)).sign()
         encoded: Tensor = self.encoding(place) if self.encoding.learnable else place
         embedding: Tensor = self.network(torch.cat((encoded, date), -1))

@@ -317,6 +317,13 @@ class Priors(Section):
 class PoolGrid(Section):
     kernel_km: tuple[Annotated[float, Field(ge=0.1, le=20000)], ...] = Field(min_length=1, max_length=FEW)
     count_weight: tuple[Annotated[float, Field(ge=1e-6, le=1e6)], ...] = Field(min_length=1, max_length=FEW)
+    kernel_days: Annotated[tuple[Annotated[float, Field(ge=0.1, le=1e4)] | None, ...], Field(min_length=1, max_length=FEW)] = (
+        None,
+        15.0,
+        30.0,
+        60.0,
+    )
+    """Of a run whose location encoder takes dates."""
 
 
 class Evaluate(Section):

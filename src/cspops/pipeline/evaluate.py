@@ -31,14 +31,14 @@ from cspops.evaluation.regions import regions
 from cspops.evaluation.released import predicted, read_released
 from cspops.geo import along_a_curve
 from cspops.kernels import keep_freed_memory, slices
-from cspops.pipeline.judged_models import image_of_rows, location_of_rows
+from cspops.pipeline.judged_models import image_of_rows, location_of_rows, takes_time
 from cspops.pipeline.side_by_side import side_by_side
 from cspops.shapes import Bool, Tensor
 from cspops.site import Site
 
 if TYPE_CHECKING:
     from cspops.params.graph import EvaluateView
-    from cspops.params.sections import PoolGrid, Priors
+    from cspops.params.sections import Priors
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +108,8 @@ def _judges(
     """Return what judges the models of a label ratio and seed, and writes what validation chose for them."""
     latest: list[tuple[Tensor, LocationPriors]] = []
     """With the labelled rows that they are of. At ratio 1 all seeds share one set."""
+    dated = takes_time(site.inputs["finetune-loc"] / piece(view.seeds[0], view.label_ratios[0]))
+    grid = Grid(view.pool.kernel_km, view.pool.count_weight, view.pool.kernel_days if dated else (None,))
 
     @torch.inference_mode()
     def judge(ratio_and_seed: tuple[float, int]) -> _Result:
@@ -115,12 +117,13 @@ def _judges(
         few = read_few_shot(site.inputs["split"], observations.obs_id, seed=seed, ratio=ratio)
         if not latest or not torch.equal(few, latest[0][0]):
             latest.clear()  # before the next one is made: it may be large
-            latest.append((few, _location_priors(observations, few & observations.located, judged, view.priors)))
+            known = _places(observations, few & observations.located, dated=dated)
+            latest.append((few, _location_priors(known, judged, view.priors, classes=len(observations.classes))))
         location_priors = latest[0][1]
         may_choose = read_choosing(site.inputs["split"], observations.obs_id, seed=seed, ratio=ratio)
         may_choose["labelled"] = torch.bincount(observations.label[few], minlength=len(observations.classes)) > 0
         models = _models(site, judged, features, location_priors, may_choose, piece(seed, ratio))
-        pool = _fit(models, judged, view.pool)
+        pool = _fit(models, judged, grid)
         judgements, best, chosen = _judge(models, judged, pool, view.priors)
         if seed == view.seeds[0]:
             _say(pool, ratio_key(ratio), len(models.choosers.val))
@@ -167,6 +170,7 @@ def _judged(observations: Observations, view: "EvaluateView", site: Site) -> Jud
         pa.array(observations.obs_id).filter(kept.numpy()),
         observations.label[kept],
         observations.lonlat[kept],
+        observations.when[kept],
         observations.located[kept],
         imaged[kept],
         {role: mask[kept] for role, mask in masks.items()},
@@ -186,11 +190,18 @@ class _Models:
     prior_chooser: Bool[Tensor, "n"]
 
 
-def _location_priors(observations: Observations, few: torch.Tensor, judged: Judged, params: "Priors") -> LocationPriors:
+def _places(observations: Observations, few: Bool[Tensor, "n"], *, dated: bool) -> Places:
+    """Return labelled places, with their dates where a location classifier takes them."""
+    when = observations.when[few] if dated else None
+    return Places(observations.lonlat[few].double(), observations.label[few], when)
+
+
+def _location_priors(places: Places, judged: Judged, params: "Priors", *, classes: int) -> LocationPriors:
     return LocationPriors(
-        Places(observations.lonlat[few].double(), observations.label[few]),
+        places,
         judged.lonlat,
-        classes=len(observations.classes),
+        judged.when,
+        classes=classes,
         pseudo_count=params.pseudo_count,
         most_neighbours=max(NEIGHBOURS, *params.knn, *params.distance_knn),
     )
@@ -222,24 +233,17 @@ def _models(
             for mask in (val & judged.located, spatial_val & judged.located, val & ~judged.located)
         )
     )
-    near = Neighbours(location_priors.neighbours.km[:, :NEIGHBOURS], location_priors.neighbours.label[:, :NEIGHBOURS])
+    near = location_priors.neighbours.first(NEIGHBOURS)
     prior_chooser = torch.zeros_like(val)
     prior_chooser[pool_fit.evenly((val & judged.located).nonzero()[:, 0], location_priors.classes)] = True
     return _Models(image, location, location_priors, near, choosers, prior_chooser)
 
 
-def _fit(models: _Models, judged: Judged, grid: "PoolGrid") -> Pool:
+def _fit(models: _Models, judged: Judged, grid: Grid) -> Pool:
     def log_ps(rows: Tensor) -> tuple[Tensor, Tensor]:
         return models.image(rows), models.location(rows)
 
-    return pool_fit.fit(
-        log_ps,
-        judged.label,
-        models.near,
-        models.choosers,
-        Grid(grid.kernel_km, grid.count_weight),
-        classes=models.priors.classes,
-    )
+    return pool_fit.fit(log_ps, judged.label, models.near, models.choosers, grid, classes=models.priors.classes)
 
 
 def _judge(
@@ -324,9 +328,10 @@ def _say(pool: Pool, key: str, val_rows: int) -> None:
         return
     (a, a_far), (b, b_far) = pool.image, pool.place
     far = "" if pool.fade_km is None else f", far from labels {a_far:.2f} and {b_far:.2f}"
+    days = "" if pool.kernel_days is None else f" and {pool.kernel_days:g} days of the year"
     log.info(
         f"evaluate: {key}: the pool trusts the image {a:.2f}, the place {b:.2f}{far}; "
-        f"a labelled neighbour counts {pool.count_weight:g}, within about {pool.kernel_km:g} km"
+        f"a labelled neighbour counts {pool.count_weight:g}, within about {pool.kernel_km:g} km{days}"
     )
 
 

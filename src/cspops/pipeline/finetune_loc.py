@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from cspops.data.batches import Labelled
 from cspops.data.catalogue import Observations, read_observations
-from cspops.data.negatives import negative_sampler
+from cspops.data.negatives import dated_sampler, negative_sampler
 from cspops.data.splits import piece, ratio_key, read_choosing, read_few_shot, read_roles
 from cspops.errors import DataError
 from cspops.models.checkpoint import load_config, load_weights, save_model
@@ -56,7 +56,8 @@ def run(view: "FinetuneLocView", site: Site) -> None:
     split, pretrain = site.inputs["split"], site.inputs["pretrain"]
     observations = read_observations(site.inputs["download"])
     roles, parts = read_roles(split, observations.obs_id), PARTS[view.mode]
-    unlabelled = observations.lonlat[roles["train"] & observations.located]
+    trained = roles["train"] & observations.located
+    unlabelled = {"data": observations.lonlat[trained], "when": observations.when[trained]}
 
     def make(seed: int, ratio: float, folder: Path) -> None:
         remake = "dvc repro pretrain"
@@ -70,7 +71,10 @@ def run(view: "FinetuneLocView", site: Site) -> None:
         labelled, settings = _labelled(observations, rows), view.settings
         run = Run(seed, site.host.torch_device(), None, site.processes)
         if isinstance(settings, FullLoc):
-            negatives = negative_sampler(settings.negatives, data=unlabelled)
+            law = settings.negatives
+            negatives = (
+                dated_sampler(law, **unlabelled) if encoder.takes_time else negative_sampler(law, data=unlabelled["data"])
+            )
             model, curve = finetune_loc(labelled, encoder, settings, view.loss_settings, negatives=negatives, val=val, run=run)
             how = f"loss {curve[-1]['total']:.4f}"
         else:
@@ -94,7 +98,7 @@ def run(view: "FinetuneLocView", site: Site) -> None:
 
 
 def _labelled(observations: Observations, rows: Bool[Tensor, "n"]) -> Labelled:
-    return Labelled(observations.lonlat[rows], observations.label[rows], len(observations.classes))
+    return Labelled(observations.lonlat[rows], observations.label[rows], len(observations.classes), observations.when[rows])
 
 
 def _watched(view: "FinetuneLocView", observations: Observations, val: Bool[Tensor, "n"]) -> Labelled | None:

@@ -11,11 +11,12 @@ from cspops.errors import DataError
 from cspops.evaluation.predictions import Judged
 from cspops.evaluation.predictor import CPU, ImagePredictor, LocationPredictor, LogP
 from cspops.evaluation.released import read_released, released_log_p
+from cspops.models.checkpoint import load_config
 from cspops.models.heads import ImageHead
 from cspops.models.loading import load_image_classifier, load_location_classifier
 from cspops.shapes import Int, Tensor
 
-FINETUNE_IMG = "dvc repro finetune-img"
+FINETUNE_IMG, FINETUNE_LOC = "dvc repro finetune-img", "dvc repro finetune-loc"
 
 
 def image_of_rows(folder: Path, judged: Judged, features: Features, *, classes: int, device: torch.device = CPU) -> LogP:
@@ -48,10 +49,15 @@ def _own_features(folder: Path, judged: Judged) -> tuple[np.ndarray, Int[Tensor,
     return features, place
 
 
+def takes_time(folder: Path) -> bool:
+    """Return whether the classifier of stage finetune-loc in the folder of a seed and label ratio takes dates."""
+    return "time" in load_config(folder, remake=FINETUNE_LOC).get("encoder", {})
+
+
 def location_of_rows(folder: Path, judged: Judged, *, device: torch.device = CPU) -> LogP:
-    """Return a function from numbers of judged rows to log P(y|x), of a classifier of stage finetune-loc."""
-    location = LocationPredictor(load_location_classifier(folder, remake="dvc repro finetune-loc").to(device), device)
-    return lambda rows: _finite(location(judged.lonlat[rows]), folder, "finetune-loc")
+    """Return a function from numbers of judged rows to log P(y|x, t), of a classifier of stage finetune-loc."""
+    location = LocationPredictor(load_location_classifier(folder, remake=FINETUNE_LOC).to(device), device)
+    return lambda rows: _finite(location(judged.lonlat[rows], judged.when[rows]), folder, "finetune-loc")
 
 
 def _finite(log_p: Tensor, folder: Path, stage: str) -> Tensor:

@@ -9,13 +9,14 @@ import torch
 from cspops.data.batches import Unlabelled
 from cspops.data.catalogue import read_observations
 from cspops.data.features import read_features
-from cspops.data.negatives import negative_sampler
+from cspops.data.negatives import dated_sampler, negative_sampler
 from cspops.data.sharded_rows import ShardedRows
 from cspops.data.splits import read_roles
 from cspops.errors import DataError
 from cspops.gair.stored import load_gair_location
-from cspops.models.checkpoint import save_model
+from cspops.models.checkpoint import Config, save_model
 from cspops.models.loading import load_location_encoder
+from cspops.models.location_encoder import LocationEncoder
 from cspops.params.sections import GairLoss, NoLoss
 from cspops.pipeline.side_by_side import side_by_side
 from cspops.shapes import Bool, Float, Tensor
@@ -51,13 +52,13 @@ def run(view: "PretrainView", site: Site) -> None:
         raise DataError(
             "no training row has a position: there is nothing to pre-train on", hint="change dataset or split in params.yaml"
         )
+    lonlat, when, law = observations.lonlat[rows], observations.when[rows], view.pretrain.negatives
+    start = _start(view, dated=not bool(when.isnan().all()))
+    takes_time = start.takes_time if isinstance(start, LocationEncoder) else "time" in start
     unlabelled = Unlabelled(
-        observations.lonlat[rows], _features_of(rows, observations.obs_id, site, fits=not isinstance(loss, NoLoss))
+        lonlat, _features_of(rows, observations.obs_id, site, fits=not isinstance(loss, NoLoss)), when if takes_time else None
     )
-    negatives = negative_sampler(view.pretrain.negatives, data=unlabelled.lonlat)
-
-    folder = view.location_encoder.folder
-    start = view.encoder_config() if folder is None else load_location_encoder(folder, remake=START)
+    negatives = dated_sampler(law, data=lonlat, when=when) if takes_time else negative_sampler(law, data=lonlat)
 
     def trained(seed: int) -> Curve:
         encoder, curve = pretrain(
@@ -75,6 +76,23 @@ def run(view: "PretrainView", site: Site) -> None:
     write_curve(
         site.reports / "curves" / "pretrain.tsv", mean_curve([*side_by_side(trained, view.seeds, site.host)]), columns=columns
     )
+
+
+def _start(view: "PretrainView", *, dated: bool) -> Config | LocationEncoder:
+    """Return the encoder that the weights are of, or else the config of one with random weights.
+
+    ``dated`` says whether a training row has a date. An encoder of elsewhere that takes dates can do without.
+    """
+    folder = view.location_encoder.folder
+    if folder is not None:
+        return load_location_encoder(folder, remake=START)
+    config = view.encoder_config()
+    if "time" in config and not dated:
+        raise DataError(
+            f"no training row has a date, and location_encoder.time is {view.location_encoder.time}",
+            hint="set location_encoder.time to none in params.yaml, or give the data a column captured_at",
+        )
+    return config
 
 
 def _features_of(

@@ -93,6 +93,8 @@ def facts(
     """Return name and value of what a reader wants to know first."""
     source = value_of(records, "dataset.source")
     encoding, network = (value_of(records, f"location_encoder.{part}.name") for part in ("encoding", "network"))
+    time = _in_force(records).get("location_encoder.time", "none")  # older records have none
+    season = "" if time == "none" else f", time {time}"
     seeds = value_of(records, "seeds")
     return [
         ("Pre-training loss", loss),
@@ -101,7 +103,7 @@ def facts(
         ("Classes", f"{classes:,}"),
         ("Labels for fine-tuning", ", ".join(labels)),
         ("Seeds", ", ".join(map(str, seeds))),
-        ("Location encoder", f"{encoding} + {network}, d = {value_of(records, 'location_encoder.dim')}"),
+        ("Location encoder", f"{encoding} + {network}, d = {value_of(records, 'location_encoder.dim')}{season}"),
         (
             "Image network",
             f"{value_of(records, 'image_encoder.model')}, {value_of(records, 'image_encoder.weights')} weights, "

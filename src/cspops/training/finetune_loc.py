@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 
 from cspops.data.batches import Labelled
-from cspops.data.negatives import Sampler
+from cspops.data.negatives import Sampler, place_and_date
 from cspops.evaluation.predictor import location_log_p
 from cspops.kernels import keep_freed_memory, row_blocks
 from cspops.losses.finetuning import focal, presence_absence_in_blocks, presence_absence_released, softmax_cross_entropy
@@ -79,7 +79,7 @@ def finetune_loc(
     optimizer = torch.optim.Adam(groups, lr=settings.learning_rate, fused=True)
     keep_freed_memory()
     decay = {"cosine": cosine_decay, "exponential": exponential_decay}[settings.schedule]
-    prepared, label = encoder.prepare(labelled.lonlat.to(device)), labelled.label.to(device)
+    prepared, label = encoder.prepare(labelled.lonlat.to(device), labelled.when), labelled.label.to(device)
     n = min(settings.batch_size, len(label))
     stream = torch_stream(seed, "finetune-loc", device=device)
     objective = _objective(model, loss, negatives, processes)
@@ -127,7 +127,7 @@ def _objective(model: LocationClassifier, loss: FinetuneLoss, negatives: Sampler
     def with_random_locations(inputs: Tensor, stream: torch.Generator) -> tuple[Tensor, ...]:
         n = len(inputs)
         mine, random = processes.share(n), negatives(n, generator=stream)
-        both = torch.cat((inputs[mine], encoder.prepare(random[mine])))
+        both = torch.cat((inputs[mine], encoder.prepare(*place_and_date(random[mine]))))
         with own_masks(processes, n, (1, 1)):
             embedded: tuple[Tensor, ...] = encoder.embed(both).split(len(both) // 2)
         return embedded
@@ -163,7 +163,8 @@ def _val_nll(model: LocationClassifier, val: Labelled, run: Run) -> Callable[[],
     """Return a function that computes the validation NLL of the model as it is, and leaves it in train mode."""
     processes, device = run.processes, run.device
     mine = processes.share(len(val.label))
-    prepared, label = model.encoder.prepare(val.lonlat[mine].to(device)), val.label[mine].to(device)
+    when = None if val.when is None else val.when[mine]
+    prepared, label = model.encoder.prepare(val.lonlat[mine].to(device), when), val.label[mine].to(device)
     blocks = row_blocks(torch.arange(len(label), device=device), val.classes)
 
     def log_p(rows: Int[Tensor, "b"]) -> Float[Tensor, "b"]:

@@ -63,6 +63,8 @@ def location_probe(
 ) -> Probed:
     """Fit a probe of the frozen embedding e(x); ``encoder`` becomes part of the model, with the weights that it has.
 
+    If e takes dates, each row counts half with its date and half without, so that P(y|x) without a date is learned, too.
+
     Args:
         labelled: the few-shot subset.
         l2: strengths, see `linear_probe`; more than one need ``val``.
@@ -70,10 +72,11 @@ def location_probe(
     """
     encoder = encoder.to(device).eval()
     chosen_on = val or Labelled(labelled.lonlat[:0], labelled.label[:0], labelled.classes)
+    fitted_on = _with_and_without_dates(labelled) if encoder.takes_time else labelled
     probe, search = linear_probe(
-        _embeddings(encoder, encoder.prepare(labelled.lonlat.to(device))),
-        labelled.label.to(device),
-        _embeddings(encoder, encoder.prepare(chosen_on.lonlat.to(device))),
+        _embeddings(encoder, encoder.prepare(fitted_on.lonlat.to(device), fitted_on.when)),
+        fitted_on.label.to(device),
+        _embeddings(encoder, encoder.prepare(chosen_on.lonlat.to(device), chosen_on.when)),
         chosen_on.label.to(device),
         classes=labelled.classes,
         l2=l2,
@@ -81,6 +84,14 @@ def location_probe(
     )
     model = LocationClassifier(encoder, folded(probe), link="softmax").eval()
     return Probed(model, search, min(choice.val_nll for choice in search))
+
+
+def _with_and_without_dates(labelled: Labelled) -> Labelled:
+    """Return each row twice, the second time without its date."""
+    if labelled.when is None or labelled.when.isnan().all():
+        return labelled
+    when = torch.cat((labelled.when, torch.full_like(labelled.when, torch.nan)))
+    return Labelled(labelled.lonlat.repeat(2, 1), labelled.label.repeat(2), labelled.classes, when)
 
 
 @torch.no_grad()
@@ -114,7 +125,7 @@ def train_on(probed: Probed, labelled: Labelled, settings: ProbeThenFull, *, val
     start = [parameter.detach().clone() for parameter in parameters]
     optimizer = torch.optim.AdamW(parameter_groups(model, settings), fused=True)
     keep_freed_memory()
-    prepared, judge = encoder.prepare(labelled.lonlat.to(device)), _judge(model, val, present, device)
+    prepared, judge = encoder.prepare(labelled.lonlat.to(device), labelled.when), _judge(model, val, present, device)
     kept = KeptWeights(model, decay=0)
     curve: Curve = []
     start_nll, sharpness = judge()
@@ -124,7 +135,7 @@ def train_on(probed: Probed, labelled: Labelled, settings: ProbeThenFull, *, val
     total, order = torch.zeros((), device=device), torch.empty(0, dtype=torch.long, device=device)
     stream = torch_stream(run.seed, "finetune-loc", device=device)
     drops = settings.dropout == "kept"
-    model.train(drops)
+    _set_to_train(model, drops=drops)
     with global_torch_stream(run.seed, "finetune-loc", "dropout"):
         for step in range(1, steps + 1):
             share = min(1.0, step / (WARM_UP * steps)) * cosine_decay(step - 1, steps)
@@ -151,12 +162,19 @@ def train_on(probed: Probed, labelled: Labelled, settings: ProbeThenFull, *, val
                 kept.keep_best(model, val_nll)
                 if kept.is_over(settings.patience):
                     break
-                model.train(drops)
+                _set_to_train(model, drops=drops)
     model.load_state_dict(kept.best.state_dict())
     with torch.no_grad():
         for to, part in zip(whole.class_embedding.parameters(), model.class_embedding.parameters(), strict=True):
             to[present] = sharpness * part
     return replace(probed, model=whole.eval(), val_nll=float(kept.least), step=kept_step, curve=curve)
+
+
+def _set_to_train(model: LocationClassifier, *, drops: bool) -> None:
+    """Set dropout as asked; dates are dropped in any case, so that e(x) without one is trained, too."""
+    model.train(drops)
+    if model.encoder.drop_dates is not None:
+        model.encoder.drop_dates.train()
 
 
 @torch.no_grad()
@@ -205,7 +223,7 @@ def _judge(
     It returns the validation NLL of softmax(s (e(x) T + b)) and the s > 0 for which it is least: few labels make a training
     that ranks classes better too sure of them, which one number mends (Guo et al. 2017; s is 1 over their temperature).
     """
-    prepared, label = model.encoder.prepare(val.lonlat.to(device)), val.label.to(device)
+    prepared, label = model.encoder.prepare(val.lonlat.to(device), val.when), val.label.to(device)
     known = torch.isin(label, present).nonzero()[:, 0]
     known = known[:: max(1, -(-len(known) * len(present) // MOST_SCORES))]
     own = torch.searchsorted(present, label[known])

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from cspops.data.batches import Unlabelled
-from cspops.data.negatives import Sampler
+from cspops.data.negatives import Sampler, place_and_date
 from cspops.data.sharded_rows import Computed, Rows, ShardedRows
 from cspops.kernels import keep_freed_memory
 from cspops.losses import csp, objectives
@@ -41,13 +41,13 @@ def pretrain(
     """Train a location encoder e and the projection W; F* is locked and W is dropped afterwards.
 
     Args:
-        unlabelled: positions and image features of the training rows.
+        unlabelled: positions, image features and, where e takes dates, dates of the training rows.
         start: the config of an encoder with random weights, see `LocationEncoder`; or an encoder, which stays as it is.
         settings: a section of `losses` in params.yaml. It decides what is minimised: Eq. 4, Eq. 3, the error of a
             regression, or nothing, so that the encoder is returned untrained. With `learn_temperature` the temperatures of
             the terms in force start there and are learned; the curve has them.
         schedule: epochs, rows per step and negative locations per image. The learning rate is the loss's own.
-        negatives: the law that negative locations are drawn from, afresh at each step.
+        negatives: the law that negative locations, and their dates, are drawn from, afresh at each step.
     """
     if isinstance(start, LocationEncoder):
         encoder = copy.deepcopy(start)
@@ -59,8 +59,8 @@ def pretrain(
     if isinstance(settings, NoLoss):
         return encoder.eval(), []
     keep_freed_memory()
-    lonlat, features = unlabelled.lonlat.to(run.device), unlabelled.image_features.to(run.device)
-    prepared = Computed(lonlat, encoder.prepare) if isinstance(features, ShardedRows) else encoder.prepare(lonlat)
+    features = unlabelled.image_features.to(run.device)
+    prepared = _prepared(encoder, unlabelled, run.device, at_once=not isinstance(features, ShardedRows))
     after_step = _nothing
     if isinstance(settings, MseLoss):
         head, step = _regression(encoder, prepared, features, run)
@@ -78,7 +78,7 @@ def pretrain(
             after_step=after_step,
         ),
         Schedule(
-            len(lonlat),
+            len(unlabelled.lonlat),
             schedule.epochs,
             schedule.batch_size,
             settings.learning_rate,
@@ -87,6 +87,16 @@ def pretrain(
         run,
     )
     return encoder.eval(), curve
+
+
+def _prepared(encoder: LocationEncoder, unlabelled: Unlabelled, device: torch.device, *, at_once: bool) -> Rows:
+    """Return what gives the prepared rows, which are computed now, or else as they are asked for."""
+    points = unlabelled.lonlat.to(device)
+    if encoder.takes_time and unlabelled.when is not None:
+        points = torch.cat((points.double(), unlabelled.when.double()[:, None].to(device)), 1)
+    if at_once:
+        return encoder.prepare(*place_and_date(points))
+    return Computed(points, lambda rows: encoder.prepare(*place_and_date(rows)))
 
 
 def _contrast(
@@ -116,7 +126,7 @@ def _contrast(
         # one pass for all: positions, their second dropout pass and the negatives share the product of the first layer
         inputs = [prepared[own]]
         if anywhere is not None:
-            inputs.append(encoder.prepare(anywhere[mine.start * c : mine.stop * c]))
+            inputs.append(encoder.prepare(*place_and_date(anywhere[mine.start * c : mine.stop * c])))
         with own_masks(processes, len(rows), (*([1] if again else []), 1, *([c] if c else []))):
             loc_emb, *others = encoder.embed(torch.cat(inputs), repeated=again).split(
                 [n, *([again] if again else []), *([n * c] if c else [])]
