@@ -148,7 +148,10 @@ def whole(inputs: dict[str, Path], out: Path) -> dict[str, dict[str, float]]:
     places = Places(observations.lonlat[few].double(), observations.label[few])
     near, nobody = places.near(lonlat, k=NEIGHBOURS), torch.empty(0, dtype=torch.long)
     informed = torch.bincount(places.label, minlength=classes)[label] > 0
-    choosers, grid = Choosers((val & informed).nonzero()[:, 0], nobody, nobody), Grid(*VIEW.pool.model_dump().values())
+    choosers, grid = (
+        Choosers((val & informed).nonzero()[:, 0], nobody, nobody),
+        Grid(VIEW.pool.kernel_km, VIEW.pool.count_weight),
+    )
     fitted = pool_fit.fit(lambda rows: (image[rows], location[rows]), label, near, choosers, grid, classes=classes)
     tables: dict[str, Tensor] = {
         "image": image,

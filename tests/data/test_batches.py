@@ -17,7 +17,7 @@ def epoch(n, batch_size, seed=0):
 
 
 def test_a_pre_training_set_has_no_room_for_a_label():
-    assert [field.name for field in dataclasses.fields(Unlabelled)] == ["lonlat", "image_features"]
+    assert [field.name for field in dataclasses.fields(Unlabelled)] == ["lonlat", "image_features", "when"]
     with pytest.raises(TypeError):
         Unlabelled(lonlat=torch.zeros(2, 2), image_features=torch.zeros(2, 3), label=torch.zeros(2).long())
 

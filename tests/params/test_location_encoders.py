@@ -47,7 +47,7 @@ def test_params_and_models_know_the_same_names(good: dict[str, Any]) -> None:
 @pytest.mark.parametrize("name", TIMES)
 def test_every_time_can_be_chosen_seen_and_recorded(good: dict[str, Any], tmp_path: Path, name: str) -> None:
     content = copy.deepcopy(good)
-    content["location_encoder"]["time"] = name
+    content["location_encoder"]["time"], content["dataset"]["source"] = name, "inat2018"
     loaded = load(tmp_path, content)
     about = params.view(loaded, params.PretrainView).encoder_config()
     assert about["time"] == {"name": name} | good["times"][name]
@@ -197,7 +197,7 @@ def test_other_times_are_refused(time: Any, says: str) -> None:
 
 def test_a_chosen_time_needs_its_section(good: dict[str, Any], tmp_path: Path) -> None:
     content = copy.deepcopy(good)
-    content["location_encoder"]["time"] = "harmonics"
+    content["location_encoder"]["time"], content["dataset"]["source"] = "harmonics", "inat2018"
     content["times"] = {"none": {}}
     assert lines_about(tmp_path, content) == [
         "params.yaml: times.harmonics: the section is missing; location_encoder.time is harmonics"
@@ -205,6 +205,14 @@ def test_a_chosen_time_needs_its_section(good: dict[str, Any], tmp_path: Path) -
 
 
 def test_gair_s_location_encoder_has_no_time() -> None:
-    values = {"pretrain_img.method": "gair", "loss": "gair", "location_encoder.time": "cos_sin"}
+    values = {"pretrain_img.method": "gair", "loss": "gair", "location_encoder.time": "cos_sin", "dataset.source": "folder"}
     with pytest.raises(ParamsError, match=r"which has no time; location_encoder\.time is cos_sin"):
         params.with_values(params.default_params(), values.items())
+
+
+def test_the_embedded_data_has_no_dates() -> None:
+    """An encoder to start from may have a time all the same."""
+    with pytest.raises(ParamsError, match=r"location_encoder\.time: cos_sin needs dates"):
+        params.with_values(params.default_params(), [("location_encoder.time", "cos_sin")])
+    values = {"location_encoder.time": "cos_sin", "location_encoder.weights": "file:e"}
+    assert params.with_values(params.default_params(), values.items()).location_encoder.time == "cos_sin"

@@ -35,7 +35,7 @@ def site(tmp_path: Path, name: str, *, rows_per_shard: int, dated: bool = False)
 
 
 def run(at: Site, loss: str, **values: str) -> list[dict[str, float]]:
-    changed = {"loss": loss} | {f"location_encoder.{key}": value for key, value in values.items()}
+    changed = {"dataset.source": "inat2018", "loss": loss} | {f"location_encoder.{key}": value for key, value in values.items()}
     view = graph.view(with_values(load(PARAMS), (ASKED | changed).items()), PretrainView)
     pretrain.run(view, at)
     assert {path.name for path in at.out.glob("seed_*")} == {"seed_0", "seed_1"}

@@ -191,6 +191,17 @@ def test_whether_seasons_flip_with_latitude_is_learned_and_not_assumed(truth: Tr
     assert apart < 0.15 if truth is in_summer else apart > 0.5
 
 
+def test_where_dates_tell_all_nothing_is_sure_without_one() -> None:
+    """Classes of two halves of the year: what validation chooses on dates alone, a scale of the scores, would be endless."""
+
+    def halves(lonlat: Tensor, when: Tensor) -> Tensor:
+        return ((when - 0.5).abs() < 0.25).double().expand(torch.broadcast_shapes(lonlat.shape[:-1], when.shape))
+
+    rows, model = drawn(500, 6, halves), trained("probe_then_full", drawn(300, 5, halves), drawn(100, 7, halves), dated=True)
+    assert expected(p_north(model, rows.lonlat, rows.when), halves(rows.lonlat, rows.when))[0] < 0.25
+    assert expected(p_north(model, rows.lonlat), torch.full((500,), 0.5).double())[0] < math.log(2) + 0.05
+
+
 def test_rows_without_dates_train_with_those_that_have_them() -> None:
     """Half of the rows: the excess is twice as large."""
     rows = drawn(20_000, 2)
@@ -204,7 +215,7 @@ def test_a_probe_sees_each_row_with_its_date_and_without() -> None:
     fixed = encoder(dated=True).eval()
     with torch.no_grad():
         both = torch.cat((fixed(train.lonlat, train.when), fixed(train.lonlat)))
-        seen = fixed(val.lonlat, val.when)
+        seen = fixed(val.lonlat, val.when)  # one strength: nothing is chosen
         settings = {"classes": 2, "l2": (0.01,), "max_iterations": 200}
         with torch.enable_grad():
             direct, _ = linear_probe(both, train.label.repeat(2), seen, val.label, **settings)

@@ -30,6 +30,13 @@ class Labelled:
     when: Float[Tensor, "n"] | None = None
     """As of `Unlabelled`."""
 
+    def with_and_without_dates(self) -> "Labelled":
+        """Return each row twice, the second time without its date; the rows as they are where none has one."""
+        if self.when is None or self.when.isnan().all():
+            return self
+        when = torch.cat((self.when, torch.full_like(self.when, torch.nan)))
+        return Labelled(self.lonlat.repeat(2, 1), self.label.repeat(2), self.classes, when)
+
 
 Order = Callable[[torch.Generator], Int[Tensor, "n"]]
 """A function that draws the order in which an epoch visits its rows."""

@@ -412,6 +412,15 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
+    def _dates_for_the_time(self) -> "Params":
+        chosen = self.location_encoder
+        if chosen.time != "none" and chosen.folder is None and self.dataset.source == "blue_marble":
+            raise ValueError(
+                f"location_encoder.time: {chosen.time} needs dates; the embedded data (dataset.source: blue_marble) has none"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _features_of_photos(self) -> "Params":
         gair = self.pretrain_img.methods.gair
         of_photos = self.pretrain_img.method != "gair" or gair is None or gair.features == "photo"

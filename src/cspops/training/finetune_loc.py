@@ -160,7 +160,12 @@ def _objective(model: LocationClassifier, loss: FinetuneLoss, negatives: Sampler
 
 
 def _val_nll(model: LocationClassifier, val: Labelled, run: Run) -> Callable[[], float]:
-    """Return a function that computes the validation NLL of the model as it is, and leaves it in train mode."""
+    """Return a function that computes the validation NLL of the model as it is, and leaves it in train mode.
+
+    If e takes dates, each row is judged with its date and without.
+    """
+    if model.encoder.takes_time:
+        val = val.with_and_without_dates()
     processes, device = run.processes, run.device
     mine = processes.share(len(val.label))
     when = None if val.when is None else val.when[mine]

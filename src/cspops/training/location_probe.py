@@ -63,7 +63,8 @@ def location_probe(
 ) -> Probed:
     """Fit a probe of the frozen embedding e(x); ``encoder`` becomes part of the model, with the weights that it has.
 
-    If e takes dates, each row counts half with its date and half without, so that P(y|x) without a date is learned, too.
+    If e takes dates, each row counts half with its date and half without, in fitting and in choosing, so that P(y|x) without
+    a date is learned, too.
 
     Args:
         labelled: the few-shot subset.
@@ -72,7 +73,9 @@ def location_probe(
     """
     encoder = encoder.to(device).eval()
     chosen_on = val or Labelled(labelled.lonlat[:0], labelled.label[:0], labelled.classes)
-    fitted_on = _with_and_without_dates(labelled) if encoder.takes_time else labelled
+    fitted_on = labelled
+    if encoder.takes_time:
+        fitted_on, chosen_on = labelled.with_and_without_dates(), chosen_on.with_and_without_dates()
     probe, search = linear_probe(
         _embeddings(encoder, encoder.prepare(fitted_on.lonlat.to(device), fitted_on.when)),
         fitted_on.label.to(device),
@@ -84,14 +87,6 @@ def location_probe(
     )
     model = LocationClassifier(encoder, folded(probe), link="softmax").eval()
     return Probed(model, search, min(choice.val_nll for choice in search))
-
-
-def _with_and_without_dates(labelled: Labelled) -> Labelled:
-    """Return each row twice, the second time without its date."""
-    if labelled.when is None or labelled.when.isnan().all():
-        return labelled
-    when = torch.cat((labelled.when, torch.full_like(labelled.when, torch.nan)))
-    return Labelled(labelled.lonlat.repeat(2, 1), labelled.label.repeat(2), labelled.classes, when)
 
 
 @torch.no_grad()
@@ -222,7 +217,10 @@ def _judge(
 
     It returns the validation NLL of softmax(s (e(x) T + b)) and the s > 0 for which it is least: few labels make a training
     that ranks classes better too sure of them, which one number mends (Guo et al. 2017; s is 1 over their temperature).
+    If e takes dates, each row is judged with its date and without.
     """
+    if model.encoder.takes_time:
+        val = val.with_and_without_dates()
     prepared, label = model.encoder.prepare(val.lonlat.to(device), val.when), val.label.to(device)
     known = torch.isin(label, present).nonzero()[:, 0]
     known = known[:: max(1, -(-len(known) * len(present) // MOST_SCORES))]
