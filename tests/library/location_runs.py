@@ -1,7 +1,9 @@
 """The artefacts of a small run, written without training, with a pool as stage evaluate leaves it."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -55,16 +57,25 @@ def write_run(artifacts: Path, *, seeds=(0,), ratios=(1.0,), dated: bool = False
             save_model(artifacts / "finetune_img" / f"seed_{seed}" / ratio_key(ratio), probe, probe.config)
 
 
-def write_validation(artifacts: Path, lonlat: list[list[float]], label: list[int], *, seeds: tuple[int, ...] = (0,)) -> None:
+def write_validation(
+    artifacts: Path,
+    lonlat: list[list[float]],
+    label: list[int],
+    *,
+    seeds: tuple[int, ...] = (0,),
+    captured_at: list[str] | None = None,
+) -> None:
     """Rows of role val, all of which choose at every ratio, in the catalogue and the split; label -1 is none."""
     n = len(label)
     ids = [str(number) for number in range(n)]
-    columns = {
+    columns: dict[str, list[Any]] = {
         "obs_id": ids,
         "lon": [None if lon != lon else lon for lon, _ in lonlat],
         "lat": [None if lat != lat else lat for _, lat in lonlat],
         "label": [None if one < 0 else one for one in label],
     }
+    if captured_at is not None:
+        columns["captured_at"] = [datetime.fromisoformat(one).replace(tzinfo=UTC) for one in captured_at]
     rest = {field.name: pa.nulls(n, field.type) for field in SCHEMA if field.name not in columns}
     table = pa.table({name: (columns | rest)[name] for name in SCHEMA.names}).cast(SCHEMA)
     pq.write_table(table, artifacts / "download" / "observations.parquet")

@@ -186,10 +186,10 @@ def _batch_rows(
         )
         unplaced = fault is None and np.isnan(lon)
         if origin == "table" and isinstance(content, Path) and (unplaced or (dated and day is NO_DAY)):
-            *place, own_day = _own(content)
+            own_lon, own_lat, own_fault, own_day = _own(content)
             day = own_day if day is NO_DAY else day
             if unplaced:
-                (lon, lat, fault), source = place, "file"
+                lon, lat, fault, source = own_lon, own_lat, own_fault, "file"
         problem = fault or (NO_POSITION if np.isnan(lon) else None)
         yield Input(
             f"{prefix}{where}",

@@ -207,7 +207,8 @@ class Model:
         name = NAMES[chosen]
         if chosen == "product" and self.weights == FITTED and (features is None or places is None):
             name = "location" if features is None else "image"
-        when = self._when(dates, len(features) if places is None else len(places))
+        rows = next((len(one) for one in (places, features) if one is not None), 0)
+        when = self._when(dates, rows)
         log_p = next(one for which, one in self.log_p(features, places, when=when) if which == name)
         return like(self.masked(log_p).exp(), given)
 

@@ -175,8 +175,12 @@ def _batch(
 def _dates(rows: Sequence[Input]) -> dict[str, list[str | float | None]]:
     """Return the columns `DATE`."""
     days = [row.day for row in rows]
-    values = ([day.text for day in days], [day.origin for day in days], [day.problem for day in days])
-    return {name: [*column] for name, column in zip(DATE, values, strict=True)}
+    date, date_from, date_problem = DATE
+    return {
+        date: [day.text for day in days],
+        date_from: [day.origin for day in days],
+        date_problem: [day.problem for day in days],
+    }
 
 
 def _answers(roll_up: RollUp, p: Float[Tensor, "n q"]) -> dict[str, list[str | float | None]]:
