@@ -28,8 +28,15 @@ def config(encoding: str = "grid") -> dict[str, object]:
     return {"encoding": {"name": encoding, **settings}, "network": NETWORK, "dim": 6}
 
 
+TIME = {"time": {"name": "harmonics", "orders": 2, "dropped": 0.3}}
+
+
 def sampler(*shape: int, generator: torch.Generator) -> torch.Tensor:
     return torch.rand(*shape, 2, dtype=torch.float64, device=CUDA)
+
+
+def dated(*shape: int, generator: torch.Generator) -> torch.Tensor:
+    return torch.rand(*shape, 3, dtype=torch.float64, device=CUDA)
 
 
 @pytest.fixture(autouse=True)
@@ -42,9 +49,10 @@ def steps_of_pretraining(monkeypatch, loss, encoder) -> list[int]:
     """Return what had been copied at each step until something had to wait: the end of the epoch, for the curve."""
     schedule = Pretrain(epochs=1, batch_size=8, negative_locations=2, negatives="sphere")
     with fake_gpu(monkeypatch) as copies:
-        data = Unlabelled(torch.rand(8 * BATCHES, 2), torch.rand(8 * BATCHES, 5))
+        data = Unlabelled(torch.rand(8 * BATCHES, 2), torch.rand(8 * BATCHES, 5), torch.rand(8 * BATCHES))
+        law = dated if "time" in encoder else sampler
         with pytest.raises(Waits) as waited:
-            pretrain.pretrain(data, encoder, loss, schedule=schedule, negatives=sampler, run=loop.Run(0, CUDA))
+            pretrain.pretrain(data, encoder, loss, schedule=schedule, negatives=law, run=loop.Run(0, CUDA))
     assert any(entry.name == "run_epochs" for entry in waited.traceback)
     return copies.at_steps
 
@@ -71,8 +79,9 @@ def test_no_encoding_waits_or_copies(monkeypatch, encoding):
         ("mse", {}),
     ],
 )
-def test_a_step_of_pretraining_neither_waits_nor_copies(monkeypatch, loss, changed):
-    steps = steps_of_pretraining(monkeypatch, value_at(PARAMS, f"losses.{loss}").model_copy(update=changed), config())
+@pytest.mark.parametrize("time", [{}, TIME], ids=["undated", "dated"])
+def test_a_step_of_pretraining_neither_waits_nor_copies(monkeypatch, loss, changed, time):
+    steps = steps_of_pretraining(monkeypatch, value_at(PARAMS, f"losses.{loss}").model_copy(update=changed), config() | time)
     assert (len(steps), len(set(steps))) == (BATCHES, 1)
 
 
@@ -86,15 +95,16 @@ def test_a_step_of_pretraining_neither_waits_nor_copies(monkeypatch, loss, chang
     ],
     ids=lambda loss: type(loss).__name__,
 )
-def test_a_step_of_finetuning_waits_for_the_curve_alone(monkeypatch, loss):
+@pytest.mark.parametrize("time", [{}, TIME], ids=["undated", "dated"])
+def test_a_step_of_finetuning_waits_for_the_curve_alone(monkeypatch, loss, time):
     settings = value_at(PARAMS, "finetune_loc.modes.full").model_copy(
         update={"steps": 5 * finetune_loc.CURVE_ROWS, "batch_size": 8}
     )
     with fake_gpu(monkeypatch) as copies:
-        data = Labelled(torch.rand(16, 2), torch.randint(12, (16,)), 12)
-        encoder, run = LocationEncoder(config()), loop.Run(0, CUDA)
+        data = Labelled(torch.rand(16, 2), torch.randint(12, (16,)), 12, torch.rand(16))
+        encoder, run, law = LocationEncoder(config() | time), loop.Run(0, CUDA), dated if time else sampler
         with pytest.raises(Waits):
-            finetune_loc.finetune_loc(data, encoder, settings, loss, negatives=sampler, run=run)
+            finetune_loc.finetune_loc(data, encoder, settings, loss, negatives=law, run=run)
     assert (len(copies.at_steps), len(set(copies.at_steps))) == (5, 1)
 
 
