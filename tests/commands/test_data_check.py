@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -135,6 +136,22 @@ def test_the_tables_and_the_map_are_shown(project: Path, check: Check) -> None:
     assert "o" in "".join(lines[frame[0] : frame[1]])
     narrow = check(columns=60)[1].splitlines()
     assert max(len(line) for line in narrow if not line.startswith("warning: ")) <= 60
+
+
+@pytest.mark.parametrize(("time", "dated", "says"), [("none", 3, True), ("none", 2, False), ("cos_sin", 5, False)])
+def test_a_hint_at_the_season_where_most_rows_have_dates(
+    project: Path, check: Check, time: str, dated: int, says: bool
+) -> None:
+    """Of five observations two have a date at first."""
+    text = (project.parent / "mine/list.csv").read_text()
+    for name in ("c.png", "h.png", "f.png")[: dated - 2]:
+        text = re.sub(rf'("{name}".*),""', r'\1,"2020-06-15"', text)
+    (project.parent / "mine/list.csv").write_text(text)
+    params = (project / "params.yaml").read_text().replace("  time: none", f"  time: {time}", 1)
+    (project / "params.yaml").write_text(params)
+    _, _, err = check()
+    said = f"{dated} of 5 observations have a date: with location_encoder.time: cos_sin the model learns the season"
+    assert (said in err) == says
 
 
 def test_more_bad_rows_than_allowed_is_exit_code_3_after_the_tables(project: Path, check: Check) -> None:

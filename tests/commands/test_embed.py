@@ -10,6 +10,8 @@ import pytest
 from in_process import command_line
 from location_runs import make_classifier, write_location_run
 
+import cspops
+from cspops.data.dates import day_share
 from cspops.errors import DataError, ParamsError
 from cspops.intake.tables import parquet_table, text_lines
 from cspops.library import embedding_files, places
@@ -293,3 +295,67 @@ def test_a_table_that_is_damaged_far_down_leaves_no_file_and_one_sentence(tmp_pa
     assert "damaged" in line and table in line
     assert not (tmp_path / out).exists()
     assert not list(tmp_path.glob(".*"))
+
+
+TABLE = "name,lon,lat,date\na,8.5,47.4,2024-06-15\nb,8.5,47.4,\nc,8.5,47.4,03/04/2024\nd,,,2024-06-15\n"
+
+
+def test_a_table_is_embedded_at_its_dates(tmp_path, monkeypatch, capsys):
+    write_location_run(tmp_path / "artifacts", seeds=(0,), ratios=(1.0,), dated=True)
+    (tmp_path / "t.csv").write_text(TABLE)
+    monkeypatch.chdir(tmp_path)
+    for name in ("e.parquet", "e.npz"):
+        status, _, err = command_line(monkeypatch, capsys)("embed", "t.csv", "--out", name)
+        assert status == 0
+        assert "2 have no date: these are averages over the year" in err
+        assert "1 of 4 rows have an unusable date; the first: t.csv:4: '03/04/2024'" in err
+    loaded = cspops.load(tmp_path)
+    expected = loaded.encode_location([[8.5, 47.4]] * 2, ["2024-06-15", None])
+    found = pq.read_table("e.parquet").to_pylist()
+    np.testing.assert_allclose([row["embedding"] for row in found[:2]], expected, rtol=1e-5)
+    assert [row["when"] for row in found] == [166 / 366, None, None, 166 / 366]
+    assert [row["date_problem"] is not None for row in found] == [False, False, True, False]
+    with np.load("e.npz") as archive:
+        np.testing.assert_array_equal(archive["when"], [166 / 366, np.nan, np.nan, 166 / 366])
+        np.testing.assert_allclose(archive["embeddings"][:2], expected, rtol=1e-5)
+
+
+def test_one_date_for_all(tmp_path, monkeypatch, capsys):
+    write_location_run(tmp_path / "artifacts", seeds=(0,), ratios=(1.0,), dated=True)
+    (tmp_path / "t.csv").write_text(TABLE)
+    monkeypatch.chdir(tmp_path)
+    loaded, run = cspops.load(tmp_path), command_line(monkeypatch, capsys)
+    for words in (("t.csv",), ("--lon", 8.5, "--lat", 47.4)):
+        status, _, err = run("embed", *words, "--date", "06-15", "--out", "e.npy")
+        assert status == 0 and "date" not in err
+        np.testing.assert_allclose(np.load("e.npy")[0], loaded.encode_location([[8.5, 47.4]], "06-15")[0], rtol=1e-5)
+    assert run("embed", "--grid", 45, "--date", "June", "--out", "g.npz")[0] == 0
+    with np.load("g.npz") as found:
+        assert found["when"] == pytest.approx(day_share("June"))
+        place = [[found["lon"][2], found["lat"][1]]]
+        np.testing.assert_allclose(found["embeddings"][1, 2], loaded.encode_location(place, "June")[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("dated", "words", "says"),
+    [
+        (False, ("--date", "June"), "--date: the model's location encoder knows no season"),
+        (True, ("--date", "03/04/2024"), "which of both is meant is not known"),
+        (True, ("--date", "13/14/2024"), "there is no such day"),
+        (True, ("--date", "June", "--retrieval"), "--retrieval embeds places without a date"),
+    ],
+)
+def test_dates_that_cannot_be(tmp_path, monkeypatch, capsys, dated, words, says):
+    write_location_run(tmp_path / "artifacts", seeds=(0,), ratios=(1.0,), dated=dated)
+    monkeypatch.chdir(tmp_path)
+    status, _, err = command_line(monkeypatch, capsys)("embed", "--lon", 8, "--lat", 47, "--out", "e.npy", *words)
+    assert (status, says in err, (tmp_path / "e.npy").exists()) == (2, True, False)
+
+
+def test_a_model_without_time_reads_no_dates(tmp_path, monkeypatch, capsys):
+    write_location_run(tmp_path / "artifacts", seeds=(0,), ratios=(1.0,))
+    (tmp_path / "t.csv").write_text(TABLE)
+    monkeypatch.chdir(tmp_path)
+    status, _, err = command_line(monkeypatch, capsys)("embed", "t.csv", "--out", "e.parquet")
+    assert status == 0 and "date" not in err
+    assert pq.read_table("e.parquet").column_names == ["where", "lon", "lat", "problem", "embedding"]

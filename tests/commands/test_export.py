@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from judged_set import SEEDS, VIEW, write_site
 from location_runs import POOL, write_run
 from PIL import Image
@@ -105,6 +106,23 @@ def test_the_whole_folder_works_without_the_project(project, tmp_path, said):
         assert done.stderr == ""
     assert (about["seed"], about["label_ratio"]) == (1, 0.05)
     assert max(one["onnx"] for of_file in about["onnx"].values() for one in of_file.values()) < checking.TOLERANCE
+
+
+def test_a_model_that_takes_time_says_so_and_has_one_more_input(tmp_path, monkeypatch):
+    """The card's lines run as they stand, and a date moves the answer; the loaded export takes dates too."""
+    write_run(tmp_path / "project" / "artifacts", dated=True)
+    export(tmp_path / "project", tmp_path / "out", only="location")
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "A location encoder e(x, t) maps a place on Earth and a day of the year to 6 numbers." in card
+    assert "`when`: float64 (n,), the share of the year in UTC" in card
+    monkeypatch.chdir(tmp_path / "out")
+    loading, by_onnx = blocks(card)
+    names: dict = {}
+    exec(loading, names)
+    exec(by_onnx, names)
+    p = names["model"].predict_proba(lonlat=[[8.54, 47.37]], dates=torch.tensor([0.45]), combine="location")
+    np.testing.assert_allclose(names["answer"], p, atol=1e-5)
+    assert not np.allclose(p, names["model"].predict_proba(lonlat=[[8.54, 47.37]], combine="location"), atol=1e-4)
 
 
 def test_every_file_is_listed_with_its_hash(project, tmp_path):

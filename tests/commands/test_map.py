@@ -361,3 +361,66 @@ def test_a_map_that_breaks_off_leaves_the_old_one(tmp_path, monkeypatch):
         PlaceMap.of(model(), "fir", box=(0.0, 20.0, 90.0, 65.0)).draw(tmp_path / "a.tif", grid=0.5, done=stopped)
     assert (tmp_path / "a.tif").read_bytes() == b"mine"
     assert [one.name for one in tmp_path.iterdir()] == ["a.tif"]
+
+
+def dated_run(folder):
+    write_run(folder / "artifacts", dated=True)
+    write_pool(folder / "artifacts" / "evaluate" / "seed_0" / "label_100", dataclasses.replace(POOL, kernel_km=20.0), ALPS)
+
+
+def test_a_map_of_a_date_and_of_all_months(tmp_path, monkeypatch, capsys):
+    """The bands are P at the middle of each month, on the same pixels; without a date the map is that of no date."""
+    import rasterio
+
+    dated_run(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    run, found, box = command_line(monkeypatch, capsys), {}, ("--grid", "0.5", "--box", "8", "46", "10", "48")
+    for name, words in (("year", ()), ("june", ("--date", "June")), ("months", ("--months",))):
+        status, _, err = run("map", "fir", "--out", f"{name}.tif", *words, *box)
+        assert status == 0, err
+        with rasterio.open(f"{name}.tif") as opened:
+            found[name] = opened.read(), opened.descriptions, opened.tags()["TIFFTAG_IMAGEDESCRIPTION"]
+            assert opened.bounds == (8, 46, 10, 48)
+    months, names, title = found["months"]
+    assert months.shape == (12, 4, 4)
+    assert (names[0], names[11]) == ("P(fir | x, January)", "P(fir | x, December)")
+    assert title == "Where fir is likely in the middle of each month (seed 0, 100 % of the labels)"
+    np.testing.assert_array_equal(months[5], found["june"][0][0])
+    assert found["june"][2] == "Where fir is likely (June, seed 0, 100 % of the labels)"
+    assert found["year"][2] == "Where fir is likely (average over the year, seed 0, 100 % of the labels)"
+    loaded = cspops.load(tmp_path)
+    p = [loaded.predict_proba(lonlat=[[8.25, 47.75]], dates=one)[0, CLASSES.index("fir")] for one in ("October", None)]
+    learned = loaded.place_log_p(torch.tensor([[8.25, 47.75]], dtype=torch.float64)).exp()[0, 1].item()
+    np.testing.assert_allclose(found["year"][0][0, 0, 0], learned, rtol=1e-5)
+    assert p[0] != p[1] and not np.array_equal(months[0], months[6])
+
+
+def test_the_months_as_a_picture(tmp_path, monkeypatch, capsys):
+    dated_run(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    run = command_line(monkeypatch, capsys)
+    for name in ("a", "b"):
+        status, _, err = run("map", "fir", "--months", "--out", f"{name}.png", "--box", "7", "46", "10", "48")
+        assert status == 0 and f"{name}.png: where fir is likely in each month, by the learned model" in err
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    with Image.open("a.png") as image:
+        assert image.width > 900 and image.height > 600
+
+
+@pytest.mark.parametrize(
+    ("dated", "words", "says"),
+    [
+        (False, ("fir", "--date", "June"), "--date: the model's location encoder knows no season"),
+        (False, ("fir", "--months"), "--months: the model's location encoder knows no season"),
+        (True, ("--all", "--months"), "without --all"),
+        (True, ("fir", "--binary", "--months"), "without --binary"),
+        (True, ("fir", "--date", "June", "--months"), "without --date"),
+        (True, ("fir", "--date", "03/04/2024"), "which of both is meant is not known"),
+        (True, ("fir", "--date", "13/14/2024"), "there is no such day"),
+    ],
+)
+def test_dates_that_cannot_be_mapped(tmp_path, monkeypatch, capsys, dated, words, says):
+    write_run(tmp_path / "artifacts", dated=dated)
+    monkeypatch.chdir(tmp_path)
+    status, _, err = command_line(monkeypatch, capsys)("map", *words, "--out", "a.tif")
+    assert (status, says in err, (tmp_path / "a.tif").exists()) == (2, True, False), err

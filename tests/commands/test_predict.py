@@ -12,6 +12,7 @@ import pytest
 import torch
 from in_process import command_line
 from location_runs import CLASSES, PLACES, POOL, write_run
+from photos import gps_exif
 from PIL import Image
 
 import cspops
@@ -366,3 +367,66 @@ def test_a_second_start_continues_a_file_that_was_broken_off(tmp_path, monkeypat
     assert cspops("predict", "photos", "--out", "p.csv", *words)[0] == 0
     assert (tmp_path / "p.csv").read_text() == continued
     assert {one.name for one in tmp_path.iterdir()} == {"artifacts", "photos", "p.csv"}
+
+
+@pytest.fixture
+def dated_photos(tmp_path, monkeypatch):
+    """A model that takes time, a photo with a date of its own, and a table with dates and without."""
+    write_run(tmp_path / "artifacts", dated=True)
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (32, 32)).save("a.jpg", exif=gps_exif(8.5, 47.4, taken="2021:06:05 12:00:00"))
+    Image.new("RGB", (32, 32)).save("b.png")
+    cells = ("2024-12-24", "", "03/04/2024", "13/14/2024")
+    (tmp_path / "t.csv").write_text("image,lon,lat,date\n" + "".join(f"b.png,8.5,47.4,{one}\n" for one in cells))
+    return tmp_path
+
+
+def test_rows_say_their_date_and_where_it_is_from(dated_photos, monkeypatch, capsys):
+    status, out, err = command_line(monkeypatch, capsys)("predict", "a.jpg", "t.csv", "--format", "csv")
+    found = list(csv.DictReader(io.StringIO(out)))
+    assert status == 0
+    assert [(row["date"], row["date_from"]) for row in found] == [
+        ("2021-06-05", "file"), ("2024-12-24", "table"), ("", "none"), ("", "none"), ("", "none"),
+    ]  # fmt: skip
+    assert "2024-04-03 or 2024-03-04" in found[3]["date_problem"]
+    assert "no such day" in found[4]["date_problem"]
+    assert "rows without a date, predicted for the average over the year: 3 of 5" in err
+    assert "2 of 5 rows have an unusable date; the first: t.csv:4: " in err
+    loaded = cspops.load(".")
+    p = loaded.predict_proba(["b.png"] * 2, [[8.5, 47.4]] * 2, dates=["2024-12-24", None])
+    for row, of_row in zip(found[1:3], p, strict=True):
+        assert float(row["pool_1_p"]) == pytest.approx(of_row.max(), rel=1e-5)
+    assert found[2]["pool_1_p"] == found[4]["pool_1_p"] != found[1]["pool_1_p"]
+
+
+@pytest.mark.parametrize(("text", "shown"), [("06-15", "06-15"), ("June", "June"), ("2024-06-15", "2024-06-15"), ("none", "")])
+def test_a_date_for_all_rows(dated_photos, monkeypatch, capsys, text, shown):
+    status, out, err = command_line(monkeypatch, capsys)("predict", "a.jpg", "t.csv", "--format", "csv", "--date", text)
+    found = list(csv.DictReader(io.StringIO(out)))
+    assert status == 0 and "without a date" not in err and "unusable" not in err
+    assert {(row["date"], row["date_from"]) for row in found} == {(shown, "given")}
+    dates = None if text == "none" else text
+    p = cspops.load(".").predict_proba(["b.png"], [[8.5, 47.4]], dates=dates)[0]
+    assert float(found[1]["pool_1_p"]) == pytest.approx(p.max(), rel=1e-5)
+
+
+@pytest.mark.parametrize("text", ["03/04/2024", "13/14/2024", "2024-02-30", "Febtober"])
+def test_a_date_that_cannot_be_is_refused(dated_photos, monkeypatch, capsys, text):
+    status, out, err = command_line(monkeypatch, capsys)("predict", "a.jpg", "--date", text)
+    assert (status, out) == (2, "") and err.startswith(f"error: --date '{text}'")
+
+
+def test_a_model_without_time_refuses_a_date_and_shows_none(tmp_path, monkeypatch, capsys):
+    write_run(tmp_path / "artifacts")
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (32, 32)).save("a.jpg", exif=gps_exif(8.5, 47.4))
+    run = command_line(monkeypatch, capsys)
+    status, _, err = run("predict", "a.jpg", "--date", "June")
+    assert status == 2 and "knows no season (location_encoder.time: none)" in err
+    status, out, err = run("predict", "a.jpg", "--format", "csv")
+    assert status == 0 and "date" not in out + err
+
+
+def test_files_hold_the_dates_too(dated_photos, monkeypatch, capsys):
+    assert command_line(monkeypatch, capsys)("predict", "t.csv", "--out", "p.parquet")[0] == 0
+    assert pq.read_table("p.parquet")["date"].to_pylist() == ["2024-12-24", None, None, None]

@@ -12,6 +12,7 @@ MANY = {
     ("gair_loss", "three embeddings and a queue, and which rows of a batch they are of"),
     ("Ffn.__init__", "the settings of a network, as its config.json has them"),
     ("predict", "the options of a command"),
+    ("Model.predict", "what a user asks of a model, by names"),
     ("embed", "the options of a command"),
     ("evaluate", "the options of a command"),
     ("score", "what `evaluate --on` asks for"),

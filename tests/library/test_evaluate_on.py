@@ -1,5 +1,7 @@
 """Trained models scored on other images: the same numbers as by hand, whatever the size of a piece."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -8,11 +10,13 @@ import torch
 from location_runs import CLASSES, make_classifier, write_run
 from PIL import Image
 
+import cspops
 from cspops.data.catalogue import SCHEMA
 from cspops.errors import DataError
 from cspops.evaluation.groups import WITHIN_KM
 from cspops.geo import haversine
 from cspops.library import evaluate_on
+from cspops.library.given_dates import day_of_option
 from cspops.library.inputs import Input
 from cspops.library.loading import load_seeds
 from cspops.library.model import Model
@@ -71,6 +75,23 @@ def test_the_metrics_are_those_of_the_models_own_probabilities(run, models, rows
         for one in document["per_class"]:
             of_class = np.array(hits)[:, label == CLASSES.index(one["class"])]
             assert one["top1"][name] == pytest.approx(100 * of_class.mean(), abs=1e-4)
+
+
+def test_rows_are_scored_at_their_dates(tmp_path, rows):
+    write_run(tmp_path / "artifacts", dated=True)
+    model = cspops.load(tmp_path)
+    days = [day_of_option(one) for one in ("June", "none", "12-24")]
+    dated = [replace(row, day=days[number % 3]) for number, row in enumerate(rows)]
+    document = evaluate_on.score({0: model}, iter(dated), run=None)
+    assert (document["dated"], document["scored"]) == (8, 12)
+    when = torch.tensor([row.day.when for row in dated[:12]], dtype=torch.float64)
+    lonlat, label = np.array([[row.lon, row.lat] for row in rows[:12]]), np.arange(12) % 2
+    for combine, name in (("pool", "pool"), ("location", "location")):
+        images = [row.image for row in rows[:12]] if combine == "pool" else None
+        p = [model.predict_proba(images, lonlat, dates=dates, combine=combine) for dates in (when, None)]
+        nll, without = (-np.log(one[np.arange(12), label]).mean() for one in p)
+        assert document["metrics"][name]["nll"]["mean"] == pytest.approx(nll, abs=1e-4)
+        assert abs(nll - without) > 1e-3
 
 
 def test_weights_are_those_of_the_models_and_the_document_says_them(models, rows):

@@ -13,6 +13,7 @@ from photos import gps_exif
 from PIL import Image
 
 from cspops.errors import DataError
+from cspops.library.given_dates import NO_DAY, day_of_option
 from cspops.library.inputs import NO_POSITION, NOT_THERE, count_inputs, read_inputs
 from cspops.pixels.unreadable import OTHER_FORMAT
 
@@ -255,3 +256,44 @@ def test_images_and_folders_are_counted_before_they_are_read_and_tables_are_not(
     (tmp_path / "t.csv").write_text("image\n4.png\n")
     assert count_inputs([*paths, str(tmp_path / "t.csv")]) is None
     assert count_inputs(["-"]) is None
+
+
+def dated(file: Path, taken: str) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (8, 8)).save(file, exif=gps_exif(8.5, 47.4, taken=taken))
+    return file
+
+
+def test_a_photo_has_its_own_date_alone_and_in_a_folder(tmp_path):
+    a = dated(tmp_path / "set" / "a.jpg", "2021:06:05 12:13:14")
+    dated(tmp_path / "set" / "b.jpg", "2021:02:30 12:13:14")
+    plain(tmp_path / "set" / "c.png")
+    for found in (rows(a)[:1], rows(tmp_path / "set")[:1]):
+        assert [(row.day.text, row.day.origin, row.day.problem) for row in found] == [("2021-06-05", "file", None)]
+        assert found[0].day.when == pytest.approx((155 + (12 * 3600 + 13 * 60 + 14) / 86400) / 365)
+    b, c = rows(tmp_path / "set")[1:]
+    assert (b.day.text, b.day.origin, b.day.problem) == (None, "none", "EXIF date does not exist in the calendar")
+    assert c.day == NO_DAY
+    assert rows(tmp_path / "set" / "b.jpg")[0].day == b.day
+
+
+def test_a_tables_dates_are_its_columns_and_where_that_is_empty_the_files(tmp_path):
+    dated(tmp_path / "a.jpg", "2021:06:05 12:13:14")
+    (tmp_path / "t.csv").write_text(
+        "image,lon,lat,eventDate\na.jpg,8,47,2020-01-02\na.jpg,8,47,\na.jpg,,,\na.jpg,8,47,03/04/2020\n"
+    )
+    said = [
+        (row.day.text, row.day.origin) for row in read_inputs([str(tmp_path / "t.csv")], stdin=(), position=None, dated=True)
+    ]
+    assert said == [("2020-01-02", "table"), ("2021-06-05", "file"), ("2021-06-05", "file"), (None, "none")]
+    undated = rows(tmp_path / "t.csv")
+    assert undated[1].day == NO_DAY  # nobody asked, and no file is opened for it
+    assert "not known" in str(undated[3].day.problem)
+
+
+def test_a_given_date_goes_before_all(tmp_path):
+    day = day_of_option("June")
+    dated(tmp_path / "a.jpg", "2021:06:05 12:13:14")
+    (tmp_path / "t.csv").write_text("image,date\na.jpg,2020-01-02\na.jpg,x\n")
+    found = read_inputs([str(tmp_path / "t.csv"), str(tmp_path / "a.jpg")], stdin=(), position=None, day=day, dated=True)
+    assert {row.day for row in found} == {day}

@@ -7,7 +7,9 @@ import pytest
 import torch
 from location_runs import CLASSES, PLACES, POOL, make_classifier
 
+from cspops.data.dates import day_share
 from cspops.errors import DataError, ParamsError
+from cspops.evaluation.pool import Places
 from cspops.geo import haversine
 from cspops.library import model as module
 from cspops.library.model import Model, top_classes
@@ -48,6 +50,41 @@ def test_a_row_without_a_position_has_no_embedding_and_uniform_classes():
 def test_exchanged_coordinates_are_refused():
     with pytest.raises(DataError, match="latitude comes first"):
         location_model().encode_location([[35.7, 139.7]])
+
+
+def test_dates_go_to_the_encoder_row_by_row(monkeypatch):
+    """Whatever the blocks; a row without a date is what it is without dates at all, by embedding, class and neighbours."""
+    classifier = make_classifier(dated=True)
+    places = Places(PLACES.lonlat, PLACES.label, torch.tensor([0.2, 0.7, torch.nan], dtype=torch.float64))
+    pool = dataclasses.replace(POOL, kernel_days=30.0)
+    model = Model(classifier.encoder, classifier, classes=tuple(CLASSES), pool=pool, places=places)
+    lonlat, dates = [[8.5, 47.4]] * 3, ["2024-06-15", None, "2024-12-24"]
+    when = torch.tensor([day_share("2024-06-15"), torch.nan, day_share("2024-12-24")], dtype=torch.float64)
+    assert model.takes_time and "time='cos_sin'" in repr(model)
+    with torch.inference_mode():
+        embedded = classifier.encoder(torch.tensor(lonlat, dtype=torch.float64), when).numpy()
+    monkeypatch.setattr(module, "ROWS", 2)
+    np.testing.assert_allclose(model.encode_location(lonlat, dates), embedded, rtol=1e-5)
+    np.testing.assert_allclose(model.encode_location(lonlat)[1], embedded[1], rtol=1e-5)
+    for combine in ("location", "pool"):
+        p = model.predict_proba(lonlat=lonlat, dates=dates, combine=combine)
+        assert p[1] == pytest.approx(model.predict_proba(lonlat=lonlat, combine=combine)[1])
+        assert len(np.unique(p.round(9), axis=0)) == 3
+        one = model.predict_proba(lonlat=lonlat[:1], dates="2024-12-24", combine=combine)
+        assert one[0] == pytest.approx(p[2])
+        assert model.predict(lonlat=lonlat, dates=dates, combine=combine, top=1)[2][0][1] == pytest.approx(p[2].max())
+    near = places.near(torch.tensor(lonlat, dtype=torch.float64), when)
+    log_p = model.location_log_p(torch.tensor(lonlat, dtype=torch.float64), when)
+    by_hand = pool.place_log_p(log_p, near)
+    torch.testing.assert_close(model.place_log_p(torch.tensor(lonlat, dtype=torch.float64), when), by_hand)
+
+
+def test_dates_for_a_model_without_time_are_refused():
+    model = location_model()
+    assert not model.takes_time
+    for asked in (model.encode_location, lambda lonlat, dates: model.predict(lonlat=lonlat, dates=dates)):
+        with pytest.raises(ParamsError, match="knows no season"):
+            asked([[8.5, 47.4]], "June")
 
 
 def test_nothing_given_and_parts_that_lack():

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 from location_runs import CLASSES, write_run, write_validation
 
 import cspops
+from cspops.data.dates import day_share
 from cspops.errors import DataError
 from cspops.evaluation.thresholds import Rule
 from cspops.library.ranges import choose_threshold
@@ -40,9 +42,21 @@ def test_the_threshold_is_chosen_on_labelled_validation_rows_with_a_position(run
     assert chosen.threshold.precision == pytest.approx((said & present).sum() / said.sum())
 
 
-def as_tensor(values):
-    import torch
+def test_the_threshold_of_a_map_of_a_day_is_chosen_at_the_dates_of_the_rows(tmp_path):
+    write_run(tmp_path / "artifacts", dated=True)
+    write_validation(tmp_path / "artifacts", LONLAT, LABEL, captured_at=["2024-06-15"] * 4 + ["2024-12-24"] * 4)
+    model, chosen = cspops.load(tmp_path), {}
+    for dated in (False, True):
+        chosen[dated] = choose_threshold(model, tmp_path, 2, Rule.of("lpt"), learned=True, dated=dated)
+    at, when = as_tensor(np.array(LONLAT)), [day_share("2024-06-15")] * 4 + [day_share("2024-12-24")] * 4
+    present = [row for row in VAL if LABEL[row] == 2]
+    for dated, found in chosen.items():
+        p = model.location_log_p(at, torch.tensor(when, dtype=torch.float64) if dated else None).exp()[:, 2]
+        assert found.threshold.value == pytest.approx(p[present].min().item())
+    assert chosen[False].threshold.value != chosen[True].threshold.value
 
+
+def as_tensor(values):
     return torch.from_numpy(values)
 
 

@@ -43,7 +43,7 @@ def agrees(made: Released, of: dict, state: dict) -> None:
         np.testing.assert_allclose(got, files.scores(state, want), rtol=1e-5, atol=1e-5)
 
 
-ALL_KINDS = sorted(kinds.KINDS)
+ALL_KINDS = sorted(set(kinds.KINDS) - {kinds.GEO_PRIOR})
 
 
 @pytest.mark.parametrize(("kind", "loss"), list(zip(ALL_KINDS, itertools.cycle(["contsoftmax", "l2regress", "none"]))))
@@ -111,6 +111,56 @@ def test_coordinates_scaled_on_part_of_the_globe(tmp_path, kind, map_range, laye
     of = files.params(kind, map_range=map_range, num_hidden_layer=layers)
     made, state = rebuilt(tmp_path, of)
     agrees(made, of, state)
+
+
+DAYS = [0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.999]
+
+
+@pytest.mark.parametrize("layout", ["geo_prior", "geo_net", "wrap"])
+def test_networks_with_dates_give_the_released_output(tmp_path, layout):
+    """Six inputs: sin and cos of places scaled to [-1, 1], then those of pi (2 d - 1) of dates d; written point by point."""
+    of = files.params("geo_net" if layout == "geo_prior" else layout, unsuper_loss="none")
+    of |= {"use_date_feats": True, "date_encode": "encode_cos_sin", "num_feats": 6}
+    state = files.state_dict(of)
+    state["feats.0.weight"] = torch.from_numpy(np.random.default_rng(1).normal(0, 0.4, (of["num_filts"], 6))).float()
+    params = {key: value for key, value in of.items() if layout != "geo_prior" or key != "spa_enc_type"}
+    torch.save(files.checkpoint(params, state), tmp_path / "model.pth.tar")
+    made = released.rebuild(released.read_checkpoint(tmp_path / "model.pth.tar"))
+    assert made.kind == layout and made.encoder.takes_time
+    got = made.encoder(LONLAT, torch.tensor(DAYS, dtype=torch.float64))
+    for (lon, lat), day, emb in zip(files.POINTS, DAYS, got, strict=True):
+        t = 2 * day - 1
+        want = files.embedding(of, state, [*files.features(of, lon, lat), np.sin(np.pi * t), np.cos(np.pi * t)])
+        np.testing.assert_allclose(emb.detach().numpy(), want, rtol=1e-5, atol=1e-5)
+        assert made.class_embedding is not None
+        scores = torch.sigmoid(made.class_embedding(emb)).detach().numpy()
+        np.testing.assert_allclose(scores, files.scores(state, want), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "mentions"),
+    [({"date_encode": "encode_none"}, "date_encode"), ({"use_date_feats": False}, "feats.0.weight has shape (5, 6)")],
+)
+def test_geo_priors_other_dates_are_refused(tmp_path, changes, mentions):
+    of = files.params("geo_net", unsuper_loss="none") | {
+        "use_date_feats": True,
+        "date_encode": "encode_cos_sin",
+        "num_feats": 6,
+    }
+    state = files.state_dict(of)
+    state["feats.0.weight"] = torch.zeros(of["num_filts"], 6)
+    del of["spa_enc_type"]
+    torch.save(files.checkpoint(of | changes, state), tmp_path / "model.pth.tar")
+    refused(tmp_path / "model.pth.tar", mentions)
+
+
+def test_geo_prior_without_dates(tmp_path):
+    of = files.params("geo_net", unsuper_loss="none") | {"num_feats": 4}
+    state = files.state_dict(of)
+    torch.save(files.checkpoint({key: of[key] for key in of if key != "spa_enc_type"}, state), tmp_path / "model.pth.tar")
+    made = released.rebuild(released.read_checkpoint(tmp_path / "model.pth.tar"))
+    agrees(made, of, state)
+    assert made.kind == "geo_prior" and "time" not in made.encoder.config
 
 
 def test_scaled_coordinates_that_are_added_to_a_layer(tmp_path):
@@ -334,7 +384,11 @@ def test_missing_params(tmp_path, key):
 
 @pytest.mark.parametrize(
     ("kind", "changes"),
-    [("geo_net", {"loc_encode": "encode_3D"}), ("geo_net", {"use_date_feats": True})],
+    [
+        ("geo_net", {"loc_encode": "encode_3D"}),
+        ("geo_net", {"date_encode": "encode_none", "use_date_feats": True}),
+        ("wrap", {"use_date_feats": "perhaps"}),
+    ],
 )
 def test_wrap_with_other_inputs(tmp_path, kind, changes):
     file = tmp_path / "model.pth.tar"

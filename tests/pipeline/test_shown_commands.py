@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import released_files
+from dated_model import write_dated_export
 from photos import gps_exif
 from PIL import Image
 from shown import PAGES, Block, Command, blocks, commands
@@ -25,7 +26,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def photos(project: Path) -> None:
-    """What the pages speak of: `photo.jpg`, `photos/CLASS/*.jpg` with positions in their EXIF, a released checkpoint."""
+    """What the pages speak of: `photo.jpg`, `photos/CLASS/*.jpg` with positions in their EXIF, a released checkpoint, a model
+    of a class that migrates."""
     classes = json.loads((project / "artifacts/download/classes.json").read_text())
     rows = pq.read_table(project / "artifacts/download/observations.parquet").slice(0, 40).to_pylist()
     for row in rows:
@@ -34,6 +36,9 @@ def photos(project: Path) -> None:
         with Image.open(io.BytesIO(row["image"]["bytes"])) as image:
             image.convert("RGB").save(file, exif=gps_exif(row["lon"], row["lat"]))
             image.convert("RGB").save(project / "photo.jpg")
+    write_dated_export(project / "swallows")
+    rows_of_birds = ("nest,8.54,47.37,2024-06-15", "roost,24.5,-14.2,2024-01-20T05:30:00+02:00", "unknown,8.54,47.37,")
+    (project / "birds.csv").write_text("name,lon,lat,eventDate\n" + "\n".join(rows_of_birds) + "\n")
     released_files.write(project / "model_inat_2018_gridcell.pth.tar", released_files.params())
 
 

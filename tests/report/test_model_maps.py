@@ -1,5 +1,6 @@
 """The maps of stage report show the models and rows they name."""
 
+import calendar
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,13 +12,15 @@ import pytest
 import torch
 
 from cspops.data.catalogue import Observations
+from cspops.data.dates import day_share
 from cspops.errors import ParamsError
+from cspops.evaluation.predictor import LocationPredictor
 from cspops.land import is_land
 from cspops.models.checkpoint import save_model
 from cspops.models.heads import ClassEmbedding
 from cspops.models.loading import load_location_classifier
 from cspops.models.location_encoder import LocationClassifier, LocationEncoder
-from cspops.report import model_maps
+from cspops.report import class_months, model_maps
 from cspops.report.model_maps import ClassFigures, class_of_map, draw_classes, draw_clusters, encoder_title
 from cspops.report.reach import Reach
 from cspops.report.world import World
@@ -189,3 +192,28 @@ def test_clusters_are_of_places_near_training_rows_alone(inputs: dict[str, Path]
     assert len(points) > 0
     for lonlat in (points, world.lonlat[asked["drawn"]]):
         assert ((lonlat > (0, 43)) & (lonlat < (17, 57))).all()
+
+
+def test_the_months_of_a_class_are_p_at_their_middle(inputs, tmp_path, monkeypatch):
+    """By the classifier of the largest ratio, for one class of four, as far as the map without dates."""
+    panels = {}
+    monkeypatch.setattr(class_months, "month_map", lambda found, *_, **__: panels.update(found))
+    torch.manual_seed(0)
+    encoder = LocationEncoder(CONFIG | {"time": {"name": "harmonics", "orders": 2, "dropped": 0.0}})
+    dated = LocationClassifier(encoder, ClassEmbedding(8, 4)).eval()
+    save_model(inputs["finetune-loc"] / "seed_3" / "label_100", dated, dated.config)
+    title = class_months.draw_class_months(look(), inputs, WORLD, observed(), 1, tmp_path / "months.png")
+    assert title is not None and title.startswith(
+        "in the middle of each month, with 100 % of the labels, seed 3, hatched beyond"
+    )
+    assert list(panels) == list(calendar.month_name)[1:]
+    where = ~np.isnan(panels["July"])
+    when = torch.full((int(where.sum()),), day_share("July"), dtype=torch.float64)
+    expected = LocationPredictor(dated)(torch.from_numpy(WORLD.lonlat[where]), when)[:, 1].exp()
+    np.testing.assert_allclose(panels["July"][where], expected.detach())
+    assert not np.allclose(panels["January"][where], panels["July"][where])
+
+
+def test_without_time_there_is_no_strip(inputs, tmp_path):
+    assert class_months.draw_class_months(look(), inputs, WORLD, observed(), 1, tmp_path / "months.png") is None
+    assert not (tmp_path / "months.png").exists()

@@ -1,5 +1,6 @@
 """`cspops data check`: read a source and report what is in it."""
 
+import logging
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +15,11 @@ from cspops.commands.options import JsonOption, require_folder
 from cspops.commands.output import print_json
 from cspops.data.json_files import Document
 from cspops.errors import CspopsError, ParamsError
+from cspops.params import Params
 from cspops.pipeline.run import read_host, read_params
 from cspops.terminal import say
+
+log = logging.getLogger(__name__)
 
 
 @data.command("check", epilog="Example: cspops data check ~/photos --source folder --map where.png")
@@ -77,6 +81,8 @@ def data_check(
         for warning in document["warnings"]:
             say(f"warning: {shortened(warning, wide=1000)}")
         say(*character_map(checked.lonlat, width=min(width(), 120)))
+        if (about := about_season(document, params)) is not None:
+            log.info(about)
     with _hints_about(new):
         checked.refuse()
     if new is not None and not json:
@@ -92,6 +98,14 @@ def _hints_about(new: str | None) -> Iterator[None]:
         if new is not None and error.hint:
             error.hint = error.hint.replace("in params.yaml", f"in the params.yaml that {new} makes", 1)
         raise
+
+
+def about_season(document: Document, params: Params) -> str | None:
+    """Return a hint at dates, where most rows have one and the location encoder takes none."""
+    dated, rows = document["dates"]["rows"], document["observations"]
+    if 2 * dated <= rows or params.location_encoder.time != "none" or params.loss == "gair":
+        return None
+    return f"{dated:,} of {rows:,} observations have a date: with location_encoder.time: cos_sin the model learns the season"
 
 
 MOST_CLASSES = 20

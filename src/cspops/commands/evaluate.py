@@ -51,7 +51,9 @@ def score(
     from cspops.library.loading import run_of
 
     tables = table_names(folder, label)
-    rows = read_inputs(paths, stdin=lines_of_stdin(), position=None, tables=tables)
+    rows = read_inputs(
+        paths, stdin=lines_of_stdin(), position=None, tables=tables, dated=next(iter(models.values())).takes_time
+    )
     with Meter("evaluate", count_inputs(paths, tables=tables), unit="rows") as meter:
         document = evaluate_on.score(
             models,
@@ -218,6 +220,9 @@ def notes(document: Document) -> list[str]:
     if unplaced := document["scored_without_position"]:
         reasons = "; ".join(f"{reason} ({count:,})" for reason, count in unplaced.items())
         sentences.append(f"scored without a position, by the image alone: {reasons}")
+    if (dated := document.get("dated")) is not None and dated < document["scored"]:
+        undated = document["scored"] - dated
+        sentences.append(f"scored without a date, for the average over the year: {undated:,} of {document['scored']:,}")
     if "pool" not in document["metrics"] and "image" in document["metrics"]:
         sentences.append("no pool of image, location and labelled neighbours: the run was not evaluated (dvc repro evaluate)")
     if not is_shown("ece", document["scored"]):

@@ -172,7 +172,8 @@ def _write_onnx(new: Path, model: Model) -> "dict[str, dict[str, Deviation]]":
 def _onnx_metadata(model: Model) -> Mapping[str, str]:
     """Return the texts that each ONNX file carries."""
     names = {} if model.classes is None else {"classes": json.dumps(model.classes, ensure_ascii=False)}
-    return {"made_by": f"cspops {version('cspops')}", "positions": "degrees, longitude first, WGS84", **names}
+    dates = {"dates": "share of the year in UTC, in [0, 1); nan: none"} if model.takes_time else {}
+    return {"made_by": f"cspops {version('cspops')}", "positions": "degrees, longitude first, WGS84", **dates, **names}
 
 
 def _about(folder: Path, origin: facts.Origin, model: Model, only: Only | None) -> Document:

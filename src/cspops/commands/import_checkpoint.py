@@ -36,7 +36,7 @@ def import_checkpoint(
     force: ForceOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Convert a published checkpoint of CSP, Sphere2Vec, TorchSpatial, SINR, SatCLIP, GeoCLIP or GAIR to safetensors."""
+    """Convert a checkpoint of CSP, geo_prior, Sphere2Vec, TorchSpatial, SINR, SatCLIP, GeoCLIP or GAIR to safetensors."""
     folder = out or default_folder(file)
     source = run(file, folder, force=force)
     if json:

@@ -84,7 +84,7 @@ def show(
         for number, cells in enumerate(zip(*rows, strict=True))
     ]
     left_out = []
-    for name in optional:
+    for name in (one for one in optional if any(column.header == one for column in columns)):
         if _total([one.least if one.is_path else min(one.wide, WIDE) for one in columns]) > width():
             columns = [one for one in columns if one.header != name]
             left_out.append(name)

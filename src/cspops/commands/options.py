@@ -15,6 +15,7 @@ from cspops.pipeline.run import read_host
 from cspops.terminal import visible
 
 if TYPE_CHECKING:
+    from cspops.library.given_dates import Day
     from cspops.library.model import Model
     from cspops.library.named_tables import TableNames
     from cspops.library.taxonomy import RollUp
@@ -238,6 +239,33 @@ BoxOption = Annotated[
     tuple[float, float, float, float] | None,
     typer.Option(help="West south east north, degrees; west above east: across the antimeridian.", metavar="W S E N"),
 ]
+
+
+DateOption = Annotated[
+    str | None,
+    typer.Option(
+        "--date",
+        help="Day of the year: 2024-06-15, 06-15, June (its middle), or none, the average over the year.",
+        metavar="DATE",
+    ),
+]
+
+
+def day_of(date: str | None) -> "Day | None":
+    """Return what `--date` asks for; None where it is not given. A ParamsError for what is no day."""
+    if date is None:
+        return None
+    from cspops.library.given_dates import day_of_option
+
+    return day_of_option(date)
+
+
+def require_time(model: "Model", option: str) -> None:
+    """Raise a ParamsError for an option about dates where the model takes none."""
+    from cspops.library.model import NO_TIME
+
+    if not model.takes_time:
+        raise ParamsError(f"{option}: {NO_TIME}", hint=f"leave {option} out, or train with location_encoder.time: cos_sin")
 
 
 def position(lon: float | None, lat: float | None) -> tuple[float, float] | None:

@@ -12,6 +12,7 @@ from cspops.commands.layout import JOINED, show
 from cspops.commands.options import (
     ClassesOption,
     CombineOption,
+    DateOption,
     LatOption,
     LonOption,
     MinConfidenceOption,
@@ -22,9 +23,11 @@ from cspops.commands.options import (
     SeedOption,
     TaxonomyOption,
     WeightOption,
+    day_of,
     load_model,
     position,
     require_folder,
+    require_time,
     restricted,
     rolled,
     table_names,
@@ -43,7 +46,7 @@ log = logging.getLogger(__name__)
 
 MOST_ROWS = 200
 """Most rows of predictions in a table on the terminal."""
-FIRST_LEFT_OUT = ("location", "image", "position", "weights", "masked best")
+FIRST_LEFT_OUT = ("date problem", "date from", "location", "image", "position", "date", "weights", "masked best")
 """Columns of that table that a narrow terminal does without."""
 
 
@@ -62,6 +65,7 @@ def predict(
     paths: Annotated[list[str], typer.Argument(help="Images, folders, tables, or - for paths on stdin.", metavar="PATH...")],
     lon: LonOption = None,
     lat: LatOption = None,
+    date: DateOption = None,
     top: Annotated[int, typer.Option(help="Number of classes to print per model.", metavar="N", min=1, max=1000)] = 3,
     combine: CombineOption = None,
     trust: Annotated[bool, typer.Option("--trust", help="Also print the pool's weights of image and place.")] = False,
@@ -84,6 +88,8 @@ def predict(
 
     A position comes from --lon and --lat, from a table's columns, or from the image itself (EXIF, GeoTIFF). When an image
     cannot be read, its row says why, all other rows are predicted, and the exit code is 1.
+
+    A model with location_encoder.time also takes the date: from --date, from a table's column, or from the image itself.
     """
     from cspops.library import prediction
     from cspops.library import prediction_files as files
@@ -92,7 +98,7 @@ def predict(
     from cspops.library.unfinished import kept_rows, key_of
     from cspops.report.model_reach import reach_of
 
-    place = position(lon, lat)
+    place, day = position(lon, lat), day_of(date)
     if trust and combine not in (None, "pool"):
         raise ParamsError(f"--trust shows what the pool trusted, and --combine is {combine}", hint="leave one of them out")
     if out is not None and form is not None:
@@ -104,11 +110,13 @@ def predict(
     loaded = restricted(weighed(load_model(model, seed, label_ratio), prior_weight, weight), classes, region)
     if trust and loaded.pool is None:
         raise DataError(NO_POOL, hint="dvc repro evaluate, or leave --trust out")
+    if day is not None:
+        require_time(loaded, "--date")
     chosen = loaded.combination("pool" if trust else combine)
     roll_up = rolled(loaded, min_confidence, taxonomy)
     columns = prediction.columns_of(loaded, chosen, top=top, trust=trust, roll_up=roll_up)
     tables = table_names(model)
-    inputs = read_inputs(paths, stdin=lines_of_stdin(), position=place, tables=tables)
+    inputs = read_inputs(paths, stdin=lines_of_stdin(), position=place, tables=tables, day=day, dated=loaded.takes_time)
     reach = reach_of(loaded) if loaded.knows_places else None
     failures = files.Failures() if reach is None else files.Failures(far_km=reach.km)
 
@@ -153,6 +161,12 @@ def predict(
             f"{failures.far:,} of {failures.located:,} rows with a position lie {reach.end()}, the farthest "
             f"{failures.farthest_km:,.0f} km: the model knows little there"
         )
+    if loaded.takes_time and day is None and failures.dated < failures.rows:
+        undated = failures.rows - failures.dated
+        log.info(f"rows without a date, predicted for the average over the year: {undated:,} of {failures.rows:,}")
+    if failures.misdated:
+        first = _first(failures.misdated, failures.first_misdated)
+        log.warning(f"{failures.misdated} of {failures.rows} rows have an unusable date{first}")
     if failures.misplaced:
         first = _first(failures.misplaced, failures.first_misplaced)
         log.warning(f"{failures.misplaced} of {failures.rows} rows have an unusable position{first}")

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -39,9 +40,20 @@ class Outcome:
         """How many rows have no embedding."""
         return sum(rows for rows, _ in self.problems.values())
 
+    dated: int = 0
+    """Rows with a date."""
+    misdated: int = 0
+    """Rows with a date that is not used."""
+    first_misdated: str = ""
+
     def add(self, points: Points) -> None:
         """Count some rows."""
         self.count += len(points.where)
+        self.dated += int((~np.isnan(points.shares())).sum())
+        for row, fault in enumerate(points.date_problem or ()):
+            if fault is not None:
+                self.misdated += 1
+                self.first_misdated = self.first_misdated or f"{points.where[row]}: {fault}"
         for row in np.flatnonzero(np.isnan(points.lonlat[:, 0])).tolist():
             why = points.problem[row] or NO_POSITION
             rows, first = self.problems.get(why, (0, points.where[row]))
@@ -76,21 +88,25 @@ def embed(
     """
     require_suffix(out)
     outcome = Outcome()
+    start = next(points, None)
+    dated = start is not None and start.when is not None
+    points = points if start is None else chain([start], points)
     with whole(out) as new:
         counted = _counted(points, outcome)
         suffix, dim = out.suffix.lower(), model.encoder.dim
         writer: ParquetWriter | NpyWriter | NpzWriter
         if suffix == ".parquet":
-            writer = ParquetWriter(new, dim, grid)
+            writer = ParquetWriter(new, dim, grid, dated=dated)
         elif suffix == ".npy":
             writer = NpyWriter(new, dim, grid)
         else:
-            stored = grid or StoredPlaces.of(counted, new.with_name("positions"))
+            stored = grid or StoredPlaces.of(counted, new.with_name("positions"), dated=dated)
             counted = stored.points() if isinstance(stored, StoredPlaces) else counted
-            writer = NpzWriter(new, dim, stored)
+            writer = NpzWriter(new, dim, stored, dated=dated)
         with closing(writer):
             for part in counted:
-                writer.add(part, model.encode_location(torch.from_numpy(part.lonlat)).numpy())
+                when = None if part.when is None else torch.from_numpy(part.when)
+                writer.add(part, model.encode_location(torch.from_numpy(part.lonlat), when).numpy())
                 step(len(part.lonlat))
         outcome.require_embeddings()
     return outcome

@@ -18,12 +18,14 @@ from cspops.shapes import Float
 class ParquetWriter:
     """Columns where, lon, lat, problem and embedding (a list of d float32; null without a position).
 
-    Of a grid the metadata of the schema hold `order` and `shape`.
+    ``dated`` ones have when (a share of the year; null without a date) and date_problem before the embedding. Of a grid the
+    metadata of the schema hold `order` and `shape`.
     """
 
-    def __init__(self, file: Path, dim: int, grid: Grid | None) -> None:
-        self.dim = dim
+    def __init__(self, file: Path, dim: int, grid: Grid | None, *, dated: bool = False) -> None:
+        self.dim, self.dated = dim, dated
         kinds = [("where", pa.string()), ("lon", pa.float64()), ("lat", pa.float64()), ("problem", pa.string())]
+        kinds += [("when", pa.float64()), ("date_problem", pa.string())] if dated else []
         about = {} if grid is None else {"order": grid.order, "shape": f"{grid.shape[0]} rows x {grid.shape[1]} columns"}
         self.schema = pa.schema([*kinds, ("embedding", pa.list_(pa.float32(), dim))], metadata=about)
         self.writer = pq.ParquetWriter(file, self.schema, compression="zstd", use_dictionary=["problem"])
@@ -35,8 +37,12 @@ class ParquetWriter:
             pa.array(np.ascontiguousarray(embeddings).reshape(-1)), self.dim, mask=pa.array(lost)
         )
         lon, lat = (pa.array(column, mask=lost) for column in points.lonlat.T)
-        arrays = [pa.array(points.where), lon, lat, pa.array(points.problem, pa.string()), rows]
-        self.writer.write_table(pa.Table.from_arrays(arrays, schema=self.schema))
+        arrays = [pa.array(points.where), lon, lat, pa.array(points.problem, pa.string())]
+        if self.dated:
+            when = points.shares()
+            why = points.date_problem or [None] * len(when)
+            arrays += [pa.array(when, mask=np.isnan(when)), pa.array(why, pa.string())]
+        self.writer.write_table(pa.Table.from_arrays([*arrays, rows], schema=self.schema))
 
     def close(self) -> None:
         """Write the footer."""
@@ -76,29 +82,33 @@ class StoredPlaces:
 
     file: Path
     count: int
+    dated: bool
 
     @classmethod
-    def of(cls, points: Iterator[Points], file: Path) -> "StoredPlaces":
-        """Write the positions of all points."""
+    def of(cls, points: Iterator[Points], file: Path, *, dated: bool) -> "StoredPlaces":
+        """Write the positions of all points, and their shares of the year."""
         count = 0
         with file.open("wb") as opened:
             for part in points:
-                opened.write(part.lonlat.astype("<f8", copy=False).tobytes())
+                opened.write(np.column_stack((part.lonlat, part.shares())).astype("<f8", copy=False).tobytes())
                 count += len(part.lonlat)
-        return cls(file, count)
+        return cls(file, count, dated)
 
     def points(self) -> Iterator[Points]:
         """Yield them in their order, without names."""
         with self.file.open("rb") as opened:
-            while len(numbers := np.fromfile(opened, "<f8", 2 * ROWS)):
-                yield Points([], numbers.reshape(-1, 2), [])
+            while len(numbers := np.fromfile(opened, "<f8", 3 * ROWS).reshape(-1, 3)):
+                yield Points([], numbers[:, :2], [], numbers[:, 2] if self.dated else None)
 
 
 class NpzWriter:
-    """The matrix of `NpyWriter` as `embeddings`, with `lon` and `lat` of its rows, or of a grid's columns and rows."""
+    """The matrix of `NpyWriter` as `embeddings`, with `lon` and `lat` of its rows, or of a grid's columns and rows.
 
-    def __init__(self, file: Path, dim: int, places: Grid | StoredPlaces) -> None:
-        self.places = places
+    ``dated`` ones have `when` too, of a grid one number.
+    """
+
+    def __init__(self, file: Path, dim: int, places: Grid | StoredPlaces, *, dated: bool = False) -> None:
+        self.places, self.dated, self.when = places, dated, np.nan
         self.archive = zipfile.ZipFile(file, "w")
         self.matrix = self.archive.open("embeddings.npy", "w", force_zip64=True)
         shape = places.shape if isinstance(places, Grid) else (places.count,)
@@ -107,18 +117,21 @@ class NpzWriter:
     def add(self, points: Points, embeddings: Float[np.ndarray, "n d"]) -> None:
         """Write the next rows."""
         self.matrix.write(embeddings.astype("<f4", copy=False).tobytes())
+        self.when = float(points.shares()[0]) if len(points.lonlat) else self.when
 
     def close(self) -> None:
         """Write the positions, and the table of contents."""
         self.matrix.close()
-        for axis, name in enumerate(("lon", "lat")):
+        for axis, name in enumerate(("lon", "lat", "when") if self.dated else ("lon", "lat")):
             with self.archive.open(f"{name}.npy", "w", force_zip64=True) as opened:
                 if isinstance(self.places, Grid):
-                    np.lib.format.write_array(opened, self.places.axes()[axis])
+                    values = np.array(self.when) if name == "when" else self.places.axes()[axis]
+                    np.lib.format.write_array(opened, values)
                 else:
                     _write_header(opened, (self.places.count,), "<f8")
                     for part in self.places.points():
-                        opened.write(part.lonlat[:, axis].tobytes())
+                        column = part.shares() if name == "when" else part.lonlat[:, axis]
+                        opened.write(column.tobytes())
         self.archive.close()
 
 

@@ -56,6 +56,8 @@ class _Growing:
     masked: Counter[tuple[str, int]] = field(default_factory=Counter)
     """How many rows have a best class that is no candidate."""
 
+    dated: int = 0
+    """How many rows have a date."""
     rolled: dict[tuple[str, int], list[tuple[Tensor, Tensor]]] = field(default_factory=dict)
     """Of the answers: steps above the class, and whether they are right."""
 
@@ -95,6 +97,7 @@ def score(
         by reason, `images_of_the_run` by role (None where that is not known), `unseen`, `unknown_labels`, `respelled_labels`,
         `classes` with rows, `seeds`, `label_ratio`,
         `metrics` (model, metric, mean and sd over seeds, as in scores.json; no nll where the label of a row is no candidate),
+        `dated`, the scored rows with a date (None: the models take none),
         `candidates` (None: all classes; else how many, and of how many rows the label, and the best class, is none),
         `rolled_up` (None, or per model coverage and accuracy of the answers), and `regions` and `per_class` where asked for.
 
@@ -132,6 +135,7 @@ def score(
         "seeds": list(models) if run is not None else None,
         "label_ratio": ratio,
         "metrics": _metrics(scored, names, seeds=len(models), classes=len(first.classes)),
+        "dated": growing.dated if first.takes_time else None,
         "candidates": None,
         "rolled_up": None if roll_up is None else _rolled(growing, names, roll_up, seeds=len(models)),
     }
@@ -156,13 +160,15 @@ def _add(
     lonlat = torch.tensor([[row.input.lon, row.input.lat] for row in rows], dtype=torch.float64)
     growing.label.append(label)
     growing.lonlat.append(lonlat)
+    when = torch.tensor([row.input.day.when for row in rows], dtype=torch.float64)
+    growing.dated += int((~when.isnan()).sum())
     features: dict[int, Tensor] = {}  # by network: seeds may share one
     squares = [row.square for row in rows if row.square is not None]
     for number, model in enumerate(models.values()):
         if imaged and model.image is not None and id(model.image.network) not in features:
             features[id(model.image.network)] = model.image.features_of_squares(squares)
         image_features = features[id(model.image.network)] if imaged and model.image is not None else None
-        for name, log_p in model.log_p(image_features, lonlat):
+        for name, log_p in model.log_p(image_features, lonlat, when=when):
             if name == "combined" and image_features is None:
                 continue  # the product of one
             if not bool(log_p.isfinite().all()):

@@ -251,11 +251,12 @@ def _were_made_by(own: pa.Table, observations: Observations, model: Model) -> bo
     place = pc.index_in(own["obs_id"], pa.array(observations.obs_id)).to_pylist()
     if None in place:
         return False
-    lonlat = observations.lonlat[torch.tensor(place, dtype=torch.int64)]
+    rows = torch.tensor(place, dtype=torch.int64)
+    lonlat, when = observations.lonlat[rows], observations.when[rows]
     some = (~lonlat.isnan().any(1)).nonzero()[:ROWS, 0]
     if not len(some):
         return True
-    predicted = model.location_log_p(lonlat[some]).argmax(1).numpy()
+    predicted = model.location_log_p(lonlat[some], when[some]).argmax(1).numpy()
     return bool((predicted == own["location"].to_numpy()[some.numpy()]).mean() >= LEAST_AGREEMENT)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 NAMES: dict[Combine, str] = {"pool": "pool", "product": "combined", "image": "image", "location": "location"}
 """What `Model.log_p` calls them."""
 NO_POOL = "the model has no pool of image, location and labelled neighbours: it was not evaluated"
+NO_TIME = "the model's location encoder knows no season (location_encoder.time: none), so that a date changes nothing"
 NO_PLACES = "the model holds no labelled places, so that no neighbour is counted"
 ROWS = 8192
 """Positions that are embedded at once."""
@@ -62,6 +64,7 @@ class Model:
         facts = {
             "encoder": self.encoder.config["encoding"]["name"],
             "d": self.encoder.dim,
+            "time": self.encoder.config.get("time", {}).get("name"),
             "image": None if self.image is None else self.image.network.config["model"],
             "classes": None if self.classifier is None else self.classifier.class_embedding.linear.out_features,
             "seed": self.seed,
@@ -69,16 +72,35 @@ class Model:
         }
         return f"Model({', '.join(f'{name}={value!r}' for name, value in facts.items() if value is not None)})"
 
+    @property
+    def takes_time(self) -> bool:
+        """Whether the date of a row counts: whether the location encoder is e(x, t)."""
+        return self.encoder.takes_time
+
     @torch.inference_mode()
-    def encode_location(self, lonlat: Any) -> Any:
+    def encode_location(self, lonlat: Any, dates: Any = None) -> Any:
         """Return location embeddings e(x), float32 (n, d), of positions (n, 2); nan where a position is nan.
 
-        Raise a DataError for what is no position (see `as_lonlat`).
+        ``dates`` are as for `predict_proba`. Raise a DataError for what is no position (see `as_lonlat`) or no date.
         """
         points = as_lonlat(lonlat)
-        parts = [self.encoder(some.to(self.device)).cpu() for some in points.nan_to_num().split(ROWS)]
+        when = self._when(dates, len(points))
+        parts = [
+            self.encoder(points[some].nan_to_num().to(self.device), None if when is None else when[some]).cpu()
+            for some in torch.arange(len(points)).split(ROWS)
+        ]
         embeddings = torch.cat(parts) if parts else torch.empty(0, self.encoder.dim)
         return like(embeddings.where(~points.isnan().any(1, keepdim=True), torch.nan), lonlat)
+
+    def _when(self, dates: Any, count: int) -> Float[Tensor, "n"] | None:
+        """Return the shares of the year that a user gives; a ParamsError where the encoder takes none."""
+        if dates is None:
+            return None
+        from cspops.library.given_dates import as_when
+
+        if not self.takes_time:
+            raise ParamsError(NO_TIME, hint="leave dates out")
+        return as_when(dates, count)
 
     def encode_image(self, images: Any) -> Any:
         """Return image features F(I), float32 (n, k), of the fine-tuned network where there is one, else of the frozen F*.
@@ -138,6 +160,7 @@ class Model:
         images: Any = None,
         lonlat: Any = None,
         *,
+        dates: Any = None,
         combine: Combine | None = None,
         prior_weight: float | None = None,
         weights: Mapping[str, float] | None = None,
@@ -148,6 +171,8 @@ class Model:
         Args:
             images: as for `encode_image`, or None.
             lonlat: positions (n, 2), or None; in a row of nan the image decides (uniform without an image).
+            dates: one for all rows or one per row, None for none: texts (`2024-06-15`, `06-15`, `June`), datetimes, columns of
+                tables (`as_when` has all). P without a date is the average over the year. Only for models that take time.
             combine: `pool`, image, learned location and labelled neighbours, weighted on validation; `product`, P(y|I)
                 P(y|x) as in the paper; `image` and `location`, that one alone. None: the pool where the model has one, else
                 the product. Pool and product also take images or positions alone.
@@ -155,9 +180,9 @@ class Model:
             classes: as for `among`; None: the model's own candidates.
 
         Raises:
-            DataError: neither is given, their counts differ, an image cannot be read, a row is no position (see `as_lonlat`),
-                or the model lacks a part that is needed.
-            ParamsError: ``combine`` or a weight is something else.
+            DataError: neither is given, their counts differ, an image cannot be read, a row is no position (see `as_lonlat`) or
+                no date, or the model lacks a part that is needed.
+            ParamsError: ``combine`` or a weight is something else, or there are dates and the model takes none.
         """
         model = self
         if prior_weight is not None or weights is not None:
@@ -165,7 +190,7 @@ class Model:
         if classes is not None:
             model = model.among(classes)
         if model is not self:
-            return model.predict_proba(images, lonlat, combine=combine)
+            return model.predict_proba(images, lonlat, dates=dates, combine=combine)
         chosen = self.combination(combine)
         if images is None and lonlat is None:
             raise DataError("neither images nor positions are given", hint="images, lonlat, or both")
@@ -182,7 +207,9 @@ class Model:
         name = NAMES[chosen]
         if chosen == "product" and self.weights == FITTED and (features is None or places is None):
             name = "location" if features is None else "image"
-        log_p = next(one for which, one in self.log_p(features, places) if which == name)
+        rows = next((len(one) for one in (places, features) if one is not None), 0)
+        when = self._when(dates, rows)
+        log_p = next(one for which, one in self.log_p(features, places, when=when) if which == name)
         return like(self.masked(log_p).exp(), given)
 
     def predict(
@@ -190,6 +217,7 @@ class Model:
         images: Any = None,
         lonlat: Any = None,
         *,
+        dates: Any = None,
         top: int = 3,
         combine: Combine | None = None,
         prior_weight: float | None = None,
@@ -206,7 +234,7 @@ class Model:
         if self.classes is None:
             raise DataError("this model has no named classes", hint="load a whole run, or an exported folder")
         model = self if classes is None else self.among(classes)
-        p = model.predict_proba(images, lonlat, combine=combine, prior_weight=prior_weight, weights=weights)
+        p = model.predict_proba(images, lonlat, dates=dates, combine=combine, prior_weight=prior_weight, weights=weights)
         return top_classes(torch.as_tensor(p), self.classes, min(top, len(model.candidates or self.classes)))
 
     def combination(self, combine: str | None) -> Combine:
@@ -225,17 +253,20 @@ class Model:
         return combine
 
     @torch.inference_mode()
-    def location_log_p(self, lonlat: Float[Tensor, "n 2"]) -> Float[Tensor, "n q"]:
-        """Return the learned log P(y|x) in float64 of checked positions; uniform where they are nan."""
-        return dict(self.log_p(None, lonlat))["location"]
+    def location_log_p(self, lonlat: Float[Tensor, "n 2"], when: Float[Tensor, "n"] | None = None) -> Float[Tensor, "n q"]:
+        """Return the learned log P(y|x) in float64 of checked positions; uniform where they are nan.
+
+        Here and below ``when`` are shares of the year (see `data.dates`); nan, or None for all, where there is no date.
+        """
+        return dict(self.log_p(None, lonlat, when=when))["location"]
 
     @torch.inference_mode()
-    def place_log_p(self, lonlat: Float[Tensor, "n 2"]) -> Float[Tensor, "n q"]:
+    def place_log_p(self, lonlat: Float[Tensor, "n 2"], when: Float[Tensor, "n"] | None = None) -> Float[Tensor, "n q"]:
         """Return log P_n(y|x), the learned P(y|x) with the labelled neighbours that the pool counts; without a pool P(y|x)."""
-        learned = self.location_log_p(lonlat)
+        learned = self.location_log_p(lonlat, when)
         if self.pool is None:
             return learned
-        return self.weights.on(self.pool).place_log_p(learned, self.labelled_places.near(lonlat))
+        return self.weights.on(self.pool).place_log_p(learned, self.labelled_places.near(lonlat, when))
 
     def trust(self, lonlat: Float[Tensor, "n 2"]) -> tuple[Float[Tensor, "n 2"], Float[Tensor, "n"]]:
         """Return the pool's weights of image and place at checked positions, and the km to the nearest labelled place.
@@ -255,6 +286,7 @@ class Model:
         features: Float[Tensor, "n k"] | None,
         lonlat: Float[Tensor, "m 2"] | None,
         *,
+        when: Float[Tensor, "m"] | None = None,
         imaged: Bool[Tensor, "m"] | None = None,
     ) -> Iterator[tuple[str, Float[Tensor, "m q"]]]:
         """Yield name and log P of each model, as `Predictor.log_p` does, for image features and checked positions.
@@ -270,7 +302,7 @@ class Model:
                 "this model embeds places and knows no classes", hint="load a folder of stage finetune-loc, or a whole run"
             )
         image = None if features is None else self._image().predictor
-        location = None if self.classifier is None else LocationPredictor(self.classifier, self.device)
+        location = None if self.classifier is None else partial(LocationPredictor(self.classifier, self.device), when=when)
         located = ~lonlat.isnan().any(1) if lonlat is not None else torch.zeros(0, dtype=torch.bool)
         parts: dict[str, Tensor] = {}
         for name, log_p in Predictor(image, location).log_p(features, lonlat, located, imaged=imaged):
@@ -282,7 +314,7 @@ class Model:
         if pools:
             if lonlat is None:
                 lonlat = torch.full((len(parts["image"]), 2), torch.nan, dtype=torch.float64)
-            near, located = self.labelled_places.near(lonlat), ~lonlat.isnan().any(1)
+            near, located = self.labelled_places.near(lonlat, when), ~lonlat.isnan().any(1)
             for name, pool in pools.items():
                 yield name, pool.log_p(parts.get("image"), parts.get("location"), near, located)
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +10,11 @@ import numpy as np
 from cspops.errors import DataError, ParamsError
 from cspops.intake.judging.positions import read_positions
 from cspops.intake.sources.tree import printable
+from cspops.intake.tables.columns import date_column
 from cspops.intake.tables.points import PositionReader, position_columns
 from cspops.intake.tables.table_files import open_file
+from cspops.intake.tables.values import as_text, given
+from cspops.library.given_dates import days_of
 from cspops.library.inputs import NO_POSITION
 from cspops.shapes import Float
 
@@ -32,6 +35,14 @@ class Points:
     where: list[str]
     lonlat: Float[np.ndarray, "n 2"]
     problem: list[str | None]
+    when: Float[np.ndarray, "n"] | None = None
+    """Shares of the year, nan without a date; None: no row has one."""
+    date_problem: list[str | None] | None = None
+    """Why a row's date is not used."""
+
+    def shares(self) -> Float[np.ndarray, "n"]:
+        """Return the shares of the year, nan for all where no row has one."""
+        return np.full(len(self.lonlat), np.nan) if self.when is None else self.when
 
 
 def checked_box(box: Box) -> Box:
@@ -84,15 +95,22 @@ class Grid:
             yield Points([str(number) for number in range(start, stop)], self.lonlat(start, stop), [None] * (stop - start))
 
 
-def points_of_table(file: Path) -> Iterator[Points]:
+def on_day(points: Iterator[Points], when: float) -> Iterator[Points]:
+    """Yield the same places, all at one share of the year."""
+    for part in points:
+        yield replace(part, when=np.full(len(part.lonlat), when), date_problem=None)
+
+
+def points_of_table(file: Path, *, dated: bool = False) -> Iterator[Points]:
     """Yield the rows of a table with longitudes and latitudes, or geometries; log what is odd about it after the last row.
 
-    DataError where it has no positions, or no row.
+    ``dated`` reads its column of dates too, where it has one. DataError where it has no positions, or no row.
     """
     table, _ = open_file(file, key=None)
     names, file_name = position_columns(table), printable(file.name)
     reader, empty = PositionReader(file.name, names), True
-    for records in table.records(sorted(set(names))):
+    date_name = date_column(table.names, table=file.name, remarks=table.remarks) if dated else None
+    for records in table.records(sorted({*names, *([] if date_name is None else [date_name])})):
         empty = empty and not len(records.number)
         lonlat = reader.read(records)
         assert lonlat is not None
@@ -106,9 +124,16 @@ def points_of_table(file: Path) -> Iterator[Points]:
         where = [f"{file_name}:{number}" for number in records.number.to_pylist()]
         found = np.stack((positions.lon, positions.lat), 1)
         found[list(records.reasons)] = np.nan
+        days = None
+        if date_name is not None:
+            days = days_of(given(as_text(records.columns[date_name], f"{file.name}: column {date_name!r}")), "table")
         for start in range(0, len(where), ROWS):
             here = slice(start, start + ROWS)
-            yield Points(where[here], found[here], problem[here])
+            if days is None:
+                yield Points(where[here], found[here], problem[here])
+                continue
+            when = np.array([day.when for day in days[here]])
+            yield Points(where[here], found[here], problem[here], when, [day.problem for day in days[here]])
     if empty:
         raise DataError(f"{file_name} has no row", hint="name a table with a row for each place")
     for remark in [*table.remarks, *reader.remarks()]:

@@ -37,13 +37,17 @@ MASKED = "masked_best"
 """The class that would have come first and is no candidate; nothing where the best class is one."""
 
 
+DATE = ("date", "date_from", "date_problem")
+"""The day that was used (2024-06-15, or --date as it stands), whether `given`, from the `table`, the `file` or `none`, and why
+what stands there is not used; of models that take time."""
 ANSWER, ANSWER_P, STEPS = "answer", "answer_p", "rolled_up"
 """What is sure enough of what is asked for: the class, or the lowest taxon above it, its P, and how far above; else nothing."""
 
 
 def columns_of(model: Model, combine: Combine, *, top: int, trust: bool, roll_up: RollUp | None = None) -> Columns:
     """Return the columns of the rows that `predict` yields."""
-    texts = {"weights": model.weights != FITTED, MASKED: model.candidates is not None, ANSWER: roll_up is not None}
+    texts = dict.fromkeys(DATE, model.takes_time)
+    texts |= {"weights": model.weights != FITTED, MASKED: model.candidates is not None, ANSWER: roll_up is not None}
     numbers = [*((ANSWER_P, STEPS) if roll_up is not None else ()), *(TRUST if trust else ()), NEAREST]
     return Columns(models_of(combine), top, [name for name, is_there in texts.items() if is_there], numbers)
 
@@ -149,13 +153,15 @@ def _batch(
             errors[number] = str(error)
     lonlat = torch.tensor([[row.lon, row.lat] for row in rows], dtype=torch.float64)
     features = model.image.features_of_squares(squares) if squares else None
-    log_p = dict(model.log_p(features, lonlat, imaged=imaged))
+    when = torch.tensor([row.day.when for row in rows], dtype=torch.float64) if model.takes_time else None
+    log_p = dict(model.log_p(features, lonlat, when=when, imaged=imaged))
     located = ~lonlat.isnan().any(1)
     predicted: dict[str, Tensor] = {combine: imaged, "image": imaged, "location": located}
     log_p[combine] = log_p.get(NAMES[combine], log_p["location"])  # no image can be read: no row has it
     most = min(top, len(model.candidates or classes))
     best = {name: top_classes(model.masked(log_p[name]).exp(), classes, most) for name in predicted if name in log_p}
-    more = _more(model, lonlat, imaged, trust=trust)
+    more = _dates(rows) if model.takes_time else {}
+    more |= _more(model, lonlat, imaged, trust=trust)
     if model.candidates is not None:
         more[MASKED] = _masked_best(log_p[combine], predicted[combine], classes, model.candidates)
     if roll_up is not None:
@@ -164,6 +170,17 @@ def _batch(
     for number, row in enumerate(rows):
         guesses = {name: classes_of[number] for name, classes_of in best.items() if bool(predicted[name][number])}
         yield Prediction(row, guesses, errors[number], combine, {name: column[number] for name, column in more.items()})
+
+
+def _dates(rows: Sequence[Input]) -> dict[str, list[str | float | None]]:
+    """Return the columns `DATE`."""
+    days = [row.day for row in rows]
+    date, date_from, date_problem = DATE
+    return {
+        date: [day.text for day in days],
+        date_from: [day.origin for day in days],
+        date_problem: [day.problem for day in days],
+    }
 
 
 def _answers(roll_up: RollUp, p: Float[Tensor, "n q"]) -> dict[str, list[str | float | None]]:

@@ -130,6 +130,10 @@ class Failures:
     first: str = ""
     misplaced: int = 0
     first_misplaced: str = ""
+    misdated: int = 0
+    """Whose date cannot be used."""
+    first_misdated: str = ""
+    dated: int = 0
     masked: int = 0
     """Whose best class is no candidate."""
     unsure: int = 0
@@ -150,6 +154,10 @@ class Failures:
             if row["position_problem"] not in (None, NO_POSITION):
                 self.misplaced += 1
                 self.first_misplaced = self.first_misplaced or f"{row['where']}: {row['position_problem']}"
+            self.dated += row.get("date") is not None
+            if row.get("date_problem") is not None:
+                self.misdated += 1
+                self.first_misdated = self.first_misdated or f"{row['where']}: {row['date_problem']}"
             if (km := row.get("nearest_km")) is not None:
                 self.located += 1
                 self.far += km > self.far_km
@@ -166,13 +174,14 @@ def first(rows: Iterable[Row], count: int) -> tuple[list[Row], int]:
 
 
 def table_rows(rows: Iterable[Row], columns: Columns) -> list[list[str]]:
-    """Return a header and one line per row, for a terminal."""
-    more = (*columns.texts, *columns.numbers)
-    out = [["where", "position", *columns.models, *(name.replace("_", " ") for name in more)]]
+    """Return a header and one line per row, for a terminal; a column for problems with dates only where there are some."""
+    rows = [*rows]
+    texts_of = [name for name in columns.texts if name != "date_problem" or any(row[name] for row in rows)]
+    out = [["where", "position", *columns.models, *(name.replace("_", " ") for name in (*texts_of, *columns.numbers))]]
     for row in rows:
         place = "" if row["lon"] is None else f"{row['lon']:.4f} {row['lat']:.4f} ({row['position']})"
         guesses = [", ".join(f"{one['class']} {one['p']:.2f}" for one in row[model] or []) for model in columns.models]
-        texts = [row[name] or "" for name in columns.texts]
+        texts = [row[name] or "" for name in texts_of]
         numbers = ["" if row[name] is None else _short(row[name]) for name in columns.numbers]
         out.append([row["where"], place or row["position_problem"] or "", *guesses, *texts, *numbers])
         if row["error"] is not None:

@@ -121,6 +121,8 @@ def key_of(model: Model, *options: Any) -> str:
     facts = (version("cspops"), options, used)
     digest = hashlib.sha256(repr((facts, [one.config for one in modules])).encode("utf-8", "surrogatepass"))
     places = [] if model.places is None else [("lonlat", model.places.lonlat), ("label", model.places.label)]
+    if model.places is not None and model.places.when is not None:
+        places.append(("when", model.places.when))
     for name, tensor in chain(places, *(one.state_dict().items() for one in modules)):
         digest.update(name.encode())
         digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())

@@ -1,4 +1,4 @@
-"""GeoTIFFs of one band in EPSG:4326, north up; nodata where a map is not drawn. Their rows are written some at a time."""
+"""GeoTIFFs in EPSG:4326, north up; nodata where a map is not drawn. Their rows are written some at a time."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,12 +27,14 @@ class Frame(NamedTuple):
     box: Box
 
 
-def write(parts: Rows, frame: Frame, name: str, tags: Mapping[str, str], file: Path) -> None:
-    """Write a band of float32, nodata nan; of a box across the antimeridian the longitudes go on above 180."""
-    with _opened(file, frame, "float32", float("nan")) as out:
-        for _ in _written(out, (part.astype(np.float32) for part in parts)):
-            pass
-        _describe(out, name, tags)
+def write(bands: Mapping[str, Rows], frame: Frame, tags: Mapping[str, str], file: Path) -> None:
+    """Write bands of float32 by their names, nodata nan; of a box across the antimeridian the longitudes go on above 180."""
+    with _opened(file, frame, "float32", float("nan"), bands=len(bands)) as out:
+        for band, (name, parts) in enumerate(bands.items(), 1):
+            for _ in _written(out, (part.astype(np.float32) for part in parts), band):
+                pass
+            out.set_band_description(band, name)
+        out.update_tags(**tags)
 
 
 def write_classes(
@@ -59,7 +61,8 @@ def write_classes(
     with _opened(file, frame, np.dtype(kind).name, none) as out:
         for band in _written(out, (np.where(np.isnan(part), none, part).astype(kind) for part in parts)):
             frequency += np.bincount(band[band != none], minlength=len(classes))
-        _describe(out, visible(name), {**tags, **names})
+        out.set_band_description(1, visible(name))
+        out.update_tags(**tags, **names)
     shades = class_colours(frequency)[1] if colours is None else np.array([to_rgb(one) for one in colours])
     with rasterio.open(file, "r+") as opened:
         table = {at: (*(round(255 * part) for part in colour), 255) for at, colour in enumerate(shades.tolist())}
@@ -67,33 +70,28 @@ def write_classes(
 
 
 @contextmanager
-def _opened(file: Path, frame: Frame, kind: str, nodata: float) -> Iterator[Any]:
+def _opened(file: Path, frame: Frame, kind: str, nodata: float, *, bands: int = 1) -> Iterator[Any]:
     import rasterio
     from rasterio.transform import from_bounds
 
     rows, columns = frame.shape
-    about = {"driver": "GTiff", "height": rows, "width": columns, "count": 1, "dtype": kind, "crs": "EPSG:4326"}
+    about = {"driver": "GTiff", "height": rows, "width": columns, "count": bands, "dtype": kind, "crs": "EPSG:4326"}
     place = {
         "transform": from_bounds(*frame.box, columns, rows),
         "nodata": nodata,
         "compress": "deflate",
         "BIGTIFF": "IF_SAFER",
-    }
+    } | ({"interleave": "band"} if bands > 1 else {})
     with rasterio.Env(GDAL_CACHEMAX=CACHE), rasterio.open(file, "w", **about, **place) as out:
         yield out
 
 
-def _written(out: Any, parts: Rows) -> Iterator[np.ndarray]:
-    """Write each part below the one before, and yield it."""
+def _written(out: Any, parts: Rows, band: int = 1) -> Iterator[np.ndarray]:
+    """Write each part of a band below the one before, and yield it."""
     from rasterio.windows import Window
 
     top = 0
     for part in parts:
-        out.write(part, 1, window=Window(0, top, part.shape[1], len(part)))
+        out.write(part, band, window=Window(0, top, part.shape[1], len(part)))
         top += len(part)
         yield part
-
-
-def _describe(out: Any, name: str, tags: Mapping[str, str]) -> None:
-    out.set_band_description(1, name)
-    out.update_tags(**tags)

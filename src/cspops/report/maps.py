@@ -178,12 +178,12 @@ def probability_picture(ax: Axes, world: World, shade: BoundaryNorm, p: Float[np
     picture(ax, world, PROBABILITY(shade(np.where(drawn, p, 0.0)))[:, :3], drawn)
 
 
-def probability_bar(figure: Figure, cells: Sequence[Axes], shade: BoundaryNorm, name: str) -> None:
-    """Draw the scale of P(``name`` | x) below some maps."""
+def probability_bar(figure: Figure, cells: Sequence[Axes], shade: BoundaryNorm, name: str, *, given: str = "x") -> None:
+    """Draw the scale of P(``name`` | ``given``) below some maps."""
     shrink = min(1.0, NARROW / figure.get_figwidth())
     bar = figure.colorbar(ScalarMappable(shade, PROBABILITY), ax=cells, location="bottom", shrink=shrink, aspect=40, pad=0.01)
     bar.set_ticks(shade.boundaries.tolist(), labels=[f"{level:g}" for level in shade.boundaries], fontsize=8.5)
-    bar.set_label(f"P({drawable(name)} | x)")
+    bar.set_label(f"P({drawable(name)} | {given})")
 
 
 def map_panels(
@@ -213,8 +213,8 @@ def set_titles(ax: Axes, title: str | None, note: str | None) -> None:
         ax.set_title(note, loc="center", x=0.0, ha="left", fontsize=8.5, color=QUIET)
 
 
-def ground(ax: Axes, world: World) -> None:
-    """Draw sea, land, coasts and lines of longitude and latitude, with their degrees at the edges of a part."""
+def ground(ax: Axes, world: World, *, below: bool = True, beside: bool = True) -> None:
+    """Draw sea, land, coasts and lines of longitude and latitude, with their degrees below and beside a part."""
     left, right, bottom, top = world.extent
     ax.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
     ax.axis("off")
@@ -225,11 +225,11 @@ def ground(ax: Axes, world: World) -> None:
     ax.add_collection(LineCollection(world.coasts(), colors=COAST, linewidths=0.35, zorder=4))
     ax.plot(*outline.T, color=COAST, linewidth=0.6, clip_on=False, zorder=5)
     if world.is_part:
-        below, beside = world.degrees()
+        longitudes, latitudes = world.degrees()
         near: dict[str, Any] = {"textcoords": "offset points", "fontsize": 7.5, "color": QUIET, "annotation_clip": False}
-        for x, y, text in below:
+        for x, y, text in longitudes if below else ():
             ax.annotate(text, (x, y), (0, -3), ha="center", va="top", **near)
-        for x, y, text in beside:
+        for x, y, text in latitudes if beside else ():
             ax.annotate(text, (x, y), (-4, 0), ha="right", va="center", **near)
 
 

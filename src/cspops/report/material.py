@@ -12,6 +12,7 @@ from cspops.data.json_files import Document
 from cspops.data.splits import read_few_shot, read_roles
 from cspops.errors import DataError
 from cspops.report import maps
+from cspops.report.class_months import draw_class_months
 from cspops.report.mistakes import Confusion, JudgedRows, Turned, confusions, read_judged, turned_rows
 from cspops.report.model_maps import ClassFigures, class_of_map, draw_classes, draw_clusters
 from cspops.report.probed import ProbedTarget, probed_targets
@@ -164,9 +165,11 @@ def _drawn(
     clusters, kept = draw_clusters(view, site.inputs, world, reach, file["clusters"], apart=alone["clusters"])
     classes = ClassFigures(file["class"], file["most_likely_class"], alone["class"], alone["most_likely_class"])
     titles, likeliest, legend = draw_classes(view, site.inputs, world, observations, chosen, classes)
+    strip = alone["class"] / "months.png"
+    months = draw_class_months(view, site.inputs, world, observations, chosen, strip)
     return Drawn(
         _numbered(alone["clusters"], clusters),
-        _numbered(alone["class"], titles),
+        _numbered(alone["class"], titles) | ({months: strip} if months else {}),
         _numbered(alone["most_likely_class"], [likeliest]),
         legend,
         _numbered(alone["observations"], [f"{title}: {len(some):,}" for title, some in places.items()]),

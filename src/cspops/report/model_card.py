@@ -36,6 +36,7 @@ def model_card(document: Document) -> str:
     template = files("cspops").joinpath("report", "card", "model_card.md.jinja").read_text(encoding="utf-8")
     card = environment.from_string(template).render(
         document,
+        when=', "when": numpy.array([0.45])' if "time" in document["encoder"] else "",
         front_matter=_front_matter(document),
         title=_title(document),
         sees_images=_sees_images(document),

@@ -14,6 +14,7 @@ from cspops.files import whole
 from cspops.geo import KM_PER_DEGREE
 from cspops.kernels import row_blocks
 from cspops.land import Box
+from cspops.library.given_dates import NO_DAY, Day
 from cspops.library.model import Model
 from cspops.library.places import Grid, checked_box
 from cspops.progress import Done, uncounted
@@ -51,6 +52,8 @@ class PlaceMap:
     """Whether the learned model is drawn alone, without labelled neighbours."""
     threshold: float | None = None
     """Where the class is at least so likely it is drawn as present, and as absent elsewhere; None: its probability."""
+    day: Day = NO_DAY
+    """Of models that take time; without a date the average over the year is drawn."""
 
     @classmethod
     def of(
@@ -70,18 +73,22 @@ class PlaceMap:
         """What is drawn, as a title: `Where oak is likely`."""
         if self.number is None:
             return "The most likely class"
-        name = _classes(self.model)[self.number]
+        name = classes_of(self.model)[self.number]
         return (
             f"Where {name} is likely" if self.threshold is None else f"Where {name} is present: P at least {self.threshold:.3g}"
         )
 
     @property
     def title(self) -> str:
-        """What is drawn, with seed and label ratio where they are known."""
-        model = self.model
-        if model.seed is None or model.label_ratio is None:
-            return self.what
-        return f"{self.what} (seed {model.seed}, {100 * model.label_ratio:g} % of the labels)"
+        """What is drawn, with the day, seed and label ratio where they are known."""
+        return self.with_facts(self.what, self.day.text or ("average over the year" if self.model.takes_time else ""))
+
+    def with_facts(self, what: str, day: str = "") -> str:
+        """Return a title with a day, and with seed and label ratio where they are known."""
+        model, facts = self.model, [day] if day else []
+        if model.seed is not None and model.label_ratio is not None:
+            facts += [f"seed {model.seed}", f"{100 * model.label_ratio:g} % of the labels"]
+        return f"{what} ({', '.join(facts)})" if facts else what
 
     def draw(self, out: Path, *, grid: float | None = None, done: Done = uncounted) -> None:
         """Write a PNG over land (Equal Earth), or a GeoTIFF of ``grid`` degrees with land and sea.
@@ -93,15 +100,34 @@ class PlaceMap:
             world = world_of(self.drawn_box(grid))
             n = len(world.lonlat)
             parts = (world.lonlat[start : start + ROWS] for start in range(0, n, ROWS))
-            values = self._values(parts, "land", world.half_pixel_km, lambda count: done(count, n))
+            values = self.values(parts, "land", world.half_pixel_km, lambda count: done(count, n))
             self._png(np.concatenate([*values]), world, out)
         else:
-            box = self.drawn_box(grid)
-            cells = Grid(grid or _grid_of(box), box)
-            half_km = cells.degrees * KM_PER_DEGREE / math.sqrt(2)
-            places = (cells.lonlat(start, stop) for start, stop in _bands(cells))
-            values = self._values(places, "place", half_km, lambda count: done(count, len(cells)))
-            self._geotiff((part.reshape(-1, cells.shape[1]) for part in values), cells, out)
+            cells = self.cells(grid)
+            self._geotiff(self.rows_of(cells, lambda count: done(count, len(cells))), cells, out)
+
+    @property
+    def note(self) -> str | None:
+        """What is hatched and why; None: nothing."""
+        end = self.reach.end()
+        return None if end is None else f"Hatched: land {end}"
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What a GeoTIFF says about itself."""
+        end = self.reach.end()
+        return {"TIFFTAG_IMAGEDESCRIPTION": self.title} | ({} if end is None else {"nodata": end})
+
+    def cells(self, grid: float | None) -> Grid:
+        """Return the pixels of a GeoTIFF."""
+        box = self.drawn_box(grid)
+        return Grid(grid or _grid_of(box), box)
+
+    def rows_of(self, cells: Grid, done: Callable[[int], None]) -> Iterator[Float[np.ndarray, "rows columns"]]:
+        """Yield what is drawn in some rows of pixels, from the north."""
+        half_km = cells.degrees * KM_PER_DEGREE / math.sqrt(2)
+        places = (cells.lonlat(start, stop) for start, stop in _bands(cells))
+        return (part.reshape(-1, cells.shape[1]) for part in self.values(places, "place", half_km, done))
 
     def drawn_box(self, grid: float | None = None) -> Box:
         """Return the box that was asked for, or one around all that is drawn of whole pixels of ``grid`` degrees."""
@@ -117,7 +143,7 @@ class PlaceMap:
         turn = 360 if west < -180 else 0
         return west + turn, max(south, -90.0), east + turn, min(north, 90.0)
 
-    def _values(
+    def values(
         self, parts: Iterable[np.ndarray], what: str, slack_km: float, done: Callable[[int], None]
     ) -> Iterator[Float[np.ndarray, "n"]]:
         """Yield P of the class, or the number of the most likely class, at positions; nan where nothing is drawn.
@@ -147,8 +173,9 @@ class PlaceMap:
         """Return what is drawn at positions; the table of classes is made of few rows at a time."""
         log_p = self.model.location_log_p if self.learned else self.model.place_log_p
         values = []
-        for rows in row_blocks(torch.arange(len(lonlat)), len(_classes(self.model))):
-            values.append(self._shown(log_p(lonlat[rows])))
+        for rows in row_blocks(torch.arange(len(lonlat)), len(classes_of(self.model))):
+            when = torch.full((len(rows),), self.day.when, dtype=torch.float64)
+            values.append(self._shown(log_p(lonlat[rows], when)))
         return torch.cat(values)
 
     def _shown(self, log_p: Float[torch.Tensor, "n q"]) -> Float[torch.Tensor, "n"]:
@@ -159,13 +186,12 @@ class PlaceMap:
         return p if self.threshold is None else (p >= self.threshold).double()
 
     def _png(self, values: Float[np.ndarray, "n"], world: World, out: Path) -> None:
-        end = self.reach.end()
-        note = None if end is None else f"Hatched: land {end}"
+        note = self.note
         with whole(out) as new:
             if self.number is None or self.threshold is not None:
                 number = np.nan_to_num(values, nan=-1).astype(np.int64)
                 if self.number is None:
-                    likeliest_map(number, _classes(self.model), world, new, title=self.title, note=note)
+                    likeliest_map(number, classes_of(self.model), world, new, title=self.title, note=note)
                 else:
                     range_map(number, world, new, title=self.title, note=note)
                 return
@@ -175,13 +201,11 @@ class PlaceMap:
                 maps.ground(ax, world)
                 maps.probability_picture(ax, world, shade, values)
                 maps.set_titles(ax, self.title, note)
-                maps.probability_bar(figure, [ax], shade, _classes(self.model)[self.number])
+                maps.probability_bar(figure, [ax], shade, classes_of(self.model)[self.number])
                 save(figure, new, colours=maps.COLOURS)
 
     def _geotiff(self, parts: Iterable[Float[np.ndarray, "rows columns"]], cells: Grid, out: Path) -> None:
-        end = self.reach.end()
-        tags = {"TIFFTAG_IMAGEDESCRIPTION": self.title} | ({} if end is None else {"nodata": end})
-        classes, frame = _classes(self.model), geotiff.Frame(cells.shape, cells.box)
+        tags, classes, frame = self.tags, classes_of(self.model), geotiff.Frame(cells.shape, cells.box)
         with whole(out) as new:
             if self.number is None:
                 geotiff.write_classes(parts, frame, classes, tags, new)
@@ -189,7 +213,7 @@ class PlaceMap:
                 name, colours = classes[self.number], [*RANGE.values()]
                 geotiff.write_classes(parts, frame, [*RANGE], tags, new, name=name, colours=colours)
             else:
-                geotiff.write(parts, frame, f"P({visible(classes[self.number])} | x)", tags, new)
+                geotiff.write({f"P({visible(classes[self.number])} | x)": parts}, frame, tags, new)
 
 
 def _bands(cells: Grid) -> Iterator[tuple[int, int]]:
@@ -208,7 +232,7 @@ def require_suffix(out: Path) -> None:
 
 def class_number(model: Model, name: str) -> int:
     """Return the number of the class ``name``, regardless of case; raise a ParamsError that suggests the nearest names."""
-    classes = _classes(model)
+    classes = classes_of(model)
     if name in classes:
         return classes.index(name)
     same = [number for number, one in enumerate(classes) if one.casefold() == name.casefold()]
@@ -218,7 +242,7 @@ def class_number(model: Model, name: str) -> int:
     raise ParamsError(f"there is no class {name!r}", hint=f"for example: {', '.join(near)}")
 
 
-def _classes(model: Model) -> tuple[str, ...]:
+def classes_of(model: Model) -> tuple[str, ...]:
     if model.classes is None or model.classifier is None:
         raise DataError("the model has no location classifier with named classes", hint="name a project's folder with --model")
     return model.classes

@@ -42,7 +42,7 @@ class ScoreMap:
             return
         with whole(out) as new:
             tags = {"TIFFTAG_IMAGEDESCRIPTION": self.title}
-            geotiff.write([band], geotiff.Frame(band.shape, self.cells.box), SCALE, tags, new)
+            geotiff.write({SCALE: [band]}, geotiff.Frame(band.shape, self.cells.box), tags, new)
 
     @property
     def title(self) -> str:

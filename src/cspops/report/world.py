@@ -173,14 +173,17 @@ class World:
         return [self.line(np.where(keep, line, np.nan)) for line, keep in zip(lines, inside, strict=True) if keep.any()]
 
 
-def world_of(box: Box) -> World:
-    """Return the map of a box, with half as many pixels as the whole world has, most of which are sea."""
+def world_of(box: Box, *, pixels: int = PIXELS) -> World:
+    """Return the map of a box, with half as many pixels as the whole world has, most of which are sea.
+
+    ``pixels`` is the width of the whole world, and at most the longer side of a box.
+    """
     west, south, east, north = box
     if east - west >= 360:
-        return World(south, north, width=PIXELS)
+        return World(south, north, width=pixels)
     left, right, bottom, top = _extent_of(box)
     ratio = (right - left) / (top - bottom)
-    longer = min(PIXELS, math.sqrt(PIXELS**2 / 4 * max(ratio, 1 / ratio)))
+    longer = min(pixels, math.sqrt(pixels**2 / 4 * max(ratio, 1 / ratio)))
     return World(south, north, west=west, east=east, width=max(1, int(longer * min(1.0, ratio))))
 
 

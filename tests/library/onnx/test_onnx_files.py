@@ -99,6 +99,27 @@ def test_every_network_with_classes_answers_as_torch(tmp_path):
         assert answer[4] == pytest.approx([0.2] * 5)
 
 
+def test_encoders_that_take_time_have_one_more_input_and_answer_as_torch(tmp_path):
+    """By every time encoding, and where a network is one per part of an encoding; a row without a date is the average."""
+    when = np.array([0.0, 0.25, 0.999, 0.5, 0.1, np.nan, 0.7])
+    times = {
+        "grid": {"name": "cos_sin", "dropped": 0.25},
+        "equal_earth_rff": {"name": "harmonics", "orders": 3, "dropped": 0.0},
+    }
+    for encoding, time in times.items():
+        torch.manual_seed(0)
+        made = encoder(encoding)
+        made = LocationEncoder(made.config | {"time": time}).eval()
+        graph = Embedding(made)
+        assert graph.inputs == ("lonlat", "when")
+        file = written(graph, tmp_path)
+        assert max(check_onnx(file, graph, name="e")["embedding"].values()) < 2e-6
+        [answer] = open_session(file).run(None, {"lonlat": ODD, "when": when})
+        np.testing.assert_allclose(answer, Model(made).encode_location(ODD, torch.from_numpy(when)), atol=5e-6)
+        assert not np.allclose(answer[:4], Model(made).encode_location(ODD)[:4])
+        np.testing.assert_allclose(answer[5], Model(made).encode_location(ODD)[5], atol=5e-6)
+
+
 @pytest.mark.parametrize("rows", [1, 2, 7, 1000])
 def test_any_number_of_rows(rows, wide):
     model, _, file = wide
@@ -197,6 +218,34 @@ def test_the_pool_of_the_graph_and_of_the_file_is_that_of_the_model(tmp_path):
     for name, of_graph, of_file in zip(graphs, by_graph, by_file, strict=True):
         np.testing.assert_allclose(of_graph, expected[name], atol=1e-6, err_msg=name)
         np.testing.assert_allclose(of_file, expected[name], atol=1e-6, err_msg=name)
+
+
+class _DatedPool(_PoolAlone):
+    """The same at dates."""
+
+    inputs, outputs = ("lonlat", "when"), ("probabilities",)
+
+    def forward(self, lonlat, when):
+        return self.places(*self.parts(lonlat), when).exp()
+
+
+@pytest.mark.parametrize("dated", [True, False])
+def test_a_pool_whose_neighbours_have_dates_is_that_of_the_model(tmp_path, dated):
+    draws = np.random.default_rng(1)
+    when = torch.from_numpy(draws.uniform(0, 1, 30))
+    when[::4] = torch.nan
+    around = torch.from_numpy(draws.normal((8.0, 47.0), 1.0, (30, 2)))
+    places = Places(around, torch.from_numpy(draws.integers(0, 3, 30)), when if dated else None)
+    pool = dataclasses.replace(POOL, kernel_days=30.0)
+    graph = _DatedPool(pool, places)
+    lonlat, asked = torch.from_numpy(draws.normal((8.0, 47.0), 1.0, (9, 2))), torch.linspace(0, 0.999, 9, dtype=torch.float64)
+    asked[3] = torch.nan
+    image, location, points, located = graph.parts(lonlat)
+    expected = pool.log_p(image, location, places.near(points, asked), located).exp()
+    [by_file] = open_session(written(graph, tmp_path)).run(None, {"lonlat": lonlat.numpy(), "when": asked.numpy()})
+    np.testing.assert_allclose(by_file, expected, atol=1e-9)
+    without = pool.log_p(image, location, places.near(points), located).exp()
+    assert np.allclose(expected, without) != dated
 
 
 def test_the_file_says_what_it_is_and_the_model_is_as_it_was(wide):

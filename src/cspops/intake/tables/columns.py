@@ -100,9 +100,7 @@ def pick_columns(
         elif not (has_geometry and kind in AXES):
             fitting = _recognise(usual[kind], names)
             if len(fitting) > 1 and kind in LENIENT:
-                others = " and ".join(repr(name) for name in fitting[1:])
-                where = f" ({key}.{kind})" if key else ""
-                remarks.append(f"{table}: {kind} is read from the column {fitting[0]!r}, not from {others}{where}")
+                remarks.append(_which(fitting, kind, table, key=key))
             elif len(fitting) > 1:
                 which = " and ".join(repr(name) for name in fitting)
                 raise DataError(f"{table}: the columns {which} both fit {kind}", hint=_remedy("one", key, kind))
@@ -147,6 +145,20 @@ def usual_pair(names: Sequence[str], *, table: str, remarks: list[str]) -> tuple
         lacks = "lat" if fitting["lon"] else "lon"
         raise DataError(f"{table}: no column is known as {lacks}", hint=f"rename one to {lacks}; {listed_columns(names)}")
     return pair
+
+
+def date_column(names: Sequence[str], *, table: str, remarks: list[str]) -> str | None:
+    """Return the column of dates by usual names; ``remarks`` as in `pick_columns`."""
+    fitting = _recognise(USUAL["captured_at"], names)
+    if len(fitting) > 1:
+        remarks.append(_which(fitting, "captured_at", table, key=None))
+    return fitting[0] if fitting else None
+
+
+def _which(fitting: Sequence[str], kind: str, table: str, *, key: str | None) -> str:
+    """Return the remark on the first of several columns that fit."""
+    others = " and ".join(repr(name) for name in fitting[1:])
+    return f"{table}: {kind} is read from the column {fitting[0]!r}, not from {others}" + (f" ({key}.{kind})" if key else "")
 
 
 FORM = re.compile(r"(?P<question>.*[^\W_].*?[\W_]+)((?P<lon>longitude|lon|lng|long)|(?P<lat>latitude|lat))", re.IGNORECASE)

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from cspops.errors import CspopsError
-from cspops.library.onnx.graphs import IMAGE, LONLAT, PROBABILITIES
+from cspops.library.onnx.graphs import IMAGE, LONLAT, PROBABILITIES, WHEN
 from cspops.library.onnx.writing import WITHOUT, silence
 from cspops.models.encodings.base import Encoding
 from cspops.seeds import numpy_stream
@@ -129,15 +129,19 @@ def _batches(graph: nn.Module, px: int | None) -> Iterator[Batch]:
     draws = numpy_stream(0, "onnx")
     random = np.stack((draws.uniform(-180, 180, sum(ROWS)), draws.uniform(-90, 90, sum(ROWS))), 1)
     lonlat = np.concatenate((np.array(ODD), random))
+    when = numpy_stream(0, "onnx", "dates").uniform(0, 1, len(lonlat))
+    when[::5], when[1::50] = np.nan, 0.0
     done = 0
     for rows in ROWS:
         if IMAGE not in inputs or px is None:
-            yield {LONLAT: lonlat[done : done + rows]}
+            pixels = {}
         else:
             rows = max(1, min(rows, PIXELS // px**2))
             image = draws.integers(0, 256, (rows, 3, px, px)).astype(np.float32)
             image[:1], image[1:2] = 0, 255
-            yield {IMAGE: image, LONLAT: lonlat[done : done + rows]}
+            pixels = {IMAGE: image}
+        some = slice(done, done + rows)
+        yield pixels | {LONLAT: lonlat[some]} | ({WHEN: when[some]} if WHEN in inputs else {})
         done += rows
 
 

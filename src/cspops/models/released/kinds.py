@@ -66,6 +66,7 @@ class Kind:
         network: `ffn` or `residual`.
         buffers: tensors of the encoding itself, their names there to their names here.
         adapt: changes the weights (by their names here, in place) where the encoding here scales its input otherwise.
+        dated: whether dates may be encoded beside places.
     """
 
     encoding: str
@@ -73,6 +74,7 @@ class Kind:
     network: str = "ffn"
     buffers: Mapping[str, str] = dataclasses.field(default_factory=dict)
     adapt: Callable[[Settings, dict[str, Tensor]], None] | None = None
+    dated: bool = False
 
 
 def _nothing(settings: Settings) -> dict[str, float]:
@@ -104,10 +106,28 @@ def _random_features(settings: Settings) -> dict[str, float]:
 
 
 def _wrap_alone(settings: Settings) -> dict[str, float]:
-    """Refuse the inputs that `geo_net` may have and `geo_net_fft` has not."""
+    """Refuse the encodings of places that `geo_net` may have and `geo_net_fft` has not."""
     settings.choice("loc_encode", {"encode_cos_sin": True})
-    settings.take("use_date_feats", "false: dates are not encoded here", lambda value: True if value in (False, "F") else None)
     return {}
+
+
+def _time(settings: Settings) -> dict[str, str | float] | None:
+    """Return the time encoding whose features the dates of a checkpoint have, but for sign and order; None without dates."""
+    if not settings.flag("use_date_feats"):
+        return None
+    settings.choice("date_encode", {"encode_cos_sin": True})
+    return {"name": "cos_sin", "dropped": 0.0}
+
+
+def _dates_as_here(settings: Settings, weights: dict[str, Tensor]) -> None:
+    """Change the first layer's columns of the date, which is d in [0, 1] there as here.
+
+    There they are of sin(pi t) = -sin(2 pi d) and cos(pi t) = -cos(2 pi d) with t = 2 d - 1, here of cos(2 pi d) and
+    sin(2 pi d).
+    """
+    if settings.flag("use_date_feats"):
+        weight = weights["network.input.0.weight"]
+        weights["network.input.0.weight"] = torch.cat((weight[:, :-2], -weight[:, [-1, -2]]), 1)
 
 
 def _map_range(settings: Settings) -> tuple[Tensor, Tensor]:
@@ -148,11 +168,15 @@ def _first_layer_on_globe(settings: Settings, weights: dict[str, Tensor]) -> Non
 
 _GRID = Kind("grid", _geometric)
 _THEORY = Kind("theory", _geometric)
-_WRAP = Kind("wrap", _wrap_alone, network="residual")
+_WRAP = Kind("wrap", _wrap_alone, network="residual", adapt=_dates_as_here, dated=True)
 _WRAP_FFN = Kind("wrap", _nothing)
 _SPHERE_C, _SPHERE_C_PLUS, _SPHERE_M = (Kind(name, _geometric) for name in ("sphereC", "sphereC+", "sphereM"))
 
+GEO_PRIOR = "geo_prior"
+"""Mac Aodha et al. 2019, whose files name no encoder: it is the one that CSP's code calls `geo_net`."""
+
 KINDS: dict[str, Kind] = {
+    GEO_PRIOR: _WRAP,
     "gridcell": _GRID,
     "gridcellnorm": _GRID,  # its conversion to radians comes after the phases and changes nothing
     "theory": _THEORY,
@@ -181,7 +205,7 @@ KINDS: dict[str, Kind] = {
     "Sphere2Vec-sphereC+": _SPHERE_C_PLUS,
     "Sphere2Vec-sphereM": _SPHERE_M,
 }
-"""By `spa_enc_type`: the names of the released CSP and Sphere2Vec code, then those of TorchSpatial for the same."""
+"""By `spa_enc_type`: geo_prior's, the names of the released CSP and Sphere2Vec code, those of TorchSpatial for the same."""
 
 WITHOUT_EQUAL = {
     "rbf": "the file names its anchors by row numbers of the training set",
@@ -203,6 +227,8 @@ def encoder_config(kind: Kind, settings: Settings) -> Config:
     """
     dim = settings.count("num_filts")
     config = {"encoding": {"name": kind.encoding, **kind.settings(settings)}, "dim": dim}
+    if kind.dated and (time := _time(settings)):
+        config["time"] = time
     if kind.network == "residual":
         return config | {"network": {"name": "residual", "layers": 4, "dropout": 0.5}}
     network = {

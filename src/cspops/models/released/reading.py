@@ -22,8 +22,8 @@ from cspops.models.torch_files import (
 from cspops.shapes import Tensor
 
 FORMAT = (
-    "a released checkpoint of CSP is a file of torch.save with the keys epoch, state_dict, optimizer and params; SINR, "
-    "SatCLIP, GeoCLIP and GAIR have other layouts: docs/released_checkpoints.md"
+    "a released checkpoint of CSP or geo_prior is a file of torch.save with the keys epoch, state_dict, optimizer and params; "
+    "SINR, SatCLIP, GeoCLIP and GAIR have other layouts: docs/released_checkpoints.md"
 )
 WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "model")
 """Names that trainers wrap a network in."""

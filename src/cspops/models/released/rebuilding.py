@@ -9,9 +9,10 @@ from torch import nn
 from cspops.errors import DataError
 from cspops.models.checkpoint import Config
 from cspops.models.encodings import ENCODINGS
+from cspops.models.encodings.times import CosSin
 from cspops.models.heads import ClassEmbedding, Projection
 from cspops.models.location_encoder import LocationEncoder
-from cspops.models.released.kinds import KINDS, WITHOUT_EQUAL, Kind, Settings, encoder_config
+from cspops.models.released.kinds import GEO_PRIOR, KINDS, WITHOUT_EQUAL, Kind, Settings, encoder_config
 from cspops.models.released.reading import Checkpoint
 from cspops.seeds import global_torch_stream
 from cspops.shapes import Tensor
@@ -62,7 +63,7 @@ def rebuild(checkpoint: Checkpoint) -> Released:
             entry, what fits and what the file holds.
     """
     settings = Settings(checkpoint.file, checkpoint.params)
-    name = settings.take("spa_enc_type", "the name of an encoder", lambda value: value if isinstance(value, str) else None)
+    name = _name(settings)
     if name not in KINDS:
         why = WITHOUT_EQUAL.get(name, "nothing here equals it")
         supported = f"supported: {', '.join(KINDS)}"
@@ -102,11 +103,19 @@ def rebuild(checkpoint: Checkpoint) -> Released:
     return Released(name, encoder.eval(), class_embedding, projection, mapped, left_out)
 
 
+def _name(settings: Settings) -> str:
+    """Return `spa_enc_type`, or `GEO_PRIOR` for the params of its trainer."""
+    if "spa_enc_type" not in settings.params and {"num_feats", "loc_encode"} <= set(settings.params):
+        return GEO_PRIOR
+    return settings.take("spa_enc_type", "the name of an encoder", lambda value: value if isinstance(value, str) else None)
+
+
 def _width(config: Config) -> int:
-    """Return the width of the encoding that a config describes."""
-    encoding = dict(config["encoding"])
+    """Return the width of the encoding that a config describes, that of its time included."""
+    encoding, time = dict(config["encoding"]), config.get("time")
     with global_torch_stream(0, "released"):
-        return ENCODINGS[encoding.pop("name")](**encoding).dim
+        of_place = ENCODINGS[encoding.pop("name")](**encoding).dim
+    return of_place + (CosSin().dim if time else 0)
 
 
 def ffn_entries(config: Config, width: int) -> list[Entry]:
