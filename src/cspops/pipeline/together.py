@@ -49,7 +49,7 @@ def enough(stage: str, inputs: Mapping[str, Path], size: int) -> bool:
     from cspops.pipeline.evaluate import AT_ONCE
 
     catalogue = inputs["download"]
-    rows = pq.read_metadata(catalogue / "observations.parquet").num_rows
+    rows: int = pq.read_metadata(catalogue / "observations.parquet").num_rows
     return rows * len(read_classes(catalogue / CLASSES)) > AT_ONCE * (size - 1)
 
 
