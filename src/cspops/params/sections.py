@@ -339,7 +339,7 @@ class Report(Section):
     class_name: str | None = Field(alias="class")
     clusters: Annotated[int, Field(ge=1, le=30)]
     grid_degrees: Annotated[float, Field(ge=0.5, le=10)]
-    probe: tuple[SuiteTarget, ...] = ()
+    probe: tuple[SuiteTarget, ...] = Field((), max_length=FEW)
 
     @field_validator("probe")
     @classmethod

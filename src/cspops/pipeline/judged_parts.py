@@ -43,8 +43,8 @@ def parts(judged: Judged, first: Bool[Tensor, "n"], size: int) -> Sequence[Tenso
     Those of the mask ``first`` come first, and neighbours on the map together: kernels reach few labelled rows then.
     """
     order = along_a_curve(judged.lonlat)
-    in_turn: Tensor = torch.cat((order[first[order]], order[~first[order]]))
-    return list(in_turn.split(size))
+    rows = torch.cat((order[first[order]], order[~first[order]]))
+    return [*rows.split(size)]
 
 
 def asked(n: int, own: Sequence[Tensor], of_pool: Choosers, processes: "Processes") -> Int[Tensor, "m"]:
