@@ -304,7 +304,7 @@ REFUSED: dict[str, tuple[list[str], int, str]] = {
     "label without a table": (["birds", "--data", "photos", "--label", "x"], 3, "--label x is a column, and "),
     "no such column": (
         ["birds", "--data", "tables/a.csv", "--label", "knd"],
-        3,
+        2,
         "a.csv has no column 'knd'; the nearest is 'kind'\nhint: --label with one of its columns: 'image', 'kind'",
     ),
     "label of two tables": (
