@@ -210,7 +210,7 @@ def test_a_label_column_is_asked_for_and_then_written(project: Path, use: Use, h
     document = json.loads(use(mine, "--label", "what I saw", "--json")[1])
     assert (document["set"][key], document["changed"]) == ("what I saw", ["data.dvc", "params.yaml"])
     assert value_at(load(Path("params.yaml")), key) == "what I saw"
-    assert use(mine, "--label", "what I see")[0] == 3
+    assert use(mine, "--label", "what I see")[0] == 2
 
 
 def test_a_table_without_images_beside_images_leaves_the_folder(project: Path, use: Use) -> None:

@@ -252,7 +252,7 @@ def test_the_kernel_of_dates_is_that_of_least_nll_and_chosen_where_dates_tell():
 
     def chosen(label):
         near = known.near(lonlat, when)
-        return pool_fit.fit(lambda rows: (uniform[rows], uniform[rows]), label, near, choosers, grid, classes=Q), near
+        return pool_fit.fit(lambda rows: (uniform[rows], uniform[rows]), label, near.of, choosers, grid, classes=Q), near
 
     pool, near = chosen((when > 0.5).long())
     assert pool.kernel_days in (5.0, 20.0, 80.0)

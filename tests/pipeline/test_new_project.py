@@ -66,7 +66,7 @@ def test_an_experiment_in_a_copy_runs_from_the_stage_that_it_changes_on(made: Pa
 
 def test_other_code_is_refused_until_upgrade_and_then_only_its_stages_run(made: Path, tmp_path: Path) -> None:
     shutil.copytree(PACKAGE, tmp_path / "cspops", ignore=shutil.ignore_patterns("__pycache__"))
-    with (tmp_path / "cspops/evaluation/bootstrap.py").open("a") as file:
+    with (tmp_path / "cspops/evaluation/pool_fit.py").open("a") as file:
         file.write("ANOTHER_VERSION = True\n")
 
     def by_other_code(*command: str) -> subprocess.CompletedProcess[str]:

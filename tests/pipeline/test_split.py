@@ -26,6 +26,7 @@ COLUMNS: dict[str, list[Any]] = {
     "lat": [float(row % 50) for row in NUMBERS],
     "label": [row % 4 for row in NUMBERS],
     "location_id": [f"place {row // 4}" for row in NUMBERS],
+    "captured_at": [None for _ in NUMBERS],
     "official_split": [("train", "train", "val", "test")[row // 4 % 4] for row in NUMBERS],
 }
 
@@ -36,7 +37,12 @@ def run(folder: Path, *, columns: dict[str, list[Any]] | None = None, **settings
     made.mkdir()
     out.mkdir()
     content = COLUMNS | (columns or {})
-    types = {"label": pa.int32(), "location_id": pa.string(), "official_split": pa.string()}
+    types = {
+        "label": pa.int32(),
+        "captured_at": pa.timestamp("ms", "UTC"),
+        "location_id": pa.string(),
+        "official_split": pa.string(),
+    }
     table = pa.table({name: pa.array(column, types.get(name)) for name, column in content.items()})
     pq.write_table(table, made / "observations.parquet")
     (made / "classes.json").write_text(json.dumps(["a", "b", "c", "d", "e"]))

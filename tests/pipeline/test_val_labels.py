@@ -85,7 +85,7 @@ def test_early_stopping_of_the_location_classifier(site: Site, monkeypatch: pyte
     params = with_values(default_params(), [(f"finetune_loc.modes.full.{key}", value) for key, value in changes.items()])
     full, loss = params.finetune_loc.modes.full, params.finetune_losses.presence_absence
     assert full is not None and loss is not None
-    finetune_loc.run(FinetuneLocView(SEEDS, RATIOS, "full", full, "presence_absence", loss), site)
+    finetune_loc.run(FinetuneLocView(SEEDS, RATIOS, "full", full, "presence_absence", loss, params.finetune_loc.fusion), site)
     assert same(seen, LOCATED)
 
 

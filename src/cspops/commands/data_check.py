@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,9 +15,11 @@ from cspops.commands.options import JsonOption, require_folder
 from cspops.commands.output import print_json
 from cspops.data.json_files import Document
 from cspops.errors import CspopsError, ParamsError
-from cspops.params import Params
 from cspops.pipeline.run import read_host, read_params
 from cspops.terminal import say
+
+if TYPE_CHECKING:
+    from cspops.params import Params
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +102,7 @@ def _hints_about(new: str | None) -> Iterator[None]:
         raise
 
 
-def about_season(document: Document, params: Params) -> str | None:
+def about_season(document: Document, params: "Params") -> str | None:
     """Return a hint at dates, where most rows have one and the location encoder takes none."""
     dated, rows = document["dates"]["rows"], document["observations"]
     if 2 * dated <= rows or params.location_encoder.time != "none" or params.loss == "gair":

@@ -14,7 +14,6 @@ from cspops.commands.output import print_json
 from cspops.data.json_files import Document
 from cspops.errors import ParamsError
 from cspops.files import write_whole
-from cspops.params.editing import with_section
 from cspops.terminal import say
 
 log = logging.getLogger(__name__)
@@ -56,6 +55,7 @@ def run(*, dry_run: bool) -> Document:
     """
     from cspops import params
     from cspops.commands.new_project import GITATTRIBUTES
+    from cspops.params.editing import with_section
     from cspops.params.graph import CHOICES
     from cspops.pipeline import code, paths
 
