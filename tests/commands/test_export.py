@@ -280,6 +280,13 @@ def test_released_predictions_and_no_evaluation(project, tmp_path):
     assert any("came with the data" in one for one in lacking(origin, cspops.load(project)))
 
 
+def test_a_fusion_is_named_as_not_included(project):
+    origin, model = origin_of(project, seed=None, label_ratio=None), cspops.load(project)
+    assert not any(one.startswith("Fusion") for one in lacking(origin, model))
+    (project / "artifacts" / "finetune_loc" / origin.piece / "fusion").mkdir()
+    assert any(one.startswith("Fusion of image and place") for one in lacking(origin, model))
+
+
 def test_nothing_is_overwritten_but_an_export(project, tmp_path):
     home = tmp_path / "home"
     home.mkdir()

@@ -7,6 +7,7 @@ import pytest
 from jinja2 import DictLoader, UndefinedError
 
 from cspops.report import html_parts
+from cspops.report.html_page import disjoint
 from cspops.report.html_parts import render
 
 CSS = files("cspops").joinpath("report/html/page.css").read_text()
@@ -65,3 +66,9 @@ def test_a_name_is_neither_markup_nor_control(monkeypatch: pytest.MonkeyPatch) -
         assert render({"name": "<b>\x1b[2J\u202eö\ud800"}) == "<p>&lt;b&gt;\\x1b[2J\\u202eö\\ud800</p>\n"
     finally:
         html_parts._environment.cache_clear()
+
+
+def test_no_section_shows_the_words_of_another() -> None:
+    assert disjoint({"map_words": "maps"}, {}, {"words": "calibration"}) == {"map_words": "maps", "words": "calibration"}
+    with pytest.raises(ValueError, match="the same name: words"):
+        disjoint({"words": "maps"}, {"words": "calibration"})

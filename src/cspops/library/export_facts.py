@@ -15,7 +15,7 @@ from cspops.data.catalogue import Observations, read_observations
 from cspops.data.given_features import GIVEN
 from cspops.data.json_files import Document
 from cspops.data.splits import ratio_key, read_few_shot, read_roles
-from cspops.evaluation.metrics import MODELS
+from cspops.evaluation.metrics import FUSION, MODELS
 from cspops.evaluation.predictions import predictions_table
 from cspops.evaluation.released import NAME as RELEASED
 from cspops.evaluation.results import ratio_of, read_metrics
@@ -153,6 +153,8 @@ def lacking(origin: Origin, model: Model) -> list[str]:
     if model.pool is None and model.image is not None:
         sentences.append("Pool of image, location and labelled neighbours: stage evaluate was not run.")
     if origin.stage == "run":
+        if origin.run is not None and (origin.run / "finetune_loc" / origin.piece / FUSION).is_dir():
+            sentences.append("Fusion of image and place (finetune_loc.fusion): only stage evaluate uses it.")
         sentences.append(
             f"The location encoder before fine-tuning: `cspops export --model artifacts/pretrain/seed_{origin.seed}` writes it."
         )

@@ -124,17 +124,29 @@ def html(material: Material, site: Site) -> str:
                 rows=len(material.judged[material.largest].first_seed),
             ),
             "all_intervals": html_tables.interval_table(scores.intervals),
-            **training_part(material.curves),
-            **_maps(material),
-            **_mistakes(material, site),
-            **regions_part(material),
-            **_data(material),
-            **html_part(material.pretrain_img, site.out / OVERHEAD_MAPS),
-            **calibration_part(material),
-            **probe_part(material.probed, seed=material.view.seeds[0]),
+            **disjoint(
+                training_part(material.curves),
+                _maps(material),
+                _mistakes(material, site),
+                regions_part(material),
+                _data(material),
+                html_part(material.pretrain_img, site.out / OVERHEAD_MAPS),
+                calibration_part(material),
+                probe_part(material.probed, seed=material.view.seeds[0]),
+            ),
             "version": package_version(),
         }
     )
+
+
+def disjoint(*parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what all sections show; ValueError where two have one name, so that one would show what is the other's."""
+    out: dict[str, Any] = {}
+    for part in parts:
+        if twice := out.keys() & part.keys():
+            raise ValueError(f"two sections of the page have the same name: {', '.join(sorted(twice))}")
+        out |= part
+    return out
 
 
 def _sections(material: Material) -> list[Section]:

@@ -18,6 +18,7 @@ from cspops.report.reach import OTHERS
 from cspops.report.reliability import CLASS_WORDS, chance_sentence, class_rows
 from cspops.report.run_facts import described, value_of
 from cspops.report.tables import (
+    FUSION,
     TITLES,
     Metrics,
     Places,
@@ -35,6 +36,7 @@ from cspops.report.tables import (
     ratio_title,
     region_rows,
     region_title,
+    shown_models,
     worst_rows,
 )
 
@@ -61,8 +63,10 @@ def page(material: Material) -> str:
         + ". A seed draws its own few-shot labels, pre-trains and fine-tunes; all are tested on the same rows.",
         markdown(accuracy_rows(metrics), text_columns=2),
         "`image`: P(y|I) alone. `location`: P(y|x) alone. `product`: P(y|I) P(y|x), as in the paper. `pool`: image, "
-        "learned location and labelled neighbours, weighted on validation. The spatial test set lies in blocks of the map that "
-        "hold no training row and have none near." + (SAME_LABELS if several and view.label_ratios[-1] == 1 else ""),
+        "learned location and labelled neighbours, weighted on validation. "
+        + ("`fusion`: P(y|I, x) of one network. " if FUSION in shown_models(metrics) else "")
+        + "The spatial test set lies in blocks of the map that hold no training row and have none near."
+        + (SAME_LABELS if several and view.label_ratios[-1] == 1 else ""),
         "![Top-1 accuracy against the share of labels, for image, location, product and pool](figures/accuracy.png)",
         f"## All metrics at {ratio_title(largest)} labels, {TITLES[main]}",
         markdown(metric_rows(metrics[main][largest], rows=len(judged.first_seed)), text_columns=1),

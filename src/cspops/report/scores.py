@@ -105,7 +105,7 @@ def calibration_part(material: Material) -> dict[str, Any]:
         "calibration_table": Table(
             f"Calibration on the {TITLES[material.main]} set", ["model", *(ratio_title(key) for key in ratios)], groups
         ),
-        "class_words": CLASS_WORDS,
+        "class_reliability_words": CLASS_WORDS,
         "class_table": Table(
             f"The pool by class, {TITLES[material.main]}, {ratio_title(ratio_key(material.largest))} of the labels",
             by_class[0],
