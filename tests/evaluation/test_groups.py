@@ -58,7 +58,8 @@ def test_the_worst_group_is_of_enough_rows_and_has_an_interval(lands: torch.Tens
     )
 
 
-def test_no_group_is_the_worst_where_all_are_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    few = Lands(["A"], np.zeros(LEAST_ROWS - 1, dtype=int))
+@pytest.mark.parametrize("rows", [LEAST_ROWS - 1, LEAST_ROWS])
+def test_no_group_is_the_worst_of_small_ones_or_of_one(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    few = Lands(["A"], np.zeros(rows, dtype=int))
     monkeypatch.setattr(groups, "continents_and_countries", lambda lonlat: (few, few))
-    assert by_land(hits([[1] * (LEAST_ROWS - 1)]), torch.zeros(LEAST_ROWS - 1, 2))["worst"] == []
+    assert by_land(hits([[1] * rows]), torch.zeros(rows, 2))["worst"] == []

@@ -65,6 +65,9 @@ def test_the_facts_name_data_seeds_and_hashes() -> None:
     assert found["Location encoder"] == "grid + ffn, d = 256"
     assert found["sha256 of the predictions"] == "cd" * 6
     assert "blue_marble" in found["Data"]
+    assert found["Image network"] == "timm:resnet10t, random weights, then moco"
+    given = dict(facts(records(seeds=(3, 4)), loss="mc", roles={}, labels=[], classes=28, given=True))
+    assert given["Image network"] == "none: the data came with features"
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def _groups(hits: Hits, lands: Lands) -> list[Row]:
 
 
 def _worst(hits: Hits, lands: Lands, kind: str) -> list[Row]:
-    """Return, per model, the group of least top-1 among those of at least ``LEAST_ROWS`` rows; none where there is no such.
+    """Return, per model, the group of least top-1 among those of at least ``LEAST_ROWS`` rows; none with fewer than two.
 
     Each has `of`, the number of groups it is the least of, and the 95 % bootstrap interval of its own top-1 over rows and
     seeds. The least of many is low by chance, too: a new test set would, on average, find this group less bad.
@@ -46,7 +46,7 @@ def _worst(hits: Hits, lands: Lands, kind: str) -> list[Row]:
     size = torch.bincount(number[number >= 0], minlength=len(lands.names))
     large = (size >= LEAST_ROWS).nonzero()[:, 0].tolist()
     out = []
-    for model, hit in hits.items() if large else ():
+    for model, hit in hits.items() if len(large) > 1 else ():
         top1 = {one: float(hit[:, number == one].double().mean()) for one in large}
         least = min(large, key=lambda one: (top1[one], one))
         own = hit[:, number == least]

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cspops.data.given_features import GIVEN
 from cspops.data.splits import ratio_key, read_few_shot
 from cspops.report import charts, html_tables
 from cspops.report.examples import examples, locator
@@ -164,6 +165,7 @@ def _run_facts(material: Material, site: Site) -> list[tuple[str, str]]:
         roles={TITLES.get(role, role): int(mask.sum()) for role, mask in material.roles.items() if mask.any()},
         labels=[f"{ratio_title(ratio_key(ratio))} ({int(mask.sum()):,})" for ratio, mask in few.items()],
         classes=len(material.observations.classes),
+        given=material.pretrain_img.get("method") == GIVEN,
     )
 
 

@@ -88,9 +88,9 @@ def differences(records: Records, also: Mapping[str, Any]) -> list[list[str]]:
 
 
 def facts(
-    records: Records, *, loss: str, roles: Mapping[str, int], labels: Sequence[str], classes: int
+    records: Records, *, loss: str, roles: Mapping[str, int], labels: Sequence[str], classes: int, given: bool = False
 ) -> list[tuple[str, str]]:
-    """Return name and value of what a reader wants to know first."""
+    """Return name and value of what a reader wants to know first; ``given``: the data came with image features."""
     source = value_of(records, "dataset.source")
     encoding, network = (value_of(records, f"location_encoder.{part}.name") for part in ("encoding", "network"))
     time = _in_force(records).get("location_encoder.time", "none")  # older records have none
@@ -104,11 +104,7 @@ def facts(
         ("Labels for fine-tuning", ", ".join(labels)),
         ("Seeds", ", ".join(map(str, seeds))),
         ("Location encoder", f"{encoding} + {network}, d = {value_of(records, 'location_encoder.dim')}{season}"),
-        (
-            "Image network",
-            f"{value_of(records, 'image_encoder.model')}, {value_of(records, 'image_encoder.weights')} weights, "
-            f"then {value_of(records, 'pretrain_img.method')}",
-        ),
+        ("Image network", "none: the data came with features" if given else _image_network(records)),
         ("Location classifier", _location_classifier(records)),
         ("Image classifier", str(value_of(records, "finetune_img.mode"))),
         ("cspops", package_version()),
@@ -117,9 +113,16 @@ def facts(
     ]
 
 
+def _image_network(records: Records) -> str:
+    model, weights = (value_of(records, f"image_encoder.{part}") for part in ("model", "weights"))
+    return f"{model}, {weights} weights, then {value_of(records, 'pretrain_img.method')}"
+
+
 def _location_classifier(records: Records) -> str:
     mode = str(value_of(records, "finetune_loc.mode"))
-    return f"{mode}, {value_of(records, 'finetune_loc.loss')}" if mode == "full" else mode
+    how = f"{mode}, {value_of(records, 'finetune_loc.loss')}" if mode == "full" else mode
+    fusion = _in_force(records).get("finetune_loc.fusion.head", "none")  # older records have none
+    return how if fusion == "none" else f"{how}; beside it the fusion {fusion}"
 
 
 def package_version() -> str:
