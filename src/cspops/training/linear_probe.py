@@ -5,11 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch.nn.functional import cross_entropy
 
-from cspops.kernels import linear, row_blocks
+from cspops.kernels import linear, product, row_blocks
 from cspops.models.heads import ABSENT, LinearProbe
 from cspops.shapes import Float, Int, Tensor
+from cspops.training.lbfgs import minimum
 
 ITERATIONS = 40
 """Of L-BFGS, where params.yaml gives no number: the start of a training need not be the minimum to the last digit."""
@@ -100,30 +100,36 @@ def _minimise(
     """Bring weight and bias (in place) to the minimum of the penalised mean cross-entropy.
 
     The features of an embedding are nearly collinear, which costs L-BFGS hundreds of iterations. It moves V, with
-    W = V L^-1 and L L^T the Hessian of W if all classes were as likely: most directions of V then curve alike.
+    W = W_0 + V L^-1 and L L^T the Hessian of W if all classes were as likely: most directions of V then curve alike.
     """
-    inverse = _inverse_factor(spread, curvature=(1 - 1 / len(weight)) / len(weight), l2=l2)
-    moved = (weight.detach().double() @ torch.linalg.inv(inverse.double())).float().requires_grad_()
-    shift = bias.detach().clone().requires_grad_()
-    optimizer = torch.optim.LBFGS(
-        [moved, shift], max_iter=iterations, tolerance_grad=1e-5, history_size=20, line_search_fn="strong_wolfe"
-    )
+    curvature = (1 - 1 / len(weight)) / len(weight)
+    inverse, unit = _inverse_factor(spread, curvature=curvature, l2=l2), curvature**-0.5 if curvature else 1.0
+    rows = torch.arange(len(y), device=y.device)
 
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        at = moved @ inverse
-        objective: Tensor = cross_entropy(linear(x, at, shift), y) + l2 / 2 * at.square().sum()
-        objective.backward()
-        return objective
+    def moved(v: Tensor) -> tuple[Tensor, Tensor]:
+        v = v.view(len(weight), -1)
+        return weight + v[:, 1:] @ inverse, bias + unit * v[:, 0]
 
-    optimizer.step(closure)
+    def objective(v: Tensor) -> tuple[float, Tensor]:
+        at, shift = moved(v)
+        log_p = linear(x, at, shift).log_softmax(1)
+        value = l2 / 2 * at.square().sum(dtype=torch.float64) - log_p[rows, y].mean(dtype=torch.float64)
+        slope = log_p.exp_()
+        slope[rows, y] -= 1
+        slope /= len(y)
+        of_weight = product(slope.T, x).add_(at, alpha=l2) @ inverse.T
+        return float(value), torch.cat((unit * slope.sum(0)[:, None], of_weight), 1).flatten()
+
     with torch.no_grad():
-        weight.copy_(moved @ inverse)
+        least = minimum(objective, x.new_zeros(weight.numel() + len(bias)), iterations=iterations)
+        at, shift = moved(least)
+        weight.copy_(at)
         bias.copy_(shift)
 
 
 def _inverse_factor(spread: Float[Tensor, "k k"], *, curvature: float, l2: float) -> Float[Tensor, "k k"]:
     """Return L^-1 of L L^T = curvature ``spread`` + l2, to 8 bits: no minimum depends on it, and no last bit of the steps."""
     hessian = curvature * spread + l2 * torch.eye(len(spread), dtype=spread.dtype, device=spread.device)
-    inverse: Tensor = torch.linalg.inv(torch.linalg.cholesky(hessian))
+    factor = torch.linalg.cholesky(hessian)
+    inverse: Tensor = torch.linalg.solve_triangular(factor, torch.eye(len(spread)).to(factor), upper=False)
     return inverse.bfloat16().float()
