@@ -238,6 +238,7 @@ def test_a_country_has_the_classes_of_its_labelled_places(at_hand):
         (["--region", "alps.geojson", "--classes", "fir.txt"], 3, "no class is both in fir.txt and in --region alps.geojson"),
         (["--region", "nowhere.geojson"], 3, "--region nowhere.geojson cannot be read"),
         (["--classes", "nothing.txt"], 3, "--classes nothing.txt: there is no such file"),
+        (["--classes", ""], 2, "--classes names no file"),
     ],
 )
 def test_what_leaves_no_class_is_refused(at_hand, tmp_path, words, status, says):
