@@ -96,15 +96,17 @@ WeightOption = Annotated[
 ClassesOption = Annotated[
     Path | None,
     typer.Option(
-        "--classes", help="Predict these classes alone: a text with one per line, or a table's column class.", metavar="FILE"
+        "--classes",
+        help="Predict only these classes: a text with one per line, or a table with a column class.",
+        metavar="FILE",
     ),
 ]
 RegionOption = Annotated[
     str | None,
     typer.Option(
         "--region",
-        help="Predict those classes alone that have a labelled place of the model in a region: a GeoJSON file with polygons, "
-        "or a country by its ISO code (CH, CHE).",
+        help="Predict only classes that have a labelled place of the model in a region: a GeoJSON file with polygons, or a "
+        "country by its ISO code (CH, CHE).",
         metavar="REGION",
     ),
 ]
@@ -112,7 +114,7 @@ MinConfidenceOption = Annotated[
     float | None,
     typer.Option(
         "--min-confidence",
-        help="Also give an answer that is at least so probable: the best class, or the lowest taxon above it that is.",
+        help="Also give an answer that is at least this probable: the best class, or the lowest taxon above it that is.",
         metavar="P",
     ),
 ]
