@@ -49,11 +49,10 @@ def score(
     from cspops.library import evaluate_on
     from cspops.library.inputs import count_inputs, read_inputs
     from cspops.library.loading import run_of
+    from cspops.library.model import NO_FUSION
 
-    tables = table_names(folder, label)
-    rows = read_inputs(
-        paths, stdin=lines_of_stdin(), position=None, tables=tables, dated=next(iter(models.values())).takes_time
-    )
+    tables, first = table_names(folder, label), next(iter(models.values()))
+    rows = read_inputs(paths, stdin=lines_of_stdin(), position=None, tables=tables, dated=first.takes_time)
     with Meter("evaluate", count_inputs(paths, tables=tables), unit="rows") as meter:
         document = evaluate_on.score(
             models,
@@ -64,6 +63,8 @@ def score(
             by_class=by_class,
             roll_up=roll_up,
         )
+    if first.leaves_fusion_out:
+        log.info(NO_FUSION)
     document = {"on": list(map(printable, paths)), "model": folder.as_posix(), **document}
     if by is not None:
         document["regions"] = _of_kind(document["regions"], by)
