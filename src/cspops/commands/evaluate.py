@@ -224,6 +224,9 @@ def notes(document: Document) -> list[str]:
     if (dated := document.get("dated")) is not None and dated < document["scored"]:
         undated = document["scored"] - dated
         sentences.append(f"scored without a date, for the average over the year: {undated:,} of {document['scored']:,}")
+    if unusable := document.get("unusable_dates"):
+        which = "; the first" if unusable["rows"] > 1 else ""
+        sentences.append(f"unusable dates: {unusable['rows']:,}{which}: {shortened(unusable['first'], wide=1000)}")
     if "pool" not in document["metrics"] and "image" in document["metrics"]:
         sentences.append("no pool of image, location and labelled neighbours: the run was not evaluated (dvc repro evaluate)")
     if not is_shown("ece", document["scored"]):

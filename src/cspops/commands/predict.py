@@ -163,9 +163,9 @@ def predict(
             f"{failures.far:,} of {failures.located:,} rows with a position lie {reach.end()}, the farthest "
             f"{failures.farthest_km:,.0f} km: the model knows little there"
         )
-    if loaded.takes_time and day is None and failures.dated < failures.rows:
-        undated = failures.rows - failures.dated
-        log.info(f"rows without a date, predicted for the average over the year: {undated:,} of {failures.rows:,}")
+    if loaded.takes_time and day is None and failures.undated:
+        undated = f"{failures.undated:,} of {failures.rows:,}"
+        log.info(f"rows with a position and without a date, predicted for the average over the year: {undated}")
     if failures.misdated:
         first = _first(failures.misdated, failures.first_misdated)
         log.warning(f"{failures.misdated} of {failures.rows} rows have an unusable date{first}")
