@@ -129,6 +129,8 @@ def test_candidates_are_a_sentence():
     masks = {"classes": 3, "label_is_none": 4, "best_is_none": {"pool": 2.5}}
     said = notes(DOCUMENT | {"candidates": masks})
     assert any("3 classes are candidates" in one and "pool 2.5; 4 of 1,100 labels are none" in one for one in said)
+    alone = notes(DOCUMENT | {"candidates": masks | {"classes": 1}})
+    assert any(one.startswith("1 class is a candidate; rows") for one in alone)
     assert not any("no nll" in one for one in notes(DOCUMENT | {"candidates": masks | {"label_is_none": 0}}))
 
 

@@ -240,7 +240,8 @@ def notes(document: Document) -> list[str]:
 
 def _about_candidates(masks: Document, scored: int) -> str:
     best = ", ".join(f"{short_name(model)} {rows:,g}" for model, rows in masks["best_is_none"].items())
-    said = f"{masks['classes']:,g} classes are candidates; rows whose best class of all is none of them: {best}"
+    candidates = "class is a candidate" if masks["classes"] == 1 else "classes are candidates"
+    said = f"{masks['classes']:,g} {candidates}; rows whose best class of all is none of them: {best}"
     wrong = masks["label_is_none"]
     return f"{said}; {wrong:,g} of {scored:,} labels are none, which counts as wrong, and so there is no nll" if wrong else said
 
