@@ -55,8 +55,17 @@ def test_a_data_root_that_is_none_is_a_sentence(monkeypatch, value, says):
 
 def test_portable_is_yes_or_no(monkeypatch):
     monkeypatch.setenv("CSPOPS_PORTABLE", "ja\x1b")
-    with pytest.raises(EnvironmentProblem, match=r"^CSPOPS_PORTABLE=ja\x1b: .*'0' or '1'"):
+    with pytest.raises(EnvironmentProblem, match=r"^CSPOPS_PORTABLE=ja\x1b: .*'0' or '1'") as caught:
         read_host()
+    assert caught.value.hint == "set it to '0' or '1', or unset CSPOPS_PORTABLE"
+
+
+@pytest.mark.parametrize(("name", "value"), [("WORKERS", "-1"), ("NPROC", "x"), ("RANK", "1"), ("NNODES", "0")])
+def test_nonsense_is_refused_before_any_stage_needs_it(monkeypatch, name, value):
+    Host().require_sense()
+    monkeypatch.setenv(f"CSPOPS_{name}", value)
+    with pytest.raises(EnvironmentProblem, match=f"^CSPOPS_{name}={value}"):
+        Host().require_sense()
 
 
 def test_a_variable_that_nothing_reads_is_said_with_the_one_that_is_meant(monkeypatch, said):

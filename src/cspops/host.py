@@ -174,18 +174,28 @@ class Host(BaseSettings):
         """Return how many processes train together; EnvironmentProblem for nonsense, and for more than there are GPUs."""
         import torch
 
+        self._require_nproc()
         device = self.torch_device()
         gpus = 0 if device.type != "cuda" else 1 if device.index is not None else torch.cuda.device_count()
         if self.nproc == "auto":
             return max(1, gpus)
-        if not (NUMBER.fullmatch(self.nproc) and int(self.nproc)):
-            raise EnvironmentProblem(f"CSPOPS_NPROC={self.nproc} is not a number of processes", hint="set it to auto, 1, 2 ...")
         if device.type == "cuda" and int(self.nproc) > gpus:
             raise EnvironmentProblem(
                 f"CSPOPS_NPROC={self.nproc} needs a GPU for each process, and CSPOPS_DEVICE={self.device} has {gpus}",
                 hint="set CSPOPS_NPROC=auto, or CSPOPS_DEVICE=cpu",
             )
         return int(self.nproc)
+
+    def _require_nproc(self) -> None:
+        if self.nproc != "auto" and not (NUMBER.fullmatch(self.nproc) and int(self.nproc)):
+            raise EnvironmentProblem(f"CSPOPS_NPROC={self.nproc} is not a number of processes", hint="set it to auto, 1, 2 ...")
+
+    def require_sense(self) -> None:
+        """Raise an EnvironmentProblem for a value that is nonsense on any machine, but for a device, which takes torch."""
+        self.decoders(by_path=True)
+        self._require_nproc()
+        self.job()
+        self.nodes()
 
     def nodes(self) -> Nodes:
         """Return which machines train together; EnvironmentProblem for nonsense, and for what is missing."""

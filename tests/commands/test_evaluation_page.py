@@ -86,6 +86,16 @@ def test_everything_odd_is_a_sentence():
     assert "is not known" in notes(plain | {"images_of_the_run": None})[1]
 
 
+@pytest.mark.parametrize(
+    ("rows", "said"), [(1, "unusable dates: 1: t.csv:4: x"), (2, "unusable dates: 2; the first: t.csv:4: x")]
+)
+def test_rows_without_a_date_and_why_are_sentences(rows, said):
+    document = DOCUMENT | {"dated": 1000, "unusable_dates": {"rows": rows, "first": "t.csv:4: x"}}
+    without = notes(DOCUMENT | {"dated": 1100, "unusable_dates": None})
+    average = "scored without a date, for the average over the year: 100 of 1,100"
+    assert [one for one in notes(document) if one not in without] == [average, said]
+
+
 def test_the_largest_classes_and_what_the_product_takes_them_for():
     one = {"class": "oak", "rows": 1234, "top1": {"image": 50.0, "combined": 62.5}}
     one["taken_for"] = {"image": None, "combined": {"class": "fir", "share": 12.34}}
@@ -119,6 +129,8 @@ def test_candidates_are_a_sentence():
     masks = {"classes": 3, "label_is_none": 4, "best_is_none": {"pool": 2.5}}
     said = notes(DOCUMENT | {"candidates": masks})
     assert any("3 classes are candidates" in one and "pool 2.5; 4 of 1,100 labels are none" in one for one in said)
+    alone = notes(DOCUMENT | {"candidates": masks | {"classes": 1}})
+    assert any(one.startswith("1 class is a candidate; rows") for one in alone)
     assert not any("no nll" in one for one in notes(DOCUMENT | {"candidates": masks | {"label_is_none": 0}}))
 
 

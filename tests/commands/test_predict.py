@@ -238,6 +238,7 @@ def test_a_country_has_the_classes_of_its_labelled_places(at_hand):
         (["--region", "alps.geojson", "--classes", "fir.txt"], 3, "no class is both in fir.txt and in --region alps.geojson"),
         (["--region", "nowhere.geojson"], 3, "--region nowhere.geojson cannot be read"),
         (["--classes", "nothing.txt"], 3, "--classes nothing.txt: there is no such file"),
+        (["--classes", ""], 2, "--classes names no file"),
     ],
 )
 def test_what_leaves_no_class_is_refused(at_hand, tmp_path, words, status, says):
@@ -330,6 +331,18 @@ def test_a_pool_that_lost_its_places_says_so(tmp_path, monkeypatch, capsys, comb
     assert err.count("the model holds no labelled places, so that no neighbour is counted") == said
 
 
+@pytest.mark.parametrize("words", [["predict", "oak"], ["evaluate", "--on", "oak"]])
+def test_a_fusion_that_is_left_out_is_said(tmp_path, monkeypatch, capsys, words):
+    write_run(tmp_path / "artifacts")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "oak").mkdir()
+    Image.new("RGB", (32, 32)).save("oak/a.png")
+    run, said = command_line(monkeypatch, capsys), "fusion (finetune_loc.fusion), which the run trained too, is left out"
+    assert said not in run(*words)[2]
+    (tmp_path / "artifacts/finetune_loc/seed_0/label_100/fusion").mkdir()
+    assert said in run(*words)[2]
+
+
 def test_a_model_that_cannot_is_refused(tmp_path, rows):
     write_run(tmp_path / "artifacts")
     with pytest.raises(DataError, match="no image classifier"):
@@ -382,16 +395,16 @@ def dated_photos(tmp_path, monkeypatch):
 
 
 def test_rows_say_their_date_and_where_it_is_from(dated_photos, monkeypatch, capsys):
-    status, out, err = command_line(monkeypatch, capsys)("predict", "a.jpg", "t.csv", "--format", "csv")
+    status, out, err = command_line(monkeypatch, capsys)("predict", "a.jpg", "t.csv", "b.png", "--format", "csv")
     found = list(csv.DictReader(io.StringIO(out)))
     assert status == 0
     assert [(row["date"], row["date_from"]) for row in found] == [
-        ("2021-06-05", "file"), ("2024-12-24", "table"), ("", "none"), ("", "none"), ("", "none"),
+        ("2021-06-05", "file"), ("2024-12-24", "table"), ("", "none"), ("", "none"), ("", "none"), ("", "none"),
     ]  # fmt: skip
     assert "2024-04-03 or 2024-03-04" in found[3]["date_problem"]
     assert "no such day" in found[4]["date_problem"]
-    assert "rows without a date, predicted for the average over the year: 3 of 5" in err
-    assert "2 of 5 rows have an unusable date; the first: t.csv:4: " in err
+    assert "rows with a position and without a date, predicted for the average over the year: 3 of 6" in err
+    assert "2 of 6 rows have an unusable date; the first: t.csv:4: " in err
     loaded = cspops.load(".")
     p = loaded.predict_proba(["b.png"] * 2, [[8.5, 47.4]] * 2, dates=["2024-12-24", None])
     for row, of_row in zip(found[1:3], p, strict=True):

@@ -16,12 +16,19 @@ from cspops.evaluation import compared_rows
 from cspops.report.run_record import STAGES, RunRecord
 
 
-def predictions(file: Path, *, seeds: tuple[int, ...] = (3, 1), first_row: int = 0, draw: int = 0) -> pa.Table:
+def predictions(
+    file: Path,
+    *,
+    seeds: tuple[int, ...] = (3, 1),
+    first_row: int = 0,
+    draw: int = 0,
+    models: tuple[str, ...] = compared_rows.MODELS,
+) -> pa.Table:
     """Random guesses of 3 classes for 6 rows of two sets, the seeds not in order."""
     random = np.random.default_rng(draw)
     rows = [
         {"seed": seed, "label_ratio": ratio, "role": role, "obs_id": f"o{first_row + row}", "label": row % 3}
-        | {model: [int(one) for one in random.permutation(3)] for model in compared_rows.MODELS}
+        | {model: [int(one) for one in random.permutation(3)] for model in models}
         for seed in seeds
         for ratio in (0.1, 1.0)
         for role, ids in (("test", range(4)), ("spatial_test", range(4, 6)))
@@ -51,6 +58,21 @@ def test_each_difference_is_that_of_the_hits_counted_a_row_at_a_time(tmp_path: P
         assert row["difference"] == pytest.approx(100 * (sum(hits[0]) - sum(hits[1])) / len(hits[0]), abs=1e-4)
         assert (row["seeds"], row["rows"]) == (2, 4 if row["role"] == "test" else 2)
         assert row["low"] <= row["difference"] <= row["high"]
+
+
+def test_what_both_runs_have_is_compared(tmp_path: Path) -> None:
+    has = {"fused": (*compared_rows.MODELS, "fusion"), "plain": compared_rows.MODELS, "old": compared_rows.MODELS[:-1]}
+    hits = {}
+    for name, models in has.items():
+        predictions(tmp_path / name, models=models)
+        hits[name] = compared_rows.read_hits(tmp_path / name, name=name, remake="")
+    for mine, its, models in (("fused", "fused", has["fused"]), ("fused", "plain", has["plain"]), ("old", "fused", has["old"])):
+        rows = compared_rows.differences(hits[mine], hits[its], "other")
+        assert tuple(row["model"] for row in rows[: len(models)]) == models
+        assert len(rows) == 2 * 2 * len(models)
+    predictions(tmp_path / "broken", models=("image", "location"))
+    with pytest.raises(DataError, match="broken: it has no column combined"):
+        compared_rows.read_hits(tmp_path / "broken", name="that file", remake="")
 
 
 def test_hits_are_by_seed_in_order(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from cspops.errors import DataError
 from cspops.evaluation.groups import WITHIN_KM
 from cspops.geo import haversine
 from cspops.library import evaluate_on
-from cspops.library.given_dates import day_of_option
+from cspops.library.given_dates import Day, day_of_option
 from cspops.library.inputs import Input
 from cspops.library.loading import load_seeds
 from cspops.library.model import Model
@@ -82,8 +82,10 @@ def test_rows_are_scored_at_their_dates(tmp_path, rows):
     model = cspops.load(tmp_path)
     days = [day_of_option(one) for one in ("June", "none", "12-24")]
     dated = [replace(row, day=days[number % 3]) for number, row in enumerate(rows)]
+    dated[1:5:3] = [replace(row, day=Day(problem="no such day")) for row in dated[1:5:3]]
     document = evaluate_on.score({0: model}, iter(dated), run=None)
     assert (document["dated"], document["scored"]) == (8, 12)
+    assert document["unusable_dates"] == {"rows": 2, "first": f"{rows[1].where}: no such day"}
     when = torch.tensor([row.day.when for row in dated[:12]], dtype=torch.float64)
     lonlat, label = np.array([[row.lon, row.lat] for row in rows[:12]]), np.arange(12) % 2
     for combine, name in (("pool", "pool"), ("location", "location")):

@@ -68,6 +68,10 @@ def test_an_option_that_is_no_day_is_refused_in_one_sentence(text, says):
         ("2024-06-15T25:00", None, "no such day or time"),
         ("2024", None, "has no season"),
         ("2023/2024", None, "has no season"),
+        ("2024-01-01/2024-12-31", None, "has no season"),
+        ("1600-06-15", None, "only years from 1800 to 2100 are read"),
+        ("2024-06-15 01:30 PM", None, "no date that is understood"),
+        ("2024-06/15", None, "no date that is understood"),
         ("last week", None, "no date that is understood"),
     ],
 )
@@ -108,6 +112,11 @@ def test_one_date_for_all_rows(one):
     assert when.shape == (3,)
     assert len(when.unique()) == 1
     assert not when.isnan().any()
+
+
+@pytest.mark.parametrize("dates", [[None] * 2, np.array([np.nan] * 2), pa.nulls(2, pa.float64()), math.nan])
+def test_a_column_may_be_empty(dates):
+    assert as_when(dates, 2).isnan().tolist() == [True, True]
 
 
 def test_texts_of_an_option_stand_among_others():

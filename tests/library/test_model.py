@@ -133,6 +133,13 @@ def test_a_model_without_a_pool_falls_back_on_the_learned_one():
     assert torch.equal(model.predict_proba(lonlat=place), model.predict_proba(lonlat=place, combine="location"))
 
 
+def test_the_learned_model_alone_looks_for_no_neighbours(monkeypatch):
+    place = torch.tensor([[8.5, 47.4]], dtype=torch.float64)
+    learned = location_model().location_log_p(place)
+    monkeypatch.setattr(Places, "near", lambda *_, **__: pytest.fail("a search"))
+    torch.testing.assert_close(pooled().location_log_p(place), learned)
+
+
 def pooled(**changes) -> Model:
     return dataclasses.replace(location_model(), pool=POOL, places=PLACES, **changes)
 

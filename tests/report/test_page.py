@@ -10,9 +10,15 @@ from cspops.report.page import NAMED, cluster_words, data_section, image_section
 
 
 def test_the_maps_come_with_words_and_alternative_texts() -> None:
-    text = map_section("Csa", title="Csa (hot, dry summer)", clusters=["untrained", "with labels"], words="In 12 clusters.")
+    text = map_section(
+        "Csa",
+        title="Csa (hot, dry summer)",
+        clusters=["untrained", "with labels"],
+        words="In 12 clusters.",
+        tested="those of the test set",
+    )
     assert "In 12 clusters.\n\n![World maps of the clusters: untrained and with labels](figures/clusters.png)" in text
-    assert "## Where `Csa (hot, dry summer)` is\n\nP(Csa | x), with" in text
+    assert "## Where `Csa (hot, dry summer)` is\n\nP(Csa | x), with" in text and "and those of the test set. Hatched" in text
     assert "![World maps of P(Csa | x) at the smallest and the largest label ratio](figures/class.png)" in text
 
 
@@ -60,14 +66,15 @@ def test_no_class_is_said_so() -> None:
 
 
 def test_a_method_alone() -> None:
-    assert image_section({"method": "none"}) == "Image network: `none`."
+    assert image_section({"method": "none"}) == "Pre-training of the image network: `none`."
 
 
 def test_notes_and_numbers_with_their_meaning() -> None:
     facts = {"method": "geokr", "note": "It saw a raster", "fallback": 0.25, "knn_km_before": 812.5, "knn_km_after": 300.0}
     said = image_section(facts)
     assert said.startswith(
-        "Image network: `geokr`. It saw a raster. `fallback` 0.25; `knn_km_before` 812.5; `knn_km_after` 300.0."
+        "Pre-training of the image network: `geokr`. It saw a raster. "
+        "`fallback` 0.25; `knn_km_before` 812.5; `knn_km_after` 300.0."
     )
     assert said.endswith(
         "`knn_km`: the median distance between a training image and its nearest neighbour in features, in kilometres."

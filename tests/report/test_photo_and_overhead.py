@@ -98,6 +98,8 @@ def test_short_distances_keep_their_digits(km: float, shown: str) -> None:
 
 def test_the_section_on_the_image_network_has_the_numbers_alone() -> None:
     said = image_section(FACTS)
-    assert said.startswith("Image network: `gair`. `rows` 1300; `queue` 150; `terms` photo_to_overhead, overhead_to_place. ")
+    assert said.startswith(
+        "Pre-training of the image network: `gair`. `rows` 1300; `queue` 150; `terms` photo_to_overhead, overhead_to_place. "
+    )
     assert "{" not in said
     assert "`queue`: the places that were negatives" in said

@@ -168,6 +168,7 @@ def test_small_regions_are_one_row_of_all_their_rows() -> None:
     rows = [row[1:4] for row in region_rows({"test": places}, "latitude")[1:]]
     assert rows == [["15 S - 0", "20", "50.00"], ["others (2 bins)", "4", "70.00"]]
     assert region_rows({"test": {"latitude": places["latitude"][:1]}}, "latitude")[1][1] == "others (1 bin)"
+    assert region_title({"others": 2}, "continent") == "others (2 continents)"
 
 
 @pytest.mark.parametrize(("share", "text"), [(0.0, "< 0.01"), (0.01, "0.01"), (0.99, "0.99"), (0.9951, "> 0.99")])

@@ -45,8 +45,8 @@ def embed(
     out: Annotated[
         Path,
         typer.Option(
-            help=".parquet, .npz (with lon and lat) or .npy (without). Of a grid .npz and .npy have rows x columns x d, rows "
-            "from north to south and columns from west to east.",
+            help=".parquet, .npz (with lon and lat) or .npy (without). A grid in .npz or .npy is rows x columns x d, rows from "
+            "north to south and columns from west to east.",
             metavar="FILE",
         ),
     ] = Path("embeddings.parquet"),

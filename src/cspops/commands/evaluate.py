@@ -49,11 +49,10 @@ def score(
     from cspops.library import evaluate_on
     from cspops.library.inputs import count_inputs, read_inputs
     from cspops.library.loading import run_of
+    from cspops.library.model import NO_FUSION
 
-    tables = table_names(folder, label)
-    rows = read_inputs(
-        paths, stdin=lines_of_stdin(), position=None, tables=tables, dated=next(iter(models.values())).takes_time
-    )
+    tables, first = table_names(folder, label), next(iter(models.values()))
+    rows = read_inputs(paths, stdin=lines_of_stdin(), position=None, tables=tables, dated=first.takes_time)
     with Meter("evaluate", count_inputs(paths, tables=tables), unit="rows") as meter:
         document = evaluate_on.score(
             models,
@@ -64,6 +63,8 @@ def score(
             by_class=by_class,
             roll_up=roll_up,
         )
+    if first.leaves_fusion_out:
+        log.info(NO_FUSION)
     document = {"on": list(map(printable, paths)), "model": folder.as_posix(), **document}
     if by is not None:
         document["regions"] = _of_kind(document["regions"], by)
@@ -223,6 +224,9 @@ def notes(document: Document) -> list[str]:
     if (dated := document.get("dated")) is not None and dated < document["scored"]:
         undated = document["scored"] - dated
         sentences.append(f"scored without a date, for the average over the year: {undated:,} of {document['scored']:,}")
+    if unusable := document.get("unusable_dates"):
+        which = "; the first" if unusable["rows"] > 1 else ""
+        sentences.append(f"unusable dates: {unusable['rows']:,}{which}: {shortened(unusable['first'], wide=1000)}")
     if "pool" not in document["metrics"] and "image" in document["metrics"]:
         sentences.append("no pool of image, location and labelled neighbours: the run was not evaluated (dvc repro evaluate)")
     if not is_shown("ece", document["scored"]):
@@ -236,7 +240,8 @@ def notes(document: Document) -> list[str]:
 
 def _about_candidates(masks: Document, scored: int) -> str:
     best = ", ".join(f"{short_name(model)} {rows:,g}" for model, rows in masks["best_is_none"].items())
-    said = f"{masks['classes']:,g} classes are candidates; rows whose best class of all is none of them: {best}"
+    candidates = "class is a candidate" if masks["classes"] == 1 else "classes are candidates"
+    said = f"{masks['classes']:,g} {candidates}; rows whose best class of all is none of them: {best}"
     wrong = masks["label_is_none"]
     return f"{said}; {wrong:,g} of {scored:,} labels are none, which counts as wrong, and so there is no nll" if wrong else said
 

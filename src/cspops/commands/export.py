@@ -42,7 +42,7 @@ def export(
 ) -> None:
     """Write the trained models into a folder that needs no project: safetensors, ONNX and a model card for a model hub.
 
-    The labelled places that the pool counts are written too. There may be 200,000 of them, and 50,000 in combined.onnx; with
+    The labelled places that the pool counts are written too, at most 200,000, and at most 50,000 in combined.onnx; with
     more, the pool counts no neighbours there.
     """
     from cspops.commands import exported_folder

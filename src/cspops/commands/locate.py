@@ -52,8 +52,8 @@ def locate(
     step: Annotated[
         float | None,
         typer.Option(
-            help="Distance of the places, of which there may be a million; default: half a cell of the overhead network's map, "
-            "more in a large box.",
+            help="Distance between places, of which there may be a million; default: half a cell of the overhead network's "
+            "map, more in a large box.",
             metavar="KM",
             min=0.001,
         ),

@@ -89,7 +89,7 @@ def draw_map(
 ) -> None:
     """Draw where a class is likely, P(y|x), or present, or the most likely class, around the labelled places or in a box.
 
-    Of a model with location_encoder.time it is the average over the year, or the map of a --date, or of all --months.
+    For a model with location_encoder.time it is the average over the year, or the map of a --date, or of all --months.
     """
     from cspops.evaluation.thresholds import Rule
     from cspops.library.model import NO_PLACES, NO_POOL

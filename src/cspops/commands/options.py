@@ -96,15 +96,17 @@ WeightOption = Annotated[
 ClassesOption = Annotated[
     Path | None,
     typer.Option(
-        "--classes", help="Predict these classes alone: a text with one per line, or a table's column class.", metavar="FILE"
+        "--classes",
+        help="Predict only these classes: a text with one per line, or a table with a column class.",
+        metavar="FILE",
     ),
 ]
 RegionOption = Annotated[
     str | None,
     typer.Option(
         "--region",
-        help="Predict those classes alone that have a labelled place of the model in a region: a GeoJSON file with polygons, "
-        "or a country by its ISO code (CH, CHE).",
+        help="Predict only classes that have a labelled place of the model in a region: a GeoJSON file with polygons, or a "
+        "country by its ISO code (CH, CHE).",
         metavar="REGION",
     ),
 ]
@@ -112,7 +114,7 @@ MinConfidenceOption = Annotated[
     float | None,
     typer.Option(
         "--min-confidence",
-        help="Also give an answer that is at least so probable: the best class, or the lowest taxon above it that is.",
+        help="Also give an answer that is at least this probable: the best class, or the lowest taxon above it that is.",
         metavar="P",
     ),
 ]
@@ -176,6 +178,7 @@ def restricted(model: "Model", classes: Path | None, region: str | None) -> "Mod
     from cspops.library.candidates import listed_classes
 
     if classes is not None:
+        _require_name("--classes", classes)
         model = model.among(listed_classes(model, classes))
     if region is not None:
         there = model.classes_in(region)
@@ -189,6 +192,12 @@ def restricted(model: "Model", classes: Path | None, region: str | None) -> "Mod
     return model
 
 
+def _require_name(option: str, file: Path) -> None:
+    """Raise a ParamsError for an empty name, such as the shell makes of a variable that is not set."""
+    if file == Path():
+        raise ParamsError(f"{option} names no file", hint=f"{option} FILE, or leave it out")
+
+
 def rolled(model: "Model", min_confidence: float | None, taxonomy: Path | None) -> "RollUp | None":
     """Return what makes coarser answers where the options ask for them."""
     if min_confidence is None:
@@ -197,6 +206,8 @@ def rolled(model: "Model", min_confidence: float | None, taxonomy: Path | None) 
                 "--taxonomy makes coarser answers, and nothing says how sure they are to be", hint="--min-confidence 0.8"
             )
         return None
+    if taxonomy is not None:
+        _require_name("--taxonomy", taxonomy)
     from cspops.library.taxonomy import RollUp
 
     if model.classes is None:

@@ -94,7 +94,7 @@ def predict(
     from cspops.library import prediction
     from cspops.library import prediction_files as files
     from cspops.library.inputs import count_inputs, read_inputs
-    from cspops.library.model import NO_PLACES, NO_POOL
+    from cspops.library.model import NO_FUSION, NO_PLACES, NO_POOL
     from cspops.library.unfinished import kept_rows, key_of
     from cspops.report.model_reach import reach_of
 
@@ -151,6 +151,8 @@ def predict(
         log.info(NO_PLACES)
     if combine is None and chosen == "product":
         log.info("there is no pool, as the model was not evaluated: dvc repro evaluate")
+    if loaded.leaves_fusion_out:
+        log.info(NO_FUSION)
     if loaded.candidates is not None and loaded.classes is not None:
         log.info(f"candidates: {len(loaded.candidates):,} of {len(loaded.classes):,} classes")
         log.info(f"rows whose best class of all is no candidate, see masked_best: {failures.masked:,} of {failures.rows:,}")
@@ -161,9 +163,9 @@ def predict(
             f"{failures.far:,} of {failures.located:,} rows with a position lie {reach.end()}, the farthest "
             f"{failures.farthest_km:,.0f} km: the model knows little there"
         )
-    if loaded.takes_time and day is None and failures.dated < failures.rows:
-        undated = failures.rows - failures.dated
-        log.info(f"rows without a date, predicted for the average over the year: {undated:,} of {failures.rows:,}")
+    if loaded.takes_time and day is None and failures.undated:
+        undated = f"{failures.undated:,} of {failures.rows:,}"
+        log.info(f"rows with a position and without a date, predicted for the average over the year: {undated}")
     if failures.misdated:
         first = _first(failures.misdated, failures.first_misdated)
         log.warning(f"{failures.misdated} of {failures.rows} rows have an unusable date{first}")

@@ -66,7 +66,7 @@ def probe(
     leave_out_km: LeaveOutOption = None,
     folds: Annotated[int, typer.Option(help="Folds of cross-validation.", metavar="K", min=2, max=100)] = 5,
     block_degrees: Annotated[
-        float, typer.Option(help="Side of the blocks that are held out whole; 0: random folds alone.", min=0.0, max=90.0)
+        float, typer.Option(help="Side of the blocks that are held out whole; 0: only random folds.", min=0.0, max=90.0)
     ] = 10.0,
     buffer_km: Annotated[
         float,
@@ -74,7 +74,7 @@ def probe(
     ] = 100.0,
     rows: Annotated[
         int | None,
-        typer.Option(help="Rows at most, drawn at random; default: all, of the suite 2,000.", metavar="N", min=20),
+        typer.Option(help="Most rows to use, drawn at random; default: all, 2,000 for the suite.", metavar="N", min=20),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="File to write: .csv or .json.", metavar="FILE")] = None,
     json: JsonOption = False,

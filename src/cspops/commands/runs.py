@@ -103,18 +103,13 @@ def read(files: Iterable[tuple[str, Path]]) -> dict[tuple[str, Path], bytes | No
 def hits_of(revision: str) -> "HitsByRoleAndRatio":
     """Return which of a revision's predictions are right; raise a DataError when DVC cannot fetch them."""
     import dvc.api
-    import pyarrow.parquet as pq
 
-    from cspops.evaluation.compared_rows import COLUMNS, hits_in
-    from cspops.evaluation.predictions import predictions_table
+    from cspops.evaluation.compared_rows import read_hits
 
     commit, name = require_commit(revision), f"predictions.parquet of {revision!r}"
     try:
         with dvc.api.open(PREDICTIONS.as_posix(), rev=commit, mode="rb") as opened:
-            has_pool = "pool" in pq.read_schema(opened).names
-            columns = [one for one in COLUMNS if has_pool or one != "pool"]
-            opened.seek(0)
-            return hits_in(predictions_table(opened, columns, name=name, remake=f"git checkout {revision}, then dvc repro"))
+            return read_hits(opened, name=name, remake=f"git checkout {revision}, then dvc repro")
     except CspopsError:
         raise
     except Exception as error:  # DVC lets errors of its own libraries through, and gives them no public name

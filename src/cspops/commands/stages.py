@@ -24,7 +24,7 @@ from cspops.commands.options import (
 )
 from cspops.commands.output import print_json
 from cspops.errors import ParamsError
-from cspops.pipeline.run import read_params, run_stage
+from cspops.pipeline.run import read_host, read_params, run_stage
 
 log = logging.getLogger(__name__)
 
@@ -37,12 +37,17 @@ EVALUATE_EXAMPLES = examples(
 
 @app.command(rich_help_panel=STAGES, epilog="Example: dvc repro check")
 def check() -> None:
-    """Check params.yaml, and write a digest of each stage's code, by which DVC sees which stages have changed."""
+    """Check params.yaml and the CSPOPS_ variables, and write a digest of each stage's code, by which DVC sees what changed."""
     from cspops.pipeline import code as project_code
 
     code = project_code.installed()
     project_code.require_installed(code)
-    read_params()
+    checked = read_params()
+    read_host().require_sense()
+    if checked.report.probe:
+        from cspops.probing.suite import require_packages
+
+        require_packages(checked.report.probe)
     project_code.write(code)
 
 

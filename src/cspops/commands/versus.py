@@ -28,14 +28,13 @@ def versus(
 
     The tables show the test sets; --json has validation too.
     """
-    from cspops.evaluation.compared_rows import COLUMNS, differences, hits_in
-    from cspops.evaluation.predictions import predictions_table
+    from cspops.evaluation.compared_rows import differences, read_hits
 
     require_repository()
     if not revision:
         raise DataError("no revision is named", hint=LISTED)
-    mine = predictions_table(PREDICTIONS, COLUMNS, name=str(PREDICTIONS), remake="dvc repro evaluate")
-    rows = differences(hits_in(mine), hits_of(revision), revision)
+    mine = read_hits(PREDICTIONS, name=str(PREDICTIONS), remake="dvc repro evaluate")
+    rows = differences(mine, hits_of(revision), revision)
     if sentence := _machines(revision):
         log.warning(sentence)
     if json:

@@ -1,6 +1,8 @@
 """Compare the predictions of two runs on the same rows."""
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +12,8 @@ import torch
 from cspops.data.json_files import Document
 from cspops.errors import DataError
 from cspops.evaluation.bootstrap import Interval, paired_difference
-from cspops.evaluation.metrics import MODELS
+from cspops.evaluation.metrics import FUSION, MODELS
+from cspops.evaluation.predictions import predictions_table
 from cspops.shapes import Bool, Tensor
 
 
@@ -26,14 +29,21 @@ class Hits:
 HitsByRoleAndRatio = dict[tuple[str, float], Hits]
 
 
-COLUMNS = ("seed", "label_ratio", "role", "obs_id", "label", *MODELS)
-"""Of predictions.parquet, that are compared; an older one has no `pool`."""
+COMPARED = (*MODELS, FUSION)
+OPTIONAL = ("pool", FUSION)
+"""Of `COMPARED`, what a predictions.parquet may lack: an older one has no `pool`, and most runs train no fusion."""
+
+
+def read_hits(source: Path | BinaryIO, *, name: str, remake: str) -> HitsByRoleAndRatio:
+    """Return the hits of a predictions.parquet; arguments and errors as of `read_predictions` and `hits_in`."""
+    columns = ["seed", "label_ratio", "role", "obs_id", "label", *(one for one in COMPARED if one not in OPTIONAL)]
+    return hits_in(predictions_table(source, columns, optional=OPTIONAL, name=name, remake=remake))
 
 
 def hits_in(table: pa.Table) -> HitsByRoleAndRatio:
     """Return the hits in the rows of predictions.parquet, by role and label ratio; DataError where seeds have other rows."""
     label = table["label"].to_numpy()
-    top1 = {model: pc.list_element(table[model], 0).to_numpy() for model in MODELS if model in table.column_names}
+    top1 = {model: pc.list_element(table[model], 0).to_numpy() for model in COMPARED if model in table.column_names}
     role, ratio, seed = (table[name].to_numpy() for name in ("role", "label_ratio", "seed"))
     obs_id = np.asarray(table["obs_id"].to_pylist())
     out: HitsByRoleAndRatio = {}

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from cspops.artefacts import of_types, require_file, whole_parquet
 from cspops.errors import DataError
-from cspops.evaluation.metrics import MODELS, Judgement
+from cspops.evaluation.metrics import FUSION, MODELS, Judgement
 from cspops.shapes import Bool, Float, Int, Tensor
 
 TOP = 10
@@ -59,36 +59,47 @@ def schema(models: tuple[str, ...]) -> pa.Schema:
     )
 
 
-def read_predictions(source: Path | BinaryIO, columns: Sequence[str], *, name: str, remake: str) -> Iterator[pa.RecordBatch]:
+def read_predictions(
+    source: Path | BinaryIO, columns: Sequence[str], *, optional: Sequence[str] = (), name: str, remake: str
+) -> Iterator[pa.RecordBatch]:
     """Yield columns of a predictions.parquet, some rows at a time; no cell of them is empty.
 
     Args:
         source: the file, or an open one.
+        columns: those that it must have.
+        optional: those that come after them where it has them.
         name: what messages call it.
 
     Raises:
         DataError: it is missing, not whole, or holds something else.
     """
-    known = schema(MODELS)
-    wanted = pa.schema([known.field(one).with_nullable(False) for one in columns])
     if isinstance(source, Path):
         require_file(source, remake=remake)
     with whole_parquet(name, remake=remake):
         opened = pq.ParquetFile(source)
-        for batch in opened.iter_batches(columns=[one for one in columns if one in opened.schema_arrow.names]):
+        there = opened.schema_arrow.names
+        wanted = _of_schema([*columns, *(one for one in optional if one in there)])
+        for batch in opened.iter_batches(columns=[one for one in wanted.names if one in there]):
             part = of_types(batch, wanted, name=name, remake=remake)
-            for model in set(MODELS) & set(columns):
+            for model in {*MODELS, FUSION} & {*wanted.names}:
                 best = part[model]
                 if len(best) and (pc.min(pc.list_value_length(best)).as_py() == 0 or pc.list_flatten(best).null_count):
                     raise DataError(f"{name} holds a row without a best class of {model}", hint=remake)
             yield part
 
 
-def predictions_table(source: Path | BinaryIO, columns: Sequence[str], *, name: str, remake: str) -> pa.Table:
+def predictions_table(
+    source: Path | BinaryIO, columns: Sequence[str], *, optional: Sequence[str] = (), name: str, remake: str
+) -> pa.Table:
     """Return what `read_predictions` yields as one table."""
-    parts = list(read_predictions(source, columns, name=name, remake=remake))
-    known = schema(MODELS)
-    return pa.Table.from_batches(parts) if parts else pa.schema([known.field(one) for one in columns]).empty_table()
+    parts = list(read_predictions(source, columns, optional=optional, name=name, remake=remake))
+    return pa.Table.from_batches(parts) if parts else _of_schema(columns).empty_table()
+
+
+def _of_schema(columns: Sequence[str]) -> pa.Schema:
+    """Return some columns of `schema`, none of which has an empty cell."""
+    known = schema((*MODELS, FUSION))
+    return pa.schema([known.field(one).with_nullable(False) for one in columns])
 
 
 def predictions(

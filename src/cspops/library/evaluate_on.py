@@ -58,6 +58,9 @@ class _Growing:
 
     dated: int = 0
     """How many rows have a date."""
+    misdated: int = 0
+    """How many have a date that is not used."""
+    first_misdated: str = ""
     rolled: dict[tuple[str, int], list[tuple[Tensor, Tensor]]] = field(default_factory=dict)
     """Of the answers: steps above the class, and whether they are right."""
 
@@ -98,6 +101,7 @@ def score(
         `classes` with rows, `seeds`, `label_ratio`,
         `metrics` (model, metric, mean and sd over seeds, as in scores.json; no nll where the label of a row is no candidate),
         `dated`, the scored rows with a date (None: the models take none),
+        `unusable_dates` (None, or how many `rows` have a date that is not used, and the `first` with the reason),
         `candidates` (None: all classes; else how many, and of how many rows the label, and the best class, is none),
         `rolled_up` (None, or per model coverage and accuracy of the answers), and `regions` and `per_class` where asked for.
 
@@ -136,6 +140,7 @@ def score(
         "label_ratio": ratio,
         "metrics": _metrics(scored, names, seeds=len(models), classes=len(first.classes)),
         "dated": growing.dated if first.takes_time else None,
+        "unusable_dates": {"rows": growing.misdated, "first": growing.first_misdated} if growing.misdated else None,
         "candidates": None,
         "rolled_up": None if roll_up is None else _rolled(growing, names, roll_up, seeds=len(models)),
     }
@@ -162,6 +167,10 @@ def _add(
     growing.lonlat.append(lonlat)
     when = torch.tensor([row.input.day.when for row in rows], dtype=torch.float64)
     growing.dated += int((~when.isnan()).sum())
+    misdated = [row.input for row in rows if row.input.day.problem is not None]
+    growing.misdated += len(misdated)
+    if misdated:
+        growing.first_misdated = growing.first_misdated or f"{misdated[0].where}: {misdated[0].day.problem}"
     features: dict[int, Tensor] = {}  # by network: seeds may share one
     squares = [row.square for row in rows if row.square is not None]
     for number, model in enumerate(models.values()):

@@ -13,7 +13,7 @@ import torch
 
 from cspops.data.dates import NO_DATE, day_share, share_of_year
 from cspops.errors import DataError, ParamsError
-from cspops.intake.judging.labels import read_dates
+from cspops.intake.judging.labels import DATE, SAME_SEPARATORS, YEARS, read_dates
 from cspops.shapes import Float, Tensor
 
 FORMS = "2024-06-15, 06-15 or June"
@@ -74,7 +74,8 @@ def as_when(dates: Any, count: int) -> Float[Tensor, "n"]:
 
     Args:
         dates: one for all rows, or one per row: texts (ISO 8601, `06-15`, `June`), `datetime`, `date`, datetime64, columns of
-            pandas, polars or pyarrow; None and NaT where there is none. A tensor of floats holds shares of the year already.
+            pandas, polars or pyarrow; None, NaT and nan where there is none. A tensor of floats holds shares of the year
+            already.
         count: of the rows.
 
     Raise a DataError for what is no date, and where the counts differ.
@@ -117,7 +118,7 @@ def _array(dates: Any) -> pa.Array:
 def _read(values: pa.Array) -> Float[Tensor, "n"]:
     """Return shares of the year of a column of any type that has dates; DataError names the first row that is none."""
     kind = values.type
-    if pa.types.is_null(kind):
+    if values.null_count == len(values):
         return torch.full((len(values),), torch.nan, dtype=torch.float64)
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         return share_of_year(_milliseconds(values.cast(pa.timestamp("ms"), safe=False)))
@@ -159,9 +160,11 @@ def _fault(text: str) -> str:
         return f"{told}: the year comes first, {' or '.join(dict.fromkeys(ways))}" + (
             ", and which of both is meant is not known" if len(set(ways)) > 1 else ""
         )
-    if re.fullmatch(r"\s*\d{4}(\s*/.*)?\s*", text):
+    if read_dates(pa.array([text])).no_month.any():
         return f"{told}: a year, or more than a month, has no season"
-    if re.match(r"\s*\d{4}([-:/])\d{1,2}\1\d{1,2}", text):
+    if (match := re.match(DATE, text)) and re.match(SAME_SEPARATORS, text):
+        if int(match["year"]) not in YEARS:
+            return f"{told}: only years from {YEARS[0]} to {YEARS[-1]} are read"
         return f"{told}: there is no such day or time"
     return f"{told}: no date that is understood"
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from cspops.errors import DataError, ParamsError
+from cspops.evaluation.metrics import FUSION
 from cspops.library.combine import COMBINE, Combine
 from cspops.library.expert_weights import FITTED, ExpertWeights
 from cspops.library.positions import as_lonlat, like
@@ -25,6 +26,7 @@ NAMES: dict[Combine, str] = {"pool": "pool", "product": "combined", "image": "im
 NO_POOL = "the model has no pool of image, location and labelled neighbours: it was not evaluated"
 NO_TIME = "the model's location encoder knows no season (location_encoder.time: none), so that a date changes nothing"
 NO_PLACES = "the model holds no labelled places, so that no neighbour is counted"
+NO_FUSION = "fusion (finetune_loc.fusion), which the run trained too, is left out: only stage evaluate computes it"
 ROWS = 8192
 """Positions that are embedded at once."""
 
@@ -258,7 +260,7 @@ class Model:
 
         Here and below ``when`` are shares of the year (see `data.dates`); nan, or None for all, where there is no date.
         """
-        return dict(self.log_p(None, lonlat, when=when))["location"]
+        return next(log_p for name, log_p in self.log_p(None, lonlat, when=when) if name == "location")  # before any pool
 
     @torch.inference_mode()
     def place_log_p(self, lonlat: Float[Tensor, "n 2"], when: Float[Tensor, "n"] | None = None) -> Float[Tensor, "n q"]:
@@ -324,6 +326,11 @@ class Model:
 
         pools = {} if self.weights == FITTED else {"combined": self.weights.on(Pool())}
         return pools if self.pool is None else pools | {"pool": self.weights.on(self.pool)}
+
+    @property
+    def leaves_fusion_out(self) -> bool:
+        """Whether the run trained one network of image and place beside these models."""
+        return any((folder / FUSION).is_dir() for folder in self.folders)
 
     @property
     def knows_places(self) -> bool:

@@ -133,7 +133,8 @@ class Failures:
     misdated: int = 0
     """Whose date cannot be used."""
     first_misdated: str = ""
-    dated: int = 0
+    undated: int = 0
+    """With a position and no date."""
     masked: int = 0
     """Whose best class is no candidate."""
     unsure: int = 0
@@ -154,7 +155,7 @@ class Failures:
             if row["position_problem"] not in (None, NO_POSITION):
                 self.misplaced += 1
                 self.first_misplaced = self.first_misplaced or f"{row['where']}: {row['position_problem']}"
-            self.dated += row.get("date") is not None
+            self.undated += row.get("lon") is not None and row.get("date") is None
             if row.get("date_problem") is not None:
                 self.misdated += 1
                 self.first_misdated = self.first_misdated or f"{row['where']}: {row['date_problem']}"

@@ -33,7 +33,8 @@ def read_host() -> "Host":
     except ValidationError as error:
         first = error.errors()[0]
         name, why = f"CSPOPS_{first['loc'][0]}".upper(), first["msg"].removeprefix("Value error, ")
-        raise EnvironmentProblem(f"{name}={first['input']}: {why}", hint=f"set it to another value, or unset {name}") from None
+        right = first.get("ctx", {}).get("expected", "another value")
+        raise EnvironmentProblem(f"{name}={first['input']}: {why}", hint=f"set it to {right}, or unset {name}") from None
 
 
 def run_stage(stage: str) -> None:

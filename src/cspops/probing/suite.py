@@ -14,9 +14,10 @@ land alone.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,7 @@ def suite(names: Sequence[str], *, most: int | None, folds: int, seed: int) -> l
                 f"the suite has no {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""),
                 hint=f"one of {', '.join(TASKS)}",
             )
+    require_packages(names)
     targets, missing = [], {}
     for name in names or TASKS:
         try:
@@ -100,13 +102,17 @@ def suite(names: Sequence[str], *, most: int | None, folds: int, seed: int) -> l
             if error.name != TASKS[name].package:
                 raise
             missing[name] = str(error.name)
-            if names:
-                raise EnvironmentProblem(
-                    f"{name} needs the package {error.name}, which is not installed", hint=INSTALL
-                ) from None
     if missing:
         log.warning(f"without {', '.join(missing)}: {' and '.join(dict.fromkeys(missing.values()))} not installed ({INSTALL})")
     return targets
+
+
+def require_packages(names: Iterable[str]) -> None:
+    """Raise an EnvironmentProblem where one of these targets needs a package that is not installed."""
+    for name in names:
+        package = TASKS[name].package
+        if package and find_spec(package) is None:
+            raise EnvironmentProblem(f"{name} needs the package {package}, which is not installed", hint=INSTALL)
 
 
 def _target(name: str, *, most: int, folds: int, seed: int) -> Target:

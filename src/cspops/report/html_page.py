@@ -13,7 +13,7 @@ from cspops.report.headline import few_rows
 from cspops.report.html_parts import Group, Picture, Section, Table, data_uri, render
 from cspops.report.material import Material
 from cspops.report.mistakes import Turned, confusion_rows, matrices
-from cspops.report.page import HATCHED_CLASSES, MEANINGS, answer, cluster_words
+from cspops.report.page import HATCHED_CLASSES, MEANINGS, answer, cluster_words, notes_on_sets, tested_places
 from cspops.report.photo_and_overhead import OVERHEAD_MAPS, html_part, is_gair
 from cspops.report.photo_and_overhead import TERMS as GAIR_TERMS
 from cspops.report.photo_and_overhead import TITLE as GAIR_TITLE
@@ -30,7 +30,8 @@ TERMS = {
     "L": "L, negative locations",
     "D": "D, dropout positives",
 } | GAIR_TERMS
-FACTS = {f"knn_km_{when}": f"Median km of the nearest neighbour in features, {when} training" for when in ("before", "after")}
+KM = {f"knn_km_{when}": f"Median km of the nearest neighbour in features, {when} training" for when in ("before", "after")}
+FACTS = {"method": "Pre-training"} | KM
 """Words in place of the names of facts on the image network."""
 UNITS = {"knn_km": "km", "neighbour_share": "share"}
 RATIO_CHARTS = {
@@ -112,6 +113,7 @@ def html(material: Material, site: Site) -> str:
             "run_facts": _run_facts(material, site),
             "differences": _differences(material),
             "accuracy": html_tables.accuracy_table(scores.metrics, seeds=seeds),
+            "accuracy_notes": notes_on_sets(material),
             "priors": html_tables.prior_table(scores.metrics, seeds=seeds),
             "paper": html_tables.paper_table(list(scores.metrics[material.main]), source),
             "same_data": source in html_tables.DATASETS,
@@ -181,7 +183,7 @@ def _maps(material: Material) -> dict[str, Any]:
         "cluster_maps": _pictures(material.drawn.clusters, "Map of the clusters of location embeddings"),
         "class_title": title,
         "class_words": f"P({name} | x) by the location classifier, which sees no image, with the labelled observations of "
-        f"the class that it has learned from and those of both test sets. {HATCHED_CLASSES}",
+        f"the class that it has learned from and {tested_places(material.scores.metrics)}. {HATCHED_CLASSES}",
         "class_maps": _pictures(material.drawn.classes, f"Map of P({name} | x)"),
         "likeliest_map": _pictures(material.drawn.likeliest, "Map of the most likely class")[0],
         "likeliest_legend": material.drawn.legend,
@@ -252,13 +254,13 @@ def _data(material: Material) -> dict[str, Any]:
         "data_tables": [html_tables.count_table(caption, what, counts) for caption, what, counts in tables if counts],
         "warnings": account["warnings"],
         "class_sizes": html_tables.count_table("Observations of each class", "class", shown),
-        "image_facts": [(FACTS.get(name, name), f"{n:,.1f}" if name in FACTS else n) for name, n in numbers.items()],
+        "image_facts": [(FACTS.get(name, name), f"{n:,.1f}" if name in KM else n) for name, n in numbers.items()],
         "image_words": [
             *([f"{image_facts['note']}."] if "note" in image_facts else []),
             *(
                 f"{start}: {text}."
                 for start, text in MEANINGS.items()
-                if any(name.startswith(start) for name in numbers.keys() - FACTS)
+                if any(name.startswith(start) for name in numbers.keys() - KM)
             ),
         ],
     }

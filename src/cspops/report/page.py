@@ -65,8 +65,7 @@ def page(material: Material) -> str:
         "`image`: P(y|I) alone. `location`: P(y|x) alone. `product`: P(y|I) P(y|x), as in the paper. `pool`: image, "
         "learned location and labelled neighbours, weighted on validation. "
         + ("`fusion`: P(y|I, x) of one network. " if FUSION in shown_models(metrics) else "")
-        + "The spatial test set lies in blocks of the map that hold no training row and have none near."
-        + (SAME_LABELS if several and view.label_ratios[-1] == 1 else ""),
+        + " ".join(notes_on_sets(material)),
         "![Top-1 accuracy against the share of labels, for image, location, product and pool](figures/accuracy.png)",
         f"## All metrics at {ratio_title(largest)} labels, {TITLES[main]}",
         markdown(metric_rows(metrics[main][largest], rows=len(judged.first_seed)), text_columns=1),
@@ -104,15 +103,26 @@ def page(material: Material) -> str:
             title=material.class_titles[material.chosen],
             clusters=list(material.drawn.clusters),
             words=cluster_words(view.report.clusters, material.drawn),
+            tested=tested_places(metrics),
         ),
         *probe_section(material.probed, seed=view.seeds[0]),
     ]
     return joined(parts)
 
 
+SPATIAL = "The spatial test set lies in blocks of the map that hold no training row and have none near."
 SAME_LABELS = (
-    " At 100 % every seed has the same labels, so that the image model, which has no other randomness, has no deviation."
+    "At 100 % every seed has the same labels, so that the image model, which has no other randomness, has no deviation."
 )
+
+
+def notes_on_sets(material: Material) -> list[str]:
+    """Return a sentence on the spatial test set and one on the largest label ratio, where the run has them."""
+    view = material.view
+    spatial = [SPATIAL] if "spatial_test" in material.scores.metrics else []
+    return spatial + ([SAME_LABELS] if len(view.seeds) > 1 and view.label_ratios[-1] == 1 else [])
+
+
 EXTREMES = "They are the extremes of many cells, and chance makes extremes: no interval was computed for them."
 
 
@@ -233,7 +243,12 @@ def cluster_words(count: int, drawn: Drawn) -> str:
     )
 
 
-def map_section(name: str, *, title: str, clusters: Sequence[str], words: str) -> str:
+def tested_places(metrics: Metrics) -> str:
+    """Return what the test rows on the map of a class are called."""
+    return "those of both test sets" if len(metrics) > 1 else "those of the test set"
+
+
+def map_section(name: str, *, title: str, clusters: Sequence[str], words: str, tested: str) -> str:
     """Return the section of the maps of location embeddings and of P(y|x).
 
     Args:
@@ -241,14 +256,15 @@ def map_section(name: str, *, title: str, clusters: Sequence[str], words: str) -
         title: its name with what it means.
         clusters: the titles of the maps of the clusters.
         words: what these show.
+        tested: `tested_places`.
     """
     parts = [
         "## Location embeddings",
         words,
         f"![World {'maps' if len(clusters) > 1 else 'map'} of the clusters: {' and '.join(clusters)}](figures/clusters.png)",
         f"## Where {as_code(title)} is",
-        f"P({as_text(name)} | x), with the labelled observations of the class that the location classifier has seen and those "
-        f"of both test sets. Spatial test rows lie in blocks that hold no labelled one. {HATCHED_CLASSES}",
+        f"P({as_text(name)} | x), with the labelled observations of the class that the location classifier has seen and "
+        f"{tested}. {HATCHED_CLASSES}",
         f"![World maps of P({as_text(name)} | x) at the smallest and the largest label ratio](figures/class.png)",
         "The most likely class by the same classifier at the largest label ratio, with the share of the drawn land that each "
         "class takes:",
@@ -313,7 +329,7 @@ MEANINGS = {
 def image_section(facts: Document) -> str:
     """Return a paragraph on reports/pretrain_img.json: the method, its note and its numbers with their meanings."""
     rest = {name: value for name, value in facts.items() if name not in ("method", "note", "retrieval")}
-    parts = [f"Image network: {as_code(str(facts['method']))}."]
+    parts = [f"Pre-training of the image network: {as_code(str(facts['method']))}."]
     if "note" in facts:
         parts.append(f"{facts['note']}.")
     if rest:

@@ -275,12 +275,15 @@ def _cells(document: TableDocument) -> Iterator[tuple[str, str, Cell]]:
 
 
 def _grouped(pairs: list[tuple[str, str, str]]) -> list[str]:
-    """Return `name (5 %, 10 %): reason` for each name and reason."""
-    groups: dict[tuple[str, str], list[str]] = {}
+    """Return `name (5 %, 10 %): reason` for each name and reason, and names that share both in one line."""
+    columns: dict[tuple[str, str], list[str]] = {}
     for name, column, reason in pairs:
-        groups.setdefault((name, reason), []).append(column)
+        columns.setdefault((name, reason), []).append(column)
+    names: dict[tuple[str, str], list[str]] = {}
     between = "; " if any(", " in column for _, column, _ in pairs) else ", "
-    return [f"{name} ({between.join(columns)}): {reason}" for (name, reason), columns in groups.items()]
+    for (name, reason), its_own in columns.items():
+        names.setdefault((between.join(its_own), reason), []).append(name)
+    return [f"{'; '.join(those)} ({shared}): {reason}" for (shared, reason), those in names.items()]
 
 
 def _missing(document: TableDocument) -> list[str]:

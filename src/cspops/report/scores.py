@@ -10,9 +10,26 @@ from cspops.report.html_parts import Group, Picture, Table
 from cspops.report.material import Material
 from cspops.report.page import DENSITY, EFFORT, LEAST_ROWS, WORST, where_sentences
 from cspops.report.reliability import CLASS_WORDS, chance_sentence, class_rows, reliability
-from cspops.report.tables import LEAST_IN_BIN, TITLES, cell, effort_rows, is_shown, ratio_title, worst_rows
+from cspops.report.tables import (
+    FUSION,
+    LEAST_IN_BIN,
+    TITLES,
+    Metrics,
+    cell,
+    effort_rows,
+    is_shown,
+    ratio_title,
+    shown_models,
+    worst_rows,
+)
 
 CALIBRATION = ("image", "combined", "pool")
+"""The models of the charts."""
+
+
+def calibration_models(metrics: Metrics) -> list[str]:
+    """Return the models of the table: `CALIBRATION`, and the fusion where it was scored."""
+    return [model for model in shown_models(metrics) if model in (*CALIBRATION, FUSION)]
 
 
 def accuracy_charts(material: Material) -> Iterator[Picture]:
@@ -61,10 +78,10 @@ def regions_part(material: Material) -> dict[str, Any]:
         ],
         "group_words": [*([WORST] if len(worst) > 1 else []), *([EFFORT] if len(effort) > 1 else [])],
         "group_tables": [
-            Table(caption, rows[0], [Group(None, rows[1:])])
-            for caption, rows in (
-                ("Worst continent and country; top-1, per cent, with 95 % intervals", worst),
-                ("Presence against effort", effort),
+            Table(caption, rows[0], [Group(None, rows[1:])], text_columns)
+            for caption, rows, text_columns in (
+                ("Worst continent and country; top-1, per cent, with 95 % intervals", worst, 4),
+                ("Presence against effort", effort, 1),
             )
             if len(rows) > 1
         ],
@@ -91,7 +108,7 @@ def calibration_part(material: Material) -> dict[str, Any]:
                     html_tables.model_name(model),
                     *(cell(models[model][metric], spread=seeds > 1) for models in ratios.values()),
                 ]
-                for model in CALIBRATION
+                for model in calibration_models(material.scores.metrics)
             ],
         )
         for metric, title in (("ece", "ece, per cent"), ("nll", "nll, nats"))

@@ -215,12 +215,16 @@ def counted(rows: float) -> str:
     return f"{rows:,.1f}".removesuffix(".0")
 
 
+PARTS = {"cell": ("cell", "cells"), "continent": ("continent", "continents"), "country": ("country", "countries")}
+"""One and several of the regions of a kind, where they are not bins of a number."""
+
+
 def region_title(row: Region, kind: str) -> str:
-    """Return `30 S - 15 S`, `50 - 100 km` or `60 E - 90 E, 30 N - 60 N`, and `others (3 bins)` for those of `gathered`."""
+    """Return `30 S - 15 S`, `50 - 100 km` or `60 E - 90 E, 30 N - 60 N`; for those of `gathered` `others (3 cells)`."""
     if "name" in row:
         return str(row["name"])
     if "others" in row:
-        return f"others ({row['others']} bin{'s' if row['others'] > 1 else ''})"
+        return f"others ({row['others']} {PARTS.get(kind, ('bin', 'bins'))[row['others'] > 1]})"
     if kind == "distance":
         return f"{row['from']:g} - {row['to']:g} km" if row["to"] is not None else f"{row['from']:g} km or more"
     if kind == "density":

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 
 from cspops import geo
 from cspops.land import Box, LandCells, globe, land_of
@@ -33,6 +32,8 @@ def from_equal_earth(xy: Float[np.ndarray, "*batch n 2"]) -> Float[np.ndarray, "
 
 def coastlines(cells: LandCells) -> list[np.ndarray]:
     """Return coastlines (n, 2), degrees, without the smallest islands."""
+    from matplotlib.figure import Figure  # half a second, which the commands that draw nothing do without
+
     west, south, east, north = cells.box
     height, width = cells.share.shape
     if not cells.share.min() < 0.5 < cells.share.max():
