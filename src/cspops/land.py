@@ -1,4 +1,4 @@
-"""The embedded climate raster: its codes, and the land, which is all that has a climate zone.
+"""The land of the embedded climate raster: all that has a climate zone.
 
 Antarctica has a zone, and so have lakes, but the Caspian Sea has none.
 """
@@ -12,15 +12,11 @@ import numpy as np
 import torch
 from PIL import Image
 
+from cspops.climate_raster import HEIGHT, PER_DEGREE, SEA, WIDTH, Pixels, codes
 from cspops.geo import equirectangular_pixel
 from cspops.kernels import asin
 from cspops.shapes import Bool, Float, Int, LonLat, Tensor, UInt8
 
-SEA = 32
-"""The code of the raster that is no climate zone."""
-PER_DEGREE = 36
-"""Pixels of the raster per degree: each has 100 arc seconds."""
-HEIGHT, WIDTH = 180 * PER_DEGREE, 360 * PER_DEGREE
 CELL = 12
 """Pixels along a cell of the globe's land: a third of a degree."""
 CELLS = 360
@@ -30,13 +26,9 @@ Box = tuple[float, float, float, float]
 """West, south, east and north, degrees."""
 
 
-def climate_zones(pixels: tuple[int, int, int, int] | None = None) -> UInt8[Tensor, "h w"]:
-    """Read the raster's codes, north up, first pixel at 180 W 90 N; or those of a part: left, top, right, bottom pixel.
-
-    Takes a third of a second and, for the whole, 84 MB. Nothing keeps it here: callers take what they need and let it go.
-    """
-    with files("cspops").joinpath("sample/climate_zones.png").open("rb") as opened, Image.open(opened) as image:
-        return torch.from_numpy(np.array(image if pixels is None else image.crop(pixels)))
+def climate_zones(pixels: Pixels | None = None) -> UInt8[Tensor, "h w"]:
+    """Read the raster's codes, or those of a part, as `climate_raster.codes`."""
+    return torch.from_numpy(codes(pixels))
 
 
 def zones_at(zones: UInt8[Tensor, "h w"], lonlat: LonLat) -> Int[Tensor, "*batch"]:

@@ -3,11 +3,9 @@
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
-from cspops.geo import equirectangular_pixel
+from cspops.climate_raster import HEIGHT, PER_DEGREE, SEA, WIDTH, codes
 from cspops.intake.judging.labels import OFFICIAL
-from cspops.land import HEIGHT, SEA, WIDTH, climate_zones, zones_at
 
 AGAIN = "the same image bytes as another row"
 LEAKAGE = "the same image bytes as another row, in another split (leakage)"
@@ -114,16 +112,21 @@ def look_exchanged(lon: np.ndarray, lat: np.ndarray, *, given: int, exchangeable
     beyond = np.abs(lon) > 90
     if len(lon) < PLACES or beyond.mean() > BEYOND:
         return None
-    lonlat = torch.from_numpy(np.stack((lon[~beyond], lat[~beyond]), 1))
-    row, column = equirectangular_pixel(lonlat, height=HEIGHT, width=WIDTH)
-    places = lonlat[np.unique((row * WIDTH + column).numpy(), return_index=True)[1]]
+    lon, lat = lon[~beyond], lat[~beyond]
+    places = np.unique(_pixel(lon, lat), return_index=True)[1]
     if len(places) < PLACES:
         return None
-    zones = climate_zones()
-    as_given, exchanged = (float((zones_at(zones, some) != SEA).double().mean()) for some in (places, places.flip(1)))
+    lon, lat, zones = lon[places], lat[places], codes().ravel()
+    as_given, exchanged = (float((zones[pixel] != SEA).mean()) for pixel in (_pixel(lon, lat), _pixel(lat, lon)))
     if as_given > LITTLE or exchanged < MOST:
         return None
     return (
         f"latitude and longitude look exchanged: {as_given:.0%} of {len(places)} places lie on land as given, {exchanged:.0%} "
         f"when exchanged (of images taken at sea that says nothing); {remedy}"
     )
+
+
+def _pixel(lon: np.ndarray, lat: np.ndarray) -> np.ndarray:
+    """Return the number of the raster's pixel that each position lies in, row by row."""
+    row = np.minimum(((90 - lat) * PER_DEGREE).astype(np.int64), HEIGHT - 1)
+    return row * WIDTH + ((lon + 180) * PER_DEGREE).astype(np.int64)
