@@ -33,15 +33,17 @@ def location_log_p(scores: Float[Tensor, "n q"], located: Bool[Tensor, "n"], *, 
         link: `sigmoid`, P(y|x) proportional to sigma(e(x) T) (paper); `softmax`, for a classifier that was trained with
             the cross-entropy over classes.
     """
-    scores = scores.double()
     if not located.all():
         scores = scores.where(located[:, None], 0)
     if link == "softmax":
-        return scores.log_softmax(-1)
-    if not bool((scores > LEAST_SCORE).all()):
+        return image_log_p(scores)
+    precise = scores.numel() == 0 or bool(scores.amin() > LEAST_SCORE)  # false of nan
+    scores = scores.double()
+    if not precise:
         return logsigmoid(scores).log_softmax(-1)
     sigma = scores.sigmoid()
-    return sigma.log().sub_(sigma.sum(-1, keepdim=True).log())
+    total = sigma.sum(-1, keepdim=True).log_()
+    return sigma.log_().sub_(total)
 
 
 def combined_log_p(
