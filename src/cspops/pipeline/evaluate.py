@@ -23,7 +23,7 @@ from cspops.data.features import Features, read_features
 from cspops.data.splits import piece, ratio_key, read_choosing, read_few_shot, read_roles
 from cspops.errors import DataError
 from cspops.evaluation import metrics, pool_fit, priors
-from cspops.evaluation.bootstrap import paired_difference
+from cspops.evaluation.bootstrap import paired_differences
 from cspops.evaluation.groups import WITHIN_KM
 from cspops.evaluation.metrics import FUSION, MODELS, Judgement, Scores, Summary, summarise
 from cspops.evaluation.model_tables import model_tables
@@ -353,8 +353,9 @@ def _headline(scores: Summary) -> dict[str, dict[str, dict[str, float]]]:
 def _intervals(hits: dict[str, torch.Tensor], mask: torch.Tensor) -> dict[str, dict[str, float | int]]:
     """Return each of ``DIFFERENCES`` on the rows of ``mask``: points of top-1 with a 95 % paired bootstrap interval."""
     out: dict[str, dict[str, float | int]] = {}
-    for a, b in (pair for pair in DIFFERENCES if hits.keys() >= {*pair}):
-        gap = paired_difference(hits[a][:, mask], hits[b][:, mask])
+    pairs = [(a, b) for a, b in DIFFERENCES if hits.keys() >= {a, b}]
+    gaps = paired_differences([(hits[a][:, mask], hits[b][:, mask]) for a, b in pairs])
+    for (a, b), gap in zip(pairs, gaps, strict=True):
         numbers = {"mean": round(gap.mean, 4), "low": round(gap.low, 4), "high": round(gap.high, 4)}
         out[f"{a}_minus_{b}"] = numbers | {"rows": int(mask.sum()), "seeds": len(hits[a])}
     return out
