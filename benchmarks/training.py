@@ -32,7 +32,8 @@ from benchmarks import plain
 from benchmarks.timing import WAYS, Case, Product, Run, measure, seconds
 from cspops.data.batches import Labelled, Unlabelled
 from cspops.evaluation.metrics import best_classes
-from cspops.evaluation.predictor import LocationPredictor, Predictor, image_log_p
+from cspops.evaluation.model_tables import model_tables
+from cspops.evaluation.predictor import LocationPredictor
 from cspops.geo import uniform_on_sphere
 from cspops.host import Host
 from cspops.kernels import product, slices
@@ -171,11 +172,10 @@ def evaluation(shapes: Shapes, device: torch.device) -> Case:
     @torch.inference_mode()
     def ours() -> None:
         for rows in torch.arange(n).split(512):
-            image, location = image_log_p(logits[rows]), LocationPredictor(model, device)(lonlat[rows])
+            image, location = logits[rows], LocationPredictor(model, device).scores(lonlat[rows])
             for here in slices(len(rows), shapes.classes):
-                predictor = Predictor(image.__getitem__, location.__getitem__)
-                for _, log_p in predictor.log_p(here, here, located[rows[here]]):
-                    best_classes(log_p, TOP)
+                for _, table in model_tables(image[here], location[here], located[rows[here]]):
+                    table.log_p(best_classes(table.order, TOP)[1])
 
     encoder = plain_encoder(shapes).to(device).eval()
     encoder.load_state_dict(model.encoder.network.state_dict())

@@ -35,6 +35,10 @@ def linear(
     rows = x.reshape(-1, x.shape[-1])
     if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
         return _Linear.apply(rows, weight, bias).view(*x.shape[:-1], len(weight))  # type: ignore[no-any-return]
+    if 3 * len(rows) < min(weight.shape):
+        # oneDNN rearranges its filters at each call; to transpose takes up to three times as long per number
+        out = _convolved(weight, rows, None).T.contiguous()
+        return (out if bias is None else out.add_(bias)).view(*x.shape[:-1], len(weight))
     return _convolved(rows, weight, bias).view(*x.shape[:-1], len(weight))
 
 

@@ -9,7 +9,8 @@ from torch import nn
 
 from benchmarks import plain, timing, training
 from cspops.evaluation.metrics import best_classes
-from cspops.evaluation.predictor import LocationPredictor, Predictor, image_log_p
+from cspops.evaluation.model_tables import model_tables
+from cspops.evaluation.predictor import LocationPredictor
 from cspops.geo import uniform_on_sphere
 from cspops.losses.csp import mc_loss
 from cspops.losses.finetuning import presence_absence_in_blocks
@@ -85,14 +86,14 @@ def test_evaluation_finds_the_same_classes():
     classes = nn.Linear(6, 12, bias=False)
     classes.load_state_dict(model.class_embedding.linear.state_dict())
     x, logits = places(1), torch.randn(8, 12, generator=torch.Generator().manual_seed(3))
-    predictor = Predictor(image_log_p, LocationPredictor(model))
     with torch.inference_mode():
-        tables = [log_p for _, log_p in predictor.log_p(logits, x, torch.ones(8, dtype=torch.bool))]
+        found = model_tables(logits, LocationPredictor(model).scores(x), torch.ones(8, dtype=torch.bool))
+        tables = [table.order for _, table in found]
         for i in range(8):
-            for log_p, best in zip(
+            for order, best in zip(
                 tables, plain.best_of_a_row(logits[i].numpy(), x[i].numpy(), theirs, classes, 3), strict=True
             ):
-                assert best_classes(log_p, 3)[1][i].tolist() == best.tolist()
+                assert best_classes(order, 3)[1][i].tolist() == best.tolist()
 
 
 def test_plain_places_are_uniform_on_the_sphere():

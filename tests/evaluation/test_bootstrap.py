@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cspops.evaluation import bootstrap
-from cspops.evaluation.bootstrap import paired_difference
+from cspops.evaluation.bootstrap import paired_difference, paired_differences
 
 
 def hits(p: float, seeds: int, n: int, seed: int = 0) -> torch.Tensor:
@@ -75,3 +75,11 @@ def test_some_resamples_at_a_time_are_the_same_resamples(monkeypatch, weights):
     monkeypatch.setattr(bootstrap, "WEIGHTS", weights)
     parts = paired_difference(a, b, draws=101)
     assert (parts.mean, parts.low, parts.high) == pytest.approx((whole.mean, whole.low, whole.high), abs=100 * 60 * 2**-24)
+
+
+@pytest.mark.parametrize("weights", [2**24, 100])
+def test_pairs_together_have_the_intervals_of_each_alone(monkeypatch, weights):
+    monkeypatch.setattr(bootstrap, "WEIGHTS", weights)
+    a, b, c = (torch.rand(3, 3, 40, generator=torch.Generator().manual_seed(0)) > 0.5).float()
+    together = paired_differences([(a, b), (c, b)], draws=50)
+    assert together == [paired_difference(a, b, draws=50), paired_difference(c, b, draws=50)]

@@ -1,6 +1,6 @@
 """Paired bootstrap: is one model better than another on the same rows?"""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -27,19 +27,31 @@ class Interval:
 def paired_difference(a: Hits, b: Hits, *, draws: int = 2000, seed: int = 0) -> Interval:
     """Return the mean of a - b with a percentile interval over resampled seeds and rows.
 
-    Row i and seed s are the same test row and the same few-shot subset in both, so their difference is taken first. A
-    resample is then two products with a table of weights, and no table of draws x seeds x rows is made.
-
     Args:
         a: hits (true and false, or 1 and 0) of one model, per seed and row.
         b: the same of the other.
+        draws: how many resamples.
+        seed: of the draws.
     """
-    difference = 100 * (a.float() - b.float())
-    seeds, n = difference.shape
-    row_means = torch.cat([weights @ difference.T for weights in _weights(draws, n, seed, "rows")])  # (draws, seeds)
-    means = (row_means * torch.cat(list(_weights(draws, seeds, seed, "seeds")))).sum(1).double()
-    low, high = torch.quantile(means, torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
-    return Interval(float(difference.double().mean()), low, high)
+    return paired_differences([(a, b)], draws=draws, seed=seed)[0]
+
+
+def paired_differences(pairs: Sequence[tuple[Hits, Hits]], *, draws: int = 2000, seed: int = 0) -> list[Interval]:
+    """Return the `paired_difference` of each pair, all of the same seeds and rows, which are drawn once.
+
+    Row i and seed s are the same test row and the same few-shot subset in both, so their difference is taken first. A
+    resample is then two products with a table of weights, and no table of draws x seeds x rows is made.
+    """
+    differences = [100 * (a.float() - b.float()) for a, b in pairs]
+    seeds, n = differences[0].shape
+    row_means = [[weights @ one.T for one in differences] for weights in _weights(draws, n, seed, "rows")]  # (some, seeds)
+    of_seeds = torch.cat(list(_weights(draws, seeds, seed, "seeds")))
+    intervals = []
+    for difference, some in zip(differences, zip(*row_means, strict=True), strict=True):
+        means = (torch.cat(some) * of_seeds).sum(1).double()
+        low, high = torch.quantile(means, torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
+        intervals.append(Interval(float(difference.double().mean()), low, high))
+    return intervals
 
 
 def _weights(draws: int, n: int, seed: int, things: str) -> Iterator[Float[Tensor, "some n"]]:

@@ -16,7 +16,7 @@ from cspops.shapes import Bool, Float, Int, Tensor
 
 TOP_K = (1, 3, 5, 10)
 BINS = 15
-PARTS = 64
+PARTS = 24
 """Classes of a group in `best_classes`."""
 METRICS = (*(f"top{k}" for k in TOP_K), "mrr", "balanced_top1", "nll", "ece")
 MODELS = ("image", "location", "combined", "pool")
@@ -64,14 +64,18 @@ class Judgement(NamedTuple):
         return Judgement(*(numbers[rows] for numbers in self))
 
 
-def judge(log_p: Float[Tensor, "n q"], label: Int[Tensor, "n"], *, top: Float[Tensor, "n"] | None = None) -> Judgement:
-    """Judge each row; the rows may be a part of an evaluation. ``top`` is each row's greatest log P, where it is known."""
+def quick_ranks(order: Float[Tensor, "n q"], label: Int[Tensor, "n"]) -> Float[Tensor, "n"]:
+    """Return `ranks` of what rises with P; of finite numbers only."""
+    lead = torch.sub(order, order.gather(1, label[:, None])).sign_().sum(1)
+    return (order.shape[1] + 1 + lead.float()) / 2  # classes above minus classes below: faster than to count either
+
+
+def judge(log_p: Float[Tensor, "n q"], label: Int[Tensor, "n"]) -> Judgement:
+    """Judge each row; the rows may be a part of an evaluation."""
     log_p = log_p.double()
-    own, top = log_p.gather(1, label[:, None]), log_p.amax(1) if top is None else top
-    if top.isnan().any():
-        return Judgement(ranks(log_p, label), own[:, 0], top.exp().nan_to_num())
-    lead = torch.sub(log_p, own).sign_().sum(1)  # classes above minus classes below: faster than to count either
-    return Judgement(((log_p.shape[1] + 1 + lead) / 2).float(), own[:, 0], top.exp())
+    own, top = log_p.gather(1, label[:, None])[:, 0], log_p.amax(1)
+    rank = (ranks if top.isnan().any() else quick_ranks)(log_p, label)
+    return Judgement(rank, own, top.exp().nan_to_num())
 
 
 def best_classes(log_p: Float[Tensor, "n q"], k: int) -> tuple[Float[Tensor, "n k"], Int[Tensor, "n k"]]:
@@ -85,7 +89,7 @@ def best_classes(log_p: Float[Tensor, "n q"], k: int) -> tuple[Float[Tensor, "n 
     if width < 2 * k:
         best = log_p.topk(min(k, q), dim=1)
         return best.values, best.indices
-    groups = log_p[:, : width * PARTS].view(n, PARTS, width).amax(1).topk(k, dim=1).indices
+    groups = log_p[:, : width * PARTS].view(n, PARTS, width).amax(1).topk(k, dim=1, sorted=False).indices
     rest = torch.arange(width * PARTS, q).expand(n, -1)
     among = torch.cat(((groups[:, :, None] + width * torch.arange(PARTS)).flatten(1), rest), 1)
     best = log_p.gather(1, among).topk(k, dim=1)

@@ -172,11 +172,18 @@ class Pool:
         """Return log P_n(y|x) of log P(y|x); it is the same where there is no position."""
         if self.count_weight == 0 or near.km.shape[1] == 0:
             return location
+        label, counted, total = self._counted(location, near)
+        return location.scatter(1, label, counted).sub_(total.log()[:, None])
+
+    def _counted(
+        self, location: Float[Tensor, "n q"], near: Neighbours
+    ) -> tuple[Int[Tensor, "n s"], Float[Tensor, "n s"], Float[Tensor, "n"]]:
+        """Return the classes of neighbours, their log P_n(y|x) before it is divided by a row's total, and the total."""
         weight, slots = neighbour_kernel(near, self.kernel_km, self.kernel_days), Slots.of(near)
         counted = torch.logaddexp(slots.log_counts(weight) + math.log(self.count_weight), location.gather(1, slots.label))
         # a slot to spare repeats the first one, so that whichever is written last is right
         label, counted = (table.where(slots.used, table[:, :1]) for table in (slots.label, counted))
-        return location.scatter(1, label, counted).sub_(torch.log1p(self.count_weight * weight.sum(1, keepdim=True)))
+        return label, counted, 1 + self.count_weight * weight.sum(1)
 
     def weights(self, km_nearest: Float[Tensor, "n"]) -> Float[Tensor, "n 2"]:
         """Return a(d) and b(d) at distances to the nearest labelled row, in km."""
@@ -202,7 +209,10 @@ class Pool:
         if not located.all():
             location = location.where(located[:, None], 0)
         a, b = self.weights(near.nearest_km).where(located[:, None], 0).T[..., None]
-        scores: Tensor = b * self.place_log_p(location, near)
+        scores: Tensor = b * location
+        if self.count_weight > 0 and near.km.shape[1] > 0:
+            label, counted, _ = self._counted(location, near)
+            scores.scatter_(1, label, b * counted)
         if image is not None:
             scores.addcmul_(a.where(located[:, None], self.image_alone), image)
         return scores.log_softmax(1)

@@ -33,15 +33,17 @@ def location_log_p(scores: Float[Tensor, "n q"], located: Bool[Tensor, "n"], *, 
         link: `sigmoid`, P(y|x) proportional to sigma(e(x) T) (paper); `softmax`, for a classifier that was trained with
             the cross-entropy over classes.
     """
-    scores = scores.double()
     if not located.all():
         scores = scores.where(located[:, None], 0)
     if link == "softmax":
-        return scores.log_softmax(-1)
-    if not bool((scores > LEAST_SCORE).all()):
+        return image_log_p(scores)
+    precise = scores.numel() == 0 or bool(scores.amin() > LEAST_SCORE)  # false of nan
+    scores = scores.double()
+    if not precise:
         return logsigmoid(scores).log_softmax(-1)
     sigma = scores.sigmoid()
-    return sigma.log().sub_(sigma.sum(-1, keepdim=True).log())
+    total = sigma.sum(-1, keepdim=True).log_()
+    return sigma.log_().sub_(total)
 
 
 def combined_log_p(
@@ -82,11 +84,15 @@ class LocationPredictor:
         out = torch.empty(len(lonlat), classes, dtype=torch.float64)
         for rows in row_blocks(torch.arange(len(lonlat)), classes):
             block = slice(int(rows[0]), int(rows[-1]) + 1)
-            dates = None if when is None else when[block]
-            scores = self.classifier(lonlat[block].nan_to_num().to(self.device), dates).cpu()
+            scores = self.scores(lonlat[block], None if when is None else when[block])
             for here in slices(len(rows), classes):
                 out[block][here] = location_log_p(scores[here], located[block][here], link=self.classifier.link)
         return out
+
+    def scores(self, lonlat: Float[Tensor, "n 2"], when: Float[Tensor, "n"] | None = None) -> Float[Tensor, "n q"]:
+        """Return the classifier's scores of all positions at once; they mean nothing where a position is nan."""
+        scores: Tensor = self.classifier(lonlat.nan_to_num().to(self.device), when).cpu()
+        return scores
 
 
 LogP = Callable[[Any], Tensor]

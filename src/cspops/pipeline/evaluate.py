@@ -23,21 +23,30 @@ from cspops.data.features import Features, read_features
 from cspops.data.splits import piece, ratio_key, read_choosing, read_few_shot, read_roles
 from cspops.errors import DataError
 from cspops.evaluation import metrics, pool_fit, priors
-from cspops.evaluation.bootstrap import paired_difference
+from cspops.evaluation.bootstrap import paired_differences
 from cspops.evaluation.groups import WITHIN_KM
 from cspops.evaluation.metrics import FUSION, MODELS, Judgement, Scores, Summary, summarise
+from cspops.evaluation.model_tables import model_tables
 from cspops.evaluation.pool import NEIGHBOURS, Neighbours, Places, Pool, PoolEntry, write_pool
 from cspops.evaluation.pool_fit import Choosers, Grid
 from cspops.evaluation.predictions import TOP, Judged, predictions, schema
-from cspops.evaluation.predictor import LogP, Predictor
+from cspops.evaluation.predictor import LogP, image_log_p, location_log_p
 from cspops.evaluation.priors import Choice, LocationPriors, Prior
 from cspops.evaluation.released import predicted, read_released
 from cspops.kernels import keep_freed_memory, slices
+from cspops.models.location_encoder import Link
 from cspops.pipeline import judged_parts
-from cspops.pipeline.judged_models import fusion_of_rows, image_of_rows, location_of_rows, names_of_models, takes_time
+from cspops.pipeline.judged_models import (
+    ScoresOf,
+    fusion_of_rows,
+    image_of_rows,
+    location_of_rows,
+    names_of_models,
+    takes_time,
+)
 from cspops.pipeline.judged_places import by_place, effort_of
 from cspops.pipeline.side_by_side import side_by_side
-from cspops.shapes import Bool, Int, Tensor
+from cspops.shapes import Bool, Float, Int, Tensor
 from cspops.site import Site
 
 if TYPE_CHECKING:
@@ -161,7 +170,7 @@ def _judges(
             {model: judgements[model].hits.numpy() for model in best},
             nearest_km.numpy(),
             within.numpy(),
-            effort_of(judged, models.location, training, labelled.nonzero()[:, 0]) if processes.first else {},
+            effort_of(judged, models.location_log_p, training, labelled.nonzero()[:, 0]) if processes.first else {},
         )
 
     return judge
@@ -210,10 +219,12 @@ def _judged(observations: Observations, view: "EvaluateView", site: Site) -> Jud
 class _Models:
     """The experts of one seed and label ratio, and which rows choose."""
 
-    image: LogP
-    """Takes numbers of judged rows, and so do `location` and `fusion`."""
-    location: LogP
+    image: ScoresOf
+    location: ScoresOf
+    link: Link
+    """How the scores of `location` become P(y|x)."""
     fusion: LogP | None
+    located: Bool[Tensor, "n"]
     priors: LocationPriors
     choosers: Choosers
     prior_chooser: Bool[Tensor, "n"]
@@ -223,6 +234,14 @@ class _Models:
     def near(self, rows: Int[Tensor, "b"]) -> Neighbours:
         """Return the labelled rows that the pool counts."""
         return self.priors.near(rows, NEIGHBOURS)
+
+    def image_log_p(self, rows: Int[Tensor, "b"]) -> Float[Tensor, "b q"]:
+        """Return log P(y|I)."""
+        return image_log_p(self.image(rows))
+
+    def location_log_p(self, rows: Int[Tensor, "b"]) -> Float[Tensor, "b q"]:
+        """Return log P(y|x), uniform without a position."""
+        return location_log_p(self.location(rows), self.located[rows], link=self.link)
 
 
 def _places(observations: Observations, few: Bool[Tensor, "n"], *, dated: bool) -> Places:
@@ -256,16 +275,16 @@ def _models(
     """Return the models in ``folder``, that of one seed and label ratio, of both stages."""
     classes, device = location_priors.classes, site.host.torch_device()
     image = image_of_rows(site.inputs["finetune-img"] / folder, judged, features, classes=classes, device=device)
-    location = location_of_rows(site.inputs["finetune-loc"] / folder, judged, device=device)
+    location, link = location_of_rows(site.inputs["finetune-loc"] / folder, judged, device=device)
     fusion = fusion_of_rows(site.inputs["finetune-loc"] / folder, judged, features, device=device)
-    return _Models(image, location, fusion, location_priors, *rows)
+    return _Models(image, location, link, fusion, judged.located, location_priors, *rows)
 
 
 def _fit(models: _Models, judged: Judged, grid: Grid, processes: "Processes") -> Pool:
     """Return the pool that the first process fits: on a bounded number of rows, and with the same bits for all."""
 
     def log_ps(rows: Tensor) -> tuple[Tensor, Tensor]:
-        return models.image(rows), models.location(rows)
+        return models.image_log_p(rows), models.location_log_p(rows)
 
     def fitted() -> Pool:
         return pool_fit.fit(log_ps, judged.label, models.near, models.choosers, grid, classes=models.priors.classes)
@@ -289,16 +308,16 @@ def _judge(
     informed = bool((judged.imaged & models.prior_chooser).any())  # all rows that choose have a P(y|I) then
     for rows in models.parts:
         image, location, near = models.image(rows), models.location(rows), models.near(rows)
-        fused = None if models.fusion is None else models.fusion(rows)
-        fusion = None if fused is None else lambda here, _, fused=fused: fused[here]
-        predictor = Predictor(image.__getitem__, location.__getitem__, pool, near.of, fusion)
+        fusion = None if models.fusion is None else models.fusion(rows)
         for here in slices(len(rows), classes):
-            some = rows[here]
-            for name, log_p in predictor.log_p(here, here, judged.located[some]):
-                values, classes_of = metrics.best_classes(log_p, TOP)
-                judgements[name].put(some, metrics.judge(log_p, judged.label[some], top=values[:, 0]))
+            some, fused = rows[here], None if fusion is None else fusion[here]
+            of_slice = image[here], location[here], judged.located[some]
+            for name, table in model_tables(*of_slice, link=models.link, pool=pool, near=near.of(here), fusion=fused):
+                judgement, classes_of = table.judge(judged.label[some], TOP)
+                judgements[name].put(some, judgement)
                 best[name][some] = classes_of.int()
-        choice.add(rows, image if informed else torch.zeros_like(image))
+        if models.prior_chooser[rows].any():
+            choice.add(rows, image_log_p(image) if informed else torch.zeros_like(image, dtype=torch.float64))
     judged_parts.join([*choice.nll.values()], processes)
     chosen = choice.chosen()
     for name in priors.PRIORS:
@@ -334,8 +353,9 @@ def _headline(scores: Summary) -> dict[str, dict[str, dict[str, float]]]:
 def _intervals(hits: dict[str, torch.Tensor], mask: torch.Tensor) -> dict[str, dict[str, float | int]]:
     """Return each of ``DIFFERENCES`` on the rows of ``mask``: points of top-1 with a 95 % paired bootstrap interval."""
     out: dict[str, dict[str, float | int]] = {}
-    for a, b in (pair for pair in DIFFERENCES if hits.keys() >= {*pair}):
-        gap = paired_difference(hits[a][:, mask], hits[b][:, mask])
+    pairs = [(a, b) for a, b in DIFFERENCES if hits.keys() >= {a, b}]
+    gaps = paired_differences([(hits[a][:, mask], hits[b][:, mask]) for a, b in pairs])
+    for (a, b), gap in zip(pairs, gaps, strict=True):
         numbers = {"mean": round(gap.mean, 4), "low": round(gap.low, 4), "high": round(gap.high, 4)}
         out[f"{a}_minus_{b}"] = numbers | {"rows": int(mask.sum()), "seeds": len(hits[a])}
     return out

@@ -1,6 +1,7 @@
 """The image classifier and the location classifier of a seed and label ratio, asked about rows that are judged."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,18 +11,21 @@ from cspops.data.features import Features
 from cspops.errors import DataError
 from cspops.evaluation.metrics import FUSION, MODELS
 from cspops.evaluation.predictions import Judged
-from cspops.evaluation.predictor import CPU, ImagePredictor, LocationPredictor, LogP, image_log_p
+from cspops.evaluation.predictor import CPU, LocationPredictor, LogP, image_log_p
 from cspops.evaluation.released import read_released, released_log_p
 from cspops.models.checkpoint import load_config
 from cspops.models.heads import ImageHead
 from cspops.models.loading import load_fusion, load_image_classifier, load_location_classifier
+from cspops.models.location_encoder import Link
 from cspops.shapes import Int, Tensor
 
+ScoresOf = Callable[[Int[Tensor, "b"]], Tensor]
+"""From numbers of judged rows to their scores (b, q)."""
 FINETUNE_IMG, FINETUNE_LOC = "dvc repro finetune-img", "dvc repro finetune-loc"
 
 
-def image_of_rows(folder: Path, judged: Judged, features: Features, *, classes: int, device: torch.device = CPU) -> LogP:
-    """Return a function from numbers of judged rows to log P(y|I), of a classifier of stage finetune-img or as released.
+def image_of_rows(folder: Path, judged: Judged, features: Features, *, classes: int, device: torch.device = CPU) -> ScoresOf:
+    """Return a function from numbers of judged rows to scores whose softmax is P(y|I): logits, or as released.
 
     Args:
         folder: that of one seed and label ratio.
@@ -37,8 +41,10 @@ def image_of_rows(folder: Path, judged: Judged, features: Features, *, classes: 
     classifier = load_image_classifier(folder, remake=FINETUNE_IMG)
     own: Features | np.ndarray
     own, row = _own_features(folder, judged) if isinstance(classifier, ImageHead) else (features, judged.row)
-    image = ImagePredictor(classifier.to(device), device)
-    return lambda rows: _finite(image(torch.from_numpy(own[row[rows].numpy()]).float()), folder, "finetune-img")
+    image = classifier.to(device)
+    return lambda rows: _finite(
+        image(torch.from_numpy(own[row[rows].numpy()]).float().to(device)).cpu(), folder, "finetune-img"
+    )
 
 
 def _own_features(folder: Path, judged: Judged) -> tuple[np.ndarray, Int[Tensor, "n"]]:
@@ -55,10 +61,14 @@ def takes_time(folder: Path) -> bool:
     return "time" in load_config(folder, remake=FINETUNE_LOC).get("encoder", {})
 
 
-def location_of_rows(folder: Path, judged: Judged, *, device: torch.device = CPU) -> LogP:
-    """Return a function from numbers of judged rows to log P(y|x, t), of a classifier of stage finetune-loc."""
+def location_of_rows(folder: Path, judged: Judged, *, device: torch.device = CPU) -> tuple[ScoresOf, Link]:
+    """Return a function from numbers of judged rows to the scores of a location classifier, and its link."""
     location = LocationPredictor(load_location_classifier(folder, remake=FINETUNE_LOC).to(device), device)
-    return lambda rows: _finite(location(judged.lonlat[rows], judged.when[rows]), folder, "finetune-loc")
+
+    def scores(rows: Int[Tensor, "b"]) -> Tensor:
+        return _finite(location.scores(judged.lonlat[rows], judged.when[rows]), folder, "finetune-loc")
+
+    return scores, location.classifier.link
 
 
 def names_of_models(folder: Path) -> tuple[str, ...]:
@@ -84,7 +94,7 @@ def fusion_of_rows(folder: Path, judged: Judged, features: Features, *, device: 
     return log_p
 
 
-def _finite(log_p: Tensor, folder: Path, stage: str) -> Tensor:
-    if not math.isfinite(float(log_p.sum())):
+def _finite(scores: Tensor, folder: Path, stage: str) -> Tensor:
+    if not math.isfinite(float(scores.sum())):
         raise DataError(f"the model in {folder} gives scores that are not finite", hint=f"dvc repro -f {stage}")
-    return log_p
+    return scores
