@@ -30,8 +30,9 @@ import pyarrow.parquet as pq
 import torch
 
 from benchmarks.feature_files import write_features
-from cspops.data.catalogue import SCHEMA, read_observations
+from cspops.data.catalogue import read_observations
 from cspops.data.features import read_features
+from cspops.data.schemas import SCHEMA
 from cspops.data.splits import piece, read_few_shot, read_roles
 from cspops.evaluation import metrics, pool_fit, predictor, priors
 from cspops.evaluation.pool import NEIGHBOURS, Places

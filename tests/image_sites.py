@@ -8,8 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from cspops.data.catalogue import SCHEMA
-from cspops.data.overhead import BBOX
+from cspops.data.schemas import BBOX, SCHEMA
 from cspops.host import Host
 from cspops.pixels.reading import CROP, GIVEN_FEATURES, IMAGE, Reading
 from cspops.site import Site

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import torch
 from feature_files import write_features
 
-from cspops.data.catalogue import SCHEMA
+from cspops.data.schemas import SCHEMA
 from cspops.data.splits import piece
 from cspops.geo import uniform_on_sphere
 from cspops.host import Host

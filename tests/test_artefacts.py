@@ -23,7 +23,7 @@ import cspops
 from cspops.artefacts import json_text_as
 from cspops.commands.exported_folder import Contents
 from cspops.commands.exported_folder import run as export
-from cspops.data.catalogue import SCHEMA
+from cspops.data.schemas import SCHEMA
 from cspops.errors import DataError
 from cspops.evaluation.metrics import MODELS
 from cspops.evaluation.predictions import schema

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from cspops.land import HEIGHT, SEA, WIDTH, LandRuns, climate_zones, globe, is_land, land_of, read_land_runs, zones_at
+from cspops.climate_raster import HEIGHT, SEA, WIDTH, globe, is_land, land_of
+from cspops.land import LandRuns, climate_zones, read_land_runs, zones_at
 
 RIVIERA = (7.0, 43.2, 8.0, 44.2)
 

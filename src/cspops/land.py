@@ -3,32 +3,21 @@
 Antarctica has a zone, and so have lakes, but the Caspian Sea has none.
 """
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.resources import files
 
 import numpy as np
 import torch
-from PIL import Image
 
-from cspops.climate_raster import HEIGHT, PER_DEGREE, SEA, WIDTH, Pixels, codes
+from cspops.climate_raster import SEA, codes
 from cspops.geo import equirectangular_pixel
 from cspops.kernels import asin
 from cspops.shapes import Bool, Float, Int, LonLat, Tensor, UInt8
 
-CELL = 12
-"""Pixels along a cell of the globe's land: a third of a degree."""
-CELLS = 360
-"""Cells that a box is cut into at least, along its longer side, as far as the raster has as many pixels."""
 
-Box = tuple[float, float, float, float]
-"""West, south, east and north, degrees."""
-
-
-def climate_zones(pixels: Pixels | None = None) -> UInt8[Tensor, "h w"]:
-    """Read the raster's codes, or those of a part, as `climate_raster.codes`."""
-    return torch.from_numpy(codes(pixels))
+def climate_zones() -> UInt8[Tensor, "h w"]:
+    """Read the raster's codes, see `climate_raster.codes`."""
+    return torch.from_numpy(codes())
 
 
 def zones_at(zones: UInt8[Tensor, "h w"], lonlat: LonLat) -> Int[Tensor, "*batch"]:
@@ -104,56 +93,3 @@ def on_land(runs_on: Callable[[torch.device], LandRuns], *shape: int, generator:
     north, south = runs.height[run].unbind(-1)
     lat = torch.rad2deg(asin(north + (south - north) * v))
     return torch.stack((west + (east - west) * along, lat), -1)
-
-
-@dataclass(frozen=True)
-class LandCells:
-    """The share of land in each cell between two meridians and two parallels, from the north-west."""
-
-    share: Float[np.ndarray, "h w"]
-    box: Box
-
-    def is_land(self, lonlat: Float[np.ndarray, "n 2"]) -> Bool[np.ndarray, "n"]:
-        """Return whether the cell that each position (degrees) lies in is land for the most part; nan is not land."""
-        west, south, east, north = self.box
-        height, width = self.share.shape
-        around = round(width * 360 / (east - west))
-        lon, lat = np.nan_to_num(lonlat, nan=-180.0).T
-        column = (((lon - west) / (east - west) * width).astype(int) % around).clip(0, width - 1)
-        row = ((north - lat) / (north - south) * height).astype(int).clip(0, height - 1)
-        land: np.ndarray = (self.share[row, column] > 0.5) & ~np.isnan(lonlat).any(1)
-        return land
-
-
-@functools.cache
-def globe() -> LandCells:
-    """Return the land of the whole Earth, in cells of ``CELL`` x ``CELL`` pixels."""
-    return LandCells(_share(climate_zones(), CELL), (-180.0, -90.0, 180.0, 90.0))
-
-
-def land_of(box: Box) -> LandCells:
-    """Return the land of a box and a little around it, in finer cells the smaller it is; no more of the raster is held."""
-    west, south, east, north = box
-    pixels = PER_DEGREE * max(east - west, north - south)
-    cell = next((side for side in (12, 6, 4, 3, 2) if pixels / side >= CELLS), 1)
-    left, right = (int(np.floor((lon + 180) * PER_DEGREE / cell)) for lon in (west, east))
-    top, bottom = (int(np.floor((90 - lat) * PER_DEGREE / cell)) for lat in (north, south))
-    left, right = max(left - 2, 0), min(right + 3, WIDTH // cell)
-    top, bottom = max(top - 2, 0), min(bottom + 3, HEIGHT // cell)
-    share = _share(climate_zones((left * cell, top * cell, right * cell, bottom * cell)), cell)
-    side = cell / PER_DEGREE
-    return LandCells(share, (left * side - 180, 90 - bottom * side, right * side - 180, 90 - top * side))
-
-
-def is_land(lonlat: Float[np.ndarray, "n 2"]) -> Bool[np.ndarray, "n"]:
-    """Return whether each position (degrees) is land, by the globe's cells; nan is not land."""
-    return globe().is_land(lonlat)
-
-
-def _share(zones: UInt8[Tensor, "rows columns"], cell: int) -> Float[np.ndarray, "h w"]:
-    """Return the share of land in each cell of ``cell`` x ``cell`` pixels."""
-    land = (zones != SEA).numpy().view(np.uint8)
-    height, width = land.shape[0] // cell, land.shape[1] // cell
-    share: np.ndarray = land.reshape(height, cell, width, cell).mean((1, 3))
-    share.setflags(write=False)
-    return share

@@ -1,19 +1,13 @@
 """What every stage gets besides its params: where to read, where to write, where it runs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cspops.host import Host
     from cspops.ranks import Processes
-
-
-def _alone() -> "Processes":
-    from cspops.ranks import ALONE
-
-    return ALONE
 
 
 @dataclass(frozen=True)
@@ -31,8 +25,15 @@ class Site:
     scratch: Path
     """Progress that outlives a kill, deleted when the stage has ended well."""
     host: "Host"
-    processes: "Processes" = field(default_factory=_alone)
-    """Those that run the stage together. The first one's ``out`` is kept, and its progress in ``scratch``."""
+    shared_by: "Processes | None" = None
+    """None for one alone."""
+
+    @property
+    def processes(self) -> "Processes":
+        """Those that run the stage together. The first one's ``out`` is kept, and its progress in ``scratch``."""
+        from cspops.ranks import ALONE
+
+        return self.shared_by or ALONE
 
     @property
     def reports(self) -> Path:

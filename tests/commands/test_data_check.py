@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import rasterio
 from photos import write_photos
 from PIL import Image
+from small_project import environment
 
 from cspops.commands import main
 
@@ -264,6 +266,18 @@ def test_outside_of_a_project_a_table_of_labels_is_joined_to_photos_that_know_wh
     document = document_of(check, "photos")
     assert (document["source"], document["rows"], document["without_position"]) == ("folder", 3, 0)
     assert document["classes"] == {"rare": 1}
+
+
+def test_photos_are_checked_without_torch(outside: Path) -> None:
+    """To load it takes longer than all the rest."""
+    write_photos(Path("oak"), 12, exif=True)
+    code = (
+        "import sys; sys.argv = ['cspops', 'data', 'check', '.']\n"
+        "from cspops.commands import main\nassert main() == 0\nassert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment("cold"), check=False)
+    assert done.returncode == 0, done.stderr
+    assert "longitudes" in done.stdout
 
 
 def test_outside_of_a_project_sentinel_2_is_read_in_its_colours(outside: Path, check: Check) -> None:

@@ -16,8 +16,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from cspops.commands import app, image_networks
-from cspops.data.catalogue import SCHEMA
 from cspops.data.few_shot import choosing_levels, few_shot_levels
+from cspops.data.schemas import SCHEMA
 from cspops.data.splits import CHOOSERS
 from cspops.errors import CspopsError, DataError, EnvironmentProblem, ParamsError
 from cspops.host import Host

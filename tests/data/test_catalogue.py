@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from cspops.data import catalogue as captures
-from cspops.data.catalogue import SCHEMA, read_captures, read_images, read_observations
+from cspops.data.catalogue import read_captures, read_images, read_observations
 from cspops.data.dates import NO_DATE
+from cspops.data.schemas import SCHEMA
 from cspops.errors import DataError
 from cspops.pixels.reading import CROP, GIVEN_FEATURES
 

@@ -6,10 +6,11 @@ import torch
 from scipy.stats import chi2
 from test_land import PATTERN
 
+from cspops.climate_raster import SEA
 from cspops.data import negatives
 from cspops.data.negatives import dated_sampler, negative_sampler, place_and_date
 from cspops.errors import DataError
-from cspops.land import SEA, LandRuns, climate_zones, read_land_runs
+from cspops.land import LandRuns, climate_zones, read_land_runs
 
 LAWS = ("sphere", "planar_disk", "ne_quadrant", "land", "data")
 N = 40_000

@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from cspops.data.catalogue import SCHEMA
-from cspops.data.overhead import BBOX, OVERHEAD, read_footprints, read_overhead_images
+from cspops.data.overhead import read_footprints, read_overhead_images
+from cspops.data.schemas import BBOX, OVERHEAD, SCHEMA
 from cspops.errors import DataError
 
 nan = float("nan")

@@ -10,7 +10,7 @@ import torch
 from small_gair import places, settings
 from unlabelled import CPU, backbone
 
-from cspops.data.overhead import OVERHEAD
+from cspops.data.schemas import OVERHEAD
 from cspops.gair.pretraining import gair
 from cspops.gair.stored import save_gair
 from cspops.pixels.reading import Reading

@@ -14,8 +14,9 @@ import pytest
 from affine import Affine
 from image_files import encoded, geotiff
 
-from cspops.data.catalogue import SCHEMA, read_observations
+from cspops.data.catalogue import read_observations
 from cspops.data.overhead import overhead_reading, read_footprints, read_overhead_images
+from cspops.data.schemas import SCHEMA
 from cspops.host import Host
 from cspops.intake.images.georeference import NO_GEOTIFF
 from cspops.intake.judging.footprints import AS_A_PHOTO, NO_OVERHEAD, OUTSIDE, WITHOUT

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from feature_files import write_features
 
-from cspops.data.catalogue import SCHEMA
+from cspops.data.schemas import SCHEMA
 
 ROWS, WIDTH = 60, 5
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from cspops.data.catalogue import SCHEMA
+from cspops.data.schemas import SCHEMA
 from cspops.data.splits import piece, ratio_key
 from cspops.evaluation.pool import Places, Pool, write_pool
 from cspops.models.backbones import build_image_network

@@ -11,7 +11,7 @@ from location_runs import CLASSES, make_classifier, write_run
 from PIL import Image
 
 import cspops
-from cspops.data.catalogue import SCHEMA
+from cspops.data.schemas import SCHEMA
 from cspops.errors import DataError
 from cspops.evaluation.groups import WITHIN_KM
 from cspops.geo import haversine

@@ -9,7 +9,7 @@ import pytest
 from location_runs import CLASSES, write_run
 from PIL import Image
 
-from cspops.data.catalogue import SCHEMA
+from cspops.data.schemas import SCHEMA
 from cspops.errors import DataError
 from cspops.library import evaluate_on
 from cspops.library.inputs import Input

@@ -274,7 +274,7 @@ def in_parts(what: str, processes: Processes, device: torch.device, *, site: Sit
         os.kill(os.getpid(), signal.SIGKILL)
     out = site.out / ("one" if processes.size == 1 else "two") if processes.first else site.out / "nowhere"
     out.mkdir()
-    evaluate.run(VIEW, replace(site, out=out, host=Host(workers="0"), processes=processes))
+    evaluate.run(VIEW, replace(site, out=out, host=Host(workers="0"), shared_by=processes))
 
 
 @pytest.mark.parametrize("choose", ["val", "train"])

@@ -15,8 +15,8 @@ from feature_files import write_features
 from html_pages import Page
 
 from cspops import params as settings
-from cspops.data.catalogue import REJECTED_SCHEMA, SCHEMA
 from cspops.data.few_shot import choosing_levels, few_shot_levels
+from cspops.data.schemas import REJECTED_SCHEMA, SCHEMA
 from cspops.data.splits import CHOOSERS
 from cspops.errors import DataError
 from cspops.geo import uniform_on_sphere

@@ -16,7 +16,8 @@ from published_sets import write_fmow, write_fmow_features, write_inat2018, writ
 from typer.testing import CliRunner
 
 from cspops.commands import app
-from cspops.data.catalogue import REJECTED_SCHEMA, SCHEMA, read_observations
+from cspops.data.catalogue import read_observations
+from cspops.data.schemas import REJECTED_SCHEMA, SCHEMA
 from cspops.params import VIEWS
 from cspops.params.graph import NEEDS
 from cspops.report import figures

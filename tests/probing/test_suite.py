@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from cspops.climate_raster import SEA
 from cspops.errors import EnvironmentProblem, ParamsError
-from cspops.land import SEA, climate_zones, zones_at
+from cspops.land import climate_zones, zones_at
 from cspops.params.sections import SuiteTarget
 from cspops.probing.suite import TASKS, suite
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from image_files import encoded
 from PIL import Image
 
-from cspops.data.catalogue import SCHEMA
+from cspops.data.schemas import SCHEMA
 from cspops.host import Host
 from cspops.pixels.reading import Reading
 from cspops.report.examples import PX, WIDTH, locator, thumbnails

@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from cspops.climate_raster import is_land
 from cspops.data.catalogue import Observations
 from cspops.data.dates import day_share
 from cspops.errors import ParamsError
 from cspops.evaluation.predictor import LocationPredictor
-from cspops.land import is_land
 from cspops.models.checkpoint import save_model
 from cspops.models.heads import ClassEmbedding
 from cspops.models.loading import load_location_classifier

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cspops.land import globe, is_land, land_of
+from cspops.climate_raster import globe, is_land, land_of
 from cspops.report.world import World, coastlines, degree_text, equal_earth, from_equal_earth, surroundings, world_of
 
 

@@ -1,8 +1,4 @@
-"""The catalogue: one table of observations that every later stage reads, and the rows that did not get in.
-
-`observations.parquet` follows the Hugging Face datasets convention for images: a struct of `bytes` and `path`,
-either of which may be null. Every row of a source ends in exactly one of the two tables: nothing is lost silently.
-"""
+"""The catalogue, read: the table of observations that every later stage starts from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,39 +12,9 @@ import torch
 
 from cspops.artefacts import json_as, read_columns
 from cspops.data.dates import NO_DATE, share_of_year
+from cspops.data.schemas import SCHEMA
 from cspops.errors import DataError
-from cspops.pixels.reading import CROP, GIVEN_FEATURES, IMAGE
 from cspops.shapes import Float, Int, Tensor
-
-SCHEMA = pa.schema(
-    [
-        pa.field("obs_id", pa.string(), nullable=False),
-        pa.field("lon", pa.float64()),
-        pa.field("lat", pa.float64()),
-        pa.field("label", pa.int32()),
-        pa.field("captured_at", pa.timestamp("ms", tz="UTC")),
-        pa.field("location_id", pa.string()),
-        pa.field("official_split", pa.string()),
-        pa.field("image", IMAGE),
-    ]
-)
-"""Longitude in [-180, 180) and latitude in [-90, 90], degrees WGS84, or both null; label dense from 0, or null."""
-
-OPTIONAL = pa.schema(
-    [("image_sha256", pa.string()), ("crop", CROP), ("image_features", GIVEN_FEATURES), ("uncertainty_m", pa.float64())]
-)
-"""Further columns of a catalogue, each there only when its source gives it; described in `rows`."""
-
-REJECTED_SCHEMA = pa.schema(
-    [
-        ("row", pa.int64()),
-        ("where", pa.string()),
-        ("obs_id", pa.string()),
-        ("reason", pa.string()),
-        ("detail", pa.string()),
-    ]
-)
-"""`row` counts the source's rows from 0; `where`, `reason` and `detail` are described in `rows.ROWS`."""
 
 
 @dataclass(frozen=True)

@@ -18,20 +18,11 @@ import torch
 
 from cspops.artefacts import json_text_as, read_columns, require_file, whole_parquet
 from cspops.data.catalogue import REMAKE, floats, read_rows
+from cspops.data.schemas import OVERHEAD, READING
 from cspops.errors import DataError
 from cspops.pixels.reading import IMAGE, Reading, ReadingFacts
 from cspops.pixels.tensors import read_reading
 from cspops.shapes import Bool, Float, Tensor
-
-BBOX = pa.struct([pa.field(side, pa.float64()) for side in ("lon_min", "lat_min", "lon_max", "lat_max")])
-"""The outer edges of an image that is north up, in degrees WGS84. Columns of pixels are equally spaced in longitude, rows
-in latitude. `lon_min` lies in [-180, 180), `lon_max` at most 180 degrees east of it, over the date line beyond 180."""
-
-OVERHEAD = pa.schema([("overhead", IMAGE), ("overhead_bbox", BBOX)])
-"""The second image and its footprint."""
-
-READING = "overhead_images"
-"""The key of the file's own metadata that says how images in `overhead` are read, where that is not as images.json says."""
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from PIL import Image
 
+from cspops.climate_raster import Box
 from cspops.errors import DataError
 from cspops.geo import KM_PER_DEGREE
 from cspops.intake.images.georeference import footprint
 from cspops.intake.sources.blue_marble import read_rasters, tiles
-from cspops.land import Box
 from cspops.pixels.gdal import gdal_alone
 from cspops.pixels.reading import Reading
 from cspops.pixels.rgb import INTERPOLATIONS, open_rgb

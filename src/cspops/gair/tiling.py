@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import torch
 
+from cspops.climate_raster import Box
 from cspops.data.overhead import Footprints
 from cspops.errors import DataError
 from cspops.geo import KM_PER_DEGREE
-from cspops.land import Box
 from cspops.shapes import Float, Int, Tensor
 
 LEAST = 0.5

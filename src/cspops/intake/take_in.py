@@ -12,7 +12,6 @@ from cspops.intake.images.inspection import inspect_images
 from cspops.intake.judging.ingest import Rules, ingest
 from cspops.intake.overhead_rows import Looking
 from cspops.intake.rows import Account, FileFacts, Inspect, Source
-from cspops.intake.sources.blue_marble import open_blue_marble
 from cspops.intake.sources.fmow import open_fmow
 from cspops.intake.sources.folder import open_folder
 from cspops.intake.sources.inat2018 import open_inat2018
@@ -46,6 +45,8 @@ def open_source(view: "DownloadView", *, raw: Path, data_root: Path, out: Path |
     overhead = view.pretrain_img_method == GAIR
     match view.settings:
         case BlueMarble() as settings:
+            from cspops.intake.sources.blue_marble import open_blue_marble  # loads torch
+
             return open_blue_marble(raw, settings, seed=view.seed, overhead=overhead)
         case Inat2018() as settings:
             return open_inat2018(data_root / view.source, settings)

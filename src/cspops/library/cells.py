@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import torch
 
+from cspops.climate_raster import Box
 from cspops.errors import ParamsError
 from cspops.geo import KM_PER_DEGREE
-from cspops.land import Box
 from cspops.library.places import checked_box
 from cspops.shapes import Float, Tensor
 

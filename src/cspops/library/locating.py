@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from cspops.artefacts import json_as
+from cspops.climate_raster import Box
 from cspops.data.overhead import overhead_reading, read_footprints
 from cspops.errors import DataError, ParamsError
 from cspops.files import whole
@@ -20,7 +21,6 @@ from cspops.gair.raster import BlueMarble, GeoTiff, Raster
 from cspops.gair.stored import REMAKE
 from cspops.gair.tiling import Side
 from cspops.geo import KM_PER_DEGREE, haversine, wrap_longitude
-from cspops.land import Box
 from cspops.library.cells import Cells
 from cspops.library.inputs import Input
 from cspops.library.labelled import NO_IMAGE

@@ -74,4 +74,4 @@ def _run(job: _Job, processes: "Processes", device: "torch.device") -> None:
     with tempfile.TemporaryDirectory(prefix="cspops-") as nowhere:
         out = job.site.out if processes.first else Path(nowhere)
         host = job.site.host.model_copy(update={"device": str(device), "nproc": "1", "nnodes": "1"})
-        module.run(job.view, replace(job.site, out=out, host=host, processes=processes))
+        module.run(job.view, replace(job.site, out=out, host=host, shared_by=processes))

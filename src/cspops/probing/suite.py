@@ -23,9 +23,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from cspops.climate_raster import SEA
 from cspops.errors import EnvironmentProblem, ParamsError, nearest
 from cspops.geo import uniform_on_sphere
-from cspops.land import SEA, climate_zones, zones_at
+from cspops.land import climate_zones, zones_at
 from cspops.probing.targets import MISSING, Kind, Target, usable
 from cspops.seeds import torch_stream
 

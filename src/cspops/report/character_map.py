@@ -5,8 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cspops.land import is_land
-from cspops.shapes import Float, Int
+from cspops.climate_raster import is_land
 
 LEAST_SPAN = 0.02
 """Least degrees that a map spans, also around a single place."""
@@ -31,7 +30,7 @@ class Box(NamedTuple):
     north: float
 
 
-def bounding_box(lonlat: Float[np.ndarray, "n 2"]) -> Box | None:
+def bounding_box(lonlat: np.ndarray) -> Box | None:
     """Return the smallest box around positions (longitudes in [-180, 180)), across the antimeridian where that is narrower."""
     if not len(lonlat):
         return None
@@ -43,7 +42,7 @@ def bounding_box(lonlat: Float[np.ndarray, "n 2"]) -> Box | None:
     return Box(float(west), float(lat.min()), float(east), float(lat.max()))
 
 
-def cells(lonlat: Float[np.ndarray, "n 2"]) -> tuple[float, list[tuple[float, float, int]]]:
+def cells(lonlat: np.ndarray) -> tuple[float, list[tuple[float, float, int]]]:
     """Return the side of a cell in degrees, and west, south and count of each cell with positions.
 
     The side is the smallest of `STEPS` with which no more than `MOST_CELLS` span the box.
@@ -61,7 +60,7 @@ def cells(lonlat: Float[np.ndarray, "n 2"]) -> tuple[float, list[tuple[float, fl
     ]
 
 
-def character_map(lonlat: Float[np.ndarray, "n 2"], *, width: int, height: int = 24) -> list[str]:
+def character_map(lonlat: np.ndarray, *, width: int, height: int = 24) -> list[str]:
     """Return the lines of a map of positions (degrees), drawn to scale at its middle latitude.
 
     Args:
@@ -105,9 +104,7 @@ def _framed(box: Box) -> Box:
     return Box(lon - 0.55 * wide, max(south, -90.0), lon + 0.55 * wide, min(north, 90.0))
 
 
-def _counted(
-    lonlat: Float[np.ndarray, "n 2"], box: Box, side: float, stretch: float, rows: int, columns: int
-) -> Int[np.ndarray, "rows columns"]:
+def _counted(lonlat: np.ndarray, box: Box, side: float, stretch: float, rows: int, columns: int) -> np.ndarray:
     column = np.floor((lonlat[:, 0] - box.west) % 360 / side).astype(int).clip(0, columns - 1)
     row = np.floor((box.north - lonlat[:, 1]) / (side * stretch)).astype(int).clip(0, rows - 1)
     return np.bincount(row * columns + column, minlength=rows * columns).reshape(rows, columns)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.colors import to_rgb
 
-from cspops.land import Box
+from cspops.climate_raster import Box
 from cspops.report.likeliest import class_colours
 from cspops.shapes import Float
 from cspops.terminal import visible

@@ -12,11 +12,11 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import AgglomerativeClustering
 from torch.nn.functional import normalize
 
+from cspops.climate_raster import is_land
 from cspops.data.catalogue import Observations
 from cspops.data.splits import piece, read_few_shot, read_roles
 from cspops.errors import DataError, ParamsError, nearest
 from cspops.evaluation.predictor import LocationPredictor
-from cspops.land import is_land
 from cspops.models.loading import load_location_classifier, load_location_encoder
 from cspops.models.location_encoder import LocationEncoder
 from cspops.report import maps

@@ -9,11 +9,11 @@ import matplotlib as mpl
 import numpy as np
 import torch
 
+from cspops.climate_raster import Box
 from cspops.errors import DataError, ParamsError, nearest
 from cspops.files import whole
 from cspops.geo import KM_PER_DEGREE
 from cspops.kernels import row_blocks
-from cspops.land import Box
 from cspops.library.given_dates import NO_DAY, Day
 from cspops.library.model import Model
 from cspops.library.places import Grid, checked_box

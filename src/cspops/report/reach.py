@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from cspops.climate_raster import Box
 from cspops.evaluation.pool import Places
 from cspops.geo import EARTH_RADIUS_KM, unit_vectors
-from cspops.land import Box
 from cspops.report.world import surroundings
 from cspops.shapes import Bool, Float
 

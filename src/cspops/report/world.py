@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from cspops import geo
-from cspops.land import Box, LandCells, globe, land_of
+from cspops.climate_raster import Box, LandCells, globe, land_of
 from cspops.report.character_map import STEPS, WORLD_SPAN, bounding_box
 from cspops.shapes import Bool, Float
 

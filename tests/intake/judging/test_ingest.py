@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from told import told
 
-from cspops.data.catalogue import OPTIONAL, REJECTED_SCHEMA, SCHEMA, read_images, read_observations
+from cspops.data.catalogue import read_images, read_observations
+from cspops.data.schemas import OPTIONAL, REJECTED_SCHEMA, SCHEMA
 from cspops.errors import DataError, EnvironmentProblem
 from cspops.intake.judging import first_pass, labels, positions
 from cspops.intake.judging import second_pass as catalogue_writer

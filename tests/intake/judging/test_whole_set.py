@@ -7,17 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cspops.climate_raster import codes
 from cspops.intake.judging import whole_set
 from cspops.intake.judging.labels import OFFICIAL
 from cspops.intake.judging.whole_set import IMPOSSIBLE, PLACES, PRECEDENCE, find_duplicates, look_exchanged
-from cspops.land import climate_zones
 
-ZONES = functools.cache(climate_zones)
+ZONES = functools.cache(codes)
 
 
 @pytest.fixture(autouse=True)
 def read_once(monkeypatch):
-    monkeypatch.setattr(whole_set, "climate_zones", ZONES)
+    monkeypatch.setattr(whole_set, "codes", ZONES)
 
 
 EUROPE = [
@@ -79,13 +79,13 @@ def test_towns_that_lie_on_land_both_ways_cannot_be_told():
 
 
 def test_many_rows_at_few_places_are_no_evidence(monkeypatch):
-    monkeypatch.setattr(whole_set, "climate_zones", lambda: pytest.fail("the raster is read"))
+    monkeypatch.setattr(whole_set, "codes", lambda: pytest.fail("the raster is read"))
     lon, lat = (np.tile(axis[: PLACES - 1], 20) for axis in axes(EUROPE))
     assert look_exchanged(lat, lon, given=len(lon), exchangeable=0) is None
 
 
 def test_positions_beyond_90_degrees_speak_against_it_without_a_look_at_the_map(monkeypatch):
-    monkeypatch.setattr(whole_set, "climate_zones", lambda: pytest.fail("the raster is read"))
+    monkeypatch.setattr(whole_set, "codes", lambda: pytest.fail("the raster is read"))
     lon, lat = axes(EUROPE)
     assert look_exchanged(np.append(lat, 100.0), np.append(lon, 10.0), given=16, exchangeable=0) is None
 

@@ -9,8 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cspops.data.catalogue import OPTIONAL
-from cspops.data.overhead import OVERHEAD
+from cspops.data.schemas import OPTIONAL, OVERHEAD
 from cspops.errors import EnvironmentProblem, written_into
 from cspops.intake.judging import labels
 from cspops.intake.judging.footprints import judge_overhead, overhead_as_image

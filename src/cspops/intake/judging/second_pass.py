@@ -9,8 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cspops.data.catalogue import OPTIONAL, REJECTED_SCHEMA, SCHEMA
-from cspops.data.overhead import BBOX, OVERHEAD, READING
+from cspops.data.schemas import BBOX, OPTIONAL, OVERHEAD, READING, REJECTED_SCHEMA, SCHEMA
 from cspops.intake.judging.first_pass import Intake
 from cspops.intake.judging.labels import OFFICIAL
 from cspops.intake.rows import Source

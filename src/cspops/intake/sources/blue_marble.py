@@ -24,13 +24,14 @@ import pyarrow as pa
 import torch
 from PIL import Image
 
+from cspops.climate_raster import SEA
 from cspops.errors import DataError, ParamsError
 from cspops.geo import KM_PER_DEGREE, blocks, destination, near_blocks, tile_grid, uniform_on_sphere, wrap_longitude
 from cspops.intake.overhead_rows import BOX, with_overhead
 from cspops.intake.rows import Source, batch
 from cspops.intake.sources.off_centre import off_centre
 from cspops.kernels import sqrt
-from cspops.land import SEA, zones_at
+from cspops.land import zones_at
 from cspops.params.sections import BlueMarble, Glimpse
 from cspops.seeds import torch_stream
 from cspops.shapes import Float, Int, LonLat, Tensor, UInt8
