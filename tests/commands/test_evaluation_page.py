@@ -67,7 +67,8 @@ def test_reasons_with_places():
 def test_everything_odd_is_a_sentence():
     assert notes(DOCUMENT) == [
         "the rows are of 2 of the model's 3 classes",
-        "42 of 1,100 images were used to train or tune the model (train 40, test 5, val 2): --unseen leaves them out",
+        "42 of 1,100 images were used to train or tune the model (train 40, val 2), which --unseen leaves out; "
+        "its run held out 5",
         "labels that the model does not know: 'elm' (3)",
         "labels matched regardless of case, blanks and Unicode form: 'Oak ' as 'oak' (2)",
         "scored without a position, by the image alone: no position is given (7)",
@@ -82,7 +83,7 @@ def test_everything_odd_is_a_sentence():
     }
     none = "none of the images was used to train or tune the model"
     assert notes(plain)[1:] == [none, "location alone: the model has no image classifier"]
-    assert notes(plain | {"images_of_the_run": {"test": 3}})[1] == f"{none} (test 3)"
+    assert notes(plain | {"images_of_the_run": {"test": 3}})[1] == f"{none}; its run held out 3"
     assert "is not known" in notes(plain | {"images_of_the_run": None})[1]
 
 

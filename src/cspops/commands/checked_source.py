@@ -68,7 +68,7 @@ def run(params: Params, host: Host, *, path: Path | None, source: str | None) ->
         antimeridian) and `map` (degrees, cells of west, south and rows), of the positions.
     """
     settings, raw, data_root = _what_to_read(completed(params), host, path, source)
-    log.info(f"reading {raw} as {settings.source}")
+    log.info(f"reading {raw if path is None else path} as {settings.source}")
     with tempfile.TemporaryDirectory(prefix="cspops-check-") as temporary:
         out, scratch = Path(temporary, "out"), Path(temporary, "scratch")
         out.mkdir()

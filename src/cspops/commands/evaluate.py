@@ -252,10 +252,14 @@ def _about_seen(of_run: Mapping[str, int] | None, scored: int) -> str:
 
     if of_run is None:
         return "whether the model was trained on some of these images is not known: its run holds no hashes of images"
-    parts = ", ".join(f"{role} {count:,}" for role, count in of_run.items())
-    if seen := sum(of_run.get(role, 0) for role in SEEN):
-        return f"{seen:,} of {scored:,} images were used to train or tune the model ({parts}): --unseen leaves them out"
-    return f"none of the images was used to train or tune the model{f' ({parts})' if parts else ''}"
+    seen = {role: count for role, count in of_run.items() if role in SEEN}
+    held_out = sum(of_run.values()) - sum(seen.values())
+    said = "none of the images was used to train or tune the model"
+    if seen:
+        parts = ", ".join(f"{role} {count:,}" for role, count in seen.items())
+        used = f"{sum(seen.values()):,} of {scored:,} images were used to train or tune the model ({parts})"
+        said = f"{used}, which --unseen leaves out"
+    return f"{said}; its run held out {held_out:,}" if held_out else said
 
 
 def class_rows(classes: Sequence[Document]) -> list[list[str]]:
