@@ -72,21 +72,21 @@ def _losses(read: Read) -> Iterator[str]:
         wanted = ("CSP-MC-BLD", minus, "pool")
         [cells] = [one["cells"] for one in table["comparisons"] if (one["row"], one["minus"], one["measure"]) == wanted]
         rows.append([f"CSP-MC-BLD minus {minus}", *map(interval_text, cells)])
-    yield markdown(rows, text_columns=1)
-    yield from _marks(table)
+    yield (shown := markdown(rows, text_columns=1))
+    yield from _marks(table, shown)
 
 
 def _table_1(read: Read) -> Iterator[str]:
     """Ours of Table 1 and its differences, by the product and by the pool."""
     table = read("tables/table_1.json")
     header, *body = number_rows(table)
-    yield markdown([header, *(row for row in body if row[1] != "paper")], text_columns=2)
+    yield (shown := markdown([header, *(row for row in body if row[1] != "paper")], text_columns=2))
     for measure in MEASURES:
         yield f"Differences {MEASURE_WORDS[measure]}:"
         yield markdown([row for row in comparison_rows(table, measure) if row[1] != "paper"], text_columns=2)
     if sentence := f_star_sentence(table):
         yield sentence
-    yield from _marks(table)
+    yield from _marks(table, shown)
 
 
 def _table(title: str, scores: Any, models: dict[str, str]) -> str:
@@ -95,9 +95,9 @@ def _table(title: str, scores: Any, models: dict[str, str]) -> str:
     return markdown(rows, text_columns=1)
 
 
-def _marks(table: Any) -> Iterator[str]:
-    """What the marks of numbers mean, if there are any."""
-    marks = [one for one in remarks(table) if one[0] in "†§‡"]
+def _marks(table: Any, shown: str) -> Iterator[str]:
+    """What the marks of the numbers that are shown mean, if there are any."""
+    marks = [one for one in remarks(table) if one[0] in "†§‡" and one[0] in shown]
     if marks:
         yield "\n".join(f"- {one}" for one in marks)
 
