@@ -48,6 +48,13 @@ def test_help_lists_the_stages_in_order(project: Path) -> None:
     assert cspops("-h", cwd=project).stdout == done.stdout
 
 
+def test_check_refuses_an_encoder_to_start_from_that_is_not_there(project: Path) -> None:
+    replace(project / "params.yaml", "\n  weights: random            # before", "\n  weights: file:nowhere # before")
+    done = cspops("check", cwd=project)
+    assert done.returncode == 3
+    assert done.stderr.startswith("error: nowhere is missing\nhint: location_encoder.weights in params.yaml names ")
+
+
 def test_help_imports_nothing_heavy(project: Path) -> None:
     code = (
         "import sys; sys.argv = ['cspops', '--help']\n"

@@ -23,7 +23,7 @@ from cspops.commands.options import (
     weighed,
 )
 from cspops.commands.output import print_json
-from cspops.errors import ParamsError
+from cspops.errors import DataError, ParamsError
 from cspops.pipeline.run import read_host, read_params, run_stage
 
 log = logging.getLogger(__name__)
@@ -48,6 +48,11 @@ def check() -> None:
         from cspops.probing.suite import require_packages
 
         require_packages(checked.report.probe)
+    start = checked.location_encoder.folder
+    if start is not None and not start.is_dir():
+        from cspops.pipeline.pretrain import START
+
+        raise DataError(f"{start} is missing", hint=START)
     project_code.write(code)
 
 
